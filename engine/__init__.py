@@ -1,0 +1,1 @@
+"""Shipslog: an event-sourced container engine."""

@@ -1,0 +1,99 @@
+"""Names of kernel objects and paths: computed from IDs, never stored.
+
+A name that can be computed again is found again after a crash. Every name carries its owner: the *tag* of the instance
+(the first digits of its ID) and the ID of the container or sandbox it belongs to, so that what is ours can be counted by
+owner and two daemons on one machine never take each other's objects.
+
+    DATA_ROOT/                                EXEC_ROOT/  (a tmpfs: gone with the machine, as it should be)
+      lock        one daemon at a time          launcher.lock   one launcher at a time
+      shipslog.db                               bundles/ID/     config.json, monitor.json, monitor.sock, lock, rootfs
+      containers/ID/                            netns/SANDBOX   a network namespace, pinned by a bind mount
+        ID-json.log  journal.RUN
+        hosts hostname resolv.conf
+        upper work
+      content/blobs/sha256/HEX
+      layers/HEX24/
+"""
+
+from pathlib import Path
+from typing import Final
+
+from engine.domain.ids import ChainId, ContainerId, Digest, InstanceId, SandboxId
+
+_TAG_DIGITS: Final = 5
+_LAYER_DIGITS: Final = 24
+_INTERFACE_PREFIX: Final = "sl"
+
+
+def tag(instance: InstanceId) -> str:
+    """The few digits that mark every kernel object of one instance."""
+    return instance[:_TAG_DIGITS]
+
+
+def host_veth(instance: InstanceId, sandbox: SandboxId) -> str:
+    """The host's end of a sandbox's veth pair: 15 bytes, IFNAMSIZ - 1, netdevice(7)."""
+    return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:8]}"
+
+
+def host_veth_prefix(instance: InstanceId) -> str:
+    """What the names of all veths of an instance begin with."""
+    return f"{_INTERFACE_PREFIX}{tag(instance)}"
+
+
+def firewall_table(instance: InstanceId) -> str:
+    """The nftables table (families ip and ip6) that belongs to one instance."""
+    return f"shipslog_{tag(instance)}"
+
+
+def default_cgroup_parent(instance: InstanceId) -> str:
+    """The cgroup below which an instance keeps its containers, relative to each hierarchy's root."""
+    return f"shipslog-{tag(instance)}"
+
+
+def database(data_root: Path) -> Path:
+    """The event store."""
+    return data_root / "shipslog.db"
+
+
+def container_directory(data_root: Path, container: ContainerId) -> Path:
+    """What a container keeps across its runs."""
+    return data_root / "containers" / container
+
+
+def log_path(data_root: Path, container: ContainerId) -> Path:
+    """A container's log, in Docker's json-file format."""
+    return container_directory(data_root, container) / f"{container}-json.log"
+
+
+def journal_path(data_root: Path, container: ContainerId, run: int) -> Path:
+    """What the monitor of a container's ``run``-th start writes down; survives a power cut."""
+    return container_directory(data_root, container) / f"journal.{run}"
+
+
+def bundle_directory(exec_root: Path, container: ContainerId) -> Path:
+    """The OCI bundle of a container that runs (runtime-spec, bundle.md), and its monitor's socket."""
+    return exec_root / "bundles" / container
+
+
+def monitor_socket(exec_root: Path, container: ContainerId) -> Path:
+    """Where a container's monitor listens."""
+    return bundle_directory(exec_root, container) / "monitor.sock"
+
+
+def sandbox_path(exec_root: Path, sandbox: SandboxId) -> Path:
+    """Where a network namespace is pinned."""
+    return exec_root / "netns" / sandbox
+
+
+def blob_path(data_root: Path, digest: Digest) -> Path:
+    """Content by its digest (OCI image-layout)."""
+    algorithm, _, digits = digest.partition(":")
+    return data_root / "content" / "blobs" / algorithm / digits
+
+
+def layer_directory(data_root: Path, chain: ChainId) -> Path:
+    """The unpacked filesystem changes of the topmost layer of a chain.
+
+    Short, because all layers of a container stand in the one page of options that mount(2) takes for an overlay.
+    """
+    return data_root / "layers" / chain.removeprefix("sha256:")[:_LAYER_DIGITS]
