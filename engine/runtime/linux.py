@@ -1,0 +1,550 @@
+# ruff: noqa: D402  (a summary ends in the manual page that is its source: "setns(2)")
+"""The kernel's edge: constants, structs and checked system calls that Python does not offer.
+
+The only ctypes in the tree. A constant keeps its header's name; a wrapper has the call's name, its order of arguments and
+no policy. Python's own call wins where it exists: ``os.pidfd_open``, ``signal.pidfd_send_signal``, ``os.memfd_create``,
+``os.setxattr``, ``socket.sethostname``, ``resource.setrlimit``, ``fcntl.ioctl``.
+
+Every wrapper raises ``OSError`` with the kernel's errno; what is said under *Raises* is only what is worth catching. Paths
+are ``str``, undecodable bytes as ``os.fsdecode`` makes them. A descriptor that is returned is ``O_CLOEXEC`` and the caller's.
+"""
+
+import ctypes
+import os
+from typing import Any, Final
+
+# linux/sched.h: namespaces(7)
+CLONE_NEWTIME: Final = 0x00000080
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWCGROUP: Final = 0x02000000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+# linux/mount.h: mount(2), umount(2)
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_SYNCHRONOUS: Final = 16
+MS_REMOUNT: Final = 32
+MS_MANDLOCK: Final = 64
+MS_DIRSYNC: Final = 128
+MS_NOSYMFOLLOW: Final = 256
+MS_NOATIME: Final = 1024
+MS_NODIRATIME: Final = 2048
+MS_BIND: Final = 4096
+MS_MOVE: Final = 8192
+MS_REC: Final = 16384
+MS_SILENT: Final = 32768
+MS_UNBINDABLE: Final = 1 << 17
+MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
+MS_SHARED: Final = 1 << 20
+MS_RELATIME: Final = 1 << 21
+MS_STRICTATIME: Final = 1 << 24
+MS_LAZYTIME: Final = 1 << 25
+MNT_FORCE: Final = 1
+MNT_DETACH: Final = 2
+MNT_EXPIRE: Final = 4
+UMOUNT_NOFOLLOW: Final = 8
+
+# linux/mount.h: mount_setattr(2), open_tree(2), move_mount(2), fsopen(2), fsconfig(2), fsmount(2)
+MOUNT_ATTR_RDONLY: Final = 0x00000001
+MOUNT_ATTR_NOSUID: Final = 0x00000002
+MOUNT_ATTR_NODEV: Final = 0x00000004
+MOUNT_ATTR_NOEXEC: Final = 0x00000008
+MOUNT_ATTR__ATIME: Final = 0x00000070
+MOUNT_ATTR_RELATIME: Final = 0x00000000
+MOUNT_ATTR_NOATIME: Final = 0x00000010
+MOUNT_ATTR_STRICTATIME: Final = 0x00000020
+MOUNT_ATTR_NODIRATIME: Final = 0x00000080
+MOUNT_ATTR_IDMAP: Final = 0x00100000
+MOUNT_ATTR_NOSYMFOLLOW: Final = 0x00200000
+OPEN_TREE_CLONE: Final = 1
+OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
+MOVE_MOUNT_F_SYMLINKS: Final = 0x00000001
+MOVE_MOUNT_F_EMPTY_PATH: Final = 0x00000004
+MOVE_MOUNT_T_SYMLINKS: Final = 0x00000010
+MOVE_MOUNT_T_EMPTY_PATH: Final = 0x00000040
+FSOPEN_CLOEXEC: Final = 1
+FSMOUNT_CLOEXEC: Final = 1
+FSCONFIG_SET_FLAG: Final = 0
+FSCONFIG_SET_STRING: Final = 1
+FSCONFIG_SET_FD: Final = 5
+FSCONFIG_CMD_CREATE: Final = 6
+
+# fcntl.h, linux/fcntl.h: what Python's os lacks
+AT_FDCWD: Final = -100
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_EMPTY_PATH: Final = 0x1000
+AT_RECURSIVE: Final = 0x8000
+
+# linux/openat2.h: openat2(2)
+RESOLVE_NO_XDEV: Final = 0x01
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+RESOLVE_IN_ROOT: Final = 0x10
+RESOLVE_CACHED: Final = 0x20
+
+# linux/close_range.h: close_range(2)
+CLOSE_RANGE_UNSHARE: Final = 2
+CLOSE_RANGE_CLOEXEC: Final = 4
+
+# linux/memfd.h: memfd_create(2)
+MFD_NOEXEC_SEAL: Final = 0x0008
+MFD_EXEC: Final = 0x0010
+
+# linux/prctl.h: prctl(2)
+PR_SET_PDEATHSIG: Final = 1
+PR_GET_DUMPABLE: Final = 3
+PR_SET_DUMPABLE: Final = 4
+PR_SET_KEEPCAPS: Final = 8
+PR_SET_NAME: Final = 15
+PR_CAPBSET_READ: Final = 23
+PR_CAPBSET_DROP: Final = 24
+PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_NO_NEW_PRIVS: Final = 38
+PR_GET_NO_NEW_PRIVS: Final = 39
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_RAISE: Final = 2
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+
+# linux/capability.h: capabilities(7)
+LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
+
+# linux/seccomp.h: seccomp(2)
+SECCOMP_SET_MODE_FILTER: Final = 1
+SECCOMP_FILTER_FLAG_TSYNC: Final = 1
+SECCOMP_FILTER_FLAG_LOG: Final = 2
+SECCOMP_FILTER_FLAG_SPEC_ALLOW: Final = 4
+SOCK_FILTER_BYTES: Final = 8
+"""sizeof(struct sock_filter), linux/filter.h."""
+
+# linux/keyctl.h: keyctl(2)
+KEYCTL_JOIN_SESSION_KEYRING: Final = 1
+
+# linux/bpf.h: bpf(2)
+BPF_PROG_LOAD: Final = 5
+BPF_PROG_ATTACH: Final = 8
+BPF_PROG_DETACH: Final = 9
+BPF_PROG_GET_FD_BY_ID: Final = 13
+BPF_PROG_QUERY: Final = 16
+BPF_PROG_TYPE_CGROUP_DEVICE: Final = 15
+BPF_CGROUP_DEVICE: Final = 6
+BPF_F_ALLOW_OVERRIDE: Final = 1
+BPF_F_ALLOW_MULTI: Final = 2
+BPF_F_REPLACE: Final = 4
+BPF_INSN_BYTES: Final = 8
+"""sizeof(struct bpf_insn)."""
+
+# linux/nsfs.h: ioctl_ns(2)
+NS_GET_USERNS: Final = 0xB701
+NS_GET_PARENT: Final = 0xB702
+NS_GET_NSTYPE: Final = 0xB703
+
+# asm-generic/ioctls.h: what Python's termios lacks, ioctl_tty(2)
+TIOCSPTLCK: Final = 0x40045431
+TIOCGPTPEER: Final = 0x5441
+
+# linux/personality.h: personality(2)
+PER_LINUX: Final = 0x0000
+PER_LINUX32: Final = 0x0008
+ADDR_NO_RANDOMIZE: Final = 0x0040000
+
+_MACHINE: Final = os.uname().machine
+# asm/unistd.h. From 424 on, a call has the same number on every architecture.
+_NR_SECCOMP: Final = {"x86_64": 317, "aarch64": 277}.get(_MACHINE, -1)
+_NR_BPF: Final = {"x86_64": 321, "aarch64": 280}.get(_MACHINE, -1)
+_NR_KEYCTL: Final = {"x86_64": 250, "aarch64": 219}.get(_MACHINE, -1)
+_NR_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}.get(_MACHINE, -1)
+_NR_OPEN_TREE: Final = 428
+_NR_MOVE_MOUNT: Final = 429
+_NR_FSOPEN: Final = 430
+_NR_FSCONFIG: Final = 431
+_NR_FSMOUNT: Final = 432
+_NR_CLOSE_RANGE: Final = 436
+_NR_OPENAT2: Final = 437
+_NR_MOUNT_SETATTR: Final = 442
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how, linux/openat2.h."""
+
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+class _MountAttr(ctypes.Structure):
+    """struct mount_attr, linux/mount.h."""
+
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+class _SockFprog(ctypes.Structure):
+    """struct sock_fprog, linux/filter.h."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+class _CapHeader(ctypes.Structure):
+    """struct __user_cap_header_struct, linux/capability.h."""
+
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapData(ctypes.Structure):
+    """struct __user_cap_data_struct: the low words of the three sets, then (a second one) the high words."""
+
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+class _BpfProgLoad(ctypes.Structure):
+    """union bpf_attr for BPF_PROG_LOAD, as far as we fill it; the kernel takes the rest as zeroes."""
+
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_name", ctypes.c_char * 16),
+    )
+
+
+class _BpfProgAttach(ctypes.Structure):
+    """union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH."""
+
+    _fields_ = (
+        ("target_fd", ctypes.c_uint32),
+        ("attach_bpf_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
+        ("replace_bpf_fd", ctypes.c_uint32),
+    )
+
+
+class _BpfProgGetFd(ctypes.Structure):
+    """union bpf_attr for BPF_PROG_GET_FD_BY_ID."""
+
+    _fields_ = (
+        ("prog_id", ctypes.c_uint32),
+        ("next_id", ctypes.c_uint32),
+        ("open_flags", ctypes.c_uint32),
+    )
+
+
+class _BpfProgQuery(ctypes.Structure):
+    """union bpf_attr for BPF_PROG_QUERY."""
+
+    _fields_ = (
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("query_flags", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
+        ("prog_ids", ctypes.c_uint64),
+        ("prog_cnt", ctypes.c_uint32),
+    )
+
+
+_Prototype = (
+    Any  # ctypes types its functions as Any-returning objects; the wrappers below carry the types
+)
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_long, _int, _uint = ctypes.c_long, ctypes.c_int, ctypes.c_uint
+_ulong, _text = ctypes.c_ulong, ctypes.c_char_p
+
+
+def _function(name: str, *argtypes: type[Any]) -> _Prototype:
+    function = _libc[name]
+    function.argtypes = argtypes
+    return function
+
+
+def _numbered(*argtypes: type[Any]) -> _Prototype:
+    """syscall(2) for calls that libc may not know; each with prototypes of its own."""
+    function = _function("syscall", _long, *argtypes)
+    function.restype = _long
+    return function
+
+
+_unshare = _function("unshare", _int)
+_setns = _function("setns", _int, _int)
+_mount = _function("mount", _text, _text, _text, _ulong, _text)
+_umount2 = _function("umount2", _text, _int)
+_prctl = _function("prctl", _int, _ulong, _ulong, _ulong, _ulong)
+_personality = _function("personality", _ulong)
+_capget = _function("capget", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
+_capset = _function("capset", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
+_pivot_root = _numbered(_text, _text)
+_open_tree = _numbered(_int, _text, _uint)
+_move_mount = _numbered(_int, _text, _int, _text, _uint)
+_fsopen = _numbered(_text, _uint)
+_fsconfig = _numbered(_int, _uint, _text, _text, _int)
+_fsmount = _numbered(_int, _uint, _uint)
+_mount_setattr = _numbered(_int, _text, _uint, ctypes.POINTER(_MountAttr), ctypes.c_size_t)
+_openat2 = _numbered(_int, _text, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
+_close_range = _numbered(_uint, _uint, _uint)
+_seccomp = _numbered(_uint, _uint, ctypes.POINTER(_SockFprog))
+_keyctl = _numbered(_int, _text)
+_bpf = _numbered(_int, ctypes.c_void_p, _uint)
+
+
+def _check(result: int, call: str, path: str | None = None) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}", path)
+    return result
+
+
+def _encoded(path: str | None) -> bytes | None:
+    return None if path is None else os.fsencode(path)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by ``CLONE_NEW*`` for new ones; of a new PID namespace the next child is init. unshare(2)."""
+    _check(_unshare(flags), "unshare")
+
+
+def setns(fd: int, nstype: int) -> None:
+    """Move the calling *thread*, not the process, into the namespace behind ``fd``. setns(2).
+
+    ``fd`` may be a pidfd: then ``nstype`` is a mask and the thread joins all of them at once, or none (Linux 5.8).
+
+    Raises:
+        OSError: EPERM without CAP_SYS_ADMIN over the target; EINVAL when ``fd`` is of another type; ESRCH when the
+            process behind a pidfd is gone.
+    """
+    _check(_setns(fd, nstype), "setns")
+
+
+def mount(
+    source: str | None,
+    target: str,
+    filesystemtype: str | None = None,
+    flags: int = 0,
+    data: str | None = None,
+) -> None:
+    """Attach a filesystem, or change one: ``flags`` are ``MS_*``, ``data`` at most a page. mount(2)."""
+    result = _mount(
+        _encoded(source), _encoded(target), _encoded(filesystemtype), flags, _encoded(data)
+    )
+    _check(result, "mount", target)
+
+
+def umount2(target: str, flags: int = 0) -> None:
+    """Detach the topmost mount at a path; ``flags`` are ``MNT_*``. umount(2).
+
+    Raises:
+        OSError: EINVAL when nothing is mounted there; EBUSY, never with MNT_DETACH.
+    """
+    _check(_umount2(_encoded(target), flags), "umount2", target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make ``new_root`` the root mount, the old one standing at ``put_old``; both may be ``"."``. pivot_root(2).
+
+    Raises:
+        OSError: EINVAL when ``new_root`` is no mount point or a parent's propagation is shared.
+    """
+    _check(
+        _pivot_root(_NR_PIVOT_ROOT, _encoded(new_root), _encoded(put_old)), "pivot_root", new_root
+    )
+
+
+def open_tree(dirfd: int, path: str, flags: int) -> int:
+    """A descriptor of a mount, or with ``OPEN_TREE_CLONE`` of a detached copy of it. open_tree(2), Linux 5.2."""
+    return _check(
+        _open_tree(_NR_OPEN_TREE, dirfd, _encoded(path), flags | OPEN_TREE_CLOEXEC),
+        "open_tree",
+        path,
+    )
+
+
+def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, flags: int) -> None:
+    """Attach a detached mount, or move one; empty paths need ``MOVE_MOUNT_?_EMPTY_PATH``. move_mount(2), Linux 5.2."""
+    result = _move_mount(
+        _NR_MOVE_MOUNT, from_dirfd, _encoded(from_path), to_dirfd, _encoded(to_path), flags
+    )
+    _check(result, "move_mount", to_path)
+
+
+def fsopen(fsname: str) -> int:
+    """A context in which a filesystem of this type is configured. fsopen(2), Linux 5.2.
+
+    Raises:
+        OSError: ENODEV when the kernel does not know the type.
+    """
+    return _check(_fsopen(_NR_FSOPEN, _encoded(fsname), FSOPEN_CLOEXEC), "fsopen", fsname)
+
+
+def fsconfig(
+    fd: int, cmd: int, key: str | None = None, value: str | None = None, aux: int = 0
+) -> None:
+    """Give one parameter to a context, or with ``FSCONFIG_CMD_CREATE`` make the superblock. fsconfig(2), Linux 5.2."""
+    _check(_fsconfig(_NR_FSCONFIG, fd, cmd, _encoded(key), _encoded(value), aux), "fsconfig", key)
+
+
+def fsmount(fsfd: int, attr_flags: int = 0) -> int:
+    """A descriptor of a detached mount of the configured filesystem; ``MOUNT_ATTR_*``. fsmount(2), Linux 5.2."""
+    return _check(_fsmount(_NR_FSMOUNT, fsfd, FSMOUNT_CLOEXEC, attr_flags), "fsmount")
+
+
+def mount_setattr(
+    dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0
+) -> None:
+    """Change a mount's attributes, and with ``AT_RECURSIVE`` those of all below it, or none. mount_setattr(2), Linux 5.12."""
+    attr = _MountAttr(attr_set, attr_clr, propagation, 0)
+    result = _mount_setattr(
+        _NR_MOUNT_SETATTR, dirfd, _encoded(path), flags, attr, ctypes.sizeof(attr)
+    )
+    _check(result, "mount_setattr", path)
+
+
+def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """Open a path, restricting by ``RESOLVE_*`` how it may be resolved. openat2(2), Linux 5.6.
+
+    Raises:
+        OSError: EXDEV when the path would leave ``dirfd``; ELOOP for a forbidden link; EAGAIN when a rename raced with the
+            resolution (or, with RESOLVE_CACHED, when it was not cached): try again.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    return _check(
+        _openat2(_NR_OPENAT2, dirfd, _encoded(path), how, ctypes.sizeof(how)), "openat2", path
+    )
+
+
+def close_range(first: int, last: int, flags: int = 0) -> None:
+    """Close the descriptors from ``first`` to ``last``, both included, or mark them. close_range(2), Linux 5.9."""
+    _check(_close_range(_NR_CLOSE_RANGE, first, last, flags), "close_range")
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    """Operate on the calling thread; the options here take numbers only. prctl(2)."""
+    return _check(_prctl(option, arg2, arg3, arg4, arg5), "prctl")
+
+
+def set_process_name(name: str) -> None:
+    """What ps(1) shows as the command of the calling thread: at most 15 bytes, PR_SET_NAME of prctl(2)."""
+    text = ctypes.create_string_buffer(os.fsencode(name))
+    _check(_prctl(PR_SET_NAME, ctypes.addressof(text), 0, 0, 0), "prctl")
+
+
+def personality(persona: int) -> int:
+    """Set the execution domain; the previous one is returned. personality(2)."""
+    return _check(_personality(persona), "personality")
+
+
+def capget() -> tuple[int, int, int]:
+    """The calling thread's effective, permitted and inheritable capabilities, bit n for capability n. capget(2)."""
+    header, sets = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0), (_CapData * 2)()
+    _check(_capget(header, sets), "capget")
+    low, high = sets
+    return (
+        high.effective << 32 | low.effective,
+        high.permitted << 32 | low.permitted,
+        high.inheritable << 32 | low.inheritable,
+    )
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the calling thread's capabilities, bit n for capability n. capset(2).
+
+    Raises:
+        OSError: EPERM for a permitted capability that it does not have.
+    """
+    header, sets = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0), (_CapData * 2)()
+    word = 0xFFFFFFFF
+    sets[0] = _CapData(effective & word, permitted & word, inheritable & word)
+    sets[1] = _CapData(effective >> 32, permitted >> 32, inheritable >> 32)
+    _check(_capset(header, sets), "capset")
+
+
+def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
+    """Install a filter, an array of struct sock_filter, for good; needs no_new_privs or CAP_SYS_ADMIN. seccomp(2).
+
+    Raises:
+        OSError: EINVAL when the program is malformed or longer than 4096 instructions.
+    """
+    fprog = _SockFprog(len(program) // SOCK_FILTER_BYTES, program)
+    _check(_seccomp(_NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, fprog), "seccomp")
+
+
+def keyctl_join_session_keyring(name: str | None = None) -> int:
+    """Leave the session keyring of the host for a new one, so that its keys can't be seen inside. keyctl(2).
+
+    Raises:
+        OSError: ENOSYS on a kernel without keyrings; EDQUOT when this user has too many.
+    """
+    return _check(_keyctl(_NR_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, _encoded(name)), "keyctl")
+
+
+def bpf_prog_load(prog_type: int, insns: bytes, name: str = "", license_name: str = "GPL") -> int:
+    """Verify and load a program, an array of struct bpf_insn; its descriptor. BPF_PROG_LOAD of bpf(2).
+
+    Raises:
+        OSError: EACCES or EINVAL when the verifier refuses it.
+    """
+    code = ctypes.create_string_buffer(insns, len(insns))
+    terms = ctypes.create_string_buffer(license_name.encode())
+    attr = _BpfProgLoad(
+        prog_type, len(insns) // BPF_INSN_BYTES, ctypes.addressof(code), ctypes.addressof(terms)
+    )
+    attr.prog_name = name.encode()[:15]
+    return _check_bpf(BPF_PROG_LOAD, attr)
+
+
+def bpf_prog_attach(
+    target_fd: int, prog_fd: int, attach_type: int, flags: int = 0, replace_fd: int = 0
+) -> None:
+    """Attach a loaded program to a cgroup, with ``BPF_F_REPLACE`` in place of another, atomically. bpf(2)."""
+    _check_bpf(BPF_PROG_ATTACH, _BpfProgAttach(target_fd, prog_fd, attach_type, flags, replace_fd))
+
+
+def bpf_prog_detach(target_fd: int, prog_fd: int, attach_type: int) -> None:
+    """Take a program off a cgroup. BPF_PROG_DETACH of bpf(2).
+
+    Raises:
+        OSError: ENOENT when it is not attached there.
+    """
+    _check_bpf(BPF_PROG_DETACH, _BpfProgAttach(target_fd, prog_fd, attach_type, 0, 0))
+
+
+def bpf_prog_query(target_fd: int, attach_type: int) -> tuple[int, ...]:
+    """IDs of the programs attached to this very cgroup. BPF_PROG_QUERY of bpf(2).
+
+    Raises:
+        OSError: ENOSPC when there are more than 64 of them.
+    """
+    ids = (ctypes.c_uint32 * 64)()
+    attr = _BpfProgQuery(target_fd, attach_type, 0, 0, ctypes.addressof(ids), len(ids))
+    _check_bpf(BPF_PROG_QUERY, attr)
+    return tuple(ids[: attr.prog_cnt])
+
+
+def bpf_prog_get_fd_by_id(prog_id: int) -> int:
+    """A descriptor of a loaded program. BPF_PROG_GET_FD_BY_ID of bpf(2)."""
+    return _check_bpf(BPF_PROG_GET_FD_BY_ID, _BpfProgGetFd(prog_id, 0, 0))
+
+
+def _check_bpf(cmd: int, attr: ctypes.Structure) -> int:
+    return _check(_bpf(_NR_BPF, cmd, ctypes.addressof(attr), ctypes.sizeof(attr)), "bpf")
