@@ -1,0 +1,164 @@
+"""What a container is made of: the bundle's ``config.json`` (OCI runtime-spec) and ``monitor.json``, as they are parsed.
+
+The names are the specification's (config.md, config-linux.md); keys that this engine never writes are not listed. A bundle is
+read once, by the monitor, before it forks: a child between fork(2) and execve(2) should open as little as it can.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+
+class User(TypedDict, total=False):
+    """Who a process is; ``username`` (``user[:group]``, names or numbers) wins and is looked up inside the root filesystem."""
+
+    uid: int
+    gid: int
+    additionalGids: list[int]
+    umask: int
+    username: str
+
+
+class Rlimit(TypedDict):
+    """One resource limit: ``RLIMIT_*``, getrlimit(2); -1 is infinity."""
+
+    type: str
+    soft: int
+    hard: int
+
+
+class ConsoleSize(TypedDict):
+    """The terminal's first size, in characters."""
+
+    height: int
+    width: int
+
+
+class Capabilities(TypedDict, total=False):
+    """The five sets of capabilities(7), as ``CAP_*`` names."""
+
+    bounding: list[str]
+    effective: list[str]
+    inheritable: list[str]
+    permitted: list[str]
+    ambient: list[str]
+
+
+class Process(TypedDict, total=False):
+    """What to execute, and as whom (config.md, Process)."""
+
+    terminal: bool
+    consoleSize: ConsoleSize
+    user: User
+    args: list[str]
+    env: list[str]
+    cwd: str
+    capabilities: Capabilities
+    rlimits: list[Rlimit]
+    noNewPrivileges: bool
+    noNewPrivs: bool
+    oomScoreAdj: int
+
+
+class Mount(TypedDict, total=False):
+    """One line of the mount plan (config.md, Mounts)."""
+
+    destination: str
+    type: str
+    source: str
+    options: list[str]
+
+
+class Device(TypedDict, total=False):
+    """A device node to make; ``type`` is c, b, u or p, ``fileMode`` the permission bits (config-linux.md, Devices)."""
+
+    path: str
+    type: str
+    major: int
+    minor: int
+    fileMode: int
+    uid: int
+    gid: int
+
+
+class Namespace(TypedDict, total=False):
+    """A namespace to be in: a new one, or that behind ``path``; a type that is not listed is shared with the host."""
+
+    type: str
+    path: str
+
+
+class Linux(TypedDict, total=False):
+    """What only Linux has (config-linux.md)."""
+
+    namespaces: list[Namespace]
+    devices: list[Device]
+    maskedPaths: list[str]
+    readonlyPaths: list[str]
+    sysctl: dict[str, str]
+    rootfsPropagation: str
+
+
+class Root(TypedDict, total=False):
+    """Where the root filesystem is mounted, below the bundle."""
+
+    path: str
+    readonly: bool
+
+
+class Config(TypedDict, total=False):
+    """``config.json``."""
+
+    process: Process
+    root: Root
+    hostname: str
+    domainname: str
+    mounts: list[Mount]
+    linux: Linux
+
+
+class Overlay(TypedDict):
+    """The layers of the root filesystem, topmost first, and its writable one."""
+
+    lower: list[str]
+    upper: str
+    work: str
+
+
+class MonitorConfig(TypedDict, total=False):
+    """``monitor.json``: what the OCI specification has no word for."""
+
+    container: str
+    run: int
+    log_path: str
+    journal_path: str
+    tty: bool
+    open_stdin: bool
+    stdin_once: bool
+    overlay: Overlay
+    cgroup_procs: list[str]
+    oom_counters: list[list[str]]
+    seccomp_path: str | None
+
+
+class Bundle(NamedTuple):
+    """A bundle's directory and its two files."""
+
+    directory: str
+    config: Config
+    monitor: MonitorConfig
+
+
+def read_bundle(directory: str) -> Bundle:
+    """Parse both files of a bundle.
+
+    Raises:
+        OSError: one of them can't be read.
+        ValueError: one of them is not JSON.
+    """
+    place = Path(directory)
+    return Bundle(
+        directory,
+        json.loads((place / "config.json").read_bytes()),
+        json.loads((place / "monitor.json").read_bytes()),
+    )
