@@ -1,0 +1,562 @@
+"""A container's life: its events, its phases, what may follow what.
+
+Theory of operation
+===================
+
+An *intent* and its *outcome* are different events; between the two the log says "asked, not yet done", and that gap is what
+recovery looks for. Intents come from users (and from restart policies), outcomes from what the kernel and the monitor say::
+
+                 StartRequested          Started
+        CREATED ───────────────▶ STARTING ──────▶ RUNNING ◀──▶ PAUSED
+           ▲                      ▲ │ StartFailed    │ Exited     │ Exited
+           │                      │ ▼                ▼            │
+           └─ (never ran)       EXITED ◀─────────────┴────────────┘
+                                  │ ▲ RestartScheduled: RESTARTING, then StartRequested again
+      RemoveRequested (any phase) │
+                                  ▼
+                              REMOVING ──▶ REMOVED       RemoveFailed: DEAD, until it works
+
+What is to be done to the process of a running container are *orders*: numbered signals, pauses and unpauses, carried out one
+after the other, each once. An order that the end of the container overtakes is named in ``Exited.superseded``.
+
+A *run* is one start of the container; outcomes carry no run number because a run's journal is a file of its own.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from signal import Signals
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.domain.container_events import (
+    AttachClosed,
+    AttachOpened,
+    Created,
+    DriftDetected,
+    DriftRepaired,
+    Endpoint,
+    Exited,
+    ExitReason,
+    LogLost,
+    Order,
+    OrderKind,
+    OutOfMemory,
+    Paused,
+    PauseRequested,
+    ProcessIdentity,
+    Removed,
+    RemoveFailed,
+    RemoveRequested,
+    Renamed,
+    RestartScheduled,
+    Signalled,
+    SignalRequested,
+    Started,
+    StartFailed,
+    StartRequested,
+    Stopping,
+    StopRequested,
+    Unpaused,
+    UnpauseRequested,
+)
+from engine.domain.event import Event
+from engine.domain.ids import SHORT, ContainerId, SandboxId
+from engine.domain.signals import parse_signal
+from engine.domain.spec import DEFAULT_STOP_TIMEOUT_S, PortBinding, Spec
+from engine.errors import Conflict, NotModified
+
+RESTART_DELAY_FIRST_S: Final = 0.1
+RESTART_DELAY_FACTOR: Final = 2
+RESTART_DELAY_MAX_S: Final = 60.0
+RESTART_RESET_AFTER_S: Final = 10.0
+"""A run that lasted this long starts the delays anew, as Docker has it."""
+_SECOND_NS: Final = 1_000_000_000
+
+
+class Phase(StrEnum):
+    """Where in life. ``STARTING`` is ours: to Docker's clients it is still what it was before."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+    REMOVING = "removing"
+    REMOVED = "removed"
+    DEAD = "dead"
+
+
+def _stays(phase: Phase, *events: type[Event]) -> dict[type[Event], Phase]:
+    return dict.fromkeys(events, phase)
+
+
+_ALWAYS: Final = (Renamed, AttachOpened, AttachClosed)
+_ORDERS: Final = (
+    *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
+    *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),
+)
+
+TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
+    Phase.CREATED: {
+        **_stays(Phase.CREATED, *_ALWAYS),
+        StartRequested: Phase.STARTING,
+        RemoveRequested: Phase.REMOVING,
+    },
+    Phase.STARTING: {
+        **_stays(Phase.STARTING, *_ALWAYS, SignalRequested, StopRequested),
+        Started: Phase.RUNNING,
+        StartFailed: Phase.EXITED,
+        RemoveRequested: Phase.REMOVING,
+    },
+    Phase.RUNNING: {
+        **_stays(Phase.RUNNING, *_ALWAYS, *_ORDERS, Unpaused),
+        Paused: Phase.PAUSED,
+        Exited: Phase.EXITED,
+        RemoveRequested: Phase.REMOVING,
+    },
+    Phase.PAUSED: {
+        **_stays(Phase.PAUSED, *_ALWAYS, *_ORDERS, Paused),
+        Unpaused: Phase.RUNNING,
+        Exited: Phase.EXITED,
+        RemoveRequested: Phase.REMOVING,
+    },
+    Phase.RESTARTING: {
+        **_stays(Phase.RESTARTING, *_ALWAYS),
+        StartRequested: Phase.STARTING,
+        StopRequested: Phase.EXITED,
+        RemoveRequested: Phase.REMOVING,
+    },
+    Phase.EXITED: {
+        **_stays(Phase.EXITED, *_ALWAYS),
+        StartRequested: Phase.STARTING,
+        RestartScheduled: Phase.RESTARTING,
+        RemoveRequested: Phase.REMOVING,
+    },
+    Phase.REMOVING: {
+        **_stays(Phase.REMOVING, AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested),
+        RemoveFailed: Phase.DEAD,
+        Removed: Phase.REMOVED,
+    },
+    Phase.DEAD: {
+        **_stays(Phase.DEAD, AttachClosed, RemoveRequested, RemoveFailed),
+        Removed: Phase.REMOVED,
+    },
+    Phase.REMOVED: {},
+}
+assert TRANSITIONS.keys() == set(Phase)
+
+HAS_PROCESS: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
+NAMELESS: Final = frozenset({Phase.REMOVING, Phase.REMOVED, Phase.DEAD})
+"""Phases in which a container's name is free for others."""
+
+
+# --- State -----------------------------------------------------------------------------------------------------------------
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A container as its history tells it."""
+
+    id: ContainerId
+    name: str
+    spec: Spec
+    created_ns: int
+    phase: Phase = Phase.CREATED
+    run: int = 0
+    sandbox: SandboxId | None = None
+    endpoint: Endpoint | None = None
+    ports: tuple[PortBinding, ...] = ()
+    process: ProcessIdentity | None = None
+    monitor: ProcessIdentity | None = None
+    started_ns: int = 0
+    """Wall clock; 0: never."""
+    started_boot_ns: int = 0
+    finished_ns: int = 0
+    exit_code: int = 0
+    exit_reason: ExitReason | None = None
+    oom_killed: bool = False
+    oom_kills: int = 0
+    log_lost_bytes: int = 0
+    error: str = ""
+    orders_given: int = 0
+    orders: tuple[Order, ...] = ()
+    stopping: Stopping | None = None
+    user_stopped: bool = False
+    """Somebody wanted the last run to end: restart policies keep out."""
+    restarts: int = 0
+    restart_due_boot_ns: int = 0
+    restart_delay_s: float = 0.0
+    start_again: bool = False
+    """A restart was asked for and its second half is due."""
+    attachments: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+    """What was found changed and is not yet repaired."""
+
+    @property
+    def short_id(self) -> str:
+        """For people."""
+        return self.id[:SHORT]
+
+    @property
+    def is_running(self) -> bool:
+        """In Docker's sense: it has a process, frozen or not."""
+        return self.phase in HAS_PROCESS
+
+
+class InvalidTransition(Conflict):
+    """The container's phase forbids it."""
+
+
+class AlreadyRunning(NotModified):
+    """Nothing to start."""
+
+
+class AlreadyStopped(NotModified):
+    """Nothing to stop."""
+
+
+class NotRunning(Conflict):
+    """There is no process to do it to."""
+
+
+class RunningNotRemovable(Conflict):
+    """A running container is removed by force or not at all."""
+
+
+class RemovalInProgress(Conflict):
+    """It is being removed already."""
+
+
+# --- Decisions -------------------------------------------------------------------------------------------------------------
+
+
+def decide_start(
+    container: Container,
+    *,
+    sandbox: SandboxId | None,
+    endpoint: Endpoint | None,
+    ports: tuple[PortBinding, ...],
+) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/start`` adds to the history.
+
+    Raises:
+        AlreadyRunning: nothing to add; the API answers 304.
+        InvalidTransition: paused, or being removed.
+    """
+    if container.phase in (Phase.RUNNING, Phase.STARTING):
+        raise AlreadyRunning(f"Container {container.id} is already running")
+    if container.phase is Phase.PAUSED:
+        raise InvalidTransition("cannot start a paused container, try unpause instead")
+    if StartRequested not in TRANSITIONS[container.phase]:
+        raise InvalidTransition("container is marked for removal and cannot be started")
+    return (StartRequested(run=container.run + 1, sandbox=sandbox, endpoint=endpoint, ports=ports),)
+
+
+def decide_stop(
+    container: Container,
+    *,
+    signal: int | None,
+    timeout_s: int | None,
+    boot_ns: int,
+    then_start: bool = False,
+) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/stop`` adds, and the first half of a restart.
+
+    Raises:
+        AlreadyStopped: there is nothing to end.
+        NotRunning: it is being removed.
+    """
+    if container.phase in NAMELESS:
+        raise NotRunning(f"container {container.id} is marked for removal")
+    if StopRequested not in TRANSITIONS[container.phase]:
+        raise AlreadyStopped(f"Container {container.id} is already stopped")
+    spec = container.spec
+    grace_s = spec.stop_timeout_s if timeout_s is None else timeout_s
+    return (
+        StopRequested(
+            order=container.orders_given + 1,
+            signal=parse_signal(spec.stop_signal) if signal is None else signal,
+            timeout_s=DEFAULT_STOP_TIMEOUT_S if grace_s is None else grace_s,
+            boot_ns=boot_ns,
+            then_start=then_start,
+        ),
+    )
+
+
+def decide_signal(container: Container, signal: int) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/kill`` adds.
+
+    Raises:
+        NotRunning: there is no process.
+    """
+    if not container.is_running and container.phase is not Phase.STARTING:
+        raise NotRunning(f"container {container.id} is not running")
+    return (SignalRequested(order=container.orders_given + 1, signal=signal),)
+
+
+def decide_pause(container: Container) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/pause`` adds.
+
+    Raises:
+        NotRunning: nothing to freeze.
+        InvalidTransition: frozen already.
+    """
+    if container.phase is Phase.PAUSED:
+        raise InvalidTransition(f"Container {container.id} is already paused")
+    if container.phase is not Phase.RUNNING:
+        raise NotRunning(f"container {container.id} is not running")
+    return (PauseRequested(order=container.orders_given + 1),)
+
+
+def decide_unpause(container: Container) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/unpause`` adds.
+
+    Raises:
+        InvalidTransition: it is not paused.
+    """
+    if container.phase is not Phase.PAUSED:
+        raise InvalidTransition(f"Container {container.id} is not paused")
+    return (UnpauseRequested(order=container.orders_given + 1),)
+
+
+def decide_rename(container: Container, name: str) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/rename`` adds.
+
+    Raises:
+        InvalidTransition: it is being removed.
+    """
+    if Renamed not in TRANSITIONS[container.phase]:
+        raise InvalidTransition("container is marked for removal and cannot be renamed")
+    return (Renamed(name=name, before=container.name),)
+
+
+def decide_remove(container: Container, *, force: bool, volumes: bool) -> tuple[Event, ...]:
+    """What ``DELETE /containers/{id}`` adds.
+
+    Raises:
+        RunningNotRemovable: it runs and ``force`` was not given.
+        RemovalInProgress: it is being removed already.
+    """
+    if container.phase is Phase.REMOVING:
+        raise RemovalInProgress(f"removal of container {container.id} is already in progress")
+    if not force and (
+        container.is_running or container.phase in (Phase.STARTING, Phase.RESTARTING)
+    ):
+        advice = (
+            "Unpause and then stop the container before attempting removal or force remove"
+            if container.phase is Phase.PAUSED
+            else "Stop the container before attempting removal or force remove"
+        )
+        word = container.phase if container.phase is not Phase.STARTING else Phase.RUNNING
+        raise RunningNotRemovable(f"You cannot remove a {word} container {container.id}. {advice}")
+    return (RemoveRequested(force=force, volumes=volumes),)
+
+
+def decide_exited(
+    container: Container,
+    *,
+    code: int,
+    signal: int | None,
+    oom: bool,
+    reason: ExitReason,
+    boot_ns: int,
+) -> tuple[Event, ...]:
+    """What the end of the first process adds: the exit, and what follows from it by the container's own rules."""
+    exited = Exited(
+        code=code,
+        signal=signal,
+        oom=oom or bool(signal == Signals.SIGKILL and container.oom_kills),
+        reason=reason,
+        superseded=tuple(order.number for order in container.orders),
+    )
+    if container.phase in NAMELESS:
+        return (exited,)
+    if restart_wanted(container, code):
+        delay_s = _next_delay_s(container, boot_ns)
+        due_boot_ns = boot_ns + int(delay_s * _SECOND_NS)
+        return (exited, RestartScheduled(delay_s=delay_s, due_boot_ns=due_boot_ns))
+    if container.spec.auto_remove and not (container.stopping and container.stopping.then_start):
+        return (exited, RemoveRequested())
+    return (exited,)
+
+
+def decide_start_failed(container: Container, message: str, exit_code: int) -> tuple[Event, ...]:
+    """What a start that came to nothing adds; a container that was to be removed after its run is removed now."""
+    failed = StartFailed(message=message, exit_code=exit_code)
+    if container.spec.auto_remove:
+        return (failed, RemoveRequested())
+    return (failed,)
+
+
+def restart_wanted(container: Container, code: int) -> bool:
+    """Whether the restart policy asks for another run after an end with this code."""
+    policy = container.spec.restart_policy
+    if container.user_stopped:
+        return False
+    if policy.name == "on-failure":
+        may_retry = not policy.retries_max or container.restarts < policy.retries_max
+        return code != 0 and may_retry
+    return policy.name in ("always", "unless-stopped")
+
+
+def _next_delay_s(container: Container, boot_ns: int) -> float:
+    ran_s = (boot_ns - container.started_boot_ns) / _SECOND_NS
+    if not container.restart_delay_s or ran_s >= RESTART_RESET_AFTER_S:
+        return RESTART_DELAY_FIRST_S
+    return min(container.restart_delay_s * RESTART_DELAY_FACTOR, RESTART_DELAY_MAX_S)
+
+
+# --- Evolution -------------------------------------------------------------------------------------------------------------
+
+
+def evolve(container: Container | None, event: Event, at_ns: int) -> Container:
+    """The container after one more event, which happened at ``at_ns`` (wall clock).
+
+    Never refuses: it has already happened. A KeyError or AssertionError means that the log is corrupt.
+    """
+    if container is None:
+        assert isinstance(event, Created)
+        return Container(id=event.id, name=event.name, spec=event.spec, created_ns=at_ns)
+    phase = TRANSITIONS[container.phase][type(event)]
+    return _changed(replace(container, phase=phase), event, at_ns)
+
+
+def _changed(container: Container, event: Event, at_ns: int) -> Container:
+    match event:
+        case StartRequested():
+            return _start_requested(container, event)
+        case Started():
+            return _started(container, event, at_ns)
+        case StartFailed(message=message, exit_code=code):
+            return replace(_ended(container, at_ns), exit_code=code, error=message)
+        case Exited():
+            return _exited(container, event, at_ns)
+        case StopRequested():
+            return _stop_requested(container, event)
+        case SignalRequested():
+            return _signal_requested(container, event)
+        case PauseRequested(order=number):
+            return _ordered(container, Order(number=number, kind=OrderKind.PAUSE))
+        case UnpauseRequested(order=number):
+            return _ordered(container, Order(number=number, kind=OrderKind.UNPAUSE))
+        case Signalled(order=number) | Paused(order=number) | Unpaused(order=number):
+            remaining = tuple(order for order in container.orders if order.number != number)
+            return replace(container, orders=remaining)
+        case _:
+            return _remarked(container, event)
+
+
+def _remarked(container: Container, event: Event) -> Container:
+    """The events that touch one field and no process."""
+    match event:
+        case Renamed(name=name):
+            return replace(container, name=name)
+        case AttachOpened(attach=attach):
+            return replace(container, attachments=(*container.attachments, attach))
+        case AttachClosed(attach=attach):
+            open_still = tuple(other for other in container.attachments if other != attach)
+            return replace(container, attachments=open_still)
+        case OutOfMemory(count=count):
+            return replace(container, oom_kills=count)
+        case LogLost(count_bytes=count_bytes):
+            return replace(container, log_lost_bytes=count_bytes)
+        case RestartScheduled(due_boot_ns=due_boot_ns, delay_s=delay_s):
+            return replace(container, restart_due_boot_ns=due_boot_ns, restart_delay_s=delay_s)
+        case RemoveRequested():
+            return replace(container, start_again=False, restart_due_boot_ns=0)
+        case RemoveFailed(reason=reason):
+            return replace(container, error=reason)
+        case DriftDetected(what=what):
+            return replace(container, drift=(*container.drift, what))
+        case DriftRepaired(what=what):
+            return replace(
+                container, drift=tuple(other for other in container.drift if other != what)
+            )
+        case _:
+            assert isinstance(event, Removed), event
+            return container
+
+
+def _start_requested(container: Container, event: StartRequested) -> Container:
+    by_policy = bool(container.restart_due_boot_ns)
+    return replace(
+        container,
+        run=event.run,
+        sandbox=event.sandbox,
+        endpoint=event.endpoint,
+        ports=event.ports,
+        oom_killed=False,
+        oom_kills=0,
+        log_lost_bytes=0,
+        error="",
+        exit_reason=None,
+        user_stopped=False,
+        start_again=False,
+        restarts=container.restarts + 1 if by_policy else 0,
+        restart_delay_s=container.restart_delay_s if by_policy else 0.0,
+        restart_due_boot_ns=0,
+    )
+
+
+def _started(container: Container, event: Started, at_ns: int) -> Container:
+    return replace(
+        container,
+        process=event.process,
+        monitor=event.monitor,
+        started_ns=at_ns,
+        started_boot_ns=event.boot_ns,
+        exit_code=0,
+    )
+
+
+def _exited(container: Container, event: Exited, at_ns: int) -> Container:
+    again = bool(container.stopping and container.stopping.then_start)
+    ended = _ended(container, at_ns)
+    return replace(
+        ended,
+        exit_code=event.code,
+        exit_reason=event.reason,
+        oom_killed=event.oom,
+        start_again=again and event.reason is not ExitReason.REBOOT,
+    )
+
+
+def _ended(container: Container, at_ns: int) -> Container:
+    return replace(
+        container,
+        finished_ns=at_ns,
+        process=None,
+        monitor=None,
+        orders=(),
+        stopping=None,
+        drift=(),
+    )
+
+
+def _stop_requested(container: Container, event: StopRequested) -> Container:
+    deadline_boot_ns = event.boot_ns + event.timeout_s * _SECOND_NS
+    stopped = replace(container, user_stopped=True, restart_due_boot_ns=0)
+    if (
+        container.phase is Phase.EXITED
+    ):  # it was waiting to be restarted: there is nothing to signal
+        return replace(stopped, start_again=event.then_start)
+    stopping = Stopping(
+        deadline_boot_ns=deadline_boot_ns if event.timeout_s >= 0 else None,
+        then_start=event.then_start,
+    )
+    return _ordered(
+        replace(stopped, stopping=stopping),
+        Order(number=event.order, kind=OrderKind.SIGNAL, signal=event.signal),
+    )
+
+
+def _signal_requested(container: Container, event: SignalRequested) -> Container:
+    order = Order(number=event.order, kind=OrderKind.SIGNAL, signal=event.signal)
+    ends_it = event.signal in (Signals.SIGKILL, Signals.SIGTERM, Signals.SIGINT)
+    return _ordered(replace(container, user_stopped=container.user_stopped or ends_it), order)
+
+
+def _ordered(container: Container, order: Order) -> Container:
+    return replace(container, orders=(*container.orders, order), orders_given=order.number)

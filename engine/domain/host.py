@@ -1,0 +1,72 @@
+"""The machine and the daemon themselves: one stream, ``host``."""
+
+from typing import ClassVar, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.domain.event import Event
+from engine.domain.ids import InstanceId
+
+
+class HostInitialised(Event, frozen=True, kw_only=True):
+    """A data root began: its instance ID marks all kernel objects that will belong to it."""
+
+    TYPE: ClassVar[str] = "host_initialised"
+    instance: InstanceId
+
+
+class DaemonStarted(Event, frozen=True, kw_only=True):
+    """A daemon serves this data root from here on."""
+
+    TYPE: ClassVar[str] = "daemon_started"
+    version: str
+    pid: int
+    boot_id: str
+
+
+class DaemonStopped(Event, frozen=True, kw_only=True):
+    """It was stopped in good order; the containers go on."""
+
+    TYPE: ClassVar[str] = "daemon_stopped"
+
+
+class OrphanRemoved(Event, frozen=True, kw_only=True):
+    """A kernel object with our mark that belongs to nothing in the log was taken away."""
+
+    TYPE: ClassVar[str] = "host_orphan_removed"
+    kind: str
+    name: str
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    HostInitialised,
+    DaemonStarted,
+    DaemonStopped,
+    OrphanRemoved,
+)
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the log knows of the machine."""
+
+    instance: InstanceId
+    boot_id: str = ""
+    daemon_running: bool = False
+
+
+def evolve(host: Host | None, event: Event, _at_ns: int) -> Host:
+    """The host after one more event."""
+    match event:
+        case HostInitialised(instance=instance):
+            assert host is None
+            return Host(instance=instance)
+        case DaemonStarted(boot_id=boot_id):
+            assert host is not None
+            return replace(host, boot_id=boot_id, daemon_running=True)
+        case DaemonStopped():
+            assert host is not None
+            return replace(host, daemon_running=False)
+        case _:
+            assert host is not None
+            return host

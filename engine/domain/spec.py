@@ -1,0 +1,233 @@
+"""What was asked of a container: Docker's request with its defaults resolved, as plain data.
+
+``oci.py`` translates it into what the runtime is told. Durations end in ``_s``, sizes in ``_bytes``. Paths are the caller's words:
+those of the container are looked up inside its root, those of the host by the kernel.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from engine.domain.ids import ImageId
+from engine.domain.resources import Resources
+
+DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
+DEFAULT_STOP_TIMEOUT_S: Final = 10
+DEFAULT_SHM_BYTES: Final = 64 * 1024 * 1024
+
+DEFAULT_CAPABILITIES: Final = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+)
+"""What a container may do unless told otherwise: Docker's documented default set."""
+
+ALL_CAPABILITIES: Final = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+)
+"""Every capability of capabilities(7), in the order of their numbers."""
+
+
+class NetworkMode(StrEnum):
+    """Where a container's network namespace comes from."""
+
+    BRIDGE = "bridge"
+    NONE = "none"
+    HOST = "host"
+
+
+class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When the supervisor starts an ended container again: ``no``, ``on-failure``, ``always``, ``unless-stopped``."""
+
+    name: str = "no"
+    retries_max: int = 0
+    """With ``on-failure`` only; 0 is for ever."""
+
+
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of the host at a path of the container (Docker's ``-v SOURCE:DESTINATION[:MODE]``)."""
+
+    source: str
+    destination: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+    create_source: bool = True
+    """Docker's ``-v`` makes a missing source directory, its ``--mount`` refuses."""
+
+
+class Tmpfs(msgspec.Struct, frozen=True, kw_only=True):
+    """A filesystem in memory at a path of the container; options as mount(8) has them."""
+
+    destination: str
+    options: str = ""
+
+
+class PortBinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One port of the container made reachable at a port of the host."""
+
+    container_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+    """Empty: every address of the host."""
+    host_port: int = 0
+    """0 until the engine has chosen one."""
+
+
+class Ulimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource limit, setrlimit(2), by its name without ``RLIMIT_``, in lower case; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything a container is made from. Of image and request, the request's word counts."""
+
+    image: str
+    """The reference as the caller wrote it."""
+    image_id: ImageId
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    """``NAME=value``, the image's first; a name stands once."""
+    working_dir: str = ""
+    user: str = ""
+    hostname: str = ""
+    domainname: str = ""
+    labels: dict[str, str] = {}
+    exposed_ports: tuple[str, ...] = ()
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    stop_signal: str = DEFAULT_STOP_SIGNAL
+    stop_timeout_s: int | None = None
+    """None: Docker's ten seconds."""
+
+    binds: tuple[Bind, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    network_mode: NetworkMode = NetworkMode.BRIDGE
+    ports: tuple[PortBinding, ...] = ()
+    publish_all: bool = False
+    mac_address: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_bytes: int = DEFAULT_SHM_BYTES
+    read_only: bool = False
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    group_add: tuple[str, ...] = ()
+    sysctls: dict[str, str] = {}
+    oom_score_adj: int = 0
+    no_new_privileges: bool = False
+    seccomp: str = ""
+    """Empty: the default profile; ``unconfined``; otherwise an OCI seccomp object as JSON."""
+    init: bool = False
+    auto_remove: bool = False
+    restart_policy: RestartPolicy = RestartPolicy()
+    container_id_file: str = ""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the first process is executed with."""
+        return (*self.entrypoint, *self.command)
+
+
+def normal_capability(name: str) -> str:
+    """A capability as the kernel's headers write it, whatever way the user did; ``ALL`` stays."""
+    upper = name.upper()
+    return upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
+
+
+def capabilities(spec: Spec) -> tuple[str, ...]:
+    """What a container's processes may do, in the order of their numbers.
+
+    ``ALL`` counts before single names; a name both added and dropped is dropped, unless ``ALL`` was dropped, as Docker does it.
+    """
+    if spec.privileged:
+        return ALL_CAPABILITIES
+    added = {normal_capability(name) for name in spec.cap_add}
+    dropped = {normal_capability(name) for name in spec.cap_drop}
+    if "ALL" in added:
+        chosen = set(ALL_CAPABILITIES) - dropped
+    elif "ALL" in dropped:
+        chosen = added
+    else:
+        chosen = (set(DEFAULT_CAPABILITIES) | added) - dropped
+    return tuple(name for name in ALL_CAPABILITIES if name in chosen)
+
+
+def merged_env(*layers: Sequence[str]) -> tuple[str, ...]:
+    """Environments laid over each other: a later ``NAME=value`` replaces an earlier one in its place.
+
+    A bare ``NAME`` removes the variable, as Docker's clients use it for one that is not set on their side.
+    """
+    merged: dict[str, str] = {}
+    for variable in (variable for layer in layers for variable in layer):
+        name, separator, _ = variable.partition("=")
+        if separator:
+            merged[name] = variable
+        else:
+            merged.pop(name, None)
+    return tuple(merged.values())
