@@ -1,0 +1,222 @@
+"""Groups of changes, each group one transaction.
+
+For every group: give each event its ``seq`` and hash, insert the events, write the new state of the aggregates, move the
+head; then wait for the disk. Whatever goes wrong, the group is rolled back whole and what is remembered here is read again.
+A change that comes too late (its stream has moved on) is left out of the group and hurts nobody else. The stream's version
+is compared, not only made unique, so that a change computed from one that failed fails too, and no version is ever missing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+
+from engine.errors import EngineError
+from engine.store import schema
+from engine.store.chain import Row, next_hash
+from engine.store.codec import Codec, encode_actor
+from engine.store.errors import StoreCorrupt, StoreFull, StoreUnavailable, VersionConflict, explain
+from engine.store.records import Change, Recorded
+from engine.store.reserve import Reserve
+
+Outcome = tuple[Recorded, ...] | EngineError
+
+_SPENDINGS_MAX: Final = 8
+"""How many slices of the reserve one group may use up before its callers are told that the disk is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one caller wants committed or refused as a whole; ``encoded`` has the columns that the codec made of each event."""
+
+    changes: tuple[Change, ...]
+    encoded: tuple[tuple[str, int, str], ...]
+    essential: bool = False
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], codec: Codec, *, essential: bool) -> "Batch":
+        """Encode on the caller's side, where a bad event has a traceback that tells who made it."""
+        assert changes, "nothing to append"
+        assert all(change.events for change in changes), "a change without events changes nothing"
+        encoded = tuple(codec.encode(event) for change in changes for event in change.events)
+        return cls(tuple(changes), encoded, essential)
+
+
+@dataclass(slots=True)
+class _Group:
+    """A transaction in the making: where the chain stands, and the rows that took it there."""
+
+    seq: int
+    hash: bytes
+    versions: dict[str, int] = field(default_factory=dict)
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+    latest: dict[str, Change] = field(default_factory=dict)
+
+    def add(self, batch: Batch) -> tuple[Recorded, ...]:
+        """Put the batch's events at the end of the chain."""
+        encoded = iter(batch.encoded)
+        return tuple(
+            self._add_event(change, index, next(encoded))
+            for change in batch.changes
+            for index in range(len(change.events))
+        )
+
+    def _add_event(self, change: Change, index: int, encoded: tuple[str, int, str]) -> Recorded:
+        origin, version = change.origin, change.version + index
+        row = Row(
+            self.seq + 1,
+            change.stream,
+            version,
+            *encoded,
+            change.at_ns,
+            encode_actor(origin.actor),
+            origin.cause,
+            origin.correlation,
+        )
+        self.seq, self.hash = row.seq, next_hash(self.hash, row)
+        self.rows.append((*row, self.hash))
+        self.versions[change.stream] = version
+        self.latest[change.stream] = change
+        event = change.events[index]
+        return Recorded(row.seq, change.stream, version, event, change.at_ns, origin, self.hash)
+
+
+class Committer:
+    """The only writer of the database. Used by one thread at a time."""
+
+    def __init__(self, engine: Engine, path: Path, reserve: Reserve) -> None:
+        self._engine = engine
+        self._path = path
+        self._reserve = reserve
+        self._file = _identity(path)
+        self._connection = engine.connect()
+        self._versions: dict[str, int] = {}
+        self._stale = False
+        with self._connection.begin():
+            self._seq, self._hash = self._read_head()
+
+    @property
+    def seq(self) -> int:
+        """The last event that is durable."""
+        return self._seq
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Make the batches durable, in this order. Does not raise: whatever happens, every caller gets an answer.
+
+        Returns:
+            For each batch its events as recorded, or why none of them is.
+        """
+        if self._reserve.spent and not self._reserve.refill():
+            return self._only_essential(batches)
+        outcomes = self._try(batches)
+        if any(isinstance(outcome, StoreFull) for outcome in outcomes):
+            return self._only_essential(batches)
+        return outcomes
+
+    def _only_essential(self, batches: Sequence[Batch]) -> list[Outcome]:
+        essential = [batch for batch in batches if batch.essential]
+        outcomes = self._try(essential)
+        for _ in range(_SPENDINGS_MAX):
+            full = any(isinstance(outcome, StoreFull) for outcome in outcomes)
+            if not full or not self._reserve.spend():
+                break
+            outcomes = self._try(essential)
+        answers = iter(outcomes)
+        return [next(answers) if batch.essential else self._full() for batch in batches]
+
+    def _full(self) -> StoreFull:
+        return StoreFull(f"event log {self._path}: the disk is full")
+
+    def _try(self, batches: Sequence[Batch]) -> list[Outcome]:
+        if not batches:
+            return []
+        try:
+            return self._transact(batches)
+        except Exception as error:  # a root: the callers get it, the writer lives on
+            self._stale = True
+            problems: list[Outcome] = [explain(error, self._path) for _ in batches]
+        of_the_store = isinstance(problems[0], (StoreUnavailable, StoreCorrupt))
+        if of_the_store or len(batches) == 1:
+            return problems
+        return [self._try([batch])[0] for batch in batches]
+
+    def _transact(self, batches: Sequence[Batch]) -> list[Outcome]:
+        self._refuse_another_file()
+        with self._connection.begin():
+            if self._stale:
+                self._versions.clear()
+                self._seq, self._hash = self._read_head()
+            group = _Group(self._seq, self._hash)
+            outcomes: list[Outcome] = [
+                self._conflict(group, batch) or group.add(batch) for batch in batches
+            ]
+            if group.rows:
+                self._write(group)
+        self._seq, self._hash, self._stale = group.seq, group.hash, False
+        self._remember(group)
+        return outcomes
+
+    def _conflict(self, group: _Group, batch: Batch) -> VersionConflict | None:
+        expected: dict[str, int] = {}
+        for change in batch.changes:
+            stream = change.stream
+            known = expected.get(stream, group.versions.get(stream, self._versions.get(stream)))
+            current = self._read_version(stream) if known is None else known
+            if change.version != current + 1:
+                return VersionConflict(
+                    f"{stream} is at version {current}; the change was made for {change.version - 1}"
+                )
+            expected[stream] = change.last_version
+        return None
+
+    def _write(self, group: _Group) -> None:
+        execute = self._connection.exec_driver_sql
+        execute(schema.INSERT_EVENT, group.rows)
+        kept = [
+            (stream, change.last_version, change.snapshot)
+            for stream, change in group.latest.items()
+            if change.snapshot is not None
+        ]
+        gone = [(stream,) for stream, change in group.latest.items() if change.snapshot is None]
+        if kept:
+            execute(schema.UPSERT_AGGREGATE, kept)
+        if gone:
+            execute(schema.DELETE_AGGREGATE, gone)
+        moved = execute(schema.MOVE_HEAD, (group.seq, group.hash, self._seq))
+        if moved.rowcount != 1:
+            raise StoreUnavailable(f"event log {self._path}: another process is writing it")
+
+    def _remember(self, group: _Group) -> None:
+        self._versions.update(group.versions)
+        for stream, change in group.latest.items():
+            if change.snapshot is None:  # gone, and not likely to come back
+                del self._versions[stream]
+
+    def _read_head(self) -> tuple[int, bytes]:
+        seq, digest = self._connection.exec_driver_sql(schema.SELECT_HEAD).one()
+        return seq, digest
+
+    def _read_version(self, stream: str) -> int:
+        found = self._connection.exec_driver_sql(schema.SELECT_VERSION, (stream,)).scalar_one()
+        return found or 0
+
+    def _refuse_another_file(self) -> None:
+        """SQLite goes on writing to a file that has been deleted or moved; nobody would find those events."""
+        if _identity(self._path) != self._file:
+            raise StoreUnavailable(
+                f"event log {self._path}: the database has been moved or replaced"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

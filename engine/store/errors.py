@@ -1,0 +1,58 @@
+"""What can go wrong with the store, and the one place where a database error becomes one of ours."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from engine.errors import Conflict, EngineError, Unavailable
+
+
+class VersionConflict(Conflict):
+    """The stream has moved past the version that the writer had seen: load, decide again."""
+
+
+class StoreUnavailable(Unavailable):
+    """Nothing was written, and nothing is lost; the same append may succeed once the cause is gone."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk has no room."""
+
+
+class StoreCorrupt(EngineError):
+    """The database is not what we wrote. It is left exactly as it was found, for a person to look at."""
+
+
+class UnknownEvent(StoreCorrupt):
+    """A row that this version of the engine can't read."""
+
+
+_IN_PLAIN_WORDS: Final[dict[str, tuple[type[EngineError], str]]] = {
+    "SQLITE_FULL": (StoreFull, "the disk is full"),
+    "SQLITE_BUSY": (StoreUnavailable, "the database is locked by another process"),
+    "SQLITE_LOCKED": (StoreUnavailable, "the database is locked by another process"),
+    "SQLITE_READONLY": (StoreUnavailable, "the database is read-only"),
+    "SQLITE_CANTOPEN": (StoreUnavailable, "the database can't be opened"),
+    "SQLITE_PERM": (StoreUnavailable, "the database can't be opened: permission denied"),
+    "SQLITE_NOMEM": (StoreUnavailable, "there is not enough memory"),
+    "SQLITE_IOERR": (StoreUnavailable, "the disk reports an error"),
+    "SQLITE_CORRUPT": (StoreCorrupt, "the database is corrupt"),
+    "SQLITE_NOTADB": (StoreCorrupt, "the file is not a database"),
+    "SQLITE_CONSTRAINT": (VersionConflict, "the history has moved on"),
+}
+"""By primary result code (https://sqlite.org/rescode.html); extended codes begin with these."""
+
+
+def explain(error: Exception, path: Path) -> EngineError:
+    """The error of ours that says what went wrong for whoever wanted something of the database."""
+    if isinstance(error, EngineError):
+        return type(error)(*error.args)  # one each: a traceback belongs to one task
+    original = error.orig if isinstance(error, DBAPIError) else error
+    name = original.sqlite_errorname if isinstance(original, sqlite3.Error) else ""
+    family = "_".join(name.split("_")[:2])
+    kind, words = _IN_PLAIN_WORDS.get(family, (EngineError, "a row was refused"))
+    explained = kind(f"event log {path}: {words} ({original})")
+    explained.__cause__ = error
+    return explained

@@ -1,0 +1,107 @@
+"""Ledger: where a decision becomes history.
+
+    decide(head) ─▶ record ─▶ head moves at once ─▶ EventLog ─▶ durable moves, followers are told ─▶ record returns
+
+An append that fails takes its streams' heads back to what is durable. Whatever else was decided on those heads meanwhile fails
+too, for the log refuses a change whose stream is not where the decision thought it was.
+"""
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from typing import Protocol
+
+from engine.domain.event import Event, Origin
+from engine.errors import EngineError
+from engine.store.log import EventLog
+from engine.store.projections import View, is_gone, restored, snapshot
+from engine.store.records import Change, Recorded
+
+Follower = Callable[[Recorded], None]
+"""Called in the trio thread with each event once it is durable, in the order of ``seq``. Neither blocks nor raises."""
+
+
+class Clock(Protocol):
+    """The two clocks: one for people, one for durations."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970, CLOCK_REALTIME."""
+        ...
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since the machine started, CLOCK_BOOTTIME: it never jumps."""
+        ...
+
+
+class Ledger:
+    """The log and the two views of it."""
+
+    def __init__(self, log: EventLog, clock: Clock) -> None:
+        self.log = log
+        self.clock = clock
+        self.durable = restored(log.aggregates())
+        self.head = restored(log.aggregates())
+        self._followers: list[Follower] = []
+        log.subscribe(self._follow)
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Have ``follower`` called with every event from now on, after the durable view has moved.
+
+        Returns:
+            What ends it.
+        """
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    async def record(
+        self,
+        origin: Origin,
+        *decisions: tuple[str, tuple[Event, ...]],
+        at_ns: int | None = None,
+        essential: bool = False,
+    ) -> tuple[Recorded, ...]:
+        """Append what was decided, all of it or nothing, and return when it is durable.
+
+        Args:
+            decisions: streams and their new events; empty ones are passed over.
+            at_ns: when it happened, by the wall clock; None is now.
+            essential: it may use the space that is kept for when the disk is full.
+
+        Raises:
+            StoreUnavailable: the disk or the database refuses; nothing has changed.
+            VersionConflict: an append that this one was based on has failed.
+        """
+        happened_ns = self.clock.wall_ns() if at_ns is None else at_ns
+        changes = [
+            self._advance(stream, events, origin, happened_ns)
+            for stream, events in decisions
+            if events
+        ]
+        if not changes:
+            return ()
+        try:
+            return await self.log.append(changes, essential=essential)
+        except EngineError:
+            self._retreat(change.stream for change in changes)
+            raise
+
+    def _advance(
+        self, stream: str, events: tuple[Event, ...], origin: Origin, at_ns: int
+    ) -> Change:
+        state = self.head.next(stream, events, at_ns)
+        version = self.head.versions.get(stream, 0) + 1
+        self.head.put(stream, version + len(events) - 1, state)
+        kept = None if is_gone(state) else snapshot(state)
+        return Change(stream, version, events, origin, at_ns, kept)
+
+    def _retreat(self, streams: Iterable[str]) -> None:
+        for stream in streams:
+            if stream in self.durable.versions:
+                self.head.put(stream, self.durable.versions[stream], self.durable.get(stream))
+            elif stream in self.head.versions:
+                self.head.drop(stream)
+
+    def _follow(self, group: tuple[Recorded, ...]) -> None:
+        for recorded in group:
+            self.durable.apply(recorded)
+            for follower in copy(self._followers):
+                follower(recorded)

@@ -1,0 +1,181 @@
+"""EventLog: the one door to the history.
+
+    trio thread                         writer thread                        disk
+    ───────────                         ─────────────                        ────
+    append ── encode ─▶ queue ───────▶  takes whatever has queued up
+       ┊ shielded                       seq, hash, one transaction ────────▶ fsync of the WAL
+       ▼                                                          ◀────────
+    answer, subscribers  ◀── run_sync_soon ── outcomes of the group
+
+- Durable: an append returns when its group has been synced (WAL, ``synchronous=FULL``), never earlier.
+- Ordered: groups are committed, and subscribers called, in the order of submission. One queue, one writer.
+- Whole: the changes of one append are all committed or none.
+- Never abandoned: a cancelled caller still waits for its answer, for an order that is durable must not look refused.
+- Sober about failure: a full or failing disk refuses the group, says so to each caller, and harms nothing; the next group
+  tries again. What is ``essential`` has room reserved (``reserve.py``).
+
+With ``threaded=False`` the submitter commits by itself: same code, no second thread, so a simulation is deterministic.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import trio
+
+from engine.errors import EngineError
+from engine.store import database
+from engine.store.codec import Codec
+from engine.store.commit import Batch, Committer, Outcome
+from engine.store.errors import StoreUnavailable
+from engine.store.read import Reader
+from engine.store.records import Change, Recorded, Subscriber
+from engine.store.released import RELEASED
+from engine.store.reserve import Reserve
+
+GROUP_MAX: Final = 512
+"""Appends in one transaction: beyond this a bigger group wins nothing, and its first caller waits for the last."""
+
+QUEUE_MAX: Final = 16 * 1024
+"""Appends that may wait: some seconds' worth. More callers than that are told to come back."""
+
+
+class Pending:
+    """An append that has its place in the queue, and will have an outcome."""
+
+    __slots__ = ("_answered", "_outcome", "batch", "token")
+
+    def __init__(self, batch: Batch, token: trio.lowlevel.TrioToken | None) -> None:
+        self.batch = batch
+        self.token = token
+        self._answered = trio.Event()
+        self._outcome: Outcome = ()
+
+    def answer(self, outcome: Outcome) -> None:
+        """Tell whoever waits. In the trio thread."""
+        self._outcome = outcome
+        self._answered.set()
+
+    async def wait(self) -> tuple[Recorded, ...]:
+        """The events as recorded, once they are durable; not interrupted by cancellation.
+
+        Raises:
+            VersionConflict: a stream was not at the version expected; nothing of this append is written.
+            StoreUnavailable: nor could anything else be; try again when the cause is gone.
+        """
+        with trio.CancelScope(shield=True):
+            await self._answered.wait()
+        if isinstance(self._outcome, EngineError):
+            raise self._outcome
+        return self._outcome
+
+
+class EventLog(Reader):
+    """The history of everything, and the present state of every aggregate."""
+
+    def __init__(self, path: Path, codec: Codec, *, threaded: bool) -> None:
+        super().__init__(path, codec)
+        self._codec = codec
+        self._writer = database.writer_engine(path)
+        self._committer = Committer(
+            self._writer, path, Reserve(path.with_name(path.name + ".reserve"))
+        )
+        self._subscribers: list[Subscriber] = []
+        self._queue: SimpleQueue[Pending | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if threaded:
+            self._thread = threading.Thread(target=self._write, name="event-log", daemon=True)
+            self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, *, codec: Codec = RELEASED, threaded: bool = True) -> "EventLog":
+        """Open the database, new or old; its schema is brought up to date, after a copy.
+
+        Raises:
+            StoreCorrupt: it is not sound, not ours, or of a newer engine; it is left as it is.
+            StoreUnavailable: it can't be read or written now.
+        """
+        database.prepare(path)
+        return cls(path, codec, threaded=threaded)
+
+    @property
+    def last_seq(self) -> int:
+        """The newest durable event; 0 when there is none."""
+        return self._committer.seq
+
+    async def append(
+        self, changes: Sequence[Change], *, essential: bool = False
+    ) -> tuple[Recorded, ...]:
+        """Make all the changes durable, or none. See :meth:`Pending.wait` for the errors."""
+        recorded = await self.submit(changes, essential=essential).wait()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return recorded
+
+    def submit(self, changes: Sequence[Change], *, essential: bool = False) -> Pending:
+        """Put an append into the queue, without yielding; in the trio thread.
+
+        Raises:
+            StoreUnavailable: too many wait already.
+        """
+        batch = Batch.of(changes, self._codec, essential=essential)
+        if self._thread is None:
+            pending = Pending(batch, None)
+            self._deliver([pending], self._committer.commit([batch]))
+            return pending
+        if self._queue.qsize() >= QUEUE_MAX:
+            raise StoreUnavailable("event log: too many orders are waiting for the disk")
+        pending = Pending(batch, trio.lowlevel.current_trio_token())
+        self._queue.put(pending)
+        return pending
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Have ``subscriber`` called with every group from now on.
+
+        Returns:
+            What ends the subscription.
+        """
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def close(self) -> None:
+        """Commit what is still queued, and let the database go."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        self._committer.close()
+        self._writer.dispose()
+        super().close()
+
+    def _write(self) -> None:
+        """The writer thread."""
+        while (first := self._queue.get()) is not None:
+            group, ended = self._rest_of_group(first)
+            outcomes = self._committer.commit([pending.batch for pending in group])
+            assert first.token is not None
+            with contextlib.suppress(trio.RunFinishedError):  # then nobody is left to be told
+                first.token.run_sync_soon(self._deliver, group, outcomes)
+            if ended:
+                return
+
+    def _rest_of_group(self, first: Pending) -> tuple[list[Pending], bool]:
+        group = [first]
+        with contextlib.suppress(Empty):
+            while len(group) < GROUP_MAX:
+                pending = self._queue.get_nowait()
+                if pending is None:
+                    return group, True
+                group.append(pending)
+        return group, False
+
+    def _deliver(self, group: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
+        recorded: list[Recorded] = []
+        for pending, outcome in zip(group, outcomes, strict=True):
+            pending.answer(outcome)
+            if not isinstance(outcome, EngineError):
+                recorded.extend(outcome)
+        if recorded:
+            for subscriber in tuple(self._subscribers):
+                subscriber(tuple(recorded))

@@ -1,0 +1,305 @@
+"""What the log says, in memory: every live aggregate, and the indexes that decisions need.
+
+There are two views. *Head* is where decisions are made: it includes what has been submitted and is not yet durable, so that two
+requests at once can't both take a name or an address. *Durable* is what everybody else sees and acts on: nothing is done to the
+kernel, and nothing is told to a client, on the word of an event that a power cut could still take back.
+
+Both are folds over events and nothing more; :func:`replayed` makes one from the whole history, which is how ``verify`` knows
+that the rest is true.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from engine.domain import container, execution, host, image, network
+from engine.domain.container import NAMELESS, Container, Phase
+from engine.domain.event import Event
+from engine.domain.execution import Exec, ExecPhase
+from engine.domain.host import Host
+from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
+from engine.domain.image import Image
+from engine.domain.network import Network
+from engine.domain.spec import PortBinding
+from engine.domain.streams import HOST
+from engine.errors import Conflict, InvalidRequest, NotFound
+from engine.store.records import Aggregate, Recorded
+
+State = Host | Container | Exec | Network | Image
+
+ALL_EVENTS: Final[tuple[type[Event], ...]] = (
+    *container.EVENTS,
+    *execution.EVENTS,
+    *network.EVENTS,
+    *image.EVENTS,
+    *host.EVENTS,
+)
+"""Every event class of the engine, for the codec."""
+
+_Fold = Callable[[Any, Event, int], State]  # Any: each fold takes the state of its own kind
+_KINDS: Final[Mapping[str, tuple[type[State], _Fold]]] = {
+    "host": (Host, host.evolve),
+    "container": (Container, container.evolve),
+    "exec": (Exec, execution.evolve),
+    "network": (Network, network.evolve),
+    "image": (Image, image.evolve),
+}
+_ENDPOINT_IN_USE: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED})
+
+
+class NoSuchContainer(NotFound):
+    """No container has that name, ID or beginning of an ID."""
+
+
+class NoSuchExec(NotFound):
+    """No exec has that ID."""
+
+
+class NameInUse(Conflict):
+    """Another container has that name."""
+
+
+def kind_of(stream: str) -> str:
+    """Which kind of aggregate a stream is about: ``container``, ``exec``, ``network``, ``image`` or ``host``."""
+    parts = stream.split("/")
+    return parts[2] if len(parts) == 4 else parts[0]
+
+
+def is_gone(state: State) -> bool:
+    """Whether an aggregate leaves the read model: only its history is left."""
+    match state:
+        case Container(phase=phase):
+            return phase is Phase.REMOVED
+        case Exec(phase=exec_phase):
+            return exec_phase is ExecPhase.ENDED
+        case Image():
+            return state.removed
+        case _:
+            return False
+
+
+class View:
+    """All aggregates as of one moment."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, int] = {}
+        self._states: dict[str, State] = {}
+        self.containers: dict[ContainerId, Container] = {}
+        self.execs: dict[ExecId, Exec] = {}
+        self.networks: dict[NetworkId, Network] = {}
+        self.images: dict[ImageId, Image] = {}
+        self.execs_of: dict[ContainerId, dict[ExecId, Exec]] = {}
+        self.addresses: dict[str, ContainerId] = {}
+        """With the prefix length; of containers that run or are about to."""
+        self.host_ports: dict[tuple[str, int], dict[str, ContainerId]] = {}
+        """By protocol and port: who has it at which address of the host (empty: all of them)."""
+        self._names: dict[str, ContainerId] = {}
+
+    @property
+    def host(self) -> Host:
+        """The machine; there is one from the first event on."""
+        found = self._states[HOST]
+        assert isinstance(found, Host)
+        return found
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has ever happened here."""
+        return HOST not in self._states
+
+    def states(self) -> Iterator[tuple[str, State]]:
+        """Every live aggregate with its stream."""
+        return iter(self._states.items())
+
+    def get(self, stream: str) -> State | None:
+        """One aggregate."""
+        return self._states.get(stream)
+
+    def next(self, stream: str, events: Iterable[Event], at_ns: int) -> State:
+        """What an aggregate would be after some more events; nothing is changed."""
+        fold = _KINDS[kind_of(stream)][1]
+        state: State | None = self._states.get(stream)
+        for event in events:
+            state = fold(state, event, at_ns)
+        assert state is not None
+        return state
+
+    def put(self, stream: str, version: int, state: State | None) -> None:
+        """Replace an aggregate; None, and one that is gone, leaves the view."""
+        before = self._states.get(stream)
+        if before is not None:
+            self._forget(before)
+        if state is None or is_gone(state):
+            self._states.pop(stream, None)
+        else:
+            self._states[stream] = state
+            self._remember(state)
+        self.versions[stream] = version
+
+    def drop(self, stream: str) -> None:
+        """Forget that a stream ever was; for a first event that did not become durable."""
+        self.put(stream, 0, None)
+        del self.versions[stream]
+
+    def apply(self, recorded: Recorded) -> None:
+        """Follow the log by one event."""
+        state = self.next(recorded.stream, (recorded.event,), recorded.at_ns)
+        self.put(recorded.stream, recorded.version, state)
+
+    def container(self, reference: str) -> Container:
+        """The container of that name (with or without the slash), ID, or unique beginning of an ID.
+
+        Raises:
+            NoSuchContainer: there is none.
+            InvalidRequest: several IDs begin like that.
+        """
+        if found := self.containers.get(ContainerId(reference)):
+            return found
+        if named := self._names.get(reference.removeprefix("/")):
+            return self.containers[named]
+        matching = [
+            identity for identity in self.containers if reference and identity.startswith(reference)
+        ]
+        if len(matching) > 1:
+            raise InvalidRequest(f"Multiple IDs found with provided prefix: {reference}")
+        if not matching:
+            raise NoSuchContainer(f"No such container: {reference}")
+        return self.containers[matching[0]]
+
+    def execution(self, execution: str) -> Exec:
+        """A live exec by its ID.
+
+        Raises:
+            NoSuchExec: there is none, or it has ended.
+        """
+        if found := self.execs.get(ExecId(execution)):
+            return found
+        raise NoSuchExec(f"No such exec instance: {execution}")
+
+    def network_named(self, name: str) -> Network:
+        """A network by its name or ID.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for found in self.networks.values():
+            if name in (found.name, found.id):
+                return found
+        raise NotFound(f"network {name} not found")
+
+    def check_name_free(self, name: str) -> None:
+        """Refuse a name that another container has.
+
+        Raises:
+            NameInUse: with Docker's words.
+        """
+        if holder := self._names.get(name):
+            raise NameInUse(
+                f'Conflict. The container name "/{name}" is already in use by container "{holder}". '
+                "You have to remove (or rename) that container to be able to reuse that name."
+            )
+
+    def port_holder(self, binding: PortBinding) -> ContainerId | None:
+        """The container that has this port of the host, at this address or at all of them."""
+        holders = self.host_ports.get((binding.protocol, binding.host_port), {})
+        if binding.host_ip in ("", "0.0.0.0"):  # noqa: S104  (compared, not bound)
+            return next(iter(holders.values()), None)
+        return holders.get(binding.host_ip) or holders.get("")
+
+    def _remember(self, state: State) -> None:
+        match state:
+            case Container():
+                self.containers[state.id] = state
+                if state.phase not in NAMELESS:
+                    self._names[state.name] = state.id
+                self._remember_endpoint(state)
+            case Exec():
+                self.execs[state.id] = state
+                self.execs_of.setdefault(state.container, {})[state.id] = state
+            case Network():
+                self.networks[state.id] = state
+            case Image():
+                self.images[state.id] = state
+            case Host():
+                pass
+
+    def _forget(self, state: State) -> None:
+        match state:
+            case Container():
+                del self.containers[state.id]
+                if self._names.get(state.name) == state.id:
+                    del self._names[state.name]
+                self._forget_endpoint(state)
+            case Exec():
+                del self.execs[state.id]
+                siblings = self.execs_of[state.container]
+                del siblings[state.id]
+                if not siblings:
+                    del self.execs_of[state.container]
+            case Network():
+                del self.networks[state.id]
+            case Image():
+                del self.images[state.id]
+            case Host():
+                pass
+
+    def _remember_endpoint(self, state: Container) -> None:
+        if not _uses_endpoint(state):
+            return
+        if state.endpoint is not None:
+            self.addresses[state.endpoint.address] = state.id
+        for port in state.ports:
+            holders = self.host_ports.setdefault((port.protocol, port.host_port), {})
+            holders[_normal_host_ip(port)] = state.id
+
+    def _forget_endpoint(self, state: Container) -> None:
+        if state.endpoint is not None and self.addresses.get(state.endpoint.address) == state.id:
+            del self.addresses[state.endpoint.address]
+        for port in state.ports:
+            key = (port.protocol, port.host_port)
+            holders = self.host_ports.get(key, {})
+            if holders.get(_normal_host_ip(port)) == state.id:
+                del holders[_normal_host_ip(port)]
+                if not holders:
+                    del self.host_ports[key]
+
+
+def _normal_host_ip(port: PortBinding) -> str:
+    return "" if port.host_ip == "0.0.0.0" else port.host_ip  # noqa: S104  (compared, not bound)
+
+
+def _uses_endpoint(state: Container) -> bool:
+    return state.phase in _ENDPOINT_IN_USE or state.process is not None
+
+
+def snapshot(state: State) -> bytes:
+    """An aggregate as the read model keeps it."""
+    return msgspec.json.encode(state)
+
+
+def restored(aggregates: Iterable[Aggregate]) -> View:
+    """The view that the read model in the database describes."""
+    view = View()
+    for aggregate in aggregates:
+        state = msgspec.json.decode(aggregate.snapshot, type=_KINDS[kind_of(aggregate.stream)][0])
+        view.put(aggregate.stream, aggregate.version, state)
+    return view
+
+
+def replayed(history: Iterable[Recorded]) -> View:
+    """The view that the history describes, from its first event on."""
+    view = View()
+    for recorded in history:
+        view.apply(recorded)
+    return view
+
+
+def differences(kept: View, computed: View) -> tuple[str, ...]:
+    """The streams in which two views disagree, in words: empty is what ``verify`` hopes for."""
+    kept_states, computed_states = dict(kept.states()), dict(computed.states())
+    return tuple(
+        f"{stream}: the read model is not what its events say"
+        for stream in sorted(kept_states.keys() | computed_states.keys())
+        if kept_states.get(stream) != computed_states.get(stream)
+    )

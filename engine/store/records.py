@@ -1,0 +1,69 @@
+"""What goes into the log and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.domain.event import Event, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one decision adds to the history of one aggregate.
+
+    Attributes:
+        stream: whose history, such as ``container/<id>``.
+        version: of the first of the events; the stream's present version plus one, 1 for a new stream.
+        events: at least one.
+        at_ns: the wall clock, nanoseconds since 1970; information for people: order comes from ``seq``.
+        snapshot: the aggregate after these events as JSON, or None when it exists no longer.
+    """
+
+    stream: str
+    version: int
+    events: tuple[Event, ...]
+    origin: Origin
+    at_ns: int
+    snapshot: bytes | None
+
+    @property
+    def last_version(self) -> int:
+        """The stream's version once this change is part of it."""
+        return self.version + len(self.events) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event as the log has it."""
+
+    seq: int
+    stream: str
+    version: int
+    event: Event
+    at_ns: int
+    origin: Origin
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The present state of one live aggregate; ``snapshot`` is what the last change of its stream gave."""
+
+    stream: str
+    version: int
+    snapshot: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What an audit of the whole log found; ``first_bad_seq`` is None when nothing is wrong.
+
+    ``problems`` are sentences for people, the first few only when there are many.
+    """
+
+    events: int
+    first_bad_seq: int | None
+    problems: tuple[str, ...]
+
+
+Subscriber = Callable[[tuple[Recorded, ...]], None]
+"""Called in the trio thread with each committed group, in the order of ``seq``. Must neither block nor raise."""

@@ -1,0 +1,24 @@
+"""What this engine can read: every event of every aggregate, and the way from every old shape to today's.
+
+See ``codec.py`` for what to do when an event is added or changed.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.domain import container_events, execution, host, image, network
+from engine.store.codec import Codec, Upcaster
+
+UPCASTERS: Final[Mapping[tuple[str, int], Upcaster]] = {}
+"""By the type and the schema that they read."""
+
+RELEASED: Final = Codec(
+    (
+        *container_events.EVENTS,
+        *execution.EVENTS,
+        *host.EVENTS,
+        *image.EVENTS,
+        *network.EVENTS,
+    ),
+    UPCASTERS,
+)

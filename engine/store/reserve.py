@@ -1,0 +1,63 @@
+"""Room on the disk for what a full disk must not refuse.
+
+Stopping and removing containers is how a full disk gets empty again, so these orders must still be written down. A file
+beside the database holds the room for them. When the disk is full the file is given up, slice by slice: all at once, a
+chatty container's log would take the room first. Until the disk has room for the whole file again only essential appends
+are admitted, or creations would eat what stops need.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+RESERVE_BYTES: Final = 2 << 20
+SLICE_BYTES: Final = 64 << 10
+"""A few transactions: each writes some pages of 4 KiB into the journal."""
+
+
+class Reserve:
+    """The file, which may be shorter than it should be."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._left = 0
+        self.refill()
+
+    @property
+    def spent(self) -> bool:
+        """Whether some of the room has been given up and not been won back."""
+        return self._left < RESERVE_BYTES
+
+    def refill(self) -> bool:
+        """Win the room back if the disk has it; nothing is taken unless all of it can be.
+
+        Half of it would be worse than none: it would take away the room just made for a stop.
+        """
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
+        try:
+            self._left = os.fstat(fd).st_size
+            os.posix_fallocate(fd, 0, RESERVE_BYTES)
+            self._left = RESERVE_BYTES
+        except OSError:
+            os.ftruncate(fd, self._left)
+        finally:
+            os.close(fd)
+        return not self.spent
+
+    def spend(self) -> bool:
+        """Give a slice to the disk.
+
+        Returns:
+            False when there was nothing left to give.
+        """
+        if self._left == 0:
+            return False
+        self._left = max(0, self._left - SLICE_BYTES)
+        try:
+            os.truncate(self._path, self._left)
+        except OSError:
+            return False
+        return True
