@@ -56,7 +56,6 @@ class Process(TypedDict, total=False):
     capabilities: Capabilities
     rlimits: list[Rlimit]
     noNewPrivileges: bool
-    noNewPrivs: bool
     oomScoreAdj: int
 
 

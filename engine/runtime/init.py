@@ -9,11 +9,80 @@ Theory of operation::
        │ ◀── console socket: the pty's master ─┤ (with a terminal)
        │ ◀── report pipe: a failure, as JSON ──┤ (then it exits with the failure's exit code)
        │ ◀── report pipe: end of file ─────────┘ execve(2) closed it: the process runs
+
+The order of a table is its design: what a step needs, the one before has not yet taken away. Until ``pivot`` the host's /proc
+and the host's paths are at hand; from then on nothing is believed that is found by a name. The child is not dumpable, so no
+process of the container can look into it while it joins (CVE-2016-9962), and it can't import: a module that it found now would
+be a file of the container. Whatever it mounted is in a mount namespace of its own and ends with it.
 """
 
-from typing import NoReturn
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from typing import Final, NoReturn
 
+from engine.failpoints import failpoint
+from engine.runtime import linux as k
 from engine.runtime.bundle import Bundle, Process
+from engine.runtime.cgroup_mounts import Hierarchy, clone_hierarchies, mount_cgroups
+from engine.runtime.console import bind_console, open_pty, send_master, take_terminal
+from engine.runtime.devices import make_devices
+from engine.runtime.executable import (
+    execute,
+    find_executable,
+    parse_environment,
+    restore_signals,
+)
+from engine.runtime.failure import (
+    EXIT_SETUP_FAILED,
+    SetupFailed,
+    command_refusal,
+    refusal,
+    words,
+)
+from engine.runtime.inside import ensure_directory
+from engine.runtime.mount_options import parse_mount_options
+from engine.runtime.mounts import (
+    attach_bind,
+    clone_bind,
+    make_read_only,
+    mask,
+    mount_filesystem,
+    mount_overlay,
+    pivot,
+)
+from engine.runtime.privileges import (
+    become_user,
+    die_with_parent,
+    drop_privileges,
+    limit_capabilities,
+    set_limits,
+)
+from engine.runtime.users import Identity, resolve_identity
+
+Stdio = tuple[int, int, int]
+
+_LOW_FDS: Final = 16
+"""Descriptors that are kept move above this number first, so that 0, 1 and 2 can be filled without a collision."""
+_LAST_FD: Final = 0xFFFFFFFF
+_NULL: Final = os.makedev(1, 3)
+
+# namespaces(7); the names are the OCI runtime specification's. The PID namespace is the monitor's to share.
+_NAMESPACES: Final = {
+    "cgroup": k.CLONE_NEWCGROUP,
+    "ipc": k.CLONE_NEWIPC,
+    "mount": k.CLONE_NEWNS,
+    "network": k.CLONE_NEWNET,
+    "uts": k.CLONE_NEWUTS,
+}
+_EVERY_NAMESPACE: Final = sum(_NAMESPACES.values())
+_IPC_SYSCTLS: Final = ("kernel/msg", "kernel/sem", "kernel/shm", "fs/mqueue/")
+_UTS_SYSCTLS: Final = ("kernel/domainname", "kernel/hostname")
 
 
 def share_pid_namespace(bundle: Bundle) -> None:
@@ -26,12 +95,18 @@ def share_pid_namespace(bundle: Bundle) -> None:
     Raises:
         OSError: the namespace can't be made or joined.
     """
-    raise NotImplementedError
+    for namespace in bundle.config.get("linux", {}).get("namespaces", ()):
+        if namespace["type"] != "pid":
+            continue
+        if path := namespace.get("path"):
+            _join(path, k.CLONE_NEWPID)
+        else:
+            k.unshare(k.CLONE_NEWPID)
 
 
 def become_init(
     bundle: Bundle,
-    stdio: tuple[int, int, int] | None,
+    stdio: Stdio | None,
     report_fd: int,
     console_socket: int | None = None,
 ) -> NoReturn:
@@ -47,22 +122,404 @@ def become_init(
     Every other descriptor is closed; the caller's need not be O_CLOEXEC. The caller's death kills the container
     (PR_SET_PDEATHSIG), so the calling *thread* must live as long as the process.
     """
-    raise NotImplementedError
+    child = _Child(bundle.config.get("process", {}), stdio, report_fd, console_socket)
+    child.bundle = bundle
+    child.cgroup_procs = bundle.monitor.get("cgroup_procs", ())
+    child.seccomp_path = bundle.monitor.get("seccomp_path")
+    _run(child, INIT_STEPS)
 
 
 def become_exec(
     process: Process,
     init_pidfd: int,
-    stdio: tuple[int, int, int] | None,
+    stdio: Stdio | None,
     report_fd: int,
     console_socket: int | None = None,
     *,
     seccomp_path: str | None = None,
-    cgroup_procs: list[str] | tuple[str, ...] = (),
+    cgroup_procs: Iterable[str] = (),
 ) -> NoReturn:
     """Turn a freshly forked child of the monitor into one more process of a running container. Never returns, never raises.
 
     The child must have been forked after :func:`share_pid_namespace`. ``cgroup_procs`` are joined first, then all
     namespaces of the process behind ``init_pidfd`` at once. The rest as in :func:`become_init`.
     """
-    raise NotImplementedError
+    child = _Child(process, stdio, report_fd, console_socket)
+    child.init_pidfd = init_pidfd
+    child.cgroup_procs = cgroup_procs
+    child.seccomp_path = seccomp_path
+    _run(child, EXEC_STEPS)
+
+
+class _Child:
+    """What the steps hand on to each other. A child runs once and forward, so plain attributes will do."""
+
+    def __init__(
+        self, process: Process, stdio: Stdio | None, report_fd: int, console_socket: int | None
+    ) -> None:
+        self.process = process
+        self.stdio = stdio
+        self.report_fd = report_fd
+        self.console_socket = console_socket
+        self.bundle = Bundle("", {}, {})
+        self.cgroup_procs: Iterable[str] = ()
+        self.seccomp_path: str | None = None
+        self.seccomp: bytes | None = None
+        self.init_pidfd = -1
+        self.root_fd = -1
+        self.binds: dict[int, int] = {}
+        """Detached mounts by their place in the plan."""
+        self.hierarchies: list[Hierarchy] = []
+        self.slave_fd = -1
+        self.identity = Identity(0, 0, [0], "/")
+        self.environment: dict[str, str] = {}
+        self.executable = ""
+
+
+def _run(child: _Child, steps: tuple[tuple[str, Callable[[_Child], None]], ...]) -> NoReturn:
+    """Take the steps, of which the last ends in execve(2); a failure travels home on the pipe."""
+    exit_code = EXIT_SETUP_FAILED
+    name = "begin"
+    try:
+        for name, step in steps:
+            failpoint(f"init_{name}")
+            step(child)
+    except SetupFailed as error:
+        exit_code = error.exit_code
+        _report(child, name, error.errno, str(error), exit_code)
+    except OSError as error:
+        number = error.errno or 0
+        act = name.replace("_", " ")
+        about = f" {error.filename!r}" if error.filename else ""
+        _report(child, name, number, f"{act}{about}: {words(number)}", exit_code)
+    except BaseException as error:  # nothing may unwind into a copy of our parent's stack
+        _report(child, name, 0, f"{name}: {type(error).__name__}: {error}", exit_code)
+    finally:
+        os._exit(exit_code)
+
+
+def _report(child: _Child, step: str, number: int, message: str, exit_code: int) -> None:
+    record = {"step": step, "errno": number, "message": message, "exit_code": exit_code}
+    os.write(child.report_fd, json.dumps(record).encode())
+
+
+def _seclude(child: _Child) -> None:
+    """Cut what ties the child to its parent: being looked into, imports, descriptors, the session, signals."""
+    k.prctl(k.PR_SET_DUMPABLE, 0)
+    sys.meta_path.clear()
+    os.umask(0)
+    if child.process.get("terminal"):
+        child.stdio = None
+    kept = [child.report_fd, child.console_socket, child.init_pidfd, *(child.stdio or ())]
+    moved = {fd: _raised(fd) for fd in kept if fd is not None and fd >= 0}
+    child.report_fd = moved[child.report_fd]
+    child.init_pidfd = moved.get(child.init_pidfd, -1)
+    if child.console_socket is not None:
+        child.console_socket = moved[child.console_socket]
+    if child.stdio is not None:
+        for number, fd in enumerate(child.stdio):
+            os.dup2(moved[fd], number)
+    _close_others({child.report_fd, child.init_pidfd, child.console_socket or -1})
+    os.setsid()
+    restore_signals()
+
+
+def _raised(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LOW_FDS)
+
+
+def _close_others(kept: set[int]) -> None:
+    """Close every descriptor above stdio but these."""
+    first = 3
+    for fd in sorted(fd for fd in kept if fd >= first):
+        if fd > first:
+            k.close_range(first, fd - 1)
+        first = fd + 1
+    k.close_range(first, _LAST_FD)
+
+
+def _read_filter(child: _Child) -> None:
+    if child.seccomp_path:
+        with open(child.seccomp_path, "rb", buffering=0) as file:  # noqa: PTH123  (lean)
+            child.seccomp = file.readall()
+
+
+def _join_cgroups(child: _Child) -> None:
+    """Move this process into the container's cgroups; 0 is the writer, whatever its PID namespace. cgroups(7)."""
+    for path in child.cgroup_procs:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"0")
+        os.close(fd)
+
+
+def _adjust_oom_score(child: _Child) -> None:
+    if (score := child.process.get("oomScoreAdj")) is not None:
+        _write("/proc/self/oom_score_adj", str(score))
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(fd)
+
+
+def _clone_sources(child: _Child) -> None:
+    """Take hold of what is mounted from the host while its mount and cgroup namespaces are still ours."""
+    for index, mount in enumerate(child.bundle.config.get("mounts", ())):
+        if mount.get("type") == "cgroup":
+            child.hierarchies = clone_hierarchies(mount)
+        elif parse_mount_options(mount.get("options", ())).bind:
+            child.binds[index] = clone_bind(mount)
+
+
+def _enter_namespaces(child: _Child) -> None:
+    """Join the namespaces that have a path and leave the others for new ones; the mount namespace is always new."""
+    fresh = k.CLONE_NEWNS
+    for namespace in child.bundle.config.get("linux", {}).get("namespaces", ()):
+        kind = _NAMESPACES.get(namespace["type"], 0)
+        if path := namespace.get("path"):
+            if kind and kind != k.CLONE_NEWNS:
+                _join(path, kind)
+        else:
+            fresh |= kind
+    k.unshare(fresh)
+
+
+def _join(path: str, kind: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    k.setns(fd, kind)
+    os.close(fd)
+
+
+def _own_keyring(_child: _Child) -> None:
+    """The host's session keys stay outside, keyrings(7); a kernel without keyrings has none to show."""
+    try:
+        k.keyctl_join_session_keyring()
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+
+
+def _name_host(child: _Child) -> None:
+    config = child.bundle.config
+    if hostname := config.get("hostname"):
+        socket.sethostname(hostname)
+    if domainname := config.get("domainname"):
+        _write("/proc/sys/kernel/domainname", domainname)
+
+
+def _set_sysctls(child: _Child) -> None:
+    """Write the namespaced kernel parameters through the host's /proc: it shows the writer's own namespaces, proc(5).
+
+    Raises:
+        SetupFailed: a parameter of the whole machine, or of a namespace that is shared with the host.
+    """
+    linux = child.bundle.config.get("linux", {})
+    own = {namespace["type"] for namespace in linux.get("namespaces", ())}
+    for name, value in linux.get("sysctl", {}).items():
+        path = name if "/" in name else name.replace(".", "/")
+        if ".." in path or _sysctl_namespace(path) not in own:
+            raise SetupFailed(f'sysctl "{name}" is not in a separate kernel namespace')
+        try:
+            _write(f"/proc/sys/{path}", value)
+        except OSError as error:
+            raise refusal(f"write sysctl key {name}: open /proc/sys/{path}", error) from error
+
+
+def _sysctl_namespace(path: str) -> str:
+    if path.startswith("net/"):
+        return "network"
+    if path.startswith(_IPC_SYSCTLS):
+        return "ipc"
+    return "uts" if path in _UTS_SYSCTLS else ""
+
+
+def _mount_root(child: _Child) -> None:
+    """Nothing that is mounted from here on can be seen outside; then the layers, or a directory as it is."""
+    k.mount("none", "/", flags=k.MS_REC | k.MS_PRIVATE)
+    target = os.path.join(child.bundle.directory, child.bundle.config["root"]["path"])  # noqa: PTH118
+    if overlay := child.bundle.monitor.get("overlay"):
+        mount_overlay(overlay, target)
+    else:
+        k.mount(target, target, flags=k.MS_BIND | k.MS_REC)
+    child.root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _mount_all(child: _Child) -> None:
+    for index, mount in enumerate(child.bundle.config.get("mounts", ())):
+        if index in child.binds:
+            attach_bind(child.root_fd, mount, child.binds[index])
+        elif mount.get("type") == "cgroup":
+            mount_cgroups(child.root_fd, mount, child.hierarchies)
+        else:
+            mount_filesystem(child.root_fd, mount)
+
+
+def _make_devices(child: _Child) -> None:
+    """Fill /dev, unless it is somebody's own: a bind mount of a directory that has everything."""
+    mounts = child.bundle.config.get("mounts", ())
+    dev_is_bind = any(mounts[index]["destination"].rstrip("/") == "/dev" for index in child.binds)
+    if not dev_is_bind:
+        make_devices(child.root_fd, child.bundle.config.get("linux", {}).get("devices", ()))
+
+
+def _open_console(child: _Child) -> None:
+    if not child.process.get("terminal"):
+        return
+    if child.console_socket is None:
+        raise SetupFailed("a terminal was asked for, but no console socket given")
+    pty = open_pty(child.root_fd, child.process.get("consoleSize"))
+    child.slave_fd = pty.slave_fd
+    if child.init_pidfd < 0:
+        bind_console(child.root_fd, pty.slave_fd)
+    send_master(child.console_socket, pty.master_fd)
+
+
+def _hide_paths(child: _Child) -> None:
+    linux = child.bundle.config.get("linux", {})
+    make_read_only(child.root_fd, linux.get("readonlyPaths", ()))
+    mask(child.root_fd, linux.get("maskedPaths", ()))
+
+
+def _make_working_directory(child: _Child) -> None:
+    """Make the working directory where it is missing, as Docker does; root's, whoever will stand in it."""
+    cwd = child.process.get("cwd") or "/"
+    try:
+        os.close(ensure_directory(child.root_fd, cwd, 0o755).fd)
+    except NotADirectoryError as error:
+        raise SetupFailed(f"Cannot mkdir: {cwd} is not a directory", error.errno or 0) from error
+
+
+def _identify(child: _Child) -> None:
+    child.identity = resolve_identity(child.root_fd, child.process.get("user", {}))
+    child.environment = parse_environment(child.process.get("env", ()))
+    child.environment["HOME"] = child.environment.get("HOME") or child.identity.home
+
+
+def _pivot(child: _Child) -> None:
+    root = child.bundle.config["root"]
+    pivot(child.root_fd, read_only=root.get("readonly", False))
+    _close_sources(child)
+    propagation = child.bundle.config.get("linux", {}).get("rootfsPropagation")
+    if propagation:
+        k.mount(None, "/", flags=parse_mount_options([propagation]).propagation)
+
+
+def _close_sources(child: _Child) -> None:
+    """Let go of every descriptor of a mount: only the report pipe and the terminal go on."""
+    _close_others({child.report_fd, child.slave_fd})
+
+
+def _join_container(child: _Child) -> None:
+    """All namespaces at once, by the process that is in them: setns(2) with a pidfd, Linux 5.8."""
+    k.setns(child.init_pidfd, _EVERY_NAMESPACE)
+    child.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _set_limits(child: _Child) -> None:
+    set_limits(child.process.get("rlimits", []))
+
+
+def _take_stdio(child: _Child) -> None:
+    """The terminal becomes stdio and the session's; then stdio becomes the user's, the shared null device excepted."""
+    if child.slave_fd >= 0:
+        take_terminal(child.slave_fd)
+        for number in range(3):
+            os.dup2(child.slave_fd, number)
+    for number in range(3):
+        found = os.fstat(number)
+        if found.st_uid != child.identity.uid and found.st_rdev != _NULL:
+            _give(number, child.identity.uid)
+
+
+def _give(fd: int, uid: int) -> None:
+    try:
+        os.fchown(fd, uid, -1)
+    except OSError:
+        # A socket's or a read-only file's owner can't be changed; it is open already, which is what counts.
+        return
+
+
+def _become_user(child: _Child) -> None:
+    """Stand in the working directory by root's right if possible, else by the user's, as Docker does."""
+    cwd = child.process.get("cwd") or "/"
+    refused = _change_directory(cwd)
+    limit_capabilities(child.process)
+    become_user(child.identity, child.process.get("user", {}).get("umask"))
+    if refused and _change_directory(cwd):
+        raise command_refusal(
+            f'chdir to cwd ("{cwd}") set in config.json failed: {words(refused)}', refused
+        )
+
+
+def _change_directory(path: str) -> int:
+    try:
+        os.chdir(path)
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+def _find_executable(child: _Child) -> None:
+    args = child.process.get("args", [])
+    if not args:
+        raise SetupFailed("No command specified")
+    child.executable = find_executable(args[0], child.environment)
+
+
+def _drop_privileges(child: _Child) -> None:
+    _close_others({child.report_fd})
+    die_with_parent(child.report_fd, signal.SIGKILL)
+    drop_privileges(child.process, child.identity, child.seccomp)
+
+
+def _execute(child: _Child) -> None:
+    execute(child.executable, child.process["args"], child.environment)
+
+
+_LAST_STEPS: Final = (
+    ("set_limits", _set_limits),
+    ("take_stdio", _take_stdio),
+    ("become_user", _become_user),
+    ("find_executable", _find_executable),
+    ("drop_privileges", _drop_privileges),
+    ("execute", _execute),
+)
+INIT_STEPS: Final = (
+    ("seclude", _seclude),
+    ("read_filter", _read_filter),
+    ("join_cgroups", _join_cgroups),
+    ("adjust_oom_score", _adjust_oom_score),
+    ("own_keyring", _own_keyring),
+    ("clone_sources", _clone_sources),
+    ("enter_namespaces", _enter_namespaces),
+    ("name_host", _name_host),
+    ("set_sysctls", _set_sysctls),
+    ("mount_root", _mount_root),
+    ("mount_all", _mount_all),
+    ("make_devices", _make_devices),
+    ("open_console", _open_console),
+    ("make_working_directory", _make_working_directory),
+    ("hide_paths", _hide_paths),
+    ("identify", _identify),
+    ("pivot", _pivot),
+    *_LAST_STEPS,
+)
+"""From the host to a container's first process."""
+EXEC_STEPS: Final = (
+    ("seclude", _seclude),
+    ("read_filter", _read_filter),
+    ("join_cgroups", _join_cgroups),
+    ("adjust_oom_score", _adjust_oom_score),
+    ("own_keyring", _own_keyring),
+    ("join_container", _join_container),
+    ("open_console", _open_console),
+    ("identify", _identify),
+    *_LAST_STEPS,
+)
+"""From the monitor to one more process of a container."""

@@ -1,0 +1,68 @@
+"""/sys/fs/cgroup as a container sees it: its own cgroup in every hierarchy, and nothing above it.
+
+Version 2 is mounted anew in the container's cgroup namespace. Of version 1 each hierarchy is a bind mount of the container's
+own directory in a small tmpfs, as Docker does it; a version 2 hierarchy beside them (hybrid) has no controllers and is left out.
+The process must have joined its cgroups already, and not yet left the host's cgroup namespace: /proc/self/cgroup names them.
+"""
+
+import os
+import posixpath
+from typing import Final, NamedTuple
+
+from engine.runtime import linux as k
+from engine.runtime.bundle import Mount
+from engine.runtime.inside import ensure_directory
+from engine.runtime.mount_options import parse_mount_options
+from engine.runtime.mounts import attach, mount_filesystem
+
+ROOT: Final = "/sys/fs/cgroup"
+
+
+class Hierarchy(NamedTuple):
+    """A version 1 hierarchy: the name of its directory and a detached mount of our own cgroup in it."""
+
+    name: str
+    clone_fd: int
+
+
+def clone_hierarchies(mount: Mount) -> list[Hierarchy]:
+    """Our own cgroup of each version 1 hierarchy as a detached mount; none where there is version 2 alone."""
+    if os.access(posixpath.join(ROOT, "cgroup.controllers"), os.F_OK):
+        return []
+    attributes = parse_mount_options(mount.get("options", ())).attributes()
+    hierarchies = []
+    for controllers, path in _own_cgroups():
+        name = controllers.removeprefix("name=")
+        # /proc/self/cgroup and the host's own mount points are the kernel's and the administrator's words: no image wrote them.
+        source = f"{ROOT}/{name}{path}"
+        fd = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+        k.mount_setattr(fd, "", k.AT_EMPTY_PATH, attributes.set, propagation=k.MS_PRIVATE)
+        hierarchies.append(Hierarchy(name, fd))
+    return hierarchies
+
+
+def _own_cgroups() -> list[tuple[str, str]]:
+    """(controllers, path) of each version 1 line of /proc/self/cgroup, cgroups(7)."""
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as lines:  # noqa: PTH123  (lean)
+        rows = [line.rstrip("\n").split(":", 2) for line in lines]
+    return [(controllers, path) for _, controllers, path in rows if controllers]
+
+
+def mount_cgroups(root_fd: int, mount: Mount, hierarchies: list[Hierarchy]) -> None:
+    """Mount the version 2 hierarchy, or a directory of the version 1 ones."""
+    if not hierarchies:
+        mount_filesystem(root_fd, {**mount, "type": "cgroup2", "source": "cgroup"})
+        return
+    options = [option for option in mount.get("options", ()) if option != "ro"]
+    top: Mount = {**mount, "type": "tmpfs", "source": "tmpfs", "options": [*options, "mode=755"]}
+    mount_filesystem(root_fd, top)
+    top_fd = ensure_directory(root_fd, mount["destination"]).fd
+    for name, clone_fd in hierarchies:
+        place = ensure_directory(top_fd, name)
+        attach(clone_fd, place.fd)
+        os.close(place.fd)
+        for alias in name.split(",") if "," in name else ():
+            os.symlink(name, alias, dir_fd=top_fd)
+    if "ro" in mount.get("options", ()):
+        k.mount_setattr(top_fd, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
+    os.close(top_fd)

@@ -1,0 +1,83 @@
+"""The nodes and links of a container's /dev (runtime-spec, config-linux.md: Default Devices, Dev symbolic links)."""
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterable
+from typing import Final
+
+from engine.runtime.bundle import Device
+from engine.runtime.failure import SetupFailed, refusal
+from engine.runtime.inside import open_parent
+
+_DEFAULT_MODE: Final = 0o666
+
+# Documentation/admin-guide/devices.txt
+DEFAULT_DEVICES: Final[tuple[Device, ...]] = (
+    {"path": "/dev/null", "type": "c", "major": 1, "minor": 3},
+    {"path": "/dev/zero", "type": "c", "major": 1, "minor": 5},
+    {"path": "/dev/full", "type": "c", "major": 1, "minor": 7},
+    {"path": "/dev/random", "type": "c", "major": 1, "minor": 8},
+    {"path": "/dev/urandom", "type": "c", "major": 1, "minor": 9},
+    {"path": "/dev/tty", "type": "c", "major": 5, "minor": 0},
+)
+DEFAULT_LINKS: Final = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
+_KCORE: Final = "/proc/kcore"
+_KINDS: Final = {
+    "c": stat.S_IFCHR,
+    "u": stat.S_IFCHR,
+    "b": stat.S_IFBLK,
+    "p": stat.S_IFIFO,
+}
+
+
+def make_devices(root_fd: int, devices: Iterable[Device]) -> None:
+    """Make the default nodes and links, and those that were asked for, which win over a default of the same path.
+
+    Raises:
+        SetupFailed: a node can't be made.
+    """
+    wanted = {posixpath.normpath(device["path"]): device for device in DEFAULT_DEVICES}
+    wanted.update((posixpath.normpath(device["path"]), device) for device in devices)
+    for device in wanted.values():
+        try:
+            _make_node(root_fd, device)
+        except OSError as error:
+            raise refusal(f"error creating device nodes: {device['path']}", error) from error
+    kcore = ((("/dev/core", _KCORE),)) if os.access(_KCORE, os.F_OK) else ()
+    for path, target in (*DEFAULT_LINKS, *kcore):
+        _make_link(root_fd, path, target)
+
+
+def _make_node(root_fd: int, device: Device) -> None:
+    kind = device.get("type", "")
+    if kind not in _KINDS:
+        raise SetupFailed(f"device {device['path']}: unknown type {kind!r}")
+    parent_fd, name = open_parent(root_fd, device["path"])
+    try:
+        number = os.makedev(device.get("major", 0), device.get("minor", 0))
+        mode = stat.S_IMODE(device.get("fileMode", _DEFAULT_MODE))
+        os.mknod(name, _KINDS[kind] | mode, number, dir_fd=parent_fd)
+        uid, gid = device.get("uid", 0), device.get("gid", 0)
+        if uid or gid:
+            os.chown(name, uid, gid, dir_fd=parent_fd, follow_symlinks=False)
+    except FileExistsError:
+        pass  # a bind mount put another device there, or the image brought one: theirs wins, as with Docker
+    finally:
+        os.close(parent_fd)
+
+
+def _make_link(root_fd: int, path: str, target: str) -> None:
+    parent_fd, name = open_parent(root_fd, path)
+    try:
+        os.symlink(target, name, dir_fd=parent_fd)
+    except FileExistsError:
+        pass  # as above
+    finally:
+        os.close(parent_fd)

@@ -1,0 +1,77 @@
+"""Which file a command is, and how it is executed: after PATH, in the words that Docker's users know."""
+
+import errno
+import os
+import signal
+import stat
+from collections.abc import Iterable
+from typing import Final, NoReturn
+
+from engine.runtime.failure import SetupFailed, command_refusal, words
+
+_ANY_EXECUTE: Final = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+def find_executable(command: str, environment: dict[str, str]) -> str:
+    """The path of a command as the calling process sees it, with its present root, working directory and rights.
+
+    Raises:
+        SetupFailed: exit code 127 when it is not there, 126 when it is no executable file.
+    """
+    if "/" in command:
+        number = _why_not(command)
+        if number == errno.EACCES:
+            raise command_refusal(f'exec: "{command}": permission denied', number)
+        if number:
+            raise command_refusal(f'exec: "{command}": stat {command}: {words(number)}', number)
+        return command
+    for directory in environment.get("PATH", "").split(":") if command else ():
+        path = os.path.join(directory or ".", command)  # noqa: PTH118  (Path would drop the "./")
+        if _why_not(path):
+            continue
+        if not path.startswith("/"):
+            raise SetupFailed(
+                f'exec: "{command}": cannot run executable found relative to current directory'
+            )
+        return path
+    raise command_refusal(f'exec: "{command}": executable file not found in $PATH', errno.ENOENT)
+
+
+def _why_not(path: str) -> int:
+    """The errno that speaks against executing a file, or 0."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (lean)
+    except OSError as error:
+        return error.errno or errno.EIO
+    except ValueError:
+        return errno.ENOENT  # a NUL byte: no file can have that name
+    return 0 if mode & _ANY_EXECUTE and not stat.S_ISDIR(mode) else errno.EACCES
+
+
+def parse_environment(env: Iterable[str]) -> dict[str, str]:
+    """``NAME=value`` as a mapping; the last of a name wins, an entry without ``=`` has no value to give."""
+    pairs = (entry.partition("=") for entry in env)
+    return {name: value for name, equals, value in pairs if name and equals}
+
+
+def restore_signals() -> None:
+    """Give back what exec keeps: dispositions that are ignored, and the mask. signal(7)."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def execute(path: str, args: list[str], environment: dict[str, str]) -> NoReturn:
+    """Become the program. execve(2).
+
+    Raises:
+        SetupFailed: the kernel can't execute this file, for this user.
+    """
+    try:
+        os.execve(path, args, environment)  # noqa: S606  (this is what it is for)
+    except OSError as error:
+        number = error.errno or 0
+        raise command_refusal(f"exec {path}: {words(number)}", number) from error
+    except ValueError as error:
+        raise SetupFailed(f"exec {path}: {error}") from error
