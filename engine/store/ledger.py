@@ -13,7 +13,7 @@ from typing import Protocol
 from engine.domain.event import Event, Origin
 from engine.errors import EngineError
 from engine.store.log import EventLog
-from engine.store.projections import View, is_gone, restored, snapshot
+from engine.store.projections import is_gone, restored, snapshot
 from engine.store.records import Change, Recorded
 
 Follower = Callable[[Recorded], None]
@@ -62,6 +62,7 @@ class Ledger:
         """Append what was decided, all of it or nothing, and return when it is durable.
 
         Args:
+            origin: who, and within which request.
             decisions: streams and their new events; empty ones are passed over.
             at_ns: when it happened, by the wall clock; None is now.
             essential: it may use the space that is kept for when the disk is full.
@@ -95,10 +96,8 @@ class Ledger:
 
     def _retreat(self, streams: Iterable[str]) -> None:
         for stream in streams:
-            if stream in self.durable.versions:
-                self.head.put(stream, self.durable.versions[stream], self.durable.get(stream))
-            elif stream in self.head.versions:
-                self.head.drop(stream)
+            version = self.durable.versions.get(stream, 0)
+            self.head.put(stream, version, self.durable.get(stream))
 
     def _follow(self, group: tuple[Recorded, ...]) -> None:
         for recorded in group:

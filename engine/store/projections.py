@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.domain import container, execution, host, image, network
+from engine.domain import container, container_events, execution, host, image, network
 from engine.domain.container import NAMELESS, Container, Phase
 from engine.domain.event import Event
 from engine.domain.execution import Exec, ExecPhase
@@ -29,7 +29,7 @@ from engine.store.records import Aggregate, Recorded
 State = Host | Container | Exec | Network | Image
 
 ALL_EVENTS: Final[tuple[type[Event], ...]] = (
-    *container.EVENTS,
+    *container_events.EVENTS,
     *execution.EVENTS,
     *network.EVENTS,
     *image.EVENTS,
@@ -73,9 +73,7 @@ def is_gone(state: State) -> bool:
             return phase is Phase.REMOVED
         case Exec(phase=exec_phase):
             return exec_phase is ExecPhase.ENDED
-        case Image():
-            return state.removed
-        case _:
+        case Host() | Network() | Image():  # an image may come back: its stream goes on
             return False
 
 
@@ -126,21 +124,17 @@ class View:
         return state
 
     def put(self, stream: str, version: int, state: State | None) -> None:
-        """Replace an aggregate; None, and one that is gone, leaves the view."""
+        """Replace an aggregate; None, and one that is gone, leaves the view with its version: nothing will follow."""
         before = self._states.get(stream)
         if before is not None:
             self._forget(before)
         if state is None or is_gone(state):
             self._states.pop(stream, None)
+            self.versions.pop(stream, None)
         else:
             self._states[stream] = state
             self._remember(state)
-        self.versions[stream] = version
-
-    def drop(self, stream: str) -> None:
-        """Forget that a stream ever was; for a first event that did not become durable."""
-        self.put(stream, 0, None)
-        del self.versions[stream]
+            self.versions[stream] = version
 
     def apply(self, recorded: Recorded) -> None:
         """Follow the log by one event."""

@@ -1,0 +1,108 @@
+"""What can be done to the kernel for one container. Each is idempotent: done again after a crash, it changes nothing more."""
+
+from dataclasses import dataclass
+
+from engine.domain.execution import Exec
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSandbox:
+    """Have the network namespace, with its link, address and route; repairs what is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareCgroup:
+    """Have the cgroups with their limits; processes that were moved out come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareBundle:
+    """Have the directories and everything that the launcher is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPorts:
+    """Have the firewall's elements for the published ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start the monitor; done when its journal says that the process runs, or why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartExec:
+    """Hand an exec to the monitor; it knows one that it was given before."""
+
+    execution: Exec
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send a signal to the first process; the monitor knows an order that it was given before."""
+
+    order: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Stop all processes where they are."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Let them go on."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillEverything:
+    """End all processes, and the monitor if it does not end by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpublishPorts:
+    """Take the firewall's elements away."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSandbox:
+    """Take the network namespace away, and with it the link."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCgroup:
+    """Take the cgroups away."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBundle:
+    """Take away what a run needed and the next will make anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDirectory:
+    """Take away all that the container kept; the last thing done to it."""
+
+
+Action = (
+    PrepareSandbox
+    | PrepareCgroup
+    | PrepareBundle
+    | PublishPorts
+    | Launch
+    | StartExec
+    | Signal
+    | Freeze
+    | Thaw
+    | KillEverything
+    | UnpublishPorts
+    | RemoveSandbox
+    | RemoveCgroup
+    | RemoveBundle
+    | RemoveDirectory
+)

@@ -1,0 +1,113 @@
+"""What is to be done: (state, observation) → actions. Pure; empty when log and kernel agree.
+
+The plan never looks back: it compares what the log wants with what was observed, so it makes no difference whether the
+daemon has just been asked, has just been restarted, or finds that somebody else has been at work.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import Order, OrderKind
+from engine.domain.execution import Exec, ExecPhase
+from engine.supervisor.actions import (
+    Action,
+    Freeze,
+    KillEverything,
+    Launch,
+    PrepareBundle,
+    PrepareCgroup,
+    PrepareSandbox,
+    PublishPorts,
+    RemoveBundle,
+    RemoveCgroup,
+    RemoveDirectory,
+    RemoveSandbox,
+    Signal,
+    StartExec,
+    Thaw,
+    UnpublishPorts,
+)
+from engine.supervisor.observation import Observation, Presence
+
+
+def plan(container: Container, execs: Iterable[Exec], observed: Observation) -> tuple[Action, ...]:
+    """The actions, in order, that bring the kernel closer to what the log wants of one container."""
+    match container.phase:
+        case Phase.STARTING:
+            return tuple(_start(container, observed))
+        case Phase.RUNNING | Phase.PAUSED:
+            return tuple(_keep(container, execs, observed))
+        case Phase.REMOVING | Phase.DEAD:
+            return tuple(_remove(container, observed))
+        case Phase.CREATED | Phase.EXITED | Phase.RESTARTING | Phase.REMOVED:
+            return tuple(_rest(container, observed))
+
+
+def _start(container: Container, observed: Observation) -> Iterator[Action]:
+    if observed.monitor_alive:  # launched: the journal will tell
+        return
+    if container.sandbox is not None and observed.sandbox is not Presence.RIGHT:
+        yield PrepareSandbox()
+    if observed.cgroup is not Presence.RIGHT:
+        yield PrepareCgroup()
+    yield PrepareBundle()
+    if container.ports:
+        yield PublishPorts()
+    yield Launch()
+
+
+def _keep(container: Container, execs: Iterable[Exec], observed: Observation) -> Iterator[Action]:
+    if not observed.monitor_alive:
+        if observed.process_alive:  # nobody holds its streams, nobody would see it end
+            yield KillEverything()
+        return
+    for order in container.orders:
+        yield _carry_out(order)
+    if container.phase is Phase.PAUSED and not observed.frozen and not container.orders:
+        yield Freeze(order=0)
+    if container.sandbox is not None and observed.sandbox is not Presence.RIGHT:
+        yield PrepareSandbox()
+    if observed.cgroup is not Presence.RIGHT:
+        yield PrepareCgroup()
+    for execution in execs:
+        if execution.phase is ExecPhase.STARTING:
+            yield StartExec(execution)
+
+
+def _carry_out(order: Order) -> Action:
+    match order.kind:
+        case OrderKind.SIGNAL:
+            return Signal(order.number, order.signal)
+        case OrderKind.PAUSE:
+            return Freeze(order.number)
+        case OrderKind.UNPAUSE:
+            return Thaw(order.number)
+
+
+def _rest(container: Container, observed: Observation) -> Iterator[Action]:
+    """Nothing runs and nothing should: what a run has left behind goes."""
+    if observed.monitor_alive:  # it has written down the end and is about to go
+        return
+    if observed.process_alive:
+        yield KillEverything()
+        return
+    if observed.bundle is not Presence.ABSENT and container.ports:
+        yield UnpublishPorts()
+    if container.sandbox is not None and observed.sandbox is not Presence.ABSENT:
+        yield RemoveSandbox()
+    if observed.cgroup is not Presence.ABSENT:
+        yield RemoveCgroup()
+    if observed.bundle is not Presence.ABSENT:
+        yield RemoveBundle()
+
+
+def _remove(container: Container, observed: Observation) -> Iterator[Action]:
+    if observed.process_alive:
+        yield KillEverything()
+        return
+    if observed.monitor_alive:
+        if container.process is not None or observed.cgroup is not Presence.ABSENT:
+            yield KillEverything()
+        return
+    yield from _rest(container, observed)
+    yield RemoveDirectory()

@@ -1,0 +1,225 @@
+"""Supervisor: all workers, the sweep that trusts nobody, and recovery.
+
+    follow(log) ──▶ wake(worker)          hints from drivers ──▶ wake(worker)
+    sweep, every SWEEP_S:  inventory ──▶ what should be there and isn't: wake; what is there and shouldn't be: discard
+
+A worker exists while its container does and something can change about it: it is started by the first wake-up. Orphans are
+discarded only by the sweep, which begins when recovery is complete, so that nothing is taken away on half the knowledge.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+import trio
+
+from engine.domain.container import Container
+from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.host import OrphanRemoved
+from engine.domain.ids import ContainerId
+from engine.domain.network import (
+    AddressesExhausted,
+    Network,
+    NetworkDrifted,
+    NetworkRepaired,
+    lowest_free_addresses,
+)
+from engine.domain.streams import HOST, network_stream
+from engine.errors import DriverError, EngineError
+from engine.store.ledger import Ledger
+from engine.store.projections import View
+from engine.store.records import Recorded
+from engine.supervisor.observation import Inventory
+from engine.supervisor.ports import Kernel
+from engine.supervisor.starts import DEFAULT_NETWORK, Starts
+from engine.supervisor.worker import Worker
+
+SWEEP_S: Final = 1.0
+"""How long something changed by hand may go unnoticed when the kernel gives no hint."""
+PREPARED_MAX: Final = 8
+"""Namespaces kept ready."""
+CAUSES_MAX: Final = 4096
+"""Containers whose last request is remembered, to name it as the cause of what follows."""
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Keeps the kernel in agreement with the log."""
+
+    def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
+        self.starts = Starts(kernel)
+        self._ledger = ledger
+        self._kernel = kernel
+        self._workers: dict[ContainerId, Worker] = {}
+        self._causes: OrderedDict[ContainerId, Origin] = OrderedDict()
+        self._nursery: trio.Nursery | None = None
+        self._wake_sweep, self._sweep_woken = trio.open_memory_channel[None](1)
+        self._orphans_before: set[tuple[str, str]] = set()
+        ledger.follow(self._follow)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Recover, then supervise until cancelled; started once all workers have had their first wake-up."""
+        async with (
+            trio.open_nursery() as workers
+        ):  # owns every worker; cancelling stops watching, never a container
+            self._nursery = workers
+            await self._recover_networks()
+            for identity in tuple(self._ledger.durable.containers):
+                self.wake(identity)
+            task_status.started()
+            await self._sweep_forever()
+
+    def wake(self, container: str) -> None:
+        """Have a container looked at: a hint, which may come from anywhere and be wrong."""
+        identity = ContainerId(container)
+        if self._nursery is None or identity not in self._ledger.durable.containers:
+            return
+        worker = self._workers.get(identity)
+        if worker is None:
+            worker = Worker(identity, self._ledger, self._kernel, self.starts, self._cause)
+            self._workers[identity] = worker
+            self._nursery.start_soon(self._work, worker, identity)
+        worker.wake()
+
+    def wake_sweep(self) -> None:
+        """Look at everything soon: the kernel said that links or firewall rules have changed."""
+        try:
+            self._wake_sweep.send_nowait(None)
+        except trio.WouldBlock:  # a sweep is due already
+            return
+
+    async def _work(self, worker: Worker, identity: ContainerId) -> None:
+        try:
+            await worker.run()
+        except Exception:
+            log.exception("worker_failed", container_id=identity[:12])
+            raise
+        finally:
+            self._workers.pop(identity, None)
+
+    def _follow(self, recorded: Recorded) -> None:
+        kind, _, rest = recorded.stream.partition("/")
+        if kind != "container":
+            return
+        identity = ContainerId(rest.partition("/")[0])
+        if recorded.origin.actor.kind == "user":
+            self._causes[identity] = Origin(
+                actor=recorded.origin.actor,
+                cause=recorded.seq,
+                correlation=recorded.origin.correlation,
+            )
+            self._causes.move_to_end(identity)
+            if len(self._causes) > CAUSES_MAX:
+                self._causes.popitem(last=False)
+        log.info(recorded.event.TYPE, container_id=identity[:12], seq=recorded.seq)
+        self.wake(identity)
+
+    def _cause(self, container: ContainerId) -> Origin:
+        return self._causes.get(container) or Origin(actor=SUPERVISOR)
+
+    # --- Networks -------------------------------------------------------------------------------------------------------
+
+    async def _recover_networks(self) -> None:
+        for network in self._bridged():
+            try:
+                await self._kernel.repair_network(network, self._published())
+            except DriverError as error:
+                log.warning("network_not_recovered", network=network.name, error=str(error))
+
+    def _bridged(self) -> Iterable[Network]:
+        return tuple(
+            network for network in self._ledger.durable.networks.values() if network.bridge
+        )
+
+    def _published(self) -> tuple[Container, ...]:
+        holders = {
+            holder for held in self._ledger.durable.host_ports.values() for holder in held.values()
+        }
+        return tuple(self._ledger.durable.containers[holder] for holder in holders)
+
+    async def _check_networks(self) -> None:
+        for network in self._bridged():
+            published = self._published()
+            wrong = await self._kernel.network_wrong(network, published)
+            if not wrong or published != self._published():
+                continue
+            stream = network_stream(network.id)
+            origin = Origin(actor=SUPERVISOR)
+            await self._ledger.record(
+                origin, (stream, tuple(NetworkDrifted(what=what) for what in wrong))
+            )
+            await self._kernel.repair_network(network, self._published())
+            await self._ledger.record(
+                origin, (stream, tuple(NetworkRepaired(what=what) for what in wrong))
+            )
+            for identity in self._ledger.durable.addresses.values():
+                self.wake(identity)
+
+    # --- The sweep ------------------------------------------------------------------------------------------------------
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except EngineError as error:
+                log.warning("sweep_failed", error=str(error))
+            with trio.move_on_after(SWEEP_S):
+                await self._sweep_woken.receive()
+
+    async def sweep(self) -> None:
+        """Compare everything of ours with everything that should be; see the module's drawing."""
+        await self._check_networks()
+        view = self._ledger.durable
+        inventory = await self._kernel.inventory()
+        for identity in _damaged(view, inventory):
+            self.wake(identity)
+        await self._discard_orphans(_orphans(self._ledger.head, inventory))
+        self._offer_addresses()
+
+    async def _discard_orphans(self, orphans: set[tuple[str, str]]) -> None:
+        """Take away what two sweeps in a row found without an owner: once may have been in the middle of something."""
+        confirmed = orphans & self._orphans_before
+        self._orphans_before = orphans - confirmed
+        for kind, name in sorted(confirmed):
+            try:
+                await self._kernel.discard(kind, name)
+            except DriverError as error:
+                log.warning("orphan_not_removed", kind=kind, name=name, error=str(error))
+                continue
+            event = OrphanRemoved(kind=kind, name=name)
+            await self._ledger.record(Origin(actor=SUPERVISOR), (HOST, (event,)))
+
+    def _offer_addresses(self) -> None:
+        try:
+            network = self._ledger.head.network_named(DEFAULT_NETWORK)
+            wanted = lowest_free_addresses(network, self._ledger.head.addresses, PREPARED_MAX)
+        except AddressesExhausted:
+            wanted = ()
+        self._kernel.offer_addresses(network, wanted)
+
+
+def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
+    for identity, container in view.containers.items():
+        if not container.is_running:
+            continue
+        if (
+            container.sandbox is not None
+            and (
+                container.sandbox not in inventory.sandboxes
+                or container.sandbox in inventory.damaged_sandboxes
+            )
+        ) or identity not in inventory.cgroups:
+            yield identity
+
+
+def _orphans(view: View, inventory: Inventory) -> set[tuple[str, str]]:
+    known = view.containers.keys()
+    sandboxes = {container.sandbox for container in view.containers.values() if container.sandbox}
+    return {
+        *(("bundle", name) for name in inventory.bundles - known),
+        *(("cgroup", name) for name in inventory.cgroups - known),
+        *(("directory", name) for name in inventory.directories - known),
+        *(("sandbox", name) for name in inventory.sandboxes - sandboxes),
+    }

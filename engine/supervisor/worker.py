@@ -1,0 +1,214 @@
+"""Worker: the one task that owns a container's effects.
+
+    wake ─▶ observe ─▶ conclude ─▶ record ─▶ plan ─▶ perform ─▶ observe …  until there is nothing left to do
+      ▲                                                                │
+      └──────────── a hint, a deadline, the sweep ◀────────────────────┘
+
+A wake-up carries nothing, for the observation carries everything. A worker may be killed between any two steps: the next one
+begins with an observation and finds what there is.
+"""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from engine.domain import container as life
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import (
+    Paused,
+    ProcessIdentity,
+    Removed,
+    RemoveFailed,
+    Signalled,
+    Unpaused,
+)
+from engine.domain.event import SUPERVISOR, Actor, Event, Origin
+from engine.domain.ids import ContainerId
+from engine.domain.streams import container_stream
+from engine.errors import DriverError, EngineError
+from engine.failpoints import failpoint
+from engine.store.ledger import Ledger
+from engine.supervisor.actions import Action, Freeze, RemoveDirectory, Signal, Thaw
+from engine.supervisor.conclude import conclude, monitor_of
+from engine.supervisor.observation import Observation
+from engine.supervisor.plan import plan
+from engine.supervisor.ports import Kernel
+from engine.supervisor.starts import Starts
+
+RETRY_FIRST_S = 0.05
+RETRY_FACTOR = 2
+RETRY_MAX_S = 30.0
+SECOND_NS = 1_000_000_000
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Brings one container to where the log wants it, and keeps it there."""
+
+    def __init__(
+        self,
+        container: ContainerId,
+        ledger: Ledger,
+        kernel: Kernel,
+        starts: Starts,
+        cause: Callable[[ContainerId], Origin],
+    ) -> None:
+        self._id = container
+        self._stream = container_stream(container)
+        self._ledger = ledger
+        self._kernel = kernel
+        self._starts = starts
+        self._cause = cause
+        self._run = 0
+        self._facts_taken = 0
+        self._monitor: ProcessIdentity | None = None
+        self._retry_s = 0.0
+        # One wake-up waits at most: whatever else happens before it is served will be seen as well.
+        self._wake, self._woken = trio.open_memory_channel[None](1)
+
+    def wake(self) -> None:
+        """Have a look soon."""
+        try:
+            self._wake.send_nowait(None)
+        except trio.WouldBlock:  # a look is due already and will see our change
+            return
+
+    async def run(self) -> None:
+        """Work until the container is no more."""
+        with structlog.contextvars.bound_contextvars(container_id=self._id[:12]):
+            while (container := self._container()) is not None:
+                deadline_ns = await self._pass(container)
+                await self._rest(deadline_ns)
+
+    def _container(self) -> Container | None:
+        return self._ledger.durable.containers.get(self._id)
+
+    async def _rest(self, deadline_ns: int | None) -> None:
+        wait_s = self._retry_s or float("inf")
+        if deadline_ns is not None:
+            wait_s = min(wait_s, max(0.0, (deadline_ns - self._ledger.clock.boot_ns()) / SECOND_NS))
+        with trio.move_on_after(wait_s):
+            await self._woken.receive()
+
+    async def _pass(self, container: Container) -> int | None:
+        """Work until there is nothing to do now.
+
+        Returns:
+            When, on CLOCK_BOOTTIME, there will be something to do even if nobody says so.
+        """
+        try:
+            current: Container | None = container
+            while current is not None and await self._step(current):
+                current = self._container()
+            self._retry_s = 0.0
+        except EngineError as error:
+            self._retry_s = min(max(RETRY_FIRST_S, self._retry_s * RETRY_FACTOR), RETRY_MAX_S)
+            log.warning("container_not_settled", error=str(error), retry_s=self._retry_s)
+        settled = self._container()
+        return None if settled is None else _next_deadline_ns(settled)
+
+    async def _step(self, container: Container) -> bool:
+        """One observation and what follows from it; whether there may be more to do."""
+        observed = await self._observe(container)
+        failpoint("observed")
+        current = await self._take_over(container, observed)
+        if current is None:
+            return False
+        if self._start_is_due(current):
+            await self._start_again(current)
+            return True
+        execs = self._ledger.durable.execs_of.get(self._id, {})
+        actions = plan(current, tuple(execs.values()), observed)
+        for action in actions:
+            if not await self._carry_out(current, action):
+                return True
+        return bool(actions)
+
+    async def _observe(self, container: Container) -> Observation:
+        if container.run != self._run:
+            self._run, self._facts_taken, self._monitor = container.run, 0, None
+        observed = await self._kernel.observe(container, self._facts_taken)
+        self._monitor = monitor_of(observed.facts) or self._monitor
+        return observed
+
+    async def _take_over(self, container: Container, observed: Observation) -> Container | None:
+        """Record what has happened; the container as it is then."""
+        execs = self._ledger.durable.execs_of.get(self._id, {})
+        boot_ns = self._ledger.clock.boot_ns()
+        for conclusion in conclude(container, execs, observed, self._monitor, boot_ns):
+            await self._ledger.record(
+                self._origin(conclusion.actor),
+                (conclusion.stream, conclusion.events),
+                at_ns=conclusion.at_ns,
+                essential=True,
+            )
+            failpoint("concluded")
+        if observed.facts:
+            self._facts_taken = observed.facts[-1].number
+        return self._container()
+
+    def _origin(self, actor: Actor) -> Origin:
+        """The last request about this container is what its changes are owed to."""
+        request = self._cause(self._id)
+        return Origin(actor=actor, cause=request.cause, correlation=request.correlation)
+
+    def _start_is_due(self, container: Container) -> bool:
+        if container.phase is Phase.RESTARTING:
+            return self._ledger.clock.boot_ns() >= container.restart_due_boot_ns
+        return container.phase is Phase.EXITED and container.start_again
+
+    async def _start_again(self, container: Container) -> None:
+        events = self._starts.decide(self._ledger.head, container)
+        await self._record(events)
+
+    async def _carry_out(self, container: Container, action: Action) -> bool:
+        """Perform one action and record its outcome; whether the rest of the plan still makes sense."""
+        failpoint(f"before_{type(action).__name__}")
+        try:
+            await self._kernel.perform(container, action)
+        except DriverError as error:
+            if await self._give_up(container, error):
+                return False
+            raise
+        failpoint(f"after_{type(action).__name__}")
+        outcome = _outcome(action)
+        if outcome is not None:
+            await self._record((outcome,))
+        log.debug("action_performed", action=type(action).__name__)
+        return True
+
+    async def _give_up(self, container: Container, error: DriverError) -> bool:
+        """Record the failure if the log has a word for it, so that whoever asked can be told."""
+        if container.phase is Phase.STARTING:
+            await self._record(life.decide_start_failed(container, str(error), 125))
+            return True
+        if container.phase is Phase.REMOVING:
+            await self._record((RemoveFailed(reason=str(error)),))
+        return False
+
+    async def _record(self, events: tuple[Event, ...]) -> None:
+        await self._ledger.record(self._origin(SUPERVISOR), (self._stream, events), essential=True)
+
+
+def _outcome(action: Action) -> Event | None:
+    match action:
+        case Signal(order=order, signal=signal):
+            return Signalled(order=order, signal=signal)
+        case Freeze(order=order):
+            return Paused(order=order)
+        case Thaw(order=order):
+            return Unpaused(order=order)
+        case RemoveDirectory():
+            return Removed()
+        case _:
+            return None
+
+
+def _next_deadline_ns(container: Container) -> int | None:
+    if container.phase is Phase.RESTARTING:
+        return container.restart_due_boot_ns
+    if container.is_running and container.stopping is not None:
+        return container.stopping.deadline_boot_ns
+    return None
