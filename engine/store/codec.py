@@ -9,8 +9,8 @@ To add an event:
 4. ``tests/unit/test_codec.py`` finds it by itself and checks that it comes back unchanged.
 
 To change a released event: never edit its meaning. Raise ``SCHEMA``, and add to ``UPCASTERS`` in ``released.py`` the function that turns the
-old data (a plain ``dict``) into the new. A new field *with a default* needs neither: old rows read as the default. Then keep a
-database written before the change: ``python -m tests.data.make_release`` (see ``tests/data/README.md``).
+old data (a plain ``dict``) into the new. A new field *with a default* needs neither: old rows read as the default. The database in
+``tests/data`` that has the old shape stays, and must replay; before the release, make one with the new (see there).
 To retire one: it stays in ``EVENTS`` for ever; only its ``decide`` goes.
 """
 

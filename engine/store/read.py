@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.store import database, schema
 from engine.store.codec import Codec, decode_origin
 from engine.store.errors import explain
-from engine.store.records import Aggregate, Recorded
+from engine.store.records import Aggregate, Recorded, VerifyReport
+from engine.store.verify import verify_chain
 
 BLOCK_ROWS: Final = 2000
 
@@ -87,11 +88,20 @@ class Reader:
         found = self._block(query)
         return int(found[0][0]) if found else 0
 
+    def version(self, stream: str) -> int:
+        """The last version of a stream, whether its aggregate still exists or not; 0 when it never did."""
+        query = select(func.max(_events.version)).where(_events.stream == stream)
+        return self._block(query)[0][0] or 0
+
     def aggregates(self) -> Iterator[Aggregate]:
         """The present state of everything that exists, in the order of streams."""
         table = schema.aggregates
         for stream, version, snapshot in self._block(select(table).order_by(table.c.stream)):
             yield Aggregate(stream, version, snapshot)
+
+    def verify_chain(self) -> VerifyReport:
+        """Audit the whole log: see ``verify.py``. Takes some seconds for a million events."""
+        return verify_chain(self.path)
 
     def _block(
         self, query: Select[Any]
