@@ -1,0 +1,5 @@
+"""Drivers perform: idempotent, discoverable effects in the kernel, named by ``domain/naming.py``.
+
+They translate between what the supervisor asks for and what the kernel understands. They know addresses, names and IDs,
+never the rules. May import ``supervisor`` (the ports that they answer), ``domain``, ``runtime`` and what stands below.
+"""

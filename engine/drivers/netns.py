@@ -1,0 +1,93 @@
+"""Network namespaces: made and entered by threads that are born for it, kept alive by a bind mount.
+
+A thread that has moved into a container's namespace is of no use for anything else, so it ends there: nothing can forget
+to move it back. network_namespaces(7), namespaces(7).
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from engine.runtime import linux
+
+_OWN_NETNS: Final = "/proc/thread-self/ns/net"
+_PIN_DIRECTORY_MODE: Final = 0o700
+
+T = TypeVar("T")
+
+
+def on_own_thread(function: Callable[[], T]) -> T:
+    """Run ``function`` on a new thread, wait for it and return or raise what it does."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # carried over to the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="netns")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def leave() -> None:
+    """Move the calling thread into a network namespace of its own, empty but for ``lo``. unshare(2)."""
+    linux.unshare(linux.CLONE_NEWNET)
+
+
+def enter(path: Path) -> None:
+    """Move the calling thread into the network namespace at ``path``.
+
+    Raises:
+        OSError: ENOENT; EINVAL when it is no namespace.
+    """
+    namespace_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        linux.setns(namespace_fd, linux.CLONE_NEWNET)
+    finally:
+        os.close(namespace_fd)
+
+
+def open_own() -> int:
+    """A descriptor of the calling thread's network namespace, the caller's to close."""
+    return os.open(_OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def pin(path: Path, source: str = _OWN_NETNS) -> None:
+    """Keep a namespace, the calling thread's own if not said otherwise, alive without a process in it."""
+    if is_pinned(path):
+        return
+    path.parent.mkdir(mode=_PIN_DIRECTORY_MODE, parents=True, exist_ok=True)
+    path.touch(mode=0o400)
+    linux.mount(source, str(path), flags=linux.MS_BIND)
+
+
+def unpin(path: Path) -> bool:
+    """Let go of a namespace; whether there was a pin. The kernel takes it and its links down when nothing else holds it."""
+    try:
+        while True:  # a pin made twice is two mounts, one upon the other
+            linux.umount2(str(path), linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # not mounted, not there
+            raise
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def is_pinned(path: Path) -> bool:
+    """Whether a namespace stands at ``path``: all of them live on one filesystem, nsfs."""
+    try:
+        return path.stat().st_dev == Path(_OWN_NETNS).stat().st_dev
+    except FileNotFoundError:
+        return False
