@@ -1,0 +1,286 @@
+"""One connection: requests in, replies out, one after the other.
+
+Theory of operation. A connection is a task. It reads a head, lets the application make a reply, writes the reply, and
+begins again; requests that arrive before their turn wait in the buffer, so pipelining is correct and wins nothing.
+
+           next_head        application(request)          send
+    idle ────────────▶ asked ────────────────────▶ replied ─────▶ idle       keep-alive, and the body was read to its end
+      │                  │                            ├─────────▶ closed     ``Connection: close``, HTTP/1.0, shutting down
+      │ the client is    │ the client hangs up:       └─────────▶ handed over  hijacked: the descriptor is another's now
+      ▼ silent or done   ▼ the handler is cancelled
+    closed             closed
+
+Whatever goes wrong before the head of a response is out becomes an error response, here and nowhere else. After it, the
+connection is cut short so that the client sees a body without an end, and cannot take a part for the whole.
+"""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import inf
+from typing import Final
+
+import h11
+import structlog
+import trio
+from structlog.contextvars import bind_contextvars
+
+from engine.api.hangups import HangUps
+from engine.api.incoming import Incoming, IncomingBody, Refusal
+from engine.api.outgoing import (
+    CHUNKED,
+    Heads,
+    chunk,
+    has_body,
+    length_framing,
+    raw_head,
+    upgrade_head,
+)
+from engine.api.replies import Answer, Hijacked, Reply, Streamed
+from engine.api.requests import Request
+from engine.api.status import answer_error, error_answer
+from engine.domain.event import Actor
+
+Application = Callable[[Request], Awaitable[Reply]]
+
+_SETTLE_BYTES: Final = 256 << 10
+_SETTLE_S: Final = 5.0
+_LINGER_S: Final = 1.0
+_LINGER_BYTES: Final = 1 << 20
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much patience a connection has with its client."""
+
+    head_bytes: int = 64 << 10
+    head_s: float = 10.0
+    """From a head's first byte to its last."""
+    body_s: float = 60.0
+    """For a body that is read whole; one that is streamed may take as long as its maker does."""
+    idle_s: float = 600.0
+    """Between requests."""
+
+
+class Stage(Enum):
+    """How far a turn has come, for those who end it early."""
+
+    IDLE = auto()
+    READING = auto()
+    ANSWERING = auto()
+
+
+class Connection:
+    """Answers one client."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        application: Application,
+        actor: Actor,
+        heads: Heads,
+        limits: Limits,
+        hang_ups: HangUps,
+    ) -> None:
+        self._stream = stream
+        self._application = application
+        self._actor = actor
+        self._heads = heads
+        self._limits = limits
+        self._hang_ups = hang_ups
+        self._incoming = Incoming(stream, limits.head_bytes)
+        self._turn = trio.CancelScope()
+        self._endless = trio.CancelScope()
+        self._stage = Stage.IDLE
+        self._peer_gone = False
+        self._closing = False
+        self._head_sent = False
+        self._chunked = True
+
+    async def serve(self) -> None:
+        """Until either side has had enough. The stream is the caller's to close."""
+        self._hang_ups.watch(self._stream.socket, self._hung_up)
+        try:
+            while await self._take_turn():
+                pass
+        except (trio.BrokenResourceError, ConnectionError):
+            _log.debug("connection_broken")
+        finally:
+            self._hang_ups.forget(self._stream.socket)
+
+    def wind_up(self) -> None:
+        """Shut down: an idle connection ends now, an endless stream now but in order, anything else with its reply."""
+        self._closing = True
+        self._endless.cancel()
+        if self._stage is Stage.IDLE:
+            self._turn.cancel()
+
+    def _hung_up(self) -> None:
+        self._peer_gone = True
+        self._turn.cancel()
+
+    async def _take_turn(self) -> bool:
+        """One request and its reply. Returns whether there may be another."""
+        correlation = os.urandom(16).hex()
+        bind_contextvars(correlation=correlation)
+        self._head_sent = False
+        self._stage = Stage.IDLE
+        with trio.CancelScope(deadline=trio.current_time() + self._limits.idle_s) as self._turn:
+            if self._peer_gone or self._closing:
+                self._turn.cancel()
+            try:
+                return await self._answer_next(correlation)
+            except Refusal as refusal:
+                await self._refuse(refusal, correlation)
+        if self._stage is Stage.READING and not self._peer_gone:
+            await self._refuse(Refusal(408, "timed out reading the request's header"), correlation)
+        return False
+
+    async def _answer_next(self, correlation: str) -> bool:
+        """Under the scope of a turn, whose deadline is that of the stage: silence, then a slow head; then none."""
+        await self._incoming.begin()
+        self._stage = Stage.READING
+        self._turn.deadline = trio.current_time() + self._limits.head_s
+        head = await self._incoming.next_head()
+        if head is None:
+            return False
+        self._stage = Stage.ANSWERING
+        self._turn.deadline = inf
+        self._chunked = (
+            head.http_version >= b"1.1"
+        )  # RFC 9112 section 6.1: HTTP/1.0 knows no chunks
+        return await self._reply_to(self._request(head, correlation), keep=_keeps_alive(head))
+
+    def _request(self, head: h11.Request, correlation: str) -> Request:
+        return Request(
+            method=head.method.decode("ascii"),
+            target=head.target.decode("ascii"),
+            headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
+            body=IncomingBody(self._incoming, self._limits.body_s),
+            actor=self._actor,
+            correlation=correlation,
+        )
+
+    async def _reply_to(self, request: Request, *, keep: bool) -> bool:
+        try:
+            reply = await self._application(request)
+            return await self._send(request, reply, keep=keep)
+        except (Refusal, trio.BrokenResourceError, ConnectionError):
+            raise
+        except (
+            Exception
+        ) as error:  # the root of a request: whatever it is, the client gets an answer
+            answer = answer_error(error, request.correlation)
+            if not self._head_sent:
+                return await self._send(request, answer, keep=keep)
+        return False
+
+    async def _send(self, request: Request, reply: Reply, *, keep: bool) -> bool:
+        match reply:
+            case Answer():
+                return await self._send_answer(request, reply, keep=keep)
+            case Streamed():
+                return await self._send_stream(request, reply, keep=keep)
+            case Hijacked():
+                await self._hand_over(request, reply)
+                return False
+
+    async def _send_answer(self, request: Request, answer: Answer, *, keep: bool) -> bool:
+        keep = keep and not self._closing and await self._settled()
+        with_body = has_body(request.method, answer.status)
+        framed = answer.status not in (204, 304)
+        head = self._heads.head(
+            answer.status,
+            correlation=request.correlation,
+            media_type=answer.media_type,
+            headers=answer.headers,
+            framing=length_framing(len(answer.body)) if framed else "",
+            close=not keep,
+        )
+        self._head_sent = True
+        await self._stream.send_all(head + answer.body if with_body else head)
+        if not keep:
+            await self._linger()
+        return keep
+
+    async def _send_stream(self, request: Request, reply: Streamed, *, keep: bool) -> bool:
+        keep = keep and not self._closing
+        self._head_sent = True
+        await self._stream.send_all(
+            self._heads.head(
+                reply.status,
+                correlation=request.correlation,
+                media_type=reply.media_type,
+                headers=reply.headers,
+                framing=CHUNKED if self._chunked else "",
+                close=not keep,
+            )
+        )
+        if not has_body(request.method, reply.status):
+            return keep and await self._settled()
+        with trio.CancelScope() as scope:
+            if reply.endless:
+                self._endless = scope
+                if self._closing:
+                    scope.cancel()
+            await reply.produce(self._send_part)
+        await self._send_end()
+        return keep and not self._closing and await self._settled()
+
+    async def _send_part(self, part: bytes) -> None:
+        if part:
+            await self._stream.send_all(chunk(part) if self._chunked else part)
+
+    async def _send_end(self) -> None:
+        if self._chunked:
+            await self._stream.send_all(chunk(b""))
+
+    async def _hand_over(self, request: Request, reply: Hijacked) -> None:
+        if not await self._settled():
+            raise Refusal(400, "the body of a request for a raw stream must come with it")
+        head = upgrade_head if request.wants_upgrade else raw_head
+        self._head_sent = True
+        await self._stream.send_all(head(reply.media_type))
+        taken = socket.socket(fileno=os.dup(self._stream.socket.fileno()))
+        await reply.take(taken, self._incoming.unread())
+
+    async def _settled(self) -> bool:
+        return self._incoming.body_ended or await self._incoming.settle(_SETTLE_BYTES, _SETTLE_S)
+
+    async def _refuse(self, refusal: Refusal, correlation: str) -> None:
+        """Answer what is no request, and wait a moment, so that the answer is not lost over input that nobody reads."""
+        if self._head_sent:
+            return
+        answer = error_answer(refusal.status, str(refusal))
+        framing = length_framing(len(answer.body))
+        head = self._heads.head(
+            answer.status,
+            correlation=correlation,
+            media_type=answer.media_type,
+            framing=framing,
+            close=True,
+        )
+        self._head_sent = True
+        await self._stream.send_all(head + answer.body)
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Half-close and read a little on: RFC 9112 section 9.6."""
+        await self._stream.send_eof()
+        left_bytes = _LINGER_BYTES
+        with trio.move_on_after(_LINGER_S):
+            while left_bytes > 0 and (ignored := await self._stream.receive_some()):
+                left_bytes -= len(ignored)
+
+
+def _keeps_alive(head: h11.Request) -> bool:
+    """Whether the client expects to use the connection again: RFC 9112 section 9.3."""
+    if head.http_version < b"1.1":
+        return False
+    return not any(
+        name == b"connection" and b"close" in value.lower() for name, value in head.headers
+    )

@@ -1,0 +1,69 @@
+"""What a handler returns: values that say how the response is to be, so that handlers do no I/O on the connection."""
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+Headers = tuple[tuple[str, str], ...]
+Sink = Callable[[bytes], Awaitable[None]]
+"""Sends some bytes of a body now; waits while the client is slow."""
+
+JSON: Final = "application/json"
+PLAIN_TEXT: Final = "text/plain; charset=utf-8"
+
+_encode_json: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is known whole."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = ""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A response whose head is sent at once and whose body is made while it is sent."""
+
+    produce: Callable[[Sink], Awaitable[None]]
+    media_type: str
+    status: int = 200
+    headers: Headers = ()
+    endless: bool = False
+    """It ends only when somebody ends it, so a daemon that shuts down ends it at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hijacked:
+    """A response that leaves HTTP: after the head the connection belongs to someone else.
+
+    ``take`` gets a descriptor of its own for the connection, which it must close, and the bytes that were read already
+    but come after the request. What it raises is logged; no error response is possible any more.
+    """
+
+    take: Callable[[socket.socket, bytes], Awaitable[None]]
+    media_type: str
+
+
+Reply = Answer | Streamed | Hijacked
+
+
+def json_line(value: Any) -> bytes:  # Any: everything msgspec can encode
+    """One line of a stream of JSON values."""
+    return _encode_json(value) + b"\n"
+
+
+def json_answer(
+    value: Any, status: int = 200, headers: Headers = ()
+) -> Answer:  # Any: everything msgspec can encode
+    """An answer of one JSON value, with the newline that Docker's encoder leaves behind it."""
+    return Answer(status, _encode_json(value) + b"\n", JSON, headers)
+
+
+NO_CONTENT: Final = Answer(204)

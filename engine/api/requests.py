@@ -1,0 +1,117 @@
+"""One HTTP request, as handlers see it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qs
+
+from engine.domain.event import Actor, Origin
+from engine.errors import InvalidRequest, TooLarge
+
+ApiVersion = tuple[int, ...]
+
+BODY_BYTES_MAX: Final = 8 << 20
+"""How large a body may be that is read whole: JSON. Archives are streamed and have no limit here."""
+
+_FALSEHOODS: Final = frozenset({"", "0", "no", "false", "none"})
+_INT64: Final = range(-(1 << 63), 1 << 63)
+
+
+class Query:
+    """The query of a request's target; a name may occur many times."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, text: str = "") -> None:
+        self._values = parse_qs(text, keep_blank_values=True) if text else {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def text(self, name: str, default: str = "") -> str:
+        """The first value, or ``default`` when the name does not occur."""
+        values = self._values.get(name)
+        return values[0] if values else default
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Every value, in order."""
+        return tuple(self._values.get(name, ()))
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """A boolean as Docker reads it: everything is true but ``""``, ``0``, ``no``, ``false`` and ``none``."""
+        values = self._values.get(name)
+        return default if values is None else values[0].strip().lower() not in _FALSEHOODS
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """A decimal number of 64 bits; ``default`` when the name does not occur or is empty.
+
+        Raises:
+            InvalidRequest: in the words of Go's strconv, which clients are used to.
+        """
+        text = self.text(name)
+        if not text:
+            return default
+        digits = text.removeprefix("-").removeprefix("+") if text[0] in "+-" else text
+        if not (digits.isascii() and digits.isdigit()):
+            raise InvalidRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        if len(digits) > 20 or (number := int(text)) not in _INT64:
+            raise InvalidRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return number
+
+
+class Body(ABC):
+    """A request's body, read at most once."""
+
+    @abstractmethod
+    async def next_chunk(self) -> bytes:
+        """Some bytes as they arrive; ``b""`` at the end.
+
+        Raises:
+            InvalidRequest: the body is torn or badly framed.
+        """
+
+    async def read(self, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: there is more of it than ``bytes_max``.
+            InvalidRequest: the body is torn or badly framed.
+        """
+        chunks: list[bytes] = []
+        size_bytes = 0
+        while chunk := await self.next_chunk():
+            size_bytes += len(chunk)
+            if size_bytes > bytes_max:
+                raise TooLarge(f"request body is larger than {bytes_max} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request whose body may still be arriving."""
+
+    method: str
+    target: str
+    """As sent: path and query, still percent-encoded."""
+    headers: dict[str, str]
+    """By lower-case name; of a header sent twice, the last."""
+    body: Body
+    actor: Actor
+    correlation: str
+    """32 hexadecimal digits; the answer carries them as ``X-Request-Id``."""
+    query: Query = field(default_factory=Query)
+    params: dict[str, str] = field(default_factory=dict)
+    """What the variable parts of the path matched."""
+    version: ApiVersion = ()
+    """The API version the client asked for, or ours when it named none."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where the events that this request causes come from."""
+        return Origin(actor=self.actor, correlation=self.correlation)
+
+    @property
+    def wants_upgrade(self) -> bool:
+        """Whether the client asks to leave HTTP by ``101 UPGRADED``; else a hijacked answer begins with ``200``."""
+        return "upgrade" in self.headers

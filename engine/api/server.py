@@ -1,0 +1,81 @@
+"""All connections: accepting, and ending in order."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from engine.api.actors import peer_of
+from engine.api.hangups import HangUps
+from engine.api.http11 import Application, Connection, Limits
+from engine.api.outgoing import Heads
+
+DRAIN_S: Final = 10.0
+"""How long requests may go on after the daemon was told to stop."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Server:
+    """Serves an application on listeners."""
+
+    def __init__(
+        self, application: Application, *, product: str = "Shipslog", limits: Limits | None = None
+    ) -> None:
+        self._application = application
+        self._heads = Heads(product)
+        self._limits = limits or Limits()
+        self._connections: set[Connection] = set()
+        self._stop_asked = trio.Event()
+
+    def stop(self) -> None:
+        """Take no more connections; idle ones end, endless streams end, requests have ``DRAIN_S`` to finish."""
+        self._stop_asked.set()
+        for connection in tuple(self._connections):
+            connection.wind_up()
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Until :meth:`stop`, and a little longer.
+
+        nurseries: hang_ups ⊃ requests ⊃ intake; each ends before the one around it.
+        """
+        watch = HangUps()
+        async with trio.open_nursery() as hang_ups:
+            hang_ups.start_soon(watch.run)
+            async with trio.open_nursery() as requests:
+                async with trio.open_nursery() as intake:
+                    converse = partial(self._converse, watch)
+                    intake.start_soon(
+                        partial(
+                            trio.serve_listeners,
+                            converse,
+                            list(listeners),
+                            handler_nursery=requests,
+                        )
+                    )
+                    task_status.started()
+                    await self._stop_asked.wait()
+                    intake.cancel_scope.cancel()
+                requests.cancel_scope.deadline = trio.current_time() + DRAIN_S
+            hang_ups.cancel_scope.cancel()
+
+    async def _converse(self, watch: HangUps, stream: trio.SocketStream) -> None:
+        try:
+            actor = peer_of(stream.socket)
+        except OSError as vanished:
+            _log.debug("peer_unknown", error=str(vanished))
+            return
+        connection = Connection(stream, self._application, actor, self._heads, self._limits, watch)
+        self._connections.add(connection)
+        try:
+            if self._stop_asked.is_set():
+                connection.wind_up()
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)

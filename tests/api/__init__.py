@@ -1,0 +1,1 @@
+"""What Docker's clients send, and what they expect to come back."""

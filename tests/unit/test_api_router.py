@@ -1,0 +1,107 @@
+"""Paths and versions, as Docker's clients write them."""
+
+import pytest
+import trio
+
+from engine.api.replies import Answer, Reply
+from engine.api.requests import Body, Request
+from engine.api.router import Router, split_version
+from engine.domain.event import Actor, ActorKind
+from engine.errors import InvalidRequest, NotFound
+
+
+class NoBody(Body):
+    async def next_chunk(self) -> bytes:
+        return b""
+
+
+async def answer_params(request: Request) -> Reply:
+    return Answer(200, repr(request.params).encode())
+
+
+async def answer_version(request: Request) -> Reply:
+    return Answer(200, repr(request.version).encode())
+
+
+ROUTER = Router(
+    [
+        ("GET", "/_ping", answer_version),
+        ("GET", "/containers/json", answer_params),
+        ("GET", "/containers/{name}/json", answer_params),
+        ("GET", "/images/{name}/json", answer_params),
+        ("DELETE", "/images/{name}", answer_params),
+    ]
+)
+
+
+def ask(method: str, target: str) -> str:
+    request = Request(method, target, {}, NoBody(), Actor(kind=ActorKind.USER), "0" * 32)
+    reply = trio.run(ROUTER.answer, request)
+    assert isinstance(reply, Answer)
+    return reply.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("/containers/web/json", "web"),
+        ("/v1.41/containers/web/json?size=1", "web"),
+        ("/containers//web/json", "web"),
+        ("/images/a.example:5000/b/c:tag/json", "a.example:5000/b/c:tag"),
+        ("/images/a%2Fb%3Atag/json", "a/b:tag"),
+        ("/images/json/json", "json"),
+        ("/containers/%00%ff/json", "\x00\ufffd"),
+        ("http://docker/containers/web/json", "web"),
+    ],
+)
+def test_a_name_is_whatever_stands_in_its_place(target: str, name: str) -> None:
+    assert ask("GET", target) == repr({"name": name})
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/"),
+        ("GET", ""),
+        ("GET", "*"),
+        ("GET", "/nope"),
+        ("GET", "/v1.41"),
+        ("GET", "/v1.41/"),
+        ("GET", "/containers"),
+        ("GET", "/containers//json/x"),
+        ("POST", "/containers/json"),
+        ("GET", "/images/json/"),
+        ("OPTIONS", "*"),
+    ],
+)
+def test_a_path_or_method_that_nobody_answers_is_not_found(method: str, target: str) -> None:
+    with pytest.raises(NotFound, match="page not found"):
+        ask(method, target)
+
+
+def test_a_path_without_a_version_means_ours() -> None:
+    assert ask("GET", "/_ping") == "(1, 51)"
+    assert ask("GET", "/v1.24/_ping") == "(1, 24)"
+
+
+@pytest.mark.parametrize(
+    ("path", "refusal"),
+    [
+        ("/v1.99/info", "client version 1.99 is too new. Maximum supported API version is 1.51"),
+        ("/v1.510/info", "client version 1.510 is too new. Maximum supported API version is 1.51"),
+        ("/v2/info", "client version 2 is too new. Maximum supported API version is 1.51"),
+        (
+            "/v1.9/info",
+            "client version 1.9 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
+        ),
+        ("/v./info", r"client version . is too old"),
+        (f"/v{'9' * 5000}/info", r"too new"),
+    ],
+)
+def test_a_version_that_we_do_not_speak_is_refused_in_dockers_words(
+    path: str, refusal: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        split_version(path)
+
+    assert refusal in str(refused.value)
