@@ -6,14 +6,13 @@ The process must have joined its cgroups already, and not yet left the host's cg
 """
 
 import os
-import posixpath
 from typing import Final, NamedTuple
 
 from engine.runtime import linux as k
 from engine.runtime.bundle import Mount
-from engine.runtime.inside import ensure_directory
+from engine.runtime.inside import open_inside
 from engine.runtime.mount_options import parse_mount_options
-from engine.runtime.mounts import attach, mount_filesystem
+from engine.runtime.mounts import mount_filesystem
 
 ROOT: Final = "/sys/fs/cgroup"
 
@@ -25,18 +24,15 @@ class Hierarchy(NamedTuple):
     clone_fd: int
 
 
-def clone_hierarchies(mount: Mount) -> list[Hierarchy]:
+def clone_hierarchies() -> list[Hierarchy]:
     """Our own cgroup of each version 1 hierarchy as a detached mount; none where there is version 2 alone."""
-    if os.access(posixpath.join(ROOT, "cgroup.controllers"), os.F_OK):
+    if os.access(f"{ROOT}/cgroup.controllers", os.F_OK):
         return []
-    attributes = parse_mount_options(mount.get("options", ())).attributes()
     hierarchies = []
     for controllers, path in _own_cgroups():
         name = controllers.removeprefix("name=")
         # /proc/self/cgroup and the host's own mount points are the kernel's and the administrator's words: no image wrote them.
-        source = f"{ROOT}/{name}{path}"
-        fd = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
-        k.mount_setattr(fd, "", k.AT_EMPTY_PATH, attributes.set, propagation=k.MS_PRIVATE)
+        fd = k.open_tree(k.AT_FDCWD, f"{ROOT}/{name}{path}", k.OPEN_TREE_CLONE)
         hierarchies.append(Hierarchy(name, fd))
     return hierarchies
 
@@ -53,16 +49,18 @@ def mount_cgroups(root_fd: int, mount: Mount, hierarchies: list[Hierarchy]) -> N
     if not hierarchies:
         mount_filesystem(root_fd, {**mount, "type": "cgroup2", "source": "cgroup"})
         return
-    options = [option for option in mount.get("options", ()) if option != "ro"]
-    top: Mount = {**mount, "type": "tmpfs", "source": "tmpfs", "options": [*options, "mode=755"]}
+    options = [*mount.get("options", ()), "mode=755"]
+    top: Mount = {**mount, "type": "tmpfs", "source": "tmpfs"}
+    top["options"] = [option for option in options if option != "ro"]
     mount_filesystem(root_fd, top)
-    top_fd = ensure_directory(root_fd, mount["destination"]).fd
+    # Nobody else has this filesystem yet, so a name in it is as good as a descriptor.
+    top_fd = open_inside(root_fd, mount["destination"], os.O_PATH)
     for name, clone_fd in hierarchies:
-        place = ensure_directory(top_fd, name)
-        attach(clone_fd, place.fd)
-        os.close(place.fd)
+        os.mkdir(name, dir_fd=top_fd)
+        k.move_mount(clone_fd, "", top_fd, name, k.MOVE_MOUNT_F_EMPTY_PATH)
         for alias in name.split(",") if "," in name else ():
             os.symlink(name, alias, dir_fd=top_fd)
-    if "ro" in mount.get("options", ()):
-        k.mount_setattr(top_fd, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
+    own = parse_mount_options(options).attributes()
+    recursive = k.AT_EMPTY_PATH | k.AT_RECURSIVE
+    k.mount_setattr(top_fd, "", recursive, own.set, propagation=k.MS_PRIVATE)
     os.close(top_fd)

@@ -1,5 +1,6 @@
 """The nodes and links of a container's /dev (runtime-spec, config-linux.md: Default Devices, Dev symbolic links)."""
 
+import contextlib
 import os
 import posixpath
 import stat
@@ -8,7 +9,7 @@ from typing import Final
 
 from engine.runtime.bundle import Device
 from engine.runtime.failure import SetupFailed, refusal
-from engine.runtime.inside import open_parent
+from engine.runtime.inside import ensure_directory, open_parent
 
 _DEFAULT_MODE: Final = 0o666
 
@@ -22,11 +23,11 @@ DEFAULT_DEVICES: Final[tuple[Device, ...]] = (
     {"path": "/dev/tty", "type": "c", "major": 5, "minor": 0},
 )
 DEFAULT_LINKS: Final = (
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
 )
 _KCORE: Final = "/proc/kcore"
 _KINDS: Final = {
@@ -43,41 +44,39 @@ def make_devices(root_fd: int, devices: Iterable[Device]) -> None:
     Raises:
         SetupFailed: a node can't be made.
     """
-    wanted = {posixpath.normpath(device["path"]): device for device in DEFAULT_DEVICES}
-    wanted.update((posixpath.normpath(device["path"]), device) for device in devices)
+    wanted = {posixpath.normpath(device["path"]): device for device in devices}
+    dev_fd = ensure_directory(root_fd, "/dev").fd
+    for device in DEFAULT_DEVICES:
+        if device["path"] not in wanted:
+            _make_node(dev_fd, posixpath.basename(device["path"]), device)
+    for name, target in DEFAULT_LINKS:
+        _make_link(dev_fd, name, target)
+    if os.access(_KCORE, os.F_OK):
+        _make_link(dev_fd, "core", _KCORE)
+    os.close(dev_fd)
     for device in wanted.values():
-        try:
-            _make_node(root_fd, device)
-        except OSError as error:
-            raise refusal(f"error creating device nodes: {device['path']}", error) from error
-    kcore = ((("/dev/core", _KCORE),)) if os.access(_KCORE, os.F_OK) else ()
-    for path, target in (*DEFAULT_LINKS, *kcore):
-        _make_link(root_fd, path, target)
+        parent_fd, name = open_parent(root_fd, device["path"])
+        _make_node(parent_fd, name, device)
+        os.close(parent_fd)
 
 
-def _make_node(root_fd: int, device: Device) -> None:
+def _make_node(parent_fd: int, name: str, device: Device) -> None:
     kind = device.get("type", "")
     if kind not in _KINDS:
         raise SetupFailed(f"device {device['path']}: unknown type {kind!r}")
-    parent_fd, name = open_parent(root_fd, device["path"])
+    number = os.makedev(device.get("major", 0), device.get("minor", 0))
+    mode = stat.S_IMODE(device.get("fileMode", _DEFAULT_MODE))
+    uid, gid = device.get("uid", 0), device.get("gid", 0)
     try:
-        number = os.makedev(device.get("major", 0), device.get("minor", 0))
-        mode = stat.S_IMODE(device.get("fileMode", _DEFAULT_MODE))
         os.mknod(name, _KINDS[kind] | mode, number, dir_fd=parent_fd)
-        uid, gid = device.get("uid", 0), device.get("gid", 0)
         if uid or gid:
             os.chown(name, uid, gid, dir_fd=parent_fd, follow_symlinks=False)
     except FileExistsError:
-        pass  # a bind mount put another device there, or the image brought one: theirs wins, as with Docker
-    finally:
-        os.close(parent_fd)
+        return  # a bind mount put another device there, or the image brought one: theirs wins, as with Docker
+    except OSError as error:
+        raise refusal(f"error creating device nodes: {device['path']}", error) from error
 
 
-def _make_link(root_fd: int, path: str, target: str) -> None:
-    parent_fd, name = open_parent(root_fd, path)
-    try:
-        os.symlink(target, name, dir_fd=parent_fd)
-    except FileExistsError:
-        pass  # as above
-    finally:
-        os.close(parent_fd)
+def _make_link(dev_fd: int, name: str, target: str) -> None:
+    with contextlib.suppress(FileExistsError):  # as above
+        os.symlink(target, name, dir_fd=dev_fd)

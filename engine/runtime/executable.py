@@ -11,6 +11,8 @@ from engine.runtime.failure import SetupFailed, command_refusal, words
 
 _ANY_EXECUTE: Final = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
+_SIGNALS: Final = tuple(int(number) for number in signal.valid_signals())
+
 
 def find_executable(command: str, environment: dict[str, str]) -> str:
     """The path of a command as the calling process sees it, with its present root, working directory and rights.
@@ -56,7 +58,7 @@ def parse_environment(env: Iterable[str]) -> dict[str, str]:
 
 def restore_signals() -> None:
     """Give back what exec keeps: dispositions that are ignored, and the mask. signal(7)."""
-    for number in signal.valid_signals():
+    for number in _SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -18,6 +18,7 @@ be a file of the container. Whatever it mounted is in a mount namespace of its o
 
 import errno
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -207,6 +208,7 @@ def _seclude(child: _Child) -> None:
     """Cut what ties the child to its parent: being looked into, imports, descriptors, the session, signals."""
     k.prctl(k.PR_SET_DUMPABLE, 0)
     sys.meta_path.clear()
+    gc.disable()
     os.umask(0)
     if child.process.get("terminal"):
         child.stdio = None
@@ -272,7 +274,7 @@ def _clone_sources(child: _Child) -> None:
     """Take hold of what is mounted from the host while its mount and cgroup namespaces are still ours."""
     for index, mount in enumerate(child.bundle.config.get("mounts", ())):
         if mount.get("type") == "cgroup":
-            child.hierarchies = clone_hierarchies(mount)
+            child.hierarchies = clone_hierarchies()
         elif parse_mount_options(mount.get("options", ())).bind:
             child.binds[index] = clone_bind(mount)
 

@@ -178,28 +178,35 @@ def make_read_only(root_fd: int, paths: Iterable[str]) -> None:
 
 def mask(root_fd: int, paths: Iterable[str]) -> None:
     """Put an empty, read-only directory or the null device over each path; one that is not there is passed over."""
+    empty_fd = null_fd = -1
     for path in paths:
         fd = _open_if_there(root_fd, path)
         if fd is None:
             continue
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            k.mount("tmpfs", by_descriptor(fd), "tmpfs", k.MS_RDONLY, "size=0k,nr_inodes=2")
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            null_fd = _open_null(root_fd) if null_fd < 0 else null_fd
+            _attach_clone(null_fd, fd)
+        elif empty_fd < 0:
+            k.mount("tmpfs", by_descriptor(fd), "tmpfs", k.MS_RDONLY, "nr_inodes=1")
+            empty_fd = open_inside(root_fd, path, os.O_PATH)
         else:
-            null_fd = _clone_of_null(root_fd)
-            attach(null_fd, fd)
-            os.close(null_fd)
+            _attach_clone(empty_fd, fd)
         os.close(fd)
 
 
-def _clone_of_null(root_fd: int) -> int:
+def _attach_clone(source_fd: int, place_fd: int) -> None:
+    clone_fd = k.open_tree(source_fd, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE)
+    attach(clone_fd, place_fd)
+    os.close(clone_fd)
+
+
+def _open_null(root_fd: int) -> int:
     """The container's own null device, and nothing that only has its name."""
     fd = open_inside(root_fd, "dev/null", os.O_PATH)
     found = os.fstat(fd)
     if not stat.S_ISCHR(found.st_mode) or found.st_rdev != _NULL:
         raise SetupFailed("/dev/null is not the null device")
-    clone_fd = k.open_tree(fd, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE)
-    os.close(fd)
-    return clone_fd
+    return fd
 
 
 def _open_if_there(root_fd: int, path: str) -> int | None:
