@@ -274,15 +274,15 @@ def decide_stop(
         raise AlreadyStopped(f"Container {container.id} is already stopped")
     spec = container.spec
     grace_s = spec.stop_timeout_s if timeout_s is None else timeout_s
-    return (
-        StopRequested(
-            order=container.orders_given + 1,
-            signal=parse_signal(spec.stop_signal) if signal is None else signal,
-            timeout_s=DEFAULT_STOP_TIMEOUT_S if grace_s is None else grace_s,
-            boot_ns=boot_ns,
-            then_start=then_start,
-        ),
+    thaw = _thaw_first(container)
+    stop = StopRequested(
+        order=container.orders_given + len(thaw) + 1,
+        signal=parse_signal(spec.stop_signal) if signal is None else signal,
+        timeout_s=DEFAULT_STOP_TIMEOUT_S if grace_s is None else grace_s,
+        boot_ns=boot_ns,
+        then_start=then_start,
     )
+    return (*thaw, stop)
 
 
 def decide_signal(container: Container, signal: int) -> tuple[Event, ...]:
@@ -293,7 +293,25 @@ def decide_signal(container: Container, signal: int) -> tuple[Event, ...]:
     """
     if not container.is_running and container.phase is not Phase.STARTING:
         raise NotRunning(f"container {container.id} is not running")
-    return (SignalRequested(order=container.orders_given + 1, signal=signal),)
+    thaw = _thaw_first(container) if signal == Signals.SIGKILL else ()
+    return (*thaw, SignalRequested(order=container.orders_given + len(thaw) + 1, signal=signal))
+
+
+def decide_escalation(container: Container, boot_ns: int) -> tuple[Event, ...]:
+    """What the end of a stop's grace adds: SIGKILL, once."""
+    stopping = container.stopping
+    if not container.is_running or stopping is None or stopping.deadline_boot_ns is None:
+        return ()
+    if boot_ns < stopping.deadline_boot_ns:
+        return ()
+    return (SignalRequested(order=container.orders_given + 1, signal=Signals.SIGKILL),)
+
+
+def _thaw_first(container: Container) -> tuple[Event, ...]:
+    """A frozen process takes no notice of a signal, so one that is to end goes on first."""
+    if container.phase is not Phase.PAUSED:
+        return ()
+    return (UnpauseRequested(order=container.orders_given + 1),)
 
 
 def decide_pause(container: Container) -> tuple[Event, ...]:
@@ -555,7 +573,12 @@ def _stop_requested(container: Container, event: StopRequested) -> Container:
 def _signal_requested(container: Container, event: SignalRequested) -> Container:
     order = Order(number=event.order, kind=OrderKind.SIGNAL, signal=event.signal)
     ends_it = event.signal in (Signals.SIGKILL, Signals.SIGTERM, Signals.SIGINT)
-    return _ordered(replace(container, user_stopped=container.user_stopped or ends_it), order)
+    stopping = container.stopping
+    if stopping is not None and event.signal == Signals.SIGKILL:
+        stopping = replace(stopping, deadline_boot_ns=None)
+    return _ordered(
+        replace(container, user_stopped=container.user_stopped or ends_it, stopping=stopping), order
+    )
 
 
 def _ordered(container: Container, order: Order) -> Container:

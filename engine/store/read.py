@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.store import database, schema
@@ -40,6 +40,7 @@ class Reader:
         *,
         until_seq: int | None = None,
         stream: str | None = None,
+        below: str | None = None,
         types: Collection[str] | None = None,
         since_ns: int | None = None,
         until_ns: int | None = None,
@@ -47,7 +48,7 @@ class Reader:
     ) -> Iterator[Recorded]:
         """Events in the order of ``seq``, those that match everything given.
 
-        ``until_seq``, ``since_ns`` and ``until_ns`` include the event that is exactly there. For the state at a point in time
+        ``below`` is a stream and all whose names begin with it and a slash. ``until_seq``, ``since_ns`` and ``until_ns`` include the event that is exactly there. For the state at a point in time
         use ``until_seq=seq_at(…)``: a clock that jumped back would tear holes into a history cut by ``until_ns``.
 
         Raises:
@@ -55,6 +56,8 @@ class Reader:
             StoreCorrupt: the database can't be read there.
         """
         wanted = _matching(until_seq, stream, types, since_ns, until_ns)
+        if below is not None:
+            wanted = wanted.where(_is_below(below))
         left = limit
         while left is None or left > 0:
             size = BLOCK_ROWS if left is None else min(BLOCK_ROWS, left)
@@ -111,6 +114,13 @@ class Reader:
                 return connection.execute(query).all()
         except DBAPIError as error:
             raise explain(error, self.path) from error
+
+
+def _is_below(stream: str) -> ColumnElement[bool]:
+    """One range of the index: ``0`` is the character after the slash."""
+    return or_(
+        _events.stream == stream, and_(_events.stream > f"{stream}/", _events.stream < f"{stream}0")
+    )
 
 
 def _matching(

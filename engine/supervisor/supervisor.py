@@ -83,6 +83,12 @@ class Supervisor:
             self._nursery.start_soon(self._work, worker, identity)
         worker.wake()
 
+    async def caught_up(self, container: ContainerId) -> None:
+        """Return when everything that has happened to a container by now is in the log."""
+        self.wake(container)
+        if worker := self._workers.get(container):
+            await worker.caught_up()
+
     def wake_sweep(self) -> None:
         """Look at everything soon: the kernel said that links or firewall rules have changed."""
         try:
@@ -98,6 +104,7 @@ class Supervisor:
             raise
         finally:
             self._workers.pop(identity, None)
+            self._causes.pop(identity, None)
 
     def _follow(self, recorded: Recorded) -> None:
         kind, _, rest = recorded.stream.partition("/")

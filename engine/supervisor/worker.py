@@ -65,6 +65,9 @@ class Worker:
         self._facts_taken = 0
         self._monitor: ProcessIdentity | None = None
         self._retry_s = 0.0
+        self._passes_begun = 0
+        self._passes_ended = 0
+        self._pass_ended = trio.Event()
         # One wake-up waits at most: whatever else happens before it is served will be seen as well.
         self._wake, self._woken = trio.open_memory_channel[None](1)
 
@@ -75,12 +78,26 @@ class Worker:
         except trio.WouldBlock:  # a look is due already and will see our change
             return
 
+    async def caught_up(self) -> None:
+        """Return when a look that began after this call is over."""
+        awaited = self._passes_begun + 1
+        self.wake()
+        while self._passes_ended < awaited:
+            await self._pass_ended.wait()
+
     async def run(self) -> None:
         """Work until the container is no more."""
         with structlog.contextvars.bound_contextvars(container_id=self._id[:12]):
             while (container := self._container()) is not None:
+                self._passes_begun += 1
                 deadline_ns = await self._pass(container)
+                self._end_pass()
                 await self._rest(deadline_ns)
+
+    def _end_pass(self) -> None:
+        self._passes_ended = self._passes_begun
+        self._pass_ended.set()
+        self._pass_ended = trio.Event()
 
     def _container(self) -> Container | None:
         return self._ledger.durable.containers.get(self._id)

@@ -1,0 +1,357 @@
+"""Containers: their life, and their standard streams."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from signal import Signals
+
+from msgspec.structs import replace
+
+from engine.domain import container as life
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import AttachOpened, Created
+from engine.domain.event import Event, Origin
+from engine.domain.ids import SHORT, ContainerId
+from engine.domain.spec import Spec
+from engine.domain.streams import container_stream
+from engine.errors import Conflict, EngineError, InvalidRequest, Kind, NotModified
+from engine.service.changes import Changes
+from engine.service.names import checked_name, fresh_name
+from engine.service.ports import Client, LogOptions, StreamOptions, Streams
+from engine.store.ledger import Ledger
+from engine.store.projections import NameInUse
+from engine.supervisor.starts import Starts
+
+
+class WaitCondition(StrEnum):
+    """What ``POST /containers/{id}/wait`` waits for."""
+
+    NOT_RUNNING = "not-running"
+    NEXT_EXIT = "next-exit"
+    REMOVED = "removed"
+
+
+class StartRefused(EngineError):
+    """The container was to start and did not; the message is what Docker's clients show."""
+
+    kind = Kind.INVALID
+
+
+class RemovalFailed(EngineError):
+    """Something of the container can't be removed yet."""
+
+    kind = Kind.INTERNAL
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A wait that has been accepted: what it is for exists, or will."""
+
+    changes: Changes
+    container: Container
+    condition: WaitCondition
+
+    async def result(self) -> tuple[int, str]:
+        """The exit code, and the error of a start that failed."""
+        run = self._awaited_run()
+        last = self.container
+
+        def ended(state: Container | None) -> bool:
+            nonlocal last
+            if state is None:
+                return True
+            last = state
+            return self.condition is not WaitCondition.REMOVED and _run_has_ended(state, run)
+
+        await self.changes.until(self.container.id, ended)
+        return last.exit_code, last.error
+
+    def _awaited_run(self) -> int:
+        running = _has_or_gets_process(self.container)
+        if self.condition is WaitCondition.NEXT_EXIT and not running:
+            return self.container.run + 1
+        return self.container.run
+
+
+def _has_or_gets_process(state: Container) -> bool:
+    return state.is_running or state.phase in (Phase.STARTING, Phase.RESTARTING)
+
+
+def _run_has_ended(state: Container, run: int) -> bool:
+    if state.phase in (Phase.REMOVED, Phase.DEAD):
+        return True
+    return state.run > run or (
+        state.run == run and not _has_or_gets_process(state) and state.process is None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attach that the log knows of; the client's connection is still to come."""
+
+    streams: Streams
+    container: Container
+    attach: str
+    options: StreamOptions
+
+    async def connect(self, client: Client) -> None:
+        """Hand the client's connection over, once its HTTP head has been answered."""
+        await self.streams.attach(self.container, self.attach, self.options, client)
+
+
+class Containers:
+    """What can be asked of containers. References are names, IDs, or unique beginnings of IDs."""
+
+    def __init__(self, ledger: Ledger, starts: Starts, streams: Streams, changes: Changes) -> None:
+        self._ledger = ledger
+        self._starts = starts
+        self._streams = streams
+        self._changes = changes
+
+    def all(self) -> tuple[Container, ...]:
+        """Every container, newest first."""
+        containers = self._ledger.durable.containers.values()
+        return tuple(sorted(containers, key=lambda each: each.created_ns, reverse=True))
+
+    def get(self, reference: str) -> Container:
+        """One container as it is durably known.
+
+        Raises:
+            NoSuchContainer: there is none.
+        """
+        return self._ledger.durable.container(reference)
+
+    async def create(self, name: str | None, spec: Spec, origin: Origin) -> ContainerId:
+        """Define a container; nothing is made for it before it starts.
+
+        Raises:
+            NameInUse, InvalidRequest: for the name.
+        """
+        identity = ContainerId(secrets.token_hex(32))
+        if name:
+            chosen = checked_name(name)
+            self._ledger.head.check_name_free(chosen)
+        else:
+            chosen = fresh_name(self._is_free)
+        if not spec.hostname:
+            spec = _with_hostname(spec, identity)
+        created = Created(id=identity, name=chosen, spec=spec)
+        await self._ledger.record(origin, (container_stream(identity), (created,)))
+        return identity
+
+    async def start(self, reference: str, origin: Origin) -> None:
+        """Start it, and return when its process executes the program.
+
+        Raises:
+            AlreadyRunning, InvalidTransition: it can't be started from where it is.
+            StartRefused: it can't be started at all; the message says why.
+        """
+        container = self._ledger.head.container(reference)
+        await self._record(container, self._starts.decide(self._ledger.head, container), origin)
+        await self._started(container.id, container.run + 1)
+
+    async def _started(self, identity: ContainerId, run: int) -> None:
+        def settled(state: Container | None) -> bool:
+            return (
+                state is None
+                or state.run > run
+                or (state.run == run and state.phase is not Phase.STARTING)
+            )
+
+        state = await self._changes.until(identity, settled)
+        if state is None or (state.run == run and not state.started_ns and state.error):
+            message = state.error if state else "the container was removed while it started"
+            raise StartRefused(message)
+        if state.run == run and state.error and not state.is_running:
+            raise StartRefused(state.error)
+
+    async def stop(
+        self, reference: str, origin: Origin, *, signal: int | None, timeout_s: int | None
+    ) -> None:
+        """End it, by a signal and after the grace by SIGKILL, and return when it has ended.
+
+        Raises:
+            AlreadyStopped: there was nothing to end.
+        """
+        container = self._ledger.head.container(reference)
+        boot_ns = self._ledger.clock.boot_ns()
+        events = life.decide_stop(container, signal=signal, timeout_s=timeout_s, boot_ns=boot_ns)
+        await self._record(container, events, origin, essential=True)
+        await self._ended(container)
+
+    async def restart(
+        self, reference: str, origin: Origin, *, signal: int | None, timeout_s: int | None
+    ) -> None:
+        """Stop it if it runs, and start it; return when the new process executes the program."""
+        container = self._ledger.head.container(reference)
+        try:
+            events = life.decide_stop(
+                container,
+                signal=signal,
+                timeout_s=timeout_s,
+                boot_ns=self._ledger.clock.boot_ns(),
+                then_start=True,
+            )
+        except NotModified:
+            await self.start(reference, origin)
+            return
+        await self._record(container, events, origin)
+        await self._started(container.id, container.run + 1)
+
+    async def kill(self, reference: str, origin: Origin, *, signal: int) -> None:
+        """Send a signal, and return when it has been sent; for SIGKILL when the container has ended.
+
+        Raises:
+            NotRunning: there is no process.
+        """
+        container = self._ledger.head.container(reference)
+        events = life.decide_signal(container, signal)
+        await self._record(container, events, origin, essential=True)
+        if signal == Signals.SIGKILL:
+            await self._ended(container)
+        else:
+            await self._orders_done(container, len(events))
+
+    async def pause(self, reference: str, origin: Origin) -> None:
+        """Freeze all its processes, and return when they are."""
+        container = self._ledger.head.container(reference)
+        await self._record(container, life.decide_pause(container), origin)
+        await self._orders_done(container, 1)
+
+    async def unpause(self, reference: str, origin: Origin) -> None:
+        """Let its processes go on, and return when they do."""
+        container = self._ledger.head.container(reference)
+        await self._record(container, life.decide_unpause(container), origin)
+        await self._orders_done(container, 1)
+
+    async def rename(self, reference: str, name: str, origin: Origin) -> None:
+        """Give it another name.
+
+        Raises:
+            NameInUse, InvalidRequest: for the name.
+        """
+        container = self._ledger.head.container(reference)
+        if not name:
+            raise InvalidRequest("Neither old nor new names may be empty")
+        chosen = checked_name(name)
+        if chosen == container.name:
+            raise InvalidRequest("Renaming a container with the same name as its current name")
+        self._check_rename(container, chosen)
+        await self._record(container, life.decide_rename(container, chosen), origin)
+
+    def _check_rename(self, container: Container, name: str) -> None:
+        try:
+            self._ledger.head.check_name_free(name)
+        except NameInUse as error:
+            raise NameInUse(f"Error when allocating new name: {error}") from error
+        if container.phase in life.NAMELESS:
+            raise Conflict("container is marked for removal and cannot be renamed")
+
+    async def remove(self, reference: str, origin: Origin, *, force: bool, volumes: bool) -> None:
+        """Remove it, and return when nothing is left of it.
+
+        Raises:
+            RunningNotRemovable: without ``force``.
+            RemovalFailed: something holds it; the engine goes on trying.
+        """
+        container = self._ledger.head.container(reference)
+        if container.phase is Phase.DEAD:
+            await self._removed(container.id)
+            return
+        events = life.decide_remove(container, force=force, volumes=volumes)
+        await self._record(container, events, origin, essential=True)
+        await self._removed(container.id)
+
+    async def _removed(self, identity: ContainerId) -> None:
+        await self._streams.forget(identity)
+        state = await self._changes.until(
+            identity, lambda state: state is None or state.phase is Phase.DEAD
+        )
+        if state is not None:
+            raise RemovalFailed(f"container {identity}: driver failed to remove: {state.error}")
+
+    def waiting(self, reference: str, condition: WaitCondition) -> Waiting:
+        """Accept a wait.
+
+        Raises:
+            NoSuchContainer: there is nothing to wait for.
+        """
+        return Waiting(self._changes, self.get(reference), condition)
+
+    async def attach(self, reference: str, options: StreamOptions, origin: Origin) -> Attachment:
+        """Accept an attach; its connection follows when the client has been answered.
+
+        Raises:
+            Conflict: the container is paused or being removed.
+        """
+        container = self._ledger.head.container(reference)
+        if container.phase is Phase.PAUSED:
+            raise Conflict(f"Container {reference} is paused, unpause the container before attach")
+        if container.phase in life.NAMELESS:
+            raise Conflict(f"Container {reference} is marked for removal")
+        attach = secrets.token_hex(8)
+        opened = AttachOpened(attach=attach, stdin=options.stdin)
+        await self._record(container, (opened,), origin)
+        return Attachment(self._streams, self.get(container.id), attach, options)
+
+    def logs(self, reference: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Its output, in blocks that can be sent as they are."""
+        return self._streams.logs(self.get(reference), options)
+
+    async def resize(self, reference: str, *, height: int, width: int) -> None:
+        """Tell its terminal its size.
+
+        Raises:
+            NotRunning: there is none.
+        """
+        container = self.get(reference)
+        if not container.is_running:
+            raise life.NotRunning(f"Container {container.id} is not running")
+        await self._streams.resize(container, None, height=height, width=width)
+
+    async def processes(self, reference: str) -> tuple[int, ...]:
+        """The pids, on the host, of everything that runs in it.
+
+        Raises:
+            NotRunning: nothing does.
+        """
+        container = self.get(reference)
+        if not container.is_running:
+            raise life.NotRunning(f"Container {container.id} is not running")
+        return await self._streams.processes(container)
+
+    async def _ended(self, container: Container) -> None:
+        await self._changes.until(
+            container.id, lambda state: state is None or _run_has_ended(state, container.run)
+        )
+
+    async def _orders_done(self, container: Container, count: int) -> None:
+        numbers = range(container.orders_given + 1, container.orders_given + 1 + count)
+
+        def done(state: Container | None) -> bool:
+            return state is None or not any(order.number in numbers for order in state.orders)
+
+        await self._changes.until(container.id, done)
+
+    async def _record(
+        self,
+        container: Container,
+        events: tuple[Event, ...],
+        origin: Origin,
+        *,
+        essential: bool = False,
+    ) -> None:
+        stream = container_stream(container.id)
+        await self._ledger.record(origin, (stream, events), essential=essential)
+
+    def _is_free(self, name: str) -> bool:
+        try:
+            self._ledger.head.check_name_free(name)
+        except NameInUse:
+            return False
+        return True
+
+
+def _with_hostname(spec: Spec, identity: ContainerId) -> Spec:
+    return replace(spec, hostname=identity[:SHORT])

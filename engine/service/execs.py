@@ -1,0 +1,167 @@
+"""Execs: one more process in a container that runs."""
+
+import secrets
+from collections import OrderedDict
+from typing import Final
+
+import trio
+
+from engine.domain.container import NotRunning, Phase
+from engine.domain.event import Origin
+from engine.domain.execution import (
+    Exec,
+    ExecCreated,
+    ExecNotStartable,
+    ExecPhase,
+    ExecSpec,
+    decide_exec_start,
+    evolve,
+)
+from engine.domain.ids import ContainerId, ExecId
+from engine.domain.streams import exec_stream
+from engine.errors import Conflict
+from engine.service.changes import Changes
+from engine.service.ports import Client, StreamOptions, Streams
+from engine.store.ledger import Ledger
+from engine.store.projections import NoSuchExec
+from engine.store.records import Recorded
+from engine.supervisor.supervisor import Supervisor
+
+TAKE_OVER_TIMEOUT_S: Final = 2.0
+"""How long an inspect waits for the end of an exec that the monitor is about to report."""
+RECENT_MAX: Final = 1024
+"""Execs kept in memory after their end; older ones are looked up in the log."""
+
+
+class Execs:
+    """What can be asked of execs, by their ID."""
+
+    def __init__(
+        self, ledger: Ledger, supervisor: Supervisor, streams: Streams, changes: Changes
+    ) -> None:
+        self._ledger = ledger
+        self._supervisor = supervisor
+        self._streams = streams
+        self._changes = changes
+        self._recent: OrderedDict[str, Exec] = OrderedDict()
+        ledger.follow(self._follow)
+
+    async def create(self, container: str, spec: ExecSpec, origin: Origin) -> ExecId:
+        """Define an exec.
+
+        Raises:
+            NotRunning, Conflict: the container has no process to join.
+        """
+        target = self._ledger.head.container(container)
+        if target.phase is Phase.PAUSED:
+            raise Conflict(f"Container {container} is paused, unpause the container before exec")
+        if not target.is_running:
+            raise NotRunning(f"Container {target.id} is not running")
+        identity = ExecId(secrets.token_hex(32))
+        created = ExecCreated(id=identity, container=target.id, spec=spec)
+        await self._ledger.record(origin, (exec_stream(target.id, identity), (created,)))
+        return identity
+
+    async def check_startable(self, execution: str) -> Exec:
+        """Refuse what a start would refuse, before the client's connection is taken over.
+
+        Raises:
+            NoSuchExec, ExecNotStartable, NotRunning, Conflict.
+        """
+        found = await self.get(execution)
+        if found.phase is not ExecPhase.CREATED:
+            raise ExecNotStartable(f"Error: Exec command {found.id} has already run")
+        target = self._ledger.head.container(found.container)
+        if target.phase is Phase.PAUSED:
+            raise Conflict(f"Container {target.id} is paused, unpause the container before exec")
+        return found
+
+    async def start(
+        self, execution: str, options: StreamOptions, client: Client | None, origin: Origin
+    ) -> Exec:
+        """Start it, and return when its process executes the program or can't.
+
+        Args:
+            execution: its ID.
+            options: what the client wants of its streams.
+            client: the connection, taken over in any case; None to run detached.
+            origin: who asked.
+
+        Returns:
+            The exec; ``error`` says why there is no process.
+        """
+        found = self._ledger.head.execution(execution)
+        self._streams.offer_exec(found.id, options, client)
+        events = decide_exec_start(found, detach=client is None)
+        await self._ledger.record(origin, (exec_stream(found.container, found.id), events))
+
+        def settled() -> bool:
+            current = self._ledger.durable.execs.get(found.id)
+            return current is None or current.phase is not ExecPhase.STARTING
+
+        await self._changes.until_any(found.container, settled)
+        return await self.get(found.id)
+
+    async def get(self, execution: str) -> Exec:
+        """An exec, live or ended.
+
+        Raises:
+            NoSuchExec: there never was one.
+        """
+        known = self._ledger.durable.execs.get(ExecId(execution)) or self._recent.get(execution)
+        if known is None:
+            known = await trio.to_thread.run_sync(self._from_history, execution)
+        return known
+
+    async def caught_up(self, execution: str) -> Exec:
+        """As :meth:`get`, but what the monitor has written by now is taken over first.
+
+        A client that saw the end of the stream asks for the exit code at once; the monitor wrote it down before it closed.
+        """
+        live = await self.get(execution)
+        if live.phase is not ExecPhase.RUNNING:
+            return live
+        with trio.move_on_after(TAKE_OVER_TIMEOUT_S):
+            await self._supervisor.caught_up(live.container)
+        return await self.get(execution)
+
+    async def resize(self, execution: str, *, height: int, width: int) -> None:
+        """Tell its terminal its size.
+
+        Raises:
+            NoSuchExec: it is not running.
+        """
+        found = self._ledger.durable.execution(execution)
+        container = self._ledger.durable.container(found.container)
+        await self._streams.resize(container, found.id, height=height, width=width)
+
+    def of(self, container: ContainerId) -> tuple[ExecId, ...]:
+        """The live execs of a container."""
+        return tuple(self._ledger.durable.execs_of.get(container, {}))
+
+    def _follow(self, recorded: Recorded) -> None:
+        """Remember recent execs: they are asked for just after they have left the view."""
+        kind, _, identity = recorded.stream.rpartition("/")
+        before = self._recent.pop(identity, None)
+        if not kind.endswith("/exec") or (
+            before is None and not isinstance(recorded.event, ExecCreated)
+        ):
+            return
+        self._recent[identity] = evolve(before, recorded.event, recorded.at_ns)
+        if len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+
+    def _from_history(self, execution: str) -> Exec:
+        created = (
+            recorded
+            for recorded in self._ledger.log.read(types=(ExecCreated.TYPE,))
+            if recorded.stream.endswith(f"/exec/{execution}")
+        )
+        first = next(created, None)
+        if first is None:
+            raise NoSuchExec(f"No such exec instance: {execution}")
+        found: Exec | None = None
+        for recorded in self._ledger.log.read(stream=first.stream):
+            found = evolve(found, recorded.event, recorded.at_ns)
+        assert found is not None
+        return found

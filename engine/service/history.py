@@ -1,0 +1,275 @@
+"""The auditor's questions: who did what to which container, when, and what ran last Tuesday at ten.
+
+All answers come from the log alone, so they outlive containers, daemons and this process's memory.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import msgspec
+import trio
+
+from engine.domain.container import Container
+from engine.domain.container_events import Created, Exited, RemoveFailed, Renamed, StartFailed
+from engine.domain.event import Actor, Event
+from engine.domain.execution import ExecExited, ExecStartFailed
+from engine.domain.ids import SHORT
+from engine.domain.image import Image
+from engine.domain.streams import container_stream
+from engine.errors import InvalidRequest, NotFound
+from engine.store.ledger import Ledger
+from engine.store.projections import View, differences, replayed, restored
+from engine.store.records import Recorded
+
+_BLOCK = 500
+_NAMING = (Created.TYPE, Renamed.TYPE)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of history."""
+
+    seq: int
+    at_ns: int
+    type: str
+    stream: str
+    version: int
+    id: str
+    name: str
+    actor: Actor
+    outcome: str
+    cause: int | None
+    correlation: str
+    data: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Which part of history is asked for; what is None does not matter."""
+
+    about: str | None = None
+    """The name, past or present, or the ID of a container, network or image, or a stream."""
+    after_seq: int = 0
+    since_ns: int | None = None
+    until_ns: int | None = None
+    type: str | None = None
+    """A stored type, or a pattern such as ``container_*``."""
+    actor: str | None = None
+    """A user's name or number, a program, ``supervisor`` or ``monitor``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an audit of everything found."""
+
+    events: int
+    first_bad_seq: int | None
+    problems: tuple[str, ...]
+
+
+class History:
+    """Reads the log; the reading itself happens on threads."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def entries(
+        self, question: Question, *, follow: bool = False
+    ) -> AsyncIterator[tuple[Entry, ...]]:
+        """The events that answer a question, in order, in blocks; with ``follow`` it goes on as they happen.
+
+        Resuming after an entry's ``seq`` misses nothing and repeats nothing.
+
+        Raises:
+            NotFound: nothing was ever called that.
+        """
+        stream = None
+        if question.about is not None:
+            stream = await trio.to_thread.run_sync(self._stream_of, question.about)
+        naming = Naming()
+        grown = trio.Event()
+
+        def grow(_recorded: Recorded) -> None:
+            nonlocal grown
+            grown.set()
+
+        unfollow = self._ledger.follow(grow)
+        try:
+            after_seq = question.after_seq
+            while True:
+                grown = trio.Event()
+                last_seq = self._ledger.log.last_seq
+                reading = self._read(question, stream, after_seq, last_seq, naming)
+                while block := await trio.to_thread.run_sync(_take, reading):
+                    yield block
+                after_seq = last_seq
+                if not follow:
+                    return
+                await grown.wait()
+        finally:
+            unfollow()
+
+    def _read(
+        self,
+        question: Question,
+        stream: str | None,
+        after_seq: int,
+        until_seq: int,
+        naming: "Naming",
+    ) -> Iterator[Entry]:
+        events = self._ledger.log.read(
+            after_seq,
+            until_seq=until_seq,
+            below=stream,
+            since_ns=question.since_ns,
+            until_ns=question.until_ns,
+        )
+        for recorded in events:
+            entry = naming.entry(recorded, self._ledger.durable)
+            if _matches(entry, question):
+                yield entry
+
+    def _stream_of(self, about: str) -> str:
+        """The stream that a word means: present names first, then the past, the latest first."""
+        view = self._ledger.durable
+        try:
+            return container_stream(view.container(about).id)
+        except (NotFound, InvalidRequest):
+            pass
+        for stream, state in view.states():
+            if about == stream or _names(state, about):
+                return stream
+        found = None
+        for recorded in self._ledger.log.read(types=_NAMING):
+            event, word = recorded.event, about.removeprefix("/")
+            if isinstance(event, Created) and event.id.startswith(about) and len(about) >= 4:
+                return recorded.stream
+            if isinstance(event, Created | Renamed) and event.name == word:
+                found = recorded.stream
+        if found is None:
+            raise NotFound(f"No such object in the history: {about}")
+        return found
+
+    async def view_at(self, at_ns: int) -> View:
+        """Everything as it was at a moment, by the times at which things happened."""
+        return await trio.to_thread.run_sync(
+            lambda: replayed(_until(self._ledger.log.read(), at_ns))
+        )
+
+    async def container_at(self, reference: str, at_ns: int) -> Container:
+        """A container as it was at a moment, removed since or not.
+
+        Raises:
+            NoSuchContainer: there was none of that name or ID then.
+        """
+        return (await self.view_at(at_ns)).container(reference)
+
+    async def verify(self) -> Verdict:
+        """Audit the hash chain, and compare every projection with a replay of all events."""
+        return await trio.to_thread.run_sync(self._verify)
+
+    def _verify(self) -> Verdict:
+        report = self._ledger.log.verify_chain()
+        if report.first_bad_seq is not None:
+            return Verdict(report.events, report.first_bad_seq, report.problems)
+        seq_before, kept = -1, View()
+        while seq_before != self._ledger.log.last_seq:  # until nobody has written while we read
+            seq_before = self._ledger.log.last_seq
+            kept = restored(self._ledger.log.aggregates())
+            computed = replayed(self._ledger.log.read(until_seq=seq_before))
+        return Verdict(report.events, None, (*report.problems, *differences(kept, computed)))
+
+
+class Naming:
+    """Knows what things are called while history is read from the beginning or from the middle."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def entry(self, recorded: Recorded, present: View) -> Entry:
+        """One event as a line of history."""
+        event, owner = recorded.event, "/".join(recorded.stream.split("/")[:2])
+        if isinstance(event, Created | Renamed):
+            self._names[owner] = event.name
+        return Entry(
+            seq=recorded.seq,
+            at_ns=recorded.at_ns,
+            type=event.TYPE,
+            stream=recorded.stream,
+            version=recorded.version,
+            id=owner.partition("/")[2],
+            name=self._names.get(owner) or _present_name(present, owner),
+            actor=recorded.origin.actor,
+            outcome=_outcome(event),
+            cause=recorded.origin.cause,
+            correlation=recorded.origin.correlation,
+            data=event,
+        )
+
+
+def _present_name(view: View, stream: str) -> str:
+    state = view.get(stream)
+    if isinstance(state, Image):
+        return state.references[0] if state.references else state.id[:SHORT]
+    return getattr(state, "name", "")
+
+
+def _names(state: object, word: str) -> bool:
+    if isinstance(state, Image):
+        return (
+            word in (state.id, *state.references) or f"docker.io/library/{word}" in state.references
+        )
+    return word in (getattr(state, "name", None), getattr(state, "id", None))
+
+
+def _outcome(event: Event) -> str:
+    match event:
+        case Exited(code=code, reason=reason, oom=oom):
+            words = [
+                f"code {code}",
+                *([] if reason == "exited" else [reason]),
+                *(["out of memory"] if oom else []),
+            ]
+            return ", ".join(words)
+        case StartFailed(message=message) | ExecStartFailed(message=message):
+            return message
+        case RemoveFailed(reason=reason):
+            return reason
+        case ExecExited(code=code):
+            return f"code {code}"
+        case _:
+            return "requested" if event.TYPE.endswith("_requested") else "done"
+
+
+def _matches(entry: Entry, question: Question) -> bool:
+    if question.type is not None and not fnmatchcase(entry.type, question.type):
+        return False
+    if question.actor is None:
+        return True
+    actor = entry.actor
+    return question.actor in (
+        actor.kind,
+        actor.name,
+        actor.program,
+        actor.program.rpartition("/")[2],
+        str(actor.uid),
+    )
+
+
+def _until(history: Iterable[Recorded], at_ns: int) -> Iterator[Recorded]:
+    """What had happened by a moment: of each stream everything up to its last event that is not later.
+
+    Not simply what is not later: an exit that happened while the daemon was down is told late with its true, earlier time, and a
+    clock may jump. Order within a stream is the log's.
+    """
+    held: dict[str, list[Recorded]] = {}
+    for recorded in history:
+        waiting = held.setdefault(recorded.stream, [])
+        waiting.append(recorded)
+        if recorded.at_ns <= at_ns:
+            yield from waiting
+            waiting.clear()
+
+
+def _take(reading: Iterator[Entry]) -> tuple[Entry, ...]:
+    return tuple(entry for entry, _ in zip(reading, range(_BLOCK), strict=False))

@@ -1,0 +1,83 @@
+"""What the service asks of drivers beyond the supervisor's port: clients' connections, output, processes, content."""
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId, ExecId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """Which standard streams a client wants, and what it types to let go of them."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    detach_keys: str = ""
+    """As users write them: ``ctrl-p,ctrl-q``; empty for the default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A client's connection, whose HTTP head has been answered. Whoever takes it owns the socket."""
+
+    connection: socket.socket
+    unread: bytes = b""
+    """What had been read of it already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """Which part of a container's output is wanted, and how."""
+
+    stdout: bool = True
+    stderr: bool = True
+    since_ns: int = 0
+    until_ns: int | None = None
+    tail: int | None = None
+    """The last so many lines; None is all."""
+    timestamps: bool = False
+    follow: bool = False
+
+
+class Streams(Protocol):
+    """Standard streams: clients' connections are handed to monitors, which outlive the daemon."""
+
+    async def attach(
+        self, container: Container, attach: str, options: StreamOptions, client: Client
+    ) -> None:
+        """Connect a client to a container, at once or, when it does not run yet, as it starts.
+
+        Raises:
+            DriverError: the monitor does not answer; the client's connection is closed.
+        """
+        ...
+
+    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
+        """Keep a client's connection until the exec that it is for is started."""
+        ...
+
+    async def resize(
+        self, container: Container, execution: ExecId | None, *, height: int, width: int
+    ) -> None:
+        """Tell a terminal its size, in characters.
+
+        Raises:
+            DriverError: there is no such terminal.
+        """
+        ...
+
+    def logs(self, container: Container, options: LogOptions) -> AsyncIterator[bytes]:
+        """A container's output in blocks, framed for Docker's clients unless it has a terminal."""
+        ...
+
+    async def processes(self, container: Container) -> tuple[int, ...]:
+        """The pids, on the host, of everything that runs in a container."""
+        ...
+
+    async def forget(self, container: ContainerId) -> None:
+        """Let go of connections that wait for a start which will not come."""
+        ...
