@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from engine.failpoints import failpoint
 from engine.runtime import linux
 
 _OWN_NETNS: Final = "/proc/thread-self/ns/net"
@@ -67,6 +68,7 @@ def pin(path: Path, source: str = _OWN_NETNS) -> None:
         return
     path.parent.mkdir(mode=_PIN_DIRECTORY_MODE, parents=True, exist_ok=True)
     path.touch(mode=0o400)
+    failpoint("netns_pin_touched")
     linux.mount(source, str(path), flags=linux.MS_BIND)
 
 
@@ -78,6 +80,7 @@ def unpin(path: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOENT):  # not mounted, not there
             raise
+    failpoint("netns_unmounted")
     try:
         path.unlink()
     except FileNotFoundError:

@@ -175,13 +175,19 @@ class NetworkDriver:
         left_over = []
         with _acting("remove sandboxes"):
             veths = {each: naming.host_veth(self._instance, each) for each in unwanted}
-            self._kernel.transact([rtnetlink.silence_port(veth) for veth in veths.values()])
+            self._silence(veths.values())
             for sandbox, veth in veths.items():
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
                     self._dismantled[veth] = time.monotonic() + _DISMANTLING_S
                 elif not self._being_dismantled(veth):
                     left_over.append(veth)
             self._delete_links(left_over)
+
+    def _silence(self, names: Collection[str]) -> None:
+        indices = {
+            link.index for name in names if (link := rtnetlink.find_link(self._kernel, name))
+        }
+        self._kernel.transact([rtnetlink.silence_port(index) for index in indices])
 
     def _delete_links(self, names: Collection[str]) -> None:
         """Delete links together: one by one, each would wait 20 ms for the kernel's readers."""

@@ -18,10 +18,12 @@ from engine.drivers.netlink import NetlinkSocket, Request
 RTM_NEWLINK: Final = 16
 RTM_DELLINK: Final = 17
 RTM_GETLINK: Final = 18
+RTM_SETLINK: Final = 19
 RTM_NEWADDR: Final = 20
 RTM_DELADDR: Final = 21
 RTM_GETADDR: Final = 22
 RTM_NEWROUTE: Final = 24
+RTM_DELROUTE: Final = 25
 RTM_GETROUTE: Final = 26
 RTMGRP_LINK: Final = 0x1
 RTMGRP_IPV4_IFADDR: Final = 0x10
@@ -32,6 +34,7 @@ IFLA_IFNAME: Final = 3
 IFLA_MTU: Final = 4
 IFLA_LINK: Final = 5
 IFLA_MASTER: Final = 10
+IFLA_PROTINFO: Final = 12
 IFLA_LINKINFO: Final = 18
 IFLA_IFALIAS: Final = 20
 IFLA_AF_SPEC: Final = 26
@@ -46,6 +49,7 @@ IFLA_INFO_SLAVE_DATA: Final = 5
 VETH_INFO_PEER: Final = 1
 IFLA_BRPORT_STATE: Final = 1
 IFLA_BRPORT_MODE: Final = 4  # "hairpin mode"
+IFLA_BRPORT_FLUSH: Final = 24
 IFLA_BRPORT_ISOLATED: Final = 33
 IFLA_INET6_ADDR_GEN_MODE: Final = 8
 IN6_ADDR_GEN_MODE_NONE: Final = 1
@@ -188,31 +192,35 @@ def change_link(
 
 def change_port(name: str, port: Port) -> Request:
     """Set how a link that is plugged into a bridge behaves there."""
-    return _port_request(
-        name,
-        netlink.u8(IFLA_BRPORT_MODE, port.hairpin),
-        netlink.u8(IFLA_BRPORT_ISOLATED, port.isolated),
-        expected=frozenset(),
-    )
-
-
-def silence_port(name: str) -> Request:
-    """Let no frame through a bridge's port any more, at once; nothing to do when the link is gone or unplugged."""
-    state = netlink.u8(IFLA_BRPORT_STATE, BR_STATE_DISABLED)
-    return _port_request(name, state, expected=_GONE | {errno.EINVAL, errno.EOPNOTSUPP})
-
-
-def _port_request(name: str, *port: bytes, expected: frozenset[int]) -> Request:
     body = (
         _IFINFO.pack(0, 0, 0, 0, 0)
         + netlink.text(IFLA_IFNAME, name)
         + netlink.nested(
             IFLA_LINKINFO,
             netlink.text(IFLA_INFO_SLAVE_KIND, "bridge"),
-            netlink.nested(IFLA_INFO_SLAVE_DATA, *port),
+            netlink.nested(
+                IFLA_INFO_SLAVE_DATA,
+                netlink.u8(IFLA_BRPORT_MODE, port.hairpin),
+                netlink.u8(IFLA_BRPORT_ISOLATED, port.isolated),
+            ),
         )
     )
-    return Request(RTM_NEWLINK, 0, body, f"change bridge port {name}", expected)
+    return Request(RTM_NEWLINK, 0, body, f"change bridge port {name}")
+
+
+def silence_port(index: int) -> Request:
+    """Let no frame through a bridge's port any more, at once; nothing to do when the link is gone or unplugged.
+
+    By the bridge's own message: in the general one the kernel (6.18) accepts the state and then chooses its own.
+    """
+    port = netlink.nested(
+        IFLA_PROTINFO | netlink.NLA_F_NESTED,
+        netlink.u8(IFLA_BRPORT_STATE, BR_STATE_DISABLED),
+        netlink.attribute(IFLA_BRPORT_FLUSH, b""),
+    )
+    body = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0) + port
+    expected = _GONE | {errno.EINVAL, errno.EOPNOTSUPP}
+    return Request(RTM_SETLINK, 0, body, f"silence bridge port {index}", expected)
 
 
 def delete_link(name: str) -> Request:
@@ -269,13 +277,15 @@ def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
         + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     )
     answer = kernel.ask(Request(RTM_GETLINK, 0, body, f"look at link {name}", _GONE))
-    return None if answer is None else _link(answer)
+    return None if answer is None else parse_link(answer)
 
 
 def links(kernel: NetlinkSocket) -> list[Link]:
     """All links of the socket's namespace."""
     body = _IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-    return [_link(answer) for answer in kernel.dump(Request(RTM_GETLINK, 0, body, "list links"))]
+    return [
+        parse_link(answer) for answer in kernel.dump(Request(RTM_GETLINK, 0, body, "list links"))
+    ]
 
 
 def addresses(kernel: NetlinkSocket) -> list[tuple[int, IPv4Interface]]:
@@ -301,7 +311,8 @@ def _string(found: dict[int, bytes], kind: int) -> str:
     return found.get(kind, b"").rstrip(b"\0").decode(errors="replace")
 
 
-def _link(body: bytes) -> Link:
+def parse_link(body: bytes) -> Link:
+    """The link that a message of type RTM_NEWLINK or RTM_DELLINK is about."""
     _, _, index, flags, _ = _IFINFO.unpack_from(body)
     found = netlink.attributes(body, _IFINFO.size)
     about = netlink.attributes(found.get(IFLA_LINKINFO, b""))

@@ -27,6 +27,7 @@ from engine.domain.ids import SandboxId
 from engine.drivers import netns, rtnetlink
 from engine.drivers.netlink import NetlinkSocket
 from engine.drivers.rtnetlink import LOOPBACK_INDEX, Link, Port
+from engine.failpoints import failpoint
 
 INSIDE: Final = "eth0"
 _DISABLE_IPV6: Final = f"/proc/sys/net/ipv6/conf/{INSIDE}/disable_ipv6"
@@ -73,6 +74,7 @@ def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
     """Make the calling thread's fresh namespace the sandbox. ``kernel`` speaks to the host's namespace."""
     with NetlinkSocket() as inside:
         _furnish(kernel, inside, sandbox, site)
+    failpoint("sandbox_furnished")
     netns.pin(site.pin)
 
 
