@@ -1,0 +1,170 @@
+"""Boot the machine, run one command in it, bring its exit status and output home.
+
+    host                               qemu                        machine
+    run(command) ── initramfs ───────▶ kernel ───────────────────▶ guest/init: modules, disk, cgroup2
+         ▲                                                         guest/session: the command
+         ├── output ◀── a file ◀────── virtio-serial port ◀─────── its stdout and stderr
+         ├── status ◀── a file ◀────── virtio-serial port ◀─────── its exit status, the last thing before power-off
+         └── console ◀─ a file ◀────── serial port ◀────────────── the kernel, when there is trouble
+
+A machine that powers off without a status has crashed; one that does neither within ``timeout_s`` is killed.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.vm import boot, tree
+
+QEMU: Final = "qemu-system-x86_64"
+NEEDED_PROGRAMS: Final = (QEMU, "mke2fs", "busybox")
+MEMORY_MIB: Final = 1536
+CPUS: Final = 2
+DISK_GROWTH_MIB: Final = 2048  # sparse: room for what tests write, not room taken on the host
+KERNEL_ARGUMENTS: Final = (
+    "console=ttyS0",
+    "quiet",
+    "panic=-1",  # at once, and -no-reboot ends the emulator
+    "mitigations=off",  # an emulated processor has nothing to leak
+    "cgroup_no_v1=all",
+)
+ENVIRONMENT: Final = {
+    "HOME": "/root",
+    "PATH": tree.SYSTEM_PATH,
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/var/tmp",  # the disk: an overlay's upper directory cannot lie on every filesystem
+    "CI": "true",  # a test that is skipped inside would be run nowhere
+}
+
+
+class MachineError(Exception):
+    """The machine did not get as far as an exit status; the message ends with what its console said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command run in the machine left behind: stdout and stderr together, as they came."""
+
+    status: int
+    output: str
+
+
+def missing() -> str | None:
+    """Why no machine can boot here, or nothing."""
+    if platform.machine() != "x86_64":
+        return f"the virtual machine is x86_64, this one is {platform.machine()}"
+    for program in NEEDED_PROGRAMS:
+        if shutil.which(program, path=f"{os.environ['PATH']}:{tree.SYSTEM_PATH}") is None:
+            return f"{program} is not installed"
+    if boot.kernel_image() is None:
+        return f"no kernel in {boot.KERNEL_DIRECTORY}"
+    return None
+
+
+def build_disk(directory: Path) -> Path:
+    """Make the machine's disk in ``directory``; it serves any number of boots, none of which changes it."""
+    disk = directory / "disk.ext4"
+    with tempfile.TemporaryDirectory(dir=directory) as root:
+        tree.build(Path(root))
+        size_kib = int(_output("du", "-sk", root).split()[0]) + DISK_GROWTH_MIB * 1024
+        _output(
+            shutil.which("mke2fs", path=tree.SYSTEM_PATH) or "mke2fs",
+            *("-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1"),
+            *("-d", root, str(disk), f"{size_kib}k"),
+        )
+    return disk
+
+
+def run(
+    disk: Path, command: str, *, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> Outcome:
+    """Boot from ``disk``, run ``command`` as root by a shell, power off.
+
+    Raises:
+        MachineError: the kernel panicked, or the command did not end within ``timeout_s`` of the boot's beginning.
+    """
+    kernel = boot.kernel_image()
+    assert kernel, "missing() was asked before"
+    with tempfile.TemporaryDirectory(dir=disk.parent) as name:
+        directory = Path(name)
+        (directory / "initramfs").write_bytes(
+            boot.initramfs(kernel, command, {**ENVIRONMENT, **(environment or {})})
+        )
+        late = False
+        try:
+            subprocess.run(
+                _emulator(kernel, disk, directory),
+                stdin=subprocess.DEVNULL,
+                timeout=timeout_s,
+                check=True,
+            )
+        except subprocess.TimeoutExpired:
+            late = True
+        return _outcome(directory, timeout_s if late else None)
+
+
+def _emulator(kernel: Path, disk: Path, directory: Path) -> list[str]:
+    return [
+        QEMU,
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"),
+        *(
+            "-machine",
+            "pc",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            str(CPUS),
+            "-m",
+            str(MEMORY_MIB),
+        ),
+        *(
+            "-kernel",
+            str(kernel),
+            "-initrd",
+            str(directory / "initramfs"),
+            "-append",
+            " ".join(KERNEL_ARGUMENTS),
+        ),
+        # snapshot: writes go to a temporary file that is gone afterwards; unsafe: an fsync inside costs nothing outside.
+        *("-drive", f"file={disk},format=raw,if=virtio,snapshot=on,cache=unsafe"),
+        *("-serial", f"file:{directory / 'console'}"),
+        *("-device", "virtio-serial"),
+        *(
+            "-chardev",
+            f"file,id=output,path={directory / 'output'}",
+            "-device",
+            "virtserialport,name=output,chardev=output",
+        ),
+        *(
+            "-chardev",
+            f"file,id=status,path={directory / 'status'}",
+            "-device",
+            "virtserialport,name=status,chardev=status",
+        ),
+    ]
+
+
+def _outcome(directory: Path, late_s: float | None) -> Outcome:
+    output = (directory / "output").read_text(errors="replace")
+    status = (directory / "status").read_text().strip()
+    if status:
+        return Outcome(int(status), output)
+    console = (directory / "console").read_text(errors="replace")
+    trouble = (
+        "ended without an exit status" if late_s is None else f"did not end within {late_s:.0f} s"
+    )
+    raise MachineError(
+        f"the machine {trouble}\n--- output\n{output}\n--- console\n{console[-4000:]}"
+    )
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
