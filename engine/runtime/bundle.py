@@ -10,11 +10,16 @@ from typing import NamedTuple, TypedDict
 
 
 class User(TypedDict, total=False):
-    """Who a process is; ``username`` (``user[:group]``, names or numbers) wins and is looked up inside the root filesystem."""
+    """Who a process is; ``username`` (``user[:group]``) wins over ``uid`` and ``gid``.
+
+    It and ``additionalGroups`` are names or numbers and no words of the specification: they are looked up inside the root
+    filesystem, which only this process can do safely.
+    """
 
     uid: int
     gid: int
     additionalGids: list[int]
+    additionalGroups: list[str]
     umask: int
     username: str
 

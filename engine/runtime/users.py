@@ -47,13 +47,15 @@ def resolve_identity(root_fd: int, user: User) -> Identity:
     if not wanted and not wanted_group and user.get("uid"):
         wanted, wanted_group = str(user["uid"]), str(user.get("gid", 0))
     account = _find_account(root_fd, wanted)
-    groups = list(_groups(root_fd)) if wanted_group or account.name else []
+    more = user.get("additionalGroups", ())
+    groups = list(_groups(root_fd)) if wanted_group or account.name or more else []
     if wanted_group:
-        gid, extra = _find_group(groups, wanted_group), []
+        gid, listed = _find_group(groups, wanted_group, "unable"), []
     else:
-        gid, extra = account.gid, [group.gid for group in groups if account.name in group.members]
-    extra = [gid, *extra, *user.get("additionalGids", ())]
-    return Identity(account.uid, gid, list(dict.fromkeys(extra)), account.home)
+        gid, listed = account.gid, [group.gid for group in groups if account.name in group.members]
+    asked = [_find_group(groups, name, "Unable") for name in more]
+    supplementary = dict.fromkeys([gid, *listed, *user.get("additionalGids", ()), *asked])
+    return Identity(account.uid, gid, list(supplementary), account.home)
 
 
 def _find_account(root_fd: int, wanted: str) -> _Account:
@@ -66,13 +68,14 @@ def _find_account(root_fd: int, wanted: str) -> _Account:
     return _Account("", _in_range(number), 0, "/")
 
 
-def _find_group(groups: list[_Group], wanted: str) -> int:
+def _find_group(groups: list[_Group], wanted: str, unable: str) -> int:
+    """The first group of a name or number; Docker begins the sentence about ``--group-add`` with a capital."""
     number = _number(wanted)
     for group in groups:
         if group.gid == number or group.name == wanted:
             return group.gid
     if number is None:
-        raise SetupFailed(f"unable to find group {wanted}: no matching entries in group file")
+        raise SetupFailed(f"{unable} to find group {wanted}: no matching entries in group file")
     return _in_range(number)
 
 
