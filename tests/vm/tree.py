@@ -23,6 +23,7 @@ PROGRAMS: Final = (
     "ip",
     "ldconfig",
     "mount",
+    "nft",
     "nsenter",
     "setpriv",
     "strace",
