@@ -166,6 +166,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     phase: Phase = Phase.CREATED
     run: int = 0
     sandbox: SandboxId | None = None
+    sandbox_before: SandboxId | None = None
+    """The last run's, while a start is under way: it may not be gone yet."""
     endpoint: Endpoint | None = None
     ports: tuple[PortBinding, ...] = ()
     process: ProcessIdentity | None = None
@@ -503,6 +505,7 @@ def _start_requested(container: Container, event: StartRequested) -> Container:
         container,
         run=event.run,
         sandbox=event.sandbox,
+        sandbox_before=container.sandbox,
         endpoint=event.endpoint,
         ports=event.ports,
         oom_killed=False,
@@ -521,6 +524,7 @@ def _start_requested(container: Container, event: StartRequested) -> Container:
 def _started(container: Container, event: Started, at_ns: int) -> Container:
     return replace(
         container,
+        sandbox_before=None,
         process=event.process,
         monitor=event.monitor,
         started_ns=at_ns,

@@ -1,6 +1,8 @@
 """Waiting for the log: level-triggered, so nobody can miss what happened between looking and waiting."""
 
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
@@ -9,6 +11,9 @@ from engine.domain.ids import ContainerId
 from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 
+LAST_MAX: Final = 1024
+"""Containers whose last state is kept: whoever waits for one hears of it within moments of its removal."""
+
 
 class Changes:
     """Wakes whoever waits for something about a container, each time that the log grows by an event about it."""
@@ -16,23 +21,20 @@ class Changes:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._waiting: dict[str, trio.Event] = {}
+        self._last: OrderedDict[ContainerId, Container] = OrderedDict()
         ledger.follow(self._follow)
 
     async def until(
         self, container: ContainerId, happened: Callable[[Container | None], bool]
-    ) -> Container | None:
-        """Wait until a container's durable state fulfils a condition.
+    ) -> None:
+        """Wait until a container's durable state fulfils a condition; it gets None when the container is no more."""
+        await self.until_any(
+            container, lambda: happened(self._ledger.durable.containers.get(container))
+        )
 
-        Args:
-            container: whose.
-            happened: the condition; it gets None when the container is no more.
-
-        Returns:
-            That state.
-        """
-        while not happened(state := self._ledger.durable.containers.get(container)):
-            await self._waiting.setdefault(container, trio.Event()).wait()
-        return state
+    def last(self, container: ContainerId) -> Container | None:
+        """The last state of a container that was seen here, even if it is no more."""
+        return self._ledger.durable.containers.get(container) or self._last.get(container)
 
     async def until_any(self, container: ContainerId, happened: Callable[[], bool]) -> None:
         """Wait until anything about a container, its execs included, fulfils a condition."""
@@ -40,7 +42,12 @@ class Changes:
             await self._waiting.setdefault(container, trio.Event()).wait()
 
     def _follow(self, recorded: Recorded) -> None:
-        identity = recorded.stream.removeprefix("container/").partition("/")[0]
+        identity = ContainerId(recorded.stream.removeprefix("container/").partition("/")[0])
+        if state := self._ledger.durable.containers.get(identity):
+            self._last[identity] = state
+            self._last.move_to_end(identity)
+            if len(self._last) > LAST_MAX:
+                self._last.popitem(last=False)
         event = self._waiting.pop(identity, None)
         if event is not None:
             event.set()

@@ -55,16 +55,14 @@ class Waiting:
     async def result(self) -> tuple[int, str]:
         """The exit code, and the error of a start that failed."""
         run = self._awaited_run()
-        last = self.container
 
         def ended(state: Container | None) -> bool:
-            nonlocal last
             if state is None:
                 return True
-            last = state
             return self.condition is not WaitCondition.REMOVED and _run_has_ended(state, run)
 
         await self.changes.until(self.container.id, ended)
+        last = self.changes.last(self.container.id) or self.container
         return last.exit_code, last.error
 
     def _awaited_run(self) -> int:
@@ -159,12 +157,10 @@ class Containers:
                 or (state.run == run and state.phase is not Phase.STARTING)
             )
 
-        state = await self._changes.until(identity, settled)
-        if state is None or (state.run == run and not state.started_ns and state.error):
-            message = state.error if state else "the container was removed while it started"
-            raise StartRefused(message)
-        if state.run == run and state.error and not state.is_running:
-            raise StartRefused(state.error)
+        await self._changes.until(identity, settled)
+        last = self._changes.last(identity)
+        if last is None or (last.run == run and last.error):
+            raise StartRefused(last.error if last else "the container was removed while it started")
 
     async def stop(
         self, reference: str, origin: Origin, *, signal: int | None, timeout_s: int | None
@@ -265,10 +261,10 @@ class Containers:
 
     async def _removed(self, identity: ContainerId) -> None:
         await self._streams.forget(identity)
-        state = await self._changes.until(
+        await self._changes.until(
             identity, lambda state: state is None or state.phase is Phase.DEAD
         )
-        if state is not None:
+        if state := self._ledger.durable.containers.get(identity):
             raise RemovalFailed(f"container {identity}: driver failed to remove: {state.error}")
 
     def waiting(self, reference: str, condition: WaitCondition) -> Waiting:

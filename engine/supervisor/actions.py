@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.domain.execution import Exec
+from engine.domain.ids import SandboxId
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,9 @@ class UnpublishPorts:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSandbox:
-    """Take the network namespace away, and with it the link."""
+    """Take a network namespace away, and with it the link."""
+
+    sandbox: SandboxId
 
 
 @dataclass(frozen=True, slots=True)

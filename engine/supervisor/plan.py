@@ -46,6 +46,8 @@ def plan(container: Container, execs: Iterable[Exec], observed: Observation) -> 
 def _start(container: Container, observed: Observation) -> Iterator[Action]:
     if observed.monitor_alive:  # launched: the journal will tell
         return
+    if container.sandbox_before is not None:  # the last run's, if it was started again at once
+        yield RemoveSandbox(container.sandbox_before)
     if container.sandbox is not None and observed.sandbox is not Presence.RIGHT:
         yield PrepareSandbox()
     if observed.cgroup is not Presence.RIGHT:
@@ -94,7 +96,7 @@ def _rest(container: Container, observed: Observation) -> Iterator[Action]:
     if observed.bundle is not Presence.ABSENT and container.ports:
         yield UnpublishPorts()
     if container.sandbox is not None and observed.sandbox is not Presence.ABSENT:
-        yield RemoveSandbox()
+        yield RemoveSandbox(container.sandbox)
     if observed.cgroup is not Presence.ABSENT:
         yield RemoveCgroup()
     if observed.bundle is not Presence.ABSENT:

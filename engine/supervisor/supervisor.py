@@ -65,11 +65,14 @@ class Supervisor:
             trio.open_nursery() as workers
         ):  # owns every worker; cancelling stops watching, never a container
             self._nursery = workers
-            await self._recover_networks()
-            for identity in tuple(self._ledger.durable.containers):
-                self.wake(identity)
-            task_status.started()
-            await self._sweep_forever()
+            try:
+                await self._recover_networks()
+                for identity in tuple(self._ledger.durable.containers):
+                    self.wake(identity)
+                task_status.started()
+                await self._sweep_forever()
+            finally:
+                self._nursery = None
 
     def wake(self, container: str) -> None:
         """Have a container looked at: a hint, which may come from anywhere and be wrong."""

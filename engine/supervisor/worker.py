@@ -133,6 +133,10 @@ class Worker:
         current = await self._take_over(container, observed)
         if current is None:
             return False
+        if (
+            current.run != container.run
+        ):  # started anew meanwhile: what was seen is of the run before
+            return True
         if self._start_is_due(current):
             await self._start_again(current)
             return True

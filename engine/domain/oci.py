@@ -1,0 +1,209 @@
+"""A container's spec in the words of the OCI runtime specification: what the runtime is told. Docker's defaults are here.
+
+Clauses are those of the specification's ``config.md`` and ``config-linux.md``.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from engine.domain.container import Container
+from engine.domain.execution import ExecSpec
+from engine.domain.spec import (
+    ALL_CAPABILITIES,
+    Bind,
+    NetworkMode,
+    Spec,
+    Tmpfs,
+    Ulimit,
+    capabilities,
+    merged_env,
+)
+
+Json = dict[str, Any]  # Any: a document for another program
+
+DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INIT_DESTINATION: Final = "/sbin/docker-init"
+
+MASKED_PATHS: Final = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY_PATHS: Final = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+_NAMESPACES: Final = ("mount", "uts", "pid", "ipc", "cgroup")
+
+
+class HostSide(msgspec.Struct, frozen=True, kw_only=True):
+    """Where on the host things are that a container sees."""
+
+    rootfs: str
+    hosts: str
+    hostname: str
+    resolv_conf: str
+    sandbox: str = ""
+    """The pinned network namespace; empty for the host's own."""
+    init: str = ""
+    """A static init for ``--init``; empty without."""
+    devices: tuple[Json, ...] = ()
+    """Nodes beyond the default ones (Linux devices)."""
+
+
+def oci_config(container: Container, host: HostSide) -> Json:
+    """The bundle's ``config.json``."""
+    spec = container.spec
+    return {
+        "ociVersion": "1.1.0",
+        "process": _process(spec),
+        "root": {"path": host.rootfs, "readonly": spec.read_only},
+        "hostname": spec.hostname,
+        "domainname": spec.domainname,
+        "mounts": _mounts(spec, host),
+        "linux": {
+            "namespaces": _namespaces(spec, host),
+            "devices": list(host.devices),
+            "maskedPaths": [] if spec.privileged else list(MASKED_PATHS),
+            "readonlyPaths": [] if spec.privileged else list(READONLY_PATHS),
+            "sysctl": _sysctls(spec),
+            "rootfsPropagation": "private",
+        },
+    }
+
+
+def exec_process(container: Container, asked: ExecSpec) -> Json:
+    """The process object of an exec: the container's own, with what was asked differently."""
+    spec = container.spec
+    process = _process(spec)
+    terminal = ("TERM=xterm",) if asked.tty else ()
+    return {
+        **process,
+        "terminal": asked.tty,
+        "args": list(asked.arguments),
+        "env": list(merged_env(_default_env(spec, tty=False), terminal, spec.env, asked.env)),
+        "cwd": asked.working_dir or spec.working_dir or "/",
+        "user": _user(asked.user or spec.user, () if asked.user else spec.group_add),
+        "capabilities": _capability_sets(ALL_CAPABILITIES)
+        if asked.privileged
+        else process["capabilities"],
+    }
+
+
+def _process(spec: Spec) -> Json:
+    arguments = list(spec.arguments)
+    return {
+        "terminal": spec.tty,
+        "user": _user(spec.user, spec.group_add),
+        "args": [INIT_DESTINATION, "--", *arguments] if spec.init else arguments,
+        "env": list(merged_env(_default_env(spec, tty=spec.tty), spec.env)),
+        "cwd": spec.working_dir or "/",
+        "capabilities": _capability_sets(capabilities(spec)),
+        "rlimits": [_rlimit(limit) for limit in spec.ulimits],
+        "noNewPrivileges": spec.no_new_privileges,
+        "oomScoreAdj": spec.oom_score_adj,
+    }
+
+
+def _user(user: str, groups: Sequence[str]) -> Json:
+    return {"username": user, "additionalGids": [int(group) for group in groups]}
+
+
+def _default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
+    terminal = ("TERM=xterm",) if tty else ()
+    return (DEFAULT_PATH, f"HOSTNAME={spec.hostname}", *terminal)
+
+
+def _capability_sets(names: Sequence[str]) -> Json:
+    """Docker leaves the inheritable and ambient sets empty since CVE-2022-24769."""
+    return {"bounding": list(names), "effective": list(names), "permitted": list(names)}
+
+
+def _rlimit(limit: Ulimit) -> Json:
+    return {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard}
+
+
+def _sysctls(spec: Spec) -> dict[str, str]:
+    """Docker lets every user of a container's own network ping, and bind low ports."""
+    if spec.network_mode is NetworkMode.HOST:
+        return spec.sysctls
+    own = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
+    return {**own, **spec.sysctls}
+
+
+def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
+    found: list[Json] = [{"type": name} for name in _NAMESPACES]
+    if spec.network_mode is not NetworkMode.HOST:
+        found.append({"type": "network", "path": host.sandbox})
+    return found
+
+
+def _mounts(spec: Spec, host: HostSide) -> list[Json]:
+    asked = [*map(_tmpfs, spec.tmpfs), *map(_bind, spec.binds)]
+    destinations = {mount["destination"].rstrip("/") for mount in asked}
+    standard = [*_standard_mounts(spec), *_files(host)]
+    if host.init:
+        standard.append(_file(host.init, INIT_DESTINATION, "ro"))
+    kept = [mount for mount in standard if mount["destination"] not in destinations]
+    return sorted(kept + asked, key=lambda mount: mount["destination"].rstrip("/").count("/"))
+
+
+def _standard_mounts(spec: Spec) -> list[Json]:
+    access = "rw" if spec.privileged else "ro"
+    private = ["nosuid", "noexec", "nodev"]
+    return [
+        _mount("/proc", "proc", "proc", *private),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount("/sys", "sysfs", "sysfs", *private, access),
+        _mount(
+            *("/dev/pts", "devpts", "devpts", "nosuid", "noexec"),
+            *("newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        ),
+        _mount("/dev/shm", "tmpfs", "shm", *private, "mode=1777", f"size={spec.shm_bytes}"),  # noqa: S108  (a mount point inside)
+        _mount("/dev/mqueue", "mqueue", "mqueue", *private),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", access, *private),
+    ]
+
+
+def _files(host: HostSide) -> list[Json]:
+    return [
+        _file(host.resolv_conf, "/etc/resolv.conf"),
+        _file(host.hostname, "/etc/hostname"),
+        _file(host.hosts, "/etc/hosts"),
+    ]
+
+
+def _file(source: str, destination: str, *options: str) -> Json:
+    return _mount(destination, "bind", source, "rbind", "rprivate", *options)
+
+
+def _bind(bind: Bind) -> Json:
+    access = "ro" if bind.read_only else "rw"
+    return _mount(bind.destination, "bind", bind.source, "rbind", access, bind.propagation)
+
+
+def _tmpfs(tmpfs: Tmpfs) -> Json:
+    """Docker's default options, and what the user wants otherwise."""
+    asked = [option for option in tmpfs.options.split(",") if option]
+    opposites = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
+    unwanted = {opposites.get(option) for option in asked}
+    defaults = [option for option in ("noexec", "nosuid", "nodev") if option not in unwanted]
+    return _mount(tmpfs.destination, "tmpfs", "tmpfs", *defaults, *asked)
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> Json:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}

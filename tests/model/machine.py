@@ -1,0 +1,382 @@
+"""A simulated machine: what survives the daemon, and dies only with its own power.
+
+It has the kernel objects and the monitors of containers, behaves as the contract says that drivers do, and counts what must not
+happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th step that the daemon takes, before or after an effect.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from signal import Signals
+
+import trio
+
+from engine.domain.container import Container
+from engine.domain.container_events import ProcessIdentity
+from engine.domain.ids import ContainerId, ExecId, SandboxId
+from engine.domain.network import Network
+from engine.domain.spec import PortBinding
+from engine.errors import DriverError
+from engine.supervisor.actions import (
+    Action,
+    Freeze,
+    KillEverything,
+    Launch,
+    PrepareBundle,
+    PrepareCgroup,
+    PrepareSandbox,
+    PublishPorts,
+    RemoveBundle,
+    RemoveCgroup,
+    RemoveDirectory,
+    RemoveSandbox,
+    Signal,
+    StartExec,
+    Thaw,
+    UnpublishPorts,
+)
+from engine.supervisor.observation import (
+    ExecProcessExited,
+    ExecProcessStarted,
+    Fact,
+    Inventory,
+    MonitorBegan,
+    Observation,
+    Presence,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+
+SECOND_NS = 1_000_000_000
+EPOCH_NS = 1_760_000_000 * SECOND_NS
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing catches it, nothing is cleaned up."""
+
+
+@dataclass
+class Fuse:
+    """Burns at the ``burns_at``-th step; None never does."""
+
+    burns_at: int | None = None
+    steps: int = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.burns_at:
+            raise Killed
+
+
+class VirtualClock:
+    """The two clocks on trio's virtual time."""
+
+    def wall_ns(self) -> int:
+        return EPOCH_NS + self.boot_ns()
+
+    def boot_ns(self) -> int:
+        return round(trio.current_time() * SECOND_NS)
+
+
+@dataclass
+class Process:
+    identity: ProcessIdentity
+    obeys: frozenset[int]
+    lasts_s: float | None
+    alive: bool = True
+
+
+@dataclass
+class Place:
+    """Everything of one container that is not in the log."""
+
+    monitor: ProcessIdentity | None = None
+    process: Process | None = None
+    journals: dict[int, list[Fact]] = field(default_factory=dict)
+    sandboxes: set[SandboxId] = field(default_factory=set)
+    cgroup: bool = False
+    frozen: bool = False
+    bundle: bool = False
+    directory: bool = False
+    ports: bool = False
+    orders: set[int] = field(default_factory=set)
+    execs: set[ExecId] = field(default_factory=set)
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Place(journals=self.journals, orders=self.orders, execs=self.execs)
+
+
+class Machine:
+    """The machine. Containers behave as the labels of their specs say.
+
+    ``obeys`` (signal names, default all that end a process), ``lasts_s`` (then it exits by itself), ``code`` (with which), ``missing`` (the
+    program is not there).
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[ContainerId, Place] = {}
+        self.loose_sandboxes: set[SandboxId] = set()
+        self.boots = 1
+        self.pids = 100
+        self.launches: Counter[tuple[ContainerId, int]] = Counter()
+        self.deliveries: Counter[tuple[ContainerId, int, int]] = Counter()
+        self.exec_starts: Counter[ExecId] = Counter()
+        self.exits: dict[tuple[ContainerId, int], int] = {}
+        self.wake: Callable[[str], None] = lambda _container: None
+        self.nursery: trio.Nursery | None = None
+        self.clock = VirtualClock()
+
+    @property
+    def boot_id(self) -> str:
+        return f"boot-{self.boots}"
+
+    def place(self, container: ContainerId) -> Place:
+        return self.places.setdefault(container, Place())
+
+    def identity(self) -> ProcessIdentity:
+        self.pids += 1
+        return ProcessIdentity(pid=self.pids, start_ticks=self.pids * 7, boot_id=self.boot_id)
+
+    def reboot(self) -> None:
+        """Power off and on: what is on the disk stays."""
+        self.boots += 1
+        for place in self.places.values():
+            place.monitor, place.process = None, None
+            place.sandboxes, place.cgroup, place.bundle = set(), False, False
+            place.frozen = place.ports = False
+
+    def kill_monitor(self, container: ContainerId) -> None:
+        """SIGKILL for the monitor; its children die with it."""
+        place = self.place(container)
+        place.monitor = None
+        if place.process is not None:
+            place.process.alive = False
+        self.wake(container)
+
+    def journal(self, container: Container) -> list[Fact]:
+        return self.place(container.id).journals.setdefault(container.run, [])
+
+    def write(self, container: Container, fact: Fact) -> None:
+        journal = self.journal(container)
+        stamped = replace(
+            fact,
+            number=len(journal) + 1,
+            at_ns=self.clock.wall_ns(),
+            boot_ns=self.clock.boot_ns(),
+        )
+        journal.append(stamped)
+        self.wake(container.id)
+
+    def launch(self, container: Container) -> None:
+        place = self.place(container.id)
+        if place.monitor is not None:  # it has the lock
+            return
+        assert place.bundle, "a launch needs its bundle"
+        assert place.cgroup, "a launch needs its cgroup"
+        assert container.sandbox in place.sandboxes, "a launch needs its sandbox"
+        assert place.process is None or not place.process.alive
+        self.launches[container.id, container.run] += 1
+        place.monitor = self.identity()
+        place.orders.clear()
+        self.write(container, MonitorBegan(**_UNSTAMPED, monitor=place.monitor))
+        if "missing" in container.spec.labels:
+            text = 'exec: "nope": executable file not found in $PATH'
+            self.write(container, ProcessNotStarted(**_UNSTAMPED, message=text, exit_code=127))
+            place.monitor = None
+            return
+        place.process = self.born(container)
+        self.write(container, ProcessStarted(**_UNSTAMPED, process=place.process.identity))
+        if place.process.lasts_s is not None:
+            assert self.nursery is not None
+            self.nursery.start_soon(self.live, container, place.process)
+
+    def born(self, container: Container) -> Process:
+        labels = container.spec.labels
+        names = labels.get("obeys", "SIGTERM,SIGINT,SIGHUP").split(",")
+        lasts = labels.get("lasts_s")
+        return Process(
+            identity=self.identity(),
+            obeys=frozenset(
+                {*(int(Signals[name]) for name in names if name), int(Signals.SIGKILL)}
+            ),
+            lasts_s=None if lasts is None else float(lasts),
+        )
+
+    async def live(self, container: Container, process: Process) -> None:
+        assert process.lasts_s is not None
+        await trio.sleep(process.lasts_s)
+        if process.alive:
+            self.end(container, int(container.spec.labels.get("code", "0")), None)
+
+    def end(self, container: Container, code: int, signal: int | None) -> None:
+        place = self.place(container.id)
+        assert place.process is not None
+        place.process.alive = False
+        for execution in sorted(place.execs):
+            self.write(container, ExecProcessExited(**_UNSTAMPED, execution=execution, code=137))
+        place.execs.clear()
+        if place.monitor is not None:
+            self.exits[container.id, container.run] = code
+            self.write(container, ProcessExited(**_UNSTAMPED, code=code, signal=signal, oom=False))
+        place.monitor = None
+        place.frozen = False
+        self.wake(container.id)
+
+    def deliver(self, container: Container, order: int, signal: int) -> None:
+        place = self.place(container.id)
+        if order in place.orders or place.process is None or not place.process.alive:
+            return
+        place.orders.add(order)
+        self.deliveries[container.id, container.run, order] += 1
+        if signal in place.process.obeys:
+            self.end(container, 128 + signal, signal)
+
+    def start_exec(self, container: Container, execution: ExecId) -> None:
+        place = self.place(container.id)
+        if execution in place.execs or place.monitor is None:
+            return
+        place.execs.add(execution)
+        self.exec_starts[execution] += 1
+        started = ExecProcessStarted(**_UNSTAMPED, execution=execution, process=self.identity())
+        self.write(container, started)
+        self.write(container, ExecProcessExited(**_UNSTAMPED, execution=execution, code=3))
+
+
+_UNSTAMPED = {"number": 0, "at_ns": 0, "boot_ns": 0}
+
+
+class SimulatedKernel:
+    """The supervisor's port on a simulated machine."""
+
+    def __init__(self, machine: Machine, fuse: Fuse) -> None:
+        self._machine = machine
+        self._fuse = fuse
+        self._prepared: dict[str, SandboxId] = {}
+        self.refusals: dict[type[Action], str] = {}
+
+    @property
+    def boot_id(self) -> str:
+        return self._machine.boot_id
+
+    async def observe(self, container: Container, facts_after: int) -> Observation:
+        await trio.lowlevel.checkpoint()
+        self._fuse.step()
+        place = self._machine.place(container.id)
+        facts = place.journals.get(container.run, [])
+        return Observation(
+            boot_id=self.boot_id,
+            monitor_alive=place.monitor is not None,
+            process_alive=place.process is not None and place.process.alive,
+            facts=tuple(facts[facts_after:]),
+            sandbox=_presence(container.sandbox in place.sandboxes),
+            cgroup=_presence(place.cgroup),
+            frozen=place.frozen,
+            bundle=_presence(place.bundle),
+            directory=_presence(place.directory),
+        )
+
+    async def perform(self, container: Container, action: Action) -> None:
+        self._fuse.step()
+        if reason := self.refusals.get(type(action)):
+            raise DriverError(reason)
+        self._effect(container, action)
+        self._fuse.step()
+        await trio.lowlevel.checkpoint()
+
+    def _effect(self, container: Container, action: Action) -> None:
+        machine, place = self._machine, self._machine.place(container.id)
+        match action:
+            case PrepareSandbox():
+                assert container.sandbox is not None
+                place.sandboxes.add(container.sandbox)
+                machine.loose_sandboxes.discard(container.sandbox)
+            case PrepareCgroup():
+                place.cgroup = True
+            case PrepareBundle():
+                place.bundle = place.directory = True
+            case PublishPorts():
+                place.ports = True
+            case Launch():
+                machine.launch(container)
+            case StartExec(execution=execution):
+                machine.start_exec(container, execution.id)
+            case Signal(order=order, signal=signal):
+                machine.deliver(container, order, signal)
+            case Freeze():
+                place.frozen = True
+            case Thaw():
+                place.frozen = False
+            case KillEverything():
+                if place.process is not None and place.process.alive:
+                    machine.end(container, 137, int(Signals.SIGKILL))
+                place.monitor = None
+            case UnpublishPorts():
+                place.ports = False
+            case RemoveSandbox(sandbox=sandbox):
+                assert place.process is None or not place.process.alive
+                place.sandboxes.discard(sandbox)
+            case RemoveCgroup():
+                assert place.process is None or not place.process.alive
+                place.cgroup = False
+            case RemoveBundle():
+                place.bundle = False
+            case RemoveDirectory():
+                place.directory = False
+                place.process = None
+
+    async def inventory(self) -> Inventory:
+        await trio.lowlevel.checkpoint()
+        places = self._machine.places.items()
+        pinned = {sandbox for _, place in places for sandbox in place.sandboxes}
+        return Inventory(
+            bundles=frozenset(identity for identity, place in places if place.bundle),
+            cgroups=frozenset(identity for identity, place in places if place.cgroup),
+            directories=frozenset(identity for identity, place in places if place.directory),
+            sandboxes=frozenset(
+                pinned | self._machine.loose_sandboxes - set(self._prepared.values())
+            ),
+        )
+
+    async def discard(self, kind: str, name: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._fuse.step()
+        place = self._machine.places.get(ContainerId(name), Place())
+        match kind:
+            case "bundle":
+                place.bundle = False
+            case "cgroup":
+                place.cgroup = False
+            case "directory":
+                place.directory = False
+            case "sandbox":
+                self._machine.loose_sandboxes.discard(SandboxId(name))
+        self._fuse.step()
+
+    async def network_wrong(
+        self, network: Network, containers: Collection[Container]
+    ) -> tuple[str, ...]:
+        await trio.lowlevel.checkpoint()
+        return ()
+
+    async def repair_network(self, network: Network, containers: Collection[Container]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def take_sandbox(self, address: str) -> SandboxId | None:
+        return self._prepared.pop(address, None)
+
+    def offer_addresses(self, network: Network, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            if address not in self._prepared:
+                self._machine.pids += 1
+                sandbox = SandboxId(f"{self._machine.pids:016x}")
+                self._prepared[address] = sandbox
+                self._machine.loose_sandboxes.add(sandbox)
+
+    def check_host_port(self, binding: PortBinding) -> None:
+        return
+
+
+def _presence(there: bool) -> Presence:
+    return Presence.RIGHT if there else Presence.ABSENT

@@ -1,0 +1,202 @@
+"""The daemon is killed at every step of scripted histories, and starts again: dying anywhere is boring."""
+
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from engine.domain.execution import ExecSpec
+from engine.domain.spec import PortBinding, RestartPolicy
+from engine.service.containers import StartRefused, WaitCondition
+from engine.service.ports import StreamOptions
+from engine.store.log import EventLog
+from engine.store.projections import replayed
+from tests.model.world import USER, Daemon, Fuse, Killed, World, fresh_world, spec
+
+Script = Callable[[Daemon, list[str]], Awaitable[None]]
+"""What users do; it notes each answer that they were given."""
+
+
+async def lifecycle(daemon: Daemon, told: list[str]) -> None:
+    await daemon.containers.create("web", spec(), USER)
+    told.append("created web")
+    await daemon.containers.start("web", USER)
+    told.append("started web")
+    await daemon.containers.stop("web", USER, signal=None, timeout_s=None)
+    told.append("stopped web")
+    await daemon.containers.start("web", USER)
+    told.append("started web")
+    await daemon.containers.rename("web", "site", USER)
+    told.append("renamed site")
+    await daemon.containers.remove("site", USER, force=True, volumes=False)
+    told.append("removed site")
+
+
+async def stubborn(daemon: Daemon, told: list[str]) -> None:
+    await daemon.containers.create("mule", spec(obeys=""), USER)
+    await daemon.containers.start("mule", USER)
+    told.append("started mule")
+    await daemon.containers.kill("mule", USER, signal=1)
+    await daemon.containers.pause("mule", USER)
+    told.append("paused mule")
+    await daemon.containers.stop("mule", USER, signal=None, timeout_s=3)
+    told.append("stopped mule")
+    await daemon.containers.remove("mule", USER, force=False, volumes=False)
+    told.append("removed mule")
+
+
+async def short_lived(daemon: Daemon, told: list[str]) -> None:
+    job = msgspec.structs.replace(spec(lasts_s="0.5", code="7"), auto_remove=True)
+    identity = await daemon.containers.create("job", job, USER)
+    waiting = daemon.containers.waiting("job", WaitCondition.NEXT_EXIT)
+    await daemon.containers.start("job", USER)
+    told.append("started job")
+    assert await waiting.result() == (7, "")
+    told.append(f"ended {identity}")
+
+
+async def several(daemon: Daemon, told: list[str]) -> None:
+    async def one(name: str, port: int) -> None:
+        published = PortBinding(container_port=80, host_port=port)
+        own = msgspec.structs.replace(spec(), ports=(published,))
+        await daemon.containers.create(name, own, USER)
+        await daemon.containers.start(name, USER)
+        told.append(f"started {name}")
+        await daemon.containers.kill(name, USER, signal=9)
+        told.append(f"stopped {name}")
+
+    async with trio.open_nursery() as users:
+        for number, name in enumerate(("one", "two", "three")):
+            users.start_soon(one, name, 8000 + number)
+
+
+async def executing(daemon: Daemon, told: list[str]) -> None:
+    await daemon.containers.create("box", spec(), USER)
+    await daemon.containers.start("box", USER)
+    told.append("started box")
+    identity = await daemon.execs.create("box", ExecSpec(arguments=("true",)), USER)
+    ended = await daemon.execs.start(identity, StreamOptions(), None, USER)
+    assert ended.error == ""
+    told.append("exec ran")
+
+
+async def restarting(daemon: Daemon, told: list[str]) -> None:
+    always = RestartPolicy(name="on-failure", retries_max=2)
+    flaky = msgspec.structs.replace(spec(lasts_s="0.2", code="1"), restart_policy=always)
+    await daemon.containers.create("flaky", flaky, USER)
+    await daemon.containers.start("flaky", USER)
+    await daemon.containers.create("steady", spec(), USER)
+    await daemon.containers.start("steady", USER)
+    await daemon.containers.restart("steady", USER, signal=None, timeout_s=1)
+    told.append("started steady")
+    await trio.sleep(5)
+
+
+async def failing(daemon: Daemon, told: list[str]) -> None:
+    await daemon.containers.create("wrong", spec(missing=""), USER)
+    with pytest.raises(StartRefused, match="executable file not found"):
+        await daemon.containers.start("wrong", USER)
+    told.append("refused wrong")
+
+
+SCRIPTS: tuple[Script, ...] = (
+    lifecycle,
+    stubborn,
+    short_lived,
+    several,
+    executing,
+    restarting,
+    failing,
+)
+
+
+@pytest.fixture
+def memory_directory() -> Path:
+    """A place whose fsync costs nothing: here it is the daemon that dies, not the machine."""
+    return Path(tempfile.mkdtemp(prefix="shipslog-model-", dir="/dev/shm"))
+
+
+def crash_at(
+    script: Script, step: int | None, directory: Path, again_at: int | None = None
+) -> bool:
+    """One trial; whether the fuse burned."""
+    burned = False
+    told: list[str] = []
+
+    async def trial() -> None:
+        nonlocal burned
+        world = fresh_world(directory)
+        async with trio.open_nursery() as nature:
+            world.machine.nursery = nature
+            burned = await live(world, Fuse(step), lambda daemon: script(daemon, told))
+            if again_at is not None:
+                await live(world, Fuse(again_at), lambda _daemon: trio.sleep(30))
+            await world.settled()
+            check_promises(world, told)
+            nature.cancel_scope.cancel()
+
+    try:
+        trio.run(trial, clock=trio.testing.MockClock(autojump_threshold=0))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return burned
+
+
+async def live(world: World, fuse: Fuse, doing: Callable[[Daemon], Awaitable[None]]) -> bool:
+    """A daemon's life, until what it does is done or the fuse burns."""
+    burned = False
+    try:
+        async with world.daemon(fuse) as daemon:
+            await doing(daemon)
+    except* Killed:
+        burned = True
+    return burned
+
+
+def check_promises(world: World, told: list[str]) -> None:
+    """Whatever a user was told before the crash is still so, unless a later order, acknowledged or not, undid it."""
+    log = EventLog.open(world.database, threaded=False)
+    history = tuple(log.read())
+    log.close()
+    types = [recorded.event.TYPE for recorded in history]
+    for answer, stored in (
+        ("created", "container_created"),
+        ("started", "container_started"),
+        ("stopped", "container_exited"),
+        ("paused", "container_paused"),
+        ("renamed", "container_renamed"),
+        ("removed", "container_removed"),
+        ("ended", "container_exited"),
+        ("exec", "exec_started"),
+        ("refused", "container_start_failed"),
+    ):
+        promised = sum(word.startswith(answer) for word in told)
+        assert types.count(stored) >= promised, (answer, told, types)
+    assert [recorded.seq for recorded in history] == list(range(1, len(history) + 1))
+    removed = {word.partition(" ")[2] for word in told if word.startswith("removed")}
+    assert not removed & {container.name for container in replayed(history).containers.values()}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+@pytest.mark.timeout(600)
+def test_a_daemon_killed_at_any_step_loses_nothing(script: Script, memory_directory: Path) -> None:
+    step = 1
+    while crash_at(script, step, memory_directory / str(step)):
+        step += 1
+
+    assert step > 20, "the fuse must have had something to burn"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+@pytest.mark.timeout(600)
+def test_a_daemon_killed_again_while_it_recovers_loses_nothing(
+    script: Script, memory_directory: Path
+) -> None:
+    for step in range(3, 60, 8):
+        for again_at in range(1, 12, 2):
+            crash_at(script, step, memory_directory / f"{step}-{again_at}", again_at)

@@ -1,0 +1,205 @@
+"""Daemons that come and go on one simulated machine, over one real database."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import trio
+
+from engine.domain.container import Container, Phase
+from engine.domain.event import Actor, ActorKind, Origin
+from engine.domain.host import HostInitialised
+from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
+from engine.domain.network import NetworkCreated
+from engine.domain.spec import Spec
+from engine.domain.streams import HOST, network_stream
+from engine.service.changes import Changes
+from engine.service.containers import Containers
+from engine.service.execs import Execs
+from engine.service.history import History
+from engine.service.ports import Client, StreamOptions
+from engine.store.ledger import Ledger
+from engine.store.log import EventLog, Pending
+from engine.store.records import Change
+from engine.supervisor.supervisor import Supervisor
+from tests.model.machine import Fuse, Killed, Machine, SimulatedKernel
+
+USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
+SETTLE_S = 200.0
+"""Virtual: longer than any grace, delay or retry in the histories."""
+
+
+class FusedLog(EventLog):
+    """May lose the daemon just before a commit, or just after it, when nobody has been told yet."""
+
+    fuse = Fuse()
+
+    def submit(self, changes: list[Change], *, essential: bool = False) -> Pending:  # type: ignore[override]  # narrower
+        self.fuse.step()
+        pending = super().submit(changes, essential=essential)
+        self.fuse.step()
+        return pending
+
+
+class NoStreams:
+    """Clients' connections are not simulated."""
+
+    async def attach(
+        self, container: Container, attach: str, options: StreamOptions, client: Client
+    ) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
+        return
+
+    async def forget(self, container: ContainerId) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@dataclass
+class Daemon:
+    """One life of the daemon."""
+
+    ledger: Ledger
+    kernel: SimulatedKernel
+    supervisor: Supervisor
+    containers: Containers
+    execs: Execs
+    history: History
+
+
+@dataclass
+class World:
+    """The machine, the disk, and what users were told."""
+
+    directory: Path
+    machine: Machine = field(default_factory=Machine)
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "shipslog.db"
+
+    @asynccontextmanager
+    async def daemon(self, fuse: Fuse) -> AsyncIterator[Daemon]:
+        """A daemon from its start to its end, which is a SIGKILL in any case."""
+        log = FusedLog.open(self.database, threaded=False)
+        log.fuse = fuse
+        try:
+            ledger = Ledger(log, self.machine.clock)
+            kernel = SimulatedKernel(self.machine, fuse)
+            supervisor = Supervisor(ledger, kernel)
+            self.machine.wake = supervisor.wake
+            changes = Changes(ledger)
+            streams = NoStreams()
+            if ledger.head.is_new:
+                await _begin(ledger)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(supervisor.run)
+                yield Daemon(
+                    ledger=ledger,
+                    kernel=kernel,
+                    supervisor=supervisor,
+                    containers=Containers(ledger, supervisor.starts, streams, changes),  # type: ignore[arg-type]  # no output here
+                    execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
+                    history=History(ledger),
+                )
+                nursery.cancel_scope.cancel()
+        finally:
+            self.machine.wake = lambda _container: None
+            log.close()
+
+    async def settled(self) -> None:
+        """A new daemon, and all the time it needs; then check that everything agrees."""
+        async with self.daemon(Fuse()) as daemon:
+            await trio.sleep(SETTLE_S)
+            self.check(daemon)
+
+    def check(self, daemon: Daemon) -> None:
+        """Log and kernel agree, nothing is left over, nothing was done twice."""
+        view, machine = daemon.ledger.durable, self.machine
+        for identity, place in machine.places.items():
+            container = view.containers.get(identity)
+            if container is None or not container.is_running:
+                assert container is None or container.phase in (Phase.CREATED, Phase.EXITED), (
+                    container
+                )
+                assert place.monitor is None
+                assert place.process is None or not place.process.alive
+                assert not (place.sandboxes or place.cgroup or place.bundle or place.ports), place
+                assert container is not None or not place.directory
+        for container in view.containers.values():
+            assert container.phase not in (Phase.STARTING, Phase.REMOVING, Phase.DEAD), container
+            assert not container.orders, container
+            assert not container.start_again, container
+            if container.is_running:
+                self._check_running(container)
+            elif container.exit_reason == "exited":
+                assert container.exit_code == machine.exits[container.id, container.run]
+        assert not view.execs or all(
+            view.containers[execution.container].is_running for execution in view.execs.values()
+        )
+        assert all(count == 1 for count in machine.launches.values()), machine.launches
+        assert all(count == 1 for count in machine.deliveries.values()), machine.deliveries
+        assert all(count == 1 for count in machine.exec_starts.values()), machine.exec_starts
+        assert len(machine.loose_sandboxes) <= len(daemon.kernel._prepared)
+        verdict = daemon.history._verify()
+        assert verdict.problems == ()
+        assert verdict.first_bad_seq is None
+
+    def _check_running(self, container: Container) -> None:
+        place = self.machine.places[container.id]
+        assert place.monitor == container.monitor
+        assert place.process is not None
+        assert place.process.alive
+        assert place.process.identity == container.process
+        assert place.sandboxes == {container.sandbox}
+        assert place.cgroup
+        assert place.bundle
+        assert place.frozen == (container.phase is Phase.PAUSED)
+
+
+async def _begin(ledger: Ledger) -> None:
+    network = NetworkId("b" * 64)
+    await ledger.record(
+        USER,
+        (HOST, (HostInitialised(instance=InstanceId("a" * 32)),)),
+        (
+            network_stream(network),
+            (
+                NetworkCreated(
+                    id=network,
+                    name="bridge",
+                    driver="bridge",
+                    bridge="br0",
+                    subnet="172.17.0.0/16",
+                    gateway="172.17.0.1",
+                ),
+            ),
+        ),
+    )
+
+
+@cache
+def _empty_database() -> Path:
+    directory = Path(mkdtemp(prefix="shipslog-model-"))
+    EventLog.open(directory / "shipslog.db", threaded=False).close()
+    return directory
+
+
+def fresh_world(directory: Path) -> World:
+    """A machine with an empty data root."""
+    shutil.copytree(_empty_database(), directory)
+    return World(directory)
+
+
+def spec(**labels: str) -> Spec:
+    """A container that behaves as its labels say."""
+    image = ImageId("sha256:" + "1" * 64)
+    return Spec(image="busybox", image_id=image, command=("sleep",), labels=labels)
+
+
+__all__ = ["USER", "Daemon", "Fuse", "Killed", "World", "fresh_world", "spec"]
