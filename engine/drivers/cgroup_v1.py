@@ -1,0 +1,236 @@
+"""cgroup v1, and hybrid: a hierarchy for each controller. Documentation/admin-guide/cgroup-v1/.
+
+Where a cgroup2 is mounted beside them it has no controllers to speak of, but ``cgroup.freeze``, ``cgroup.kill`` and
+``cgroup.events``, which are better than what version 1 has: a frozen process can be killed, and a kill reaches everybody at once.
+"""
+
+import contextlib
+import errno
+import time
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from engine.domain.ids import ContainerId
+from engine.domain.resources import UNLIMITED, Machine, Resources
+from engine.drivers import cgroup_files as files
+from engine.drivers import cgroup_unified as unified
+from engine.drivers.cgroup_devices import fold, v1_lines
+from engine.drivers.cgroup_driver import CgroupDriver, Entry
+from engine.drivers.cgroup_hierarchies import Hierarchies
+from engine.drivers.cgroup_stats import Stats
+from engine.drivers.cgroup_v1_stats import read_stats
+from engine.errors import DriverError
+
+_ALL_DEVICES: Final = "a *:* rwm"
+_FROZEN, _THAWED = "FROZEN", "THAWED"
+
+
+class V1Driver(CgroupDriver):
+    """One directory per container in each hierarchy."""
+
+    def __init__(self, found: Hierarchies, parent: PurePosixPath) -> None:
+        roots = [*found.controllers.values(), *([found.unified] if found.unified else [])]
+        super().__init__(roots, parent)
+        self._controllers = {name: root / parent for name, root in found.controllers.items()}
+        self._unified = found.unified / parent if found.unified else None
+        self._joined = tuple(dict.fromkeys(self._controllers.values()))
+
+    def machine(self) -> Machine:
+        """CPUs and memory nodes of the root's cpuset."""
+        cpuset, memory = self._root("cpuset"), self._root("memory")
+        online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
+        return Machine(
+            cpus=files.read_or(cpuset / "cpuset.effective_cpus", online) if cpuset else online,
+            memory_nodes=files.read_or(cpuset / "cpuset.effective_mems", "0") if cpuset else "0",
+            swap_limit=self._swap_is_limited(memory),
+            oom_kill_disable=memory is not None,
+        )
+
+    def _root(self, controller: str) -> Path | None:
+        place = self._controllers.get(controller)
+        return place.parents[len(self._parent.parts) - 1] if place else None
+
+    def _swap_is_limited(self, memory: Path | None) -> bool:
+        return memory is not None and (memory / "memory.memsw.limit_in_bytes").exists()
+
+    def update(self, container: ContainerId, resources: Resources) -> None:
+        """Set what is given, each controller by itself."""
+        for controller, apply in (
+            ("memory", _set_memory),
+            ("cpu", _set_cpu),
+            ("cpuset", _set_cpuset),
+            ("pids", _set_pids),
+            ("blkio", _set_blkio),
+        ):
+            if place := self._controllers.get(controller):
+                apply(place / container, resources)
+
+    def _set_devices(
+        self, container: ContainerId, resources: Resources, *, all_devices: bool
+    ) -> None:
+        """Touches nothing when the list is right already: between denying all and allowing some, nothing would be allowed."""
+        if (place := self._controllers.get("devices")) is None:
+            return
+        directory, policy = place / container, fold(resources.device_rules, all_devices=all_devices)
+        lines = v1_lines(policy)
+        wanted = {_ALL_DEVICES} if policy.allow and not lines else set(lines)
+        if set(files.read(directory / "devices.list").splitlines()) == wanted:
+            return
+        first, rest = ("allow", "deny") if policy.allow else ("deny", "allow")
+        files.demand(directory / f"devices.{first}", "a")
+        files.demand(directory / f"devices.{rest}", *lines)
+
+    def entry(self, container: ContainerId) -> Entry:
+        """``tasks`` of each hierarchy, and the cgroup2 to be born in."""
+        join = tuple(str(parent / container / "tasks") for parent in self._joined)
+        return Entry(str(self._unified / container) if self._unified else None, join)
+
+    def oom_counters(self, container: ContainerId) -> tuple[tuple[str, str], ...]:
+        """``oom_kill`` of memory.oom_control (Linux 4.13)."""
+        memory = self._controllers.get("memory")
+        return ((str(memory / container / "memory.oom_control"), "oom_kill"),) if memory else ()
+
+    def stats(self, container: ContainerId) -> Stats:
+        """From the files of each controller."""
+        return read_stats({name: place / container for name, place in self._controllers.items()})
+
+    def freeze(self, container: ContainerId) -> None:
+        """By cgroup2 where there is one."""
+        if self._unified:
+            unified.freeze(self._unified / container)
+        elif freezer := self._controllers.get("freezer"):
+            _freeze(freezer / container)
+        else:
+            raise DriverError(f"freeze {container}: this machine has no freezer")
+
+    def thaw(self, container: ContainerId) -> None:
+        """By both, whoever has frozen it."""
+        if self._unified:
+            unified.thaw(self._unified / container)
+        if freezer := self._controllers.get("freezer"):
+            _thaw(freezer / container)
+
+    def is_frozen(self, container: ContainerId) -> bool:
+        """By cgroup2 where there is one."""
+        if self._unified:
+            return unified.is_frozen(self._unified / container)
+        freezer = self._controllers.get("freezer")
+        return freezer is not None and _state(freezer / container) == _FROZEN
+
+    def populated(self, container: ContainerId) -> bool:
+        """In any hierarchy."""
+        if self._unified and unified.populated(self._unified / container):
+            return True
+        return bool(self.pids(container))
+
+    def _kill_at_once(self, container: ContainerId) -> bool:
+        return self._unified is not None and unified.kill(self._unified / container)
+
+    def _make_parents(self) -> None:
+        for parent in self._parents:
+            parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if (place := self._controllers.get("cpuset")) is not None:
+            root = self._root("cpuset")
+            assert root is not None
+            _inherit_cpuset(root, place)
+
+
+def _inherit_cpuset(root: Path, place: Path) -> None:
+    """A new cpuset is empty and takes nobody in; from here down the kernel copies the parent's (cpusets.rst, clone_children)."""
+    steps = [place, *place.parents[: len(place.relative_to(root).parts) - 1]]
+    for directory in reversed(steps):
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if not files.read(directory / name):
+                files.demand(directory / name, files.read(directory.parent / name))
+        files.demand(directory / "cgroup.clone_children", "1")
+
+
+def _set_memory(directory: Path, resources: Resources) -> None:
+    if resources.memory_bytes:
+        _set_memory_and_swap(directory, resources)
+    if resources.memory_reservation_bytes:
+        files.demand(
+            directory / "memory.soft_limit_in_bytes", str(resources.memory_reservation_bytes)
+        )
+    if resources.memory_swappiness is not None and resources.memory_swappiness != UNLIMITED:
+        files.demand(directory / "memory.swappiness", str(resources.memory_swappiness))
+    if resources.oom_kill_disable:
+        files.demand(directory / "memory.oom_control", "1")
+
+
+def _set_memory_and_swap(directory: Path, resources: Resources) -> None:
+    """Both together may at no time be lower than memory alone, so the order depends on the way: up or down."""
+    memory = directory / "memory.limit_in_bytes"
+    both = directory / "memory.memsw.limit_in_bytes"
+    steps = [(memory, resources.memory_bytes)]
+    if both.exists():
+        steps.append((both, resources.memory_and_swap_bytes))
+    try:
+        for path, limit in steps:
+            files.write(path, str(limit))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise _refused(directory, resources, error) from error
+        for path, limit in reversed(steps):
+            files.demand(path, str(limit))
+
+
+def _refused(directory: Path, resources: Resources, error: OSError) -> DriverError:
+    if error.errno != errno.EBUSY:
+        return DriverError(f"set memory limit of {directory}: {error.strerror}")
+    used = files.read_or(directory / "memory.usage_in_bytes", "?")
+    return DriverError(
+        f"unable to set memory limit to {resources.memory_bytes} (current usage: {used})"
+    )
+
+
+def _set_cpu(directory: Path, resources: Resources) -> None:
+    if resources.cpu_shares:
+        files.demand(directory / "cpu.shares", str(resources.cpu_shares))
+    if resources.cpu_period_us or resources.nano_cpus:
+        files.demand(directory / "cpu.cfs_period_us", str(resources.period_us))
+    if resources.quota_us:
+        files.demand(directory / "cpu.cfs_quota_us", str(resources.quota_us))
+
+
+def _set_cpuset(directory: Path, resources: Resources) -> None:
+    if resources.cpuset_cpus:
+        files.demand(directory / "cpuset.cpus", resources.cpuset_cpus)
+    if resources.cpuset_mems:
+        files.demand(directory / "cpuset.mems", resources.cpuset_mems)
+
+
+def _set_pids(directory: Path, resources: Resources) -> None:
+    if resources.pids_max is not None:
+        limit = str(resources.pids_max) if resources.pids_max > 0 else "max"
+        files.demand(directory / "pids.max", limit)
+
+
+def _set_blkio(directory: Path, resources: Resources) -> None:
+    """Whichever scheduler has weights; with none of them a weight means nothing, and Docker only warns."""
+    if resources.blkio_weight:
+        for name in ("blkio.weight", "blkio.bfq.weight"):
+            with contextlib.suppress(FileNotFoundError):
+                files.write(directory / name, str(resources.blkio_weight))
+                return
+
+
+def _freeze(directory: Path) -> None:
+    """Write again while it says FREEZING: a process born meanwhile may have been missed (freezer-subsystem.rst)."""
+
+    def attempt() -> bool:
+        files.demand(directory / "freezer.state", _FROZEN)
+        return _state(directory) == _FROZEN
+
+    if not files.retry(attempt, time.monotonic() + unified.FREEZE_TIMEOUT_S):
+        _thaw(directory)
+        raise DriverError(f"freeze {directory}: a process did not stop in time")
+
+
+def _thaw(directory: Path) -> None:
+    if _state(directory) not in ("", _THAWED):
+        files.demand(directory / "freezer.state", _THAWED)
+
+
+def _state(directory: Path) -> str:
+    return files.read_or(directory / "freezer.state", "")
