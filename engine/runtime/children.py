@@ -1,0 +1,190 @@
+"""A child of the monitor, from fork(2) to its exit: the container's first process, or an exec.
+
+::
+
+    fork ──▶ report pipe at end of file, empty ──▶ started ──▶ pidfd readable ──▶ exited
+        └──▶ report pipe holds a failure ────────────────────▶ pidfd readable ──▶ failed
+
+Each of the three is told once, and the last one ends the story: the child is reaped and everything of its birth is closed.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn, Protocol
+
+from engine.runtime import messages
+from engine.runtime.failure import EXIT_SETUP_FAILED
+from engine.runtime.loop import READ, Loop
+from engine.runtime.streams import Stdio
+
+_REPORT_BYTES_MAX: Final = 64 << 10
+
+
+class Failure(NamedTuple):
+    """Why a process did not come to be, in the words of ``runtime/init.py``."""
+
+    step: str
+    errno: int
+    message: str
+    exit_code: int
+
+
+class Become(Protocol):
+    """Either of the doors in ``runtime/init.py``, all but the last arguments given."""
+
+    def __call__(
+        self, stdio: tuple[int, int, int] | None, report_fd: int, console_socket: int | None
+    ) -> NoReturn:
+        """Never returns."""
+
+
+class Listener(Protocol):
+    """Who is told what becomes of a child."""
+
+    def started(self, child: "Child") -> None:
+        """execve(2) has succeeded."""
+
+    def failed(self, child: "Child", failure: Failure) -> None:
+        """It has not; the child is gone."""
+
+    def exited(self, child: "Child", status: int) -> None:
+        """It ran and is gone; ``status`` as waitpid(2) has it."""
+
+
+def start_ticks(pid: int) -> int:
+    """When a process began, in clock ticks since boot: field 22 of /proc/PID/stat, proc(5)."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])  # a name may hold spaces and brackets
+
+
+def identity(pid: int) -> dict[str, int | str]:
+    """What makes a process unmistakable: its pid, when it began, and which boot of the machine that was."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id}
+
+
+class Child:
+    """One child and what connects the monitor with it."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        stdio: Stdio,
+        become: Become,
+        listener: Listener,
+        *,
+        pipes: tuple[bool, bool],
+    ) -> None:
+        """Fork. ``pipes``: whether it gets an input and outputs, else /dev/null; a terminal is all three.
+
+        Raises:
+            OSError: ENOMEM when the PID namespace has lost its init, EAGAIN, EMFILE.
+        """
+        self._loop = loop
+        self._stdio = stdio
+        self._listener = listener
+        self._report_fd: int | None = None
+        self._console: socket.socket | None = None
+        self._failure: Failure | None = None
+        self._started = False
+        self.pid = self._terminal(become) if stdio.tty else self._piped(become, *pipes)
+        self.identity = identity(self.pid)
+        self.pidfd = os.pidfd_open(self.pid)
+        loop.watch(self.pidfd, READ, lambda _: self._exited())
+
+    def kill(self) -> None:
+        """End it, if it has not ended yet."""
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def _terminal(self, become: Become) -> int:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._console = ours
+        with theirs:
+            return self._fork(lambda report_fd: become(None, report_fd, theirs.fileno()))
+
+    def _piped(self, become: Become, takes_input: bool, gives_output: bool) -> int:
+        null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        stdin_fd, our_stdin = os.pipe() if takes_input else (null_fd, None)
+        our_stdout, stdout_fd = os.pipe() if gives_output else (None, null_fd)
+        our_stderr, stderr_fd = os.pipe() if gives_output else (None, null_fd)
+        ours = [fd for fd in (our_stdin, our_stdout, our_stderr) if fd is not None]
+        try:
+            pid = self._fork(lambda report: become((stdin_fd, stdout_fd, stderr_fd), report, None))
+        except BaseException:
+            messages.close_all(ours)
+            raise
+        finally:
+            messages.close_all(list({null_fd, stdin_fd, stdout_fd, stderr_fd}))
+        self._stdio.open_pipes(our_stdin, our_stdout, our_stderr)
+        return pid
+
+    def _fork(self, become: Callable[[int], NoReturn]) -> int:
+        report_fd, their_report_fd = os.pipe()
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _be_born(become, their_report_fd)
+        except BaseException:
+            os.close(report_fd)
+            raise
+        finally:
+            os.close(their_report_fd)
+        self._report_fd = report_fd
+        self._loop.watch(report_fd, READ, lambda _: self._read_report())
+        return pid
+
+    def _read_report(self) -> None:
+        """Runs at the latest when the child is gone, so what it had to say is there."""
+        if self._report_fd is None:
+            return
+        report = os.read(self._report_fd, _REPORT_BYTES_MAX)
+        self._loop.forget(self._report_fd)
+        os.close(self._report_fd)
+        self._report_fd = None
+        if report:
+            self._failure = Failure(**json.loads(report))
+        else:
+            self._started = True
+            self._open_terminal()
+            self._listener.started(self)
+        if self._console is not None:
+            self._console.close()
+            self._console = None
+
+    def _open_terminal(self) -> None:
+        if self._console is None:
+            return
+        self._console.setblocking(False)
+        try:
+            _, ancillary, _, _ = self._console.recvmsg(
+                1, messages.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+            )
+        except OSError:  # killed before it had one
+            return
+        for master_fd in messages.descriptors(ancillary)[:1]:
+            self._stdio.open_terminal(master_fd)
+
+    def _exited(self) -> None:
+        self._read_report()
+        self._loop.forget(self.pidfd)
+        _, status = os.waitpid(self.pid, 0)
+        if self._failure is not None:
+            self._listener.failed(self, self._failure)
+        else:
+            self._listener.exited(self, status)
+        os.close(self.pidfd)
+
+
+def _be_born(become: Callable[[int], NoReturn], report_fd: int) -> NoReturn:
+    try:
+        # The monitor is harder for the kernel to choose than what it looks after.
+        with contextlib.suppress(PermissionError):
+            Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
+        become(report_fd)
+    finally:  # nothing may unwind into a copy of our parent's stack
+        os._exit(EXIT_SETUP_FAILED)

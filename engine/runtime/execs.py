@@ -1,0 +1,148 @@
+"""Execs: more processes in a running container, each with streams of its own and at most one client.
+
+The outcome is in the journal before the client hears of it: drain, ``exec_exited``, hint, then the client's socket closes.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from engine.runtime import init, messages
+from engine.runtime.bundle import Bundle
+from engine.runtime.children import Child, Failure
+from engine.runtime.journal import Journal
+from engine.runtime.loop import Loop
+from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
+from engine.runtime.streams import Stdio
+
+REMEMBERED: Final = 64
+"""How many finished execs are known by their ID, in case the daemon died before it heard that its order had arrived."""
+
+
+def exit_code(status: int) -> int:
+    """The code of a wait status in the shell's way: 128 + n for a process that signal n killed."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def refusal_text(message: str) -> bytes:
+    """What dockerd writes to the client of an exec that could not start."""
+    return (
+        f"OCI runtime exec failed: exec failed: unable to start container process: {message}: unknown\r\n"
+    ).encode()
+
+
+class _Exec:
+    """One exec, from its fork to its end; it is told by its child and tells all of them."""
+
+    def __init__(self, execs: "Execs", order: ExecOrder, stdio: Stdio) -> None:
+        self.exec_id = order.exec_id
+        self.stdio = stdio
+        self.child: Child | None = None
+        self._execs = execs
+
+    def started(self, child: Child) -> None:
+        """execve(2) has succeeded."""
+        self._execs.journal.append(messages.EXEC_STARTED, exec_id=self.exec_id, **child.identity)
+
+    def failed(self, child: Child, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
+        """There is no process: the client gets the reason in the place of output."""
+        self._execs.journal.append(
+            messages.EXEC_FAILED,
+            exec_id=self.exec_id,
+            message=failure.message,
+            exit_code=failure.exit_code,
+        )
+        self.stdio.tell(refusal_text(failure.message))
+        self.stdio.drain()
+        self._execs.forget(self)
+
+    def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
+        """The process is gone; what it wrote is still in its pipes."""
+        self.stdio.drain()
+        self._execs.journal.append(
+            messages.EXEC_EXITED, exec_id=self.exec_id, code=exit_code(status)
+        )
+        self._execs.forget(self)
+
+
+class Execs:
+    """All execs of one container."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        bundle: Bundle,
+        journal: Journal,
+        detached: Callable[[Attachment, str], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """``detached`` is told of clients that went away, ``ended`` whenever an exec is over."""
+        self._loop = loop
+        self._bundle = bundle
+        self.journal = journal
+        self._detached = detached
+        self._ended = ended
+        self._running: dict[str, _Exec] = {}
+        self._finished: deque[str] = deque(maxlen=REMEMBERED)
+
+    def start(self, order: ExecOrder, client_fds: list[int], init_pidfd: int) -> Message:
+        """Fork; the outcome goes to the journal. The client's descriptor is taken out of the list.
+
+        Raises:
+            OSError: there was no child: the container is at its end, or a limit is reached.
+            ProtocolError: more than one client.
+        """
+        if order.exec_id in self._running or order.exec_id in self._finished:
+            return {"ok": True, "known": True}
+        if len(client_fds) > 1:
+            raise ProtocolError("an exec has one client at most")
+        streams = order.streams
+        stdio = Stdio(
+            self._loop, tty=order.tty, closes_input=True, sink=None, detached=self._detached
+        )
+        become = partial(
+            init.become_exec,
+            order.process,
+            init_pidfd,
+            seccomp_path=order.seccomp_path,
+            cgroup_procs=self._bundle.monitor.get("cgroup_procs", ()),
+        )
+        running = _Exec(self, order, stdio)
+        pipes = (streams.stdin and bool(client_fds), bool(client_fds))
+        running.child = Child(self._loop, stdio, become, running, pipes=pipes)
+        self._running[order.exec_id] = running
+        if client_fds:
+            stdio.attach(client_fds.pop(), streams)
+        return {"ok": True}
+
+    def resize(self, exec_id: str, height: int, width: int) -> None:
+        """Set the size of an exec's terminal.
+
+        Raises:
+            LookupError: it does not run.
+            OSError: it has no terminal.
+        """
+        if exec_id not in self._running:
+            raise LookupError(f"no such exec is running: {exec_id}")
+        self._running[exec_id].stdio.resize(height, width)
+
+    def kill(self) -> None:
+        """End what still runs; only a container in the host's PID namespace has such processes left."""
+        for running in list(self._running.values()):
+            if running.child is not None:
+                running.child.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether an exec has not ended yet."""
+        return bool(self._running)
+
+    def forget(self, running: _Exec) -> None:
+        """It is over: its client may go as soon as it has taken everything."""
+        running.stdio.finish(messages.ENDED)
+        del self._running[running.exec_id]
+        self._finished.append(running.exec_id)
+        self._ended()

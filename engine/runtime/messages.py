@@ -1,0 +1,234 @@
+"""What daemon, launcher and monitor say to each other: packets of JSON, and descriptors beside them.
+
+Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one message, whole or not at
+all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are answered in their order::
+
+    daemon ──▶ launcher   {"op": "launch", "bundle", "attachments": […]} + [control, client…]
+    daemon ◀── launcher   {"ok": true, "pid"} + [pidfd of the monitor]              | {"error", "errno"}
+
+    daemon ──▶ monitor    {"op": "attach", …} + [client]                             → {"ok": true}
+    daemon ──▶ monitor    {"op": "exec", "exec_id", "process", …} + [client]?        → {"ok": true, "known"?}
+    daemon ──▶ monitor    {"op": "resize", "exec_id", "height", "width"}             → {"ok": true}
+    daemon ◀── monitor    {"journal": n}      unasked: the journal has grown; a hint, the file is the truth
+
+A refusal is ``{"error": text, "errno": number}``. Whoever receives a descriptor owns it; the sender keeps its own copy.
+"""
+
+import array
+import json
+import os
+import socket
+from typing import Any, Final, NamedTuple
+
+from engine.runtime.bundle import Process
+
+SOCKET_NAME: Final = "monitor.sock"
+LOCK_NAME: Final = "lock"
+ERRORS_NAME: Final = "monitor.log"
+"""Where a monitor writes what should not happen, as JSON lines; absent as long as it did not."""
+
+PACKET_BYTES_MAX: Final = 1 << 20
+"""Room for the arguments and environment of an exec: ARG_MAX is 2 MiB at the usual stack limit, and no one comes close."""
+DESCRIPTORS_MAX: Final = 64
+"""At most this many in one packet; the kernel's own limit, SCM_MAX_FD, is 253."""
+
+# The records of a journal. Each also has "n" (1, 2, …), "at_ns" (the wall clock) and "boot_ns" (CLOCK_BOOTTIME).
+MONITOR_STARTED: Final = "monitor_started"  # pid, start_ticks, boot_id; the first record
+STARTED: Final = "started"  # pid, start_ticks, boot_id
+START_FAILED: Final = "start_failed"  # step, errno, message, exit_code; the last record
+EXITED: Final = "exited"  # code, signal, oom; the last record
+OOM: Final = "oom"  # count
+EXEC_STARTED: Final = "exec_started"  # exec_id, pid, start_ticks, boot_id
+EXEC_FAILED: Final = "exec_failed"  # exec_id, message, exit_code
+EXEC_EXITED: Final = "exec_exited"  # exec_id, code
+ATTACH_CLOSED: Final = "attach_closed"  # attach_id, reason
+LOG_DROPPED: Final = "log_dropped"  # bytes, since the run began
+
+# Why a client was let go.
+ENDED: Final = "ended"  # the process has exited and all of its output was taken
+EOF: Final = "eof"  # the client went away
+DETACHED: Final = "detached"  # the client typed the detach keys
+SLOW: Final = "slow"  # the client took nothing while the process waited for it
+
+Message = dict[str, Any]  # JSON of either side; it stops being a dict in the functions below
+
+
+class ProtocolError(Exception):
+    """The other side sent what can't be understood: too long, not JSON, descriptors missing."""
+
+
+class Attachment(NamedTuple):
+    """A client's wishes for the streams of one process; its socket travels as a descriptor.
+
+    ``detach_keys`` are the bytes that end the attachment on a terminal, none when empty. ``unread`` is what the daemon had
+    already read from the client beyond the request's head: the first bytes of standard input.
+    """
+
+    attach_id: str
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    detach_keys: bytes = b""
+    unread: bytes = b""
+
+    def to_message(self) -> Message:
+        """As it travels: bytes as hexadecimal digits."""
+        message = self._asdict()
+        message["detach_keys"] = self.detach_keys.hex()
+        message["unread"] = self.unread.hex()
+        return message
+
+    @classmethod
+    def from_message(cls, message: Message, attach_id: str | None = None) -> "Attachment":
+        """Read back what :meth:`to_message` wrote; an exec's streams go by the name of the exec."""
+        try:
+            return cls(
+                attach_id=str(message["attach_id"] if attach_id is None else attach_id),
+                stdin=bool(message.get("stdin")),
+                stdout=bool(message.get("stdout")),
+                stderr=bool(message.get("stderr")),
+                detach_keys=bytes.fromhex(message.get("detach_keys") or ""),
+                unread=bytes.fromhex(message.get("unread") or ""),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise ProtocolError(f"attachment: {error!r}") from error
+
+
+class ExecOrder(NamedTuple):
+    """One more process for a running container; without a client its output is thrown away."""
+
+    exec_id: str
+    process: Process
+    tty: bool
+    streams: Attachment
+    seccomp_path: str | None = None
+
+    def to_message(self) -> Message:
+        """As it travels, but for the client's descriptor."""
+        message = self.streams.to_message()
+        del message["attach_id"]
+        message.update(
+            op="exec",
+            exec_id=self.exec_id,
+            process=self.process,
+            tty=self.tty,
+            seccomp_path=self.seccomp_path,
+        )
+        return message
+
+    @classmethod
+    def from_message(cls, message: Message) -> "ExecOrder":
+        """Read back what :meth:`to_message` wrote."""
+        try:
+            return cls(
+                exec_id=str(message["exec_id"]),
+                process=message["process"],
+                tty=bool(message.get("tty")),
+                streams=Attachment.from_message(message, str(message["exec_id"])),
+                seccomp_path=message.get("seccomp_path"),
+            )
+        except KeyError as error:
+            raise ProtocolError(f"exec: {error!r}") from error
+
+
+def encode(message: Message) -> bytes:
+    """A message as the bytes of one packet.
+
+    Raises:
+        ProtocolError: it is longer than a packet may be.
+    """
+    packet = json.dumps(message, separators=(",", ":")).encode()
+    if len(packet) > PACKET_BYTES_MAX:
+        raise ProtocolError(f"a message of {len(packet)} bytes: at most {PACKET_BYTES_MAX}")
+    return packet
+
+
+def decode(packet: bytes) -> Message:
+    """The message in a packet.
+
+    Raises:
+        ProtocolError: it is not a JSON object.
+    """
+    try:
+        message = json.loads(packet)
+    except ValueError as error:
+        raise ProtocolError(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise ProtocolError("not a JSON object")
+    return message
+
+
+def rights(fds: "list[int] | tuple[int, ...]") -> list[tuple[int, int, bytes]]:
+    """Ancillary data that carries these descriptors, for ``socket.sendmsg``."""
+    if not fds:
+        return []
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds).tobytes())]
+
+
+def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors that came with a packet; the caller owns them from now on."""
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return fds.tolist()
+
+
+ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_MAX * array.array("i").itemsize)
+"""What ``recvmsg`` must have room for. A packet with more descriptors than this arrives with MSG_CTRUNC and is refused."""
+
+
+def close_all(fds: list[int]) -> None:
+    """Close descriptors that nobody took."""
+    for fd in fds:
+        os.close(fd)
+
+
+def send(sock: socket.socket, message: Message, fds: "list[int] | tuple[int, ...]" = ()) -> None:
+    """Send one message, whole. Blocks when the socket does.
+
+    Raises:
+        OSError: EAGAIN, EPIPE, ECONNRESET: it was not sent.
+    """
+    sock.sendmsg([encode(message)], rights(fds), socket.MSG_NOSIGNAL)
+
+
+def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+    """The next message and its descriptors, or None when the other side is gone.
+
+    Raises:
+        OSError: EAGAIN, ECONNRESET.
+        ProtocolError: what came can't be understood; descriptors that came with it are closed.
+    """
+    # Its length first, so that no megabyte stands ready for a packet of sixty bytes.
+    length = sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
+    packet, ancillary, flags, _ = sock.recvmsg(
+        min(length, PACKET_BYTES_MAX) or 1, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+    )
+    return parse(packet, ancillary, flags)
+
+
+def parse(
+    packet: bytes, ancillary: list[tuple[int, int, bytes]], flags: int
+) -> tuple[Message, list[int]] | None:
+    """What ``recvmsg`` returned, as :func:`receive` returns it."""
+    fds = descriptors(ancillary)
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        close_all(fds)
+        raise ProtocolError("a packet that is too long or carries too many descriptors")
+    if not packet:
+        close_all(fds)
+        return None
+    try:
+        return decode(packet), fds
+    except ProtocolError:
+        close_all(fds)
+        raise
+
+
+def widen(sock: socket.socket) -> None:
+    """Make room in a socket for the longest packet, beyond the limit for users: socket(7), SO_SNDBUFFORCE."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * PACKET_BYTES_MAX)
+
+
+_SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h; Python has no name for it

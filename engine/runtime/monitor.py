@@ -1,0 +1,331 @@
+"""The monitor: parent of one container's first process, owner of its stdio, its journal and its exit code.
+
+Theory of operation::
+
+    fork from the launcher
+      │ shed what is the launcher's · lock the bundle · journal: monitor_started
+      │ share_pid_namespace · fork the init                     Child, Stdio
+      ├── start_failed ──────────────────────────────┐
+      ├── started                                    │
+      │     serve: streams, attach, exec, resize     │          Control, Execs, OomWatch
+      │     init exits                               │
+      │     drain its streams · end the log          │
+      ├── exited ────────────────────────────────────┤          journal, fdatasync
+      │ unlock the bundle · hint                     │
+      │ let the clients take what is theirs ◀────────┘
+      └── exit
+
+It outlives the launcher and the daemon and needs neither. Its death is its container's (PR_SET_PDEATHSIG), so that nothing
+runs whose exit code nobody would learn. The lock, held with flock(2) from before the first record until after the last, is
+what "the monitor is alive" means: it needs no pid and cannot be stale.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from engine.runtime import init, linux, messages
+from engine.runtime.bundle import Bundle, read_bundle
+from engine.runtime.children import Child, Failure, identity
+from engine.runtime.control import Control
+from engine.runtime.execs import Execs, exit_code
+from engine.runtime.failure import EXIT_SETUP_FAILED
+from engine.runtime.journal import Journal, RunHasHappened
+from engine.runtime.logfile import LogFile
+from engine.runtime.loop import Loop
+from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
+from engine.runtime.oom import OomWatch
+from engine.runtime.streams import Stdio
+
+PROCESS_NAME: Final = "sl-monitor"
+OOM_SCORE_ADJ: Final = "-900"
+"""The kernel should rather kill the container than the one who can tell why."""
+LOCK_PATIENCE_S: Final = 0.2
+"""The monitor of the run before lets go of the lock right after its last record."""
+JOURNAL_RETRY_S: Final = 0.5
+JOURNAL_PATIENCE_S: Final = 60.0
+"""How long the last record may wait for room on a full disk before it is given up."""
+LOG_REPORT_S: Final = 1.0
+
+_IGNORED: Final = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+
+
+class Monitor:
+    """One run of one container."""
+
+    def __init__(self, bundle: Bundle, lock_fd: int) -> None:
+        """Open what the run needs.
+
+        Raises:
+            RunHasHappened: another monitor had this run.
+            OSError: the journal can't be opened.
+        """
+        config = bundle.monitor
+        self._bundle = bundle
+        self._lock_fd = lock_fd
+        self._init: Child | None = None
+        self._exit_status: int | None = None
+        self._obstacle: Failure | None = None
+        self._started = False
+        self._concluded = False
+        self._clients = 0
+        self._dropped = self._dropped_reported = 0
+        self._loop = Loop()
+        orders = {"attach": self._attach, "exec": self._exec, "resize": self._resize}
+        self.control = Control(self._loop, orders)
+        self._journal = Journal(config["journal_path"], self._hint)
+        self._stdio = Stdio(
+            self._loop,
+            tty=config.get("tty", False),
+            closes_input=config.get("open_stdin", False) and config.get("stdin_once", False),
+            sink=self._open_log(config["log_path"]),
+            detached=self._client_gone,
+        )
+        if not config.get("open_stdin"):
+            self._stdio.refuse_input()
+        self._execs = Execs(self._loop, bundle, self._journal, self._client_gone, self._exec_ended)
+        self._oom: OomWatch | None = None
+
+    def _open_log(self, path: str) -> LogFile | None:
+        try:
+            return LogFile(path, self._log_dropped)
+        except OSError as error:
+            self._obstacle = Failure("open_log", error.errno or 0, str(error), EXIT_SETUP_FAILED)
+            return None
+
+    def attach(self, client_fd: int, wishes: Attachment) -> None:
+        """Take over a client's socket."""
+        self._clients += 1
+        self._stdio.attach(client_fd, wishes)
+
+    def run(self) -> None:
+        """From the first record to the last."""
+        self._append(messages.MONITOR_STARTED, **identity(os.getpid()))
+        self.control.listen(Path(self._bundle.directory, messages.SOCKET_NAME))
+        self._oom = OomWatch(
+            self._loop, self._bundle.monitor.get("oom_counters", ()), self._oom_killed
+        )
+        self._begin()
+        self._loop.run()
+
+    def _begin(self) -> None:
+        try:
+            if self._obstacle is None:
+                init.share_pid_namespace(self._bundle)
+                self._init = self._fork()
+        except OSError as error:
+            self._obstacle = Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED)
+        if self._obstacle is not None:
+            self.failed(None, self._obstacle)
+
+    def _fork(self) -> Child:
+        become = partial(init.become_init, self._bundle)
+        pipes = (self._bundle.monitor.get("open_stdin", False), True)
+        return Child(self._loop, self._stdio, become, self, pipes=pipes)
+
+    # What the first process tells: children.Listener
+
+    def started(self, child: Child) -> None:
+        """execve(2) has succeeded."""
+        self._started = True
+        self._append(messages.STARTED, **child.identity)
+
+    def failed(self, child: Child | None, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
+        """There is no process, and there will be none."""
+        self._stdio.drain()
+        self._end(messages.START_FAILED, **failure._asdict())
+
+    def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
+        """The container is over, once every exec is; in a PID namespace of its own they have ended before it."""
+        self._stdio.drain()
+        self._execs.kill()
+        self._exit_status = status
+        self._exec_ended()
+
+    def _exec_ended(self) -> None:
+        if self._oom is not None:
+            self._oom.look()
+        if self._exit_status is not None and not self._execs.running:
+            self._conclude_exit(self._exit_status)
+
+    def _conclude_exit(self, status: int) -> None:
+        self._report_dropped()
+        self._end(
+            messages.EXITED,
+            code=exit_code(status),
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            oom=self._oom is not None and self._oom.count > 0,
+        )
+
+    def _end(self, record: str, **fields: object) -> None:
+        """Write the last record, hand over the bundle, see the clients off."""
+        self._concluded = True
+        self.control.close_listener()
+        self._persist(record, fields)
+        os.close(self._lock_fd)  # before the hint: the daemon may start the next run at once
+        self.control.hint(self._journal.count)
+        self._stdio.finish(messages.ENDED)
+        self._stop_when_alone()
+
+    def _persist(self, record: str, fields: dict[str, object]) -> None:
+        """Nothing else matters any more, so waiting for room on the disk may block."""
+        deadline = time.monotonic() + JOURNAL_PATIENCE_S
+        written = self._journal.append(record, **fields)
+        while not written and time.monotonic() < deadline:
+            time.sleep(JOURNAL_RETRY_S)
+            written = self._journal.retry()
+
+    def _stop_when_alone(self) -> None:
+        if self._concluded and not self._clients:
+            self._loop.stop()
+
+    def _hint(self, count: int) -> None:
+        if not self._concluded:
+            self.control.hint(count)
+
+    def _append(self, record: str, **fields: object) -> None:
+        if not self._journal.append(record, **fields):
+            self._retry_journal()
+
+    def _retry_journal(self) -> None:
+        if not self._journal.retry():
+            self._loop.call_after("journal", JOURNAL_RETRY_S, self._retry_journal)
+
+    # What happens besides
+
+    def _client_gone(self, wishes: Attachment, reason: str) -> None:
+        self._clients -= 1
+        if not self._concluded:
+            self._append(messages.ATTACH_CLOSED, attach_id=wishes.attach_id, reason=reason)
+        self._stop_when_alone()
+
+    def _oom_killed(self, count: int) -> None:
+        self._append(messages.OOM, count=count)
+
+    def _log_dropped(self, count: int) -> None:
+        self._dropped += count
+        self._loop.call_after("log", LOG_REPORT_S, self._report_dropped)
+
+    def _report_dropped(self) -> None:
+        if self._dropped > self._dropped_reported:
+            self._dropped_reported = self._dropped
+            self._append(messages.LOG_DROPPED, bytes=self._dropped)
+
+    # What the daemon orders
+
+    def _attach(self, request: Message, fds: list[int]) -> Message:
+        if self._concluded:
+            raise ProtocolError("the container has exited")
+        if len(fds) != 1:
+            raise ProtocolError("attach comes with one descriptor, the client's")
+        wishes = Attachment.from_message(request)
+        self.attach(fds.pop(), wishes)
+        return {"ok": True}
+
+    def _exec(self, request: Message, fds: list[int]) -> Message:
+        order = ExecOrder.from_message(request)
+        if self._init is None or not self._started or self._exit_status is not None:
+            raise ProtocolError("the container is not running")
+        clients = len(fds)
+        answer = self._execs.start(order, fds, self._init.pidfd)
+        self._clients += clients - len(fds)
+        return answer
+
+    def _resize(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
+        height, width = int(request["height"]), int(request["width"])
+        exec_id = request.get("exec_id")
+        if exec_id is None:
+            self._stdio.resize(height, width)
+        else:
+            self._execs.resize(str(exec_id), height, width)
+        return {"ok": True}
+
+
+def monitor(
+    directory: str, control_fd: int, attachments: "list[Attachment]", client_fds: list[int]
+) -> None:
+    """Be the monitor of a bundle, in a process that the launcher has just forked, until its container is over.
+
+    Owns the descriptors. The control connection may be closed by the daemon at any time. What should not happen is written
+    beside the bundle, since there is nobody to tell.
+    """
+    try:
+        _shed({control_fd, *client_fds})
+        lock_fd = _lock(directory)
+        if lock_fd is None:
+            return
+        ours = Monitor(read_bundle(directory), lock_fd)
+        ours.control.adopt(socket.socket(fileno=control_fd))
+        for client_fd, wishes in zip(client_fds, attachments, strict=True):
+            ours.attach(client_fd, wishes)
+        ours.run()
+    except RunHasHappened:
+        return
+    except Exception:
+        _write_down(directory, traceback.format_exc())
+
+
+def _shed(kept: set[int]) -> None:
+    """Let go of everything that is the launcher's: its session, signals, directory and descriptors."""
+    os.setsid()
+    os.chdir("/")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    null_fd = os.open(os.devnull, os.O_RDWR)
+    for stdio_fd in range(3):
+        os.dup2(null_fd, stdio_fd)
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    linux.close_range(first, 0x7FFF_FFFF)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    linux.set_process_name(PROCESS_NAME)
+    with contextlib.suppress(
+        PermissionError
+    ):  # without CAP_SYS_RESOURCE, as in a container: be it so
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
+
+
+def _lock(directory: str) -> int | None:
+    """The bundle's lock, or None when another monitor has it."""
+    path = Path(directory, messages.LOCK_NAME)
+    lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock_fd
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(lock_fd)
+                return None
+            time.sleep(LOCK_PATIENCE_S / 40)
+
+
+def _write_down(directory: str, trace: str) -> None:
+    line = {"event": "monitor_failed", "at_ns": time.time_ns(), "traceback": trace}
+    with contextlib.suppress(OSError), Path(directory, messages.ERRORS_NAME).open("a") as file:
+        file.write(json.dumps(line) + "\n")

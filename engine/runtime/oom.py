@@ -1,0 +1,77 @@
+"""Out-of-memory kills in a container's cgroup: by the kernel's own counters, told when they grow.
+
+cgroup v2 reports a change of ``memory.events`` as POLLPRI (cgroup-v2.rst, memory.events). v1 has an eventfd registered
+through ``cgroup.event_control`` (cgroup-v1/memory.rst, section 10), which fires before the kill is counted, hence a second
+look a moment later. Where neither can be had, the counters are read when a process ends.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from engine.runtime.loop import PRIORITY, READ, Loop
+
+_SECOND_LOOK_S: Final = 0.05
+
+
+class OomWatch:
+    """Counts kills since it began; ``killed`` is told the new number."""
+
+    def __init__(
+        self, loop: Loop, counters: Sequence[Sequence[str]], killed: Callable[[int], None]
+    ) -> None:
+        """``counters`` are pairs of a file and the key of a line in it."""
+        self._loop = loop
+        self._counters = [(Path(file), key) for file, key in counters]
+        self._killed = killed
+        self._before = self._read()
+        self.count = 0
+        for file, _ in self._counters:
+            with contextlib.suppress(OSError):
+                self._watch(file)
+
+    def look(self) -> None:
+        """Compare the counters with what was known."""
+        count = max(0, self._read() - self._before)
+        if count > self.count:
+            self.count = count
+            self._killed(count)
+
+    def _watch(self, file: Path) -> None:
+        if file.name == "memory.events":
+            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            self._loop.watch(fd, PRIORITY, lambda _: self._changed(fd))
+        else:
+            self._watch_v1(file)
+
+    def _watch_v1(self, file: Path) -> None:
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        (file.parent / "cgroup.event_control").write_text(f"{event_fd} {fd}", encoding="ascii")
+        os.close(fd)
+        self._loop.watch(event_fd, READ, lambda _: self._fired(event_fd))
+
+    def _changed(self, fd: int) -> None:
+        os.pread(fd, 4096, 0)  # a new read rearms the notification
+        self.look()
+
+    def _fired(self, event_fd: int) -> None:
+        os.eventfd_read(event_fd)
+        self.look()
+        self._loop.call_after(self, _SECOND_LOOK_S, self.look)
+
+    def _read(self) -> int:
+        return sum(_value(file, key) for file, key in self._counters)
+
+
+def _value(file: Path, key: str) -> int:
+    """The number after a key; 0 where the file or the key is missing: the cgroup is gone, the kernel is old."""
+    try:
+        lines = file.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next(
+        (int(value) for name, _, value in (line.partition(" ") for line in lines) if name == key), 0
+    )
