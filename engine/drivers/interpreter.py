@@ -1,0 +1,96 @@
+"""A sealed copy of the Python interpreter, and how lean processes are started from it.
+
+What runs a container has an ancestor whose ``/proc/PID/exe`` a process inside might get to write to (CVE-2019-5736). So the
+lean processes execute a copy in memory, which nobody can change any more: memfd_create(2), F_ADD_SEALS of fcntl(2).
+
+The copy finds its library as the original would: CPython derives its prefix from ``argv[0]`` (Modules/getpath.py), which
+keeps naming the original; a shared libpython may be named relative to the executable ($ORIGIN, ld.so(8)), which a memfd has
+not, so its directory is told.
+"""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import engine
+from engine.failpoints import VARIABLE as FAILPOINTS
+from engine.runtime.linux import MFD_EXEC
+
+_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_CHUNK_BYTES: Final = 1 << 30
+_MALLOC: Final = (
+    "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"
+)
+"""Give big blocks back to the kernel at once: there are as many of these processes as containers. mallopt(3)."""
+_BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from importlib import import_module;"
+    " import_module(sys.argv[2]).main(*sys.argv[3:])"
+)
+
+
+def sealed_interpreter() -> int:
+    """A descriptor of the copy; the caller's.
+
+    Raises:
+        OSError: ENOMEM, EMFILE.
+    """
+    original_fd = os.open(_original(), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        copy_fd = _executable_memfd("shipslog")
+        while os.sendfile(copy_fd, original_fd, None, _CHUNK_BYTES):
+            pass
+        fcntl.fcntl(copy_fd, fcntl.F_ADD_SEALS, _SEALS)
+        return copy_fd
+    finally:
+        os.close(original_fd)
+
+
+def start_lean(
+    interpreter_fd: int, module: str, arguments: Sequence[str], pass_fds: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """Start ``module.main(*arguments)`` with the standard library and this package only, and no environment to speak of.
+
+    Raises:
+        OSError: it can't be executed.
+    """
+    root = str(Path(engine.__file__ or "").resolve().parent.parent)
+    command = [_original(), "-I", "-S", "-X", "utf8", "-c", _BOOT, root, module, *arguments]
+    return subprocess.Popen(  # noqa: S603  (our own interpreter, our own words)
+        command,
+        executable=f"/proc/self/fd/{interpreter_fd}",
+        pass_fds=[interpreter_fd, *pass_fds],
+        stdin=subprocess.DEVNULL,
+        env=_environment(),
+        cwd="/",
+    )
+
+
+def _original() -> str:
+    """The interpreter itself, not the link to it that a virtual environment has."""
+    return os.path.realpath(sys.executable)
+
+
+def _environment() -> dict[str, str]:
+    environment = {"LC_ALL": "C.UTF-8", "GLIBC_TUNABLES": _MALLOC}
+    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        environment["LD_LIBRARY_PATH"] = str(sysconfig.get_config_var("LIBDIR"))
+    if FAILPOINTS in os.environ:
+        environment[FAILPOINTS] = os.environ[FAILPOINTS]
+    return environment
+
+
+def _executable_memfd(name: str) -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create(name, flags | MFD_EXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.memfd_create(name, flags)  # before Linux 6.3 all are executable

@@ -1,0 +1,179 @@
+"""The daemon's hold on its launcher: started when first needed, started again when it dies."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+import trio
+
+from engine.drivers.interpreter import sealed_interpreter, start_lean
+from engine.errors import DriverError
+from engine.runtime import messages
+from engine.runtime.messages import Attachment, Message, ProtocolError
+
+READY_TIMEOUT_S: Final = 10.0
+"""A launcher before it may still have to notice that its daemon is gone; the interpreter starts in 20 ms."""
+LAUNCH_TIMEOUT_S: Final = 5.0
+_ATTEMPTS: Final = 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Launched(NamedTuple):
+    """A monitor that was forked; the descriptors are the receiver's to close."""
+
+    pid: int
+    pidfd: int
+    control: socket.socket
+
+
+class _Gone(Exception):
+    """The launcher does not answer any more."""
+
+
+class Launcher:
+    """One launcher process. Its monitors don't depend on it."""
+
+    def __init__(self, exec_root: Path) -> None:
+        self._lock_path = exec_root / "launcher.lock"
+        self._interpreter_fd = sealed_interpreter()
+        self._turn = trio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: trio.socket.SocketType | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The launcher's pid while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    async def launch(
+        self, bundle: Path, clients: Sequence[tuple[Attachment, socket.socket]] = ()
+    ) -> Launched:
+        """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has copies.
+
+        When the launcher dies on the way, a new one is asked once more: of two monitors for one run the second gives way.
+
+        Raises:
+            DriverError: there is no monitor.
+        """
+        request: Message = {
+            "op": "launch",
+            "bundle": str(bundle),
+            "attachments": [wishes.to_message() for wishes, _ in clients],
+        }
+        async with self._turn:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return await self._launch(request, [client.fileno() for _, client in clients])
+                except _Gone:
+                    self._bury()
+        raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
+
+    async def start(self) -> None:
+        """Have a launcher before it is needed.
+
+        Raises:
+            DriverError: it does not start.
+        """
+        async with self._turn:
+            await self._ready()
+
+    async def keep_alive(self) -> None:
+        """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs until cancelled."""
+        delay_s = 0.0
+        while True:
+            await trio.sleep(delay_s)
+            async with self._turn:
+                await self._ready()
+                pidfd = os.pidfd_open(self._process.pid) if self._process is not None else -1
+            began = trio.current_time()
+            try:
+                await trio.lowlevel.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
+            log.warning("launcher_died", pid=self.pid)
+            async with self._turn:
+                self._bury()
+            delay_s = 0.0 if trio.current_time() - began > 1.0 else min(5.0, 2 * delay_s + 0.1)
+
+    def close(self) -> None:
+        """Let the launcher end; its monitors go on."""
+        self._bury()
+        os.close(self._interpreter_fd)
+
+    async def _launch(self, request: Message, client_fds: list[int]) -> Launched:
+        await self._ready()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs:
+                reply, fds = await self._ask(request, [theirs.fileno(), *client_fds])
+            if "error" in reply or len(fds) != 1:
+                messages.close_all(fds)
+                raise DriverError(f"launch {request['bundle']}: {reply.get('error')}")
+            undo.pop_all()
+            return Launched(reply["pid"], fds[0], ours)
+
+    async def _ask(self, request: Message, fds: list[int]) -> tuple[Message, list[int]]:
+        assert self._socket is not None
+        try:
+            with trio.fail_after(LAUNCH_TIMEOUT_S):
+                await self._socket.sendmsg(
+                    [messages.encode(request)], messages.rights(fds), socket.MSG_NOSIGNAL
+                )
+                return await self._reply()
+        except (OSError, trio.TooSlowError, ProtocolError) as error:
+            raise _Gone from error
+        except trio.Cancelled:
+            self._bury()  # the reply to this request must not become the next one's
+            raise
+
+    async def _reply(self) -> tuple[Message, list[int]]:
+        assert self._socket is not None
+        packet, ancillary, flags, _ = await self._socket.recvmsg(
+            messages.PACKET_BYTES_MAX, messages.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+        )
+        received = messages.parse(packet, ancillary, flags)
+        if received is None:
+            raise _Gone
+        return received
+
+    async def _ready(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._bury()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        messages.widen(ours)
+        self._socket = trio.socket.from_stdlib_socket(ours)
+        with theirs:
+            fd = theirs.fileno()
+            try:
+                self._process = start_lean(
+                    self._interpreter_fd,
+                    "engine.runtime.launcher",
+                    [str(fd), str(self._lock_path)],
+                    [fd],
+                )
+            except OSError as error:
+                raise DriverError("start the launcher") from error
+        try:
+            with trio.fail_after(READY_TIMEOUT_S):
+                await self._reply()
+        except (_Gone, OSError, ProtocolError, trio.TooSlowError) as error:
+            self._bury()
+            raise DriverError("the launcher does not start") from error
+
+    def _bury(self) -> None:
+        """Close our end, which ends the launcher, and reap it. It ends at once: it is never inside anything long."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None

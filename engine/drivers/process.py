@@ -1,0 +1,108 @@
+"""Processes that can't be mistaken for others, and what tells whether a monitor is alive.
+
+A pid is a rumour: it may be another process's by now. A process is its pid, when it began and which boot that was; held by a
+pidfd it can be signalled without doubt.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+
+from engine.domain.container_events import ProcessIdentity
+from engine.errors import DriverError
+from engine.runtime.messages import LOCK_NAME
+
+
+def boot_id() -> str:
+    """Which boot of the machine this is: random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def open_process(identity: ProcessIdentity) -> int | None:
+    """A pidfd of exactly this process, the caller's to close; None when it is gone. A zombie is not gone yet.
+
+    Raises:
+        DriverError: no more descriptors.
+    """
+    if identity.boot_id != boot_id():
+        return None
+    try:
+        # Before reading the start time: a pidfd pins the process, so its pid is not reused in between.
+        pidfd = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return None
+    except OSError as error:
+        raise DriverError(f"open process {identity.pid}") from error
+    if _start_ticks(identity.pid) == identity.start_ticks:
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def process_alive(identity: ProcessIdentity) -> bool:
+    """Whether exactly this process still executes: a zombie does not."""
+    if identity.boot_id != boot_id():
+        return False
+    fields = _stat(identity.pid)
+    return (
+        bool(fields) and int(fields[19]) == identity.start_ticks and fields[0] not in (b"Z", b"X")
+    )
+
+
+def signal_process(identity: ProcessIdentity, signum: int) -> bool:
+    """Send a signal to exactly this process; False when it is gone already.
+
+    Raises:
+        DriverError: the kernel refuses.
+    """
+    pidfd = open_process(identity)
+    if pidfd is None:
+        return False
+    try:
+        signal.pidfd_send_signal(pidfd, signum)
+    except ProcessLookupError:  # gone in between, which is what a signal could have asked for
+        return False
+    except OSError as error:
+        raise DriverError(f"send signal {signum} to process {identity.pid}") from error
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def monitor_alive(bundle: Path) -> bool:
+    """Whether a monitor holds the lock of a bundle: whether a run of it is still to be concluded.
+
+    Asked with a shared lock, which never stands in a monitor's way for longer than this takes.
+
+    Raises:
+        DriverError: the lock can't be tried.
+    """
+    try:
+        lock_fd = os.open(bundle / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EINTR):
+            return True
+        raise DriverError(f"lock {bundle}") from error
+    finally:
+        os.close(lock_fd)
+    return False
+
+
+def _stat(pid: int) -> list[bytes]:
+    """/proc/PID/stat from its third field on, proc(5); empty when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return stat[stat.rindex(b")") + 2 :].split()  # a name may hold spaces and brackets
+
+
+def _start_ticks(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
