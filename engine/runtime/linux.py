@@ -94,6 +94,13 @@ RESOLVE_CACHED: Final = 0x20
 CLOSE_RANGE_UNSHARE: Final = 2
 CLOSE_RANGE_CLOEXEC: Final = 4
 
+# sys/inotify.h: inotify(7)
+IN_MODIFY: Final = 0x00000002
+IN_MOVE_SELF: Final = 0x00000800
+IN_DELETE_SELF: Final = 0x00000400
+IN_CLOEXEC: Final = os.O_CLOEXEC
+IN_NONBLOCK: Final = os.O_NONBLOCK
+
 # linux/memfd.h: memfd_create(2)
 MFD_NOEXEC_SEAL: Final = 0x0008
 MFD_EXEC: Final = 0x0010
@@ -295,6 +302,8 @@ _prctl = _function("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _personality = _function("personality", _ulong)
 _capget = _function("capget", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
 _capset = _function("capset", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
+_inotify_init1 = _function("inotify_init1", _int)
+_inotify_add_watch = _function("inotify_add_watch", _int, _text, ctypes.c_uint32)
 _pivot_root = _numbered(_text, _text)
 _open_tree = _numbered(_int, _text, _uint)
 _move_mount = _numbered(_int, _text, _int, _text, _uint)
@@ -436,6 +445,24 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
 def close_range(first: int, last: int, flags: int = 0) -> None:
     """Close the descriptors from ``first`` to ``last``, both included, or mark them. close_range(2), Linux 5.9."""
     _check(_close_range(_NR_CLOSE_RANGE, first, last, flags), "close_range")
+
+
+def inotify_init1() -> int:
+    """A descriptor that becomes readable when something watched happens; reading never blocks. inotify_init(2).
+
+    Raises:
+        OSError: EMFILE when this user has ``fs.inotify.max_user_instances`` of them.
+    """
+    return _check(_inotify_init1(IN_CLOEXEC | IN_NONBLOCK), "inotify_init1")
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """Watch a path for ``IN_*``; its watch descriptor. inotify_add_watch(2).
+
+    Raises:
+        OSError: ENOENT; ENOSPC when this user has ``fs.inotify.max_user_watches`` of them.
+    """
+    return _check(_inotify_add_watch(fd, _encoded(path), mask), "inotify_add_watch", path)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
