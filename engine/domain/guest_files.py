@@ -1,0 +1,119 @@
+"""The three files that a container gets from the engine: ``/etc/hosts``, ``/etc/hostname``, ``/etc/resolv.conf``.
+
+The texts are Docker's, to the byte, for programs and their tests have grown to expect them.
+"""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from typing import Final
+
+_HOSTS: Final = (
+    ("127.0.0.1", "localhost"),
+    ("::1", "localhost ip6-localhost ip6-loopback"),
+    ("fe00::0", "ip6-localnet"),
+    ("ff00::0", "ip6-mcastprefix"),
+    ("ff02::1", "ip6-allnodes"),
+    ("ff02::2", "ip6-allrouters"),
+)
+_FALLBACK_SERVERS: Final = ("8.8.8.8", "8.8.4.4")
+"""Where names are asked for when the host asks only itself; Docker's choice."""
+_NO_SEARCH: Final = (".",)
+
+
+def hosts_text(
+    extra_hosts: Iterable[str] = (),
+    address: str = "",
+    hostname: str = "",
+    domainname: str = "",
+) -> str:
+    """``/etc/hosts`` of a container.
+
+    Args:
+        extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6.
+        address: the container's own, without prefix length; empty without a network.
+        hostname: by which it finds itself at that address.
+        domainname: appended for a second, longer name; may be part of ``hostname`` already.
+    """
+    lines = [*_HOSTS, *(_extra(extra) for extra in extra_hosts)]
+    if address:
+        whole = f"{hostname}.{domainname}" if domainname else hostname
+        short = whole.partition(".")[0]
+        lines.append((address, f"{whole} {short}" if short != whole else whole))
+    return "".join(f"{where}\t{names}\n" for where, names in lines)
+
+
+def _extra(extra: str) -> tuple[str, str]:
+    name, _, where = extra.partition(":")
+    return where.removeprefix("[").removesuffix("]"), name
+
+
+def hostname_text(hostname: str) -> str:
+    """``/etc/hostname``."""
+    return f"{hostname}\n"
+
+
+def resolv_conf_text(
+    host: str,
+    servers: Sequence[str] = (),
+    search: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> str:
+    """``/etc/resolv.conf`` of a container with a network namespace of its own; resolv.conf(5).
+
+    What the caller gave counts; the rest is the host's. A server at the host's loopback can't be reached from inside and is left
+    out; with none left, Docker's fallback is asked.
+
+    Args:
+        host: the host's file.
+        servers: ``--dns``; also one at a loopback address, if somebody says so.
+        search: ``--dns-search``; ``.`` alone for none.
+        options: ``--dns-opt``.
+    """
+    if not (servers or search or options):
+        return _filtered(host)
+    reachable = [server for server in _values(host, "nameserver") if not _is_loopback(server)]
+    lines = []
+    wanted_search = search or _last(host, ("search", "domain"))
+    if wanted_search and tuple(wanted_search) != _NO_SEARCH:
+        lines.append(f"search {' '.join(wanted_search)}")
+    lines += [f"nameserver {server}" for server in servers or reachable or _FALLBACK_SERVERS]
+    wanted_options = options or _last(host, ("options",))
+    if wanted_options:
+        lines.append(f"options {' '.join(wanted_options)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _filtered(host: str) -> str:
+    lines = [line for line in host.splitlines() if not _is_loopback(_server(line))]
+    if not any(map(_server, lines)):
+        lines += [f"nameserver {server}" for server in _FALLBACK_SERVERS]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def only_loopback(host: str) -> bool:
+    """Whether all of a file's servers are the host's own, as systemd-resolved leaves it."""
+    servers = _values(host, "nameserver")
+    return bool(servers) and all(map(_is_loopback, servers))
+
+
+def _server(line: str) -> str:
+    words = line.split()
+    return words[1] if len(words) > 1 and words[0] == "nameserver" else ""
+
+
+def _values(host: str, keyword: str) -> list[str]:
+    words = (line.split() for line in host.splitlines())
+    return [line[1] for line in words if len(line) > 1 and line[0] == keyword]
+
+
+def _last(host: str, keywords: tuple[str, ...]) -> list[str]:
+    """Of several such lines the last one counts, resolv.conf(5)."""
+    words = (line.split() for line in reversed(host.splitlines()))
+    return next((line[1:] for line in words if line and line[0] in keywords), [])
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        return ip_address(server.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,57 @@
+"""Files that are whole or not there."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from engine.errors import DriverError, EngineError, Unavailable
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def disk_error(act: str, error: OSError) -> EngineError:
+    """What a refused write means to the caller: wait until there is room, or report a fault."""
+    message = f"{act}: {error.strerror or error}"
+    return Unavailable(message) if error.errno in _NO_ROOM else DriverError(message)
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """write(2) until everything is written."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def replace_file(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Give a file this content in one step: readers see the old or the new.
+
+    Raises:
+        Unavailable: the disk is full.
+        DriverError: the kernel refuses otherwise.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            write_all(fd, content)
+            os.fchmod(fd, mode)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        beside.replace(path)
+        if durable:
+            sync_directory(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise disk_error(f"write {path}", error) from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power cut, fsync(2)."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,91 @@
+"""Directories inside a root that strangers fill: opened by the kernel's own rule that no path leaves it."""
+
+import os
+from collections import OrderedDict
+from typing import Final
+
+from engine.runtime import linux
+
+_OPEN_MAX: Final = 64
+
+
+class Directories:
+    """Opens directories by their path inside a root, and keeps those used last open.
+
+    A symlink on the way leads within the root, wherever it points: RESOLVE_IN_ROOT, openat2(2). A descriptor handed out is ours,
+    and valid until a few dozen others have been asked for.
+    """
+
+    def __init__(self, root_fd: int) -> None:
+        self.root_fd = root_fd
+        self._open: OrderedDict[tuple[str, ...], int] = OrderedDict({(): root_fd})
+
+    def existing(self, path: tuple[str, ...]) -> int:
+        """A directory that is there.
+
+        Raises:
+            OSError: ENOENT, ENOTDIR, ELOOP, as open(2).
+        """
+        if (fd := self._open.get(path)) is not None:
+            self._open.move_to_end(path)
+            return fd
+        fd = self._opened(path)
+        self._open[path] = fd
+        if len(self._open) > _OPEN_MAX:
+            self._close_oldest()
+        return fd
+
+    def made(self, path: tuple[str, ...]) -> int:
+        """A directory, made as root's with mode 0755 where it is missing, and those above it.
+
+        Raises:
+            OSError: ENOTDIR, ELOOP, or EEXIST when a symlink on the way leads nowhere.
+        """
+        depth = len(path)
+        while depth:
+            try:
+                fd = self.existing(path[:depth])
+            except FileNotFoundError:
+                depth -= 1
+            else:
+                break
+        else:
+            fd = self.root_fd
+        for below in range(depth, len(path)):
+            os.mkdir(path[below], 0o755, dir_fd=fd)
+            fd = self.existing(path[: below + 1])
+            os.fchmod(fd, 0o755)  # whatever the umask
+        return fd
+
+    def forget(self, keep: int) -> None:
+        """Paths may mean other directories from now on. The one descriptor in use stays valid."""
+        for path, fd in list(self._open.items()):
+            if fd not in (keep, self.root_fd):
+                os.close(self._open.pop(path))
+
+    def close(self) -> None:
+        """Close them all, the root too."""
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+    def _opened(self, path: tuple[str, ...]) -> int:
+        while True:
+            try:
+                return linux.openat2(
+                    self.root_fd,
+                    "/".join(path),
+                    os.O_RDONLY | os.O_DIRECTORY,
+                    resolve=linux.RESOLVE_IN_ROOT,
+                )
+            except (
+                BlockingIOError
+            ):  # EAGAIN: a rename somewhere on the machine raced with the lookup
+                continue
+
+    def _close_oldest(self) -> None:
+        for path, fd in self._open.items():
+            if fd != self.root_fd:
+                del self._open[path]
+                os.close(fd)
+                return

@@ -1,0 +1,77 @@
+"""What must not be collected although the log does not speak of it yet."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.domain.ids import ImageId
+
+
+class Pins:
+    """Counted pins on digests and chain IDs, held by uploads under way and then by images whose event is not durable yet.
+
+    Attributes:
+        lock: held while a pin is set, and by the collector while it decides and moves things away. So whoever has set a pin
+            and *then* finds a layer may count on it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._settled: dict[ImageId, list[tuple[str, ...]]] = {}
+
+    @contextmanager
+    def hold(self) -> Iterator["Hold"]:
+        """The pins of one upload; they fall at the end unless they were settled on an image."""
+        hold = Hold(self)
+        try:
+            yield hold
+        finally:
+            self._drop(tuple(hold.keys))
+
+    def release(self, image: ImageId) -> None:
+        """Drop the pins that one upload settled on an image."""
+        with self.lock:
+            settled = self._settled.get(image)
+            keys = settled.pop() if settled else ()
+            if not settled:
+                self._settled.pop(image, None)
+        self._drop(keys)
+
+    def pinned(self) -> frozenset[str]:
+        """All that is pinned; to be called with the lock held."""
+        return frozenset(self._counts)
+
+    def add(self, hold: "Hold", key: str) -> None:
+        """Pin one more digest or chain ID."""
+        with self.lock:
+            self._counts[key] += 1
+            hold.keys.append(key)
+
+    def settle(self, hold: "Hold", image: ImageId) -> None:
+        """Let the pins outlive the upload, until :meth:`release`."""
+        with self.lock:
+            self._settled.setdefault(image, []).append(tuple(hold.keys))
+            hold.keys.clear()
+
+    def _drop(self, keys: tuple[str, ...]) -> None:
+        with self.lock:
+            self._counts.subtract(keys)
+            self._counts = +self._counts
+
+
+class Hold:
+    """What one upload has pinned so far."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        self.keys: list[str] = []
+
+    def add(self, key: str) -> None:
+        """Pin one more digest or chain ID."""
+        self._pins.add(self, key)
+
+    def settle(self, image: ImageId) -> None:
+        """Let the pins outlive the upload, until the image is released."""
+        self._pins.settle(self, image)

@@ -1,0 +1,274 @@
+"""From a tar to the directory of one layer.
+
+Nothing leaves the directory: a parent is opened by openat2(2) with RESOLVE_IN_ROOT, the last component is never followed.
+So a symlink of the archive leads within the layer, wherever it points.
+
+A whiteout ``.wh.NAME`` hides NAME of the layers below (OCI image-spec, layer.md, "Whiteouts"): for overlay that is a character
+device 0/0. ``.wh..wh..opq`` hides all that lies below a directory: the extended attribute ``trusted.overlay.opaque``. Neither
+hides what the same layer brings. The lowest layer needs none: there is nothing to hide.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from engine.drivers.files import write_all
+from engine.drivers.in_root import Directories
+from engine.drivers.tar import Entry, Kind, read_entries
+from engine.drivers.tar_source import MalformedArchive, Source
+from engine.drivers.trees import DIRECTORY, remove_tree, size_of_tree
+from engine.errors import DriverError, InvalidRequest, Unavailable
+
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_WHITEOUT: Final = ".wh."
+_OPAQUE: Final = ".wh..wh..opq"
+_OPAQUE_XATTR: Final = "trusted.overlay.opaque"
+_OVERLAY_XATTRS: Final = ("trusted.overlay.", "user.overlay.")
+"""Ours to write: in an archive they could redirect a directory to another."""
+_CHUNK_BYTES: Final = 1 << 20
+_MTIME_MAX_NS: Final = 2**62
+_FILE_TYPES: Final = {
+    Kind.CHARACTER_DEVICE: stat.S_IFCHR,
+    Kind.BLOCK_DEVICE: stat.S_IFBLK,
+    Kind.FIFO: stat.S_IFIFO,
+}
+_ARCHIVE_AT_FAULT: Final = frozenset(
+    {
+        errno.EEXIST,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EXDEV,
+        errno.EFBIG,
+    }
+)
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def unpack(source: Source, directory: Path, data_root: Path, *, lowest: bool) -> int:
+    """Make what an archive holds inside an empty directory, and give the bytes of its files.
+
+    Raises:
+        InvalidRequest: the archive is damaged, or wants what can't be.
+        Unavailable: the disk is full.
+        DriverError: the kernel refuses for another reason.
+    """
+    with _Layer(source, directory, data_root, lowest=lowest) as layer:
+        for entry in read_entries(source):
+            try:
+                layer.make(entry)
+            except OSError as error:
+                raise _explained(error, entry) from error
+        layer.finish()
+        return size_of_tree(directory) if layer.replaced else layer.size_bytes
+
+
+def _explained(error: OSError, entry: Entry) -> Exception:
+    link = f" to {entry.link!r}" if entry.link else ""
+    what = f"{entry.kind.value} {entry.name!r}{link}: {os.strerror(error.errno or 0)}"
+    if error.errno in _NO_ROOM:
+        return Unavailable(f"unpack {what}")
+    if error.errno in _ARCHIVE_AT_FAULT:
+        return InvalidRequest(f"invalid tar archive: {what}")
+    return DriverError(f"unpack {what}")
+
+
+def clean_path(name: str) -> tuple[str, ...]:
+    """The components of a path within the layer; empty for its root.
+
+    Raises:
+        MalformedArchive: the path leads out.
+    """
+    components: list[str] = []
+    for component in name.split("/"):
+        if component == "..":
+            if not components and not name.startswith("/"):
+                raise MalformedArchive(f"{name!r} is outside of the layer")
+            del components[-1:]
+        elif component not in ("", "."):
+            components.append(component)
+    return tuple(components)
+
+
+class _Layer:
+    """A layer in the making. Keeps the directories that it used last open."""
+
+    def __init__(self, source: Source, root: Path, data_root: Path, *, lowest: bool) -> None:
+        self._source = source
+        self._data_root = data_root
+        self._lowest = lowest
+        self._directories = Directories(os.open(root, DIRECTORY))
+        self._mtimes_ns: dict[tuple[str, ...], int] = {}
+        self.size_bytes = 0
+        self.replaced = False
+        """Whether an entry took the place of another, so that ``size_bytes`` counts too much."""
+
+    def __enter__(self) -> "_Layer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._directories.close()
+
+    def make(self, entry: Entry) -> None:
+        path = clean_path(entry.name)
+        if not path:
+            self._dress_directory(path, self._directories.root_fd, entry)
+            return
+        parent_fd, name = self._directories.made(path[:-1]), path[-1]
+        if name.startswith(_WHITEOUT):
+            self._hide(parent_fd, name)
+        elif entry.kind is Kind.DIRECTORY:
+            self._make_directory(parent_fd, path, entry)
+        else:
+            try:
+                self._make_other(parent_fd, name, entry)
+            except FileExistsError:
+                self._clear(parent_fd, name)
+                self._make_other(parent_fd, name, entry)
+
+    def finish(self) -> None:
+        """Set the times of directories, which every new name in them has changed."""
+        for path, mtime_ns in self._mtimes_ns.items():
+            try:
+                directory_fd = self._directories.existing(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # replaced by something else later in the archive
+            os.utime(directory_fd, ns=(mtime_ns, mtime_ns))
+
+    def _hide(self, parent_fd: int, name: str) -> None:
+        if self._lowest:
+            return
+        if name == _OPAQUE:
+            os.setxattr(parent_fd, _OPAQUE_XATTR, b"y")
+            return
+        if name.startswith(_WHITEOUT * 2):
+            return  # notes that aufs made for itself
+        hidden = name.removeprefix(_WHITEOUT)
+        if hidden in ("", ".", ".."):
+            raise MalformedArchive(f"a whiteout of {hidden!r}")
+        try:
+            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent_fd)
+        except FileExistsError:  # this layer's own stays, and only what lies below it is hidden
+            if _is_directory(parent_fd, hidden):
+                os.setxattr(f"/proc/self/fd/{parent_fd}/{hidden}", _OPAQUE_XATTR, b"y")
+
+    def _make_directory(self, parent_fd: int, path: tuple[str, ...], entry: Entry) -> None:
+        opaque = False
+        try:
+            os.mkdir(path[-1], 0o700, dir_fd=parent_fd)
+        except FileExistsError:
+            if not _is_directory(parent_fd, path[-1]):
+                opaque = self._clear(parent_fd, path[-1])
+                os.mkdir(path[-1], 0o700, dir_fd=parent_fd)
+        directory_fd = self._directories.existing(path)
+        self._dress_directory(path, directory_fd, entry)
+        if opaque:
+            os.setxattr(directory_fd, _OPAQUE_XATTR, b"y")
+
+    def _dress_directory(self, path: tuple[str, ...], directory_fd: int, entry: Entry) -> None:
+        if entry.kind is not Kind.DIRECTORY:
+            raise MalformedArchive(f"the root of a layer can't be a {entry.kind.value}")
+        os.fchown(directory_fd, entry.uid, entry.gid)
+        os.fchmod(directory_fd, entry.mode)
+        _set_xattrs(directory_fd, entry.xattrs)
+        self._mtimes_ns[path] = min(entry.mtime_ns, _MTIME_MAX_NS)
+
+    def _make_other(self, parent_fd: int, name: str, entry: Entry) -> None:
+        match entry.kind:
+            case Kind.FILE:
+                self._write_file(parent_fd, name, entry)
+            case Kind.HARD_LINK:
+                self._link(parent_fd, name, entry)
+            case Kind.SYMLINK:
+                os.symlink(entry.link, name, dir_fd=parent_fd)
+                _dress_name(parent_fd, name, entry)
+                self.size_bytes += len(os.fsencode(entry.link))
+            case _:
+                device = os.makedev(*entry.device)
+                mode = _FILE_TYPES[entry.kind] | entry.mode
+                os.mknod(name, mode, device, dir_fd=parent_fd)
+                _dress_name(parent_fd, name, entry)
+                os.chmod(f"/proc/self/fd/{parent_fd}/{name}", entry.mode)  # noqa: PTH101  (not a path)
+
+    def _write_file(self, parent_fd: int, name: str, entry: Entry) -> None:
+        file_fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent_fd)
+        try:
+            self._copy(file_fd, entry)
+            os.fchown(file_fd, entry.uid, entry.gid)  # first: it takes setuid and capabilities away
+            os.fchmod(file_fd, entry.mode)
+            _set_xattrs(file_fd, entry.xattrs)
+            mtime_ns = min(entry.mtime_ns, _MTIME_MAX_NS)
+            os.utime(file_fd, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(file_fd)
+        self.size_bytes += entry.size_bytes
+
+    def _copy(self, file_fd: int, entry: Entry) -> None:
+        at = entry.data_offset
+        for offset, length in entry.extents:
+            os.lseek(file_fd, offset, os.SEEK_SET)
+            end = at + length
+            while at < end:
+                chunk = self._source.read(at, min(_CHUNK_BYTES, end - at))
+                if not chunk:
+                    raise DriverError("an archive became shorter while it was read")
+                write_all(file_fd, chunk)
+                at += len(chunk)
+        if entry.extents != ((0, entry.size_bytes),):
+            os.ftruncate(file_fd, entry.size_bytes)
+
+    def _link(self, parent_fd: int, name: str, entry: Entry) -> None:
+        target = clean_path(entry.link)
+        if not target:
+            raise MalformedArchive(f"{entry.name!r} is a hard link to the root of the layer")
+        os.link(
+            target[-1],
+            name,
+            src_dir_fd=self._directories.existing(target[:-1]),
+            dst_dir_fd=parent_fd,
+            follow_symlinks=False,
+        )
+
+    def _clear(self, parent_fd: int, name: str) -> bool:
+        """Make way for another entry; whether it was a whiteout that stood there."""
+        there = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+        self.replaced = True
+        if stat.S_ISDIR(there.st_mode):
+            remove_tree(Path(name), self._data_root, dir_fd=parent_fd)
+        else:
+            os.unlink(name, dir_fd=parent_fd)
+        if stat.S_ISDIR(there.st_mode) or stat.S_ISLNK(there.st_mode):
+            self._directories.forget(keep=parent_fd)
+        return stat.S_ISCHR(there.st_mode) and there.st_rdev == 0
+
+
+def _is_directory(parent_fd: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode)
+
+
+def _dress_name(parent_fd: int, name: str, entry: Entry) -> None:
+    os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
+    _set_xattrs(f"/proc/self/fd/{parent_fd}/{name}", entry.xattrs)
+    mtime_ns = min(entry.mtime_ns, _MTIME_MAX_NS)
+    os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
+
+
+def _set_xattrs(where: int | str, xattrs: dict[str, bytes]) -> None:
+    """Docker's rule: what the filesystem can't keep, or keeps for somebody else, is left out."""
+    for name, value in xattrs.items():
+        if name.startswith(_OVERLAY_XATTRS):
+            continue
+        try:
+            if isinstance(where, int):
+                os.setxattr(where, name, value)
+            else:
+                os.setxattr(where, name, value, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise
