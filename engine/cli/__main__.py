@@ -1,0 +1,109 @@
+"""Entry point of ``shipslog``: global options, one verb, and every way it can end.
+
+shipslog [-H HOST] VERB [OPTIONS] [ARGUMENTS]
+"""
+
+import os
+import signal
+import sys
+
+from engine.cli import output
+from engine.cli.command import Command, Invocation
+from engine.cli.connection import DEFAULT_HOST
+from engine.cli.engine import Engine
+from engine.cli.failures import Failure, UsageError
+from engine.cli.flags import Options, parse, switch, text
+from engine.cli.signals import Killed
+from engine.cli.verbs import load, resolve
+
+
+def main() -> None:
+    """Run the command line and exit as it says."""
+    try:
+        code = run(sys.argv[1:])
+    except BrokenPipeError:
+        code = _die_of(signal.SIGPIPE)  # the reader has seen enough: end as any filter does
+    except KeyboardInterrupt:
+        code = _die_of(signal.SIGINT)
+    except Killed as killed:
+        code = _die_of(signal.Signals(killed.number))
+    # Nothing of ours needs Python's own farewell, which costs 3 ms.
+    os._exit(code)
+
+
+def run(words: list[str]) -> int:
+    """One whole command line; returns the exit code."""
+    try:
+        options, rest = _global_options(words)
+    except UsageError as error:
+        output.complain(f"{error}\n\nUsage:  shipslog [OPTIONS] COMMAND [ARG...]\n")
+        output.complain("Run 'shipslog --help' for more information")
+        return error.exit_code
+    if options.on("version"):
+        from engine.cli.version import short_version
+
+        output.line(short_version())
+        return 0
+    if not rest or rest[0] == "help" or options.on("help"):
+        return _help(rest[1:])
+    verb, words = resolve(rest)
+    if verb is None:
+        output.complain(f"shipslog: unknown command: shipslog {' '.join(rest[:1])}\n")
+        output.complain("Run 'shipslog --help' for more information")
+        return 1
+    return _run_verb(load(verb), words, _host(options))
+
+
+def _global_options(words: list[str]) -> tuple[Options, list[str]]:
+    flags = (text("host", "H", ""), switch("version", "v", ""), switch("help", "h", ""))
+    if not words or not words[0].startswith("-"):
+        return Options({}), words
+    return parse(words, flags, interspersed=False)
+
+
+def _host(options: Options) -> str:
+    chosen = options.text("host")
+    return (
+        chosen or os.environ.get("SHIPSLOG_HOST") or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+    )
+
+
+def _help(verbs: list[str]) -> int:
+    from engine.cli import usage
+
+    verb = resolve(verbs)[0] if verbs else None
+    output.line(usage.command_help(load(verb)) if verb else usage.program_help())
+    return 0
+
+
+def _run_verb(command: Command, words: list[str], host: str) -> int:
+    try:
+        flags = (*command.flags, switch("help", "", ""))
+        options, arguments = parse(words, flags, interspersed=command.interspersed)
+        if options.on("help"):
+            from engine.cli import usage
+
+            output.line(usage.command_help(command))
+            return 0
+        command.check_arguments(len(arguments))
+    except UsageError as error:
+        output.complain(f"{error}\n\nUsage:  shipslog {command.usage}\n")
+        output.complain(f"Run 'shipslog {command.name} --help' for more information")
+        return error.exit_code
+    try:
+        return command.run(Invocation(Engine(host), options, arguments))
+    except Failure as failure:
+        if str(failure):
+            output.complain(str(failure))
+        return failure.exit_code
+
+
+def _die_of(number: signal.Signals) -> int:
+    """End by the signal itself, so that a shell sees what happened; 128 + n if that is not to be."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
+if __name__ == "__main__":
+    main()

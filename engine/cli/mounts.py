@@ -1,0 +1,79 @@
+"""``-v``, ``--mount`` and ``--tmpfs``: how mounts are written."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+_TRUE = frozenset({"", "1", "true"})
+_KEYS = {"type": "Type", "source": "Source", "src": "Source", "target": "Target", "destination": "Target", "dst": "Target"}  # fmt: skip
+
+
+def binds_and_volumes(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
+    """``-v`` as the API has it: with a source a bind, without one an anonymous volume.
+
+    A relative source (``./data``) is meant from the client's directory, so it is made absolute here.
+    """
+    binds: list[str] = []
+    volumes: dict[str, Any] = {}
+    for text in texts:
+        source, separator, rest = text.partition(":")
+        if not separator:
+            volumes[text] = {}
+        elif source.startswith("."):
+            binds.append(f"{os.path.abspath(source)}:{rest}")  # noqa: PTH100  (pathlib costs 10 ms)
+        else:
+            binds.append(text)
+    return binds, volumes
+
+
+def tmpfs(texts: Iterable[str]) -> dict[str, str]:
+    """``/run:size=1m`` as path and options."""
+    return {path: options for path, _, options in (text.partition(":") for text in texts)}
+
+
+def parse_mount(text: str) -> dict[str, Any]:
+    """``type=bind,src=/a,dst=/b,readonly`` as the API has it.
+
+    Raises:
+        ValueError: malformed, in Docker's words.
+    """
+    mount: dict[str, Any] = {"Type": "volume"}
+    nested: dict[str, dict[str, Any]] = {}
+    for part in text.split(","):
+        name, separator, value = part.partition("=")
+        name = name.lower()
+        if name in ("readonly", "ro"):
+            mount["ReadOnly"] = value.lower() in _TRUE
+        elif not separator and name != "volume-nocopy":
+            raise ValueError(f"invalid field '{part}' must be a key=value pair")
+        elif name in _KEYS:
+            mount[_KEYS[name]] = value.lower() if name == "type" else value
+        else:
+            _nested_option(name, value, nested)
+    if mount["Type"] == "bind" and str(mount.get("Source", "")).startswith("."):
+        mount["Source"] = os.path.abspath(mount["Source"])  # noqa: PTH100  (pathlib costs 10 ms)
+    if not mount.get("Target"):
+        raise ValueError("target is required")
+    return mount | nested
+
+
+def _nested_option(name: str, value: str, nested: dict[str, dict[str, Any]]) -> None:
+    match name:
+        case "bind-propagation":
+            nested.setdefault("BindOptions", {})["Propagation"] = value
+        case "bind-recursive" | "bind-nonrecursive":
+            nested.setdefault("BindOptions", {})["NonRecursive"] = value in (
+                "disabled",
+                "true",
+                "1",
+            )
+        case "tmpfs-size":
+            from engine.cli.units import parse_bytes
+
+            nested.setdefault("TmpfsOptions", {})["SizeBytes"] = parse_bytes(value)
+        case "tmpfs-mode":
+            nested.setdefault("TmpfsOptions", {})["Mode"] = int(value, 8)
+        case "volume-nocopy":
+            nested.setdefault("VolumeOptions", {})["NoCopy"] = value.lower() in _TRUE
+        case _:
+            raise ValueError(f"unexpected key '{name}' in '{name}={value}'")

@@ -1,0 +1,34 @@
+"""The one door to standard output and standard error.
+
+Text is written with ``surrogateescape``: a name that is not UTF-8 comes out as the bytes that came in. A reader that has
+gone away (``shipslog ps | head -1``) surfaces as :class:`BrokenPipeError`, which ``__main__`` turns into a quiet end.
+"""
+
+import os
+from typing import Final
+
+STDIN: Final = 0
+STDOUT: Final = 1
+STDERR: Final = 2
+
+
+def write_bytes(fd: int, payload: bytes) -> None:
+    """Everything, however many writes it takes."""
+    view = memoryview(payload)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write(text: str) -> None:
+    """To standard output, as it is."""
+    write_bytes(STDOUT, text.encode(errors="surrogateescape"))
+
+
+def line(text: str = "") -> None:
+    """To standard output, with a line feed."""
+    write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """To standard error, with a line feed."""
+    write_bytes(STDERR, f"{text}\n".encode(errors="surrogateescape"))

@@ -1,0 +1,148 @@
+"""A daemon in a throw-away place: what quickstart plays with, and what nothing of the machine is touched by.
+
+    DIRECTORY/  data/  run/  shipslog.sock  daemon.log
+
+The daemon that is killed and its successor must live in the same network and mount namespaces, so the caller is in them
+first (see :func:`enter_own_namespaces`) and both inherit them. They go when the last process does.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Final, Self
+
+import engine
+from engine.cli.engine import Engine
+from engine.cli.failures import Failure
+
+READY_S: Final = 30.0
+_STOP_S: Final = 30.0
+_RETRY_S: Final = 0.02
+_MARK: Final = "SHIPSLOG_OWN_NAMESPACES"
+
+
+def enter_own_namespaces() -> None:
+    """Run this very command again inside namespaces of its own; returns when already there. unshare(1).
+
+    Raises:
+        Failure: not root, or no unshare.
+    """
+    if os.environ.get(_MARK):
+        return
+    if os.geteuid() != 0:
+        raise Failure("quickstart makes namespaces and cgroups, which takes root: try sudo")
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise Failure("no unshare: install the package util-linux")
+    command = [
+        unshare,
+        "--net",
+        "--mount",
+        "--propagation",
+        "private",
+        sys.executable,
+        "-m",
+        "engine.cli",
+    ]
+    os.execve(unshare, [*command, *sys.argv[1:]], _environment() | {_MARK: "1"})  # noqa: S606  (a list, no shell)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the package found from anywhere."""
+    package = str(engine.__path__[0])
+    tree = os.path.dirname(package)  # noqa: PTH120  (pathlib costs 10 ms)
+    path = [tree, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(path)}
+
+
+class OwnDaemon:
+    """Starts, kills and stops ``shipslogd`` in a directory of its own, which is removed at the end."""
+
+    def __init__(self) -> None:
+        self.directory = tempfile.mkdtemp(prefix="shipslog-quickstart-")
+        self.host = f"unix://{self.directory}/shipslog.sock"
+        self.engine = Engine(self.host)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it, as a person would type it."""
+        data, run = f"{self.directory}/data", f"{self.directory}/run"
+        return ["shipslogd", "-H", self.host, "--data-root", data, "--exec-root", run]
+
+    def start(self) -> float:
+        """Start, and wait for its first answer; returns how long that took, in seconds.
+
+        Raises:
+            Failure: it ended, or does not answer within :data:`READY_S`.
+        """
+        began = time.monotonic()
+        arguments = [sys.executable, "-m", "engine.daemon", *self.command[1:]]
+        with open(self._log, "ab") as log:  # noqa: PTH123  (pathlib costs 10 ms)
+            self._process = subprocess.Popen(  # noqa: S603  (ours)
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,
+            )
+        while not self.answers():
+            if self._process.poll() is not None:
+                raise Failure(
+                    f"the daemon ended with {self._process.returncode}:\n{self._last_words()}"
+                )
+            if time.monotonic() - began > READY_S:
+                raise Failure(f"the daemon does not answer:\n{self._last_words()}")
+            time.sleep(_RETRY_S)
+        return time.monotonic() - began
+
+    def answers(self) -> bool:
+        """Whether anybody is there."""
+        try:
+            self.engine.request("GET", "/_ping").body()
+        except (Failure, OSError):
+            return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to say goodbye, to write anything down or to take anybody along."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL when that does not help."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_S)
+            return
+        self.kill()
+
+    @property
+    def _log(self) -> str:
+        return f"{self.directory}/daemon.log"
+
+    def _last_words(self) -> str:
+        with open(self._log, encoding="utf-8", errors="replace") as log:  # noqa: PTH123  (pathlib costs 10 ms)
+            return "".join(log.readlines()[-15:])

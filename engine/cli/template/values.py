@@ -1,0 +1,127 @@
+"""How JSON data pretends to be Go values: what a field is, and what printing shows.
+
+Docker's client decodes an answer into structs and maps; a missing field of a struct is an error, a missing key of a map is
+``<no value>``. JSON has one kind of object for both, so :class:`GoMap` marks those that Go would call maps.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+NO_VALUE: Final = "<no value>"
+
+_MAPS: Final = frozenset(
+    {
+        "Annotations", "Attributes", "Config.Config", "Data", "Details", "DriverOpts", "ExposedPorts", "Labels",
+        "Networks", "Options", "PortBindings", "Ports", "StorageOpt", "Sysctls", "Tmpfs", "Volumes", "data",
+    }
+)  # fmt: skip
+"""Fields of the API that are maps in Go; all other objects are structs."""
+
+
+class GoMap(dict[str, Any]):
+    """An object whose keys are data: printed as ``map[key:value]``."""
+
+
+class Fields:
+    """A struct whose fields are computed when asked for: one row of a table.
+
+    A column that takes an argument, as ``{{.Label "x"}}``, stands in ``methods``.
+    """
+
+    def __init__(
+        self,
+        go_type: str,
+        columns: Mapping[str, Callable[[], Any]],
+        methods: Mapping[str, Callable[[str], Any]] | None = None,
+    ) -> None:
+        self.go_type = go_type
+        self.columns = columns
+        self.methods = methods or {}
+
+    def everything(self) -> dict[str, Any]:
+        """All columns, in the order in which Go's json package writes them."""
+        return {name: self.columns[name]() for name in sorted(self.columns)}
+
+
+def field(holder: object, name: str) -> Any:  # Any: template data is whatever JSON holds
+    """``holder.name``.
+
+    Raises:
+        LookupError: with Go's words, when there is no such field.
+    """
+    if isinstance(holder, Fields):
+        if name in holder.columns:
+            return holder.columns[name]()
+        if name in holder.methods:
+            return holder.methods[name]
+        raise LookupError(f"can't evaluate field {name} in type {holder.go_type}")
+    if isinstance(holder, GoMap):
+        return holder.get(name)
+    if isinstance(holder, dict):
+        return _struct_field(holder, name)
+    if holder is None:
+        raise LookupError(f"nil data; no entry for key {name!r}".replace("'", '"'))
+    raise LookupError(f"can't evaluate field {name} in type {go_type(holder)}")
+
+
+def _struct_field(holder: dict[str, Any], name: str) -> Any:
+    if name not in holder:
+        # Go's field names differ from JSON's in case only: ID and Id, NanoCPUs and NanoCpus.
+        alike = [key for key in holder if key.lower() == name.lower()]
+        if len(alike) != 1:
+            raise LookupError(f'map has no entry for key "{name}"')
+        name = alike[0]
+    value = holder[name]
+    if name in _MAPS and isinstance(value, dict):
+        return GoMap(value)
+    return value
+
+
+def go_type(value: object) -> str:
+    """Go's name for a value's type, for messages."""
+    match value:
+        case bool():
+            return "bool"
+        case int():
+            return "int"
+        case float():
+            return "float64"
+        case str():
+            return "string"
+        case list():
+            return "[]interface {}"
+        case _:
+            return "map[string]interface {}"
+
+
+def truth(value: object) -> bool:
+    """What ``if`` takes for true: everything but zero values and what is empty."""
+    return bool(value)
+
+
+def shown(value: object) -> str:
+    """What ``{{value}}`` prints."""
+    return NO_VALUE if value is None else nested(value)
+
+
+def nested(value: object) -> str:
+    """What fmt's ``%v`` prints inside of something else."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case float():
+            return f"{value:g}"
+        case list() | tuple():
+            return f"[{' '.join(map(nested, value))}]"
+        case GoMap():
+            return f"map[{' '.join(f'{key}:{nested(value[key])}' for key in sorted(value))}]"
+        case dict():
+            return f"{{{' '.join(map(nested, value.values()))}}}"
+        case Fields():
+            return nested(value.everything())
+        case _:
+            return str(value)
