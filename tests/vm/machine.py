@@ -60,7 +60,7 @@ def missing() -> str | None:
     if platform.machine() != "x86_64":
         return f"the virtual machine is x86_64, this one is {platform.machine()}"
     for program in NEEDED_PROGRAMS:
-        if shutil.which(program, path=f"{os.environ['PATH']}:{tree.SYSTEM_PATH}") is None:
+        if _found(program) is None:
             return f"{program} is not installed"
     if boot.kernel_image() is None:
         return f"no kernel in {boot.KERNEL_DIRECTORY}"
@@ -74,7 +74,7 @@ def build_disk(directory: Path) -> Path:
         tree.build(Path(root))
         size_kib = int(_output("du", "-sk", root).split()[0]) + DISK_GROWTH_MIB * 1024
         _output(
-            shutil.which("mke2fs", path=tree.SYSTEM_PATH) or "mke2fs",
+            _found("mke2fs") or "mke2fs",
             *("-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1"),
             *("-d", root, str(disk), f"{size_kib}k"),
         )
@@ -111,7 +111,7 @@ def run(
 
 def _emulator(kernel: Path, disk: Path, directory: Path) -> list[str]:
     return [
-        QEMU,
+        _found(QEMU) or QEMU,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"),
         *(
             "-machine",
@@ -164,6 +164,11 @@ def _outcome(directory: Path, late_s: float | None) -> Outcome:
     raise MachineError(
         f"the machine {trouble}\n--- output\n{output}\n--- console\n{console[-4000:]}"
     )
+
+
+def _found(program: str) -> str | None:
+    """Its path; what only root is thought to want lies outside many people's PATH."""
+    return shutil.which(program, path=f"{os.environ['PATH']}:{tree.SYSTEM_PATH}")
 
 
 def _output(*command: str) -> str:
