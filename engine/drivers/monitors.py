@@ -195,6 +195,14 @@ class Monitors:
         request = {"op": "resize", "exec_id": exec_id, "height": height, "width": width}
         await self._order(container, request)
 
+    async def signal(self, container: ContainerId, order: int, signum: int) -> None:
+        """Have a signal sent to the first process; an order that was carried out before is not carried out again.
+
+        Raises:
+            DriverError: the monitor does not answer.
+        """
+        await self._order(container, {"op": "signal", "order": order, "signum": signum})
+
     def forget(self, container: ContainerId) -> None:
         """Close the connection to a monitor that is of no interest any more."""
         if (connection := self._connections.pop(container, None)) is not None:

@@ -2,7 +2,7 @@
 
     containers.py  their life and streams     execs.py   one more process      images.py   content and references
     history.py     the auditor's questions    system.py  the engine about itself
-    ports.py       what is asked of drivers   changes.py waiting for the log   names.py    for containers without one
+    changes.py     waiting for the log        names.py   for containers without one
 
 Knows ``supervisor``, ``store``, ``domain`` and ``errors``; neither HTTP nor any driver.
 """

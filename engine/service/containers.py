@@ -1,7 +1,8 @@
 """Containers: their life, and their standard streams."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from signal import Signals
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from engine.domain import container as life
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import AttachOpened, Created
+from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
 from engine.domain.spec import Spec
@@ -18,10 +20,10 @@ from engine.domain.streams import container_stream
 from engine.errors import Conflict, EngineError, InvalidRequest, Kind, NotModified
 from engine.service.changes import Changes
 from engine.service.names import checked_name, fresh_name
-from engine.service.ports import Client, LogOptions, StreamOptions, Streams
 from engine.store.ledger import Ledger
 from engine.store.projections import NameInUse
 from engine.supervisor.starts import Starts
+from engine.supervisor.streams import Client, LogOptions, StreamOptions, Streams
 
 
 class WaitCondition(StrEnum):
@@ -74,6 +76,10 @@ class Waiting:
 
 def _has_or_gets_process(state: Container) -> bool:
     return state.is_running or state.phase in (Phase.STARTING, Phase.RESTARTING)
+
+
+def _has_ended(state: Container | None) -> bool:
+    return state is None or not _has_or_gets_process(state)
 
 
 def _run_has_ended(state: Container, run: int) -> bool:
@@ -147,7 +153,11 @@ class Containers:
         """
         container = self._ledger.head.container(reference)
         await self._record(container, self._starts.decide(self._ledger.head, container), origin)
-        await self._started(container.id, container.run + 1)
+        try:
+            await self._started(container.id, container.run + 1)
+        except StartRefused:
+            self._streams.forget(container.id)
+            raise
 
     async def _started(self, identity: ContainerId, run: int) -> None:
         def settled(state: Container | None) -> bool:
@@ -260,7 +270,7 @@ class Containers:
         await self._removed(container.id)
 
     async def _removed(self, identity: ContainerId) -> None:
-        await self._streams.forget(identity)
+        self._streams.forget(identity)
         await self._changes.until(
             identity, lambda state: state is None or state.phase is Phase.DEAD
         )
@@ -281,6 +291,7 @@ class Containers:
         Raises:
             Conflict: the container is paused or being removed.
         """
+        parse_detach_keys(options.detach_keys)  # refuse before the connection is taken over
         container = self._ledger.head.container(reference)
         if container.phase is Phase.PAUSED:
             raise Conflict(f"Container {reference} is paused, unpause the container before attach")
@@ -291,9 +302,14 @@ class Containers:
         await self._record(container, (opened,), origin)
         return Attachment(self._streams, self.get(container.id), attach, options)
 
-    def logs(self, reference: str, options: LogOptions) -> AsyncIterator[bytes]:
-        """Its output, in blocks that can be sent as they are."""
-        return self._streams.logs(self.get(reference), options)
+    async def logs(self, reference: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        """Its output, in blocks that can be sent as they are; with ``follow`` until it has ended."""
+        container = self.get(reference)
+        with self._changes.event(container.id, _has_ended) as ended:
+            output = self._streams.logs(container, options, ended if options.follow else None)
+            async with aclosing(output):
+                async for block in output:
+                    yield block
 
     async def resize(self, reference: str, *, height: int, width: int) -> None:
         """Tell its terminal its size.

@@ -21,10 +21,10 @@ from engine.domain.ids import ContainerId, ExecId
 from engine.domain.streams import exec_stream
 from engine.errors import Conflict
 from engine.service.changes import Changes
-from engine.service.ports import Client, StreamOptions, Streams
 from engine.store.ledger import Ledger
 from engine.store.projections import NoSuchExec
 from engine.store.records import Recorded
+from engine.supervisor.streams import Client, StreamOptions, Streams
 from engine.supervisor.supervisor import Supervisor
 
 TAKE_OVER_TIMEOUT_S: Final = 2.0

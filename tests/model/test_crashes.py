@@ -13,7 +13,7 @@ import trio.testing
 from engine.domain.execution import ExecSpec
 from engine.domain.spec import PortBinding, RestartPolicy
 from engine.service.containers import StartRefused, WaitCondition
-from engine.service.ports import StreamOptions
+from engine.supervisor.streams import StreamOptions
 from engine.store.log import EventLog
 from engine.store.projections import replayed
 from tests.model.world import USER, Daemon, Fuse, Killed, World, fresh_world, spec

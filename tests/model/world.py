@@ -21,7 +21,7 @@ from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.history import History
-from engine.service.ports import Client, StreamOptions
+from engine.supervisor.streams import Client, StreamOptions
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
@@ -56,8 +56,8 @@ class NoStreams:
     def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
         return
 
-    async def forget(self, container: ContainerId) -> None:
-        await trio.lowlevel.checkpoint()
+    def forget(self, container: ContainerId) -> None:
+        return
 
 
 @dataclass

@@ -1,9 +1,11 @@
-"""What the service asks of drivers beyond the supervisor's port: clients' connections, output, processes, content."""
+"""The port for standard streams: what is asked of drivers beyond the supervisor's: clients' connections, output, processes."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
+
+import trio
 
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ExecId
@@ -70,14 +72,19 @@ class Streams(Protocol):
         """
         ...
 
-    def logs(self, container: Container, options: LogOptions) -> AsyncIterator[bytes]:
-        """A container's output in blocks, framed for Docker's clients unless it has a terminal."""
+    def logs(
+        self, container: Container, options: LogOptions, ended: trio.Event | None
+    ) -> AsyncGenerator[bytes, None]:
+        """A container's output in blocks, framed for Docker's clients unless it has a terminal.
+
+        With ``ended`` it goes on as output comes, until that is set: whoever passes it knows when the container has ended.
+        """
         ...
 
     async def processes(self, container: Container) -> tuple[int, ...]:
         """The pids, on the host, of everything that runs in a container."""
         ...
 
-    async def forget(self, container: ContainerId) -> None:
+    def forget(self, container: ContainerId) -> None:
         """Let go of connections that wait for a start which will not come."""
         ...

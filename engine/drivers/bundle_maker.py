@@ -1,0 +1,113 @@
+"""Everything on disk that a run needs: the container's directory, the files that it sees in /etc, and its bundle."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.guest_files import hostname_text, hosts_text, resolv_conf_text
+from engine.domain.oci import HostSide
+from engine.domain.spec import NetworkMode, capabilities
+from engine.drivers.bundles import Bundles
+from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.content import Content
+from engine.drivers.devices import host_devices
+from engine.drivers.rootfs import Rootfs, host_file, host_resolv_conf
+from engine.drivers.seccomp import UNCONFINED, SeccompPrograms
+from engine.errors import DriverError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleMaker:
+    """Makes what the launcher is pointed at. All methods block."""
+
+    data_root: Path
+    exec_root: Path
+    bundles: Bundles
+    rootfs: Rootfs
+    content: Content
+    cgroups: CgroupDriver
+    seccomp: SeccompPrograms
+    init_path: Path | None
+    """A static init for ``--init``."""
+
+    def make(self, container: Container) -> None:
+        """Have all of it for a container's present run.
+
+        Raises:
+            DriverError: the kernel or the disk refuses, or a bind's source is missing.
+        """
+        spec = container.spec
+        lower = self.content.lower_directories(spec.image_id)
+        self.rootfs.make(container.id, lower[0])
+        self.rootfs.write_files(container.id, _files(container))
+        self._make_bind_sources(container)
+        self.bundles.write(
+            container,
+            self._host_side(container),
+            lower=lower,
+            cgroup_files=self.cgroups.procs_files(container.id),
+            oom_counters=self.cgroups.oom_counters(container.id),
+            seccomp=self.seccomp_program(container),
+        )
+
+    def seccomp_program(self, container: Container, *, privileged: bool = False) -> Path | None:
+        """The compiled filter for a container's processes; None without one."""
+        spec = container.spec
+        profile = UNCONFINED if spec.privileged or privileged else spec.seccomp
+        return self.seccomp.path(profile, capabilities(spec))
+
+    def _host_side(self, container: Container) -> HostSide:
+        directory = naming.container_directory(self.data_root, container.id)
+        sandbox = container.sandbox
+        return HostSide(
+            rootfs=str(self.bundles.rootfs(container.id)),
+            hosts=str(directory / "hosts"),
+            hostname=str(directory / "hostname"),
+            resolv_conf=str(directory / "resolv.conf"),
+            sandbox=str(naming.sandbox_path(self.exec_root, sandbox)) if sandbox else "",
+            init=self._init() if container.spec.init else "",
+            devices=host_devices() if container.spec.privileged else (),
+        )
+
+    def _init(self) -> str:
+        if self.init_path is None:
+            raise DriverError(
+                "docker-init is not installed: --init needs a static init such as tini"
+            )
+        return str(self.init_path)
+
+    def _make_bind_sources(self, container: Container) -> None:
+        for bind in container.spec.binds:
+            source = Path(bind.source)
+            if source.exists():
+                continue
+            if not bind.create_source:
+                raise DriverError(
+                    'invalid mount config for type "bind": bind source path does not exist: '
+                    f"{bind.source}"
+                )
+            try:
+                source.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DriverError(f"error while creating mount source path '{source}'") from error
+
+
+def _files(container: Container) -> dict[str, str]:
+    spec = container.spec
+    if spec.network_mode is NetworkMode.HOST:
+        return {
+            "hosts": host_file("hosts"),
+            "hostname": hostname_text(spec.hostname),
+            "resolv.conf": host_file("resolv.conf"),
+        }
+    endpoint = container.endpoint
+    address = str(IPv4Interface(endpoint.address).ip) if endpoint else ""
+    return {
+        "hosts": hosts_text(spec.extra_hosts, address, spec.hostname, spec.domainname),
+        "hostname": hostname_text(spec.hostname),
+        "resolv.conf": resolv_conf_text(
+            host_resolv_conf(), spec.dns, spec.dns_search, spec.dns_options
+        ),
+    }

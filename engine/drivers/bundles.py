@@ -1,0 +1,109 @@
+"""Bundles: what the launcher is told about a container, as files (OCI runtime-spec, bundle.md).
+
+    EXEC_ROOT/bundles/ID/
+      config.json    the OCI configuration      rootfs   where the root filesystem will be mounted, inside
+      monitor.json   what OCI has no word for   lock monitor.sock   the monitor's
+
+A bundle is written before each start and removed after each run; it lives on a tmpfs and ends with the machine.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId
+from engine.domain.oci import HostSide, oci_config
+from engine.errors import DriverError
+
+CONFIG: Final = "config.json"
+MONITOR: Final = "monitor.json"
+ROOTFS: Final = "rootfs"
+
+
+class Bundles:
+    """The bundles of one exec root."""
+
+    def __init__(self, data_root: Path, exec_root: Path) -> None:
+        self._data_root = data_root
+        self._exec_root = exec_root
+
+    def write(
+        self,
+        container: Container,
+        host: HostSide,
+        *,
+        lower: tuple[Path, ...],
+        cgroup_files: tuple[str, ...],
+        oom_counters: tuple[tuple[str, str], ...],
+        seccomp: Path | None,
+    ) -> None:
+        """Have a bundle for a container's present run.
+
+        Raises:
+            DriverError: it can't be written.
+        """
+        bundle = naming.bundle_directory(self._exec_root, container.id)
+        monitor = {
+            "container": container.id,
+            "run": container.run,
+            "log_path": str(naming.log_path(self._data_root, container.id)),
+            "journal_path": str(naming.journal_path(self._data_root, container.id, container.run)),
+            "tty": container.spec.tty,
+            "open_stdin": container.spec.open_stdin,
+            "stdin_once": container.spec.stdin_once,
+            "overlay": self._overlay(container.id, lower),
+            "cgroup_procs": cgroup_files,
+            "oom_counters": oom_counters,
+            "seccomp_path": str(seccomp) if seccomp else None,
+        }
+        try:
+            (bundle / ROOTFS).mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(bundle / CONFIG, oci_config(container, host))
+            _write(bundle / MONITOR, monitor)
+        except OSError as error:
+            raise DriverError(f"write bundle {bundle}") from error
+
+    def rootfs(self, container: ContainerId) -> Path:
+        """Where a container's root filesystem is mounted, in its own mount namespace."""
+        return naming.bundle_directory(self._exec_root, container) / ROOTFS
+
+    def exists(self, container: ContainerId) -> bool:
+        """Whether there is a bundle, or a part of one."""
+        return naming.bundle_directory(self._exec_root, container).exists()
+
+    def remove(self, container: ContainerId) -> None:
+        """Remove a bundle; nothing to do when it is gone.
+
+        Raises:
+            DriverError: it can't be removed.
+        """
+        bundle = naming.bundle_directory(self._exec_root, container)
+        try:
+            shutil.rmtree(bundle)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError(f"remove bundle {bundle}") from error
+
+    def owned(self) -> frozenset[ContainerId]:
+        """Every container that has a bundle."""
+        bundles = naming.bundle_directory(self._exec_root, ContainerId(""))
+        if not bundles.exists():
+            return frozenset()
+        return frozenset(ContainerId(entry.name) for entry in bundles.iterdir())
+
+    def _overlay(self, container: ContainerId, lower: tuple[Path, ...]) -> dict[str, Any]:
+        directory = naming.container_directory(self._data_root, container)
+        return {
+            "lower": [str(layer) for layer in lower],
+            "upper": str(directory / "upper"),
+            "work": str(directory / "work"),
+        }
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_bytes(msgspec.json.encode(document))

@@ -1,0 +1,40 @@
+"""The host's device nodes, for a privileged container."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+_OWN: Final = frozenset({"pts", "shm", "fd", "mqueue", "console", "ptmx"})
+"""What a container has of its own in /dev."""
+
+
+def host_devices(root: Path = Path("/dev")) -> tuple[dict[str, Any], ...]:
+    """Every character and block device below ``/dev``, as the OCI runtime specification lists devices."""
+    return tuple(sorted(_devices(root), key=lambda device: str(device["path"])))
+
+
+def _devices(directory: Path) -> Iterator[dict[str, Any]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name in _OWN or entry.is_symlink():
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _devices(Path(entry.path))
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                yield _device(entry.path, status)
+
+
+def _device(path: str, status: os.stat_result) -> dict[str, Any]:
+    return {
+        "path": path,
+        "type": "b" if stat.S_ISBLK(status.st_mode) else "c",
+        "major": os.major(status.st_rdev),
+        "minor": os.minor(status.st_rdev),
+        "fileMode": stat.S_IMODE(status.st_mode),
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+    }

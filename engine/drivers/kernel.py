@@ -1,0 +1,405 @@
+"""LinuxKernel: the supervisor's port, answered by the drivers together.
+
+    observe   one hop to a thread: journal, lock, /proc, cgroup files, directories
+    perform   one hop an action; a launch also waits for the journal's first word
+    inventory two hops, whatever there is: a few listings, one dump of links
+
+Whether a sandbox is as it should be takes a look inside; that is done by the sweep, for all together, and after a hint from
+the kernel. Between two sweeps a sandbox is what the last look found.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from signal import SIGKILL
+from typing import Final
+
+import trio
+
+from engine.domain import naming
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import ProcessIdentity
+from engine.domain.ids import ContainerId, NetworkId, SandboxId
+from engine.domain.network import Network
+from engine.domain.oci import exec_process
+from engine.domain.spec import PortBinding
+from engine.drivers import process
+from engine.drivers.bridge import Bridge
+from engine.drivers.bundle_maker import BundleMaker
+from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.connections import Connections
+from engine.drivers.firewall import Firewall
+from engine.drivers.firewall_plan import firewall_plan, published_port, published_ports
+from engine.drivers.host_ports import check_host_port
+from engine.drivers.journal import JournalReader, fact
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.monitors import Monitors
+from engine.drivers.network import NetworkDriver
+from engine.drivers.ruleset import ANY_ADDRESS
+from engine.drivers.sandbox import Endpoint, Sandbox
+from engine.drivers.sandbox_pool import SandboxPool
+from engine.errors import DriverError
+from engine.runtime.messages import ExecOrder
+from engine.supervisor import actions as do
+from engine.supervisor.actions import Action
+from engine.supervisor.conclude import monitor_of
+from engine.supervisor.observation import (
+    Fact,
+    Inventory,
+    Observation,
+    Presence,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+
+START_TIMEOUT_S: Final = 60.0
+"""How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""
+MONITOR_END_TIMEOUT_S: Final = 2.0
+"""How long a monitor whose container was killed may take to write that down, before it is killed, too."""
+
+
+@dataclass(slots=True)
+class _Journal:
+    """A run's journal, each byte read once; what was read and not yet concluded from is kept."""
+
+    run: int
+    reader: JournalReader
+    facts: list[Fact] = field(default_factory=list)
+
+    def after(self, number: int) -> tuple[Fact, ...]:
+        self.facts = [known for known in self.facts if known.number > number]
+        self.facts.extend(map(fact, self.reader.read()))
+        return tuple(self.facts)
+
+
+@dataclass(slots=True, kw_only=True)
+class LinuxKernel:
+    """The machine's own kernel, as the port describes it."""
+
+    data_root: Path
+    exec_root: Path
+    lanes: Lanes
+    cgroups: CgroupDriver
+    network: NetworkDriver
+    firewall: Firewall
+    pool: SandboxPool
+    monitors: Monitors
+    connections: Connections
+    bundles: BundleMaker
+    network_of: Callable[[NetworkId], Network]
+    sandboxes_in_use: Callable[[], Collection[Container]]
+    """Containers that run and have a sandbox."""
+    boot_id: str = field(default_factory=process.boot_id)
+    _journals: dict[ContainerId, _Journal] = field(default_factory=dict)
+    _hinted: dict[ContainerId, trio.Event] = field(default_factory=dict)
+    _prepared: set[SandboxId] = field(default_factory=set)
+    _damaged: frozenset[SandboxId] = frozenset()
+
+    def hint(self, container: ContainerId) -> None:
+        """Its journal has grown, or its monitor is gone: let whoever waits for that look."""
+        if event := self._hinted.pop(container, None):
+            event.set()
+
+    # --- Observing ------------------------------------------------------------------------------------------------------
+
+    async def observe(self, container: Container, facts_after: int) -> Observation:
+        """One container."""
+        return await self.lanes.run(Lane.KERNEL, partial(self._observe, container, facts_after))
+
+    def _observe(self, container: Container, facts_after: int) -> Observation:
+        identity = container.id
+        bundle = naming.bundle_directory(self.exec_root, identity)
+        monitor_alive = process.monitor_alive(
+            bundle
+        )  # before the journal: a dead monitor writes no more
+        facts = self._journal(container).after(facts_after)
+        init = container.process or _process_in(facts)
+        frozen = container.phase is Phase.PAUSED or bool(container.orders)
+        return Observation(
+            boot_id=self.boot_id,
+            monitor_alive=monitor_alive,
+            process_alive=init is not None and process.process_alive(init),
+            facts=facts,
+            sandbox=self._sandbox_presence(container),
+            cgroup=self.cgroups.check(identity, init.pid if init and container.process else None),
+            frozen=frozen and self.cgroups.is_frozen(identity),
+            bundle=_presence(bundle.exists()),
+            directory=_presence(naming.container_directory(self.data_root, identity).exists()),
+        )
+
+    def _journal(self, container: Container) -> _Journal:
+        journal = self._journals.get(container.id)
+        if journal is None or journal.run != container.run:
+            path = naming.journal_path(self.data_root, container.id, container.run)
+            journal = self._journals[container.id] = _Journal(container.run, JournalReader(path))
+        return journal
+
+    def _sandbox_presence(self, container: Container) -> Presence:
+        sandbox = container.sandbox
+        if sandbox is None:
+            return Presence.ABSENT
+        if container.phase is Phase.STARTING:
+            return _presence(sandbox in self._prepared)
+        if container.is_running:
+            return Presence.DAMAGED if sandbox in self._damaged else Presence.RIGHT
+        return _presence(naming.sandbox_path(self.exec_root, sandbox).exists())
+
+    # --- Performing -----------------------------------------------------------------------------------------------------
+
+    async def perform(self, container: Container, action: Action) -> None:
+        """Do it."""
+        match action:
+            case do.PrepareSandbox():
+                await self._prepare_sandbox(container)
+            case do.PrepareCgroup():
+                await self.lanes.run(Lane.KERNEL, partial(self._prepare_cgroup, container))
+            case do.PrepareBundle():
+                await self.lanes.run(Lane.KERNEL, partial(self.bundles.make, container))
+            case do.PublishPorts():
+                ports = published_ports(container)
+                await self.lanes.run(Lane.NETLINK, partial(self.firewall.publish, ports))
+            case do.Launch():
+                await self._launch(container)
+            case do.StartExec():
+                await self._start_exec(container, action)
+            case do.Signal(order=order, signal=number):
+                await self._signal(container, order, number)
+            case do.Freeze():
+                await self.lanes.run(Lane.KERNEL, partial(self.cgroups.freeze, container.id))
+            case do.Thaw():
+                await self.lanes.run(Lane.KERNEL, partial(self.cgroups.thaw, container.id))
+            case do.KillEverything():
+                await self._kill_everything(container)
+            case _:
+                await self._unmake(container, action)
+
+    async def _unmake(self, container: Container, action: Action) -> None:
+        match action:
+            case do.UnpublishPorts():
+                ports = published_ports(container)
+                await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
+            case do.RemoveSandbox(sandbox=sandbox):
+                self._prepared.discard(sandbox)
+                await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
+            case do.RemoveCgroup():
+                await self.lanes.run(Lane.KERNEL, partial(self.cgroups.remove, container.id))
+            case do.RemoveBundle():
+                self.monitors.forget(container.id)
+                await self.lanes.run(
+                    Lane.KERNEL, partial(self.bundles.bundles.remove, container.id)
+                )
+            case do.RemoveDirectory():
+                self._journals.pop(container.id, None)
+                await self.lanes.run(Lane.DISK, partial(self.bundles.rootfs.remove, container.id))
+            case _:
+                raise AssertionError(action)
+
+    async def _prepare_sandbox(self, container: Container) -> None:
+        sandbox = self._sandbox(container)
+        pid = container.process.pid if container.process else None
+        if pid is not None and not naming.sandbox_path(self.exec_root, sandbox.id).is_file():
+            prepare = partial(self.network.adopt_sandbox, sandbox, pid)
+        else:
+            prepare = partial(self.network.prepare_sandbox, sandbox)
+        await self.lanes.run(Lane.NETLINK, prepare)
+        self._prepared.add(sandbox.id)
+        self._damaged -= {sandbox.id}
+
+    def _sandbox(self, container: Container) -> Sandbox:
+        assert container.sandbox is not None
+        joint = container.endpoint
+        if joint is None:
+            return Sandbox(container.sandbox)
+        return Sandbox(
+            container.sandbox,
+            Endpoint(
+                bridge=self.network_of(joint.network).bridge,
+                address=IPv4Interface(joint.address),
+                gateway=IPv4Address(joint.gateway),
+                mac=joint.mac,
+            ),
+        )
+
+    def _prepare_cgroup(self, container: Container) -> None:
+        spec = container.spec
+        self.cgroups.prepare(container.id, spec.resources, all_devices=spec.privileged)
+        if container.process is not None:
+            self.cgroups.adopt(container.id, container.process.pid)
+
+    async def _launch(self, container: Container) -> None:
+        with self.connections.attaching(container.id) as clients:
+            await self.monitors.launch(container.id, clients)
+        with trio.move_on_after(START_TIMEOUT_S) as waited:
+            await self._until(
+                container, lambda facts: any(isinstance(each, _STARTED) for each in facts)
+            )
+        if waited.cancelled_caught:
+            await self._kill_everything(container)
+            raise DriverError(
+                f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s"
+            )
+
+    async def _until(
+        self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]
+    ) -> None:
+        """Wait for a word in the journal, or for the end of the monitor."""
+        while True:
+            hinted = self._hinted.setdefault(container.id, trio.Event())
+            observed = await self.lanes.run(Lane.KERNEL, partial(self._observe, container, 0))
+            if happened(observed.facts) or not observed.monitor_alive:
+                return
+            await hinted.wait()
+
+    async def _start_exec(self, container: Container, action: do.StartExec) -> None:
+        execution = action.execution
+        program = await self.lanes.run(
+            Lane.KERNEL,
+            partial(self.bundles.seccomp_program, container, privileged=execution.spec.privileged),
+        )
+        with self.connections.executing(execution.id, tty=execution.spec.tty) as (wishes, client):
+            order = ExecOrder(
+                exec_id=execution.id,
+                process=exec_process(container, execution.spec),  # type: ignore[arg-type]  # JSON on its way out
+                tty=execution.spec.tty,
+                streams=wishes,
+                seccomp_path=str(program) if program else None,
+            )
+            await self.monitors.start_exec(container.id, order, client)
+
+    async def _signal(self, container: Container, order: int, number: int) -> None:
+        assert container.process is not None
+        if number == SIGKILL:  # done twice it does nothing more, and it must not depend on anybody
+            await self.lanes.run(
+                Lane.KERNEL, partial(process.signal_process, container.process, number)
+            )
+        else:
+            await self.monitors.signal(container.id, order, number)
+
+    async def _kill_everything(self, container: Container) -> None:
+        await self.lanes.run(Lane.KERNEL, partial(self._kill_processes, container))
+        with trio.move_on_after(MONITOR_END_TIMEOUT_S) as waited:
+            await self._until(container, lambda _facts: False)
+        if waited.cancelled_caught and (monitor := self._monitor(container)) is not None:
+            await self.lanes.run(Lane.KERNEL, partial(process.signal_process, monitor, SIGKILL))
+
+    def _kill_processes(self, container: Container) -> None:
+        self.cgroups.thaw(container.id)
+        self.cgroups.kill(container.id)
+        init = container.process or _process_in(self._journal(container).after(0))
+        if init is not None:
+            process.signal_process(init, SIGKILL)
+
+    def _monitor(self, container: Container) -> ProcessIdentity | None:
+        return container.monitor or monitor_of(self._journal(container).after(0))
+
+    # --- Everything -----------------------------------------------------------------------------------------------------
+
+    async def inventory(self) -> Inventory:
+        """Everything with our mark."""
+        mine = tuple(self.sandboxes_in_use())
+        owned, self._damaged = await self.lanes.run(
+            Lane.NETLINK, partial(self._look_at_sandboxes, mine)
+        )
+        inventory = await self.lanes.run(Lane.KERNEL, self._list)
+        return replace(
+            inventory,
+            sandboxes=frozenset(owned) - self.pool.members,
+            damaged_sandboxes=self._damaged,
+        )
+
+    def _look_at_sandboxes(
+        self, containers: Collection[Container]
+    ) -> tuple[set[SandboxId], frozenset[SandboxId]]:
+        wanted = [self._sandbox(container) for container in containers if container.sandbox]
+        faults = self.network.faults_of_sandboxes(wanted)
+        return self.network.owned_sandboxes(), frozenset(
+            each for each, found in faults.items() if found
+        )
+
+    def _list(self) -> Inventory:
+        return Inventory(
+            bundles=self.bundles.bundles.owned(),
+            cgroups=self.cgroups.owned(),
+            directories=self.bundles.rootfs.all(),
+        )
+
+    async def discard(self, kind: str, name: str) -> None:
+        """Take an orphan away."""
+        container = ContainerId(name)
+        match kind:
+            case "bundle":
+                await self.lanes.run(Lane.KERNEL, partial(self.bundles.bundles.remove, container))
+            case "cgroup":
+                await self.lanes.run(Lane.KERNEL, partial(self._discard_cgroup, container))
+            case "directory":
+                await self.lanes.run(Lane.DISK, partial(self.bundles.rootfs.remove, container))
+            case "sandbox":
+                sandbox = SandboxId(name)
+                await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
+            case _:
+                raise AssertionError(kind)
+
+    def _discard_cgroup(self, container: ContainerId) -> None:
+        self.cgroups.kill(container)
+        self.cgroups.remove(container)
+
+    # --- Networks -------------------------------------------------------------------------------------------------------
+
+    async def network_wrong(
+        self, network: Network, containers: Collection[Container]
+    ) -> tuple[str, ...]:
+        """Which of ``bridge`` and ``firewall`` is not as it should be."""
+        plan = firewall_plan(network, containers)
+        return await self.lanes.run(
+            Lane.NETLINK,
+            lambda: (
+                *(() if self.network.bridge_is_right(_bridge(network)) else ("bridge",)),
+                *(() if self.firewall.is_right(plan) else ("firewall",)),
+            ),
+        )
+
+    async def repair_network(self, network: Network, containers: Collection[Container]) -> None:
+        """Have the bridge and the firewall's table."""
+        plan = firewall_plan(network, containers)
+
+        def repair() -> None:
+            self.network.ensure_bridge(_bridge(network))
+            self.firewall.apply(plan)
+
+        await self.lanes.run(Lane.NETLINK, repair)
+
+    def take_sandbox(self, address: str) -> SandboxId | None:
+        """A namespace that was prepared with this address."""
+        sandbox = self.pool.take(address)
+        if sandbox is not None:
+            self._prepared.add(sandbox)
+        return sandbox
+
+    def offer_addresses(self, network: Network, addresses: Iterable[str]) -> None:
+        """Which addresses will be wanted next."""
+        self.pool.offer(network, addresses)
+
+    def check_host_port(self, binding: PortBinding) -> None:
+        """Refuse a port of the host that a process of the host has."""
+        check_host_port(published_port(binding, ANY_ADDRESS))
+
+
+_STARTED: Final = (ProcessStarted, ProcessNotStarted, ProcessExited)
+
+
+def _process_in(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
+    return next((each.process for each in facts if isinstance(each, ProcessStarted)), None)
+
+
+def _presence(there: bool) -> Presence:
+    return Presence.RIGHT if there else Presence.ABSENT
+
+
+def _bridge(network: Network) -> Bridge:
+    prefix = IPv4Network(network.subnet).prefixlen
+    return Bridge(
+        network.bridge, IPv4Interface(f"{network.gateway}/{prefix}"), owned=network.bridge_owned
+    )

@@ -1,0 +1,78 @@
+"""LinuxStreams: the port for standard streams."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId, ExecId
+from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.connections import Connections
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.log_follow import read_log
+from engine.drivers.logs import LogQuery
+from engine.drivers.monitors import Monitors
+from engine.supervisor.streams import Client, LogOptions, StreamOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinuxStreams:
+    """Clients' connections, terminals' sizes, logs and pids."""
+
+    data_root: Path
+    lanes: Lanes
+    monitors: Monitors
+    connections: Connections
+    cgroups: CgroupDriver
+
+    async def attach(
+        self, container: Container, attach: str, options: StreamOptions, client: Client
+    ) -> None:
+        """Connect a client to a container, at once or as it starts."""
+        await self.connections.attach(container, attach, options, client)
+
+    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
+        """Keep a client's connection until its exec is started."""
+        self.connections.offer_exec(execution, options, client)
+
+    async def resize(
+        self, container: Container, execution: ExecId | None, *, height: int, width: int
+    ) -> None:
+        """Tell a terminal its size."""
+        await self.monitors.resize(container.id, execution, height=height, width=width)
+
+    async def logs(
+        self, container: Container, options: LogOptions, ended: trio.Event | None
+    ) -> AsyncGenerator[bytes, None]:
+        """A container's output in blocks; with ``ended`` as it comes, until that is set."""
+        path = naming.log_path(self.data_root, container.id)
+        if not path.exists():
+            return
+        query = LogQuery(
+            stdout=options.stdout,
+            stderr=options.stderr,
+            since_ns=options.since_ns,
+            until_ns=options.until_ns,
+            tail=options.tail,
+            timestamps=options.timestamps,
+            raw=container.spec.tty,
+        )
+        next_block = partial(self.lanes.run, Lane.LOGS)
+        blocks = read_log(
+            path, query, ended=ended, next_block=lambda each: next_block(lambda: next(each, None))
+        )
+        async for block in blocks:
+            yield block
+
+    async def processes(self, container: Container) -> tuple[int, ...]:
+        """The pids, on the host, of everything that runs in a container."""
+        found = await self.lanes.run(Lane.KERNEL, partial(self.cgroups.pids, container.id))
+        return tuple(sorted(found))
+
+    def forget(self, container: ContainerId) -> None:
+        """Let go of connections that wait for a start which will not come."""
+        self.connections.forget(container)
