@@ -77,7 +77,7 @@ def _closing(word: str, quote: str, at: int) -> int:
     if end >= len(word):
         kind = "single" if quote == "'" else "double"
         raise InvalidRequest(
-            f'failed to process "{word}": unexpected end of statement while looking for matching {kind}-quote'
+            f"failed to process {_quoted(word)}: unexpected end of statement while looking for matching {kind}-quote"
         )
     return end
 
@@ -86,14 +86,20 @@ def _variable(word: str, at: int, environment: Mapping[str, str]) -> tuple[str, 
     match = _VARIABLE.match(word, at)
     if match is None:
         if word[at + 1] == "{":
-            raise InvalidRequest(f'failed to process "{word}": bad substitution')
+            raise InvalidRequest(f"failed to process {_quoted(word)}: bad substitution")
         return "$", at + 1
     operator, operand = match["operator"], match["operand"]
     if operand and not operator:
-        raise InvalidRequest(f'failed to process "{word}": unsupported modifier in substitution')
+        raise InvalidRequest(
+            f"failed to process {_quoted(word)}: unsupported modifier in substitution"
+        )
     value = environment.get(match["bare"] or match["braced"], "")
     if operator == ":-":
         value = value or operand
     elif operator == ":+":
         value = operand if value else ""
     return value, match.end()
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace("\\", r"\\").replace('"', r"\"") + '"'

@@ -1,0 +1,64 @@
+"""The files that a container gets are Docker's to the byte; the samples were read off Docker 20.10."""
+
+import pytest
+
+from engine.domain.guest_files import hostname_text, hosts_text, only_loopback, resolv_conf_text
+
+LOCAL = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+ff00::0\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+HOST = "# made by hand\nsearch lan\nnameserver 10.0.0.1\noptions edns0\n"
+
+
+def test_a_container_without_network_knows_itself_only_as_localhost() -> None:
+    assert hosts_text() == LOCAL
+    assert hostname_text("web") == "web\n"
+
+
+def test_extra_hosts_come_before_the_containers_own_name() -> None:
+    text = hosts_text(("foo:1.2.3.4", "six:::1", "seven:[::2]"), "172.17.0.2", "web", "dom.ain")
+
+    assert text == LOCAL + "1.2.3.4\tfoo\n::1\tsix\n::2\tseven\n172.17.0.2\tweb.dom.ain web\n"
+
+
+@pytest.mark.parametrize(
+    ("hostname", "names"), [("162308424f2d", "162308424f2d"), ("web.example", "web.example web")]
+)
+def test_a_container_finds_itself_by_name(hostname: str, names: str) -> None:
+    assert hosts_text((), "172.17.0.2", hostname) == f"{LOCAL}172.17.0.2\t{names}\n"
+
+
+def test_the_hosts_servers_are_asked_unless_somebody_says_otherwise() -> None:
+    assert resolv_conf_text(HOST) == HOST
+
+
+@pytest.mark.parametrize("loopback", ["127.0.0.53", "::1", "127.0.0.1"])
+def test_a_server_on_the_hosts_loopback_is_left_out(loopback: str) -> None:
+    assert resolv_conf_text(f"nameserver {loopback}\n{HOST}") == HOST
+    assert resolv_conf_text(f"search a\nnameserver {loopback}\n") == (
+        "search a\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+    )
+
+
+def test_what_is_said_replaces_the_hosts_word_and_no_more() -> None:
+    assert resolv_conf_text(HOST, servers=("9.9.9.9",)) == (
+        "search lan\nnameserver 9.9.9.9\noptions edns0\n"
+    )
+    assert resolv_conf_text("nameserver 1.1.1.1\n", ("9.9.9.9",), ("a.b", "c"), ("ndots:3",)) == (
+        "search a.b c\nnameserver 9.9.9.9\noptions ndots:3\n"
+    )
+
+
+def test_a_dot_means_no_search_list() -> None:
+    assert resolv_conf_text(HOST, search=(".",)) == "nameserver 10.0.0.1\noptions edns0\n"
+
+
+def test_a_resolver_of_the_hosts_own_is_noticed() -> None:
+    assert only_loopback("nameserver 127.0.0.53\n")
+    assert not only_loopback(HOST)
+    assert not only_loopback("")
