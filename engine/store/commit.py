@@ -6,6 +6,7 @@ A change that comes too late (its stream has moved on) is left out of the group 
 is compared, not only made unique, so that a change computed from one that failed fails too, and no version is ever missing.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,8 @@ from engine.store.reserve import Reserve
 
 Outcome = tuple[Recorded, ...] | EngineError
 
-_SPENDINGS_MAX: Final = 8
-"""How many slices of the reserve one group may use up before its callers are told that the disk is full."""
+_SLICES_MAX: Final = 8
+"""How much of the reserve one group may use up before its callers are told that the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +116,39 @@ class Committer:
         if self._reserve.spent and not self._reserve.refill():
             return self._only_essential(batches)
         outcomes = self._try(batches)
-        if any(isinstance(outcome, StoreFull) for outcome in outcomes):
+        if _any_full(outcomes):
             return self._only_essential(batches)
         return outcomes
 
     def _only_essential(self, batches: Sequence[Batch]) -> list[Outcome]:
         essential = [batch for batch in batches if batch.essential]
         outcomes = self._try(essential)
-        for _ in range(_SPENDINGS_MAX):
-            full = any(isinstance(outcome, StoreFull) for outcome in outcomes)
-            if not full or not self._reserve.spend():
+        for make_room in (self._fold_journal, *(self._spend_slice,) * _SLICES_MAX):
+            if not _any_full(outcomes):
                 break
-            outcomes = self._try(essential)
+            if make_room():
+                outcomes = self._try(essential)
         answers = iter(outcomes)
         return [next(answers) if batch.essential else self._full() for batch in batches]
+
+    def _fold_journal(self) -> bool:
+        """Write the journal's pages into the database, so that its room is used again from the beginning.
+
+        The journal keeps its size: room given back to the disk would be taken by whoever has filled it.
+        """
+        connection = self._connection.connection.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        try:
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error:  # the database itself would have to grow
+            return False
+        return not busy
+
+    def _spend_slice(self) -> bool:
+        if not self._reserve.spend():
+            return False
+        self._fold_journal()
+        return True
 
     def _full(self) -> StoreFull:
         return StoreFull(f"event log {self._path}: the disk is full")
@@ -212,6 +232,10 @@ class Committer:
             raise StoreUnavailable(
                 f"event log {self._path}: the database has been moved or replaced"
             )
+
+
+def _any_full(outcomes: Sequence[Outcome]) -> bool:
+    return any(isinstance(outcome, StoreFull) for outcome in outcomes)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
