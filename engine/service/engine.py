@@ -1,0 +1,23 @@
+"""Everything that can be asked of the engine, in one place for the API."""
+
+from dataclasses import dataclass
+
+from engine.service.containers import Containers
+from engine.service.execs import Execs
+from engine.service.history import History
+from engine.service.images import Images
+from engine.service.system import System
+from engine.store.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The verbs, by what they are about."""
+
+    containers: Containers
+    execs: Execs
+    images: Images
+    history: History
+    system: System
+    ledger: Ledger
+    """For whoever follows the log: ``/events``."""

@@ -1,0 +1,122 @@
+"""Images: content comes first, then the event that speaks of it; at removal the other way round."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from engine.domain.container import Container
+from engine.domain.event import Origin
+from engine.domain.ids import ImageId
+from engine.domain.image import Change, Image, decide_import, decide_load, decide_tag
+from engine.domain.image_removal import Removal, Use, decide_remove, find_image
+from engine.domain.reference import parse_repository
+from engine.domain.streams import image_stream
+from engine.store.ledger import Ledger
+from engine.supervisor.content import ImageStore, Usage
+
+
+class Images:
+    """What can be asked of images; a word is a reference, an ID, or the unique beginning of one."""
+
+    def __init__(self, ledger: Ledger, store: ImageStore) -> None:
+        self._ledger = ledger
+        self._store = store
+
+    def all(self) -> tuple[Image, ...]:
+        """Those that are present, the newest first."""
+        present = (image for image in self._ledger.durable.images.values() if not image.removed)
+        return tuple(sorted(present, key=lambda image: image.contents.created, reverse=True))
+
+    def get(self, word: str) -> Image:
+        """One image.
+
+        Raises:
+            NoSuchImage: there is none.
+            InvalidReference: the word could not be one's name.
+        """
+        return find_image(self._ledger.durable.images, word)
+
+    def users(self, image: ImageId) -> tuple[Container, ...]:
+        """The containers that were made from an image."""
+        containers = self._ledger.durable.containers.values()
+        return tuple(each for each in containers if each.spec.image_id == image)
+
+    async def import_tar(
+        self,
+        body: AsyncIterator[bytes],
+        origin: Origin,
+        *,
+        repository: str,
+        tag: str,
+        changes: Sequence[str] = (),
+        comment: str = "",
+        source: str = "-",
+    ) -> Image:
+        """Make an image of a root filesystem; without a repository it has no name.
+
+        Raises:
+            InvalidRequest: a name, a change or the tar is malformed; nothing is left.
+        """
+        reference = str(parse_repository(repository, tag).tagged) if repository else None
+        at_ns = self._ledger.clock.wall_ns()
+        words = comment or f"Imported from {source}"
+        arrived = await self._store.import_tar(body, at_ns=at_ns, changes=changes, comment=words)
+        contents = arrived.contents
+        try:
+            decided = decide_import(self._ledger.head.images, contents, source, reference)
+            await self._record(decided, origin)
+        finally:
+            self._store.release(contents.id)
+        return self._ledger.durable.images[contents.id]
+
+    async def load(
+        self, body: AsyncIterator[bytes], origin: Origin
+    ) -> tuple[tuple[Image, tuple[str, ...]], ...]:
+        """Take in the images of an archive.
+
+        Returns:
+            Each image with the references that the archive gave it.
+        """
+        arrived = await self._store.load_archive(body)
+        try:
+            for each in arrived:
+                decided = decide_load(self._ledger.head.images, each.contents, each.references)
+                await self._record(decided, origin)
+        finally:
+            for each in arrived:
+                self._store.release(each.contents.id)
+        images = self._ledger.durable.images
+        return tuple((images[each.contents.id], each.references) for each in arrived)
+
+    async def tag(self, word: str, origin: Origin, *, repository: str, tag: str) -> None:
+        """Give an image one more name.
+
+        Raises:
+            NoSuchImage, InvalidReference.
+        """
+        image = self.get(word)
+        reference = str(parse_repository(repository, tag).tagged)
+        await self._record(decide_tag(self._ledger.head.images, image.id, reference), origin)
+
+    async def remove(self, word: str, origin: Origin, *, force: bool) -> Removal:
+        """Take a name away, and with the last one the image.
+
+        Raises:
+            NoSuchImage: there is none.
+            ImageInUse: a container or another name keeps it.
+        """
+        uses = (
+            Use(container=each.id, image=each.spec.image_id, running=each.is_running)
+            for each in self._ledger.head.containers.values()
+        )
+        removal = decide_remove(self._ledger.head.images, word, uses, force=force)
+        await self._record(removal.changes, origin)
+        if removal.deleted is not None:
+            await self._store.collect()
+        return removal
+
+    async def usage(self) -> Usage:
+        """What all images take on the disk."""
+        return await self._store.usage()
+
+    async def _record(self, changes: tuple[Change, ...], origin: Origin) -> None:
+        decisions = ((image_stream(change.image), change.events) for change in changes)
+        await self._ledger.record(origin, *decisions)
