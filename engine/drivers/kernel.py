@@ -371,6 +371,14 @@ class LinuxKernel:
 
         await self.lanes.run(Lane.NETLINK, repair)
 
+    async def forget_strays(self, in_use: Collection[SandboxId]) -> None:
+        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before the pool runs."""
+
+        def remove() -> None:
+            self.network.remove_sandboxes(self.network.owned_sandboxes() - set(in_use))
+
+        await self.lanes.run(Lane.NETLINK, remove)
+
     def take_sandbox(self, address: str) -> SandboxId | None:
         """A namespace that was prepared with this address."""
         sandbox = self.pool.take(address)

@@ -8,7 +8,7 @@ could be asked, but which links it is about to take down itself.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final
 
@@ -93,6 +93,13 @@ class NetworkDriver:
         """Subnets that the host has or routes to, in order, not counting those of the links named ``apart_from``."""
         with _acting("subnets"):
             return bridges.taken_subnets(self._kernel, frozenset(apart_from))
+
+    def address_of(self, name: str) -> IPv4Interface | None:
+        """The first address of a link; None when it has none or does not exist."""
+        with _acting(f"link {name}"):
+            link = rtnetlink.find_link(self._kernel, name)
+            found = rtnetlink.addresses(self._kernel) if link is not None else []
+            return next((address for index, address in found if link and index == link.index), None)
 
     # Sandboxes
 

@@ -37,6 +37,8 @@ from engine.supervisor.worker import Worker
 
 SWEEP_S: Final = 1.0
 """How long something changed by hand may go unnoticed when the kernel gives no hint."""
+RECOVERY_S: Final = 1.0
+"""How long a start waits for every container to have been looked at: what the first answers say should be true."""
 PREPARED_MAX: Final = 8
 """Namespaces kept ready."""
 CAUSES_MAX: Final = 4096
@@ -60,7 +62,7 @@ class Supervisor:
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Recover, then supervise until cancelled; started once all workers have had their first wake-up."""
+        """Recover, then supervise until cancelled; started once every container has been looked at, or that takes too long."""
         async with (
             trio.open_nursery() as workers
         ):  # owns every worker; cancelling stops watching, never a container
@@ -69,6 +71,9 @@ class Supervisor:
                 await self._recover_networks()
                 for identity in tuple(self._ledger.durable.containers):
                     self.wake(identity)
+                with trio.move_on_after(RECOVERY_S):
+                    for worker in tuple(self._workers.values()):
+                        await worker.begun_well()
                 task_status.started()
                 await self._sweep_forever()
             finally:

@@ -85,6 +85,11 @@ class Worker:
         while self._passes_ended < awaited:
             await self._pass_ended.wait()
 
+    async def begun_well(self) -> None:
+        """Return when the first look is over."""
+        while not self._passes_ended:
+            await self._pass_ended.wait()
+
     async def run(self) -> None:
         """Work until the container is no more."""
         with structlog.contextvars.bound_contextvars(container_id=self._id[:12]):

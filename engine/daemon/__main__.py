@@ -1,0 +1,147 @@
+"""``shipslogd``: read the configuration, take the lock, open the log, recover, serve; stop on SIGTERM, leaving containers alone."""
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from engine.api.application import application
+from engine.api.server import Server
+from engine.daemon import config as configuration
+from engine.daemon import logs
+from engine.daemon.config import Config
+from engine.daemon.listeners import open_listeners
+from engine.daemon.lock import lock_data_root
+from engine.daemon.networks import ensure_networks
+from engine.daemon.notify import notify, watchdog
+from engine.daemon.wiring import Daemon, assemble, open_ledger
+from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
+from engine.domain.ids import InstanceId, SandboxId
+from engine.domain.streams import HOST
+from engine.drivers.watch import Watch
+from engine.errors import EngineError
+from engine.store.ledger import Ledger
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread may keep the others waiting for the interpreter: the event loop shares it with the log's writer."""
+CLOSE_TIMEOUT_S: Final = 5.0
+_ORIGIN: Final = Origin(actor=SUPERVISOR)
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """The command."""
+    try:
+        config = configuration.load(sys.argv[1:])
+        logs.configure(config.log_level, config.log_format)
+        os.umask(0o022)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        lock_fd = lock_data_root(config.data_root)
+        trio.run(serve, config)
+        os.close(lock_fd)
+    except EngineError as error:
+        sys.exit(f"shipslogd: {error}")
+    except OSError as error:
+        sys.exit(f"shipslogd: {error}")
+
+
+async def serve(config: Config) -> None:
+    """A daemon's life."""
+    config.exec_root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    ledger = open_ledger(config)
+    try:
+        await begin(ledger)
+        daemon = assemble(config, ledger)
+        daemon.content.sweep()
+        await ensure_networks(ledger, daemon.kernel.network, config)
+        listeners = open_listeners(config.hosts, config.socket_group)
+        if config.pidfile is not None:
+            config.pidfile.write_text(f"{os.getpid()}\n")
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await run(daemon, listeners, signals)
+        await ledger.record(_ORIGIN, (HOST, (DaemonStopped(),)), essential=True)
+    finally:
+        ledger.log.close()
+        _remove_sockets(config)
+
+
+async def begin(ledger: Ledger) -> None:
+    """Have the log say that a daemon serves this data root from now on."""
+    if ledger.durable.is_new:
+        initialised = HostInitialised(instance=InstanceId(os.urandom(16).hex()))
+        await ledger.record(_ORIGIN, (HOST, (initialised,)))
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    started = DaemonStarted(version=version("shipslog"), pid=os.getpid(), boot_id=boot_id)
+    await ledger.record(_ORIGIN, (HOST, (started,)), essential=True)
+
+
+async def run(
+    daemon: Daemon, listeners: list[trio.SocketListener], signals: AsyncIterator[int]
+) -> None:
+    """Background first, then the API; the other way round at the end."""
+    async with (
+        trio.open_nursery() as background
+    ):  # outlives every request; cancelling it stops watching, nothing else
+        kernel = daemon.kernel
+        background.start_soon(kernel.monitors.run)
+        await kernel.monitors.find()
+        await kernel.forget_strays(_sandboxes(daemon.ledger))
+        background.start_soon(daemon.launcher.keep_alive)
+        background.start_soon(watch_network, daemon)
+        await background.start(daemon.supervisor.run)
+        background.start_soon(kernel.pool.run)
+        background.start_soon(watchdog)
+        server = Server(application(daemon.service))
+        gc.freeze()  # what is here by now stays: the collector need not look at it again
+        async with trio.open_nursery() as serving:
+            await serving.start(server.serve, listeners)
+            notify("READY=1")
+            log.info("daemon_ready", pid=os.getpid())
+            async for _ in signals:
+                break
+            notify("STOPPING=1")
+            server.stop()
+        background.cancel_scope.cancel()
+    with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):
+        await kernel.pool.empty()
+    daemon.connections.close()
+    daemon.launcher.close()
+
+
+async def watch_network(daemon: Daemon) -> None:
+    """Look at everything when the kernel says that links, addresses or firewall rules have changed."""
+    with Watch() as watch:
+        while True:
+            await trio.lowlevel.wait_readable(watch.fileno())
+            if watch.drain(own_ports={daemon.kernel.network.port}):
+                daemon.supervisor.wake_sweep()
+
+
+def _sandboxes(ledger: Ledger) -> tuple[SandboxId, ...]:
+    containers = ledger.durable.containers.values()
+    known = (
+        each for container in containers for each in (container.sandbox, container.sandbox_before)
+    )
+    return tuple(each for each in known if each is not None)
+
+
+def _remove_sockets(config: Config) -> None:
+    for host in config.hosts:
+        if host.startswith("unix://"):
+            Path(host.removeprefix("unix://")).unlink(missing_ok=True)
+    if config.pidfile is not None:
+        config.pidfile.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

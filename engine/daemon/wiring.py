@@ -1,0 +1,172 @@
+"""Which driver answers what: every object of a daemon, made once and handed to whoever needs it."""
+
+import os
+import platform
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.daemon.clock import KernelClock
+from engine.daemon.config import Config
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId, ImageId
+from engine.drivers.bundle_maker import BundleMaker
+from engine.drivers.bundles import Bundles
+from engine.drivers.cgroup import detect
+from engine.drivers.cgroup_v2 import V2Driver
+from engine.drivers.connections import Connections
+from engine.drivers.content import Content
+from engine.drivers.firewall import Firewall
+from engine.drivers.image_store import LinuxImages
+from engine.drivers.kernel import LinuxKernel
+from engine.drivers.lanes import Lanes
+from engine.drivers.launcher import Launcher
+from engine.drivers.monitors import Monitors
+from engine.drivers.network import NetworkDriver
+from engine.drivers.rootfs import Rootfs
+from engine.drivers.sandbox_pool import SandboxPool
+from engine.drivers.seccomp import SeccompPrograms
+from engine.drivers.streams import LinuxStreams
+from engine.service.changes import Changes
+from engine.service.containers import Containers
+from engine.service.engine import Service
+from engine.service.execs import Execs
+from engine.service.history import History
+from engine.service.images import Images
+from engine.service.system import Settings, System
+from engine.store.ledger import Ledger
+from engine.store.log import EventLog
+from engine.supervisor.supervisor import Supervisor
+
+ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The machine in Go's words, as images have it."""
+_INITS: Final = ("docker-init", "tini-static", "catatonit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """Everything that runs in the background, and the service in front of it."""
+
+    ledger: Ledger
+    supervisor: Supervisor
+    kernel: LinuxKernel
+    launcher: Launcher
+    connections: Connections
+    content: Content
+    service: Service
+
+
+def open_ledger(config: Config) -> Ledger:
+    """The log and its views.
+
+    Raises:
+        StoreCorrupt, StoreUnavailable: the database can't be used; it is left as it is.
+    """
+    return Ledger(EventLog.open(naming.database(config.data_root)), KernelClock())
+
+
+def assemble(config: Config, ledger: Ledger) -> Daemon:
+    """Make all parts of a daemon whose log has begun; nothing runs yet."""
+    instance = ledger.durable.host.instance
+    lanes = Lanes()
+    cgroup_parent = config.cgroup_parent or naming.default_cgroup_parent(instance)
+    cgroups = detect(cgroup_parent)
+    network = NetworkDriver(instance, config.exec_root)
+    launcher = Launcher(config.exec_root)
+    supervisors: list[Supervisor] = []  # the one that does not exist yet
+
+    def wake(container: str) -> None:
+        kernel.hint(ContainerId(container))
+        for supervisor in supervisors:
+            supervisor.wake(container)
+
+    monitors = Monitors(config.exec_root / "bundles", launcher, wake)
+    connections = Connections(monitors)
+    content = Content(config.data_root, lambda: _images_needed(ledger), _architecture())
+    kernel = LinuxKernel(
+        data_root=config.data_root,
+        exec_root=config.exec_root,
+        lanes=lanes,
+        cgroups=cgroups,
+        network=network,
+        firewall=Firewall(instance),
+        pool=SandboxPool(network, lanes),
+        monitors=monitors,
+        connections=connections,
+        bundles=BundleMaker(
+            data_root=config.data_root,
+            exec_root=config.exec_root,
+            bundles=Bundles(config.data_root, config.exec_root),
+            rootfs=Rootfs(config.data_root),
+            content=content,
+            cgroups=cgroups,
+            seccomp=SeccompPrograms(config.data_root / "seccomp"),
+            init_path=_init_path(config),
+        ),
+        network_of=lambda identity: ledger.durable.networks[identity],
+        sandboxes_in_use=lambda: _with_sandbox(ledger),
+    )
+    supervisor = Supervisor(ledger, kernel)
+    supervisors.append(supervisor)
+    streams = LinuxStreams(
+        data_root=config.data_root,
+        lanes=lanes,
+        monitors=monitors,
+        connections=connections,
+        cgroups=cgroups,
+    )
+    changes = Changes(ledger)
+    settings = Settings(
+        data_root=config.data_root,
+        exec_root=config.exec_root,
+        cgroup_parent=cgroup_parent,
+        cgroup_version="2" if isinstance(cgroups, V2Driver) else "1",
+        machine=cgroups.machine(),
+        init_path=str(_init_path(config) or ""),
+    )
+    service = Service(
+        containers=Containers(ledger, supervisor.starts, streams, changes),
+        execs=Execs(ledger, supervisor, streams, changes),
+        images=Images(ledger, LinuxImages(content, lanes)),
+        history=History(ledger),
+        system=System(ledger, settings),
+        ledger=ledger,
+    )
+    return Daemon(
+        ledger=ledger,
+        supervisor=supervisor,
+        kernel=kernel,
+        launcher=launcher,
+        connections=connections,
+        content=content,
+        service=service,
+    )
+
+
+def _images_needed(ledger: Ledger) -> Collection[ImageId]:
+    """Called on another thread: both dictionaries are copied in one step each."""
+    images = list(ledger.durable.images.values())
+    containers = list(ledger.head.containers.values())
+    present = {image.id for image in images if not image.removed}
+    return present | {container.spec.image_id for container in containers}
+
+
+def _with_sandbox(ledger: Ledger) -> tuple[Container, ...]:
+    containers = ledger.durable.containers.values()
+    return tuple(each for each in containers if each.is_running and each.sandbox)
+
+
+def _architecture() -> str:
+    machine = platform.machine()
+    return ARCHITECTURES.get(machine, machine)
+
+
+def _init_path(config: Config) -> Path | None:
+    if config.init_path is not None:
+        return config.init_path
+    search = os.environ.get("PATH", os.defpath)
+    found = (shutil.which(name, path=search) for name in _INITS)
+    return next((Path(path) for path in found if path), None)
