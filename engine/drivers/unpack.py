@@ -5,12 +5,13 @@ So a symlink of the archive leads within the layer, wherever it points.
 
 A whiteout ``.wh.NAME`` hides NAME of the layers below (OCI image-spec, layer.md, "Whiteouts"): for overlay that is a character
 device 0/0. ``.wh..wh..opq`` hides all that lies below a directory: the extended attribute ``trusted.overlay.opaque``. Neither
-hides what the same layer brings. The lowest layer needs none: there is nothing to hide.
+hides what the same layer brings, so they are made last. The lowest layer needs none: there is nothing to hide.
 """
 
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -59,14 +60,24 @@ def unpack(source: Source, directory: Path, data_root: Path, *, lowest: bool) ->
         Unavailable: the disk is full.
         DriverError: the kernel refuses for another reason.
     """
-    with _Layer(source, directory, data_root, lowest=lowest) as layer:
+    with _Layer(source, directory, data_root) as layer:
+        whiteouts: list[Entry] = []
         for entry in read_entries(source):
-            try:
-                layer.make(entry)
-            except OSError as error:
-                raise _explained(error, entry) from error
+            if entry.name.rpartition("/")[2].startswith(_WHITEOUT):
+                whiteouts.append(entry)
+            else:
+                _try(layer.make, entry)
+        for entry in () if lowest else whiteouts:
+            _try(layer.hide, entry)
         layer.finish()
         return size_of_tree(directory) if layer.replaced else layer.size_bytes
+
+
+def _try(act: Callable[[Entry], None], entry: Entry) -> None:
+    try:
+        act(entry)
+    except OSError as error:
+        raise _explained(error, entry) from error
 
 
 def _explained(error: OSError, entry: Entry) -> Exception:
@@ -99,10 +110,9 @@ def clean_path(name: str) -> tuple[str, ...]:
 class _Layer:
     """A layer in the making. Keeps the directories that it used last open."""
 
-    def __init__(self, source: Source, root: Path, data_root: Path, *, lowest: bool) -> None:
+    def __init__(self, source: Source, root: Path, data_root: Path) -> None:
         self._source = source
         self._data_root = data_root
-        self._lowest = lowest
         self._directories = Directories(os.open(root, DIRECTORY))
         self._mtimes_ns: dict[tuple[str, ...], int] = {}
         self.size_bytes = 0
@@ -121,9 +131,7 @@ class _Layer:
             self._dress_directory(path, self._directories.root_fd, entry)
             return
         parent_fd, name = self._directories.made(path[:-1]), path[-1]
-        if name.startswith(_WHITEOUT):
-            self._hide(parent_fd, name)
-        elif entry.kind is Kind.DIRECTORY:
+        if entry.kind is Kind.DIRECTORY:
             self._make_directory(parent_fd, path, entry)
         else:
             try:
@@ -131,6 +139,24 @@ class _Layer:
             except FileExistsError:
                 self._clear(parent_fd, name)
                 self._make_other(parent_fd, name, entry)
+
+    def hide(self, entry: Entry) -> None:
+        """Make a whiteout; what this layer brings stays visible, and only what lies below it is hidden."""
+        *parent, name = clean_path(entry.name)
+        hidden = name.removeprefix(_WHITEOUT)
+        if name != _OPAQUE and name.startswith(_WHITEOUT * 2):
+            return  # notes that aufs made for itself
+        if hidden in ("", ".", ".."):
+            raise MalformedArchive(f"a whiteout of {hidden!r}")
+        parent_fd = self._directories.made(tuple(parent))
+        if name == _OPAQUE:
+            os.setxattr(parent_fd, _OPAQUE_XATTR, b"y")
+            return
+        try:
+            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent_fd)
+        except FileExistsError:
+            if _is_directory(parent_fd, hidden):
+                os.setxattr(f"/proc/self/fd/{parent_fd}/{hidden}", _OPAQUE_XATTR, b"y")
 
     def finish(self) -> None:
         """Set the times of directories, which every new name in them has changed."""
@@ -141,35 +167,14 @@ class _Layer:
                 continue  # replaced by something else later in the archive
             os.utime(directory_fd, ns=(mtime_ns, mtime_ns))
 
-    def _hide(self, parent_fd: int, name: str) -> None:
-        if self._lowest:
-            return
-        if name == _OPAQUE:
-            os.setxattr(parent_fd, _OPAQUE_XATTR, b"y")
-            return
-        if name.startswith(_WHITEOUT * 2):
-            return  # notes that aufs made for itself
-        hidden = name.removeprefix(_WHITEOUT)
-        if hidden in ("", ".", ".."):
-            raise MalformedArchive(f"a whiteout of {hidden!r}")
-        try:
-            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent_fd)
-        except FileExistsError:  # this layer's own stays, and only what lies below it is hidden
-            if _is_directory(parent_fd, hidden):
-                os.setxattr(f"/proc/self/fd/{parent_fd}/{hidden}", _OPAQUE_XATTR, b"y")
-
     def _make_directory(self, parent_fd: int, path: tuple[str, ...], entry: Entry) -> None:
-        opaque = False
         try:
             os.mkdir(path[-1], 0o700, dir_fd=parent_fd)
         except FileExistsError:
             if not _is_directory(parent_fd, path[-1]):
-                opaque = self._clear(parent_fd, path[-1])
+                self._clear(parent_fd, path[-1])
                 os.mkdir(path[-1], 0o700, dir_fd=parent_fd)
-        directory_fd = self._directories.existing(path)
-        self._dress_directory(path, directory_fd, entry)
-        if opaque:
-            os.setxattr(directory_fd, _OPAQUE_XATTR, b"y")
+        self._dress_directory(path, self._directories.existing(path), entry)
 
     def _dress_directory(self, path: tuple[str, ...], directory_fd: int, entry: Entry) -> None:
         if entry.kind is not Kind.DIRECTORY:
@@ -235,8 +240,8 @@ class _Layer:
             follow_symlinks=False,
         )
 
-    def _clear(self, parent_fd: int, name: str) -> bool:
-        """Make way for another entry; whether it was a whiteout that stood there."""
+    def _clear(self, parent_fd: int, name: str) -> None:
+        """Make way for another entry."""
         there = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
         self.replaced = True
         if stat.S_ISDIR(there.st_mode):
@@ -245,7 +250,6 @@ class _Layer:
             os.unlink(name, dir_fd=parent_fd)
         if stat.S_ISDIR(there.st_mode) or stat.S_ISLNK(there.st_mode):
             self._directories.forget(keep=parent_fd)
-        return stat.S_ISCHR(there.st_mode) and there.st_rdev == 0
 
 
 def _is_directory(parent_fd: int, name: str) -> bool:

@@ -1,0 +1,521 @@
+"""Images come in whole or not at all, are what Docker would make of them, and go when nobody needs them."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from engine.domain.ids import Digest, ImageId
+from engine.domain.image_config import ImageContents, chain_ids
+from engine.drivers.content import Content
+from engine.errors import DriverError, EngineError, InvalidRequest, Unavailable
+from engine.failpoints import VARIABLE
+from engine.runtime import linux
+from tests.kernel import tarballs
+from tests.kernel.tarballs import directory, docker_archive, files, member, overlay, tar
+
+OTHER = "sha256:" + "f" * 64
+AT_NS = 1_795_460_873_569_914_252
+
+
+class Shelf:
+    """A content store, and the images that a log would say are needed."""
+
+    def __init__(self, data_root: Path) -> None:
+        self.data_root = data_root
+        self.needed: set[ImageId] = set()
+        self.content = Content(data_root, lambda: self.needed, "amd64")
+
+    def import_tar(self, archive: bytes, *changes: str) -> ImageContents:
+        contents = self.content.import_tar(io.BytesIO(archive), at_ns=AT_NS, changes=changes)
+        return self._noted(contents)
+
+    def load(self, archive: bytes) -> list[ImageContents]:
+        loaded = self.content.load_archive(io.BytesIO(archive))
+        return [self._noted(image.contents) for image in loaded]
+
+    def forget(self, contents: ImageContents) -> None:
+        self.needed.remove(contents.id)
+        self.content.collect()
+
+    def left_behind(self) -> list[str]:
+        """Every file and directory but the empty ones that the store stands on."""
+        return sorted(
+            str(path.relative_to(self.data_root))
+            for path in self.data_root.rglob("*")
+            if path.is_file() or path.parent.name in ("layers", "incoming", "trash")
+        )
+
+    def _noted(self, contents: ImageContents) -> ImageContents:
+        self.needed.add(contents.id)
+        self.content.release(contents.id)
+        return contents
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "data")
+
+
+def diff_id(layer: bytes) -> str:
+    return "sha256:" + hashlib.sha256(layer).hexdigest()
+
+
+def stacked(*layers: bytes) -> bytes:
+    return docker_archive(layers, list(map(diff_id, layers)))
+
+
+def seen(merged: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(merged)): path.read_text() if path.is_file() else ""
+        for path in merged.rglob("*")
+    }
+
+
+# --- import ---
+
+
+def test_an_import_is_an_image_of_one_layer(shelf: Shelf) -> None:
+    archive = files(greeting="hello")
+
+    contents = shelf.import_tar(archive, 'CMD ["sh"]')
+
+    assert contents.config.cmd == ("sh",)
+    assert contents.created == "2026-11-23T19:07:53.569914252Z"
+    assert contents.size_bytes == len("hello")
+    assert [layer.diff_id for layer in contents.layers] == [diff_id(archive)]
+    (lower,) = shelf.content.lower_directories(contents.id)
+    assert (lower / "greeting").read_text() == "hello"
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [gzip.compress, bz2.compress, lzma.compress, zstandard.compress,
+     lambda plain: gzip.compress(plain[:700]) + gzip.compress(plain[700:])],
+    ids=["gzip", "bzip2", "xz", "zstd", "gzip in two parts"],
+)  # fmt: skip
+def test_compression_changes_nothing_but_the_blob(
+    shelf: Shelf, pack: Callable[[bytes], bytes]
+) -> None:
+    archive = files(greeting="hello")
+
+    packed = shelf.import_tar(pack(archive))
+
+    assert packed.layers[0].diff_id == diff_id(archive)
+    assert packed.layers[0].blob == diff_id(pack(archive))
+    assert shelf.import_tar(archive).id == packed.id
+
+
+def test_the_same_import_twice_is_one_image(shelf: Shelf) -> None:
+    once = shelf.import_tar(files(greeting="hello"))
+    before = shelf.left_behind()
+
+    assert shelf.import_tar(files(greeting="hello")) == once
+    assert shelf.left_behind() == before
+
+
+def test_uploads_may_arrive_in_dribs_and_drabs(shelf: Shelf) -> None:
+    archive = files(greeting="hello")
+
+    class Dribble(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 1, 7))
+
+    contents = shelf.content.import_tar(Dribble(archive), at_ns=AT_NS)
+
+    assert contents.layers[0].diff_id == diff_id(archive)
+
+
+@pytest.mark.parametrize(
+    ("archive", "changes"),
+    [
+        (files(a="x" * 5000)[:600], []),
+        (tar(member("ok", b"x" * 5000), member("../evil", b"x")), []),
+        (tar(directory("a"), member("a/b" * 100, b"x"), member("h", kind=b"1", link="no")), []),
+        (gzip.compress(files(a="x" * 9999))[:-20], []),
+        (bz2.compress(files(a="x" * 9999))[:-20], []),
+        (lzma.compress(files(a="x" * 9999))[:40] + b"noise" * 30, []),
+        (zstandard.compress(files(a="x" * 9999))[:30] + b"noise" * 30, []),
+        (b"this is no tar at all" * 100, []),
+        (files(a="x"), ["NONSENSE"]),
+    ],
+)
+def test_a_bad_import_leaves_nothing(shelf: Shelf, archive: bytes, changes: list[str]) -> None:
+    with pytest.raises(InvalidRequest):
+        shelf.import_tar(archive, *changes)
+
+    assert shelf.left_behind() == []
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(shelf: Shelf) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        shelf.content.import_tar(Broken(), at_ns=AT_NS)
+
+    assert shelf.left_behind() == []
+
+
+def test_a_failed_import_takes_nothing_that_others_need(shelf: Shelf) -> None:
+    hello = files(greeting="hello")
+    kept = shelf.import_tar(hello)
+    before = shelf.left_behind()
+
+    with pytest.raises(InvalidRequest):
+        shelf.load(docker_archive([hello, b"x" * 600], [diff_id(hello)] * 2))
+
+    assert shelf.left_behind() == before
+    assert shelf.content.lower_directories(kept.id)
+
+
+# --- layers over layers ---
+
+
+def test_layers_stand_on_each_other_as_overlay_sees_them(shelf: Shelf, tmp_path: Path) -> None:
+    (contents,) = shelf.load(
+        stacked(
+            files(
+                **{"etc/a": "1", "etc/b": "1", "gone/x": "1", "opaque/old": "1", "both/old": "1"}
+            ),
+            tar(
+                member("etc/.wh.a"),
+                member(".wh.gone"),
+                member("opaque/.wh..wh..opq"),
+                member("opaque/new", b"2"),
+                member(".wh..wh.plnk"),
+                member("both/new", b"2"),
+                member(".wh.both"),
+                member(".wh.never"),
+            ),
+            tar(member("gone", b"3"), member("etc/c", b"3")),
+        )
+    )
+
+    with overlay(shelf.content.lower_directories(contents.id), tmp_path) as merged:
+        assert seen(merged) == {
+            "etc": "",
+            "etc/b": "1",
+            "etc/c": "3",
+            "opaque": "",
+            "opaque/new": "2",
+            "both": "",
+            "both/new": "2",
+            "gone": "3",
+        }
+
+
+def test_a_directory_over_a_whiteout_of_its_own_layer_shows_nothing_old(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    (contents,) = shelf.load(
+        stacked(
+            files(**{"d/old": "1", "f": "1"}),
+            tar(member(".wh.d"), member("d/new", b"2"), member(".wh.f"), member("f", b"2")),
+        )
+    )
+
+    with overlay(shelf.content.lower_directories(contents.id), tmp_path) as merged:
+        assert seen(merged) == {"d": "", "d/new": "2", "f": "2"}
+
+
+def test_a_layer_that_says_nothing_of_its_root_keeps_the_one_below(shelf: Shelf) -> None:
+    root = member("./", kind=tarballs.DIRECTORY, mode=0o1750, owner=(5, 6))
+
+    (contents,) = shelf.load(stacked(tar(root), files(x="y")))
+
+    top = shelf.content.lower_directories(contents.id)[0].stat()
+    assert (top.st_mode & 0o7777, top.st_uid, top.st_gid) == (0o1750, 5, 6)
+
+
+def test_a_hard_link_to_a_file_of_a_lower_layer_is_refused_as_docker_does(shelf: Shelf) -> None:
+    with pytest.raises(InvalidRequest, match="No such file"):
+        shelf.load(stacked(files(f="1"), tar(member("h", kind=tarballs.HARD_LINK, link="f"))))
+
+    assert shelf.left_behind() == []
+
+
+def test_a_layer_is_unpacked_once_for_all_images(shelf: Shelf) -> None:
+    base, one, two = files(base="b"), files(one="1"), files(two="2")
+    (first,) = shelf.load(stacked(base, one))
+    (second,) = shelf.load(stacked(base, two))
+
+    assert len(list((shelf.data_root / "layers").glob("*.json"))) == 3
+    assert (
+        shelf.content.lower_directories(first.id)[1:]
+        == (shelf.content.lower_directories(second.id)[1:])
+    )
+
+
+def test_an_image_without_layers_stands_on_an_empty_directory(shelf: Shelf) -> None:
+    (contents,) = shelf.load(stacked())
+
+    (lower,) = shelf.content.lower_directories(contents.id)
+    assert list(lower.iterdir()) == []
+
+
+# --- archives ---
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (files(x="y"), "neither a manifest.json nor an index.json"),
+        (b"", "neither a manifest.json nor an index.json"),
+        (files(**{"manifest.json": "{"}), "manifest.json: "),
+        (files(**{"manifest.json": "[]"}), "no image for this machine"),
+        (files(**{"manifest.json": '[{"Config":"c","Layers":[]}]'}), "it has no c"),
+        (files(**{"manifest.json": '[{"Config":"c","Layers":[]}]', "c": "{}"}), "invalid image config"),
+        (files(**{"manifest.json": '[{"Config":"../../etc/passwd"}]'}), "it has no ../../etc/passwd"),
+        (docker_archive([files(a="1")], []), "layers length mismatch: expected 0, got 1"),
+        (docker_archive([files(a="1")], [OTHER]), "invalid diffID for layer"),
+        (docker_archive([files(a="1")], [diff_id(files(a="1"))], ["Not:Valid"]), "must be lowercase"),
+        (tar(member("manifest.json", kind=tarballs.SYMLINK, link="manifest.json")), "it has no manifest.json"),
+        (stacked(files(a="1"))[:3000], "unexpected EOF"),
+    ],
+)  # fmt: skip
+def test_a_bad_archive_leaves_nothing(shelf: Shelf, archive: bytes, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        shelf.load(archive)
+
+    assert shelf.left_behind() == []
+
+
+def test_of_an_archive_all_images_come_or_none(shelf: Shelf) -> None:
+    good, config = files(a="1"), '{"rootfs":{"type":"layers","diff_ids":["%s"]}}'
+    manifest = '[{"Config":"1","Layers":["l"]},{"Config":"2","Layers":["l"]}]'
+    archive = files(
+        **{
+            "manifest.json": manifest,
+            "l": good.decode(),
+            "1": config % diff_id(good),
+            "2": config % (OTHER),
+        }
+    )
+
+    with pytest.raises(InvalidRequest, match="invalid diffID"):
+        shelf.load(archive)
+
+    assert shelf.left_behind() == []
+
+
+def test_the_archive_itself_may_be_compressed(shelf: Shelf) -> None:
+    (contents,) = shelf.load(gzip.compress(stacked(files(a="1"))))
+
+    assert contents.size_bytes == 1
+
+
+def test_an_oci_layout_is_read_for_this_machine(shelf: Shelf) -> None:
+    loaded = shelf.content.load_archive(io.BytesIO(oci_archive("amd64", "arm64")))
+
+    (image,) = loaded
+    assert image.references == ("docker.io/library/oci:1",)
+    assert image.contents.architecture == "amd64"
+    assert image.contents.layers[0].blob_bytes < 1000
+
+
+def test_a_damaged_blob_of_an_oci_layout_is_noticed(shelf: Shelf) -> None:
+    archive = oci_archive("amd64").replace(b'"schemaVersion": 2', b'"schemaVersion": 3')
+
+    with pytest.raises(InvalidRequest, match="is damaged"):
+        shelf.load(archive)
+
+
+def oci_archive(*architectures: str) -> bytes:
+    """As Docker with containerd's store saves it: an index of an index, layers compressed."""
+    blobs: dict[str, bytes] = {}
+
+    def stored(content: bytes | dict[str, object], **more: object) -> dict[str, object]:
+        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+        blobs[f"blobs/{diff_id(raw).replace(':', '/')}"] = raw
+        return {"digest": diff_id(raw), "size": len(raw), **more}
+
+    manifests = []
+    for architecture in architectures:
+        layer = files(arch=architecture)
+        config: dict[str, object] = {
+            "architecture": architecture,
+            "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [diff_id(layer)]},
+        }
+        layers = [stored(gzip.compress(layer))]
+        manifest: dict[str, object] = {
+            "schemaVersion": 2,
+            "config": stored(config),
+            "layers": layers,
+        }
+        platform = {"architecture": architecture, "os": "linux"}
+        manifests.append(stored(manifest, platform=platform))
+    nested = stored(
+        {"manifests": manifests},
+        mediaType="application/vnd.oci.image.index.v1+json",
+        annotations={
+            "io.containerd.image.name": "docker.io/library/oci:1",
+            "org.opencontainers.image.ref.name": "1",
+        },
+    )
+    index = json.dumps({"schemaVersion": 3, "manifests": [nested]}).encode()
+    return tar(
+        *(member(name, content) for name, content in blobs.items()), member("index.json", index)
+    )
+
+
+# --- what goes ---
+
+
+def test_what_no_image_needs_goes_and_the_rest_stays(shelf: Shelf) -> None:
+    base, one, two = files(base="b"), files(one="1"), files(two="2")
+    (first,) = shelf.load(stacked(base, one))
+    (second,) = shelf.load(stacked(base, two))
+
+    shelf.forget(first)
+
+    assert set(shelf.content.disk_usage().layers) == set(
+        chain_ids(tuple(layer.diff_id for layer in second.layers))
+    )
+    assert all(path.is_dir() for path in shelf.content.lower_directories(second.id))
+    shelf.forget(second)
+    assert shelf.left_behind() == []
+
+
+def test_what_an_upload_has_brought_stays_until_it_is_released(shelf: Shelf) -> None:
+    contents = shelf.content.import_tar(io.BytesIO(files(a="1")), at_ns=AT_NS)
+
+    shelf.content.collect()
+    assert shelf.content.unreferenced().size_bytes == 0
+    assert shelf.content.lower_directories(contents.id)[0].is_dir()
+
+    shelf.content.release(contents.id)
+    garbage = shelf.content.unreferenced()
+    assert list(garbage.layers) == [contents.chain[0]]
+    assert garbage == shelf.content.collect()
+    assert shelf.left_behind() == []
+
+
+def test_uploads_and_collections_at_once_lose_nothing(shelf: Shelf) -> None:
+    """The same layers from several sides, while a collector would take whatever is not held."""
+    archive = stacked(files(base="b"), files(**{f"f{n}": str(n) for n in range(50)}))
+    stop = threading.Event()
+    problems: list[BaseException] = []
+
+    def collect() -> None:
+        while not stop.is_set():
+            shelf.content.collect()
+
+    def load() -> None:
+        try:
+            for _ in range(5):
+                (image,) = shelf.content.load_archive(io.BytesIO(archive))
+                lower = shelf.content.lower_directories(image.contents.id)
+                assert len(list(lower[0].iterdir())) == 50
+                shelf.content.release(image.contents.id)
+        except BaseException as problem:
+            problems.append(problem)
+
+    collector = threading.Thread(target=collect)
+    loaders = [threading.Thread(target=load) for _ in range(3)]
+    for thread in (collector, *loaders):
+        thread.start()
+    for thread in loaders:
+        thread.join()
+    stop.set()
+    collector.join()
+
+    shelf.content.collect()
+    assert problems == []
+    assert shelf.left_behind() == []
+
+
+def test_nothing_is_collected_while_a_needed_image_cannot_be_read(shelf: Shelf) -> None:
+    """What it stands on can't be told, so anything might be it."""
+    contents = shelf.import_tar(files(a="1"))
+    other = shelf.import_tar(files(b="2"))
+    digits = contents.id.removeprefix("sha256:")
+    (shelf.data_root / "content/blobs/sha256" / digits).write_text("damaged")
+    shelf.needed.remove(other.id)
+
+    with pytest.raises(DriverError, match="damaged"):
+        shelf.content.collect()
+    assert len(shelf.content.disk_usage().layers) == 2
+
+
+@pytest.mark.parametrize("point", ["blob_synced", "layer_unpacked", "layer_named"])
+@pytest.mark.parametrize("action", ["die", "fail"])
+def test_dying_or_failing_anywhere_leaves_nothing_after_a_sweep(
+    shelf: Shelf, tmp_path: Path, point: str, action: str
+) -> None:
+    (tmp_path / "archive").write_bytes(stacked(files(a="1"), files(b="2")))
+    script = (
+        "import sys; from pathlib import Path; from engine.drivers.content import Content;"
+        "Content(Path(sys.argv[1]), tuple, 'amd64').load_archive(open(sys.argv[2], 'rb'))"
+    )
+    command = [sys.executable, "-c", script, str(shelf.data_root), str(tmp_path / "archive")]
+    environment = {**os.environ, VARIABLE: f"{point}={action}@2"}
+
+    died = subprocess.run(command, env=environment, capture_output=True, check=False)
+
+    assert died.returncode == (-9 if action == "die" else 1), died.stderr
+    shelf.content.sweep()
+    shelf.content.collect()
+    assert shelf.left_behind() == []
+    (contents,) = shelf.load((tmp_path / "archive").read_bytes())
+    assert contents.size_bytes == 2
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    linux.mount("tmpfs", str(tmp_path / "small"), "tmpfs", data="size=1m")
+    try:
+        shelf = Shelf(tmp_path / "small" / "data")
+        kept = shelf.import_tar(files(a="1"))
+        before = shelf.left_behind()
+
+        with pytest.raises(Unavailable, match="No space left on device"):
+            shelf.import_tar(tar(member("big", bytes(700_000))))
+
+        assert shelf.left_behind() == before
+        assert shelf.content.lower_directories(kept.id)[0].is_dir()
+    finally:
+        linux.umount2(str(tmp_path / "small"))
+
+
+def test_a_layer_directory_of_another_layer_is_never_taken_for_it(shelf: Shelf) -> None:
+    contents = shelf.import_tar(files(a="1"))
+    (record,) = (shelf.data_root / "layers").glob("*.json")
+    record.write_text(
+        record.read_text().replace(f'chain_id":"{contents.chain[0]}', f'chain_id":"{OTHER}')
+    )
+
+    with pytest.raises(EngineError):
+        shelf.import_tar(files(a="1"))
+
+
+def test_a_missing_image_is_an_error_that_names_it(shelf: Shelf) -> None:
+    image = ImageId("sha256:" + "e" * 64)
+
+    with pytest.raises(DriverError, match=Digest(image)):
+        shelf.content.lower_directories(image)
+
+
+def test_depth_is_no_obstacle_to_removal(shelf: Shelf) -> None:
+    """Deeper than any path may be long, through a symlink."""
+    deep = "/".join(["d"] * 1500)
+    contents = shelf.import_tar(
+        tar(member("l", kind=tarballs.SYMLINK, link=deep), directory(deep), directory("l/" + deep))
+    )
+
+    shelf.forget(contents)
+
+    assert shelf.left_behind() == []
