@@ -1,5 +1,6 @@
 """Directories inside a root that strangers fill: opened by the kernel's own rule that no path leaves it."""
 
+import errno
 import os
 from collections import OrderedDict
 from typing import Final
@@ -56,6 +57,22 @@ class Directories:
             fd = self.existing(path[: below + 1])
             os.fchmod(fd, 0o755)  # whatever the umask
         return fd
+
+    def may_be(self, path: tuple[str, ...]) -> bool:
+        """Whether nothing but directories stand on a path, as far as it exists; a symlink to one is none."""
+        flags, resolve = (
+            os.O_PATH | os.O_DIRECTORY,
+            linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS,
+        )
+        try:
+            os.close(linux.openat2(self.root_fd, "/".join(path) or ".", flags, resolve=resolve))
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                return False
+            raise
+        return True
 
     def forget(self, keep: int) -> None:
         """Paths may mean other directories from now on. The one descriptor in use stays valid."""

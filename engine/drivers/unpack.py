@@ -148,6 +148,8 @@ class _Layer:
             return  # notes that aufs made for itself
         if hidden in ("", ".", ".."):
             raise MalformedArchive(f"a whiteout of {hidden!r}")
+        if not self._directories.may_be(tuple(parent)):
+            return  # something else took the directory's place, and hides all that was in it
         parent_fd = self._directories.made(tuple(parent))
         if name == _OPAQUE:
             os.setxattr(parent_fd, _OPAQUE_XATTR, b"y")
