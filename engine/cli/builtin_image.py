@@ -47,12 +47,12 @@ def find_busybox() -> str:
         Failure: there is none.
     """
     for path in _CANDIDATES:
-        if os.access(path, os.X_OK) and _is_static(path):
+        if os.access(path, os.X_OK) and is_static(path):
             return path
     raise Failure("no static busybox found: install the package busybox-static")
 
 
-def _is_static(path: str) -> bool:
+def is_static(path: str) -> bool:
     """Whether an ELF file asks for no interpreter, elf(5): such a program runs in an otherwise empty root."""
     with open(path, "rb") as file:  # noqa: PTH123  (pathlib costs 10 ms)
         head = file.read(4096)

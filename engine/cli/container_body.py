@@ -11,7 +11,7 @@ from typing import Any
 from engine.cli.environment import environment, labels
 from engine.cli.failures import Failure
 from engine.cli.flags import Options
-from engine.cli.mounts import binds_and_volumes, parse_mount, tmpfs
+from engine.cli.mounts import binds_and_volumes, tmpfs
 from engine.cli.ports import parse_expose, parse_publish
 
 Body = dict[str, Any]  # Any: JSON of the API
@@ -101,7 +101,8 @@ def _endpoints(options: Options) -> Body:
     mode = network_mode(options)
     address = {"IPv4Address": options.text("ip"), "IPv6Address": options.text("ip6")}
     address = {name: value for name, value in address.items() if value}
-    if mode in ("host", "none", "bridge") or mode.startswith("container:"):
+    predefined = mode in ("host", "none", "bridge") or mode.startswith("container:")
+    if predefined and not (address or options.given("mac-address")):
         return {}
     endpoint: Body = {
         "IPAMConfig": address or None,
@@ -147,7 +148,7 @@ def _host_config(options: Options, binds: list[str], bindings: Body) -> Body:
     }
     optional = {
         "Tmpfs": tmpfs(options.many("tmpfs")),
-        "Mounts": [parse_mount(text) for text in options.many("mount")],
+        "Mounts": options.many("mount"),
         "Sysctls": dict(options.many("sysctl")),
         "Runtime": options.text("runtime"),
     }

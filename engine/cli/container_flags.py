@@ -6,6 +6,8 @@ from typing import Final
 from engine.cli.attach import DETACH_KEYS
 from engine.cli.environment import ENV, ENV_FILE, LABEL, LABEL_FILE
 from engine.cli.flags import Flag, Kind, integer, switch, text, texts
+from engine.cli.mounts import parse_mount
+from engine.cli.ports import is_address
 from engine.cli.times import parse_duration
 from engine.cli.units import parse_bytes, parse_bytes_or_unlimited, parse_cpus
 
@@ -30,11 +32,19 @@ def parse_ulimit(text: str) -> dict[str, int | str]:
     if name not in _ULIMITS:
         raise ValueError(f"invalid ulimit type: {name}")
     soft, _, hard = values.partition(":")
+    if ":" in hard:
+        raise ValueError(
+            f"too many limit value arguments - {values}, can only have up to two, `soft[:hard]`"
+        )
     hard = hard or soft
     for number in (soft, hard):
         if _NUMBER.fullmatch(number) is None:
             raise ValueError(f'strconv.ParseInt: parsing "{number}": invalid syntax')
-    if int(hard) != -1 and (int(soft) > int(hard) or int(soft) == -1):
+    if int(soft) == -1 and int(hard) != -1:
+        raise ValueError(
+            f"ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), hard: {hard}"
+        )
+    if int(soft) > int(hard) != -1:
         raise ValueError(
             f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
         )
@@ -61,12 +71,25 @@ def _parse_sysctl(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _parse_host(text: str) -> str:
+    name, _, address = text.partition("=" if "=" in text else ":")
+    if not name or not address:
+        raise ValueError(f'bad format for add-host: "{text}"')
+    return f"{name}:{address}"
+
+
+def _parse_dns(text: str) -> str:
+    if not is_address(text):
+        raise ValueError(f"IP address is not correctly formatted: {text}")
+    return text
+
+
 _BYTES: Final = Kind("bytes", parse_bytes)
 _BYTES_OR_ALL: Final = Kind("bytes", parse_bytes_or_unlimited)
 _DURATION: Final = Kind("duration", parse_duration)
 
 SHARED: Final[tuple[Flag, ...]] = (
-    texts("add-host", "", "Add a custom host-to-IP mapping (host:ip)"),
+    Flag("add-host", "", Kind("list", _parse_host, many=True), "Add a custom host-to-IP mapping (host:ip)"),
     Flag("attach", "a", Kind("list", _parse_stream, many=True), "Attach to STDIN, STDOUT or STDERR"),
     texts("cap-add", "", "Add Linux capabilities"),
     texts("cap-drop", "", "Drop Linux capabilities"),
@@ -80,7 +103,7 @@ SHARED: Final[tuple[Flag, ...]] = (
     text("cpuset-cpus", "", "CPUs in which to allow execution (0-3, 0,1)"),
     text("cpuset-mems", "", "MEMs in which to allow execution (0-3, 0,1)"),
     texts("device", "", "Add a host device to the container"),
-    texts("dns", "", "Set custom DNS servers"),
+    Flag("dns", "", Kind("list", _parse_dns, many=True), "Set custom DNS servers"),
     texts("dns-option", "", "Set DNS options"),
     texts("dns-search", "", "Set custom DNS search domains"),
     text("domainname", "", "Container NIS domain name"),
@@ -109,7 +132,7 @@ SHARED: Final[tuple[Flag, ...]] = (
     Flag("memory-reservation", "", _BYTES, "Memory soft limit"),
     Flag("memory-swap", "", _BYTES_OR_ALL, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     integer("memory-swappiness", "", "Tune container memory swappiness (0 to 100)", "-1"),
-    texts("mount", "", "Attach a filesystem mount to the container"),
+    Flag("mount", "", Kind("mount", parse_mount, many=True), "Attach a filesystem mount to the container"),
     text("name", "", "Assign a name to the container"),
     text("network", "", "Connect a container to a network: bridge, none or host"),
     Flag("net", "", Kind("string", str), "", hidden=True),

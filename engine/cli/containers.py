@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.cli import output
+from engine.cli.columns import ellipsis, short_id
 from engine.cli.command import Command, Invocation
 from engine.cli.failures import Failure
 from engine.cli.filters import FILTER, encoded
 from engine.cli.flags import integer, switch, text
 from engine.cli.ports import displayed
-from engine.cli.tables import Layout, ellipsis, short_id
+from engine.cli.tables import Layout
 from engine.cli.template.values import Fields
 from engine.cli.times import NANO, created_at, now_ns, parse_moment
 from engine.cli.units import human_duration, human_size

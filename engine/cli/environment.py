@@ -29,13 +29,16 @@ LABEL_FILE: Final = texts("label-file", "", "Read in a line delimited file of la
 
 
 def environment(options: Options) -> list[str]:
-    """All variables, files first; a bare NAME takes the client's own value, or is dropped when it has none.
+    """All variables, files first; a bare NAME takes the client's own value.
+
+    Without one, a file's NAME is dropped; an option's is sent bare, which takes the variable out of the image's environment.
 
     Raises:
         Failure: a file that can't be read or is malformed.
     """
     from_files = [entry for path in options.many("env-file") for entry in _read(path)]
-    return [entry for entry in map(_completed, [*from_files, *options.many("env")]) if entry]
+    completed = [entry for entry in map(_completed, from_files) if "=" in entry]
+    return [*completed, *map(_completed, options.many("env"))]
 
 
 def labels(options: Options) -> dict[str, str]:
@@ -48,7 +51,7 @@ def labels(options: Options) -> dict[str, str]:
 def _completed(entry: str) -> str:
     name, separator, _ = entry.partition("=")
     if separator or name not in os.environ:
-        return entry if separator else ""
+        return entry
     return f"{name}={os.environ[name]}"
 
 

@@ -10,7 +10,7 @@ from engine.cli.filters import FILTER, encoded
 from engine.cli.flags import text
 from engine.cli.logs import moment
 from engine.cli.template.evaluation import Template
-from engine.cli.template.functions import to_json
+from engine.cli.template.values import to_json
 from engine.cli.times import local_rfc3339
 
 Event = dict[str, Any]  # Any: JSON of the API

@@ -27,11 +27,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from engine.cli import output
+from engine.cli.columns import aligned, short_id
 from engine.cli.command import Command, Invocation
 from engine.cli.engine import Query
 from engine.cli.failures import Failure
 from engine.cli.flags import Options, switch, text
-from engine.cli.tables import aligned, short_id
 from engine.cli.template.evaluation import Template
 from engine.cli.times import local_rfc3339, now_ns, parse_moment
 

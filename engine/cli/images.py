@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from engine.cli import output
+from engine.cli.columns import short_id
 from engine.cli.command import Command, Invocation
 from engine.cli.engine import Query
 from engine.cli.failures import EngineRefused, Failure
 from engine.cli.filters import FILTER, encoded
 from engine.cli.flags import switch, text, texts
-from engine.cli.tables import Layout, short_id
+from engine.cli.tables import Layout
 from engine.cli.template.values import Fields
 from engine.cli.times import created_at
 from engine.cli.units import human_duration, human_size

@@ -46,7 +46,7 @@ def _info(invocation: Invocation) -> int:
         output.line("\n".join(_shown(details)))
         return 0
     from engine.cli.template.evaluation import Template
-    from engine.cli.template.functions import to_json
+    from engine.cli.template.values import to_json
 
     details |= {"ClientInfo": {"Version": VERSION}}
     try:

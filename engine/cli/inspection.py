@@ -10,7 +10,7 @@ from engine.cli.engine import Engine
 from engine.cli.failures import EngineRefused, Failure
 from engine.cli.flags import switch, text
 from engine.cli.template.evaluation import Template
-from engine.cli.template.functions import to_json
+from engine.cli.template.values import to_json
 
 _PATHS: Final = {
     "container": "/containers/{}/json",

@@ -17,6 +17,8 @@ def binds_and_volumes(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     volumes: dict[str, Any] = {}
     for text in texts:
         source, separator, rest = text.partition(":")
+        if separator and not all(text.split(":")):
+            raise ValueError(f"invalid spec: {text}: empty section between colons")
         if not separator:
             volumes[text] = {}
         elif source.startswith("."):

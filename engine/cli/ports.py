@@ -1,9 +1,11 @@
 """Published ports: how ``-p`` is written, and how ``ps`` shows them."""
 
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
+_PORT_MAX: Final = 65535
 
 
 def parse_publish(text: str) -> list[tuple[str, dict[str, str]]]:
@@ -17,6 +19,8 @@ def parse_publish(text: str) -> list[tuple[str, dict[str, str]]]:
     address, host, container = _split(written)
     if not container:
         raise ValueError(f"no port specified: {text}<empty>")
+    if address and not is_address(address):
+        raise ValueError(f"invalid IP address: {address}")
     first, last = _range(container, "containerPort")
     if protocol not in _PROTOCOLS:
         raise ValueError(f"invalid proto: {protocol}")
@@ -46,8 +50,23 @@ def parse_expose(text: str) -> list[str]:
     if ":" in text:
         raise ValueError(f"invalid port format for --expose: {text}")
     ports, _, protocol = text.partition("/")
-    first, last = _range(ports, "containerPort")
+    try:
+        first, last = _range(ports, "containerPort")
+    except ValueError:
+        reason = f'strconv.ParseUint: parsing "{ports}": invalid syntax'
+        raise ValueError(f"invalid range format for --expose: {text}, error: {reason}") from None
     return [f"{port}/{protocol or 'tcp'}" for port in range(first, last + 1)]
+
+
+def is_address(text: str) -> bool:
+    """Whether ``text`` is an IPv4 or IPv6 address."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, text)
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _split(written: str) -> tuple[str, str, str]:
@@ -63,9 +82,12 @@ def _split(written: str) -> tuple[str, str, str]:
 
 def _range(text: str, name: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    if not first.isdigit() or not (last or first).isdigit() or int(first) > 65535:
+    numbers = [first, last or first]
+    if not all(number.isdigit() and int(number) <= _PORT_MAX for number in numbers):
         raise ValueError(f"invalid {name}: {text}")
-    return int(first), int(last or first)
+    if int(numbers[0]) > int(numbers[1]):
+        raise ValueError(f"invalid {name}: {text}")
+    return int(numbers[0]), int(numbers[1])
 
 
 def _binding(address: str, port: str) -> dict[str, str]:

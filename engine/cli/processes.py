@@ -3,9 +3,9 @@
 from typing import Final
 
 from engine.cli import output
+from engine.cli.columns import aligned
 from engine.cli.command import Command, Invocation
 from engine.cli.failures import Failure
-from engine.cli.tables import aligned
 
 _TOP_NARROWEST: Final = 20
 

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from engine.cli import output
 from engine.cli.builtin_image import REFERENCE, find_busybox, import_builtin
+from engine.cli.columns import aligned
 from engine.cli.command import Command, Invocation
 from engine.cli.containers import container_fields
 from engine.cli.failures import Failure
 from engine.cli.history import row
 from engine.cli.own_daemon import OwnDaemon, enter_own_namespaces
-from engine.cli.tables import aligned
 from engine.cli.template.values import Fields
 
 _NAME: Final = "lighthouse"

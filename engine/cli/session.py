@@ -91,6 +91,8 @@ class Session:
 
     def _turn(self, pump: Pump | None, wait: Wait | None) -> None:
         """Wait for something to happen and let it happen."""
+        if wait is not None and wait.has_arrived:
+            return wait.ready()
         poll, handlers = select.poll(), {}
         for fd, events, handler in self._interests(pump, wait):
             poll.register(fd, events)
@@ -101,6 +103,7 @@ class Session:
             handlers[fd](events)
         if lost and not ready and wait is not None:
             wait.retry()
+        return None
 
     def _interests(
         self, pump: Pump | None, wait: Wait | None

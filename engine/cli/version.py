@@ -5,10 +5,10 @@ import sys
 from typing import Any, Final
 
 from engine.cli import output
+from engine.cli.columns import aligned
 from engine.cli.command import Command, Invocation
 from engine.cli.failures import Failure
 from engine.cli.flags import text
-from engine.cli.tables import aligned
 from engine.cli.times import ansi_c
 
 VERSION: Final = "0.1.0"
@@ -51,7 +51,7 @@ def _version(invocation: Invocation) -> int:
 
 def _formatted(wanted: str, versions: Details) -> str:
     from engine.cli.template.evaluation import Template
-    from engine.cli.template.functions import to_json
+    from engine.cli.template.values import to_json
 
     if wanted == "json":
         return to_json(versions)

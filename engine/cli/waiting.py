@@ -39,6 +39,11 @@ class Wait:
         """Readable when the answer, or its failure, is there; None while no daemon can be asked."""
         return self._response.connection.socket.fileno() if self._response is not None else None
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the answer came together with its head: then ``fd`` will not become readable for it."""
+        return self._response is not None and bool(self._response.connection.unread)
+
     def ready(self) -> None:
         """Read the answer that has arrived."""
         assert self._response is not None

@@ -5,16 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.cli.template.values import Fields, go_type, nested, shown, truth
+from engine.cli.template.values import go_type, nested, shown, to_json, truth
 
-_HTML: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 _VERB: Final = re.compile(r"%([-+# 0]*)(\d+|\*)?(?:\.(\d+))?([a-zA-Z%])")
-
-
-def to_json(value: object) -> str:
-    """As Go's encoding/json writes it: compact, with ``<``, ``>`` and ``&`` escaped."""
-    plain = value.everything() if isinstance(value, Fields) else value
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).translate(_HTML)
 
 
 def _index(holder: Any, *keys: Any) -> Any:  # Any: template data is whatever JSON holds

@@ -4,10 +4,12 @@ Docker's client decodes an answer into structs and maps; a missing field of a st
 ``<no value>``. JSON has one kind of object for both, so :class:`GoMap` marks those that Go would call maps.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 NO_VALUE: Final = "<no value>"
+_HTML: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 _MAPS: Final = frozenset(
     {
@@ -125,3 +127,9 @@ def nested(value: object) -> str:
             return nested(value.everything())
         case _:
             return str(value)
+
+
+def to_json(value: object) -> str:
+    """As Go's encoding/json writes it: compact, with ``<``, ``>`` and ``&`` escaped."""
+    plain = value.everything() if isinstance(value, Fields) else value
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).translate(_HTML)
