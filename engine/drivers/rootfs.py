@@ -1,7 +1,7 @@
 """What a container keeps across its runs: its directory, its writable layer, and the files that the engine writes for it.
 
     containers/ID/            0700
-      upper/                  what it changed of its image, overlay's ``upperdir``; its mode and owner are those of ``/``
+      upper/                  what it changed of its image, overlay's ``upperdir``; its mode and owner are those that ``/`` has
       work/                   overlay's own, on the same filesystem
       hosts hostname resolv.conf      bound over those of the image
       ID-json.log journal.RUN         the monitor's
@@ -26,6 +26,9 @@ from engine.failpoints import failpoint
 _HOST_RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
 """The servers that systemd-resolved itself asks; systemd-resolved.service(8)."""
+_ROOT_MODE_MIN: Final = 0o755
+"""The root of Docker's containers is open to every user whatever the image says, and images rely on it: many a root filesystem was
+packed in the 0700 of ``mktemp -d``."""
 
 
 class Rootfs:
@@ -109,7 +112,7 @@ def _make_upper(upper: Path, model: os.stat_result) -> None:
     beside = upper.with_name(".upper.new")
     beside.mkdir(mode=0o700, exist_ok=True)
     os.chown(beside, model.st_uid, model.st_gid)
-    beside.chmod(stat.S_IMODE(model.st_mode))
+    beside.chmod(stat.S_IMODE(model.st_mode) | _ROOT_MODE_MIN)
     failpoint("upper_made")
     beside.rename(upper)
 

@@ -43,9 +43,20 @@ def trash(tmp_path: Path) -> Path:
 def test_the_root_of_a_container_is_like_that_of_its_image(rootfs: Rootfs) -> None:
     upper = rootfs.upper(C).stat()
 
-    assert (stat.S_IMODE(upper.st_mode), upper.st_uid, upper.st_gid) == (0o1751, 3, 4)
+    assert (stat.S_IMODE(upper.st_mode), upper.st_uid, upper.st_gid) == (0o1755, 3, 4)
     assert stat.S_IMODE(rootfs.upper(C).parent.stat().st_mode) == 0o700
     assert rootfs.all() == {C}
+
+
+def test_every_user_can_enter_a_root_that_was_packed_in_a_private_directory(
+    rootfs: Rootfs, layer: Path
+) -> None:
+    layer.chmod(0o700)
+    other = ContainerId("d" * 64)
+
+    rootfs.make(other, layer)
+
+    assert stat.S_IMODE(rootfs.upper(other).stat().st_mode) == 0o755
 
 
 def test_made_again_it_keeps_what_the_container_did(rootfs: Rootfs, layer: Path) -> None:
