@@ -13,6 +13,7 @@ from engine.cli.session import Session
 from engine.cli.waiting import Wait
 
 DETACH_KEYS: Final = text("detach-keys", "", "Override the key sequence for detaching a container")
+DETACHED: Final = "read escape sequence"
 SIG_PROXY: Final = switch("sig-proxy", "", "Proxy received signals to the process", "true")
 
 
@@ -64,9 +65,11 @@ def _attach(invocation: Invocation) -> int:
         streams = {"stdin": stdin, "stdout": True, "stderr": True}
         connection = open_streams(engine, identity, streams, keys)
         session.take_terminal()
-        session.resize()
+        session.redraw()
         code = session.converse(connection, wait, detach_keys)
-    return _detached() if code is None else code
+    if session.detached:
+        raise Failure(DETACHED)
+    return code or 0
 
 
 def _refuse_unless_running(status: Mapping[str, Any]) -> None:  # Any: JSON of the API
@@ -76,10 +79,6 @@ def _refuse_unless_running(status: Mapping[str, Any]) -> None:  # Any: JSON of t
         raise Failure("You cannot attach to a paused container, unpause it first")
     if status.get("Restarting"):
         raise Failure("You cannot attach to a restarting container, wait until it is running")
-
-
-def _detached() -> int:
-    raise Failure("read escape sequence")
 
 
 def _start(invocation: Invocation) -> int:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine.cli import output, terminal
-from engine.cli.attach import DETACH_KEYS, checked_keys, need_terminal
+from engine.cli.attach import DETACH_KEYS, DETACHED, checked_keys, need_terminal
 from engine.cli.command import Command, Invocation
 from engine.cli.engine import Engine
 from engine.cli.environment import ENV, ENV_FILE, environment
-from engine.cli.failures import Unreachable
+from engine.cli.failures import Failure, Unreachable
 from engine.cli.flags import Options, switch, text
 from engine.cli.session import Session
 from engine.cli.waiting import PATIENCE_S, RETRY_S
@@ -63,6 +63,8 @@ def _exec(invocation: Invocation) -> int:
         session.take_terminal()
         session.resize()
         session.converse(connection, None, detach_keys)
+    if session.detached:
+        raise Failure(DETACHED)
     return _exit_code(engine, path)
 
 

@@ -43,6 +43,8 @@ class Session:
         self._raw = tty and stdin and os.isatty(output.STDIN)
         self._forward = forward_signals and not self._raw
         self._guards = contextlib.ExitStack()
+        self.detached = False
+        """The user typed the detach keys and the engine let go."""
         self._signals: SignalPipe | None = None
 
     def __enter__(self) -> "Session":
@@ -61,11 +63,20 @@ class Session:
             self._guards.enter_context(terminal.raw(output.STDIN))
 
     def resize(self) -> None:
-        """Tell the engine how big the terminal is; an engine that is away or no longer interested is no error."""
+        """Tell the engine how big the terminal is."""
+        self._resize(0)
+
+    def redraw(self) -> None:
+        """Make the program in the container draw its screen again: a change of size is the only way to ask for it."""
+        self._resize(1)
+        self._resize(0)
+
+    def _resize(self, more: int) -> None:
         dimensions = terminal.size(output.STDOUT)
         if not self._tty or dimensions is None:
             return
-        query = {"h": str(dimensions[0]), "w": str(dimensions[1])}
+        query = {"h": str(dimensions[0] + more), "w": str(dimensions[1] + more)}
+        # An engine that is away, or a process that has ended, has no use for it.
         with contextlib.suppress(Failure):
             self._engine.ask("POST", f"{self._path}/resize", query)
 
@@ -84,6 +95,7 @@ class Session:
         while True:
             streaming = pump is not None and not pump.ended
             if pump is not None and pump.ended and self._tty and pump.tail.endswith(detach_keys):
+                self.detached = True
                 return None
             if not streaming and (wait is None or wait.code is not None):
                 return wait.code if wait is not None else None
