@@ -23,11 +23,14 @@ _NO_LOGIN: Final = (1 << 32) - 1
 
 
 def peer_of(connection: trio.socket.SocketType) -> Actor:
-    """The caller behind a Unix socket, named when it connected.
+    """The caller, named when it connected; over TCP the kernel knows an address and no more.
 
     The credentials are the kernel's and can't be forged. The program is looked up by pid, so it is believed only if the
     process of the connection still lives after that: its pid was not used again meanwhile.
     """
+    if connection.family != socket.AF_UNIX:
+        host, port, *_ = connection.getpeername()
+        return Actor(kind=ActorKind.USER, name=f"tcp://{host}:{port}")
     pid, uid, gid = _UCRED.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     )

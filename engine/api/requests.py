@@ -43,14 +43,19 @@ class Query:
         return default if values is None else values[0].strip().lower() not in _FALSEHOODS
 
     def integer(self, name: str, default: int = 0) -> int:
-        """A decimal number of 64 bits; ``default`` when the name does not occur or is empty.
+        """A decimal number of 64 bits; ``default`` when the name does not occur or is empty."""
+        number = self.number(name)
+        return default if number is None else number
+
+    def number(self, name: str) -> int | None:
+        """A decimal number of 64 bits; None when the name does not occur or is empty.
 
         Raises:
             InvalidRequest: in the words of Go's strconv, which clients are used to.
         """
         text = self.text(name)
         if not text:
-            return default
+            return None
         digits = text.removeprefix("-").removeprefix("+") if text[0] in "+-" else text
         if not (digits.isascii() and digits.isdigit()):
             raise InvalidRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')

@@ -1,0 +1,34 @@
+"""The whole API: every path and who answers it."""
+
+from engine.api import unavailable
+from engine.api.container_streams import ContainerStreamHandlers
+from engine.api.containers import ContainerHandlers
+from engine.api.events import EventHandlers
+from engine.api.exec import ExecHandlers
+from engine.api.history import HistoryHandlers
+from engine.api.http11 import Application
+from engine.api.images import ImageHandlers
+from engine.api.lifecycle import LifecycleHandlers
+from engine.api.networks import NetworkHandlers
+from engine.api.router import Router
+from engine.api.system import SystemHandlers
+from engine.service.engine import Service
+
+
+def application(service: Service) -> Application:
+    """What a :class:`~engine.api.server.Server` serves. Where two templates fit a path, the first one counts."""
+    router = Router(
+        (
+            *SystemHandlers(service).routes(),
+            *LifecycleHandlers(service).routes(),
+            *ContainerStreamHandlers(service).routes(),
+            *ExecHandlers(service).routes(),
+            *ContainerHandlers(service).routes(),
+            *ImageHandlers(service).routes(),
+            *NetworkHandlers(service).routes(),
+            *EventHandlers(service).routes(),
+            *HistoryHandlers(service).routes(),
+            *unavailable.routes(),
+        )
+    )
+    return router.answer

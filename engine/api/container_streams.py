@@ -1,0 +1,114 @@
+"""A container's standard streams: attach, logs, resize; and what runs in it."""
+
+import socket
+from contextlib import aclosing
+from functools import partial
+
+import trio
+
+from engine.api.processes import process_table
+from engine.api.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
+from engine.api.requests import Request
+from engine.api.router import Route
+from engine.api.streams import attach_options, stream_media_type, terminal_size
+from engine.api.times import parse_moment
+from engine.errors import InvalidRequest
+from engine.service.containers import Attachment
+from engine.service.engine import Service
+from engine.supervisor.streams import Client, LogOptions
+
+
+class ContainerStreamHandlers:
+    """What connects clients with what runs."""
+
+    def __init__(self, service: Service) -> None:
+        self._containers = service.containers
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("POST", "/containers/{name}/attach", self.attach),
+            ("GET", "/containers/{name}/logs", self.logs),
+            ("POST", "/containers/{name}/resize", self.resize),
+            ("GET", "/containers/{name}/top", self.top),
+        )
+
+    async def attach(self, request: Request) -> Reply:
+        """``docker attach``: what was written before if asked for, then the streams themselves."""
+        query, reference = request.query, request.params["name"]
+        tty = self._containers.get(reference).spec.tty
+        options = attach_options(request)
+        streaming = options.stdin or options.stdout or options.stderr
+        attachment = (
+            await self._containers.attach(reference, options, request.origin) if streaming else None
+        )
+        past = LogOptions(stdout=query.flag("stdout"), stderr=query.flag("stderr"))
+        replayed = past if query.flag("logs") else None
+        take = partial(self._converse, reference, attachment, replayed)
+        return Hijacked(take, stream_media_type(request, tty=tty))
+
+    async def _converse(
+        self,
+        reference: str,
+        attachment: Attachment | None,
+        replayed: LogOptions | None,
+        connection: socket.socket,
+        unread: bytes,
+    ) -> None:
+        try:
+            if replayed is not None:
+                await self._replay(reference, replayed, connection)
+        except BaseException:
+            connection.close()
+            raise
+        if attachment is None:
+            connection.close()
+        else:
+            await attachment.connect(Client(connection=connection, unread=unread))
+
+    async def _replay(self, reference: str, options: LogOptions, connection: socket.socket) -> None:
+        own = trio.socket.from_stdlib_socket(connection.dup())
+        stream = trio.SocketStream(own)
+        async with stream, aclosing(self._containers.logs(reference, options)) as output:
+            async for block in output:
+                await stream.send_all(block)
+
+    async def logs(self, request: Request) -> Reply:
+        """``docker logs``."""
+        reference, options = request.params["name"], _log_options(request)
+        tty = self._containers.get(reference).spec.tty
+
+        async def produce(send: Sink) -> None:
+            async with aclosing(self._containers.logs(reference, options)) as output:
+                async for block in output:
+                    await send(block)
+
+        return Streamed(produce, stream_media_type(request, tty=tty), endless=options.follow)
+
+    async def resize(self, request: Request) -> Reply:
+        """A terminal has another size."""
+        height, width = terminal_size(request)
+        await self._containers.resize(request.params["name"], height=height, width=width)
+        return Answer(200)
+
+    async def top(self, request: Request) -> Reply:
+        """``docker top``."""
+        pids = await self._containers.processes(request.params["name"])
+        return json_answer(await process_table(request.query.text("ps_args") or "-ef", pids))
+
+
+def _log_options(request: Request) -> LogOptions:
+    query = request.query
+    stdout, stderr = query.flag("stdout"), query.flag("stderr")
+    if not stdout and not stderr:
+        raise InvalidRequest("Bad parameters: you must choose at least one stream")
+    tail = query.text("tail")
+    return LogOptions(
+        stdout=stdout,
+        stderr=stderr,
+        since_ns=parse_moment(query.text("since")) or 0,
+        until_ns=parse_moment(query.text("until")),
+        tail=int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 19 else None,
+        timestamps=query.flag("timestamps"),
+        follow=query.flag("follow"),
+    )

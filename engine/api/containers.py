@@ -1,0 +1,109 @@
+"""Containers: list, create, inspect, rename, remove, prune."""
+
+from typing import Final
+
+from engine.api.container_filters import ContainerFilter
+from engine.api.filters import parse_filters
+from engine.api.json_bodies import Json, read_json
+from engine.api.replies import NO_CONTENT, Reply, json_answer
+from engine.api.requests import Request
+from engine.api.router import Route
+from engine.api.shapes_container import inspect_json, summary_json
+from engine.api.shapes_create import spec_of
+from engine.api.surroundings import around_now
+from engine.api.times import parse_until
+from engine.api.wire_container import CreateWire
+from engine.domain.container import Container, Phase
+from engine.errors import Conflict, EngineError, InvalidRequest
+from engine.service.engine import Service
+
+_PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
+
+
+class ContainerHandlers:
+    """What can be asked of containers as things; their life is in ``lifecycle.py``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("GET", "/containers/json", self.list),
+            ("POST", "/containers/create", self.create),
+            ("POST", "/containers/prune", self.prune),
+            ("GET", "/containers/{name}/json", self.inspect),
+            ("POST", "/containers/{name}/rename", self.rename),
+            ("DELETE", "/containers/{name}", self.remove),
+        )
+
+    async def list(self, request: Request) -> Reply:
+        """``docker ps``."""
+        wanted = ContainerFilter(request.query, self._service.images)
+        around = around_now(self._service)
+        containers = wanted.chosen(self._service.containers.all())
+        return json_answer([summary_json(container, around) for container in containers])
+
+    async def create(self, request: Request) -> Reply:
+        """``docker create``."""
+        asked = await read_json(request, CreateWire)
+        if asked.image is None and asked.cmd is None and asked.host_config is None:
+            raise InvalidRequest("config cannot be empty in order to create a container")
+        if not asked.image:
+            raise InvalidRequest("no image specified")
+        spec, notes = spec_of(asked, self._service.images.get(asked.image))
+        warnings = (*notes, *spec.resources.validate(self._service.system.settings.machine))
+        name = request.query.text("name") or None
+        identity = await self._service.containers.create(name, spec, request.origin)
+        return json_answer({"Id": identity, "Warnings": warnings}, 201)
+
+    async def inspect(self, request: Request) -> Reply:
+        """``docker inspect``."""
+        container = self._service.containers.get(request.params["name"])
+        execs = self._service.execs.of(container.id)
+        return json_answer(inspect_json(container, around_now(self._service), execs))
+
+    async def rename(self, request: Request) -> Reply:
+        """``docker rename``."""
+        name = request.query.text("name")
+        await self._service.containers.rename(request.params["name"], name, request.origin)
+        return NO_CONTENT
+
+    async def remove(self, request: Request) -> Reply:
+        """``docker rm``."""
+        query = request.query
+        if query.flag("link"):
+            raise Conflict("Conflict, cannot remove the default link name of the container")
+        force, volumes = query.flag("force"), query.flag("v")
+        reference = request.params["name"]
+        await self._service.containers.remove(
+            reference, request.origin, force=force, volumes=volumes
+        )
+        return NO_CONTENT
+
+    async def prune(self, request: Request) -> Reply:
+        """``docker container prune``: a container that somebody starts or removes meanwhile is left alone."""
+        removed = []
+        for container in self._prunable(request):
+            try:
+                await self._service.containers.remove(
+                    container.id, request.origin, force=False, volumes=False
+                )
+            except EngineError:
+                continue
+            removed.append(container.id)
+        pruned: Json = {"ContainersDeleted": removed or None, "SpaceReclaimed": 0}
+        return json_answer(pruned)
+
+    def _prunable(self, request: Request) -> tuple[Container, ...]:
+        filters = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
+        now_ns = self._service.ledger.clock.wall_ns()
+        limits = [parse_until(value, now_ns) for value in filters.values("until")]
+        return tuple(
+            container
+            for container in self._service.containers.all()
+            if container.phase in (Phase.CREATED, Phase.EXITED)
+            and all(container.created_ns <= limit for limit in limits)
+            and filters.labels(container.spec.labels)
+            and not (filters.values("label!") and filters.labels(container.spec.labels, "label!"))
+        )

@@ -1,0 +1,143 @@
+"""Execs: create, start, resize, inspect."""
+
+import socket
+from functools import partial
+from typing import Final
+
+from engine.api.json_bodies import Json, Wire, read_json
+from engine.api.replies import Answer, Hijacked, Reply, json_answer
+from engine.api.requests import Request
+from engine.api.router import Route
+from engine.api.streams import stream_media_type, terminal_size
+from engine.api.wire_container import Words, words
+from engine.domain.detach import parse_detach_keys
+from engine.domain.event import Origin
+from engine.domain.execution import Exec, ExecPhase, ExecSpec
+from engine.domain.ids import ExecId
+from engine.errors import InvalidRequest
+from engine.service.engine import Service
+from engine.supervisor.streams import Client, StreamOptions
+
+_DETACHED: Final = StreamOptions()
+
+
+class ExecCreateWire(Wire, frozen=True, kw_only=True):
+    """Docker's ExecConfig."""
+
+    attach_stderr: bool | None = None
+    attach_stdin: bool | None = None
+    attach_stdout: bool | None = None
+    cmd: Words | None = None
+    detach_keys: str | None = None
+    env: list[str] | None = None
+    privileged: bool | None = None
+    tty: bool | None = None
+    user: str | None = None
+    working_dir: str | None = None
+
+
+class ExecStartWire(Wire, frozen=True, kw_only=True):
+    """Docker's ExecStartConfig."""
+
+    detach: bool | None = None
+    tty: bool | None = None
+
+
+class ExecHandlers:
+    """One more process in a container."""
+
+    def __init__(self, service: Service) -> None:
+        self._execs = service.execs
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("POST", "/containers/{name}/exec", self.create),
+            ("POST", "/exec/{id}/start", self.start),
+            ("POST", "/exec/{id}/resize", self.resize),
+            ("GET", "/exec/{id}/json", self.inspect),
+        )
+
+    async def create(self, request: Request) -> Reply:
+        """The first half of ``docker exec``."""
+        asked = await read_json(request, ExecCreateWire)
+        arguments = words(asked.cmd)
+        if not arguments:
+            raise InvalidRequest("no exec command specified")
+        parse_detach_keys(asked.detach_keys or "")
+        spec = ExecSpec(
+            arguments=arguments,
+            env=tuple(asked.env or ()),
+            user=asked.user or "",
+            working_dir=asked.working_dir or "",
+            tty=bool(asked.tty),
+            attach_stdin=bool(asked.attach_stdin),
+            attach_stdout=bool(asked.attach_stdout),
+            attach_stderr=bool(asked.attach_stderr),
+            privileged=bool(asked.privileged),
+            detach_keys=asked.detach_keys or "",
+        )
+        identity = await self._execs.create(request.params["name"], spec, request.origin)
+        return json_answer({"Id": identity}, 201)
+
+    async def start(self, request: Request) -> Reply:
+        """The second half: with the client's connection, or detached."""
+        asked = await read_json(request, ExecStartWire)
+        found = await self._execs.check_startable(request.params["id"])
+        if not asked.detach:
+            take = partial(self._converse, found, request.origin)
+            return Hijacked(take, stream_media_type(request, tty=found.spec.tty))
+        started = await self._execs.start(found.id, _DETACHED, None, request.origin)
+        if started.error:
+            raise InvalidRequest(started.error)
+        return Answer(200)
+
+    async def _converse(
+        self, execution: Exec, origin: Origin, connection: socket.socket, unread: bytes
+    ) -> None:
+        """A process that can't be started is told on the stream, by whoever has the connection then."""
+        spec = execution.spec
+        options = StreamOptions(
+            stdin=spec.attach_stdin,
+            stdout=spec.attach_stdout,
+            stderr=spec.attach_stderr,
+            detach_keys=spec.detach_keys,
+        )
+        client = Client(connection=connection, unread=unread)
+        await self._execs.start(execution.id, options, client, origin)
+
+    async def resize(self, request: Request) -> Reply:
+        """Its terminal has another size."""
+        height, width = terminal_size(request)
+        await self._execs.resize(request.params["id"], height=height, width=width)
+        return Answer(200)
+
+    async def inspect(self, request: Request) -> Reply:
+        """How it is, or how it ended."""
+        return json_answer(_exec_json(await self._execs.caught_up(ExecId(request.params["id"]))))
+
+
+def _exec_json(execution: Exec) -> Json:
+    spec = execution.spec
+    running = execution.phase is ExecPhase.RUNNING
+    process: Json = {
+        "tty": spec.tty,
+        "entrypoint": spec.arguments[0],
+        "arguments": spec.arguments[1:],
+        "privileged": spec.privileged,
+    }
+    if spec.user:
+        process["user"] = spec.user
+    return {
+        "ID": execution.id,
+        "Running": running,
+        "ExitCode": execution.exit_code,
+        "ProcessConfig": process,
+        "OpenStdin": spec.attach_stdin,
+        "OpenStderr": spec.attach_stderr,
+        "OpenStdout": spec.attach_stdout,
+        "CanRemove": execution.phase is ExecPhase.ENDED,
+        "ContainerID": execution.container,
+        "DetachKeys": spec.detach_keys,
+        "Pid": execution.process.pid if running and execution.process else 0,
+    }

@@ -1,0 +1,132 @@
+"""The auditor's paths, Shipslog's own: history, what was at a moment, verification."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final, cast
+
+from engine.api.container_filters import ContainerFilter
+from engine.api.json_bodies import Json
+from engine.api.replies import Reply, Sink, Streamed, json_answer, json_line
+from engine.api.requests import Request
+from engine.api.router import Route
+from engine.api.shapes_container import inspect_json, summary_json
+from engine.api.surroundings import around
+from engine.api.times import Moment, stamp
+from engine.errors import InvalidRequest
+from engine.service.engine import Service
+from engine.service.history import Entry, Question
+
+JSON_LINES: Final = "application/x-ndjson"
+_NANOSECONDS: Final = re.compile(r"\d{1,19}")
+
+
+class HistoryHandlers:
+    """Who did what, when, and how things were then."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("GET", "/shipslog/history", self.history),
+            ("GET", "/shipslog/containers/json", self.list_at),
+            ("GET", "/shipslog/containers/{name}/json", self.inspect_at),
+            ("GET", "/shipslog/verify", self.verify),
+        )
+
+    async def history(self, request: Request) -> Reply:
+        """``shipslog history``: one event a line, as long as the client listens with ``follow``."""
+        query = request.query
+        question = Question(
+            about=query.text("stream_of") or None,
+            after_seq=query.integer("after"),
+            since_ns=_nanoseconds(request, "since"),
+            until_ns=_nanoseconds(request, "until"),
+            type=query.text("type") or None,
+            actor=query.text("actor") or None,
+        )
+        follow = query.flag("follow")
+        entries = cast(  # a generator, though its annotation says less: it has to be closed
+            "AsyncGenerator[tuple[Entry, ...], None]",
+            self._service.history.entries(question, follow=follow),
+        )
+        first = (
+            () if follow else await anext(entries, ())
+        )  # what is wrong with the question is told before the head
+
+        async def produce(send: Sink) -> None:
+            async with aclosing(entries):
+                await send(b"".join(map(_line, first)))
+                async for block in entries:
+                    await send(b"".join(map(_line, block)))
+
+        return Streamed(produce, JSON_LINES, endless=follow)
+
+    async def list_at(self, request: Request) -> Reply:
+        """``shipslog ps --at``."""
+        at_ns = _moment(request)
+        view = await self._service.history.view_at(at_ns)
+        wanted = ContainerFilter(request.query, self._service.images)
+        newest_first = sorted(
+            view.containers.values(), key=lambda each: each.created_ns, reverse=True
+        )
+        surroundings = around(self._service, view, Moment(at_ns))
+        return json_answer(
+            [summary_json(each, surroundings) for each in wanted.chosen(newest_first)]
+        )
+
+    async def inspect_at(self, request: Request) -> Reply:
+        """``shipslog inspect --at``."""
+        at_ns = _moment(request)
+        view = await self._service.history.view_at(at_ns)
+        container = view.container(request.params["name"])
+        execs = view.execs_of.get(container.id, {})
+        surroundings = around(self._service, view, Moment(at_ns))
+        return json_answer(inspect_json(container, surroundings, tuple(execs)))
+
+    async def verify(self, _request: Request) -> Reply:
+        """``shipslog verify``."""
+        verdict = await self._service.history.verify()
+        return json_answer(
+            {
+                "ok": verdict.first_bad_seq is None and not verdict.problems,
+                "events": verdict.events,
+                "first_bad_seq": verdict.first_bad_seq,
+                "problems": verdict.problems,
+            }
+        )
+
+
+def _line(entry: Entry) -> bytes:
+    line: Json = {
+        "seq": entry.seq,
+        "at_ns": entry.at_ns,
+        "at": stamp(entry.at_ns),
+        "type": entry.type,
+        "stream": entry.stream,
+        "version": entry.version,
+        "name": entry.name,
+        "id": entry.id,
+        "actor": entry.actor,
+        "outcome": entry.outcome,
+        "cause": entry.cause,
+        "correlation": entry.correlation,
+        "data": entry.data,
+    }
+    return json_line(line)
+
+
+def _nanoseconds(request: Request, name: str) -> int | None:
+    text = request.query.text(name)
+    if text and not _NANOSECONDS.fullmatch(text):
+        raise InvalidRequest(f'{name}: "{text}" is not a time in nanoseconds since 1970')
+    return int(text) if text else None
+
+
+def _moment(request: Request) -> int:
+    at_ns = _nanoseconds(request, "at")
+    if at_ns is None:
+        raise InvalidRequest("at: which moment is asked about, in nanoseconds since 1970")
+    return at_ns

@@ -1,0 +1,98 @@
+"""A container's life: start, stop, restart, kill, pause, unpause, wait."""
+
+from engine.api.json_bodies import Json
+from engine.api.replies import JSON, NO_CONTENT, Reply, Sink, Streamed, json_line
+from engine.api.requests import Request
+from engine.api.router import Route
+from engine.domain.signals import parse_signal
+from engine.errors import EngineError, InvalidRequest
+from engine.service.containers import WaitCondition, Waiting
+from engine.service.engine import Service
+
+
+class LifecycleHandlers:
+    """What moves a container from phase to phase, and who waits for it."""
+
+    def __init__(self, service: Service) -> None:
+        self._containers = service.containers
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("POST", "/containers/{name}/start", self.start),
+            ("POST", "/containers/{name}/stop", self.stop),
+            ("POST", "/containers/{name}/restart", self.restart),
+            ("POST", "/containers/{name}/kill", self.kill),
+            ("POST", "/containers/{name}/pause", self.pause),
+            ("POST", "/containers/{name}/unpause", self.unpause),
+            ("POST", "/containers/{name}/wait", self.wait),
+        )
+
+    async def start(self, request: Request) -> Reply:
+        """``docker start``."""
+        if request.query.text("checkpoint"):
+            raise InvalidRequest("checkpoint is only supported in experimental mode")
+        await self._containers.start(request.params["name"], request.origin)
+        return NO_CONTENT
+
+    async def stop(self, request: Request) -> Reply:
+        """``docker stop``."""
+        signal, timeout_s = _ending(request)
+        await self._containers.stop(
+            request.params["name"], request.origin, signal=signal, timeout_s=timeout_s
+        )
+        return NO_CONTENT
+
+    async def restart(self, request: Request) -> Reply:
+        """``docker restart``."""
+        signal, timeout_s = _ending(request)
+        await self._containers.restart(
+            request.params["name"], request.origin, signal=signal, timeout_s=timeout_s
+        )
+        return NO_CONTENT
+
+    async def kill(self, request: Request) -> Reply:
+        """``docker kill``."""
+        reference = request.params["name"]
+        signal = parse_signal(request.query.text("signal") or "SIGKILL")
+        try:
+            await self._containers.kill(reference, request.origin, signal=signal)
+        except EngineError as error:
+            raise type(error)(f"cannot kill container: {reference}: {error}") from error
+        return NO_CONTENT
+
+    async def pause(self, request: Request) -> Reply:
+        """``docker pause``."""
+        await self._containers.pause(request.params["name"], request.origin)
+        return NO_CONTENT
+
+    async def unpause(self, request: Request) -> Reply:
+        """``docker unpause``."""
+        await self._containers.unpause(request.params["name"], request.origin)
+        return NO_CONTENT
+
+    async def wait(self, request: Request) -> Reply:
+        """``docker wait``: the head goes out at once and says that we are watching; the body, when it has happened."""
+        condition = request.query.text("condition") or WaitCondition.NOT_RUNNING
+        if condition not in set(WaitCondition):
+            raise InvalidRequest(f'invalid condition: "{condition}"')
+        waiting = self._containers.waiting(request.params["name"], WaitCondition(condition))
+
+        async def produce(send: Sink) -> None:
+            await send(json_line(await _result(waiting)))
+
+        return Streamed(produce, JSON)
+
+
+async def _result(waiting: Waiting) -> Json:
+    code, error = await waiting.result()
+    result: Json = {"StatusCode": code}
+    if error:
+        result["Error"] = {"Message": error}
+    return result
+
+
+def _ending(request: Request) -> tuple[int | None, int | None]:
+    """The signal and the grace that a stop was asked with; None is the container's own."""
+    name = request.query.text("signal")
+    return parse_signal(name) if name else None, request.query.number("t")

@@ -1,0 +1,81 @@
+"""The engine about itself: ping, version, info, disk usage."""
+
+import os
+from typing import Final
+
+import trio
+
+from engine.api.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
+from engine.api.requests import Request
+from engine.api.router import Route
+from engine.api.shapes_container import summary_json
+from engine.api.shapes_image import image_summary_json
+from engine.api.shapes_system import info_json, version_json
+from engine.api.surroundings import around_now
+from engine.errors import Unsupported
+from engine.service.engine import Service
+
+_NOT_CACHED: Final[Headers] = (
+    ("Cache-Control", "no-cache, no-store, must-revalidate"),
+    ("Pragma", "no-cache"),
+)
+_PONG: Final = Answer(
+    200, b"OK", PLAIN_TEXT, (*_NOT_CACHED, ("Builder-Version", "1"), ("Swarm", "inactive"))
+)
+
+
+class SystemHandlers:
+    """What clients ask before they ask for anything else."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("GET", "/_ping", self.ping),
+            ("HEAD", "/_ping", self.ping),
+            ("GET", "/version", self.version),
+            ("GET", "/info", self.info),
+            ("GET", "/system/df", self.disk_usage),
+            ("POST", "/auth", self.auth),
+        )
+
+    async def ping(self, _request: Request) -> Reply:
+        """We are here; the headers say what we speak."""
+        return _PONG
+
+    async def version(self, _request: Request) -> Reply:
+        """``docker version``."""
+        return json_answer(version_json(self._service))
+
+    async def info(self, _request: Request) -> Reply:
+        """``docker info``."""
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        with os.scandir("/proc/self/fd") as descriptors:
+            count = sum(1 for _ in descriptors)
+        return json_answer(info_json(self._service, count, tasks))
+
+    async def disk_usage(self, request: Request) -> Reply:
+        """``docker system df``."""
+        around, images = around_now(self._service), self._service.images
+        usage = await images.usage()
+        shown = [
+            image_summary_json(image, request.version, len(images.users(image.id)))
+            for image in images.all()
+        ]
+        return json_answer(
+            {
+                "LayersSize": usage.layers_bytes,
+                "Images": shown,
+                "Containers": [
+                    summary_json(each, around) for each in self._service.containers.all()
+                ],
+                "Volumes": [],
+                "BuildCache": [],
+            }
+        )
+
+    async def auth(self, _request: Request) -> Reply:
+        """``docker login``."""
+        raise Unsupported("logging in to a registry is not supported yet")

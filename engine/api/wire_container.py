@@ -1,0 +1,166 @@
+"""The body of ``POST /containers/create`` as clients send it: Docker's Config, HostConfig and NetworkingConfig.
+
+Every field of API v1.51 that asks for something is here, so that none is passed over in silence: what this engine can't do
+yet is refused in ``shapes_create.py``.
+"""
+
+from typing import Any
+
+import msgspec
+
+from engine.api.json_bodies import Int64, Wire
+from engine.api.shapes_mounts import MountWire
+from engine.api.shapes_ports import BindingWire
+
+Words = list[str] | str
+"""A list of words; Docker takes a single one without its list."""
+
+
+class LogConfigWire(Wire, frozen=True, kw_only=True):
+    """Docker's LogConfig."""
+
+    type: str | None = None
+    config: dict[str, str] | None = None
+
+
+class RestartPolicyWire(Wire, frozen=True, kw_only=True):
+    """Docker's RestartPolicy."""
+
+    name: str | None = None
+    maximum_retry_count: Int64 | None = None
+
+
+class UlimitWire(Wire, frozen=True, kw_only=True):
+    """Docker's Ulimit."""
+
+    name: str | None = None
+    soft: Int64 | None = None
+    hard: Int64 | None = None
+
+
+class HostConfigWire(Wire, frozen=True, kw_only=True):
+    """Docker's HostConfig, its Resources included."""
+
+    annotations: dict[str, str] | None = None
+    auto_remove: bool | None = None
+    binds: list[str] | None = None
+    blkio_device_read_bps: list[Any] | None = None  # Any: refused unless empty
+    blkio_device_read_iops: list[Any] | None = msgspec.field(
+        default=None, name="BlkioDeviceReadIOps"
+    )
+    blkio_device_write_bps: list[Any] | None = None
+    blkio_device_write_iops: list[Any] | None = msgspec.field(
+        default=None, name="BlkioDeviceWriteIOps"
+    )
+    blkio_weight: Int64 | None = None
+    blkio_weight_device: list[Any] | None = None
+    cap_add: Words | None = None
+    cap_drop: Words | None = None
+    cgroup_parent: str | None = None
+    cgroupns_mode: str | None = None
+    container_id_file: str | None = msgspec.field(default=None, name="ContainerIDFile")
+    cpu_period: Int64 | None = None
+    cpu_quota: Int64 | None = None
+    cpu_realtime_period: Int64 | None = None
+    cpu_realtime_runtime: Int64 | None = None
+    cpu_shares: Int64 | None = None
+    cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    device_cgroup_rules: list[str] | None = None
+    device_requests: list[Any] | None = None
+    devices: list[Any] | None = None
+    dns: list[str] | None = None
+    dns_options: list[str] | None = None
+    dns_search: list[str] | None = None
+    extra_hosts: list[str] | None = None
+    group_add: list[str] | None = None
+    init: bool | None = None
+    ipc_mode: str | None = None
+    isolation: str | None = None
+    links: list[str] | None = None
+    log_config: LogConfigWire | None = None
+    masked_paths: list[str] | None = None
+    memory: Int64 | None = None
+    memory_reservation: Int64 | None = None
+    memory_swap: Int64 | None = None
+    memory_swappiness: Int64 | None = None
+    mounts: list[MountWire] | None = None
+    nano_cpus: Int64 | None = None
+    network_mode: str | None = None
+    oom_kill_disable: bool | None = None
+    oom_score_adj: Int64 | None = None
+    pid_mode: str | None = None
+    pids_limit: Int64 | None = None
+    port_bindings: dict[str, list[BindingWire] | None] | None = None
+    privileged: bool | None = None
+    publish_all_ports: bool | None = None
+    readonly_paths: list[str] | None = None
+    readonly_rootfs: bool | None = None
+    restart_policy: RestartPolicyWire | None = None
+    runtime: str | None = None
+    security_opt: list[str] | None = None
+    shm_size: Int64 | None = None
+    storage_opt: dict[str, str] | None = None
+    sysctls: dict[str, str] | None = None
+    tmpfs: dict[str, str] | None = None
+    ulimits: list[UlimitWire] | None = None
+    userns_mode: str | None = None
+    uts_mode: str | None = msgspec.field(default=None, name="UTSMode")
+    volume_driver: str | None = None
+    volumes_from: list[str] | None = None
+
+
+class EndpointWire(Wire, frozen=True, kw_only=True):
+    """Docker's EndpointSettings, as far as they ask for something."""
+
+    aliases: list[str] | None = None
+    driver_opts: dict[str, str] | None = None
+    ipam_config: dict[str, Any] | None = msgspec.field(
+        default=None, name="IPAMConfig"
+    )  # Any: refused unless empty
+    links: list[str] | None = None
+    mac_address: str | None = None
+
+
+class NetworkingWire(Wire, frozen=True, kw_only=True):
+    """Docker's NetworkingConfig."""
+
+    endpoints_config: dict[str, EndpointWire | None] | None = None
+
+
+class CreateWire(Wire, frozen=True, kw_only=True):
+    """The whole body: Docker's Config, with the other two inside."""
+
+    attach_stderr: bool | None = None
+    attach_stdin: bool | None = None
+    attach_stdout: bool | None = None
+    cmd: Words | None = None
+    domainname: str | None = None
+    entrypoint: Words | None = None
+    env: list[str] | None = None
+    exposed_ports: dict[str, Any] | None = (
+        None  # Any: an empty object, of which only the name counts
+    )
+    healthcheck: dict[str, Any] | None = None  # Any: warned about
+    host_config: HostConfigWire | None = None
+    hostname: str | None = None
+    image: str | None = None
+    labels: dict[str, str] | None = None
+    mac_address: str | None = None
+    network_disabled: bool | None = None
+    networking_config: NetworkingWire | None = None
+    open_stdin: bool | None = None
+    stdin_once: bool | None = None
+    stop_signal: str | None = None
+    stop_timeout: Int64 | None = None
+    tty: bool | None = None
+    user: str | None = None
+    volumes: dict[str, Any] | None = None
+    working_dir: str | None = None
+
+
+def words(value: Words | None) -> tuple[str, ...]:
+    """The list that was meant."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
