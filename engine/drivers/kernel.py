@@ -21,7 +21,7 @@ import trio
 from engine.domain import naming
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import ProcessIdentity
-from engine.domain.ids import ContainerId, NetworkId, SandboxId
+from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
 from engine.domain.network import Network
 from engine.domain.oci import exec_process
 from engine.domain.spec import PortBinding
@@ -46,6 +46,9 @@ from engine.supervisor import actions as do
 from engine.supervisor.actions import Action
 from engine.supervisor.conclude import monitor_of
 from engine.supervisor.observation import (
+    ExecProcessExited,
+    ExecProcessNotStarted,
+    ExecProcessStarted,
     Fact,
     Inventory,
     Observation,
@@ -57,6 +60,8 @@ from engine.supervisor.observation import (
 
 START_TIMEOUT_S: Final = 60.0
 """How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""
+EXEC_START_TIMEOUT_S: Final = 5.0
+"""How long other effects on a container wait for an exec to begin."""
 MONITOR_END_TIMEOUT_S: Final = 2.0
 """How long a monitor whose container was killed may take to write that down, before it is killed, too."""
 
@@ -100,7 +105,7 @@ class LinuxKernel:
 
     def hint(self, container: ContainerId) -> None:
         """Its journal has grown, or its monitor is gone: let whoever waits for that look."""
-        if event := self._hinted.pop(container, None):
+        if (event := self._hinted.pop(container, None)) is not None:
             event.set()
 
     # --- Observing ------------------------------------------------------------------------------------------------------
@@ -249,7 +254,8 @@ class LinuxKernel:
         while True:
             hinted = self._hinted.setdefault(container.id, trio.Event())
             observed = await self.lanes.run(Lane.KERNEL, partial(self._observe, container, 0))
-            if happened(observed.facts) or not observed.monitor_alive:
+            alive = observed.monitor_alive or self.monitors.is_connected(container.id)
+            if happened(observed.facts) or not alive:
                 return
             await hinted.wait()
 
@@ -268,6 +274,10 @@ class LinuxKernel:
                 seccomp_path=str(program) if program else None,
             )
             await self.monitors.start_exec(container.id, order, client)
+        with trio.move_on_after(EXEC_START_TIMEOUT_S):
+            await self._until(
+                container, lambda facts: any(_is_about(each, execution.id) for each in facts)
+            )
 
     async def _signal(self, container: Container, order: int, number: int) -> None:
         assert container.process is not None
@@ -396,6 +406,11 @@ class LinuxKernel:
 
 
 _STARTED: Final = (ProcessStarted, ProcessNotStarted, ProcessExited)
+
+
+def _is_about(known: Fact, execution: ExecId) -> bool:
+    kinds = (ExecProcessStarted, ExecProcessNotStarted, ExecProcessExited)
+    return isinstance(known, kinds) and known.execution == execution
 
 
 def _process_in(facts: tuple[Fact, ...]) -> ProcessIdentity | None:

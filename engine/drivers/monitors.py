@@ -150,6 +150,11 @@ class Monitors:
         await self._adopt(container, launched.control)
         return launched.pid
 
+    def is_connected(self, container: ContainerId) -> bool:
+        """Whether a monitor is at the other end of a connection: from its launch, before it has taken its lock."""
+        connection = self._connections.get(container)
+        return connection is not None and not connection.closed
+
     async def find(self) -> tuple[ContainerId, ...]:
         """Connect to every monitor that is alive, as after a restart of the daemon; the containers they are of."""
         found = []
