@@ -23,6 +23,7 @@ from engine.cli.failures import Failure
 READY_S: Final = 30.0
 _STOP_S: Final = 30.0
 _RETRY_S: Final = 0.02
+_CGROUPS: Final = "/sys/fs/cgroup"
 _MARK: Final = "SHIPSLOG_OWN_NAMESPACES"
 
 
@@ -65,6 +66,7 @@ class OwnDaemon:
 
     def __init__(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="shipslog-quickstart-")
+        self._cgroup_parent = f"shipslog-quickstart-{os.getpid()}"
         self.host = f"unix://{self.directory}/shipslog.sock"
         self.engine = Engine(self.host)
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +76,7 @@ class OwnDaemon:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        _remove_cgroups(self._cgroup_parent)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
@@ -86,7 +89,8 @@ class OwnDaemon:
     def command(self) -> list[str]:
         """What starts it, as a person would type it."""
         data, run = f"{self.directory}/data", f"{self.directory}/run"
-        return ["shipslogd", "-H", self.host, "--data-root", data, "--exec-root", run]
+        roots = ["--data-root", data, "--exec-root", run]
+        return ["shipslogd", "-H", self.host, *roots, "--cgroup-parent", self._cgroup_parent]
 
     def start(self) -> float:
         """Start, and wait for its first answer; returns how long that took, in seconds.
@@ -146,3 +150,11 @@ class OwnDaemon:
     def _last_words(self) -> str:
         with open(self._log, encoding="utf-8", errors="replace") as log:  # noqa: PTH123  (pathlib costs 10 ms)
             return "".join(log.readlines()[-15:])
+
+
+def _remove_cgroups(name: str) -> None:
+    """Take the daemon's empty cgroups away, in every hierarchy of version 1 and in version 2's only one."""
+    for parent in [_CGROUPS, *(f"{_CGROUPS}/{entry}" for entry in os.listdir(_CGROUPS))]:  # noqa: PTH208  (pathlib costs 10 ms)
+        for directory, _, _ in os.walk(f"{parent}/{name}", topdown=False):
+            with contextlib.suppress(OSError):  # somebody is still in it: better left than forced
+                os.rmdir(directory)  # noqa: PTH106  (pathlib costs 10 ms)

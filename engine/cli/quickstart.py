@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
 from engine.cli import output
@@ -21,6 +22,7 @@ from engine.cli.containers import container_fields
 from engine.cli.failures import Failure
 from engine.cli.history import row
 from engine.cli.own_daemon import OwnDaemon, enter_own_namespaces
+from engine.cli.signals import Killed
 from engine.cli.template.values import Fields
 
 _NAME: Final = "lighthouse"
@@ -31,6 +33,9 @@ _FLASHES: Final = 10
 """How many lines are waited for: a second's worth."""
 _PATIENCE_S: Final = 30.0
 _LOOK_S: Final = 0.05
+_STEP_S: Final = 60
+"""No step takes this long: an engine that does not answer is an answer, too."""
+_TIDY_S: Final = 20
 
 
 class Demonstration:
@@ -63,11 +68,11 @@ class Demonstration:
         """Leave no container, whatever went wrong before."""
         if not self._identity:
             return
+        signal.alarm(_TIDY_S)
         with contextlib.suppress(Failure):
             if not self._daemon.answers():
                 self._daemon.start()
             self._ask("DELETE", f"/containers/{self._identity}", {"force": "1"})
-            return
         if self._pid and _start_time(self._pid) == self._started:
             os.kill(self._pid, signal.SIGKILL)
 
@@ -196,6 +201,7 @@ class Demonstration:
             time.sleep(_LOOK_S)
 
     def _heading(self, text: str) -> None:
+        signal.alarm(_STEP_S)
         self._step += 1
         output.line(f"\n{self._step}. {text}\n")
 
@@ -229,9 +235,20 @@ def _start_time(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
+def _too_long(_number: int, _frame: FrameType | None) -> None:
+    raise Failure("   ✗ the engine does not answer")
+
+
+def _killed(number: int, _frame: FrameType | None) -> None:
+    raise Killed(number)
+
+
 def _quickstart(invocation: Invocation) -> int:
     del invocation
     enter_own_namespaces()
+    signal.signal(signal.SIGALRM, _too_long)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _killed)
     began = time.monotonic()
     with OwnDaemon() as daemon:
         output.line(
@@ -242,6 +259,7 @@ def _quickstart(invocation: Invocation) -> int:
             demonstration.play()
         finally:
             demonstration.tidy()
+            signal.alarm(0)
     output.line(f"\nEverything is removed again. That took {time.monotonic() - began:.0f} seconds.")
     return 0
 
