@@ -20,7 +20,8 @@ NEEDS_ROOT: Final = (
     "needs root, for namespaces, mounts and cgroups: config/run tests asks sudo for it"
 )
 IN_CI: Final = os.environ.get("CI", "").lower() in ("1", "true")
-KERNEL_TESTS: Final = Path(__file__).parent / "kernel"
+WITH_A_KERNEL: Final = frozenset(Path(__file__).parent / name for name in ("faults", "kernel"))
+"""Directories whose tests all need root."""
 CGROUP_MARKERS: Final = {
     "cgroup_v1": "cgroup_v1: needs cgroup v1's memory controller",
     "cgroup_v2": "cgroup_v2: needs cgroup v2's memory controller; tests/vm runs these where the host has v1",
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=elsewhere)
         items[:] = [item for item in items if item not in elsewhere]
     for item in items:
-        if KERNEL_TESTS in item.path.parents:
+        if not WITH_A_KERNEL.isdisjoint(item.path.parents):
             item.add_marker(pytest.mark.root)
         if os.geteuid() != 0 and item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason=NEEDS_ROOT))

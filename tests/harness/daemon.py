@@ -1,0 +1,279 @@
+"""One daemon with roots of its own, in the network and mounts of the test: to be started, killed and started again."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from engine.cli.builtin_image import busybox_tar
+from engine.domain import naming
+from engine.domain.ids import InstanceId
+from engine.failpoints import VARIABLE as FAILPOINTS
+from tests.harness import census
+from tests.harness.census import Census, Roots, take_census
+from tests.harness.client import Api, Json
+from tests.harness.conditions import eventually, settled, wait_until_gone
+
+REPOSITORY: Final = Path(__file__).parent.parent.parent
+READY_S: Final = 20.0
+STOP_S: Final = 20.0
+
+_busybox: list[bytes] = []
+
+
+class DaemonUnderTest:
+    """A daemon and, when the test is over, the end of everything that it made.
+
+    Attributes:
+        place: ``data``, ``exec``, ``api.sock`` and ``log`` stand in it; short, for a socket's path has 108 bytes.
+    """
+
+    def __init__(self, place: Path, *options: str, data_root: Path | None = None) -> None:
+        self.place = place
+        self.data_root = data_root or place / "data"
+        self.exec_root = place / "exec"
+        self.log_path = place / "log"
+        self.api = Api(place / "api.sock")
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._instance: InstanceId | None = None
+        place.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.add_note(f"the daemon's log ends:\n{self.log[-6000:]}")
+        self.clean_up()
+
+    # --- The process ----------------------------------------------------------------------------------------------------
+
+    def start(self, failpoints: str = "", *, wait: bool = True) -> Self:
+        """Start it, with points armed where it shall fail or die; return when it answers.
+
+        With points armed it may die before: then see :meth:`has_died`.
+        """
+        assert self._process is None, "it runs already"
+        environment = {**os.environ, FAILPOINTS: failpoints}
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        if wait:
+            eventually(self._answers_or_died, "the daemon answers", within_s=READY_S)
+            if not failpoints:
+                assert not self.has_died, f"the daemon died at its start:\n{self.log[-3000:]}"
+        return self
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        return [
+            *(sys.executable, "-m", "engine.daemon"),
+            *("-H", f"unix://{self.api.socket_path}"),
+            *("--data-root", str(self.data_root), "--exec-root", str(self.exec_root)),
+            *self._options,
+        ]
+
+    def _answers_or_died(self) -> bool:
+        return self.has_died or self.answers
+
+    @property
+    def answers(self) -> bool:
+        """Whether the API is there."""
+        try:
+            return self.api.request("GET", "/_ping").status == 200
+        except OSError:
+            return False
+
+    @property
+    def has_died(self) -> bool:
+        """Whether its process has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it said on standard error, in all its lives."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def kill(self) -> None:
+        """SIGKILL, and be rid of it: nothing of its memory is left."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def bury(self) -> int:
+        """Take note of an end that came by itself; its return code."""
+        assert self._process is not None
+        code = self._process.wait(READY_S)
+        self._process = None
+        return code
+
+    def terminate(self) -> int:
+        """SIGTERM; the return code."""
+        assert self._process is not None
+        self._process.terminate()
+        code = self._process.wait(STOP_S)
+        self._process = None
+        return code
+
+    def restart(self) -> Self:
+        """Kill it and start it again."""
+        self.kill()
+        return self.start()
+
+    # --- What it has ----------------------------------------------------------------------------------------------------
+
+    def import_busybox(self) -> Self:
+        """Have the image ``busybox``."""
+        if not _busybox:
+            _busybox.append(busybox_tar())
+        self.api.post("/images/create", _busybox[0], fromSrc="-", repo="busybox", tag="latest")
+        return self
+
+    @property
+    def instance(self) -> InstanceId:
+        """Read from the database itself, for the daemon may be down."""
+        if self._instance is None:
+            uri = f"{naming.database(self.data_root).as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True)
+            try:
+                (found,) = connection.execute(
+                    "SELECT json_extract(data, '$.instance') FROM events WHERE type = 'host_initialised'"
+                ).fetchone()
+            finally:
+                connection.close()
+            self._instance = InstanceId(found)
+        return self._instance
+
+    @property
+    def tag(self) -> str:
+        return naming.tag(self.instance)
+
+    @property
+    def bridge(self) -> str:
+        return f"shipslog{self.tag}"
+
+    @property
+    def roots(self) -> Roots:
+        return Roots(self.instance, self.data_root, self.exec_root)
+
+    def census(self) -> Census:
+        """Everything it owns in the kernel."""
+        return take_census(self.roots)
+
+    def monitor_pid(self, container: str) -> int:
+        """The process that holds the lock of a container's bundle."""
+        (pid,) = set(self.census().monitors[container])
+        return pid
+
+    def launcher_pid(self) -> int:
+        """The one child of the daemon that has the launcher's name."""
+        children = Path(f"/proc/{self.pid}/task").glob("*/children")
+        pids = [int(pid) for each in children for pid in each.read_text().split()]
+        (found,) = [
+            pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == "sl-launcher"
+        ]
+        return found
+
+    def cgroup(self, container: str) -> list[Path]:
+        """A container's cgroup in every hierarchy that has one."""
+        places = census.hierarchies().values()
+        found = (place / f"shipslog-{self.tag}" / container for place in places)
+        return [each for each in found if each.is_dir()]
+
+    def assert_settled(self, *, within_s: float = 10.0) -> None:
+        """Log and kernel agree, within the time that background work may take."""
+        settled(lambda: census.problems(self.roots, self.api), within_s=within_s)
+
+    def assert_nothing_leaked(self) -> None:
+        """SIGTERM, after which not even prepared namespaces may be left; then count everything. It stays down."""
+        self.assert_settled()
+        containers = [self.api.inspect(each["Id"]) for each in self.api.ps()]
+        assert self.terminate() == 0
+
+        def found() -> list[str]:
+            return census.compare(self.roots, self.census(), containers, prepared_max=0)
+
+        settled(found)
+
+    def states(self) -> dict[str, Json]:
+        """``inspect`` of every container, by ID."""
+        return {each["Id"]: self.api.inspect(each["Id"]) for each in self.api.ps()}
+
+    # --- The end --------------------------------------------------------------------------------------------------------
+
+    def clean_up(self) -> None:
+        """End everything that the instance made, the way a reboot would. Its files are the temporary directory's affair."""
+        self.kill()
+        if not naming.database(self.data_root).exists():
+            return
+        with suppress(sqlite3.Error):
+            self.power_off()
+
+    def power_off(self) -> None:
+        """What a reboot ends: all processes, cgroups, links, rules and mounts; files stay where they are."""
+        self.kill()
+        for _ in range(3):  # a monitor may have forked while we looked
+            found = self.census()
+            self._kill_processes(found)
+        for name, place in census.hierarchies().items():
+            self._remove_cgroups(place / f"shipslog-{self.tag}", name)
+        for pin in found.pins:
+            subprocess.run(["umount", "-l", self.exec_root / "netns" / pin], check=True)
+        for link in (*found.veths, *found.bridges):
+            subprocess.run(["ip", "link", "delete", link], check=False, capture_output=True)
+        for family in ("ip", "ip6"):
+            table = ["nft", "delete", "table", family, naming.firewall_table(self.instance)]
+            subprocess.run(table, check=False, capture_output=True)
+
+    def _kill_processes(self, found: Census) -> None:
+        pids = [
+            pid
+            for held in (found.monitors, found.processes)
+            for each in held.values()
+            for pid in each
+        ]
+        for pid in pids:
+            for cgroup in self._freezers():
+                cgroup.write_text("THAWED")
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            wait_until_gone(pid)
+
+    def _freezers(self) -> list[Path]:
+        freezer = census.hierarchies().get("freezer")
+        return list(freezer.glob(f"shipslog-{self.tag}/*/freezer.state")) if freezer else []
+
+    def _remove_cgroups(self, parent: Path, hierarchy: str) -> None:
+        if not parent.is_dir():
+            return
+        for directory, _, _ in os.walk(parent, topdown=False):
+
+            def gone(path: str = directory) -> bool:
+                Path(path).rmdir()
+                return True
+
+            eventually(gone, f"{hierarchy}: {directory} can be removed", catch=OSError)
