@@ -8,17 +8,16 @@
 Each of the three is told once, and the last one ends the story: the child is reaped and everything of its birth is closed.
 """
 
-import contextlib
 import json
 import os
 import signal
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Protocol
 
 from engine.runtime import messages
 from engine.runtime.failure import EXIT_SETUP_FAILED
+from engine.runtime.kernel_files import read_once, write_once
 from engine.runtime.loop import READ, Loop
 from engine.runtime.streams import Stdio
 
@@ -58,13 +57,13 @@ class Listener(Protocol):
 
 def start_ticks(pid: int) -> int:
     """When a process began, in clock ticks since boot: field 22 of /proc/PID/stat, proc(5)."""
-    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    stat = read_once(f"/proc/{pid}/stat")
     return int(stat[stat.rindex(b")") + 2 :].split()[19])  # a name may hold spaces and brackets
 
 
 def identity(pid: int) -> dict[str, int | str]:
     """What makes a process unmistakable: its pid, when it began, and which boot of the machine that was."""
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    boot_id = read_once("/proc/sys/kernel/random/boot_id").decode().strip()
     return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id}
 
 
@@ -183,8 +182,7 @@ class Child:
 def _be_born(become: Callable[[int], NoReturn], report_fd: int) -> NoReturn:
     try:
         # The monitor is harder for the kernel to choose than what it looks after.
-        with contextlib.suppress(PermissionError):
-            Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
+        write_once("/proc/self/oom_score_adj", "0")
         become(report_fd)
     finally:  # nothing may unwind into a copy of our parent's stack
         os._exit(EXIT_SETUP_FAILED)

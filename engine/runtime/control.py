@@ -7,8 +7,7 @@ fails or fills up is dropped: the daemon will come again, and nothing that matte
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.runtime import messages
@@ -32,19 +31,22 @@ class Control:
         self._path = ""
         self._connections: dict[int, socket.socket] = {}
 
-    def listen(self, path: Path) -> None:
-        """Accept connections at ``path``, in place of a dead monitor's socket."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with _short(path.parent) as directory:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            before = os.umask(0o177)
-            listener.bind(f"{directory}/{path.name}")
+    def listen(self, directory: str) -> None:
+        """Accept connections at the bundle's socket, in place of a dead monitor's."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        self._path = f"{directory}/{messages.SOCKET_NAME}"
+        _unlink(self._path)
+        # By a short name: the address of a socket has 108 bytes, unix(7).
+        directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        before = os.umask(0o177)
+        try:
+            listener.bind(f"/proc/self/fd/{directory_fd}/{messages.SOCKET_NAME}")
+        finally:
             os.umask(before)
+            os.close(directory_fd)
         listener.listen(CONNECTIONS_MAX)
-        listener.setblocking(False)
-        self._listener, self._path = listener, str(path)
-        self._loop.watch(listener.fileno(), READ, lambda _: self._accept())
+        self._listener = listener
+        self._loop.watch(listener.fileno(), READ, self._accept)
 
     def close_listener(self) -> None:
         """Take the socket away, so that a next monitor can put its own there."""
@@ -52,8 +54,7 @@ class Control:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
             self._listener = None
-            with contextlib.suppress(FileNotFoundError):
-                Path(self._path).unlink()
+            _unlink(self._path)
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connection."""
@@ -76,7 +77,7 @@ class Control:
             except OSError:
                 self._drop(fd)
 
-    def _accept(self) -> None:
+    def _accept(self, _events: int) -> None:
         assert self._listener is not None
         with contextlib.suppress(BlockingIOError, ConnectionError):
             self.adopt(self._listener.accept()[0])
@@ -113,11 +114,6 @@ class Control:
             messages.close_all(fds)
 
 
-@contextlib.contextmanager
-def _short(directory: Path) -> Iterator[str]:
-    """A short name for a directory: the address of a socket has 108 bytes, unix(7)."""
-    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108  (lean)

@@ -10,6 +10,7 @@ Its life is its socket's: when the daemon is gone it ends, and a new daemon star
 import fcntl
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -20,6 +21,21 @@ from engine.runtime.messages import Attachment, Message, ProtocolError
 from engine.runtime.monitor import monitor
 
 PROCESS_NAME: Final = "sl-launcher"
+_LAST_FD: Final = 0x7FFF_FFFF
+_IGNORED: Final = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+"""From a terminal or by mistake: the launcher ends when its daemon does, a monitor when its container does."""
 
 
 def main(socket_number: str, lock_path: str) -> None:
@@ -28,27 +44,21 @@ def main(socket_number: str, lock_path: str) -> None:
     Says ``{"ok": true, "pid"}`` once it is ready: a launcher before it may still be on its way out.
     """
     socket_fd = int(socket_number)
-    _keep_only(socket_fd)
+    os.closerange(3, socket_fd)
+    linux.close_range(socket_fd + 1, _LAST_FD)
     linux.set_process_name(PROCESS_NAME)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     os.chdir("/")
     lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock_fd, fcntl.LOCK_EX)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # of a terminal: meant for the daemon, whose end is ours
-    signal.signal(signal.SIGCHLD, _reap)
-    _settle_memory()
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=socket_fd) as daemon:
+        launcher = _Launcher(daemon)
+        _settle_memory()
         messages.send(daemon, {"ok": True, "pid": os.getpid()})
-        while _serve(daemon):
+        while launcher.serve():
             pass
-
-
-def _keep_only(socket_fd: int) -> None:
-    os.closerange(3, socket_fd)
-    linux.close_range(socket_fd + 1, 0x7FFF_FFFF)
 
 
 def _settle_memory() -> None:
@@ -58,60 +68,74 @@ def _settle_memory() -> None:
     gc.freeze()
 
 
-def _reap(_number: int, _frame: object) -> None:
-    """Bury monitors that have ended; the daemon knows it from their pidfds."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+class _Launcher:
+    """Serves one daemon. A monitor is known by its pidfd until it has ended and is buried."""
 
+    def __init__(self, daemon: socket.socket) -> None:
+        self._daemon = daemon
+        self._daemon_fd = daemon.fileno()
+        self._monitors: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self._epoll.register(self._daemon_fd, select.EPOLLIN)
 
-def _serve(daemon: socket.socket) -> bool:
-    """One request; False when there will be no more."""
-    try:
-        received = messages.receive(daemon)
-    except ProtocolError as error:
-        messages.send(daemon, {"error": str(error), "errno": 0})
+    def serve(self) -> bool:
+        """What comes next; False when the daemon is gone."""
+        for fd, _ in self._epoll.poll():
+            if fd != self._daemon_fd:
+                self._bury(fd)
+            elif not self._answer():
+                return False
         return True
-    except ConnectionResetError:
-        return False
-    if received is None:
-        return False
-    request, fds = received
-    try:
-        pid, pidfd = _launch(request, fds)
-    except (ProtocolError, KeyError) as error:
-        messages.send(daemon, {"error": str(error), "errno": 0})
-    except OSError as error:
-        messages.send(daemon, {"error": str(error), "errno": error.errno})
-    else:
-        messages.send(daemon, {"ok": True, "pid": pid}, [pidfd])
+
+    def _bury(self, pidfd: int) -> None:
+        """The daemon has noticed by itself; this only makes room in the table of processes."""
+        self._epoll.unregister(pidfd)
         os.close(pidfd)
-    finally:
-        messages.close_all(fds)
-    return True
+        os.waitpid(self._monitors.pop(pidfd), 0)
 
+    def _answer(self) -> bool:
+        """One request; False when there will be no more."""
+        try:
+            received = messages.receive(self._daemon)
+        except ProtocolError as error:
+            self._refuse(error, 0)
+            return True
+        except ConnectionResetError:
+            return False
+        if received is None:
+            return False
+        request, fds = received
+        try:
+            pid, pidfd = self._launch(request, fds)
+            messages.send(self._daemon, {"ok": True, "pid": pid}, [pidfd])
+        except (ProtocolError, KeyError) as error:
+            self._refuse(error, 0)
+        except BrokenPipeError:
+            return False
+        except OSError as error:
+            self._refuse(error, error.errno or 0)
+        finally:
+            messages.close_all(fds)
+        return True
 
-def _launch(request: Message, fds: list[int]) -> tuple[int, int]:
-    """Fork a monitor; its pid and a pidfd."""
-    if request.get("op") != "launch":
-        raise ProtocolError(f"no such operation: {request.get('op')}")
-    directory = request["bundle"]
-    attachments = [Attachment.from_message(wishes) for wishes in request.get("attachments", ())]
-    if len(fds) != 1 + len(attachments):
-        raise ProtocolError(
-            "launch comes with a control connection and a descriptor per attachment"
-        )
-    # The child may end at once: it must not be buried before there is a pidfd of it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    try:
+    def _refuse(self, error: Exception, number: int) -> None:
+        messages.send(self._daemon, {"error": str(error), "errno": number})
+
+    def _launch(self, request: Message, fds: list[int]) -> tuple[int, int]:
+        """Fork a monitor; its pid, and a pidfd that stays ours."""
+        if request.get("op") != "launch":
+            raise ProtocolError(f"no such operation: {request.get('op')}")
+        directory = request["bundle"]
+        attachments = [Attachment.from_message(wishes) for wishes in request.get("attachments", ())]
+        if len(fds) != 1 + len(attachments):
+            raise ProtocolError("launch comes with a control connection and one client each")
         pid = os.fork()
         if pid == 0:
             _be_monitor(directory, fds, attachments)
-        return pid, os.pidfd_open(pid)
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        pidfd = os.pidfd_open(pid)  # it is there: nobody but us could have buried it
+        self._monitors[pidfd] = pid
+        self._epoll.register(pidfd, select.EPOLLIN)
+        return pid, pidfd
 
 
 def _be_monitor(directory: str, fds: list[int], attachments: list[Attachment]) -> None:

@@ -88,7 +88,7 @@ def encode_piece(piece: bytes, stream: str, at: bytes) -> bytes:
 def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
     """Cut a block into runs of whole lines (True) and pieces of lines that are too long (False).
 
-    The last item is what has no newline yet: shorter than a piece, perhaps empty, and False like one.
+    The last item is what has no newline yet: no longer than a piece, perhaps empty, and False like one.
     """
     start = position = 0
     while True:
@@ -98,7 +98,7 @@ def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
             continue
         if position > start:
             yield block[start:position], True
-        if len(block) - position < LINE_BYTES_MAX:
+        if len(block) - position <= LINE_BYTES_MAX:
             yield block[position:], False
             return
         end = _cut(block, position)

@@ -24,12 +24,10 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import socket
 import time
 import traceback
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from engine.runtime import init, linux, messages
@@ -39,6 +37,7 @@ from engine.runtime.control import Control
 from engine.runtime.execs import Execs, exit_code
 from engine.runtime.failure import EXIT_SETUP_FAILED
 from engine.runtime.journal import Journal, RunHasHappened
+from engine.runtime.kernel_files import write_once
 from engine.runtime.logfile import LogFile
 from engine.runtime.loop import Loop
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
@@ -54,20 +53,7 @@ JOURNAL_RETRY_S: Final = 0.5
 JOURNAL_PATIENCE_S: Final = 60.0
 """How long the last record may wait for room on a full disk before it is given up."""
 LOG_REPORT_S: Final = 1.0
-
-_IGNORED: Final = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGPIPE,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-)
+_LAST_FD: Final = 0x7FFF_FFFF
 
 
 class Monitor:
@@ -121,7 +107,7 @@ class Monitor:
     def run(self) -> None:
         """From the first record to the last."""
         self._append(messages.MONITOR_STARTED, **identity(os.getpid()))
-        self.control.listen(Path(self._bundle.directory, messages.SOCKET_NAME))
+        self.control.listen(self._bundle.directory)
         self._oom = OomWatch(
             self._loop, self._bundle.monitor.get("oom_counters", ()), self._oom_killed
         )
@@ -286,13 +272,8 @@ def monitor(
 
 
 def _shed(kept: set[int]) -> None:
-    """Let go of everything that is the launcher's: its session, signals, directory and descriptors."""
+    """Let go of what is the launcher's: its session and its descriptors. The signals it ignores stay ignored."""
     os.setsid()
-    os.chdir("/")
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     null_fd = os.open(os.devnull, os.O_RDWR)
     for stdio_fd in range(3):
         os.dup2(null_fd, stdio_fd)
@@ -300,19 +281,17 @@ def _shed(kept: set[int]) -> None:
     for fd in sorted(kept):
         os.closerange(first, fd)
         first = fd + 1
-    linux.close_range(first, 0x7FFF_FFFF)
+    os.closerange(first, _LAST_FD)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     linux.set_process_name(PROCESS_NAME)
-    with contextlib.suppress(
-        PermissionError
-    ):  # without CAP_SYS_RESOURCE, as in a container: be it so
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
+    write_once("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
 
 
 def _lock(directory: str) -> int | None:
     """The bundle's lock, or None when another monitor has it."""
-    path = Path(directory, messages.LOCK_NAME)
-    lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock_fd = os.open(
+        f"{directory}/{messages.LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
@@ -327,5 +306,6 @@ def _lock(directory: str) -> int | None:
 
 def _write_down(directory: str, trace: str) -> None:
     line = {"event": "monitor_failed", "at_ns": time.time_ns(), "traceback": trace}
-    with contextlib.suppress(OSError), Path(directory, messages.ERRORS_NAME).open("a") as file:
+    path = f"{directory}/{messages.ERRORS_NAME}"
+    with contextlib.suppress(OSError), open(path, "a") as file:  # noqa: PTH123  (lean)
         file.write(json.dumps(line) + "\n")

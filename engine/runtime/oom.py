@@ -5,12 +5,11 @@ through ``cgroup.event_control`` (cgroup-v1/memory.rst, section 10), which fires
 look a moment later. Where neither can be had, the counters are read when a process ends.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
+from engine.runtime.kernel_files import read_once, write_once
 from engine.runtime.loop import PRIORITY, READ, Loop
 
 _SECOND_LOOK_S: Final = 0.05
@@ -24,13 +23,15 @@ class OomWatch:
     ) -> None:
         """``counters`` are pairs of a file and the key of a line in it."""
         self._loop = loop
-        self._counters = [(Path(file), key) for file, key in counters]
+        self._counters = [(file, key) for file, key in counters]
         self._killed = killed
         self._before = self._read()
         self.count = 0
         for file, _ in self._counters:
-            with contextlib.suppress(OSError):
+            try:
                 self._watch(file)
+            except OSError:
+                continue  # the counters are read at the end, in any case
 
     def look(self) -> None:
         """Compare the counters with what was known."""
@@ -39,17 +40,18 @@ class OomWatch:
             self.count = count
             self._killed(count)
 
-    def _watch(self, file: Path) -> None:
-        if file.name == "memory.events":
+    def _watch(self, file: str) -> None:
+        if file.endswith("/memory.events"):
             fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             self._loop.watch(fd, PRIORITY, lambda _: self._changed(fd))
         else:
             self._watch_v1(file)
 
-    def _watch_v1(self, file: Path) -> None:
+    def _watch_v1(self, file: str) -> None:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        (file.parent / "cgroup.event_control").write_text(f"{event_fd} {fd}", encoding="ascii")
+        directory = file.rpartition("/")[0]
+        write_once(f"{directory}/cgroup.event_control", f"{event_fd} {fd}")
         os.close(fd)
         self._loop.watch(event_fd, READ, lambda _: self._fired(event_fd))
 
@@ -66,10 +68,10 @@ class OomWatch:
         return sum(_value(file, key) for file, key in self._counters)
 
 
-def _value(file: Path, key: str) -> int:
+def _value(file: str, key: str) -> int:
     """The number after a key; 0 where the file or the key is missing: the cgroup is gone, the kernel is old."""
     try:
-        lines = file.read_text(encoding="ascii").splitlines()
+        lines = read_once(file).decode().splitlines()
     except OSError:
         return 0
     return next(
