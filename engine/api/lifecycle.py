@@ -85,9 +85,10 @@ class LifecycleHandlers:
 
 
 async def _result(waiting: Waiting) -> Json:
+    """The code, and why a start failed: but not to whom waits for the removal, which did not fail."""
     code, error = await waiting.result()
     result: Json = {"StatusCode": code}
-    if error:
+    if error and waiting.condition is not WaitCondition.REMOVED:
         result["Error"] = {"Message": error}
     return result
 

@@ -70,6 +70,15 @@ class Client:
         headers = {name.decode(): value.decode() for name, value in head.headers}
         return Response(head.status_code, bytes(head.reason), headers, body)
 
+    async def rest_of_chunks(self) -> bytes:
+        """What comes of a chunked body until its last chunk."""
+        seen = b""
+        while not seen.endswith(b"0\r\n\r\n"):
+            received = await self.stream.receive_some()
+            assert received, "cut short"
+            seen += received
+        return seen.removesuffix(b"0\r\n\r\n").removesuffix(b"\r\n")
+
     async def rest(self) -> bytes:
         """Everything until the server closes."""
         return b"".join([bytes(part) async for part in self.stream])

@@ -1,0 +1,182 @@
+"""The whole API on a simulated machine: a real socket, a real log, real decisions; no kernel is touched."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from engine.api.application import application
+from engine.domain.container import Container
+from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
+from engine.domain.image_config import ImageConfig, ImageContents, ImageLayer
+from engine.domain.resources import Machine
+from engine.errors import InvalidRequest
+from engine.service.changes import Changes
+from engine.service.containers import Containers
+from engine.service.engine import Service
+from engine.service.execs import Execs
+from engine.service.images import Images
+from engine.service.system import Settings, System
+from engine.supervisor.content import Arrived, Usage
+from engine.supervisor.streams import Client, LogOptions, StreamOptions
+from tests.api.toy import Response, Served, get, post, served
+from tests.model.world import Daemon, Fuse, World, fresh_world
+
+
+def imported(seed: bytes, **config: Any) -> ImageContents:
+    """An image that a tar with these bytes would become."""
+    digits = sha256(seed).hexdigest()
+    layer = ImageLayer(
+        diff_id=DiffId(f"sha256:{digits}"),
+        chain_id=ChainId(f"sha256:{digits}"),
+        blob=Digest(f"sha256:{digits}"),
+        blob_bytes=len(seed),
+        size_bytes=len(seed),
+    )
+    return ImageContents(
+        id=ImageId(f"sha256:{digits}"),
+        config_bytes=1,
+        created="2026-11-23T19:02:10Z",
+        architecture="amd64",
+        os="linux",
+        config=ImageConfig(cmd=("sleep",), **config),
+        layers=(layer,),
+    )
+
+
+class Shelf:
+    """The port for images, in memory. Content that is no tar at all is damaged."""
+
+    async def import_tar(
+        self, body: AsyncIterator[bytes], *, at_ns: int, changes: Sequence[str], comment: str
+    ) -> Arrived:
+        data = b"".join([chunk async for chunk in body])
+        if data == b"damaged":
+            raise InvalidRequest("Error processing tar file: unexpected EOF")
+        return Arrived(imported(data))
+
+    async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
+        arrived = await self.import_tar(body, at_ns=0, changes=(), comment="")
+        return (Arrived(arrived.contents, ("docker.io/library/loaded:1",)),)
+
+    def release(self, image: ImageId) -> None:
+        return
+
+    async def collect(self) -> int:
+        return 0
+
+    async def usage(self) -> Usage:
+        return Usage(layers_bytes=7)
+
+
+class Quay:
+    """The port for streams: says what it was given, and has a log of two frames."""
+
+    def __init__(self) -> None:
+        self.attached: list[StreamOptions] = []
+
+    async def attach(
+        self, container: Container, attach: str, options: StreamOptions, client: Client
+    ) -> None:
+        self.attached.append(options)
+        await self._greet(client)
+
+    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
+        if client is not None:
+            self.attached.append(options)
+            with client.connection as connection:
+                connection.send(b"exec:" + client.unread)
+
+    async def _greet(self, client: Client) -> None:
+        with client.connection as connection:
+            connection.send(b"attached:" + client.unread)
+
+    async def resize(
+        self, container: Container, execution: ExecId | None, *, height: int, width: int
+    ) -> None:
+        return
+
+    async def logs(
+        self, container: Container, options: LogOptions, ended: trio.Event | None
+    ) -> AsyncGenerator[bytes, None]:
+        yield b"\x01\0\0\0\0\0\0\x04one\n"
+        if ended is not None:
+            await ended.wait()
+        yield b"\x02\0\0\0\0\0\0\x04two\n"
+
+    async def processes(self, container: Container) -> tuple[int, ...]:
+        return (1,)
+
+    def forget(self, container: ContainerId) -> None:
+        return
+
+
+@dataclass
+class Harbour:
+    """What a test talks to."""
+
+    toy: Served
+    world: World
+    quay: Quay
+    service: Service
+
+    async def get(self, path: str) -> Response:
+        return await self.toy.ask(get(path))
+
+    async def post(self, path: str, body: Any = None) -> Response:
+        data = b"" if body is None else json.dumps(body).encode()
+        headers = () if body is None else ("Content-Type: application/json",)
+        return await self.toy.ask(post(path, data, *headers), "POST")
+
+    async def delete(self, path: str) -> Response:
+        return await self.toy.ask(get(path).replace(b"GET", b"DELETE", 1), "DELETE")
+
+    async def create(self, name: str, **body: Any) -> str:
+        response = await self.post(f"/containers/create?name={name}", {"Image": "busybox", **body})
+        assert response.status == 201, response
+        identity: str = told(response)["Id"]
+        return identity
+
+
+def told(response: Response) -> Any:
+    """A response's JSON."""
+    return json.loads(response.body)
+
+
+@asynccontextmanager
+async def harbour(directory: Path) -> AsyncIterator[Harbour]:
+    """An engine with the image ``busybox``, whose API is served while the context lasts."""
+    world = fresh_world(directory / "data")
+    async with world.daemon(Fuse()) as daemon:
+        quay = Quay()
+        service = _service(daemon, directory, quay)
+        async with served(application(service), directory) as toy:
+            port = Harbour(toy, world, quay, service)
+            assert (
+                await toy.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
+            ).status == 200
+            yield port
+
+
+def _service(daemon: Daemon, directory: Path, quay: Quay) -> Service:
+    changes = Changes(daemon.ledger)
+    settings = Settings(
+        data_root=directory / "data",
+        exec_root=directory / "exec",
+        cgroup_parent="x",
+        cgroup_version="2",
+        machine=Machine(cpus="0-1"),
+    )
+    return Service(
+        containers=Containers(daemon.ledger, daemon.supervisor.starts, quay, changes),
+        execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
+        images=Images(daemon.ledger, Shelf()),
+        history=daemon.history,
+        system=System(daemon.ledger, settings),
+        ledger=daemon.ledger,
+    )

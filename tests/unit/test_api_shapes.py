@@ -1,0 +1,316 @@
+"""What clients are shown, held against the fields that the v1.51 document lists."""
+
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from engine.api.shapes_container import (
+    Surroundings,
+    docker_phase,
+    inspect_json,
+    status_text,
+    summary_json,
+)
+from engine.api.shapes_event import Subject, Translator
+from engine.api.shapes_image import image_history_json, image_inspect_json, image_summary_json
+from engine.api.shapes_network import network_json
+from engine.api.times import Moment
+from engine.domain import container_events as happened
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import Endpoint, ProcessIdentity
+from engine.domain.event import Actor, ActorKind, Event
+from engine.domain.execution import ExecCreated, ExecExited, ExecSpec, ExecStarted
+from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId, NetworkId
+from engine.domain.image import Image, ImageTagged
+from engine.domain.image import Phase as ImagePhase
+from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
+from engine.domain.network import Network
+from engine.domain.spec import Bind, PortBinding, Spec
+from engine.service.history import Entry
+
+SECOND = 10**9
+ID = ContainerId("c" * 64)
+IMAGE_ID = ImageId("sha256:" + "1" * 64)
+NETWORK = Network(
+    id=NetworkId("b" * 64),
+    name="bridge",
+    driver="bridge",
+    created_ns=SECOND,
+    bridge="br0",
+    subnet="172.17.0.0/16",
+    gateway="172.17.0.1",
+)
+LAYERS = tuple(
+    ImageLayer(
+        diff_id=DiffId(f"sha256:{digit * 64}"), chain_id=ChainId(f"sha256:{digit * 64}"), blob=Digest(f"sha256:{digit * 64}"),
+        blob_bytes=1, size_bytes=size,
+    )
+    for digit, size in (("2", 10), ("3", 20))
+)  # fmt: skip
+IMAGE = Image(
+    phase=ImagePhase.PRESENT,
+    references=("docker.io/library/busybox:latest", "registry.example/team/app:1"),
+    contents=ImageContents(
+        id=IMAGE_ID,
+        config_bytes=1,
+        created="2026-11-23T19:02:10.650552076Z",
+        architecture="amd64",
+        os="linux",
+        layers=LAYERS,
+        history=(
+            HistoryEntry(created="2026-11-23T19:02:10Z", created_by="base"),
+            HistoryEntry(created_by="ENV", empty_layer=True),
+            HistoryEntry(created_by="top"),
+        ),
+    ),
+)
+SPEC = Spec(
+    image="busybox",
+    image_id=IMAGE_ID,
+    command=("sh", "-c", "echo 'a b'"),
+    labels={"a": "b"},
+    exposed_ports=("80/tcp", "81/tcp"),
+    binds=(Bind(source="/a", destination="/b", read_only=True),),
+    ports=(PortBinding(container_port=80),),
+)
+CREATED = Container(id=ID, name="web", spec=SPEC, created_ns=100 * SECOND)
+RUNNING = replace(
+    CREATED,
+    phase=Phase.RUNNING,
+    run=1,
+    process=ProcessIdentity(pid=42, start_ticks=1, boot_id="b"),
+    endpoint=Endpoint(
+        network=NETWORK.id, address="172.17.0.2/16", gateway="172.17.0.1", mac="02:42:ac:11:00:02"
+    ),
+    ports=(PortBinding(container_port=80, host_port=8080),),
+    started_ns=110 * SECOND,
+    started_boot_ns=10 * SECOND,
+)
+EXITED = replace(RUNNING, phase=Phase.EXITED, process=None, exit_code=7, finished_ns=115 * SECOND)
+AROUND = Surroundings(
+    data_root=Path("/data"), exec_root=Path("/run"), networks={NETWORK.id: NETWORK}, images={IMAGE_ID: IMAGE},
+    moment=Moment(wall_ns=120 * SECOND, boot_ns=310 * SECOND),
+)  # fmt: skip
+
+SUMMARY_FIELDS = "Id Names Image ImageID Command Created Ports Labels State Status HostConfig NetworkSettings Mounts"
+INSPECT_FIELDS = (
+    "Id Created Path Args State Image ResolvConfPath HostnamePath HostsPath LogPath Name RestartCount Driver Platform MountLabel"
+    " ProcessLabel AppArmorProfile ExecIDs HostConfig GraphDriver Mounts Config NetworkSettings"
+)
+STATE_FIELDS = (
+    "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt"
+)
+HOST_CONFIG_FIELDS = (
+    "CpuShares Memory CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps"
+    " BlkioDeviceWriteIOps CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpusetCpus CpusetMems Devices DeviceCgroupRules"
+    " DeviceRequests MemoryReservation MemorySwap MemorySwappiness NanoCpus OomKillDisable PidsLimit Ulimits CpuCount CpuPercent"
+    " IOMaximumIOps IOMaximumBandwidth Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove"
+    " VolumeDriver VolumesFrom ConsoleSize CapAdd CapDrop CgroupnsMode Dns DnsOptions DnsSearch ExtraHosts GroupAdd IpcMode Cgroup"
+    " Links OomScoreAdj PidMode Privileged PublishAllPorts ReadonlyRootfs SecurityOpt UTSMode UsernsMode ShmSize Runtime Isolation"
+    " MaskedPaths ReadonlyPaths"
+)
+CONFIG_FIELDS = (
+    "Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Cmd Image Volumes"
+    " WorkingDir Entrypoint OnBuild Labels StopSignal"
+)
+NETWORK_SETTINGS_FIELDS = (
+    "Bridge SandboxID HairpinMode LinkLocalIPv6Address LinkLocalIPv6PrefixLen Ports SandboxKey SecondaryIPAddresses"
+    " SecondaryIPv6Addresses EndpointID Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPAddress IPPrefixLen IPv6Gateway MacAddress"
+    " Networks"
+)
+ENDPOINT_FIELDS = (
+    "IPAMConfig Links MacAddress Aliases DriverOpts GwPriority NetworkID EndpointID Gateway IPAddress IPPrefixLen IPv6Gateway"
+    " GlobalIPv6Address GlobalIPv6PrefixLen DNSNames"
+)
+
+
+def has_fields(shown: dict[str, Any], fields: str) -> bool:
+    return set(shown) == set(fields.split())
+
+
+def test_inspect_has_every_field_of_the_document() -> None:
+    shown = inspect_json(RUNNING, AROUND, [ExecId("e" * 64)])
+
+    assert has_fields(shown, INSPECT_FIELDS)
+    assert has_fields(shown["State"], STATE_FIELDS)
+    assert has_fields(shown["HostConfig"], HOST_CONFIG_FIELDS)
+    assert has_fields(shown["Config"], CONFIG_FIELDS)
+    assert has_fields(shown["NetworkSettings"], NETWORK_SETTINGS_FIELDS)
+    assert has_fields(shown["NetworkSettings"]["Networks"]["bridge"], ENDPOINT_FIELDS)
+
+
+def test_inspect_tells_how_it_is() -> None:
+    shown = inspect_json(RUNNING, AROUND, [])
+
+    assert (shown["Path"], shown["Args"]) == ("sh", ["-c", "echo 'a b'"])
+    assert shown["State"]["Pid"] == 42
+    assert shown["State"]["FinishedAt"] == "0001-01-01T00:00:00Z"
+    assert shown["LogPath"] == f"/data/containers/{ID}/{ID}-json.log"
+    assert shown["NetworkSettings"]["IPAddress"] == "172.17.0.2"
+    assert shown["NetworkSettings"]["Ports"] == {
+        "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
+        "81/tcp": None,
+    }
+    assert shown["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
+    assert shown["HostConfig"]["Binds"] == ["/a:/b:ro"]
+    assert (
+        shown["GraphDriver"]["Data"]["LowerDir"]
+        == f"/data/layers/{'3' * 24}:/data/layers/{'2' * 24}"
+    )
+
+
+def test_a_container_without_a_process_has_no_address_but_keeps_its_wishes() -> None:
+    shown = inspect_json(EXITED, AROUND, [])
+
+    assert shown["State"]["Pid"] == 0
+    assert shown["NetworkSettings"]["IPAddress"] == ""
+    assert shown["NetworkSettings"]["Ports"] == {}
+    assert shown["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
+
+
+def test_the_list_shows_what_people_look_at() -> None:
+    shown = summary_json(RUNNING, AROUND)
+
+    assert has_fields(shown, SUMMARY_FIELDS)
+    assert shown["Command"] == "sh -c 'echo 'a b''"
+    assert shown["Ports"] == [
+        {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+        {"PrivatePort": 81, "Type": "tcp"},
+    ]
+    assert shown["Status"] == "Up 5 minutes"
+
+
+def test_every_phase_has_dockers_words() -> None:
+    moment = AROUND.moment
+    words = {phase: status_text(replace(EXITED, phase=phase), moment) for phase in Phase}
+
+    assert words[Phase.PAUSED] == "Up 5 minutes (Paused)"
+    assert words[Phase.RESTARTING] == "Restarting (7) 5 seconds ago"
+    assert words[Phase.EXITED] == "Exited (7) 5 seconds ago"
+    assert (words[Phase.REMOVING], words[Phase.DEAD]) == ("Removal In Progress", "Dead")
+    assert status_text(CREATED, moment) == "Created"
+    assert docker_phase(replace(CREATED, phase=Phase.STARTING)) == "created"
+    assert docker_phase(replace(EXITED, phase=Phase.STARTING)) == "exited"
+
+
+def test_images_are_shown_under_the_names_people_gave_them() -> None:
+    summary = image_summary_json(IMAGE, (1, 51))
+
+    assert summary["RepoTags"] == ["busybox:latest", "registry.example/team/app:1"]
+    assert (summary["Size"], summary["Created"]) == (30, 1_795_460_530)
+    assert "VirtualSize" not in summary
+    assert image_summary_json(IMAGE, (1, 40))["VirtualSize"] == 30
+    nameless = replace(IMAGE, references=())
+    assert image_summary_json(nameless, (1, 51))["RepoTags"] == []
+    assert image_summary_json(nameless, (1, 42))["RepoTags"] == ["<none>:<none>"]
+    assert image_inspect_json(IMAGE, (1, 51), Path("/data"))["RootFS"]["Layers"] == [
+        layer.diff_id for layer in LAYERS
+    ]
+
+
+def test_the_history_of_an_image_gives_layers_their_sizes_and_empty_steps_none() -> None:
+    steps = image_history_json(IMAGE)
+
+    assert [(step["CreatedBy"], step["Size"]) for step in steps] == [
+        ("top", 20),
+        ("ENV", 0),
+        ("base", 10),
+    ]
+    assert [step["Id"] for step in steps] == [IMAGE_ID, "<missing>", "<missing>"]
+
+
+def test_a_network_lists_who_runs_in_it() -> None:
+    shown = network_json(NETWORK, [RUNNING, EXITED])
+
+    assert list(shown["Containers"]) == [ID]
+    assert shown["Containers"][ID]["IPv4Address"] == "172.17.0.2/16"
+    assert shown["IPAM"]["Config"] == [{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}]
+
+
+def told(*events: Event, stream: str = f"container/{ID}") -> list[str]:
+    translator = Translator({NETWORK.id: NETWORK})
+    actions = []
+    for number, event in enumerate(events, 1):
+        of = (
+            f"{stream}/exec/{'e' * 64}"
+            if isinstance(event, ExecCreated | ExecStarted | ExecExited)
+            else stream
+        )
+        entry = Entry(
+            seq=number, at_ns=number * SECOND, type=event.TYPE, stream=of, version=number, id=stream.partition("/")[2], name="",
+            actor=Actor(kind=ActorKind.USER), outcome="", cause=None, correlation="", data=event,
+        )  # fmt: skip
+        if not translator.knows(entry):
+            translator.learn(entry, Subject(ID, "web", "busybox", {}, "bridge"))
+        actions += [f"{each.type} {each.action}" for each in translator.messages(entry)]
+    return actions
+
+
+PROCESS = ProcessIdentity(pid=1, start_ticks=1, boot_id="b")
+STARTED = happened.Started(process=PROCESS, monitor=PROCESS, boot_ns=1)
+
+
+def test_a_life_is_told_in_dockers_order() -> None:
+    actions = told(
+        happened.Created(id=ID, name="web", spec=SPEC),
+        happened.StartRequested(run=1),
+        STARTED,
+        happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1),
+        happened.Signalled(order=1, signal=15),
+        happened.Exited(code=0),
+        happened.RemoveRequested(),
+        happened.Removed(),
+    )
+
+    assert actions == [
+        "container create",
+        "network connect",
+        "container start",
+        "container kill",
+        "container die",
+        "network disconnect",
+        "container stop",
+        "container destroy",
+    ]
+
+
+def test_a_restart_is_a_stop_and_a_start_and_a_word_at_the_end() -> None:
+    actions = told(
+        STARTED,
+        happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1, then_start=True),
+        happened.Exited(code=0),
+        STARTED,
+    )
+
+    assert [each for each in actions if each.startswith("container")] == [
+        "container start",
+        "container die",
+        "container stop",
+        "container start",
+        "container restart",
+    ]
+
+
+def test_execs_are_told_with_their_command() -> None:
+    actions = told(
+        ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls", "-l"))),
+        ExecStarted(process=PROCESS),
+        ExecExited(code=0),
+    )
+
+    assert actions == [
+        "container exec_create: ls -l",
+        "container exec_start: ls -l",
+        "container exec_die",
+    ]
+
+
+def test_an_exit_that_nobody_asked_for_is_no_stop() -> None:
+    assert "container stop" not in told(STARTED, happened.Exited(code=1))
+
+
+def test_images_are_told_too() -> None:
+    assert told(ImageTagged(reference="docker.io/library/a:b"), stream=f"image/{IMAGE_ID}") == [
+        "image tag"
+    ]
