@@ -176,6 +176,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Wall clock; 0: never."""
     started_boot_ns: int = 0
     finished_ns: int = 0
+    exits: int = 0
+    """How many runs have ended; a start that failed is none."""
     exit_code: int = 0
     exit_reason: ExitReason | None = None
     oom_killed: bool = False
@@ -538,6 +540,7 @@ def _exited(container: Container, event: Exited, at_ns: int) -> Container:
     ended = _ended(container, at_ns)
     return replace(
         ended,
+        exits=container.exits + 1,
         exit_code=event.code,
         exit_reason=event.reason,
         oom_killed=event.oom,

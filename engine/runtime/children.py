@@ -8,6 +8,7 @@
 Each of the three is told once, and the last one ends the story: the child is reaped and everything of its birth is closed.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -98,7 +99,12 @@ class Child:
 
     def kill(self) -> None:
         """End it, if it has not ended yet."""
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: int) -> None:
+        """Signal exactly this process; one that is ending takes no notice."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
 
     def _terminal(self, become: Become) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

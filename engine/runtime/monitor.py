@@ -76,8 +76,14 @@ class Monitor:
         self._concluded = False
         self._clients = 0
         self._dropped = self._dropped_reported = 0
+        self._last_order = 0
         self._loop = Loop()
-        orders = {"attach": self._attach, "exec": self._exec, "resize": self._resize}
+        orders = {
+            "attach": self._attach,
+            "exec": self._exec,
+            "resize": self._resize,
+            "signal": self._signal,
+        }
         self.control = Control(self._loop, orders)
         self._journal = Journal(config["journal_path"], self._hint)
         self._stdio = Stdio(
@@ -236,6 +242,17 @@ class Monitor:
         answer = self._execs.start(order, fds, self._init.pidfd)
         self._clients += clients - len(fds)
         return answer
+
+    def _signal(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
+        """Once for each order: a daemon that died before it had written down the answer asks again."""
+        order, number = int(request["order"]), int(request["signum"])
+        if self._init is None or not self._started:
+            raise ProtocolError("the container is not running")
+        if order <= self._last_order or self._exit_status is not None:
+            return {"ok": True, "known": True}
+        self._last_order = order
+        self._init.send_signal(number)
+        return {"ok": True}
 
     def _resize(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
         height, width = int(request["height"]), int(request["width"])

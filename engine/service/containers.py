@@ -56,22 +56,20 @@ class Waiting:
 
     async def result(self) -> tuple[int, str]:
         """The exit code, and the error of a start that failed."""
-        run = self._awaited_run()
-
-        def ended(state: Container | None) -> bool:
-            if state is None:
-                return True
-            return self.condition is not WaitCondition.REMOVED and _run_has_ended(state, run)
-
-        await self.changes.until(self.container.id, ended)
+        await self.changes.until(self.container.id, self._is_over)
         last = self.changes.last(self.container.id) or self.container
         return last.exit_code, last.error
 
-    def _awaited_run(self) -> int:
-        running = _has_or_gets_process(self.container)
-        if self.condition is WaitCondition.NEXT_EXIT and not running:
-            return self.container.run + 1
-        return self.container.run
+    def _is_over(self, state: Container | None) -> bool:
+        if state is None:
+            return True
+        match self.condition:
+            case WaitCondition.NOT_RUNNING:
+                return _has_ended(state)
+            case WaitCondition.NEXT_EXIT:  # a start that fails is none, and the next may not
+                return state.exits > self.container.exits
+            case WaitCondition.REMOVED:
+                return state.phase is Phase.DEAD
 
 
 def _has_or_gets_process(state: Container) -> bool:
