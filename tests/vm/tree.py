@@ -18,19 +18,19 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).parents[2]
 CHECKOUT: Final = ("config", "engine", "migrations", "tests", "pyproject.toml")
 
-PROGRAMS: Final = (
-    "busybox",
-    "ip",
-    "ldconfig",
-    "mount",
-    "nft",
-    "nsenter",
-    "setpriv",
-    "strace",
-    "tini",
-    "umount",
-    "unshare",
+# Tests type what Debian's own programs understand; busybox stands in for the rest.
+PACKAGES: Final = (
+    "coreutils",
+    "dash",
+    "findutils",
+    "grep",
+    "iproute2",
+    "procps",
+    "sed",
+    "tar",
+    "util-linux",
 )
+PROGRAMS: Final = ("busybox", "ldconfig", "mount", "nft", "setpriv", "strace", "tini", "umount")
 LIBRARIES: Final = (
     "libgcc_s.so.1",
     "libnftables.so.1",
@@ -128,13 +128,22 @@ def build(root: Path) -> None:
         tree.add(Path(name))
     _add_python(tree)
     _add_checkout(tree)
-    programs = [Path(found) for name in PROGRAMS if (found := shutil.which(name, path=SYSTEM_PATH))]
-    for path in (*programs, *_libraries_by_name(LIBRARIES), Path("/etc/ld.so.cache")):
+    for path in (*_programs(), *_libraries_by_name(LIBRARIES), Path("/etc/ld.so.cache")):
         tree.add(path)
     for path in _linked_libraries(_executables(root)):
         tree.add(path)
     _add_busybox_applets(tree)
     _write_etc(tree)
+
+
+def _programs() -> list[Path]:
+    """Those of ``PACKAGES``, dpkg-query(1), and those that come by name; what is not installed is left out."""
+    listing = subprocess.run(
+        ["dpkg-query", "--listfiles", *PACKAGES], capture_output=True, text=True, check=False
+    ).stdout
+    of_packages = re.findall(r"^((?:/usr)?/s?bin/[^/\n]+)$", listing, re.MULTILINE)
+    by_name = (shutil.which(name, path=SYSTEM_PATH) for name in PROGRAMS)
+    return [Path(path) for path in (*of_packages, *by_name) if path]
 
 
 def _add_python(tree: Tree) -> None:
