@@ -143,6 +143,8 @@ class Machine:
         """Power off and on: what is on the disk stays."""
         self.boots += 1
         for place in self.places.values():
+            if place.process is not None:
+                place.process.alive = False
             place.monitor, place.process = None, None
             place.sandboxes, place.cgroup, place.bundle = set(), False, False
             place.frozen = place.ports = False
