@@ -14,7 +14,7 @@ Sink = Callable[[bytes], Awaitable[None]]
 JSON: Final = "application/json"
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 
-_encode_json: Final = msgspec.json.Encoder(order="deterministic").encode
+_encode_json: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
