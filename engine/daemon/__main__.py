@@ -101,6 +101,7 @@ async def run(
         await background.start(daemon.supervisor.run)
         background.start_soon(kernel.pool.run)
         background.start_soon(watchdog)
+        background.start_soon(collect_garbage, daemon)
         server = Server(application(daemon.service))
         gc.freeze()  # what is here by now stays: the collector need not look at it again
         async with trio.open_nursery() as serving:
@@ -116,6 +117,14 @@ async def run(
         await kernel.pool.empty()
     daemon.connections.close()
     daemon.launcher.close()
+
+
+async def collect_garbage(daemon: Daemon) -> None:
+    """Delete, once, the content that containers which are no more had kept of removed images."""
+    try:
+        await daemon.service.images.collect()
+    except EngineError as error:
+        log.warning("images_not_collected", error=str(error))
 
 
 async def watch_network(daemon: Daemon) -> None:

@@ -107,7 +107,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
             init_path=_init_path(config),
         ),
         network_of=lambda identity: ledger.durable.networks[identity],
-        sandboxes_in_use=lambda: _with_sandbox(ledger),
+        running=lambda: _running(ledger),
     )
     supervisor = Supervisor(ledger, kernel)
     supervisors.append(supervisor)
@@ -154,9 +154,8 @@ def _images_needed(ledger: Ledger) -> Collection[ImageId]:
     return present | {container.spec.image_id for container in containers}
 
 
-def _with_sandbox(ledger: Ledger) -> tuple[Container, ...]:
-    containers = ledger.durable.containers.values()
-    return tuple(each for each in containers if each.is_running and each.sandbox)
+def _running(ledger: Ledger) -> tuple[Container, ...]:
+    return tuple(each for each in ledger.durable.containers.values() if each.is_running)
 
 
 def _architecture() -> str:

@@ -7,7 +7,12 @@ from engine.errors import InvalidRequest
 DEFAULT_DETACH_KEYS: Final = "ctrl-p,ctrl-q"
 _CONTROLS: Final = {
     **{f"ctrl-{letter}": ord(letter) - 96 for letter in "abcdefghijklmnopqrstuvwxyz"},
-    "ctrl-@": 0, "ctrl-[": 27, "ctrl-\\": 28, "ctrl-]": 29, "ctrl-^": 30, "ctrl-_": 31,
+    "ctrl-@": 0,
+    "ctrl-[": 27,
+    "ctrl-\\": 28,
+    "ctrl-]": 29,
+    "ctrl-^": 30,
+    "ctrl-_": 31,
 }
 
 

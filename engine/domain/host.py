@@ -39,11 +39,21 @@ class OrphanRemoved(Event, frozen=True, kw_only=True):
     name: str
 
 
+class OrphanFound(Event, frozen=True, kw_only=True):
+    """Such an object was left alone, because something runs in it or because it may hold somebody's data."""
+
+    TYPE: ClassVar[str] = "host_orphan_found"
+    kind: str
+    name: str
+    reason: str
+
+
 EVENTS: Final[tuple[type[Event], ...]] = (
     HostInitialised,
     DaemonStarted,
     DaemonStopped,
     OrphanRemoved,
+    OrphanFound,
 )
 
 

@@ -95,8 +95,8 @@ class LinuxKernel:
     connections: Connections
     bundles: BundleMaker
     network_of: Callable[[NetworkId], Network]
-    sandboxes_in_use: Callable[[], Collection[Container]]
-    """Containers that run and have a sandbox."""
+    running: Callable[[], Collection[Container]]
+    """Containers that run."""
     boot_id: str = field(default_factory=process.boot_id)
     _journals: dict[ContainerId, _Journal] = field(default_factory=dict)
     _hinted: dict[ContainerId, trio.Event] = field(default_factory=dict)
@@ -309,11 +309,11 @@ class LinuxKernel:
 
     async def inventory(self) -> Inventory:
         """Everything with our mark."""
-        mine = tuple(self.sandboxes_in_use())
+        mine = tuple(self.running())
         owned, self._damaged = await self.lanes.run(
             Lane.NETLINK, partial(self._look_at_sandboxes, mine)
         )
-        inventory = await self.lanes.run(Lane.KERNEL, self._list)
+        inventory = await self.lanes.run(Lane.KERNEL, partial(self._list, mine))
         return replace(
             inventory,
             sandboxes=frozenset(owned) - self.pool.members,
@@ -329,31 +329,40 @@ class LinuxKernel:
             each for each, found in faults.items() if found
         )
 
-    def _list(self) -> Inventory:
+    def _list(self, running: Collection[Container]) -> Inventory:
         return Inventory(
             bundles=self.bundles.bundles.owned(),
             cgroups=self.cgroups.owned(),
             directories=self.bundles.rootfs.all(),
+            damaged_cgroups=frozenset(each.id for each in running if not self._is_held(each)),
         )
 
+    def _is_held(self, container: Container) -> bool:
+        """Whether its process is where its limits hold, and stands still if it should."""
+        assert container.process is not None
+        if container.phase is Phase.PAUSED and not self.cgroups.is_frozen(container.id):
+            return False
+        return self.cgroups.holds(container.id, container.process.pid)
+
     async def discard(self, kind: str, name: str) -> None:
-        """Take an orphan away."""
+        """Take an orphan away, unless something runs in it or it may hold somebody's data."""
         container = ContainerId(name)
         match kind:
             case "bundle":
                 await self.lanes.run(Lane.KERNEL, partial(self.bundles.bundles.remove, container))
             case "cgroup":
                 await self.lanes.run(Lane.KERNEL, partial(self._discard_cgroup, container))
-            case "directory":
-                await self.lanes.run(Lane.DISK, partial(self.bundles.rootfs.remove, container))
             case "sandbox":
                 sandbox = SandboxId(name)
                 await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
-            case _:
-                raise AssertionError(kind)
+            case _:  # a start makes it only once the log has the container: so somebody changed the log, or put it there
+                raise DriverError(f"{kind} {name} belongs to no container in the log")
 
     def _discard_cgroup(self, container: ContainerId) -> None:
-        self.cgroups.kill(container)
+        if pids := self.cgroups.pids(container):
+            raise DriverError(
+                f"cgroup {container} belongs to nobody, and processes {sorted(pids)} run in it"
+            )
         self.cgroups.remove(container)
 
     # --- Networks -------------------------------------------------------------------------------------------------------

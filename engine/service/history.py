@@ -4,6 +4,7 @@ All answers come from the log alone, so they outlive containers, daemons and thi
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -23,6 +24,8 @@ from engine.store.projections import View, differences, replayed, restored
 from engine.store.records import Recorded
 
 _BLOCK = 500
+_PREFIX_MIN = 4
+"""Digits of an ID that tell it from a name well enough."""
 _NAMING = (Created.TYPE, Renamed.TYPE)
 
 
@@ -85,7 +88,8 @@ class History:
         """
         stream = None
         if question.about is not None:
-            stream = await trio.to_thread.run_sync(self._stream_of, question.about)
+            stream = self._present_stream(question.about)
+            stream = stream or await trio.to_thread.run_sync(self._past_stream, question.about)
         naming = Naming()
         grown = trio.Event()
 
@@ -129,20 +133,26 @@ class History:
             if _matches(entry, question):
                 yield entry
 
-    def _stream_of(self, about: str) -> str:
-        """The stream that a word means: present names first, then the past, the latest first."""
+    def _present_stream(self, about: str) -> str | None:
+        """The stream of something that is there; in the trio thread, where the view is changed."""
         view = self._ledger.durable
-        try:
+        with suppress(NotFound, InvalidRequest):
             return container_stream(view.container(about).id)
-        except (NotFound, InvalidRequest):
-            pass
-        for stream, state in view.states():
-            if about == stream or _names(state, about):
-                return stream
-        found = None
+        named = (
+            stream for stream, state in view.states() if about == stream or _names(state, about)
+        )
+        return next(named, None)
+
+    def _past_stream(self, about: str) -> str:
+        """The stream of a container that is no more: by its ID, or the last one of that name."""
+        found, word = None, about.removeprefix("/")
         for recorded in self._ledger.log.read(types=_NAMING):
-            event, word = recorded.event, about.removeprefix("/")
-            if isinstance(event, Created) and event.id.startswith(about) and len(about) >= 4:
+            event = recorded.event
+            if (
+                isinstance(event, Created)
+                and len(about) >= _PREFIX_MIN
+                and event.id.startswith(about)
+            ):
                 return recorded.stream
             if isinstance(event, Created | Renamed) and event.name == word:
                 found = recorded.stream

@@ -113,6 +113,10 @@ class Images:
             await self._store.collect()
         return removal
 
+    async def collect(self) -> int:
+        """Delete what no image and no container needs any more; the bytes won."""
+        return await self._store.collect()
+
     async def usage(self) -> Usage:
         """What all images take on the disk."""
         return await self._store.usage()

@@ -135,3 +135,5 @@ class Inventory:
     directories: frozenset[ContainerId] = frozenset()
     sandboxes: frozenset[SandboxId] = frozenset()
     damaged_sandboxes: frozenset[SandboxId] = frozenset()
+    damaged_cgroups: frozenset[ContainerId] = frozenset()
+    """Of containers that run: their process is outside, or moves although it should stand still."""

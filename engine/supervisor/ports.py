@@ -42,7 +42,7 @@ class Kernel(Protocol):
         """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox``, by its owner's ID.
 
         Raises:
-            DriverError: it can't be removed now.
+            DriverError: something runs in it, or it may hold somebody's data; it is left as it is.
         """
         ...
 

@@ -16,7 +16,7 @@ import trio
 
 from engine.domain.container import Container
 from engine.domain.event import SUPERVISOR, Origin
-from engine.domain.host import OrphanRemoved
+from engine.domain.host import OrphanFound, OrphanRemoved
 from engine.domain.ids import ContainerId
 from engine.domain.network import (
     AddressesExhausted,
@@ -59,6 +59,8 @@ class Supervisor:
         self._nursery: trio.Nursery | None = None
         self._wake_sweep, self._sweep_woken = trio.open_memory_channel[None](1)
         self._orphans_before: set[tuple[str, str]] = set()
+        self._kept_orphans: set[tuple[str, str]] = set()
+        self._orphans_kept: set[tuple[str, str]] = set()
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -107,9 +109,6 @@ class Supervisor:
     async def _work(self, worker: Worker, identity: ContainerId) -> None:
         try:
             await worker.run()
-        except Exception:
-            log.exception("worker_failed", container_id=identity[:12])
-            raise
         finally:
             self._workers.pop(identity, None)
             self._causes.pop(identity, None)
@@ -195,16 +194,18 @@ class Supervisor:
 
     async def _discard_orphans(self, orphans: set[tuple[str, str]]) -> None:
         """Take away what two sweeps in a row found without an owner: once may have been in the middle of something."""
-        confirmed = orphans & self._orphans_before
+        confirmed = (orphans & self._orphans_before) - self._kept_orphans
         self._orphans_before = orphans - confirmed
         for kind, name in sorted(confirmed):
+            origin = Origin(actor=SUPERVISOR)
             try:
                 await self._kernel.discard(kind, name)
             except DriverError as error:
-                log.warning("orphan_not_removed", kind=kind, name=name, error=str(error))
-                continue
-            event = OrphanRemoved(kind=kind, name=name)
-            await self._ledger.record(Origin(actor=SUPERVISOR), (HOST, (event,)))
+                self._kept_orphans.add((kind, name))
+                found = OrphanFound(kind=kind, name=name, reason=str(error))
+                await self._ledger.record(origin, (HOST, (found,)))
+            else:
+                await self._ledger.record(origin, (HOST, (OrphanRemoved(kind=kind, name=name),)))
 
     def _offer_addresses(self) -> None:
         try:
@@ -220,12 +221,16 @@ def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
         if not container.is_running:
             continue
         if (
-            container.sandbox is not None
-            and (
-                container.sandbox not in inventory.sandboxes
-                or container.sandbox in inventory.damaged_sandboxes
+            (
+                container.sandbox is not None
+                and (
+                    container.sandbox not in inventory.sandboxes
+                    or container.sandbox in inventory.damaged_sandboxes
+                )
             )
-        ) or identity not in inventory.cgroups:
+            or identity in inventory.damaged_cgroups
+            or identity not in inventory.cgroups
+        ):
             yield identity
 
 

@@ -126,10 +126,16 @@ class Worker:
                 current = self._container()
             self._retry_s = 0.0
         except EngineError as error:
-            self._retry_s = min(max(RETRY_FIRST_S, self._retry_s * RETRY_FACTOR), RETRY_MAX_S)
+            self._back_off()
             log.warning("container_not_settled", error=str(error), retry_s=self._retry_s)
+        except Exception:  # ours to mend, and no reason to leave the other containers alone
+            self._back_off()
+            log.exception("worker_failed", retry_s=self._retry_s)
         settled = self._container()
         return None if settled is None else _next_deadline_ns(settled)
+
+    def _back_off(self) -> None:
+        self._retry_s = min(max(RETRY_FIRST_S, self._retry_s * RETRY_FACTOR), RETRY_MAX_S)
 
     async def _step(self, container: Container) -> bool:
         """One observation and what follows from it; whether there may be more to do."""
