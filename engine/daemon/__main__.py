@@ -27,6 +27,7 @@ from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import InstanceId, SandboxId
 from engine.domain.streams import HOST
+from engine.drivers.process import boot_id
 from engine.drivers.watch import Watch
 from engine.errors import EngineError
 from engine.store.ledger import Ledger
@@ -80,8 +81,7 @@ async def begin(ledger: Ledger) -> None:
     if ledger.durable.is_new:
         initialised = HostInitialised(instance=InstanceId(os.urandom(16).hex()))
         await ledger.record(_ORIGIN, (HOST, (initialised,)))
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    started = DaemonStarted(version=version("shipslog"), pid=os.getpid(), boot_id=boot_id)
+    started = DaemonStarted(version=version("shipslog"), pid=os.getpid(), boot_id=boot_id())
     await ledger.record(_ORIGIN, (HOST, (started,)), essential=True)
 
 

@@ -26,8 +26,7 @@ def open_listeners(hosts: tuple[str, ...], group: str) -> list[trio.SocketListen
     with contextlib.ExitStack() as undo:
         opened: list[socket.socket] = []
         for host in hosts:
-            for each in _open(host, group):
-                opened.append(undo.enter_context(each))
+            opened.extend(undo.enter_context(each) for each in _open(host, group))
         undo.pop_all()
     return [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in opened]
 
