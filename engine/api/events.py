@@ -1,9 +1,8 @@
 """``GET /events``: Docker's stream of what happens, told from the log: all of it, not the last 256."""
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from math import inf
-from typing import Final, cast
+from typing import Final
 
 import trio
 
@@ -72,10 +71,7 @@ class EventHandlers:
         self, question: Question, filters: Filters, send: Sink, *, follow: bool
     ) -> None:
         translator = Translator(self._service.ledger.durable.networks)
-        entries = cast(  # a generator, though its annotation says less: it has to be closed
-            "AsyncGenerator[tuple[Entry, ...], None]",
-            self._service.history.entries(question, follow=follow),
-        )
+        entries = self._service.history.entries(question, follow=follow)
         async with aclosing(entries):
             async for block in entries:
                 lines = []

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final, cast
+from typing import Final
 
 from engine.api.container_filters import ContainerFilter
 from engine.api.json_bodies import Json
@@ -48,13 +48,9 @@ class HistoryHandlers:
             actor=query.text("actor") or None,
         )
         follow = query.flag("follow")
-        entries = cast(  # a generator, though its annotation says less: it has to be closed
-            "AsyncGenerator[tuple[Entry, ...], None]",
-            self._service.history.entries(question, follow=follow),
-        )
-        first = (
-            () if follow else await anext(entries, ())
-        )  # what is wrong with the question is told before the head
+        entries = self._service.history.entries(question, follow=follow)
+        # What is wrong with the question is told before the head.
+        first = () if follow else await _first(entries)
 
         async def produce(send: Sink) -> None:
             async with aclosing(entries):
@@ -97,6 +93,14 @@ class HistoryHandlers:
                 "problems": verdict.problems,
             }
         )
+
+
+async def _first(entries: AsyncGenerator[tuple[Entry, ...], None]) -> tuple[Entry, ...]:
+    """The first block, or none. ``anext(entries, ())`` is broken on Python 3.11 for a generator that waits before it ends."""
+    try:
+        return await anext(entries)
+    except StopAsyncIteration:
+        return ()
 
 
 def _line(entry: Entry) -> bytes:

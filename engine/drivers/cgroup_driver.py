@@ -32,6 +32,8 @@ REMOVE_TIMEOUT_S: Final = 2.0
 
 _KILL_ROUNDS_MAX: Final = 8
 _ADOPT_ROUNDS_MAX: Final = 3
+_PF_EXITING: Final = 0x4
+"""linux/sched.h"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +158,11 @@ class CgroupDriver(ABC):
         found = [directory.is_dir() for directory in self._directories(container)]
         if not any(found):
             return Presence.ABSENT
-        whole = all(found) and (pid is None or self._has_joined(container, pid))
+        whole = all(found) and (pid is None or self.holds(container, pid))
         return Presence.RIGHT if whole else Presence.DAMAGED
 
-    def _has_joined(self, container: ContainerId, pid: int) -> bool:
-        """A process that has ended is nobody's damage."""
+    def holds(self, container: ContainerId, pid: int) -> bool:
+        """Whether a process is in all of a container's cgroups. One that has ended is nobody's damage."""
         places = self._places(container, pid)
         return not places or sum(places) == len(self._parents) or _has_ended(pid)
 
@@ -180,7 +182,7 @@ class CgroupDriver(ABC):
             DriverError: the kernel refuses.
         """
         for _ in range(_ADOPT_ROUNDS_MAX):
-            strays = [one for one in _family(pid) if not self._has_joined(container, one)]
+            strays = [one for one in _family(pid) if not self.holds(container, one)]
             if not strays:
                 return
             for directory in self._directories(container):
@@ -325,12 +327,15 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _has_ended(pid: int) -> bool:
-    """Reaped or not: a zombie is listed in the root's cgroups. proc_pid_stat(5), field 3."""
+    """Reaped, a zombie, or on its way there: an exiting process is listed in the root's cgroups at once.
+
+    A PID namespace's first process may be exiting for long, until all others have gone. proc_pid_stat(5), fields 3 and 9.
+    """
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return True
-    return state in "ZX"
+    return fields[0] in "ZX" or bool(int(fields[6]) & _PF_EXITING)
 
 
 def _children(thread: Path) -> list[int]:

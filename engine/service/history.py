@@ -3,7 +3,7 @@
 All answers come from the log alone, so they outlive containers, daemons and this process's memory.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -78,7 +78,7 @@ class History:
 
     async def entries(
         self, question: Question, *, follow: bool = False
-    ) -> AsyncIterator[tuple[Entry, ...]]:
+    ) -> AsyncGenerator[tuple[Entry, ...], None]:
         """The events that answer a question, in order, in blocks; with ``follow`` it goes on as they happen.
 
         Resuming after an entry's ``seq`` misses nothing and repeats nothing.

@@ -45,11 +45,7 @@ class System:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
         self.settings = settings
-
-    @property
-    def version(self) -> str:
-        """Of this engine."""
-        return metadata.version("shipslog")
+        self.version = metadata.version("shipslog")
 
     @property
     def instance(self) -> InstanceId:
