@@ -138,7 +138,7 @@ class Launcher:
         packet, ancillary, flags, _ = await self._socket.recvmsg(
             messages.PACKET_BYTES_MAX, messages.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
         )
-        received = messages.parse(packet, ancillary, flags)
+        received = messages.unpack(packet, ancillary, flags)
         if received is None:
             raise _Gone
         return received

@@ -4,9 +4,10 @@ The names are the specification's (config.md, config-linux.md); keys that this e
 read once, by the monitor, before it forks: a child between fork(2) and execve(2) should open as little as it can.
 """
 
-import json
-from pathlib import Path
 from typing import NamedTuple, TypedDict
+
+from engine.runtime.json_text import parse
+from engine.runtime.kernel_files import read_once
 
 
 class User(TypedDict, total=False):
@@ -160,9 +161,8 @@ def read_bundle(directory: str) -> Bundle:
         OSError: one of them can't be read.
         ValueError: one of them is not JSON.
     """
-    place = Path(directory)
     return Bundle(
         directory,
-        json.loads((place / "config.json").read_bytes()),
-        json.loads((place / "monitor.json").read_bytes()),
+        parse(read_once(f"{directory}/config.json")),
+        parse(read_once(f"{directory}/monitor.json")),
     )

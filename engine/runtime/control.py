@@ -4,13 +4,13 @@ The first connection is born with the monitor; others come through its socket, w
 fails or fills up is dropped: the daemon will come again, and nothing that matters is said here alone.
 """
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.runtime import messages
+from engine.runtime.json_text import flat
 from engine.runtime.loop import READ, Loop
 from engine.runtime.messages import Message, ProtocolError
 
@@ -68,7 +68,7 @@ class Control:
 
     def hint(self, count: int) -> None:
         """Tell everyone that the journal has grown."""
-        packet = messages.encode({"journal": count})
+        packet = flat({"journal": count})
         for fd, connection in list(self._connections.items()):
             try:
                 connection.send(packet, socket.MSG_NOSIGNAL)
@@ -79,8 +79,10 @@ class Control:
 
     def _accept(self, _events: int) -> None:
         assert self._listener is not None
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             self.adopt(self._listener.accept()[0])
+        except (BlockingIOError, ConnectionError):
+            return  # whoever knocked has gone
 
     def _drop(self, fd: int) -> None:
         self._loop.forget(fd)
@@ -115,5 +117,7 @@ class Control:
 
 
 def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.unlink(path)  # noqa: PTH108  (lean)
+    except FileNotFoundError:
+        return

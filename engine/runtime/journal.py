@@ -7,13 +7,13 @@ told: fdatasync(2).
 A run happens once: a journal that has a record already belongs to another monitor, even if that one is gone.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from engine.runtime import messages
+from engine.runtime.json_text import flat
 
 DURABLE: Final = frozenset({messages.EXITED, messages.START_FAILED})
 _MODE: Final = 0o600
@@ -36,7 +36,7 @@ class Journal:
         self._durable_due = False
         self.count = 0
 
-    def append(self, record: str, **fields: Any) -> bool:  # Any: JSON values
+    def append(self, record: str, **fields: str | int | bool | None) -> bool:
         """Add one record; False when the disk took none of it yet, :meth:`retry` tries again."""
         self.count += 1
         entry = {
@@ -46,7 +46,7 @@ class Journal:
             "boot_ns": time.clock_gettime_ns(time.CLOCK_BOOTTIME),
             **fields,
         }
-        self._unwritten += json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        self._unwritten += flat(entry) + b"\n"
         self._durable_due = self._durable_due or record in DURABLE
         return self.retry()
 

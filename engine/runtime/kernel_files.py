@@ -1,4 +1,4 @@
-"""Files of /proc and of cgroups: one read(2) or write(2) says it all.
+"""Small files, and those of /proc and of cgroups, where one read(2) or write(2) says it all.
 
 Without pathlib and io: what a monitor runs, it copies. Every object it touches costs it a page of its own, because Python counts
 references in the object, and a hundred monitors pay a hundred times.
@@ -7,7 +7,7 @@ references in the object, and a hundred monitors pay a hundred times.
 import os
 from typing import Final
 
-_BYTES_MAX: Final = 64 << 10
+_BLOCK_BYTES: Final = 16 << 10
 
 
 def read_once(path: str) -> bytes:
@@ -18,7 +18,10 @@ def read_once(path: str) -> bytes:
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, _BYTES_MAX)
+        content = os.read(fd, _BLOCK_BYTES)
+        while len(content) % _BLOCK_BYTES == 0 and (more := os.read(fd, _BLOCK_BYTES)):
+            content += more
+        return content
     finally:
         os.close(fd)
 

@@ -7,6 +7,7 @@ pages for as long as they leave them alone. One thread: a fork copies it whole.
 Its life is its socket's: when the daemon is gone it ends, and a new daemon starts its own. Monitors don't notice.
 """
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -69,11 +70,16 @@ def _settle_memory() -> None:
 
 
 class _Launcher:
-    """Serves one daemon. A monitor is known by its pidfd until it has ended and is buried."""
+    """Serves one daemon. A monitor is known by its pidfd until it has ended and is buried.
+
+    A request is taken by the fork that it asks for, not here: whatever the launcher touches between two forks, the older
+    monitor no longer shares.
+    """
 
     def __init__(self, daemon: socket.socket) -> None:
         self._daemon = daemon
         self._daemon_fd = daemon.fileno()
+        self._peeked = bytearray(1)
         self._monitors: dict[int, int] = {}
         self._epoll = select.epoll()
         self._epoll.register(self._daemon_fd, select.EPOLLIN)
@@ -83,9 +89,17 @@ class _Launcher:
         for fd, _ in self._epoll.poll():
             if fd != self._daemon_fd:
                 self._bury(fd)
-            elif not self._answer():
+            elif not self._requested():
                 return False
+            else:
+                self._fork()
         return True
+
+    def _requested(self) -> bool:
+        try:
+            return self._daemon.recv_into(self._peeked, 1, socket.MSG_PEEK) > 0
+        except ConnectionResetError:
+            return False
 
     def _bury(self, pidfd: int) -> None:
         """The daemon has noticed by itself; this only makes room in the table of processes."""
@@ -93,53 +107,69 @@ class _Launcher:
         os.close(pidfd)
         os.waitpid(self._monitors.pop(pidfd), 0)
 
-    def _answer(self) -> bool:
-        """One request; False when there will be no more."""
+    def _fork(self) -> None:
+        taken_fd, telling_fd = os.pipe()
         try:
-            received = messages.receive(self._daemon)
-        except ProtocolError as error:
-            self._refuse(error, 0)
-            return True
-        except ConnectionResetError:
-            return False
-        if received is None:
-            return False
-        request, fds = received
-        try:
-            pid, pidfd = self._launch(request, fds)
-            messages.send(self._daemon, {"ok": True, "pid": pid}, [pidfd])
-        except (ProtocolError, KeyError) as error:
-            self._refuse(error, 0)
-        except BrokenPipeError:
-            return False
+            pid = os.fork()
         except OSError as error:
-            self._refuse(error, error.errno or 0)
+            os.close(telling_fd)
+            self._decline(f"fork: {error}", error.errno or 0)
+        else:
+            if pid == 0:
+                _be_asked(self._daemon, telling_fd)
+            os.close(telling_fd)
+            pidfd = os.pidfd_open(pid)  # it is there: nobody but us could have buried it
+            self._monitors[pidfd] = pid
+            self._epoll.register(pidfd, select.EPOLLIN)
+            if not os.read(taken_fd, 1):
+                self._decline("the monitor died before it was asked", 0)
         finally:
-            messages.close_all(fds)
-        return True
+            os.close(taken_fd)
 
-    def _refuse(self, error: Exception, number: int) -> None:
-        messages.send(self._daemon, {"error": str(error), "errno": number})
-
-    def _launch(self, request: Message, fds: list[int]) -> tuple[int, int]:
-        """Fork a monitor; its pid, and a pidfd that stays ours."""
-        if request.get("op") != "launch":
-            raise ProtocolError(f"no such operation: {request.get('op')}")
-        directory = request["bundle"]
-        attachments = [Attachment.from_message(wishes) for wishes in request.get("attachments", ())]
-        if len(fds) != 1 + len(attachments):
-            raise ProtocolError("launch comes with a control connection and one client each")
-        pid = os.fork()
-        if pid == 0:
-            _be_monitor(directory, fds, attachments)
-        pidfd = os.pidfd_open(pid)  # it is there: nobody but us could have buried it
-        self._monitors[pidfd] = pid
-        self._epoll.register(pidfd, select.EPOLLIN)
-        return pid, pidfd
+    def _decline(self, error: str, number: int) -> None:
+        """Answer for a monitor that can't."""
+        with contextlib.suppress(OSError, ProtocolError):
+            if (received := messages.receive(self._daemon)) is not None:
+                messages.close_all(received[1])
+            messages.send(self._daemon, {"error": error, "errno": number})
 
 
-def _be_monitor(directory: str, fds: list[int], attachments: list[Attachment]) -> None:
+def _be_asked(daemon: socket.socket, telling_fd: int) -> None:
+    """Take the request and become the monitor it asks for. Never returns."""
     try:
+        directory, fds, attachments = _take(daemon, telling_fd)
+        daemon.close()
         monitor(directory, fds[0], attachments, fds[1:])
+    except (OSError, ProtocolError):
+        return  # the daemon has been told, or is gone
     finally:  # nothing may unwind into a copy of the launcher's stack
         os._exit(0)
+
+
+def _take(daemon: socket.socket, telling_fd: int) -> tuple[str, list[int], list[Attachment]]:
+    """One request and its descriptors; the daemon gets our pid and pidfd, or the reason why not."""
+    try:
+        received = messages.receive(daemon)
+    finally:
+        os.write(telling_fd, b".")
+    if received is None:
+        raise ProtocolError("no request")
+    request, fds = received
+    try:
+        attachments = _attachments(request, len(fds) - 1)
+    except ProtocolError as error:
+        messages.send(daemon, {"error": str(error), "errno": 0})
+        raise
+    pidfd = os.pidfd_open(os.getpid())
+    messages.send(daemon, {"ok": True, "pid": os.getpid()}, [pidfd])
+    os.close(pidfd)
+    return str(request["bundle"]), fds, attachments
+
+
+def _attachments(request: Message, clients: int) -> list[Attachment]:
+    if request.get("op") != "launch" or not isinstance(request.get("bundle"), str):
+        raise ProtocolError(f"no such operation: {request.get('op')}")
+    attachments = [Attachment.from_message(wishes) for wishes in request.get("attachments", ())]
+    if len(attachments) != clients:
+        raise ProtocolError("launch comes with a control connection and one client per attachment")
+    return attachments

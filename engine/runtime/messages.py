@@ -21,6 +21,7 @@ import socket
 from typing import Any, Final, NamedTuple
 
 from engine.runtime.bundle import Process
+from engine.runtime.json_text import flat, parse
 
 SOCKET_NAME: Final = "monitor.sock"
 LOCK_NAME: Final = "lock"
@@ -150,7 +151,7 @@ def decode(packet: bytes) -> Message:
         ProtocolError: it is not a JSON object.
     """
     try:
-        message = json.loads(packet)
+        message = parse(packet)
     except ValueError as error:
         raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
@@ -184,13 +185,13 @@ def close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
-def send(sock: socket.socket, message: Message, fds: "list[int] | tuple[int, ...]" = ()) -> None:
-    """Send one message, whole. Blocks when the socket does.
+def send(sock: socket.socket, reply: Message, fds: "list[int] | tuple[int, ...]" = ()) -> None:
+    """Send one reply, which is flat, whole. Blocks when the socket does.
 
     Raises:
         OSError: EAGAIN, EPIPE, ECONNRESET: it was not sent.
     """
-    sock.sendmsg([encode(message)], rights(fds), socket.MSG_NOSIGNAL)
+    sock.sendmsg([flat(reply)], rights(fds), socket.MSG_NOSIGNAL)
 
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
@@ -205,10 +206,10 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
     packet, ancillary, flags, _ = sock.recvmsg(
         min(length, PACKET_BYTES_MAX) or 1, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
     )
-    return parse(packet, ancillary, flags)
+    return unpack(packet, ancillary, flags)
 
 
-def parse(
+def unpack(
     packet: bytes, ancillary: list[tuple[int, int, bytes]], flags: int
 ) -> tuple[Message, list[int]] | None:
     """What ``recvmsg`` returned, as :func:`receive` returns it."""

@@ -30,7 +30,7 @@ import traceback
 from functools import partial
 from typing import Final
 
-from engine.runtime import init, linux, messages
+from engine.runtime import init, messages
 from engine.runtime.bundle import Bundle, read_bundle
 from engine.runtime.children import Child, Failure, identity
 from engine.runtime.control import Control
@@ -54,6 +54,8 @@ JOURNAL_PATIENCE_S: Final = 60.0
 """How long the last record may wait for room on a full disk before it is given up."""
 LOG_REPORT_S: Final = 1.0
 _LAST_FD: Final = 0x7FFF_FFFF
+
+Scalar = str | int | bool | None
 
 
 class Monitor:
@@ -169,7 +171,7 @@ class Monitor:
             oom=self._oom is not None and self._oom.count > 0,
         )
 
-    def _end(self, record: str, **fields: object) -> None:
+    def _end(self, record: str, **fields: Scalar) -> None:
         """Write the last record, hand over the bundle, see the clients off."""
         self._concluded = True
         self.control.close_listener()
@@ -179,7 +181,7 @@ class Monitor:
         self._stdio.finish(messages.ENDED)
         self._stop_when_alone()
 
-    def _persist(self, record: str, fields: dict[str, object]) -> None:
+    def _persist(self, record: str, fields: dict[str, Scalar]) -> None:
         """Nothing else matters any more, so waiting for room on the disk may block."""
         deadline = time.monotonic() + JOURNAL_PATIENCE_S
         written = self._journal.append(record, **fields)
@@ -195,7 +197,7 @@ class Monitor:
         if not self._concluded:
             self.control.hint(count)
 
-    def _append(self, record: str, **fields: object) -> None:
+    def _append(self, record: str, **fields: Scalar) -> None:
         if not self._journal.append(record, **fields):
             self._retry_journal()
 
@@ -265,7 +267,7 @@ class Monitor:
 
 
 def monitor(
-    directory: str, control_fd: int, attachments: "list[Attachment]", client_fds: list[int]
+    directory: str, control_fd: int, attachments: list[Attachment], client_fds: list[int]
 ) -> None:
     """Be the monitor of a bundle, in a process that the launcher has just forked, until its container is over.
 
@@ -289,7 +291,10 @@ def monitor(
 
 
 def _shed(kept: set[int]) -> None:
-    """Let go of what is the launcher's: its session and its descriptors. The signals it ignores stay ignored."""
+    """Let go of what is the launcher's: its session and its descriptors.
+
+    What it is stays: non-dumpable, deaf to signals.
+    """
     os.setsid()
     null_fd = os.open(os.devnull, os.O_RDWR)
     for stdio_fd in range(3):
@@ -299,8 +304,7 @@ def _shed(kept: set[int]) -> None:
         os.closerange(first, fd)
         first = fd + 1
     os.closerange(first, _LAST_FD)
-    linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    linux.set_process_name(PROCESS_NAME)
+    write_once("/proc/self/comm", PROCESS_NAME)
     write_once("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
 
 
