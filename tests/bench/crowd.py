@@ -1,0 +1,90 @@
+"""A hundred containers on the bridge, eight callers at once."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import local
+from typing import Final, TypeVar
+
+from tests.bench import machine
+from tests.bench.sampling import Sampler
+from tests.bench.subject import FOREVER, Subject
+from tests.bench.wire import Wire
+
+COUNT: Final = 100
+CALLERS: Final = 8
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def start_and_remove(subject: Subject) -> Iterator[Sampler]:
+    """Create and start all, with the rate of that; the memory of a monitor while all run; the time to remove them."""
+
+    def sample() -> tuple[float, float, float]:
+        began = time.perf_counter()
+        containers = start_many(subject, COUNT)
+        started_s = time.perf_counter() - began
+        memory_mb = monitor_mb(subject, containers)
+        began = time.perf_counter()
+        remove_many(subject, containers)
+        return COUNT / started_s, memory_mb, time.perf_counter() - began
+
+    yield sample
+
+
+@contextmanager
+def spawn_and_end(_: Subject) -> Iterator[Sampler]:
+    """The same number of processes with namespaces of their own, network included: spawned, and killed together."""
+
+    def sample() -> tuple[float, float, float]:
+        began = time.perf_counter()
+        started = [machine.spawn_isolated(*FOREVER, network=True) for _ in range(COUNT)]
+        started_s = time.perf_counter() - began
+        memory_mb = sum(map(machine.pss_mb, started)) / COUNT
+        began = time.perf_counter()
+        machine.end_isolated(*started)
+        return COUNT / started_s, memory_mb, time.perf_counter() - began
+
+    yield sample
+
+
+def start_many(subject: Subject, count: int, network: str = "bridge") -> list[str]:
+    """Create and start containers, eight at a time; their IDs."""
+
+    def start(wire: Wire, _: int) -> str:
+        container = subject.create(*FOREVER, wire=wire, HostConfig={"NetworkMode": network})
+        wire.ask("POST", f"/containers/{container}/start")
+        return container
+
+    return by_callers(subject, start, range(count))
+
+
+def remove_many(subject: Subject, containers: Iterable[str]) -> None:
+    """Remove running containers, eight at a time."""
+
+    def remove(wire: Wire, container: str) -> None:
+        wire.ask("DELETE", f"/containers/{container}?force=1")
+
+    by_callers(subject, remove, containers)
+
+
+def by_callers(subject: Subject, work: Callable[[Wire, T], R], items: Iterable[T]) -> list[R]:
+    """Have work done by eight callers, each on a connection of its own."""
+    of_this_caller = local()
+
+    def on_own_connection(item: T) -> R:
+        if not hasattr(of_this_caller, "wire"):
+            of_this_caller.wire = subject.connection()
+        return work(of_this_caller.wire, item)
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        return list(callers.map(on_own_connection, items))
+
+
+def monitor_mb(subject: Subject, containers: Iterable[str]) -> float:
+    """What stands between the engine and one container's first process: the process that started it."""
+    monitors = {machine.parent(subject.pid(container)) for container in containers}
+    return sum(map(machine.pss_mb, monitors)) / len(monitors)

@@ -1,0 +1,41 @@
+"""Where the measured daemon lives: namespaces and a directory that are gone afterwards.
+
+The process that measures moves into network and mount namespaces of its own, and everything that it starts is born there: no
+link, firewall rule or mount is made in the machine's. The daemon's exec root is a tmpfs, as ``/run`` would be.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engine.runtime import linux
+from tests.bench.subject import Subject
+from tests.harness.daemon import DaemonUnderTest
+
+
+def leave_the_host() -> None:
+    """From here on this process has a network (loopback alone) and mounts of its own, which die with it."""
+    linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+@contextmanager
+def our_engine() -> Iterator[Subject]:
+    """A daemon with the built-in image; nothing of it is left at the end."""
+    with tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory:
+        run = Path(directory) / "exec"
+        run.mkdir()
+        linux.mount("tmpfs", str(run), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV)
+        with DaemonUnderTest(Path(directory)) as daemon:
+            daemon.start().import_busybox()
+            subject = Subject(
+                f"unix://{daemon.api.socket_path}", (sys.executable, "-m", "engine.cli"), daemon
+            )
+            yield subject
+            with suppress(Exception):  # the census that follows finds whatever is left
+                subject.remove_all()
+        linux.umount2(str(run), linux.MNT_DETACH)

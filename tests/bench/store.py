@@ -1,0 +1,61 @@
+"""The log itself, without an engine around it: durable events a second."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.bench.sampling import Sampler
+from tests.bench.subject import Subject
+
+ALONE: Final = 500
+GROUP: Final = 64
+GROUPS: Final = 100
+_ROW: Final = "x" * 400
+"""About what an event is."""
+
+
+@contextmanager
+def append(_: Subject) -> Iterator[Sampler]:
+    """Decisions recorded through the ledger, each durable before its caller goes on: by one caller; by 64 at once.
+
+    In a process of its own (``appending.py``): this one stays small, because floors fork from it.
+    """
+    with tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory:
+
+        def sample() -> tuple[float, float]:
+            place = tempfile.mkdtemp(dir=directory)
+            command = [sys.executable, "-m", "tests.bench.appending", place]
+            told = subprocess.run(command, check=True, capture_output=True)
+            alone, together = json.loads(told.stdout)
+            return alone, together
+
+        yield sample
+
+
+@contextmanager
+def insert(_: Subject) -> Iterator[Sampler]:
+    """SQLite as we open it, WAL and ``synchronous=FULL``: a loop of single inserts; of transactions with 64."""
+    with (
+        tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory,
+        closing(sqlite3.connect(Path(directory) / "db", isolation_level=None)) as database,
+    ):
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, data TEXT)")
+
+        def in_groups(of: int, count: int) -> float:
+            began = time.perf_counter()
+            for _ in range(count):
+                database.execute("BEGIN")
+                database.executemany("INSERT INTO events (data) VALUES (?)", [(_ROW,)] * of)
+                database.execute("COMMIT")
+            return of * count / (time.perf_counter() - began)
+
+        yield lambda: (in_groups(1, ALONE), in_groups(GROUP, GROUPS))

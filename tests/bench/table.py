@@ -1,0 +1,142 @@
+"""Every benchmark there is: what it measures, what it is held against, how often."""
+
+from typing import Final
+
+from tests.bench import client, crash, crowd, memory, one, store, streams
+from tests.bench.sampling import Benchmark, Better, Figure
+
+LOW: Final = Better.LOWER
+HIGH: Final = Better.HIGHER
+
+BENCHMARKS: Final = (
+    Benchmark(
+        name="run",
+        figures=(Figure("docker run --rm busybox true, bridge", "ms", LOW, 110),),
+        method=client.docker_run("bridge"),
+        floor=client.docker_version,
+        rounds=15,
+    ),
+    Benchmark(
+        name="run-none",
+        figures=(Figure("  the same, no network", "ms", LOW, 110),),
+        method=client.docker_run("none"),
+        floor=client.docker_version,
+        rounds=15,
+    ),
+    Benchmark(
+        name="run-host",
+        figures=(Figure("  the same, the host's network", "ms", LOW, 110),),
+        method=client.docker_run("host"),
+        floor=client.docker_version,
+        rounds=15,
+    ),
+    Benchmark(
+        name="start",
+        figures=(Figure("create + start until the process runs, bridge", "ms", LOW, 20),),
+        method=one.create_and_start("bridge"),
+        floor=one.spawn,
+        rounds=25,
+    ),
+    Benchmark(
+        name="start-none",
+        figures=(Figure("  the same, no network", "ms", LOW, 20),),
+        method=one.create_and_start("none"),
+        floor=one.spawn,
+        rounds=25,
+    ),
+    Benchmark(
+        name="exec",
+        figures=(Figure("exec of true", "ms", LOW, 20),),
+        method=one.exec_true,
+        floor=one.join,
+        rounds=25,
+    ),
+    Benchmark(
+        name="end",
+        figures=(
+            Figure("kill until exited", "ms", LOW, 20),
+            Figure("rm", "ms", LOW, 10),
+        ),
+        method=one.kill_and_remove,
+        floor=one.end_and_clear,
+        rounds=25,
+    ),
+    Benchmark(
+        name="crowd",
+        figures=(
+            Figure("100 containers, bridge, 8 callers: start", "/s", HIGH, 25),
+            Figure("  memory of each one's monitor, PSS", "MB", LOW, 1.0),
+            Figure("  remove all", "s", LOW, 3),
+        ),
+        method=crowd.start_and_remove,
+        floor=crowd.spawn_and_end,
+        rounds=3,
+    ),
+    Benchmark(
+        name="idle",
+        figures=(Figure("daemon and launcher, idle, PSS", "MB", LOW, 70),),
+        method=memory.idle,
+        floor=memory.imports,
+        rounds=3,
+    ),
+    Benchmark(
+        name="recovery",
+        figures=(
+            Figure("50 running, kill -9: until the API answers", "s", LOW, 1.0),
+            Figure("  until every state is right", "s", LOW, 1.2),
+        ),
+        method=crash.recovery,
+        floor=crash.imports,
+        rounds=5,
+        comparable=False,
+    ),
+    Benchmark(
+        name="log",
+        figures=(
+            Figure("writing a log of 100-byte lines", "MB/s", HIGH, 100),
+            Figure("  reading it back", "MB/s", HIGH, 50),
+        ),
+        method=streams.log,
+        floor=streams.cat,
+        rounds=3,
+    ),
+    Benchmark(
+        name="attach",
+        figures=(Figure("attach, round trip of one byte", "µs", LOW, 250),),
+        method=streams.attach,
+        floor=streams.echo,
+        rounds=7,
+    ),
+    Benchmark(
+        name="history",
+        figures=(Figure(f"events still known of {crash.EVENTS}, after kill -9", "%", HIGH, 100),),
+        method=crash.history,
+        rounds=1,
+        comparable=False,
+    ),
+    Benchmark(
+        name="chaos",
+        figures=(Figure("inconsistencies after kill -9 under load", "", LOW, 0),),
+        method=crash.inconsistencies,
+        rounds=5,
+        comparable=False,
+    ),
+    Benchmark(
+        name="events",
+        figures=(
+            Figure("durable events, one at a time", "/s", HIGH, 1_000),
+            Figure("  64 callers at once", "/s", HIGH, 10_000),
+        ),
+        method=store.append,
+        floor=store.insert,
+        rounds=5,
+        comparable=False,
+    ),
+    Benchmark(
+        name="version",
+        figures=(Figure("version by the engine's own client", "ms", LOW, 70),),
+        method=client.own_version,
+        floor=client.interpreter,
+        rounds=15,
+    ),
+)

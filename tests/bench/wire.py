@@ -1,0 +1,82 @@
+"""HTTP over a Unix socket with as little of a client as possible: what is measured is who answers."""
+
+import json
+import socket
+from collections.abc import Mapping
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import quote, urlencode
+
+Json = Any  # what JSON holds
+
+
+class Refused(Exception):
+    """The engine answered with a status of 400 or more."""
+
+
+class Wire(HTTPConnection):
+    """One connection to an engine, kept for all requests."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("engine")
+        self._path = path
+
+    def connect(self) -> None:
+        """Called by the base class when there is no connection yet, or no more."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self._path)
+
+    def ask(self, method: str, target: str, body: Json = None) -> Json:
+        """One request and its whole answer; None when there is nothing in it.
+
+        Raises:
+            Refused: with the engine's own words.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        self.request(method, target, content, headers)
+        response = self.getresponse()
+        answer = response.read()
+        if response.status >= 400:
+            raise Refused(f"{method} {target}: {response.status} {answer.decode().strip()}")
+        return json.loads(answer) if answer.strip() else None
+
+    def download(self, target: str) -> int:
+        """GET a body and throw it away; returns its length."""
+        self.request("GET", target)
+        response = self.getresponse()
+        block, count = bytearray(1 << 20), 0
+        while taken := response.readinto(block):
+            count += taken
+        return count
+
+
+def hijacked(path: str, target: str, body: Json = None) -> socket.socket:
+    """POST, and keep the connection as a stream in both directions; whatever was sent early is still in it.
+
+    Raises:
+        Refused: the engine keeps speaking HTTP.
+    """
+    content = b"" if body is None else json.dumps(body).encode()
+    taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    taken.connect(path)
+    head = (
+        f"POST {target} HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    taken.sendall(head.encode() + content)
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):  # byte by byte: what follows is the stream's
+        byte = taken.recv(1)
+        if not byte:
+            break
+        answer += byte
+    if b" 101 " not in answer[:16]:
+        taken.close()
+        raise Refused(f"POST {target}: {answer.decode(errors='replace')}")
+    return taken
+
+
+def filtered(path: str, filters: Mapping[str, list[str]], **query: str) -> str:
+    """A target with Docker's ``filters``."""
+    return f"{path}?{urlencode(query | {'filters': json.dumps(filters)}, quote_via=quote)}"
