@@ -344,6 +344,14 @@ async def test_events_tell_all_history_in_dockers_words(tmp_path: Path) -> None:
 
 
 @in_trio
+async def test_history_without_an_answer_is_empty(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        nothing = await port.get("/shipslog/history?type=network_drifted")
+
+    assert (nothing.status, nothing.body) == (200, b"")
+
+
+@in_trio
 async def test_events_are_followed_from_now_on_and_know_older_containers(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
         await some_history(port)
