@@ -79,10 +79,14 @@ def read_regular_file(root_fd: int, path: str, size_max: int) -> bytes:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES):
             return b""
         raise
-    with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  (a descriptor, not a path)
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return b""
-        content: bytes = file.read(size_max + 1) or b""
+        content = b""
+        while piece := os.read(fd, size_max + 1 - len(content)):
+            content += piece
+    finally:
+        os.close(fd)
     if len(content) > size_max:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
     return content

@@ -103,6 +103,8 @@ def attach_bind(root_fd: int, mount: Mount, clone_fd: int) -> None:
     is_directory = stat.S_ISDIR(os.fstat(clone_fd).st_mode)
     try:
         place = (ensure_directory if is_directory else ensure_file)(root_fd, mount["destination"])
+        if stat.S_ISDIR(os.fstat(place.fd).st_mode) is not is_directory:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         attach(clone_fd, place.fd)
         os.close(place.fd)
     except OSError as error:

@@ -1,0 +1,1 @@
+"""Between fork and execve, against the real kernel: bundles without an engine."""

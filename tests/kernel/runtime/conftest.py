@@ -1,0 +1,45 @@
+"""An image, bundles of it, and a way to run them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.runtime.bundle import Bundle
+from tests.kernel.runtime import cell
+from tests.kernel.runtime.cell import Cell, Outcome, config
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cell.busybox_root(tmp_path_factory.mktemp("image") / "root")
+
+
+@pytest.fixture
+def make(image: Path, tmp_path: Path) -> Callable[..., Bundle]:
+    """A bundle of Docker's defaults and of what is asked otherwise."""
+
+    def make(
+        *args: str, image: Path = image, monitor: dict[str, Any] | None = None, **changes: Any
+    ) -> Bundle:
+        return cell.bundle(tmp_path / "bundle", image, config(*args, **changes), **(monitor or {}))
+
+    return make
+
+
+@pytest.fixture
+def run(make: Callable[..., Bundle]) -> Cell:
+    def run(*args: str, **changes: Any) -> Outcome:
+        return cell.run(make(*args, **changes))
+
+    return run
+
+
+@pytest.fixture
+def own_image(tmp_path: Path) -> Path:
+    """An image to be spoilt: a shell, and nothing else where one might expect it."""
+    root = cell.busybox_root(tmp_path / "image")
+    for name in ("proc", "dev", "sys"):
+        (root / name).rmdir()
+    return root
