@@ -6,10 +6,18 @@ running container pays for each module in memory, and each fork for each page.
 
 The kernel's edge and what stands on it::
 
-    init.py           everything between fork(2) and execve(2), in order; the one module that the monitor calls
-      mounts.py       the root filesystem, as a list of mounts and what becomes of their paths
-      devices.py      the nodes and links of /dev
-      users.py        who the process is: /etc/passwd and /etc/group as they stand inside
-      capabilities.py what it may: the five sets, by name
-    linux.py          constants, structs, checked system calls: the only ctypes in the tree
+    init.py             everything between fork(2) and execve(2), in order; the one module that the monitor calls
+      namespaces.py     which are its own; hostname, kernel parameters
+      mounts.py         the root filesystem: what is mounted, masked, and becomes the root
+        mount_options.py cgroup_mounts.py
+        inside.py       paths that an image wrote are resolved by the kernel, below its root
+      devices.py        the nodes and links of /dev
+      console.py        a terminal of the container's own devpts
+      users.py          who the process is: /etc/passwd and /etc/group as they stand inside
+      privileges.py     limits, user, capabilities, filter: each given up in the order that allows it
+        capabilities.py
+      executable.py     which file the command is, and execve(2)
+      failure.py        what went wrong, in the words and exit codes of Docker
+    bundle.py           config.json and monitor.json, as they are parsed
+    linux.py            constants, structs, checked system calls: the only ctypes in the tree
 """

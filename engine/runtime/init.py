@@ -22,7 +22,6 @@ import gc
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterable
 from typing import Final, NoReturn
@@ -43,7 +42,6 @@ from engine.runtime.failure import (
     EXIT_SETUP_FAILED,
     SetupFailed,
     command_refusal,
-    refusal,
     words,
 )
 from engine.runtime.inside import ensure_directory
@@ -57,6 +55,14 @@ from engine.runtime.mounts import (
     mount_overlay,
     pivot,
 )
+from engine.runtime.namespaces import (
+    EVERY_NAMESPACE,
+    enter_namespaces,
+    name_host,
+    set_sysctls,
+    share_pid_namespace,
+    write_parameter,
+)
 from engine.runtime.privileges import (
     become_user,
     die_with_parent,
@@ -66,43 +72,14 @@ from engine.runtime.privileges import (
 )
 from engine.runtime.users import Identity, resolve_identity
 
+__all__ = ["EXEC_STEPS", "INIT_STEPS", "become_exec", "become_init", "share_pid_namespace"]
+
 Stdio = tuple[int, int, int]
 
 _LOW_FDS: Final = 16
 """Descriptors that are kept move above this number first, so that 0, 1 and 2 can be filled without a collision."""
 _LAST_FD: Final = 0xFFFFFFFF
 _NULL: Final = os.makedev(1, 3)
-
-# namespaces(7); the names are the OCI runtime specification's. The PID namespace is the monitor's to share.
-_NAMESPACES: Final = {
-    "cgroup": k.CLONE_NEWCGROUP,
-    "ipc": k.CLONE_NEWIPC,
-    "mount": k.CLONE_NEWNS,
-    "network": k.CLONE_NEWNET,
-    "uts": k.CLONE_NEWUTS,
-}
-_EVERY_NAMESPACE: Final = sum(_NAMESPACES.values())
-_IPC_SYSCTLS: Final = ("kernel/msg", "kernel/sem", "kernel/shm", "fs/mqueue/")
-_UTS_SYSCTLS: Final = ("kernel/domainname", "kernel/hostname")
-
-
-def share_pid_namespace(bundle: Bundle) -> None:
-    """Let every later child of the calling process be born in the container's PID namespace.
-
-    The monitor calls it once, before it forks: its first child is then PID 1 of a new namespace (unshare(2)), and the
-    later ones, for exec, are born beside it. With a ``path`` the namespace is joined, without an entry it is the host's.
-    Once PID 1 has ended, fork(2) fails with ENOMEM (pid_namespaces(7)).
-
-    Raises:
-        OSError: the namespace can't be made or joined.
-    """
-    for namespace in bundle.config.get("linux", {}).get("namespaces", ()):
-        if namespace["type"] != "pid":
-            continue
-        if path := namespace.get("path"):
-            _join(path, k.CLONE_NEWPID)
-        else:
-            k.unshare(k.CLONE_NEWPID)
 
 
 def become_init(
@@ -177,7 +154,7 @@ class _Child:
         self.executable = ""
 
 
-def _run(child: _Child, steps: tuple[tuple[str, Callable[[_Child], None]], ...]) -> NoReturn:
+def _run(child: _Child, steps: "Steps") -> NoReturn:
     """Take the steps, of which the last ends in execve(2); a failure travels home on the pipe."""
     exit_code = EXIT_SETUP_FAILED
     name = "begin"
@@ -256,18 +233,7 @@ def _join_cgroups(child: _Child) -> None:
 
 def _adjust_oom_score(child: _Child) -> None:
     if (score := child.process.get("oomScoreAdj")) is not None:
-        _write("/proc/self/oom_score_adj", str(score))
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        os.close(fd)
+        write_parameter("/proc/self/oom_score_adj", str(score))
 
 
 def _clone_sources(child: _Child) -> None:
@@ -279,25 +245,6 @@ def _clone_sources(child: _Child) -> None:
             child.binds[index] = clone_bind(mount)
 
 
-def _enter_namespaces(child: _Child) -> None:
-    """Join the namespaces that have a path and leave the others for new ones; the mount namespace is always new."""
-    fresh = k.CLONE_NEWNS
-    for namespace in child.bundle.config.get("linux", {}).get("namespaces", ()):
-        kind = _NAMESPACES.get(namespace["type"], 0)
-        if path := namespace.get("path"):
-            if kind and kind != k.CLONE_NEWNS:
-                _join(path, kind)
-        else:
-            fresh |= kind
-    k.unshare(fresh)
-
-
-def _join(path: str, kind: int) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    k.setns(fd, kind)
-    os.close(fd)
-
-
 def _own_keyring(_child: _Child) -> None:
     """The host's session keys stay outside, keyrings(7); a kernel without keyrings has none to show."""
     try:
@@ -305,40 +252,6 @@ def _own_keyring(_child: _Child) -> None:
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
-
-
-def _name_host(child: _Child) -> None:
-    config = child.bundle.config
-    if hostname := config.get("hostname"):
-        socket.sethostname(hostname)
-    if domainname := config.get("domainname"):
-        _write("/proc/sys/kernel/domainname", domainname)
-
-
-def _set_sysctls(child: _Child) -> None:
-    """Write the namespaced kernel parameters through the host's /proc: it shows the writer's own namespaces, proc(5).
-
-    Raises:
-        SetupFailed: a parameter of the whole machine, or of a namespace that is shared with the host.
-    """
-    linux = child.bundle.config.get("linux", {})
-    own = {namespace["type"] for namespace in linux.get("namespaces", ())}
-    for name, value in linux.get("sysctl", {}).items():
-        path = name if "/" in name else name.replace(".", "/")
-        if ".." in path or _sysctl_namespace(path) not in own:
-            raise SetupFailed(f'sysctl "{name}" is not in a separate kernel namespace')
-        try:
-            _write(f"/proc/sys/{path}", value)
-        except OSError as error:
-            raise refusal(f"write sysctl key {name}: open /proc/sys/{path}", error) from error
-
-
-def _sysctl_namespace(path: str) -> str:
-    if path.startswith("net/"):
-        return "network"
-    if path.startswith(_IPC_SYSCTLS):
-        return "ipc"
-    return "uts" if path in _UTS_SYSCTLS else ""
 
 
 def _mount_root(child: _Child) -> None:
@@ -419,7 +332,7 @@ def _close_sources(child: _Child) -> None:
 
 def _join_container(child: _Child) -> None:
     """All namespaces at once, by the process that is in them: setns(2) with a pidfd, Linux 5.8."""
-    k.setns(child.init_pidfd, _EVERY_NAMESPACE)
+    k.setns(child.init_pidfd, EVERY_NAMESPACE)
     child.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -484,7 +397,9 @@ def _execute(child: _Child) -> None:
     execute(child.executable, child.process["args"], child.environment)
 
 
-_LAST_STEPS: Final = (
+Steps = tuple[tuple[str, Callable[[_Child], None]], ...]
+
+_LAST_STEPS: Final[Steps] = (
     ("set_limits", _set_limits),
     ("take_stdio", _take_stdio),
     ("become_user", _become_user),
@@ -492,16 +407,16 @@ _LAST_STEPS: Final = (
     ("drop_privileges", _drop_privileges),
     ("execute", _execute),
 )
-INIT_STEPS: Final = (
+INIT_STEPS: Final[Steps] = (
     ("seclude", _seclude),
     ("read_filter", _read_filter),
     ("join_cgroups", _join_cgroups),
     ("adjust_oom_score", _adjust_oom_score),
     ("own_keyring", _own_keyring),
     ("clone_sources", _clone_sources),
-    ("enter_namespaces", _enter_namespaces),
-    ("name_host", _name_host),
-    ("set_sysctls", _set_sysctls),
+    ("enter_namespaces", lambda child: enter_namespaces(child.bundle.config)),
+    ("name_host", lambda child: name_host(child.bundle.config)),
+    ("set_sysctls", lambda child: set_sysctls(child.bundle.config)),
     ("mount_root", _mount_root),
     ("mount_all", _mount_all),
     ("make_devices", _make_devices),
@@ -513,7 +428,7 @@ INIT_STEPS: Final = (
     *_LAST_STEPS,
 )
 """From the host to a container's first process."""
-EXEC_STEPS: Final = (
+EXEC_STEPS: Final[Steps] = (
     ("seclude", _seclude),
     ("read_filter", _read_filter),
     ("join_cgroups", _join_cgroups),

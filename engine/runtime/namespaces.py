@@ -1,0 +1,110 @@
+"""The namespaces that a container has of its own, and what belongs to them: names and kernel parameters.
+
+The names of types are the OCI runtime specification's (config-linux.md, Namespaces). The PID namespace stands apart: a process is
+born in it or not, so its parent takes care of it (:func:`share_pid_namespace`), and the child of all others.
+"""
+
+import os
+import socket
+from typing import Final
+
+from engine.runtime import linux as k
+from engine.runtime.bundle import Bundle, Config
+from engine.runtime.failure import SetupFailed, refusal
+
+# namespaces(7)
+_NAMESPACES: Final = {
+    "cgroup": k.CLONE_NEWCGROUP,
+    "ipc": k.CLONE_NEWIPC,
+    "mount": k.CLONE_NEWNS,
+    "network": k.CLONE_NEWNET,
+    "uts": k.CLONE_NEWUTS,
+}
+EVERY_NAMESPACE: Final = sum(_NAMESPACES.values())
+"""All that a further process of a container joins; it is born in its PID namespace."""
+_IPC_SYSCTLS: Final = ("kernel/msg", "kernel/sem", "kernel/shm", "fs/mqueue/")
+_UTS_SYSCTLS: Final = ("kernel/domainname", "kernel/hostname")
+
+
+def share_pid_namespace(bundle: Bundle) -> None:
+    """Let every later child of the calling process be born in the container's PID namespace.
+
+    The monitor calls it once, before it forks: its first child is then PID 1 of a new namespace (unshare(2)), and the
+    later ones, for exec, are born beside it. With a ``path`` the namespace is joined, without an entry it is the host's.
+    Once PID 1 has ended, fork(2) fails with ENOMEM (pid_namespaces(7)).
+
+    Raises:
+        OSError: the namespace can't be made or joined.
+    """
+    for namespace in bundle.config.get("linux", {}).get("namespaces", ()):
+        if namespace["type"] != "pid":
+            continue
+        if path := namespace.get("path"):
+            _join(path, k.CLONE_NEWPID)
+        else:
+            k.unshare(k.CLONE_NEWPID)
+
+
+def enter_namespaces(config: Config) -> None:
+    """Join the namespaces that have a path and leave the others for new ones; the mount namespace is always new."""
+    fresh = k.CLONE_NEWNS
+    for namespace in config.get("linux", {}).get("namespaces", ()):
+        kind = _NAMESPACES.get(namespace["type"], 0)
+        if path := namespace.get("path"):
+            if kind and kind != k.CLONE_NEWNS:
+                _join(path, kind)
+        else:
+            fresh |= kind
+    k.unshare(fresh)
+
+
+def _join(path: str, kind: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    k.setns(fd, kind)
+    os.close(fd)
+
+
+def name_host(config: Config) -> None:
+    """Give the UTS namespace its names, uts_namespaces(7)."""
+    if hostname := config.get("hostname"):
+        socket.sethostname(hostname)
+    if domainname := config.get("domainname"):
+        write_parameter("/proc/sys/kernel/domainname", domainname)
+
+
+def set_sysctls(config: Config) -> None:
+    """Write the namespaced kernel parameters through the host's /proc: it shows the writer's own namespaces, proc(5).
+
+    Raises:
+        SetupFailed: a parameter of the whole machine, or of a namespace that is shared with the host.
+    """
+    linux = config.get("linux", {})
+    own = {namespace["type"] for namespace in linux.get("namespaces", ())}
+    for name, value in linux.get("sysctl", {}).items():
+        path = name if "/" in name else name.replace(".", "/")
+        if ".." in path or _sysctl_namespace(path) not in own:
+            raise SetupFailed(f'sysctl "{name}" is not in a separate kernel namespace')
+        try:
+            write_parameter(f"/proc/sys/{path}", value)
+        except OSError as error:
+            raise refusal(f"write sysctl key {name}: open /proc/sys/{path}", error) from error
+
+
+def _sysctl_namespace(path: str) -> str:
+    if path.startswith("net/"):
+        return "network"
+    if path.startswith(_IPC_SYSCTLS):
+        return "ipc"
+    return "uts" if path in _UTS_SYSCTLS else ""
+
+
+def write_parameter(path: str, text: str) -> None:
+    """Write a file of the kernel's; an error names it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(fd)
