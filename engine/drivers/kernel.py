@@ -349,7 +349,7 @@ class LinuxKernel:
         container = ContainerId(name)
         match kind:
             case "bundle":
-                await self.lanes.run(Lane.KERNEL, partial(self.bundles.bundles.remove, container))
+                await self.lanes.run(Lane.KERNEL, partial(self._discard_bundle, container))
             case "cgroup":
                 await self.lanes.run(Lane.KERNEL, partial(self._discard_cgroup, container))
             case "sandbox":
@@ -357,6 +357,11 @@ class LinuxKernel:
                 await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
             case _:  # a start makes it only once the log has the container: so somebody changed the log, or put it there
                 raise DriverError(f"{kind} {name} belongs to no container in the log")
+
+    def _discard_bundle(self, container: ContainerId) -> None:
+        if process.monitor_alive(naming.bundle_directory(self.exec_root, container)):
+            raise DriverError(f"bundle {container} belongs to nobody, and a monitor has it")
+        self.bundles.bundles.remove(container)
 
     def _discard_cgroup(self, container: ContainerId) -> None:
         if pids := self.cgroups.pids(container):
