@@ -14,7 +14,6 @@ import os
 from typing import Any, Final
 
 # linux/sched.h: namespaces(7)
-CLONE_NEWTIME: Final = 0x00000080
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWCGROUP: Final = 0x02000000
 CLONE_NEWUTS: Final = 0x04000000
@@ -36,7 +35,6 @@ MS_NOSYMFOLLOW: Final = 256
 MS_NOATIME: Final = 1024
 MS_NODIRATIME: Final = 2048
 MS_BIND: Final = 4096
-MS_MOVE: Final = 8192
 MS_REC: Final = 16384
 MS_SILENT: Final = 32768
 MS_UNBINDABLE: Final = 1 << 17
@@ -46,12 +44,10 @@ MS_SHARED: Final = 1 << 20
 MS_RELATIME: Final = 1 << 21
 MS_STRICTATIME: Final = 1 << 24
 MS_LAZYTIME: Final = 1 << 25
-MNT_FORCE: Final = 1
 MNT_DETACH: Final = 2
-MNT_EXPIRE: Final = 4
 UMOUNT_NOFOLLOW: Final = 8
 
-# linux/mount.h: mount_setattr(2), open_tree(2), move_mount(2), fsopen(2), fsconfig(2), fsmount(2)
+# linux/mount.h: mount_setattr(2), open_tree(2), move_mount(2)
 MOUNT_ATTR_RDONLY: Final = 0x00000001
 MOUNT_ATTR_NOSUID: Final = 0x00000002
 MOUNT_ATTR_NODEV: Final = 0x00000004
@@ -61,24 +57,14 @@ MOUNT_ATTR_RELATIME: Final = 0x00000000
 MOUNT_ATTR_NOATIME: Final = 0x00000010
 MOUNT_ATTR_STRICTATIME: Final = 0x00000020
 MOUNT_ATTR_NODIRATIME: Final = 0x00000080
-MOUNT_ATTR_IDMAP: Final = 0x00100000
 MOUNT_ATTR_NOSYMFOLLOW: Final = 0x00200000
 OPEN_TREE_CLONE: Final = 1
 OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
-MOVE_MOUNT_F_SYMLINKS: Final = 0x00000001
 MOVE_MOUNT_F_EMPTY_PATH: Final = 0x00000004
-MOVE_MOUNT_T_SYMLINKS: Final = 0x00000010
 MOVE_MOUNT_T_EMPTY_PATH: Final = 0x00000040
-FSOPEN_CLOEXEC: Final = 1
-FSMOUNT_CLOEXEC: Final = 1
-FSCONFIG_SET_FLAG: Final = 0
-FSCONFIG_SET_STRING: Final = 1
-FSCONFIG_SET_FD: Final = 5
-FSCONFIG_CMD_CREATE: Final = 6
 
 # fcntl.h, linux/fcntl.h: what Python's os lacks
 AT_FDCWD: Final = -100
-AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_EMPTY_PATH: Final = 0x1000
 AT_RECURSIVE: Final = 0x8000
 
@@ -90,10 +76,6 @@ RESOLVE_BENEATH: Final = 0x08
 RESOLVE_IN_ROOT: Final = 0x10
 RESOLVE_CACHED: Final = 0x20
 
-# linux/close_range.h: close_range(2)
-CLOSE_RANGE_UNSHARE: Final = 2
-CLOSE_RANGE_CLOEXEC: Final = 4
-
 # sys/inotify.h: inotify(7)
 IN_MODIFY: Final = 0x00000002
 IN_MOVE_SELF: Final = 0x00000800
@@ -102,32 +84,24 @@ IN_CLOEXEC: Final = os.O_CLOEXEC
 IN_NONBLOCK: Final = os.O_NONBLOCK
 
 # linux/memfd.h: memfd_create(2)
-MFD_NOEXEC_SEAL: Final = 0x0008
 MFD_EXEC: Final = 0x0010
 
 # linux/prctl.h: prctl(2)
 PR_SET_PDEATHSIG: Final = 1
-PR_GET_DUMPABLE: Final = 3
 PR_SET_DUMPABLE: Final = 4
 PR_SET_KEEPCAPS: Final = 8
 PR_SET_NAME: Final = 15
-PR_CAPBSET_READ: Final = 23
 PR_CAPBSET_DROP: Final = 24
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_SET_NO_NEW_PRIVS: Final = 38
-PR_GET_NO_NEW_PRIVS: Final = 39
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_RAISE: Final = 2
-PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 # linux/capability.h: capabilities(7)
 LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 
 # linux/seccomp.h: seccomp(2)
 SECCOMP_SET_MODE_FILTER: Final = 1
-SECCOMP_FILTER_FLAG_TSYNC: Final = 1
-SECCOMP_FILTER_FLAG_LOG: Final = 2
-SECCOMP_FILTER_FLAG_SPEC_ALLOW: Final = 4
 SOCK_FILTER_BYTES: Final = 8
 """sizeof(struct sock_filter), linux/filter.h."""
 
@@ -142,25 +116,15 @@ BPF_PROG_GET_FD_BY_ID: Final = 13
 BPF_PROG_QUERY: Final = 16
 BPF_PROG_TYPE_CGROUP_DEVICE: Final = 15
 BPF_CGROUP_DEVICE: Final = 6
-BPF_F_ALLOW_OVERRIDE: Final = 1
 BPF_F_ALLOW_MULTI: Final = 2
 BPF_F_REPLACE: Final = 4
 BPF_INSN_BYTES: Final = 8
 """sizeof(struct bpf_insn)."""
 
-# linux/nsfs.h: ioctl_ns(2)
-NS_GET_USERNS: Final = 0xB701
-NS_GET_PARENT: Final = 0xB702
-NS_GET_NSTYPE: Final = 0xB703
-
 # asm-generic/ioctls.h: what Python's termios lacks, ioctl_tty(2)
 TIOCSPTLCK: Final = 0x40045431
 TIOCGPTPEER: Final = 0x5441
 
-# linux/personality.h: personality(2)
-PER_LINUX: Final = 0x0000
-PER_LINUX32: Final = 0x0008
-ADDR_NO_RANDOMIZE: Final = 0x0040000
 
 _MACHINE: Final = os.uname().machine
 # asm/unistd.h. From 424 on, a call has the same number on every architecture.
@@ -170,9 +134,6 @@ _NR_KEYCTL: Final = {"x86_64": 250, "aarch64": 219}.get(_MACHINE, -1)
 _NR_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}.get(_MACHINE, -1)
 _NR_OPEN_TREE: Final = 428
 _NR_MOVE_MOUNT: Final = 429
-_NR_FSOPEN: Final = 430
-_NR_FSCONFIG: Final = 431
-_NR_FSMOUNT: Final = 432
 _NR_CLOSE_RANGE: Final = 436
 _NR_OPENAT2: Final = 437
 _NR_MOUNT_SETATTR: Final = 442
@@ -299,7 +260,6 @@ _setns = _function("setns", _int, _int)
 _mount = _function("mount", _text, _text, _text, _ulong, _text)
 _umount2 = _function("umount2", _text, _int)
 _prctl = _function("prctl", _int, _ulong, _ulong, _ulong, _ulong)
-_personality = _function("personality", _ulong)
 _capget = _function("capget", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
 _capset = _function("capset", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
 _inotify_init1 = _function("inotify_init1", _int)
@@ -307,9 +267,6 @@ _inotify_add_watch = _function("inotify_add_watch", _int, _text, ctypes.c_uint32
 _pivot_root = _numbered(_text, _text)
 _open_tree = _numbered(_int, _text, _uint)
 _move_mount = _numbered(_int, _text, _int, _text, _uint)
-_fsopen = _numbered(_text, _uint)
-_fsconfig = _numbered(_int, _uint, _text, _text, _int)
-_fsmount = _numbered(_int, _uint, _uint)
 _mount_setattr = _numbered(_int, _text, _uint, ctypes.POINTER(_MountAttr), ctypes.c_size_t)
 _openat2 = _numbered(_int, _text, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
 _close_range = _numbered(_uint, _uint, _uint)
@@ -397,27 +354,6 @@ def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, fla
     _check(result, "move_mount", to_path)
 
 
-def fsopen(fsname: str) -> int:
-    """A context in which a filesystem of this type is configured. fsopen(2), Linux 5.2.
-
-    Raises:
-        OSError: ENODEV when the kernel does not know the type.
-    """
-    return _check(_fsopen(_NR_FSOPEN, _encoded(fsname), FSOPEN_CLOEXEC), "fsopen", fsname)
-
-
-def fsconfig(
-    fd: int, cmd: int, key: str | None = None, value: str | None = None, aux: int = 0
-) -> None:
-    """Give one parameter to a context, or with ``FSCONFIG_CMD_CREATE`` make the superblock. fsconfig(2), Linux 5.2."""
-    _check(_fsconfig(_NR_FSCONFIG, fd, cmd, _encoded(key), _encoded(value), aux), "fsconfig", key)
-
-
-def fsmount(fsfd: int, attr_flags: int = 0) -> int:
-    """A descriptor of a detached mount of the configured filesystem; ``MOUNT_ATTR_*``. fsmount(2), Linux 5.2."""
-    return _check(_fsmount(_NR_FSMOUNT, fsfd, FSMOUNT_CLOEXEC, attr_flags), "fsmount")
-
-
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0
 ) -> None:
@@ -474,11 +410,6 @@ def set_process_name(name: str) -> None:
     """What ps(1) shows as the command of the calling thread: at most 15 bytes, PR_SET_NAME of prctl(2)."""
     text = ctypes.create_string_buffer(os.fsencode(name))
     _check(_prctl(PR_SET_NAME, ctypes.addressof(text), 0, 0, 0), "prctl")
-
-
-def personality(persona: int) -> int:
-    """Set the execution domain; the previous one is returned. personality(2)."""
-    return _check(_personality(persona), "personality")
 
 
 def capget() -> tuple[int, int, int]:
