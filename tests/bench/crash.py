@@ -116,7 +116,7 @@ def history(subject: Subject) -> Iterator[Sampler]:
         containers = set(by_callers(subject, live, range(LIVES)))
         restart(subject)
         filters = {"type": ["container"], "event": list(EVENTS_OF_A_LIFE)}
-        now = str(int(time.time()) + 1)
+        now = f"{time.time():.9f}"
         stream = subject.connection()
         stream.request("GET", filtered("/events", filters, since="0", until=now))
         told = stream.getresponse().read().decode().splitlines()
