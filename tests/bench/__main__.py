@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from http.client import HTTPException
 
 from tests.bench import report
 from tests.bench.place import leave_the_host, our_engine
@@ -42,7 +44,8 @@ def _run(
         _say(report.failure(benchmark, error))
     finally:
         for subject in subjects.values():
-            subject.remove_all()
+            with suppress(OSError, HTTPException):  # a daemon that has died takes nothing away; its place does
+                subject.remove_all()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.runtime import linux
@@ -30,12 +30,10 @@ def our_engine() -> Iterator[Subject]:
         run = Path(directory) / "exec"
         run.mkdir()
         linux.mount("tmpfs", str(run), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV)
-        with DaemonUnderTest(Path(directory)) as daemon:
-            daemon.start().import_busybox()
-            subject = Subject(
-                f"unix://{daemon.api.socket_path}", (sys.executable, "-m", "engine.cli"), daemon
-            )
-            yield subject
-            with suppress(Exception):  # the census that follows finds whatever is left
-                subject.remove_all()
-        linux.umount2(str(run), linux.MNT_DETACH)
+        try:
+            with DaemonUnderTest(Path(directory)) as daemon:
+                daemon.start().import_busybox()
+                host = f"unix://{daemon.api.socket_path}"
+                yield Subject(host, (sys.executable, "-m", "engine.cli"), daemon)
+        finally:
+            linux.umount2(str(run), linux.MNT_DETACH)
