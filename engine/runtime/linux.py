@@ -11,10 +11,12 @@ are ``str``, undecodable bytes as ``os.fsdecode`` makes them. A descriptor that 
 
 import ctypes
 import os
+import signal
 from typing import Any, Final
 
 # linux/sched.h: namespaces(7)
 CLONE_NEWNS: Final = 0x00020000
+CLONE_INTO_CGROUP: Final = 0x2_0000_0000
 CLONE_NEWCGROUP: Final = 0x02000000
 CLONE_NEWUTS: Final = 0x04000000
 CLONE_NEWIPC: Final = 0x08000000
@@ -134,6 +136,7 @@ _NR_KEYCTL: Final = {"x86_64": 250, "aarch64": 219}.get(_MACHINE, -1)
 _NR_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}.get(_MACHINE, -1)
 _NR_OPEN_TREE: Final = 428
 _NR_MOVE_MOUNT: Final = 429
+_NR_CLONE3: Final = 435
 _NR_CLOSE_RANGE: Final = 436
 _NR_OPENAT2: Final = 437
 _NR_MOUNT_SETATTR: Final = 442
@@ -238,6 +241,14 @@ _Prototype = (
     Any  # ctypes types its functions as Any-returning objects; the wrappers below carry the types
 )
 _libc: Final = ctypes.CDLL(None, use_errno=True)
+_clone: Final = ctypes.PyDLL(None, use_errno=True).syscall
+_clone.restype = ctypes.c_long
+_clone.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t)
+_before_fork: Final = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_in_child: Final = ctypes.pythonapi.PyOS_AfterFork_Child
+_after_fork_in_parent: Final = ctypes.pythonapi.PyOS_AfterFork_Parent
+for _hook in (_before_fork, _after_fork_in_child, _after_fork_in_parent):
+    _hook.restype, _hook.argtypes = None, ()
 _long, _int, _uint = ctypes.c_long, ctypes.c_int, ctypes.c_uint
 _ulong, _text = ctypes.c_ulong, ctypes.c_char_p
 
@@ -284,6 +295,47 @@ def _check(result: int, call: str, path: str | None = None) -> int:
 
 def _encoded(path: str | None) -> bytes | None:
     return None if path is None else os.fsencode(path)
+
+
+class clone_args(ctypes.Structure):  # noqa: N801  (the header's name)
+    """struct clone_args, linux/sched.h: CLONE_ARGS_SIZE_VER2."""
+
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("pidfd", ctypes.c_uint64),
+        ("child_tid", ctypes.c_uint64),
+        ("parent_tid", ctypes.c_uint64),
+        ("exit_signal", ctypes.c_uint64),
+        ("stack", ctypes.c_uint64),
+        ("stack_size", ctypes.c_uint64),
+        ("tls", ctypes.c_uint64),
+        ("set_tid", ctypes.c_uint64),
+        ("set_tid_size", ctypes.c_uint64),
+        ("cgroup", ctypes.c_uint64),
+    )
+
+
+def fork_into_cgroup(cgroup_fd: int) -> int:
+    """As ``os.fork()``, but the child is born in the version 2 cgroup behind a directory's descriptor. clone3(2).
+
+    Only for a process with one thread: the C library hears nothing of it. Being born there costs 0.1 ms; a process that is
+    moved there by ``cgroup.procs`` waits for all others that fork or exit, often for 10 ms and more.
+
+    Raises:
+        OSError: EOPNOTSUPP when the cgroup is not of a kind that holds processes; EACCES; EBUSY.
+    """
+    arguments = clone_args(flags=CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup_fd)
+    _before_fork()
+    # The interpreter's lock is kept over the call: in the child there is nobody else who could hold it.
+    pid = _clone(_NR_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments))
+    if pid == 0:
+        _after_fork_in_child()
+        return 0
+    number = ctypes.get_errno()
+    _after_fork_in_parent()
+    if pid == -1:
+        raise OSError(number, f"clone3: {os.strerror(number)}")
+    return int(pid)
 
 
 def unshare(flags: int) -> None:
