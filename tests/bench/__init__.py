@@ -12,7 +12,7 @@ so a noisy minute is everybody's. A figure is the median of its rounds, with the
     table.py     which benchmarks there are, and what they are held against      report.py     how that is shown
     sampling.py  rounds, medians                                                 machine.py    /proc, and processes without an engine
     subject.py   an engine that is measured                                      wire.py       HTTP over a Unix socket, as cheap as it gets
-    place.py     namespaces and a daemon that are gone afterwards
+    place.py     namespaces that are gone afterwards                 daemon.py      the daemon in them
 
     one.py  crowd.py  memory.py  crash.py  streams.py  store.py  client.py       the benchmarks
 

@@ -44,7 +44,9 @@ def _run(
         _say(report.failure(benchmark, error))
     finally:
         for subject in subjects.values():
-            with suppress(OSError, HTTPException):  # a daemon that has died takes nothing away; its place does
+            with suppress(
+                OSError, HTTPException
+            ):  # a daemon that has died takes nothing away; its place does
                 subject.remove_all()
 
 

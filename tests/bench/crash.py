@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from threading import Event, Thread
@@ -14,6 +14,7 @@ from typing import Final
 
 from tests.bench import machine
 from tests.bench.crowd import by_callers, remove_many, start_many
+from tests.bench.daemon import POLL_S, poll
 from tests.bench.sampling import Sampler
 from tests.bench.subject import FOREVER, Subject
 from tests.bench.wire import Refused, Wire, filtered
@@ -29,17 +30,6 @@ LOAD_S: Final = (0.5, 1.5)
 """The daemon is killed somewhere in between."""
 SETTLE_S: Final = 5.0
 """What is wrong after so long will not be put right any more."""
-GIVE_UP_S: Final = 30.0
-_POLL_S: Final = 0.005
-
-
-def poll(condition: Callable[[], bool]) -> None:
-    """Return once it holds; fails with :data:`GIVE_UP_S`."""
-    deadline = time.monotonic() + GIVE_UP_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {GIVE_UP_S} s")
-        time.sleep(_POLL_S)
 
 
 def answers(subject: Subject) -> bool:
@@ -66,7 +56,7 @@ def recovery(subject: Subject) -> Iterator[Sampler]:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         began = time.perf_counter()
-        subject.daemon.start(wait=False)
+        subject.daemon.begin()
         poll(lambda: answers(subject))
         answered_s = time.perf_counter() - began
         poll(lambda: _all_right(subject, set(containers)))
@@ -97,7 +87,7 @@ def imports(_: Subject) -> Iterator[Sampler]:
 def restart(subject: Subject) -> None:
     """kill -9, and start."""
     subject.daemon.kill()
-    subject.daemon.start(wait=False)
+    subject.daemon.begin()
     poll(lambda: answers(subject))
 
 
@@ -161,7 +151,7 @@ def _live_and_die(subject: Subject, enough: Event) -> None:
                 wire.ask("DELETE", f"/containers/{container}?force=1")
             continue
         wire.close()
-        enough.wait(_POLL_S)
+        enough.wait(POLL_S)
 
 
 def _remaining_problems(subject: Subject) -> list[str]:
@@ -170,4 +160,4 @@ def _remaining_problems(subject: Subject) -> list[str]:
         found = problems(subject.daemon.roots, subject.daemon.api)
         if not found or time.monotonic() > deadline:
             return found
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)

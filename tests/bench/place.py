@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.cli.builtin_image import import_builtin
+from engine.cli.engine import Engine
 from engine.runtime import linux
+from tests.bench.daemon import Daemon
 from tests.bench.subject import Subject
-from tests.harness.daemon import DaemonUnderTest
 
 
 def leave_the_host() -> None:
@@ -30,10 +32,11 @@ def our_engine() -> Iterator[Subject]:
         run = Path(directory) / "exec"
         run.mkdir()
         linux.mount("tmpfs", str(run), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV)
+        daemon = Daemon(Path(directory))
         try:
-            with DaemonUnderTest(Path(directory)) as daemon:
-                daemon.start().import_busybox()
-                host = f"unix://{daemon.api.socket_path}"
-                yield Subject(host, (sys.executable, "-m", "engine.cli"), daemon)
+            daemon.start()
+            import_builtin(Engine(daemon.host))
+            yield Subject(daemon.host, (sys.executable, "-m", "engine.cli"), daemon)
         finally:
+            daemon.clear()
             linux.umount2(str(run), linux.MNT_DETACH)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.bench import machine
+from tests.bench.daemon import Daemon
 from tests.bench.wire import Json, Refused, Wire, hijacked
-from tests.harness.daemon import DaemonUnderTest
 
 IMAGE: Final = "busybox:latest"
 FOREVER: Final = ("sleep", "1000000")
@@ -22,7 +22,7 @@ class Subject:
     host: str
     command: tuple[str, ...]
     """Its own client."""
-    owned: DaemonUnderTest | None = None
+    owned: Daemon | None = None
     """The daemon behind it, when it is ours to kill."""
     mark: str = field(default_factory=lambda: f"bench-{secrets.token_hex(3)}")
     """What the names of containers begin with: others may be using the same engine."""
@@ -37,7 +37,7 @@ class Subject:
         return self.host.removeprefix("unix://")
 
     @property
-    def daemon(self) -> DaemonUnderTest:
+    def daemon(self) -> Daemon:
         """The daemon that may be killed."""
         assert self.owned is not None
         return self.owned

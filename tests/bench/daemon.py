@@ -1,0 +1,123 @@
+"""The daemon that is measured: started as a person would start it, killed, started again, and gone in the end.
+
+Nothing of it is imported here: who forks for the floors has to stay as small as a launcher is.
+"""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.domain import naming
+from engine.domain.ids import InstanceId
+from tests.harness.census import Roots, hierarchies, take_census
+from tests.harness.client import Api
+
+REPOSITORY: Final = Path(__file__).parent.parent.parent
+GIVE_UP_S: Final = 30.0
+POLL_S: Final = 0.005
+
+
+def poll(condition: Callable[[], bool]) -> None:
+    """Return once it holds.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    deadline = time.monotonic() + GIVE_UP_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {GIVE_UP_S} s")
+        time.sleep(POLL_S)
+
+
+class Daemon:
+    """One daemon, ``data``, ``exec``, ``api.sock`` and ``log`` in a place of its own."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.api = Api(place / "api.sock")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.api.socket_path}"
+
+    @property
+    def roots(self) -> Roots:
+        """Whose kernel objects are its own; the instance is in the first event of its log."""
+        data_root = self.place / "data"
+        uri = f"{naming.database(data_root).as_uri()}?mode=ro"
+        first = (
+            "SELECT json_extract(data, '$.instance') FROM events WHERE type = 'host_initialised'"
+        )
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            (instance,) = database.execute(first).fetchone()
+        return Roots(InstanceId(instance), data_root, self.place / "exec")
+
+    def begin(self) -> None:
+        """Have it run; it does not answer yet."""
+        roots = ("--data-root", self.place / "data", "--exec-root", self.place / "exec")
+        with (self.place / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "engine.daemon", "-H", self.host, *roots],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        self.begin()
+        poll(self.answers)
+
+    def answers(self) -> bool:
+        """Whether the API does."""
+        try:
+            return self.api.request("GET", "/_ping").status == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL; one that does not run is left in peace."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def clear(self) -> None:
+        """End it and everything of its making that could outlive these namespaces."""
+        self.kill()
+        roots = self.roots
+        found = take_census(roots)
+        for held in (found.processes, found.monitors):
+            for pid in (pid for pids in held.values() for pid in pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for hierarchy in hierarchies().values():
+            _remove_cgroups(hierarchy / naming.default_cgroup_parent(roots.instance))
+
+
+def _remove_cgroups(parent: Path) -> None:
+    for directory, _, _ in os.walk(parent, topdown=False):
+
+        def gone(path: str = directory) -> bool:
+            try:
+                os.rmdir(path)  # noqa: PTH106  (os.walk gives names)
+            except OSError:  # the last of its processes is still dying
+                return False
+            return True
+
+        poll(gone)
