@@ -18,6 +18,7 @@ from tests.harness import census
 from tests.harness.census import Census, Roots, take_census
 from tests.harness.client import Api, Json
 from tests.harness.conditions import eventually, settled, wait_until_gone
+from tests.harness.forked import Forked
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 READY_S: Final = 20.0
@@ -31,16 +32,21 @@ class DaemonUnderTest:
 
     Attributes:
         place: ``data``, ``exec``, ``api.sock`` and ``log`` stand in it; short, for a socket's path has 108 bytes.
+
+    With ``forked`` it is forked from the test process, which must have one thread only then: see ``forked.py``.
     """
 
-    def __init__(self, place: Path, *options: str, data_root: Path | None = None) -> None:
+    def __init__(
+        self, place: Path, *options: str, data_root: Path | None = None, forked: bool = False
+    ) -> None:
         self.place = place
         self.data_root = data_root or place / "data"
         self.exec_root = place / "exec"
         self.log_path = place / "log"
         self.api = Api(place / "api.sock")
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forked = forked
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._instance: InstanceId | None = None
         place.mkdir(parents=True, exist_ok=True)
 
@@ -62,27 +68,34 @@ class DaemonUnderTest:
         With points armed it may die before: then see :meth:`has_died`.
         """
         assert self._process is None, "it runs already"
-        environment = {**os.environ, FAILPOINTS: failpoints}
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(),
-                cwd=REPOSITORY,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
+        self._process = self._launch({FAILPOINTS: failpoints})
         if wait:
             eventually(self._answers_or_died, "the daemon answers", within_s=READY_S)
             if not failpoints:
                 assert not self.has_died, f"the daemon died at its start:\n{self.log[-3000:]}"
         return self
 
+    def _launch(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
+        if self._forked:
+            return Forked(self.arguments(), environment, self.log_path)
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                self.command(),
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+
     def command(self) -> list[str]:
         """How it is started."""
+        return [sys.executable, "-m", "engine.daemon", *self.arguments()]
+
+    def arguments(self) -> list[str]:
+        """What it is told."""
         return [
-            *(sys.executable, "-m", "engine.daemon"),
             *("-H", f"unix://{self.api.socket_path}"),
             *("--data-root", str(self.data_root), "--exec-root", str(self.exec_root)),
             *self._options,

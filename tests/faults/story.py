@@ -1,0 +1,135 @@
+"""A container's life that passes every failpoint of the daemon, and what must hold wherever it broke off."""
+
+import http.client
+import io
+import subprocess
+import tarfile
+from collections.abc import Callable
+from typing import Final
+
+from engine.domain import naming
+from engine.domain.ids import SandboxId
+from tests.faults.conftest import STOPS_AT_ONCE
+from tests.harness.client import Api, Refused
+from tests.harness.conditions import eventually
+from tests.harness.daemon import DaemonUnderTest
+
+NAME: Final = "life"
+_PORT: Final = {"PortBindings": {"80/tcp": [{"HostPort": "8090"}]}}
+
+Step = Callable[[], object]
+
+
+class Story:
+    """The steps, and which of them were acknowledged."""
+
+    def __init__(self, daemon: DaemonUnderTest) -> None:
+        self._daemon = daemon
+        self._api: Api = daemon.api
+        self.acknowledged: list[str] = []
+
+    def steps(self) -> dict[str, Step]:
+        """In order."""
+        return {
+            "import": self._import,
+            "create": lambda: self._api.create(NAME, *STOPS_AT_ONCE, HostConfig=_PORT),
+            "start": lambda: self._api.start(NAME),
+            "exec": lambda: self._api.exec_detached(NAME, "true"),
+            "signal": lambda: self._api.kill(NAME, "CONT"),
+            "pause": lambda: self._api.post(f"/containers/{NAME}/pause"),
+            "unpause": lambda: self._api.post(f"/containers/{NAME}/unpause"),
+            "damage": self._damage,
+            "stop": lambda: self._api.stop(NAME),
+            "start again": lambda: self._api.start(NAME),
+            "remove": lambda: self._api.remove(NAME),
+        }
+
+    def tell(self, *, again: bool = False) -> bool:
+        """Take the steps until the daemon dies; whether it did.
+
+        With ``again`` a step that was refused is asked for once more, as a user would.
+        """
+        for name, step in self.steps().items():
+            try:
+                self._take(step, again=again)
+            except (
+                OSError,
+                http.client.HTTPException,
+            ):  # its sockets close a moment before it is dead
+                eventually(lambda: self._daemon.has_died, f"{name}: not answered, so it has died")
+                return True
+            if self._daemon.has_died:
+                return True
+            self.acknowledged.append(name)
+        return False
+
+    def _take(self, step: Step, *, again: bool) -> None:
+        try:
+            step()
+        except Refused:
+            if not again:
+                raise
+            step()
+
+    def _import(self) -> None:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            file = tarfile.TarInfo("greeting")
+            file.size = 5
+            tar.addfile(file, io.BytesIO(b"ahoy\n"))
+        self._api.post("/images/create", archive.getvalue(), fromSrc="-", repo="small", tag="one")
+
+    def _damage(self) -> None:
+        """What makes a sandbox be prepared that is not from the pool."""
+        sandbox = SandboxId(self._api.inspect(NAME)["NetworkSettings"]["SandboxID"])
+        veth = naming.host_veth(self._daemon.instance, sandbox)
+        subprocess.run(["ip", "link", "delete", veth], check=True)
+
+        def repaired() -> bool:
+            if self._daemon.has_died:
+                return True
+            return "container_drift_repaired" in self._api.event_types(NAME)
+
+        eventually(repaired, "the sandbox is repaired", catch=OSError)
+
+    # --- Afterwards -----------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """The daemon is up again: no acknowledged order is lost, log and kernel agree."""
+        verdict = self._api.verify()
+        assert verdict["ok"], verdict
+        self._daemon.assert_settled()
+        images = {tag for each in self._api.get("/images/json") for tag in each["RepoTags"]}
+        assert "import" not in self.acknowledged or "small:one" in images
+        if "create" in self.acknowledged:
+            self._check_container()
+
+    def _check_container(self) -> None:
+        types = self._api.event_types(NAME)
+        told = {
+            "start": "container_started",
+            "exec": "exec_started",
+            "pause": "container_paused",
+            "unpause": "container_unpaused",
+            "damage": "container_drift_repaired",
+            "stop": "container_stop_requested",
+            "remove": "container_removed",
+        }
+        for step, event in told.items():
+            assert step not in self.acknowledged or event in types, f"{step} left no {event}"
+        starts = self.acknowledged.count("start") + self.acknowledged.count("start again")
+        assert types.count("container_started") in (starts, starts + 1)
+        present = any(each["Names"] == [f"/{NAME}"] for each in self._api.ps())
+        assert present == ("container_removed" not in types)
+
+    def live_on(self) -> None:
+        """Whatever there is goes on being usable, and goes when it is told to."""
+        if not self._api.ps():
+            self._api.create(NAME, *STOPS_AT_ONCE, HostConfig=_PORT)
+        if self._api.status(NAME) == "paused":
+            self._api.post(f"/containers/{NAME}/unpause")
+        self._api.start(NAME)
+        assert self._api.exec_output(NAME, "echo", "alive") == (0, b"alive\n")
+        self._api.remove(NAME)
+        self._import()
+        self._daemon.assert_nothing_leaked()
