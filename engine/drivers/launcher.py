@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from engine.drivers.interpreter import sealed_interpreter, start_lean
+from engine.drivers.run_files import open_run
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, Message, ProtocolError
@@ -56,22 +57,20 @@ class Launcher:
     ) -> Launched:
         """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has copies.
 
-        When the launcher dies on the way, a new one is asked once more: of two monitors for one run the second gives way.
+        When the launcher dies on the way, a new one is asked once more, unless the monitor was there already.
 
         Raises:
-            DriverError: there is no monitor.
+            BundleLocked: the bundle has a monitor.
+            RunHasHappened: it had one, for this run.
+            DriverError: there is none.
         """
-        request: Message = {
-            "op": "launch",
-            "bundle": str(bundle),
-            "attachments": [wishes.to_message() for wishes, _ in clients],
-        }
+        wishes = [wish for wish, _ in clients]
+        client_fds = [client.fileno() for _, client in clients]
         async with self._turn:
             for _ in range(_ATTEMPTS):
-                try:
-                    return await self._launch(request, [client.fileno() for _, client in clients])
-                except _Gone:
-                    self._bury()
+                with suppress(_Gone), open_run(bundle, wishes) as (order, files):
+                    return await self._launch(order.to_message(), [*files, *client_fds])
+                self._bury()
         raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
 
     async def start(self) -> None:
@@ -106,18 +105,18 @@ class Launcher:
         self._bury()
         os.close(self._interpreter_fd)
 
-    async def _launch(self, request: Message, client_fds: list[int]) -> Launched:
+    async def _launch(self, request: Message, fds: list[int]) -> Launched:
         await self._ready()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ExitStack() as undo:
             undo.callback(ours.close)
             with theirs:
-                reply, fds = await self._ask(request, [theirs.fileno(), *client_fds])
-            if "error" in reply or len(fds) != 1:
-                messages.close_all(fds)
+                reply, received = await self._ask(request, [theirs.fileno(), *fds])
+            if "error" in reply or len(received) != 1:
+                messages.close_all(received)
                 raise DriverError(f"launch {request['bundle']}: {reply.get('error')}")
             undo.pop_all()
-            return Launched(reply["pid"], fds[0], ours)
+            return Launched(reply["pid"], received[0], ours)
 
     async def _ask(self, request: Message, fds: list[int]) -> tuple[Message, list[int]]:
         assert self._socket is not None

@@ -22,14 +22,17 @@ import structlog
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.launcher import Launcher
+from engine.drivers.launcher import Launched, Launcher
 from engine.drivers.process import monitor_alive
+from engine.drivers.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody but its own container."""
+LOCK_PATIENCE_S: Final = 0.2
+_LOCK_RETRY_S: Final = 0.005
 _ARRIVALS_MAX: Final = 64
 """Connections whose reader is about to start; more than one a tick only when a daemon finds its monitors again."""
 
@@ -137,23 +140,36 @@ class Monitors:
             for connection in list(self._connections.values()):
                 connection.close()
 
-    async def launch(self, container: ContainerId, clients: Clients = ()) -> int:
+    async def launch(self, container: ContainerId, clients: Clients = ()) -> int | None:
         """Start a container's monitor and connect to it; its pid. What becomes of the run stands in the journal.
 
-        The clients' sockets are the caller's to close, whatever happens.
+        A run happens once: where it has a monitor or has had one, nothing is done and there is no pid. The clients' sockets
+        are the caller's to close, whatever happens.
 
         Raises:
             DriverError: there is no monitor.
         """
-        launched = await self._launcher.launch(self._bundles / container, clients)
+        try:
+            launched = await self._launch_patiently(container, clients)
+        except RunHasHappened:
+            return None
+        except BundleLocked:
+            await self._connection(container)
+            return None
         os.close(launched.pidfd)  # its end is the end of the connection
         await self._adopt(container, launched.control)
         return launched.pid
 
-    def is_connected(self, container: ContainerId) -> bool:
-        """Whether a monitor is at the other end of a connection: from its launch, before it has taken its lock."""
-        connection = self._connections.get(container)
-        return connection is not None and not connection.closed
+    async def _launch_patiently(self, container: ContainerId, clients: Clients) -> Launched:
+        """The monitor of the run before may be just about to let go of the lock, its last record being written."""
+        deadline = trio.current_time() + LOCK_PATIENCE_S
+        while True:
+            try:
+                return await self._launcher.launch(self._bundles / container, clients)
+            except BundleLocked:
+                if trio.current_time() >= deadline:
+                    raise
+                await trio.sleep(_LOCK_RETRY_S)
 
     async def find(self) -> tuple[ContainerId, ...]:
         """Connect to every monitor that is alive, as after a restart of the daemon; the containers they are of."""

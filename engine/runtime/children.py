@@ -62,9 +62,8 @@ def start_ticks(pid: int) -> int:
     return int(stat[stat.rindex(b")") + 2 :].split()[19])  # a name may hold spaces and brackets
 
 
-def identity(pid: int) -> dict[str, int | str]:
+def identity(pid: int, boot_id: str) -> dict[str, int | str]:
     """What makes a process unmistakable: its pid, when it began, and which boot of the machine that was."""
-    boot_id = read_once("/proc/sys/kernel/random/boot_id").decode().strip()
     return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id}
 
 
@@ -93,7 +92,6 @@ class Child:
         self._failure: Failure | None = None
         self._started = False
         self.pid = self._terminal(become) if stdio.tty else self._piped(become, *pipes)
-        self.identity = identity(self.pid)
         self.pidfd = os.pidfd_open(self.pid)
         loop.watch(self.pidfd, READ, lambda _: self._exited())
 
@@ -167,7 +165,7 @@ class Child:
         self._console.setblocking(False)
         try:
             _, ancillary, _, _ = self._console.recvmsg(
-                1, messages.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                1, messages.ANCILLARY_BYTES, messages.CLOSE_ON_EXEC
             )
         except OSError:  # killed before it had one
             return

@@ -27,36 +27,25 @@ class Control:
     def __init__(self, loop: Loop, orders: Mapping[str, Order]) -> None:
         self._loop = loop
         self._orders = orders
-        self._listener: socket.socket | None = None
+        self._listener_fd = -1
         self._path = ""
-        self._connections: dict[int, socket.socket] = {}
+        self._connections: dict[int, socket.SocketType] = {}
 
-    def listen(self, directory: str) -> None:
-        """Accept connections at the bundle's socket, in place of a dead monitor's."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        self._path = f"{directory}/{messages.SOCKET_NAME}"
-        _unlink(self._path)
-        # By a short name: the address of a socket has 108 bytes, unix(7).
-        directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        before = os.umask(0o177)
-        try:
-            listener.bind(f"/proc/self/fd/{directory_fd}/{messages.SOCKET_NAME}")
-        finally:
-            os.umask(before)
-            os.close(directory_fd)
-        listener.listen(CONNECTIONS_MAX)
-        self._listener = listener
-        self._loop.watch(listener.fileno(), READ, self._accept)
+    def listen(self, listener_fd: int, path: str) -> None:
+        """Accept connections; ``path`` is where the listener is bound."""
+        self._listener_fd, self._path = listener_fd, path
+        self._loop.watch(listener_fd, READ, self._accept)
 
     def close_listener(self) -> None:
-        """Take the socket away, so that a next monitor can put its own there."""
-        if self._listener is not None:
-            self._loop.forget(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
-            _unlink(self._path)
+        """Take the socket away, so that a next monitor can have its own there."""
+        self._loop.forget(self._listener_fd)
+        os.close(self._listener_fd)
+        try:
+            os.unlink(self._path)  # noqa: PTH108  (lean)
+        except FileNotFoundError:
+            return
 
-    def adopt(self, connection: socket.socket) -> None:
+    def adopt(self, connection: socket.SocketType) -> None:
         """Serve a connection."""
         connection.setblocking(False)
         messages.widen(connection)
@@ -71,18 +60,20 @@ class Control:
         packet = flat({"journal": count})
         for fd, connection in list(self._connections.items()):
             try:
-                connection.send(packet, socket.MSG_NOSIGNAL)
+                connection.send(packet, messages.NO_SIGNAL)
             except BlockingIOError:
                 pass  # enough hints lie there unread
             except OSError:
                 self._drop(fd)
 
     def _accept(self, _events: int) -> None:
-        assert self._listener is not None
+        listener = socket.socket(fileno=self._listener_fd)
         try:
-            self.adopt(self._listener.accept()[0])
+            self.adopt(listener.accept()[0])
         except (BlockingIOError, ConnectionError):
             return  # whoever knocked has gone
+        finally:
+            listener.detach()
 
     def _drop(self, fd: int) -> None:
         self._loop.forget(fd)
@@ -114,10 +105,3 @@ class Control:
             return {"error": str(error), "errno": 0}
         finally:
             messages.close_all(fds)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)  # noqa: PTH108  (lean)
-    except FileNotFoundError:
-        return

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Final
 
 from engine.runtime import init, messages
-from engine.runtime.bundle import Bundle
-from engine.runtime.children import Child, Failure
+from engine.runtime.children import Child, Failure, identity
 from engine.runtime.journal import Journal
 from engine.runtime.loop import Loop
-from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
+from engine.runtime.messages import Attachment, ExecOrder, LaunchOrder, Message, ProtocolError
 from engine.runtime.streams import Stdio
 
 REMEMBERED: Final = 64
@@ -45,7 +44,9 @@ class _Exec:
 
     def started(self, child: Child) -> None:
         """execve(2) has succeeded."""
-        self._execs.journal.append(messages.EXEC_STARTED, exec_id=self.exec_id, **child.identity)
+        self._execs.journal.append(
+            messages.EXEC_STARTED, exec_id=self.exec_id, **identity(child.pid, self._execs.boot_id)
+        )
 
     def failed(self, child: Child, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
         """There is no process: the client gets the reason in the place of output."""
@@ -74,14 +75,15 @@ class Execs:
     def __init__(
         self,
         loop: Loop,
-        bundle: Bundle,
+        order: LaunchOrder,
         journal: Journal,
         detached: Callable[[Attachment, str], None],
         ended: Callable[[], None],
     ) -> None:
         """``detached`` is told of clients that went away, ``ended`` whenever an exec is over."""
         self._loop = loop
-        self._bundle = bundle
+        self._order = order
+        self.boot_id = order.boot_id
         self.journal = journal
         self._detached = detached
         self._ended = ended
@@ -108,7 +110,7 @@ class Execs:
             order.process,
             init_pidfd,
             seccomp_path=order.seccomp_path,
-            cgroup_procs=self._bundle.monitor.get("cgroup_procs", ()),
+            cgroup_procs=self._order.cgroup_procs,
         )
         running = _Exec(self, order, stdio)
         pipes = (streams.stdin and bool(client_fds), bool(client_fds))

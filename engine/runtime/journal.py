@@ -4,7 +4,8 @@ One JSON object per line, appended with one write(2) each, numbered from 1. A li
 last line was never written. What decides the container's fate (``exited``, ``start_failed``) is on the disk before anyone is
 told: fdatasync(2).
 
-A run happens once: a journal that has a record already belongs to another monitor, even if that one is gone.
+A run happens once: a journal that has a record already belongs to another monitor, even if that one is gone; the daemon looks
+before it launches, with the lock in its hand.
 """
 
 import os
@@ -16,21 +17,14 @@ from engine.runtime import messages
 from engine.runtime.json_text import flat
 
 DURABLE: Final = frozenset({messages.EXITED, messages.START_FAILED})
-_MODE: Final = 0o600
-
-
-class RunHasHappened(Exception):
-    """The journal is not empty: this run of the container was started before."""
 
 
 class Journal:
     """An open journal; ``grown`` is told the number of the newest record."""
 
-    def __init__(self, path: str, grown: Callable[[int], None]) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
-        if os.fstat(self._fd).st_size:
-            os.close(self._fd)
-            raise RunHasHappened(path)
+    def __init__(self, fd: int, grown: Callable[[int], None]) -> None:
+        """``fd`` is empty, and appends."""
+        self._fd = fd
         self._grown = grown
         self._unwritten = b""
         self._durable_due = False

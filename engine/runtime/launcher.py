@@ -18,7 +18,7 @@ import sys
 from typing import Final
 
 from engine.runtime import linux, messages
-from engine.runtime.messages import Attachment, Message, ProtocolError
+from engine.runtime.messages import LaunchDescriptors, LaunchOrder, Message, ProtocolError
 from engine.runtime.monitor import monitor
 
 PROCESS_NAME: Final = "sl-launcher"
@@ -56,10 +56,19 @@ def main(socket_number: str, lock_path: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=socket_fd) as daemon:
         launcher = _Launcher(daemon)
-        _settle_memory()
         messages.send(daemon, {"ok": True, "pid": os.getpid()})
+        _close_stdio()
+        _settle_memory()
         while launcher.serve():
             pass
+
+
+def _close_stdio() -> None:
+    """Until here an error has shown on the daemon's own; monitors must not keep it open."""
+    null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for stdio_fd in range(3):
+        os.dup2(null_fd, stdio_fd)
+    os.close(null_fd)
 
 
 def _settle_memory() -> None:
@@ -97,7 +106,7 @@ class _Launcher:
 
     def _requested(self) -> bool:
         try:
-            return self._daemon.recv_into(self._peeked, 1, socket.MSG_PEEK) > 0
+            return self._daemon.recv_into(self._peeked, 1, messages.PEEK) > 0
         except ConnectionResetError:
             return False
 
@@ -137,16 +146,17 @@ class _Launcher:
 def _be_asked(daemon: socket.socket, telling_fd: int) -> None:
     """Take the request and become the monitor it asks for. Never returns."""
     try:
-        directory, fds, attachments = _take(daemon, telling_fd)
+        order, fds = _take(daemon, telling_fd)
         daemon.close()
-        monitor(directory, fds[0], attachments, fds[1:])
+        own = len(LaunchDescriptors._fields)
+        monitor(order, LaunchDescriptors(*fds[:own]), fds[own:])
     except (OSError, ProtocolError):
         return  # the daemon has been told, or is gone
     finally:  # nothing may unwind into a copy of the launcher's stack
         os._exit(0)
 
 
-def _take(daemon: socket.socket, telling_fd: int) -> tuple[str, list[int], list[Attachment]]:
+def _take(daemon: socket.socket, telling_fd: int) -> tuple[LaunchOrder, list[int]]:
     """One request and its descriptors; the daemon gets our pid and pidfd, or the reason why not."""
     try:
         received = messages.receive(daemon)
@@ -156,20 +166,18 @@ def _take(daemon: socket.socket, telling_fd: int) -> tuple[str, list[int], list[
         raise ProtocolError("no request")
     request, fds = received
     try:
-        attachments = _attachments(request, len(fds) - 1)
+        order = _checked_order(request, len(fds))
     except ProtocolError as error:
         messages.send(daemon, {"error": str(error), "errno": 0})
         raise
     pidfd = os.pidfd_open(os.getpid())
     messages.send(daemon, {"ok": True, "pid": os.getpid()}, [pidfd])
     os.close(pidfd)
-    return str(request["bundle"]), fds, attachments
+    return order, fds
 
 
-def _attachments(request: Message, clients: int) -> list[Attachment]:
-    if request.get("op") != "launch" or not isinstance(request.get("bundle"), str):
-        raise ProtocolError(f"no such operation: {request.get('op')}")
-    attachments = [Attachment.from_message(wishes) for wishes in request.get("attachments", ())]
-    if len(attachments) != clients:
-        raise ProtocolError("launch comes with a control connection and one client per attachment")
-    return attachments
+def _checked_order(request: Message, descriptors: int) -> LaunchOrder:
+    order = LaunchOrder.from_message(request)
+    if descriptors != len(LaunchDescriptors._fields) + len(order.attachments):
+        raise ProtocolError(f"launch came with {descriptors} descriptors")
+    return order

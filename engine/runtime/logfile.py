@@ -118,8 +118,9 @@ def _cut(block: bytes, start: int) -> int:
 class LogFile:
     """The end of a log that is written to. It grows by whole records, as long as the disk has room."""
 
-    def __init__(self, path: str, dropped: Callable[[int], None]) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    def __init__(self, fd: int, dropped: Callable[[int], None]) -> None:
+        """``fd`` appends; ``dropped`` is told of bytes that the disk had no room for."""
+        self._fd = fd
         self._dropped = dropped
         self._torn = False
         self._rest = {"stdout": b"", "stderr": b""}

@@ -3,7 +3,7 @@
 Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one message, whole or not at
 all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are answered in their order::
 
-    daemon ──▶ launcher   {"op": "launch", "bundle", "attachments": […]} + [control, client…]
+    daemon ──▶ launcher   {"op": "launch", "bundle", …, "attachments": […]} + [control, lock, journal, log, listener, client…]
     daemon ◀── launcher   {"ok": true, "pid"} + [pidfd of the monitor]              | {"error", "errno"}
 
     daemon ──▶ monitor    {"op": "attach", …} + [client]                             → {"ok": true}
@@ -20,7 +20,7 @@ import os
 import socket
 from typing import Any, Final, NamedTuple
 
-from engine.runtime.bundle import Process
+from engine.runtime.bundle import Namespace, Process
 from engine.runtime.json_text import flat, parse
 
 SOCKET_NAME: Final = "monitor.sock"
@@ -50,6 +50,13 @@ ENDED: Final = "ended"  # the process has exited and all of its output was taken
 EOF: Final = "eof"  # the client went away
 DETACHED: Final = "detached"  # the client typed the detach keys
 SLOW: Final = "slow"  # the client took nothing while the process waited for it
+
+# Plain numbers: an IntFlag runs Python code for every "|" and "&", and each page of it is copied.
+NO_SIGNAL: Final = int(socket.MSG_NOSIGNAL)
+PEEK: Final = int(socket.MSG_PEEK)
+CLOSE_ON_EXEC: Final = int(socket.MSG_CMSG_CLOEXEC)
+_LENGTH_ONLY: Final = int(socket.MSG_PEEK | socket.MSG_TRUNC)
+_TRUNCATED: Final = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 Message = dict[str, Any]  # JSON of either side; it stops being a dict in the functions below
 
@@ -93,6 +100,52 @@ class Attachment(NamedTuple):
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ProtocolError(f"attachment: {error!r}") from error
+
+
+class LaunchOrder(NamedTuple):
+    """What a monitor has to know of its bundle; the daemon reads it there, so that the monitor need not.
+
+    ``namespaces`` are those of ``config.json`` that a process is born into: the ``pid`` one, or none to share the host's.
+    """
+
+    bundle: str
+    boot_id: str
+    tty: bool
+    open_stdin: bool
+    stdin_once: bool
+    namespaces: list[Namespace]
+    cgroup_procs: list[str]
+    oom_counters: list[list[str]]
+    attachments: list[Attachment]
+
+    def to_message(self) -> Message:
+        """As it travels, but for the descriptors."""
+        attachments = [wishes.to_message() for wishes in self.attachments]
+        return {"op": "launch", **self._asdict(), "attachments": attachments}
+
+    @classmethod
+    def from_message(cls, message: Message) -> "LaunchOrder":
+        """Read back what :meth:`to_message` wrote."""
+        if message.pop("op", None) != "launch":
+            raise ProtocolError("a launcher launches")
+        try:
+            attachments = [Attachment.from_message(wishes) for wishes in message["attachments"]]
+            return cls(**{**message, "attachments": attachments})
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"launch: {error!r}") from error
+
+
+class LaunchDescriptors(NamedTuple):
+    """What travels with a :class:`LaunchOrder`, in this order, before the clients' sockets.
+
+    ``lock_fd`` is locked already and ``listener_fd`` bound: a monitor is there from the moment that it is asked for.
+    """
+
+    control_fd: int
+    lock_fd: int
+    journal_fd: int
+    log_fd: int
+    listener_fd: int
 
 
 class ExecOrder(NamedTuple):
@@ -191,7 +244,7 @@ def send(sock: socket.socket, reply: Message, fds: "list[int] | tuple[int, ...]"
     Raises:
         OSError: EAGAIN, EPIPE, ECONNRESET: it was not sent.
     """
-    sock.sendmsg([flat(reply)], rights(fds), socket.MSG_NOSIGNAL)
+    sock.sendmsg([flat(reply)], rights(fds), NO_SIGNAL)
 
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
@@ -202,9 +255,9 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
         ProtocolError: what came can't be understood; descriptors that came with it are closed.
     """
     # Its length first, so that no megabyte stands ready for a packet of sixty bytes.
-    length = sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
+    length = sock.recv_into(bytearray(1), 1, _LENGTH_ONLY)
     packet, ancillary, flags, _ = sock.recvmsg(
-        min(length, PACKET_BYTES_MAX) or 1, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+        min(length, PACKET_BYTES_MAX) or 1, ANCILLARY_BYTES, CLOSE_ON_EXEC
     )
     return unpack(packet, ancillary, flags)
 
@@ -214,7 +267,7 @@ def unpack(
 ) -> tuple[Message, list[int]] | None:
     """What ``recvmsg`` returned, as :func:`receive` returns it."""
     fds = descriptors(ancillary)
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if flags & _TRUNCATED:
         close_all(fds)
         raise ProtocolError("a packet that is too long or carries too many descriptors")
     if not packet:

@@ -3,7 +3,7 @@
 Theory of operation::
 
     fork from the launcher
-      │ shed what is the launcher's · lock the bundle · journal: monitor_started
+      │ shed what is the launcher's · journal: monitor_started
       │ share_pid_namespace · fork the init                     Child, Stdio
       ├── start_failed ──────────────────────────────┐
       ├── started                                    │
@@ -17,18 +17,17 @@ Theory of operation::
 
 It outlives the launcher and the daemon and needs neither. Its death is its container's (PR_SET_PDEATHSIG), so that nothing
 runs whose exit code nobody would learn. The lock, held with flock(2) from before the first record until after the last, is
-what "the monitor is alive" means: it needs no pid and cannot be stale.
+what "the monitor is alive" means: it needs no pid and cannot be stale. The daemon takes it and hands it over with the journal,
+the log and the socket, all of them open: a monitor copies what it runs (``kernel_files.py``), so others run what they can.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
 import time
 import traceback
-from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 from engine.runtime import init, messages
 from engine.runtime.bundle import Bundle, read_bundle
@@ -36,19 +35,24 @@ from engine.runtime.children import Child, Failure, identity
 from engine.runtime.control import Control
 from engine.runtime.execs import Execs, exit_code
 from engine.runtime.failure import EXIT_SETUP_FAILED
-from engine.runtime.journal import Journal, RunHasHappened
+from engine.runtime.journal import Journal
 from engine.runtime.kernel_files import write_once
 from engine.runtime.logfile import LogFile
 from engine.runtime.loop import Loop
-from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
+from engine.runtime.messages import (
+    Attachment,
+    ExecOrder,
+    LaunchDescriptors,
+    LaunchOrder,
+    Message,
+    ProtocolError,
+)
 from engine.runtime.oom import OomWatch
 from engine.runtime.streams import Stdio
 
 PROCESS_NAME: Final = "sl-monitor"
 OOM_SCORE_ADJ: Final = "-900"
 """The kernel should rather kill the container than the one who can tell why."""
-LOCK_PATIENCE_S: Final = 0.2
-"""The monitor of the run before lets go of the lock right after its last record."""
 JOURNAL_RETRY_S: Final = 0.5
 JOURNAL_PATIENCE_S: Final = 60.0
 """How long the last record may wait for room on a full disk before it is given up."""
@@ -61,19 +65,11 @@ Scalar = str | int | bool | None
 class Monitor:
     """One run of one container."""
 
-    def __init__(self, bundle: Bundle, lock_fd: int) -> None:
-        """Open what the run needs.
-
-        Raises:
-            RunHasHappened: another monitor had this run.
-            OSError: the journal can't be opened.
-        """
-        config = bundle.monitor
-        self._bundle = bundle
-        self._lock_fd = lock_fd
+    def __init__(self, order: LaunchOrder, fds: LaunchDescriptors) -> None:
+        self._order = order
+        self._fds = fds
         self._init: Child | None = None
         self._exit_status: int | None = None
-        self._obstacle: Failure | None = None
         self._started = False
         self._concluded = False
         self._clients = 0
@@ -86,26 +82,19 @@ class Monitor:
             "resize": self._resize,
             "signal": self._signal,
         }
-        self.control = Control(self._loop, orders)
-        self._journal = Journal(config["journal_path"], self._hint)
+        self._control = Control(self._loop, orders)
+        self._journal = Journal(fds.journal_fd, self._hint)
         self._stdio = Stdio(
             self._loop,
-            tty=config.get("tty", False),
-            closes_input=config.get("open_stdin", False) and config.get("stdin_once", False),
-            sink=self._open_log(config["log_path"]),
+            tty=order.tty,
+            closes_input=order.open_stdin and order.stdin_once,
+            sink=LogFile(fds.log_fd, self._log_dropped),
             detached=self._client_gone,
         )
-        if not config.get("open_stdin"):
+        if not order.open_stdin:
             self._stdio.refuse_input()
-        self._execs = Execs(self._loop, bundle, self._journal, self._client_gone, self._exec_ended)
+        self._execs = Execs(self._loop, order, self._journal, self._client_gone, self._exec_ended)
         self._oom: OomWatch | None = None
-
-    def _open_log(self, path: str) -> LogFile | None:
-        try:
-            return LogFile(path, self._log_dropped)
-        except OSError as error:
-            self._obstacle = Failure("open_log", error.errno or 0, str(error), EXIT_SETUP_FAILED)
-            return None
 
     def attach(self, client_fd: int, wishes: Attachment) -> None:
         """Take over a client's socket."""
@@ -114,35 +103,32 @@ class Monitor:
 
     def run(self) -> None:
         """From the first record to the last."""
-        self._append(messages.MONITOR_STARTED, **identity(os.getpid()))
-        self.control.listen(self._bundle.directory)
-        self._oom = OomWatch(
-            self._loop, self._bundle.monitor.get("oom_counters", ()), self._oom_killed
-        )
-        self._begin()
+        order = self._order
+        self._control.adopt(socket.SocketType(fileno=self._fds.control_fd))
+        self._control.listen(self._fds.listener_fd, f"{order.bundle}/{messages.SOCKET_NAME}")
+        self._append(messages.MONITOR_STARTED, **identity(os.getpid(), order.boot_id))
+        if order.oom_counters:
+            self._oom = OomWatch(self._loop, order.oom_counters, self._oom_killed)
+        try:
+            init.share_pid_namespace(_born_into(order))
+            pipes = (order.open_stdin, True)
+            self._init = Child(self._loop, self._stdio, self._become_init, self, pipes=pipes)
+        except OSError as error:
+            self.failed(None, Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED))
         self._loop.run()
 
-    def _begin(self) -> None:
-        try:
-            if self._obstacle is None:
-                init.share_pid_namespace(self._bundle)
-                self._init = self._fork()
-        except OSError as error:
-            self._obstacle = Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED)
-        if self._obstacle is not None:
-            self.failed(None, self._obstacle)
-
-    def _fork(self) -> Child:
-        become = partial(init.become_init, self._bundle)
-        pipes = (self._bundle.monitor.get("open_stdin", False), True)
-        return Child(self._loop, self._stdio, become, self, pipes=pipes)
+    def _become_init(
+        self, stdio: tuple[int, int, int] | None, report_fd: int, console_socket: int | None
+    ) -> NoReturn:
+        """In the child, which may read what it likes: its memory is thrown away."""
+        init.become_init(read_bundle(self._order.bundle), stdio, report_fd, console_socket)
 
     # What the first process tells: children.Listener
 
     def started(self, child: Child) -> None:
         """execve(2) has succeeded."""
         self._started = True
-        self._append(messages.STARTED, **child.identity)
+        self._append(messages.STARTED, **identity(child.pid, self._order.boot_id))
 
     def failed(self, child: Child | None, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
         """There is no process, and there will be none."""
@@ -174,10 +160,10 @@ class Monitor:
     def _end(self, record: str, **fields: Scalar) -> None:
         """Write the last record, hand over the bundle, see the clients off."""
         self._concluded = True
-        self.control.close_listener()
+        self._control.close_listener()
         self._persist(record, fields)
-        os.close(self._lock_fd)  # before the hint: the daemon may start the next run at once
-        self.control.hint(self._journal.count)
+        os.close(self._fds.lock_fd)  # before the hint: the daemon may start the next run at once
+        self._control.hint(self._journal.count)
         self._stdio.finish(messages.ENDED)
         self._stop_when_alone()
 
@@ -195,7 +181,7 @@ class Monitor:
 
     def _hint(self, count: int) -> None:
         if not self._concluded:
-            self.control.hint(count)
+            self._control.hint(count)
 
     def _append(self, record: str, **fields: Scalar) -> None:
         if not self._journal.append(record, **fields):
@@ -266,39 +252,28 @@ class Monitor:
         return {"ok": True}
 
 
-def monitor(
-    directory: str, control_fd: int, attachments: list[Attachment], client_fds: list[int]
-) -> None:
-    """Be the monitor of a bundle, in a process that the launcher has just forked, until its container is over.
+def monitor(order: LaunchOrder, fds: LaunchDescriptors, client_fds: list[int]) -> None:
+    """Be a container's monitor, in a process that the launcher has just forked, until the container is over.
 
     Owns the descriptors. The control connection may be closed by the daemon at any time. What should not happen is written
     beside the bundle, since there is nobody to tell.
     """
     try:
-        _shed({control_fd, *client_fds})
-        lock_fd = _lock(directory)
-        if lock_fd is None:
-            return
-        ours = Monitor(read_bundle(directory), lock_fd)
-        ours.control.adopt(socket.socket(fileno=control_fd))
-        for client_fd, wishes in zip(client_fds, attachments, strict=True):
+        _shed({*fds, *client_fds})
+        ours = Monitor(order, fds)
+        for client_fd, wishes in zip(client_fds, order.attachments, strict=True):
             ours.attach(client_fd, wishes)
         ours.run()
-    except RunHasHappened:
-        return
     except Exception:
-        _write_down(directory, traceback.format_exc())
+        _write_down(order.bundle, traceback.format_exc())
 
 
 def _shed(kept: set[int]) -> None:
     """Let go of what is the launcher's: its session and its descriptors.
 
-    What it is stays: non-dumpable, deaf to signals.
+    What it is stays: non-dumpable, deaf to signals, its standard streams the null device.
     """
     os.setsid()
-    null_fd = os.open(os.devnull, os.O_RDWR)
-    for stdio_fd in range(3):
-        os.dup2(null_fd, stdio_fd)
     first = 3
     for fd in sorted(kept):
         os.closerange(first, fd)
@@ -308,21 +283,8 @@ def _shed(kept: set[int]) -> None:
     write_once("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
 
 
-def _lock(directory: str) -> int | None:
-    """The bundle's lock, or None when another monitor has it."""
-    lock_fd = os.open(
-        f"{directory}/{messages.LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-    )
-    deadline = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock_fd
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(lock_fd)
-                return None
-            time.sleep(LOCK_PATIENCE_S / 40)
+def _born_into(order: LaunchOrder) -> Bundle:
+    return Bundle(order.bundle, {"linux": {"namespaces": order.namespaces}}, {})
 
 
 def _write_down(directory: str, trace: str) -> None:

@@ -361,7 +361,7 @@ class Client:
     def _send(self, header: bytes, block: bytes) -> None:
         if not self._waiting:
             try:
-                sent = self._socket.sendmsg([header, block], (), socket.MSG_NOSIGNAL)
+                sent = self._socket.sendmsg([header, block], (), messages.NO_SIGNAL)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -378,7 +378,7 @@ class Client:
     def _flush(self) -> None:
         try:
             with memoryview(self._waiting) as view:
-                sent = self._socket.send(view[:_SEND_BYTES_MAX], socket.MSG_NOSIGNAL)
+                sent = self._socket.send(view[:_SEND_BYTES_MAX], messages.NO_SIGNAL)
         except BlockingIOError:
             return
         except OSError:
