@@ -24,7 +24,7 @@ from tests.vm import boot, tree
 
 QEMU: Final = "qemu-system-x86_64"
 NEEDED_PROGRAMS: Final = (QEMU, "mke2fs", "busybox")
-MEMORY_MIB: Final = 1536
+MEMORY_MIB: Final = 2048
 CPUS: Final = 2
 DISK_GROWTH_MIB: Final = 2048  # sparse: room for what tests write, not room taken on the host
 KERNEL_ARGUMENTS: Final = (

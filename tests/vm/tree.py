@@ -22,6 +22,7 @@ CHECKOUT: Final = ("config", "engine", "migrations", "tests", "pyproject.toml")
 PACKAGES: Final = (
     "coreutils",
     "dash",
+    "e2fsprogs",
     "findutils",
     "grep",
     "iproute2",
@@ -30,12 +31,26 @@ PACKAGES: Final = (
     "tar",
     "util-linux",
 )
-PROGRAMS: Final = ("busybox", "ldconfig", "mount", "nft", "setpriv", "strace", "tini", "umount")
+PROGRAMS: Final = (
+    "busybox",
+    "ldconfig",
+    "mount",
+    "nft",
+    "skopeo",
+    "strace",
+    "tini",
+    "umoci",
+    "umount",
+)
 LIBRARIES: Final = (
     "libgcc_s.so.1",
     "libnftables.so.1",
     "libseccomp.so.2",
 )  # opened by name, linked by nobody
+SETTINGS: Final = (
+    "/etc/containers/policy.json",
+    "/etc/ld.so.cache",
+)  # skopeo and ldconfig look there
 SCRIPTS: Final = ("pytest", "shipslog", "shipslogd")
 
 # Half of a Python installation, and of no use to a test inside.
@@ -128,7 +143,8 @@ def build(root: Path) -> None:
         tree.add(Path(name))
     _add_python(tree)
     _add_checkout(tree)
-    for path in (*_programs(), *_libraries_by_name(LIBRARIES), Path("/etc/ld.so.cache")):
+    settings = [path for path in map(Path, SETTINGS) if path.exists()]
+    for path in (*_programs(), *_libraries_by_name(LIBRARIES), *settings):
         tree.add(path)
     for path in _linked_libraries(_executables(root)):
         tree.add(path)
@@ -223,7 +239,7 @@ def _add_busybox_applets(tree: Tree) -> None:
 
 
 def _write_etc(tree: Tree) -> None:
-    for directory in ("etc", "root", "tmp", "var/lib", "proc", "sys", "dev", "run"):
+    for directory in ("etc", "root", "tmp", "var/lib", "var/tmp", "proc", "sys", "dev", "run"):
         (tree.root / directory).mkdir(parents=True, exist_ok=True)
     for name, text in ETC.items():
         (tree.root / "etc" / name).write_text(text)
