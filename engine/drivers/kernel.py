@@ -16,6 +16,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Final
 
+import structlog
 import trio
 
 from engine.domain import naming
@@ -64,6 +65,8 @@ EXEC_START_TIMEOUT_S: Final = 5.0
 """How long other effects on a container wait for an exec to begin."""
 MONITOR_END_TIMEOUT_S: Final = 2.0
 """How long a monitor whose container was killed may take to write that down, before it is killed, too."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -254,8 +257,7 @@ class LinuxKernel:
         while True:
             hinted = self._hinted.setdefault(container.id, trio.Event())
             observed = await self.lanes.run(Lane.KERNEL, partial(self._observe, container, 0))
-            alive = observed.monitor_alive or self.monitors.is_connected(container.id)
-            if happened(observed.facts) or not alive:
+            if happened(observed.facts) or not observed.monitor_alive:
                 return
             await hinted.wait()
 
@@ -396,12 +398,18 @@ class LinuxKernel:
         await self.lanes.run(Lane.NETLINK, repair)
 
     async def forget_strays(self, in_use: Collection[SandboxId]) -> None:
-        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before the pool runs."""
+        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before the pool runs.
+
+        What can't be removed now is an orphan that the sweep will find: no reason not to start.
+        """
 
         def remove() -> None:
             self.network.remove_sandboxes(self.network.owned_sandboxes() - set(in_use))
 
-        await self.lanes.run(Lane.NETLINK, remove)
+        try:
+            await self.lanes.run(Lane.NETLINK, remove)
+        except DriverError as error:
+            log.warning("strays_not_removed", error=str(error))
 
     def take_sandbox(self, address: str) -> SandboxId | None:
         """A namespace that was prepared with this address."""

@@ -78,8 +78,9 @@ def test_a_process_that_dies_there_is_one_that_did_not_start(
     else:
         harbour.api.start(identity)
         exec_id = harbour.api.create_exec(identity, "true")
-        with pytest.raises(Refused):
-            harbour.api.post(f"/exec/{exec_id}/start", {"Detach": True})
+        harbour.api.post(f"/exec/{exec_id}/start", {"Detach": True})
+        ended = harbour.api.get(f"/exec/{exec_id}/json")
+        assert (ended["Running"], ended["ExitCode"]) == (False, 128 + signal.SIGKILL)
 
     harbour.api.remove(identity)
     harbour.assert_nothing_leaked()
