@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from engine.errors import DriverError
+from engine.runtime.clients import STDERR, STDOUT, frame_header
 from engine.runtime.logfile import rfc3339
-from engine.runtime.streams import STDERR, STDOUT, frame_header
 
 BLOCK_BYTES: Final = 256 << 10
 """What one step reads: large enough to be quick, small enough to take a millisecond or two."""

@@ -31,7 +31,6 @@ _ESCAPES: Final = (
         if byte not in b"\n\r"
     ),
 )
-_SEPARATORS: Final = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 _UNDECODABLE: Final = re.compile(rb"\xed[\xb2\xb3][\x80-\xbf]")
 """What ``surrogateescape`` and ``surrogatepass`` together make of a byte that is not UTF-8."""
 
@@ -58,9 +57,6 @@ def _as_utf8(block: bytes) -> bytes:
     except UnicodeDecodeError:
         text = block.decode(errors="surrogateescape")
         block = _UNDECODABLE.sub(b"\xef\xbf\xbd", text.encode(errors="surrogatepass"))
-    for separator, escaped in _SEPARATORS:
-        if separator in block:
-            block = block.replace(separator, escaped)
     return block
 
 
@@ -109,7 +105,7 @@ def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
 def _cut(block: bytes, start: int) -> int:
     """Where a piece that begins at ``start`` ends: not inside a character, so that none is lost."""
     end = start + LINE_BYTES_MAX
-    for back in range(3):
+    for back in range(4):
         if block[end - back] & 0xC0 != 0x80:
             return end - back
     return end

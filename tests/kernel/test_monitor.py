@@ -25,7 +25,7 @@ from engine.drivers.journal import (
 from engine.drivers.process import monitor_alive, process_alive
 from engine.drivers.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
-from engine.runtime.streams import frame_header
+from engine.runtime.clients import frame_header
 from tests.kernel.engine_room import (
     EngineRoom,
     descriptors,
