@@ -47,7 +47,7 @@ class BundleMaker:
             container,
             self._host_side(container),
             lower=lower,
-            cgroup_files=self.cgroups.procs_files(container.id),
+            entry=self.cgroups.entry(container.id),
             oom_counters=self.cgroups.oom_counters(container.id),
             seccomp=self.seccomp_program(container),
         )

@@ -17,6 +17,7 @@ from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId
 from engine.domain.oci import HostSide, oci_config
+from engine.drivers.cgroup_driver import Entry
 from engine.errors import DriverError
 
 CONFIG: Final = "config.json"
@@ -37,7 +38,7 @@ class Bundles:
         host: HostSide,
         *,
         lower: tuple[Path, ...],
-        cgroup_files: tuple[str, ...],
+        entry: Entry,
         oom_counters: tuple[tuple[str, str], ...],
         seccomp: Path | None,
     ) -> None:
@@ -56,7 +57,8 @@ class Bundles:
             "open_stdin": container.spec.open_stdin,
             "stdin_once": container.spec.stdin_once,
             "overlay": self._overlay(container.id, lower),
-            "cgroup_procs": cgroup_files,
+            "cgroup_into": entry.clone_into or "",
+            "cgroup_procs": entry.join,
             "oom_counters": oom_counters,
             "seccomp_path": str(seccomp) if seccomp else None,
         }

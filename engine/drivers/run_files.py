@@ -78,6 +78,7 @@ def _open_run(
         open_stdin=monitor.get("open_stdin", False),
         stdin_once=monitor.get("stdin_once", False),
         namespaces=[namespace for namespace in namespaces if namespace["type"] == "pid"],
+        cgroup_into=monitor.get("cgroup_into", ""),
         cgroup_procs=monitor.get("cgroup_procs", []),
         oom_counters=monitor.get("oom_counters", []),
         attachments=list(attachments),

@@ -141,6 +141,7 @@ class MonitorConfig(TypedDict, total=False):
     open_stdin: bool
     stdin_once: bool
     overlay: Overlay
+    cgroup_into: str
     cgroup_procs: list[str]
     oom_counters: list[list[str]]
     seccomp_path: str | None

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, NamedTuple, NoReturn, Protocol
 
-from engine.runtime import messages
+from engine.runtime import linux, messages
 from engine.runtime.failure import EXIT_SETUP_FAILED
 from engine.runtime.kernel_files import read_once, write_once
 from engine.runtime.loop import READ, Loop
@@ -78,8 +78,11 @@ class Child:
         listener: Listener,
         *,
         pipes: tuple[bool, bool],
+        cgroup: str,
     ) -> None:
         """Fork. ``pipes``: whether it gets an input and outputs, else /dev/null; a terminal is all three.
+
+        ``cgroup`` is the version 2 directory to be born in; empty to stay in ours.
 
         Raises:
             OSError: ENOMEM when the PID namespace has lost its init, EAGAIN, EMFILE.
@@ -87,6 +90,7 @@ class Child:
         self._loop = loop
         self._stdio = stdio
         self._listener = listener
+        self._cgroup = cgroup
         self._report_fd: int | None = None
         self._console: socket.socket | None = None
         self._failure: Failure | None = None
@@ -129,7 +133,7 @@ class Child:
     def _fork(self, become: Callable[[int], NoReturn]) -> int:
         report_fd, their_report_fd = os.pipe()
         try:
-            pid = os.fork()
+            pid = _fork(self._cgroup)
             if pid == 0:
                 _be_born(become, their_report_fd)
         except BaseException:
@@ -181,6 +185,16 @@ class Child:
         else:
             self._listener.exited(self, status)
         os.close(self.pidfd)
+
+
+def _fork(cgroup: str) -> int:
+    if not cgroup:
+        return os.fork()
+    cgroup_fd = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return linux.fork_into_cgroup(cgroup_fd)
+    finally:
+        os.close(cgroup_fd)
 
 
 def _be_born(become: Callable[[int], NoReturn], report_fd: int) -> NoReturn:

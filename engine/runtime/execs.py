@@ -54,7 +54,7 @@ class _Exec:
             messages.EXEC_FAILED,
             exec_id=self.exec_id,
             message=failure.message,
-            exit_code=failure.exit_code,
+            exit_code=max(failure.exit_code, EXIT_NOT_EXECUTABLE),
         )
         self.stdio.tell(refusal_text(failure.message))
         self.stdio.drain()
@@ -114,7 +114,8 @@ class Execs:
         )
         running = _Exec(self, order, stdio)
         pipes = (streams.stdin and bool(client_fds), bool(client_fds))
-        running.child = Child(self._loop, stdio, become, running, pipes=pipes)
+        cgroup = self._order.cgroup_into
+        running.child = Child(self._loop, stdio, become, running, pipes=pipes, cgroup=cgroup)
         self._running[order.exec_id] = running
         if client_fds:
             stdio.attach(client_fds.pop(), streams)

@@ -114,7 +114,10 @@ class LaunchOrder(NamedTuple):
     open_stdin: bool
     stdin_once: bool
     namespaces: list[Namespace]
+    cgroup_into: str
+    """The version 2 cgroup that processes are born in; empty where there is none."""
     cgroup_procs: list[str]
+    """Files of the version 1 cgroups that they join by themselves."""
     oom_counters: list[list[str]]
     attachments: list[Attachment]
 

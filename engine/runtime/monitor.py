@@ -112,7 +112,14 @@ class Monitor:
         try:
             init.share_pid_namespace(_born_into(order))
             pipes = (order.open_stdin, True)
-            self._init = Child(self._loop, self._stdio, self._become_init, self, pipes=pipes)
+            self._init = Child(
+                self._loop,
+                self._stdio,
+                self._become_init,
+                self,
+                pipes=pipes,
+                cgroup=order.cgroup_into,
+            )
         except OSError as error:
             self.failed(None, Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED))
         self._loop.run()
