@@ -47,10 +47,8 @@ LIBRARIES: Final = (
     "libnftables.so.1",
     "libseccomp.so.2",
 )  # opened by name, linked by nobody
-SETTINGS: Final = (
-    "/etc/containers/policy.json",
-    "/etc/ld.so.cache",
-)  # skopeo and ldconfig look there
+# For ldconfig; for skopeo; to have something to pack.
+DATA: Final = ("/etc/ld.so.cache", "/etc/containers/policy.json", "/usr/share/zoneinfo")
 SCRIPTS: Final = ("pytest", "shipslog", "shipslogd")
 
 # Half of a Python installation, and of no use to a test inside.
@@ -143,9 +141,13 @@ def build(root: Path) -> None:
         tree.add(Path(name))
     _add_python(tree)
     _add_checkout(tree)
-    settings = [path for path in map(Path, SETTINGS) if path.exists()]
-    for path in (*_programs(), *_libraries_by_name(LIBRARIES), *settings):
+    for path in (*_programs(), *_libraries_by_name(LIBRARIES)):
         tree.add(path)
+    for path in (path for path in map(Path, DATA) if path.exists()):
+        if path.is_dir():
+            tree.add_directory(path)
+        else:
+            tree.add(path)
     for path in _linked_libraries(_executables(root)):
         tree.add(path)
     _add_busybox_applets(tree)
