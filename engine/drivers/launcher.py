@@ -20,6 +20,10 @@ from engine.runtime.messages import Attachment, Message, ProtocolError
 READY_TIMEOUT_S: Final = 10.0
 """A launcher before it may still have to notice that its daemon is gone; the interpreter starts in 20 ms."""
 LAUNCH_TIMEOUT_S: Final = 5.0
+RETRY_FIRST_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+_STABLE_S: Final = 1.0
+"""A launcher that has lived this long is started again at once."""
 _ATTEMPTS: Final = 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -86,19 +90,29 @@ class Launcher:
         """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs until cancelled."""
         delay_s = 0.0
         while True:
-            await trio.sleep(delay_s)
-            async with self._turn:
-                await self._ready()
-                pidfd = os.pidfd_open(self._process.pid) if self._process is not None else -1
             began = trio.current_time()
             try:
-                await trio.lowlevel.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
-            log.warning("launcher_died", pid=self.pid)
-            async with self._turn:
+                await self._see_it_die()
+            except DriverError as error:
+                log.error("launcher_not_started", error=str(error), cause=str(error.__cause__))
+            lasted_s = trio.current_time() - began
+            delay_s = 0.0 if lasted_s > _STABLE_S else min(RETRY_MAX_S, 2 * delay_s + RETRY_FIRST_S)
+            await trio.sleep(delay_s)
+
+    async def _see_it_die(self) -> None:
+        async with self._turn:
+            await self._ready()
+            assert self._process is not None
+            pidfd = os.pidfd_open(self._process.pid)
+        try:
+            await trio.lowlevel.wait_readable(pidfd)
+        finally:
+            trio.lowlevel.notify_closing(pidfd)
+            os.close(pidfd)
+        async with self._turn:
+            if self._process is not None and self._process.poll() is not None:
+                log.warning("launcher_died", pid=self._process.pid)
                 self._bury()
-            delay_s = 0.0 if trio.current_time() - began > 1.0 else min(5.0, 2 * delay_s + 0.1)
 
     def close(self) -> None:
         """Let the launcher end; its monitors go on."""

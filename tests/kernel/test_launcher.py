@@ -1,0 +1,158 @@
+"""The launcher: its forks, its deaths, its interpreter."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from engine.drivers.journal import Exited, MonitorStarted, Started
+from engine.drivers.process import monitor_alive
+from tests.kernel.engine_room import (
+    EngineRoom,
+    descriptors,
+    end_process,
+    engine_room,
+    in_room,
+    link,
+    wait_ended,
+)
+
+
+@in_room
+async def test_a_launcher_that_is_killed_is_replaced_and_no_container_notices(
+    room: EngineRoom,
+) -> None:
+    container = room.bundle("cat", open_stdin=True)
+    client = await room.launch_attached(container)
+    await room.record(container, Started)
+    first = room.launcher.pid
+    assert first is not None
+
+    os.kill(first, signal.SIGKILL)
+    other = room.bundle("true")
+    await room.monitors.launch(other)
+
+    assert (await room.record(other, Exited)).code == 0
+    assert room.launcher.pid != first
+    await client.send(b"alive\n")
+    assert b"alive" in await client.read(b"alive\n")
+
+
+@in_room
+async def test_a_launcher_that_dies_is_replaced_before_anyone_asks(room: EngineRoom) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(room.launcher.keep_alive)
+        with trio.fail_after(5):
+            first = await _pid_other_than(room, None)
+            os.kill(first, signal.SIGKILL)
+            second = await _pid_other_than(room, first)
+        nursery.cancel_scope.cancel()
+
+    assert second != first
+
+
+@in_room
+async def test_a_launcher_ends_with_its_daemon_and_its_monitors_do_not(room: EngineRoom) -> None:
+    container = room.bundle("sleep", "1000")
+    await room.monitors.launch(container)
+    await room.record(container, Started)
+    assert room.launcher.pid is not None
+    pidfd = os.pidfd_open(room.launcher.pid)
+
+    assert room.launcher._socket is not None
+    room.launcher._socket.close()
+
+    wait_ended(pidfd)
+    os.close(pidfd)
+    assert monitor_alive(room.bundles / container)
+
+
+@in_room
+async def test_one_launcher_at_a_time_holds_the_lock(room: EngineRoom) -> None:
+    await room.launcher.start()
+
+    with (room.place / "launcher.lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@in_room
+async def test_monitors_do_not_keep_the_lock_of_their_launcher(room: EngineRoom) -> None:
+    container = room.bundle("sleep", "1000")
+    await room.monitors.launch(container)
+    await room.record(container, Started)
+
+    end_process(room.launcher.pid or 0)
+
+    with (room.place / "launcher.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@in_room
+async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(room: EngineRoom) -> None:
+    async def live() -> None:
+        container = room.bundle("true")
+        await room.monitors.launch(container)
+        monitor = await room.record(container, MonitorStarted)
+        await room.record(container, Exited)
+        end_process(monitor.pid)
+
+    await live()
+    pid = room.launcher.pid
+    assert pid is not None
+    before = len(descriptors(pid))
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(live)
+    await live()
+
+    assert len(descriptors(pid)) <= before + 1  # the last one may not be buried yet
+    assert len(_children(pid)) <= 1
+
+
+@in_room
+async def test_the_interpreter_can_not_be_written_to_by_anyone(room: EngineRoom) -> None:
+    await room.launcher.start()
+
+    exe = Path(f"/proc/{room.launcher.pid}/exe")
+
+    assert link(str(exe)).startswith("/memfd:")
+    fd = os.open(f"/proc/{os.getpid()}/fd/{room.launcher._interpreter_fd}", os.O_RDONLY)
+    assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+    os.close(fd)
+    with pytest.raises(OSError):
+        os.pwrite(room.launcher._interpreter_fd, b"#!", 0)
+
+
+@pytest.mark.parametrize("executable", ["/usr/bin/python3", sys.executable])
+def test_a_sealed_copy_finds_its_library_and_prefix(
+    executable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's interpreter is one file, pyenv's and many others' need a shared libpython."""
+    if shutil.which(executable) is None:
+        pytest.skip(f"{executable} is not installed")
+    monkeypatch.setattr("sys.executable", executable)
+
+    async def live() -> int:
+        async with engine_room(tmp_path) as room:
+            container = room.bundle("sh", "-c", "exit 5")
+            await room.monitors.launch(container)
+            exited: Exited = await room.record(container, Exited)
+            return exited.code
+
+    assert trio.run(live) == 5
+
+
+def _children(pid: int) -> list[str]:
+    return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+
+
+async def _pid_other_than(room: EngineRoom, other: int | None) -> int:
+    while (pid := room.launcher.pid) is None or pid == other:  # noqa: ASYNC110  (nobody tells)
+        await trio.sleep(0.005)
+    return pid

@@ -1,0 +1,33 @@
+"""Every running container pays for each module of the lean processes, so there is a list of what they may import."""
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import engine
+import engine.runtime
+
+ROOT = Path(engine.__file__ or "").parent.parent
+MODULES = [module.name for module in pkgutil.iter_modules(engine.runtime.__path__)]
+_FOREIGN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+__import__(sys.argv[2])
+known = set(sys.stdlib_module_names) | set(sys.builtin_module_names)
+for name in sys.modules:
+    lean = name in ("engine", "engine.errors", "engine.failpoints") or name.startswith("engine.runtime")
+    if not lean and name.partition(".")[0] not in known and name != "__main__":
+        print(name)
+"""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_bare_interpreter_imports_it_and_nothing_foreign(module: str) -> None:
+    command = [sys.executable, "-I", "-S", "-c", _FOREIGN, str(ROOT), f"engine.runtime.{module}"]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert result.stdout == ""
