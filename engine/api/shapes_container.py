@@ -40,8 +40,8 @@ class Sizes:
 
 
 def docker_phase(container: Container) -> str:
-    """Where in life, in Docker's words: ``STARTING`` is to clients what was before."""
-    if container.phase is Phase.STARTING:
+    """Where in life, in Docker's words: what starts is what it was before, and what never ran has not exited."""
+    if container.phase in (Phase.STARTING, Phase.EXITED):
         return Phase.EXITED if container.started_ns else Phase.CREATED
     return container.phase
 

@@ -35,7 +35,7 @@ from engine.domain.spec import (
     merged_env,
     normal_capability,
 )
-from engine.errors import InvalidRequest, NotFound, Unsupported
+from engine.errors import InvalidRequest, Unsupported
 
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _OOM_SCORES: Final = range(-1000, 1001)
@@ -118,7 +118,7 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
         user=asked.user or default.user,
         hostname=asked.hostname or "",
         domainname=asked.domainname or "",
-        labels={**default.labels, **(asked.labels or {})},
+        labels=dict(sorted({**default.labels, **(asked.labels or {})}.items())),
         exposed_ports=exposed_ports(
             (*default.exposed_ports, *(asked.exposed_ports or ()), *(host.port_bindings or ()))
         ),
@@ -231,7 +231,8 @@ def _network_mode(asked: CreateWire, host: HostConfigWire) -> NetworkMode:
     if chosen.startswith("container:"):
         raise Unsupported("sharing the network of another container is not supported yet")
     if chosen not in set(NetworkMode):
-        raise NotFound(f"network {chosen} not found")
+        # No 404, which clients take for a missing image, and pull that.
+        raise InvalidRequest(f"network {chosen} not found")
     for name, endpoint in _endpoints(asked).items():
         _check_endpoint(name, endpoint, chosen)
     return NetworkMode(chosen)
@@ -239,7 +240,7 @@ def _network_mode(asked: CreateWire, host: HostConfigWire) -> NetworkMode:
 
 def _check_endpoint(name: str, endpoint: EndpointWire, mode: str) -> None:
     if (name in _DEFAULT_NETWORKS) != (mode == "bridge") and name != mode:
-        raise NotFound(f"network {name} not found")
+        raise InvalidRequest(f"network {name} not found")
     if any((endpoint.ipam_config or {}).values()):
         raise InvalidRequest("user specified IP address is supported on user defined networks only")
     if endpoint.aliases:

@@ -90,7 +90,8 @@ def _with_modes(bind: Bind, modes: list[str], text: str) -> Bind:
 def _checked(bind: Bind, text: str) -> Bind:
     if _normal(bind.destination) == "/":
         raise InvalidRequest(
-            f"invalid volume specification: '{text}': invalid specification: destination can't be '/'"
+            f"invalid volume specification: '{text}': invalid mount config for type \"bind\": "
+            "invalid specification: destination can't be '/'"
         )
     return bind
 

@@ -73,6 +73,8 @@ RESTART_DELAY_MAX_S: Final = 60.0
 RESTART_RESET_AFTER_S: Final = 10.0
 """A run that lasted this long starts the delays anew, as Docker has it."""
 _SECOND_NS: Final = 1_000_000_000
+_COMMAND_REFUSED: Final = (126, 127)
+"""Exit codes of a start whose command is not executable, or not there."""
 
 
 class Phase(StrEnum):
@@ -452,7 +454,8 @@ def _changed(container: Container, event: Event, at_ns: int) -> Container:
         case Started():
             return _started(container, event, at_ns)
         case StartFailed(message=message, exit_code=code):
-            return replace(_ended(container, at_ns), exit_code=code, error=message)
+            error = _command_refusal(message) if code in _COMMAND_REFUSED else message
+            return replace(_ended(container, at_ns), exit_code=code, error=error)
         case Exited():
             return _exited(container, event, at_ns)
         case StopRequested():
@@ -499,6 +502,14 @@ def _remarked(container: Container, event: Event) -> Container:
         case _:
             assert isinstance(event, Removed), event
             return container
+
+
+def _command_refusal(message: str) -> str:
+    """All of Docker's words: clients search them for what they know."""
+    return (
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+        f"runc create failed: unable to start container process: {message}: unknown"
+    )
 
 
 def _start_requested(container: Container, event: StartRequested) -> Container:

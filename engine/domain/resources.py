@@ -130,6 +130,8 @@ def _validate_memory(asked: Resources) -> None:
 
 
 def _validate_cpu(asked: Resources, machine: Machine) -> None:
+    if asked.cpu_shares < 0:
+        raise InvalidRequest("shares: invalid argument")
     if asked.nano_cpus and asked.cpu_period_us:
         raise InvalidRequest("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
     if asked.nano_cpus and asked.cpu_quota_us:
@@ -151,7 +153,7 @@ def _validate_list(option: str, things: str, asked: str, available: str) -> None
     try:
         wanted = parse_list(asked)
     except ValueError as error:
-        raise InvalidRequest(f"Invalid value {asked} for {option}") from error
+        raise InvalidRequest(f"Invalid value {asked} for {option}: invalid format: {asked}") from error
     if not wanted <= parse_list(available):
         raise InvalidRequest(
             f"Requested {things} are not available - requested {asked}, available: {available}"

@@ -11,6 +11,7 @@ from typing import Final
 
 from engine.runtime import init, messages
 from engine.runtime.children import Child, Failure, identity
+from engine.runtime.failure import EXIT_NOT_EXECUTABLE
 from engine.runtime.journal import Journal
 from engine.runtime.loop import Loop
 from engine.runtime.messages import Attachment, ExecOrder, LaunchOrder, Message, ProtocolError

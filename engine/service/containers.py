@@ -1,6 +1,7 @@
 """Containers: their life, and their standard streams."""
 
 import secrets
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from engine.domain.container_events import AttachOpened, Created
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
-from engine.domain.spec import Spec
+from engine.domain.spec import NetworkMode, Spec
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, EngineError, InvalidRequest, Kind, NotModified
 from engine.service.changes import Changes
@@ -150,12 +151,23 @@ class Containers:
             StartRefused: it can't be started at all; the message says why.
         """
         container = self._ledger.head.container(reference)
-        await self._record(container, self._starts.decide(self._ledger.head, container), origin)
+        try:
+            events = self._starts.decide(self._ledger.head, container)
+        except EngineError:
+            await self._remove_unstartable(container, origin)
+            raise
+        await self._record(container, events, origin)
         try:
             await self._started(container.id, container.run + 1)
         except StartRefused:
             self._streams.forget(container.id)
             raise
+
+    async def _remove_unstartable(self, container: Container, origin: Origin) -> None:
+        """What was to be removed after its run will have none: whoever waits for the removal must not wait for ever."""
+        if container.phase is Phase.CREATED and container.spec.auto_remove:
+            events = life.decide_remove(container, force=False, volumes=False)
+            await self._record(container, events, origin, essential=True)
 
     async def _started(self, identity: ContainerId, run: int) -> None:
         def settled(state: Container | None) -> bool:
@@ -238,19 +250,20 @@ class Containers:
         container = self._ledger.head.container(reference)
         if not name:
             raise InvalidRequest("Neither old nor new names may be empty")
-        chosen = checked_name(name)
-        if chosen == container.name:
-            raise InvalidRequest("Renaming a container with the same name as its current name")
-        self._check_rename(container, chosen)
+        chosen = self._check_rename(container, name)
         await self._record(container, life.decide_rename(container, chosen), origin)
 
-    def _check_rename(self, container: Container, name: str) -> None:
+    def _check_rename(self, container: Container, name: str) -> str:
+        if name.removeprefix("/") == container.name:
+            raise InvalidRequest("Renaming a container with the same name as its current name")
         try:
-            self._ledger.head.check_name_free(name)
-        except NameInUse as error:
-            raise NameInUse(f"Error when allocating new name: {error}") from error
+            chosen = checked_name(f"/{name.removeprefix('/')}")
+            self._ledger.head.check_name_free(chosen)
+        except (NameInUse, InvalidRequest) as error:
+            raise type(error)(f"Error when allocating new name: {error}") from error
         if container.phase in life.NAMELESS:
             raise Conflict("container is marked for removal and cannot be renamed")
+        return chosen
 
     async def remove(self, reference: str, origin: Origin, *, force: bool, volumes: bool) -> None:
         """Remove it, and return when nothing is left of it.
@@ -364,4 +377,6 @@ class Containers:
 
 
 def _with_hostname(spec: Spec, identity: ContainerId) -> Spec:
-    return replace(spec, hostname=identity[:SHORT])
+    """Who shares the machine's network is known by the machine's name, everybody else by the beginning of the ID."""
+    is_host = spec.network_mode is NetworkMode.HOST
+    return replace(spec, hostname=socket.gethostname() if is_host else identity[:SHORT])

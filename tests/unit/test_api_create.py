@@ -302,5 +302,5 @@ def test_every_body_that_dockers_client_sends_is_understood_or_refused_by_name()
     kinds = {case["command"]: kind_of_refusal(case["body"]) for case in cases}
 
     assert kinds["run busybox"] is None
-    assert set(kinds.values()) <= {None, Kind.UNSUPPORTED, Kind.NOT_FOUND}
+    assert set(kinds.values()) <= {None, Kind.UNSUPPORTED, Kind.INVALID}
     assert list(kinds.values()).count(None) >= 10, kinds

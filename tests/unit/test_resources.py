@@ -55,7 +55,7 @@ MACHINE = Machine(cpus="0-1", memory_nodes="0")
             Resources(cpuset_cpus="0-9"),
             "Requested CPUs are not available - requested 0-9, available: 0-1",
         ),
-        (Resources(cpuset_cpus="a"), "Invalid value a for cpuset cpus"),
+        (Resources(cpuset_cpus="a"), "Invalid value a for cpuset cpus: invalid format: a"),
         (
             Resources(cpuset_mems="1"),
             "Requested memory nodes are not available - requested 1, available: 0",
