@@ -94,7 +94,7 @@ class Launcher:
             try:
                 await self._see_it_die()
             except DriverError as error:
-                log.error("launcher_not_started", error=str(error), cause=str(error.__cause__))
+                log.warning("launcher_not_started", error=str(error), cause=str(error.__cause__))
             lasted_s = trio.current_time() - began
             delay_s = 0.0 if lasted_s > _STABLE_S else min(RETRY_MAX_S, 2 * delay_s + RETRY_FIRST_S)
             await trio.sleep(delay_s)

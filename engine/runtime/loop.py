@@ -61,6 +61,10 @@ class Loop:
         while not self._stopped:
             self.run_once()
 
+    def close(self) -> None:
+        """Let go of the epoll descriptor; nothing is watched any more."""
+        self._epoll.close()
+
     def run_once(self) -> None:
         """Wait for the next events or the next deadline, and serve them."""
         ready = self._epoll.poll(self._patience_s(), EVENTS_MAX)

@@ -1,0 +1,192 @@
+"""Back-pressure and patience, with pipes and sockets in place of a container."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from engine.runtime import clients
+from engine.runtime.clients import CLIENT_BUFFER_BYTES_MAX, frame_header
+from engine.runtime.loop import Loop
+from engine.runtime.messages import Attachment
+from engine.runtime.streams import Stdio
+
+
+class Stage:
+    """A process's pipes in our own hands, and a client of it."""
+
+    def __init__(self, *, closes_input: bool = False) -> None:
+        self.loop = Loop()
+        self.gone: list[tuple[str, str]] = []
+        self.stdio = Stdio(
+            self.loop, tty=False, closes_input=closes_input, sink=None, detached=self.detached
+        )
+        self.stdin_fd, stdin_end = os.pipe()
+        stdout_end, self.stdout_fd = os.pipe()
+        os.set_blocking(self.stdin_fd, False)
+        os.set_blocking(self.stdout_fd, False)
+        self.stdio.open_pipes(stdin_end, stdout_end, None)
+        self.sockets: list[socket.socket] = []
+
+    def detached(self, wishes: Attachment, reason: str) -> None:
+        self.gone.append((wishes.attach_id, reason))
+
+    def client(self, name: str, **wishes: bool) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.sockets.append(ours)
+        self.stdio.attach(theirs.detach(), Attachment(name, **wishes))  # type: ignore[arg-type]
+        return ours
+
+    def write_until_full(self) -> int:
+        """Play a process that writes as long as somebody takes it."""
+        written = 0
+        for _ in range(200):
+            try:
+                written += os.write(self.stdout_fd, b"x" * 65536)
+            except BlockingIOError:
+                break
+            self.turn()
+        return written
+
+    def turn(self) -> None:
+        """One round of the loop, which does not wait."""
+        self.loop.call_after("turn", 0.0, lambda: None)
+        self.loop.run_once()
+
+    def close(self) -> None:
+        for ours in self.sockets:
+            ours.close()
+        self.stdio.drain()
+        self.stdio.finish("ended")
+        for _ in range(5):
+            self.turn()
+        os.close(self.stdin_fd)
+        os.close(self.stdout_fd)
+        self.loop.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+def test_a_client_that_does_not_read_makes_the_process_wait(stage: Stage) -> None:
+    stage.client("slow", stdout=True)
+
+    written = stage.write_until_full()
+
+    assert CLIENT_BUFFER_BYTES_MAX <= written < 2 * CLIENT_BUFFER_BYTES_MAX
+    assert stage.gone == []
+
+
+def test_a_client_that_reads_again_gets_everything(stage: Stage) -> None:
+    slow = stage.client("slow", stdout=True)
+    written = stage.write_until_full()
+
+    received = 0
+    for _ in range(500):
+        stage.turn()
+        try:
+            received += len(slow.recv(1 << 20).replace(frame_header(1, 65536), b""))
+        except BlockingIOError:
+            continue
+
+    assert received >= written
+    assert stage.gone == []
+
+
+def test_a_client_that_takes_no_byte_is_let_go_for_the_others_sake(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "CLIENT_PATIENCE_S", 0.02)
+    stage.client("slow", stdout=True)
+    stage.write_until_full()
+
+    while not stage.gone:
+        stage.loop.run_once()
+
+    assert stage.gone == [("slow", "slow")]
+    stage.turn()
+    assert stage.write_until_full() > CLIENT_BUFFER_BYTES_MAX
+
+
+def test_a_client_that_is_merely_behind_is_given_its_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "CLIENT_PATIENCE_S", 0.001)
+    stage.client("behind", stdout=True)
+    for _ in range(8):
+        os.write(stage.stdout_fd, b"x" * 65536)
+        stage.turn()
+
+    for _ in range(20):
+        stage.loop.run_once()
+
+    assert stage.gone == []
+
+
+def test_input_that_nobody_reads_makes_its_client_wait(stage: Stage) -> None:
+    typist = stage.client("typist", stdin=True)
+
+    sent = 0
+    for _ in range(200):
+        stage.turn()
+        try:
+            sent += typist.send(b"x" * 65536)
+        except BlockingIOError:
+            break
+
+    assert sent < 1 << 20
+    taken = 0
+    for _ in range(500):
+        stage.turn()
+        try:
+            taken += len(os.read(stage.stdin_fd, 65536))
+        except BlockingIOError:
+            continue
+    assert taken == sent
+
+
+def test_the_last_words_of_a_client_that_left_are_still_passed_on(stage: Stage) -> None:
+    typist = stage.client("typist", stdin=True)
+    for _ in range(20):
+        stage.turn()
+        try:
+            typist.send(b"x" * 65536)
+        except BlockingIOError:
+            break
+    typist.close()
+
+    taken = b""
+    for _ in range(500):
+        stage.turn()
+        try:
+            taken += os.read(stage.stdin_fd, 65536)
+        except BlockingIOError:
+            continue
+
+    assert len(taken) > 65536
+    assert stage.gone == [("typist", "eof")]
+
+
+def test_a_client_that_has_left_is_noticed_without_any_output(stage: Stage) -> None:
+    listener = stage.client("listener", stdout=True)
+
+    listener.close()
+    stage.turn()
+    stage.turn()
+
+    assert stage.gone == [("listener", "eof")]
+
+
+def test_drain_takes_what_an_exited_process_left_behind(stage: Stage) -> None:
+    listener = stage.client("listener", stdout=True)
+    os.write(stage.stdout_fd, b"last words")
+
+    stage.stdio.drain()
+
+    assert listener.recv(100) == frame_header(1, 10) + b"last words"
