@@ -1,0 +1,186 @@
+"""Eight people at once, each with containers of their own, who remember what they were told.
+
+What was answered must be so afterwards, whatever became of the daemon; what was asked and not answered may be so or not.
+"""
+
+import http.client
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.faults.conftest import STOPS_AT_ONCE
+from tests.harness.client import Api, Json, Refused
+
+CONTAINERS_EACH: Final = 3
+_OVERTAKEN: Final = (304, 404, 409)
+"""Statuses of an answer to somebody whose last order was carried out without them: it was asked in the round before."""
+
+
+@dataclass(slots=True)
+class Known:
+    """One container, as its owner knows it."""
+
+    identity: str
+    name: str
+    fleeting: bool
+    """Removed at its end."""
+    starts: int = 0
+    execs: list[str] = field(default_factory=list)
+    running: bool | None = False
+    """None: asked, and not answered."""
+    removed: bool | None = False
+    renaming_to: str = ""
+    """Asked, and not answered."""
+
+
+@dataclass(slots=True)
+class Person:
+    """One caller: a thread for each round."""
+
+    number: int
+    dice: random.Random
+    owned: list[Known] = field(default_factory=list)
+    asked_names: set[str] = field(default_factory=set)
+    """Of containers whose creation was asked and not answered."""
+    complaints: list[str] = field(default_factory=list)
+    answers: int = 0
+    _counter: int = 0
+
+    def work(self, api: Api, over: threading.Event) -> None:
+        """Give orders until nobody answers any more."""
+        while not over.is_set():
+            try:
+                self._give_an_order(api)
+            except (OSError, http.client.HTTPException):
+                return
+            except Refused as refused:
+                self.complaints.append(f"person {self.number}: {refused}")
+                return
+            self.answers += 1
+
+    def _give_an_order(self, api: Api) -> None:
+        mine = [each for each in self.owned if each.removed is False]
+        if len(mine) < CONTAINERS_EACH:
+            self._create(api)
+            return
+        known = self.dice.choice(mine)
+        if known.running is False:
+            order = self.dice.choice((self._start, self._start, self._rename, self._remove))
+        else:
+            busy = (
+                self._execute,
+                self._execute,
+                self._kill,
+                self._stop,
+                self._rename,
+                self._remove,
+            )
+            order = self.dice.choice(busy)
+        try:
+            order(api, known)
+        except Refused as refused:
+            if known.running is not None or refused.status not in _OVERTAKEN:
+                raise
+            known.running = False  # it went meanwhile, by an order that nobody saw answered
+
+    def _create(self, api: Api) -> None:
+        self._counter += 1
+        name, fleeting = f"p{self.number}-{self._counter}", self.dice.random() < 0.3
+        self.asked_names.add(name)
+        identity = api.create(name, *STOPS_AT_ONCE, HostConfig={"AutoRemove": fleeting})
+        self.asked_names.discard(name)
+        self.owned.append(Known(identity, name, fleeting))
+
+    def _start(self, api: Api, known: Known) -> None:
+        known.running = None
+        api.start(known.identity)
+        known.running = True
+        known.starts += 1
+
+    def _execute(self, api: Api, known: Known) -> None:
+        known.execs.append(api.exec_detached(known.identity, "true"))
+
+    def _end(self, known: Known, order: Callable[[], object]) -> None:
+        known.running = None
+        known.removed = None if known.fleeting else False
+        order()
+        known.running = False
+        known.removed = known.fleeting
+
+    def _kill(self, api: Api, known: Known) -> None:
+        self._end(known, lambda: api.kill(known.identity))
+
+    def _stop(self, api: Api, known: Known) -> None:
+        self._end(known, lambda: api.stop(known.identity))
+
+    def _rename(self, api: Api, known: Known) -> None:
+        self._counter += 1
+        known.renaming_to = f"p{self.number}-{self._counter}"
+        api.post(f"/containers/{known.identity}/rename", name=known.renaming_to)
+        known.name, known.renaming_to = known.renaming_to, ""
+
+    def _remove(self, api: Api, known: Known) -> None:
+        known.removed = None
+        api.remove(known.identity)
+        known.removed = True
+
+    # --- Afterwards -----------------------------------------------------------------------------------------------------
+
+    def disagreements(self, api: Api, present: dict[str, Json]) -> list[str]:
+        """Where the engine's word and what this person was told differ."""
+        return [
+            f"{known.name}: {wrong}"
+            for known in self.owned
+            for wrong in (
+                *_forgotten(known, api.event_types(known.identity)),
+                *_untrue(known, present.get(known.identity)),
+            )
+        ]
+
+    def learn(self, present: dict[str, Json]) -> None:
+        """Take the engine's word for what was asked and not answered."""
+        for known in self.owned:
+            here = present.get(known.identity)
+            known.removed = here is None
+            known.running = here is not None and here["State"]["Status"] == "running"
+            if here is not None:
+                known.name, known.renaming_to = here["Name"].removeprefix("/"), ""
+
+
+def _forgotten(known: Known, types: list[str]) -> Iterator[str]:
+    if "container_created" not in types:
+        yield "its creation is forgotten"
+    if types.count("container_started") < known.starts:
+        yield f"started {known.starts} times, its history is {types}"
+    if types.count("exec_started") < len(known.execs):
+        yield f"{len(known.execs)} execs, its history is {types}"
+    if known.removed and types[-1] != "container_removed":
+        yield f"removed, its history is {types}"
+
+
+def _untrue(known: Known, here: Json | None) -> Iterator[str]:
+    if here is None:
+        if known.removed is False:
+            yield "gone, and nobody had removed it"
+        return
+    if known.removed:
+        yield "here, although it was removed"
+    name, status = here["Name"].removeprefix("/"), here["State"]["Status"]
+    if name not in (known.name, known.renaming_to):
+        yield f"called {name}"
+    if known.running is not None and (status == "running") != known.running:
+        yield f"{status}, expected running={known.running}"
+
+
+def let_them_work(people: list[Person], api: Api, until: Callable[[], None]) -> None:
+    """All at once, until ``until`` returns, which has ended the daemon."""
+    over = threading.Event()
+    threads = [threading.Thread(target=person.work, args=(api, over)) for person in people]
+    for thread in threads:
+        thread.start()
+    until()
+    over.set()
+    for thread in threads:
+        thread.join()

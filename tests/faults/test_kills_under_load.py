@@ -1,0 +1,63 @@
+"""SIGKILL at random moments while many work: nothing that was answered is lost, nothing is untrue, nothing is left behind."""
+
+import os
+import random
+import time
+from typing import Final
+
+from tests.faults.load import Person, let_them_work
+from tests.harness.conditions import settled
+from tests.harness.daemon import DaemonUnderTest
+
+PEOPLE: Final = 8
+ROUNDS: Final = 8
+ALIVE_S: Final = (0.1, 1.5)
+"""How long a daemon lives, at least and at most."""
+
+
+def test_a_daemon_killed_again_and_again_under_load_loses_nothing(daemon: DaemonUnderTest) -> None:
+    seed = int(os.environ.get("SHIPSLOG_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
+    print(f"SHIPSLOG_SEED={seed}")  # noqa: T201  (to have the same dice again)
+    dice = random.Random(seed)
+    people = [Person(number, random.Random(dice.random())) for number in range(PEOPLE)]
+    for _ in range(ROUNDS):
+        let_them_work(people, daemon.api, lambda: _kill_after(daemon, dice.uniform(*ALIVE_S)))
+        assert [complaint for person in people for complaint in person.complaints] == []
+
+        daemon.start()
+
+        daemon.assert_settled()
+        settled(lambda: _disagreements(daemon, people), within_s=5)
+        assert daemon.api.verify()["ok"]
+        _settle_the_unanswered(daemon, people)
+
+    answers = sum(person.answers for person in people)
+    print(f"{answers} orders answered, {ROUNDS} daemons killed")  # noqa: T201  (a figure for whoever asks pytest -s)
+    assert answers > ROUNDS * PEOPLE
+    for identity in daemon.states():
+        daemon.api.remove(identity)
+    daemon.assert_nothing_leaked()
+
+
+def _kill_after(daemon: DaemonUnderTest, delay_s: float) -> None:
+    time.sleep(delay_s)  # the random moment itself, not a wait for anything
+    daemon.kill()
+
+
+def _disagreements(daemon: DaemonUnderTest, people: list[Person]) -> list[str]:
+    present = daemon.states()
+    return [wrong for person in people for wrong in person.disagreements(daemon.api, present)]
+
+
+def _settle_the_unanswered(daemon: DaemonUnderTest, people: list[Person]) -> None:
+    """A container whose creation was never answered may be there: its name says whose it was to be."""
+    present = daemon.states()
+    known = {each.identity for person in people for each in person.owned}
+    asked = {name for person in people for name in person.asked_names}
+    for identity, state in present.items():
+        if identity not in known:
+            assert state["Name"].removeprefix("/") in asked, f"nobody asked for {state['Name']}"
+            daemon.api.remove(identity)
+    for person in people:
+        person.asked_names.clear()
+        person.learn(present)
