@@ -25,9 +25,10 @@ from engine.runtime.linux import MFD_EXEC
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _CHUNK_BYTES: Final = 1 << 30
 _MALLOC: Final = (
-    "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"
+    "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=524288:glibc.malloc.trim_threshold=524288"
 )
-"""Give big blocks back to the kernel at once: there are as many of these processes as containers. mallopt(3)."""
+"""Give memory back to the kernel, for there are as many of these processes as containers; but keep what a busy log needs between
+two blocks: with the default thresholds' page faults, it is written at a third of the speed. mallopt(3)."""
 _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
     " from importlib import import_module;"

@@ -12,7 +12,7 @@ from engine.runtime.loop import READ, WRITE, Loop
 
 INPUT_BUFFER_BYTES_MAX: Final = 64 << 10
 """What may wait for the process's standard input before its clients are made to wait: as much as a pipe holds."""
-READ_BYTES_MAX: Final = 256 << 10
+READ_BYTES_MAX: Final = 64 << 10
 READ_BYTES_MIN: Final = 8 << 10
 _TERMINAL_BYTES: Final = 1 << 20
 """More than a pty ever holds: TTYB_DEFAULT_MEM_LIMIT of tty_buffer.c is 64 KiB."""
