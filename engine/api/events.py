@@ -1,7 +1,7 @@
 """``GET /events``: Docker's stream of what happens, told from the log: all of it, not the last 256."""
 
 from contextlib import aclosing
-from math import inf
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -46,26 +46,23 @@ class EventHandlers:
         question = Question(
             after_seq=0 if from_start else last_seq, since_ns=since_ns, until_ns=until_ns
         )
-        left_s = (
-            None
-            if until_ns is None
-            else (until_ns - self._service.ledger.clock.wall_ns()) / SECOND_NS
-        )
 
         async def produce(send: Sink) -> None:
-            await self._tell(question, filters, left_s, send)
+            await self._tell(question, filters, send)
 
         return Streamed(produce, JSON, endless=True)
 
-    async def _tell(
-        self, question: Question, filters: Filters, left_s: float | None, send: Sink
-    ) -> None:
-        """What has happened, and then what happens until the time is over."""
-        if left_s is not None and left_s <= 0:
-            await self._tell_all(question, filters, send, follow=False)
-            return
-        with trio.move_on_after(inf if left_s is None else left_s):
+    async def _tell(self, question: Question, filters: Filters, send: Sink) -> None:
+        """What has happened, however long that takes, and then what happens until the time is over."""
+        ledger = self._service.ledger
+        if question.until_ns is None:
             await self._tell_all(question, filters, send, follow=True)
+            return
+        so_far = ledger.log.last_seq
+        await self._tell_all(replace(question, until_seq=so_far), filters, send, follow=False)
+        left_s = (question.until_ns - ledger.clock.wall_ns()) / SECOND_NS
+        with trio.move_on_after(max(0.0, left_s)):
+            await self._tell_all(replace(question, after_seq=so_far), filters, send, follow=True)
 
     async def _tell_all(
         self, question: Question, filters: Filters, send: Sink, *, follow: bool

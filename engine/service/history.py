@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 
 import msgspec
 import trio
@@ -53,6 +54,7 @@ class Question:
     about: str | None = None
     """The name, past or present, or the ID of a container, network or image, or a stream."""
     after_seq: int = 0
+    until_seq: int | None = None
     since_ns: int | None = None
     until_ns: int | None = None
     type: str | None = None
@@ -123,7 +125,7 @@ class History:
     ) -> Iterator[Entry]:
         events = self._ledger.log.read(
             after_seq,
-            until_seq=until_seq,
+            until_seq=until_seq if question.until_seq is None else question.until_seq,
             below=stream,
             since_ns=question.since_ns,
             until_ns=question.until_ns,
@@ -282,4 +284,4 @@ def _until(history: Iterable[Recorded], at_ns: int) -> Iterator[Recorded]:
 
 
 def _take(reading: Iterator[Entry]) -> tuple[Entry, ...]:
-    return tuple(entry for entry, _ in zip(reading, range(_BLOCK), strict=False))
+    return tuple(islice(reading, _BLOCK))  # zip() would take one more than it gives, and lose it

@@ -15,7 +15,9 @@ import structlog
 import trio
 
 from engine.domain.container import Container
+from engine.domain.container_events import AttachOpened, Created, Renamed, StartRequested
 from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.execution import ExecCreated
 from engine.domain.host import OrphanFound, OrphanRemoved
 from engine.domain.ids import ContainerId
 from engine.domain.network import (
@@ -37,12 +39,17 @@ from engine.supervisor.worker import Worker
 
 SWEEP_S: Final = 1.0
 """How long something changed by hand may go unnoticed when the kernel gives no hint."""
+SWEEP_REST_S: Final = 0.2
+"""How long hints are gathered before the next sweep: one start or removal makes the kernel report a dozen changes of links."""
 RECOVERY_S: Final = 1.0
 """How long a start waits for every container to have been looked at: what the first answers say should be true."""
 PREPARED_MAX: Final = 8
 """Namespaces kept ready."""
 CAUSES_MAX: Final = 4096
 """Containers whose last request is remembered, to name it as the cause of what follows."""
+
+_MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated)
+"""Events after which the kernel is as right as before."""
 
 log = structlog.get_logger()
 
@@ -127,8 +134,11 @@ class Supervisor:
             self._causes.move_to_end(identity)
             if len(self._causes) > CAUSES_MAX:
                 self._causes.popitem(last=False)
+        if isinstance(recorded.event, StartRequested):
+            self._offer_addresses()  # not left to the sweep: the next start may come before it
         log.info(recorded.event.TYPE, container_id=identity[:12], seq=recorded.seq)
-        self.wake(identity)
+        if not isinstance(recorded.event, _MOVES_NOTHING):
+            self.wake(identity)
 
     def _cause(self, container: ContainerId) -> Origin:
         return self._causes.get(container) or Origin(actor=SUPERVISOR)
@@ -179,7 +189,8 @@ class Supervisor:
                 await self.sweep()
             except EngineError as error:
                 log.warning("sweep_failed", error=str(error))
-            with trio.move_on_after(SWEEP_S):
+            await trio.sleep(SWEEP_REST_S)
+            with trio.move_on_after(SWEEP_S - SWEEP_REST_S):
                 await self._sweep_woken.receive()
 
     async def sweep(self) -> None:

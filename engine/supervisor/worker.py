@@ -139,6 +139,10 @@ class Worker:
 
     async def _step(self, container: Container) -> bool:
         """One observation and what follows from it; whether there may be more to do."""
+        if (
+            container.phase is Phase.CREATED and not container.run
+        ):  # nothing has been made for it yet
+            return False
         observed = await self._observe(container)
         failpoint("observed")
         current = await self._take_over(container, observed)
