@@ -4,6 +4,21 @@ One of the two ground floors: it knows how Linux makes a container and has never
 may import :mod:`engine.errors` and :mod:`engine.failpoints` beside itself and nothing else of the engine, because every
 running container pays for each module in memory, and each fork for each page.
 
+The lives of processes, each module the caller of those below it::
+
+    launcher.py         forks monitors, one per container, from pages that they share
+    monitor.py          one run of one container, from the first record of its journal to the last
+      control.py        what the daemon orders
+      execs.py          more processes in the container
+      children.py       one process from fork(2) to its exit
+      streams.py        its standard streams, for all who are attached
+        clients.py pipes.py
+      logfile.py        Docker's json-file log, by blocks           journal.py   what the daemon takes over
+      oom.py            kills that the cgroup has counted
+      loop.py           epoll and deadlines
+    messages.py         what daemon, launcher and monitor say to each other
+      json_text.py kernel_files.py
+
 The kernel's edge and what stands on it::
 
     init.py             everything between fork(2) and execve(2), in order; the one module that the monitor calls

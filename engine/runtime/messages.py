@@ -241,7 +241,7 @@ def close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
-def send(sock: socket.socket, reply: Message, fds: "list[int] | tuple[int, ...]" = ()) -> None:
+def send(sock: socket.SocketType, reply: Message, fds: "list[int] | tuple[int, ...]" = ()) -> None:
     """Send one reply, which is flat, whole. Blocks when the socket does.
 
     Raises:
@@ -250,7 +250,7 @@ def send(sock: socket.socket, reply: Message, fds: "list[int] | tuple[int, ...]"
     sock.sendmsg([flat(reply)], rights(fds), NO_SIGNAL)
 
 
-def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+def receive(sock: socket.SocketType) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors, or None when the other side is gone.
 
     Raises:
@@ -283,7 +283,7 @@ def unpack(
         raise
 
 
-def widen(sock: socket.socket) -> None:
+def widen(sock: socket.SocketType) -> None:
     """Make room in a socket for the longest packet, beyond the limit for users: socket(7), SO_SNDBUFFORCE."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * PACKET_BYTES_MAX)
 
