@@ -1,4 +1,4 @@
-"""A container's life: its events, its phases, what may follow what.
+"""A container's life: its phases, what may follow what, and how its state follows from its events.
 
 Theory of operation
 ===================
@@ -63,18 +63,9 @@ from engine.domain.container_events import (
 )
 from engine.domain.event import Event
 from engine.domain.ids import SHORT, ContainerId, SandboxId
-from engine.domain.signals import parse_signal
-from engine.domain.spec import DEFAULT_STOP_TIMEOUT_S, PortBinding, Spec
-from engine.errors import Conflict, NotModified
+from engine.domain.spec import PortBinding, Spec
 
-RESTART_DELAY_FIRST_S: Final = 0.1
-RESTART_DELAY_FACTOR: Final = 2
-RESTART_DELAY_MAX_S: Final = 60.0
-RESTART_RESET_AFTER_S: Final = 10.0
-"""A run that lasted this long starts the delays anew, as Docker has it."""
 _SECOND_NS: Final = 1_000_000_000
-_COMMAND_REFUSED: Final = (126, 127)
-"""Exit codes of a start whose command is not executable, or not there."""
 
 
 class Phase(StrEnum):
@@ -211,230 +202,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.phase in HAS_PROCESS
 
 
-class InvalidTransition(Conflict):
-    """The container's phase forbids it."""
-
-
-class AlreadyRunning(NotModified):
-    """Nothing to start."""
-
-
-class AlreadyStopped(NotModified):
-    """Nothing to stop."""
-
-
-class NotRunning(Conflict):
-    """There is no process to do it to."""
-
-
-class RunningNotRemovable(Conflict):
-    """A running container is removed by force or not at all."""
-
-
-class RemovalInProgress(Conflict):
-    """It is being removed already."""
-
-
-# --- Decisions -------------------------------------------------------------------------------------------------------------
-
-
-def decide_start(
-    container: Container,
-    *,
-    sandbox: SandboxId | None,
-    endpoint: Endpoint | None,
-    ports: tuple[PortBinding, ...],
-) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/start`` adds to the history.
-
-    Raises:
-        AlreadyRunning: nothing to add; the API answers 304.
-        InvalidTransition: paused, or being removed.
-    """
-    if container.phase in (Phase.RUNNING, Phase.STARTING):
-        raise AlreadyRunning(f"Container {container.id} is already running")
-    if container.phase is Phase.PAUSED:
-        raise InvalidTransition("cannot start a paused container, try unpause instead")
-    if StartRequested not in TRANSITIONS[container.phase]:
-        raise InvalidTransition("container is marked for removal and cannot be started")
-    return (StartRequested(run=container.run + 1, sandbox=sandbox, endpoint=endpoint, ports=ports),)
-
-
-def decide_stop(
-    container: Container,
-    *,
-    signal: int | None,
-    timeout_s: int | None,
-    boot_ns: int,
-    then_start: bool = False,
-) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/stop`` adds, and the first half of a restart.
-
-    Raises:
-        AlreadyStopped: there is nothing to end.
-        NotRunning: it is being removed.
-    """
-    if container.phase in NAMELESS:
-        raise NotRunning(f"container {container.id} is marked for removal")
-    if StopRequested not in TRANSITIONS[container.phase]:
-        raise AlreadyStopped(f"Container {container.id} is already stopped")
-    spec = container.spec
-    grace_s = spec.stop_timeout_s if timeout_s is None else timeout_s
-    thaw = _thaw_first(container)
-    stop = StopRequested(
-        order=container.orders_given + len(thaw) + 1,
-        signal=parse_signal(spec.stop_signal) if signal is None else signal,
-        timeout_s=DEFAULT_STOP_TIMEOUT_S if grace_s is None else grace_s,
-        boot_ns=boot_ns,
-        then_start=then_start,
-    )
-    return (*thaw, stop)
-
-
-def decide_signal(container: Container, signal: int) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/kill`` adds.
-
-    Raises:
-        NotRunning: there is no process.
-    """
-    if not container.is_running and container.phase is not Phase.STARTING:
-        raise NotRunning(f"container {container.id} is not running")
-    thaw = _thaw_first(container) if signal == Signals.SIGKILL else ()
-    return (*thaw, SignalRequested(order=container.orders_given + len(thaw) + 1, signal=signal))
-
-
-def decide_escalation(container: Container, boot_ns: int) -> tuple[Event, ...]:
-    """What the end of a stop's grace adds: SIGKILL, once."""
-    stopping = container.stopping
-    if not container.is_running or stopping is None or stopping.deadline_boot_ns is None:
-        return ()
-    if boot_ns < stopping.deadline_boot_ns:
-        return ()
-    return (SignalRequested(order=container.orders_given + 1, signal=Signals.SIGKILL),)
-
-
-def _thaw_first(container: Container) -> tuple[Event, ...]:
-    """A frozen process takes no notice of a signal, so one that is to end goes on first."""
-    if container.phase is not Phase.PAUSED:
-        return ()
-    return (UnpauseRequested(order=container.orders_given + 1),)
-
-
-def decide_pause(container: Container) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/pause`` adds.
-
-    Raises:
-        NotRunning: nothing to freeze.
-        InvalidTransition: frozen already.
-    """
-    if container.phase is Phase.PAUSED:
-        raise InvalidTransition(f"Container {container.id} is already paused")
-    if container.phase is not Phase.RUNNING:
-        raise NotRunning(f"container {container.id} is not running")
-    return (PauseRequested(order=container.orders_given + 1),)
-
-
-def decide_unpause(container: Container) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/unpause`` adds.
-
-    Raises:
-        InvalidTransition: it is not paused.
-    """
-    if container.phase is not Phase.PAUSED:
-        raise InvalidTransition(f"Container {container.id} is not paused")
-    return (UnpauseRequested(order=container.orders_given + 1),)
-
-
-def decide_rename(container: Container, name: str) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/rename`` adds.
-
-    Raises:
-        InvalidTransition: it is being removed.
-    """
-    if Renamed not in TRANSITIONS[container.phase]:
-        raise InvalidTransition("container is marked for removal and cannot be renamed")
-    return (Renamed(name=name, before=container.name),)
-
-
-def decide_remove(container: Container, *, force: bool, volumes: bool) -> tuple[Event, ...]:
-    """What ``DELETE /containers/{id}`` adds.
-
-    Raises:
-        RunningNotRemovable: it runs and ``force`` was not given.
-        RemovalInProgress: it is being removed already.
-    """
-    if container.phase is Phase.REMOVING:
-        raise RemovalInProgress(f"removal of container {container.id} is already in progress")
-    if not force and (
-        container.is_running or container.phase in (Phase.STARTING, Phase.RESTARTING)
-    ):
-        advice = (
-            "Unpause and then stop the container before attempting removal or force remove"
-            if container.phase is Phase.PAUSED
-            else "Stop the container before attempting removal or force remove"
-        )
-        word = container.phase if container.phase is not Phase.STARTING else Phase.RUNNING
-        raise RunningNotRemovable(f"You cannot remove a {word} container {container.id}. {advice}")
-    return (RemoveRequested(force=force, volumes=volumes),)
-
-
-def decide_exited(
-    container: Container,
-    *,
-    code: int,
-    signal: int | None,
-    oom: bool,
-    reason: ExitReason,
-    boot_ns: int,
-) -> tuple[Event, ...]:
-    """What the end of the first process adds: the exit, and what follows from it by the container's own rules."""
-    exited = Exited(
-        code=code,
-        signal=signal,
-        oom=oom or bool(signal == Signals.SIGKILL and container.oom_kills),
-        reason=reason,
-        superseded=tuple(order.number for order in container.orders),
-    )
-    if container.phase in NAMELESS:
-        return (exited,)
-    if restart_wanted(container, code):
-        delay_s = _next_delay_s(container, boot_ns)
-        due_boot_ns = boot_ns + int(delay_s * _SECOND_NS)
-        return (exited, RestartScheduled(delay_s=delay_s, due_boot_ns=due_boot_ns))
-    if container.spec.auto_remove and not (container.stopping and container.stopping.then_start):
-        return (exited, RemoveRequested())
-    return (exited,)
-
-
-def decide_start_failed(container: Container, message: str, exit_code: int) -> tuple[Event, ...]:
-    """What a start that came to nothing adds; a container that was to be removed after its run is removed now."""
-    failed = StartFailed(message=message, exit_code=exit_code)
-    if container.spec.auto_remove:
-        return (failed, RemoveRequested())
-    return (failed,)
-
-
-def restart_wanted(container: Container, code: int) -> bool:
-    """Whether the restart policy asks for another run after an end with this code."""
-    policy = container.spec.restart_policy
-    if container.user_stopped:
-        return False
-    if policy.name == "on-failure":
-        may_retry = not policy.retries_max or container.restarts < policy.retries_max
-        return code != 0 and may_retry
-    return policy.name in ("always", "unless-stopped")
-
-
-def _next_delay_s(container: Container, boot_ns: int) -> float:
-    ran_s = (boot_ns - container.started_boot_ns) / _SECOND_NS
-    if not container.restart_delay_s or ran_s >= RESTART_RESET_AFTER_S:
-        return RESTART_DELAY_FIRST_S
-    return min(container.restart_delay_s * RESTART_DELAY_FACTOR, RESTART_DELAY_MAX_S)
-
-
-# --- Evolution -------------------------------------------------------------------------------------------------------------
-
-
 def evolve(container: Container | None, event: Event, at_ns: int) -> Container:
     """The container after one more event, which happened at ``at_ns`` (wall clock).
 
@@ -454,8 +221,7 @@ def _changed(container: Container, event: Event, at_ns: int) -> Container:
         case Started():
             return _started(container, event, at_ns)
         case StartFailed(message=message, exit_code=code):
-            error = _command_refusal(message) if code in _COMMAND_REFUSED else message
-            return replace(_ended(container, at_ns), exit_code=code, error=error)
+            return replace(_ended(container, at_ns), exit_code=code, error=message)
         case Exited():
             return _exited(container, event, at_ns)
         case StopRequested():
@@ -502,14 +268,6 @@ def _remarked(container: Container, event: Event) -> Container:
         case _:
             assert isinstance(event, Removed), event
             return container
-
-
-def _command_refusal(message: str) -> str:
-    """All of Docker's words: clients search them for what they know."""
-    return (
-        "failed to create task for container: failed to create shim task: OCI runtime create failed: "
-        f"runc create failed: unable to start container process: {message}: unknown"
-    )
 
 
 def _start_requested(container: Container, event: StartRequested) -> Container:

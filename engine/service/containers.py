@@ -10,8 +10,16 @@ from signal import Signals
 
 from msgspec.structs import replace
 
-from engine.domain import container as life
-from engine.domain.container import Container, Phase
+from engine.domain.container import NAMELESS, Container, Phase
+from engine.domain.container_decisions import (
+    NotRunning,
+    decide_pause,
+    decide_remove,
+    decide_rename,
+    decide_signal,
+    decide_stop,
+    decide_unpause,
+)
 from engine.domain.container_events import AttachOpened, Created
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
@@ -166,7 +174,7 @@ class Containers:
     async def _remove_unstartable(self, container: Container, origin: Origin) -> None:
         """What was to be removed after its run will have none: whoever waits for the removal must not wait for ever."""
         if container.phase is Phase.CREATED and container.spec.auto_remove:
-            events = life.decide_remove(container, force=False, volumes=False)
+            events = decide_remove(container, force=False, volumes=False)
             await self._record(container, events, origin, essential=True)
 
     async def _started(self, identity: ContainerId, run: int) -> None:
@@ -192,7 +200,7 @@ class Containers:
         """
         container = self._ledger.head.container(reference)
         boot_ns = self._ledger.clock.boot_ns()
-        events = life.decide_stop(container, signal=signal, timeout_s=timeout_s, boot_ns=boot_ns)
+        events = decide_stop(container, signal=signal, timeout_s=timeout_s, boot_ns=boot_ns)
         await self._record(container, events, origin, essential=True)
         await self._ended(container)
 
@@ -202,7 +210,7 @@ class Containers:
         """Stop it if it runs, and start it; return when the new process executes the program."""
         container = self._ledger.head.container(reference)
         try:
-            events = life.decide_stop(
+            events = decide_stop(
                 container,
                 signal=signal,
                 timeout_s=timeout_s,
@@ -222,7 +230,7 @@ class Containers:
             NotRunning: there is no process.
         """
         container = self._ledger.head.container(reference)
-        events = life.decide_signal(container, signal)
+        events = decide_signal(container, signal)
         await self._record(container, events, origin, essential=True)
         if signal == Signals.SIGKILL:
             await self._ended(container)
@@ -232,13 +240,13 @@ class Containers:
     async def pause(self, reference: str, origin: Origin) -> None:
         """Freeze all its processes, and return when they are."""
         container = self._ledger.head.container(reference)
-        await self._record(container, life.decide_pause(container), origin)
+        await self._record(container, decide_pause(container), origin)
         await self._orders_done(container, 1)
 
     async def unpause(self, reference: str, origin: Origin) -> None:
         """Let its processes go on, and return when they do."""
         container = self._ledger.head.container(reference)
-        await self._record(container, life.decide_unpause(container), origin)
+        await self._record(container, decide_unpause(container), origin)
         await self._orders_done(container, 1)
 
     async def rename(self, reference: str, name: str, origin: Origin) -> None:
@@ -251,7 +259,7 @@ class Containers:
         if not name:
             raise InvalidRequest("Neither old nor new names may be empty")
         chosen = self._check_rename(container, name)
-        await self._record(container, life.decide_rename(container, chosen), origin)
+        await self._record(container, decide_rename(container, chosen), origin)
 
     def _check_rename(self, container: Container, name: str) -> str:
         if name.removeprefix("/") == container.name:
@@ -261,7 +269,7 @@ class Containers:
             self._ledger.head.check_name_free(chosen)
         except (NameInUse, InvalidRequest) as error:
             raise type(error)(f"Error when allocating new name: {error}") from error
-        if container.phase in life.NAMELESS:
+        if container.phase in NAMELESS:
             raise Conflict("container is marked for removal and cannot be renamed")
         return chosen
 
@@ -276,7 +284,7 @@ class Containers:
         if container.phase is Phase.DEAD:
             await self._removed(container.id)
             return
-        events = life.decide_remove(container, force=force, volumes=volumes)
+        events = decide_remove(container, force=force, volumes=volumes)
         await self._record(container, events, origin, essential=True)
         await self._removed(container.id)
 
@@ -306,7 +314,7 @@ class Containers:
         container = self._ledger.head.container(reference)
         if container.phase is Phase.PAUSED:
             raise Conflict(f"Container {reference} is paused, unpause the container before attach")
-        if container.phase in life.NAMELESS:
+        if container.phase in NAMELESS:
             raise Conflict(f"Container {reference} is marked for removal")
         attach = secrets.token_hex(8)
         opened = AttachOpened(attach=attach, stdin=options.stdin)
@@ -330,7 +338,7 @@ class Containers:
         """
         container = self.get(reference)
         if not container.is_running:
-            raise life.NotRunning(f"Container {container.id} is not running")
+            raise NotRunning(f"Container {container.id} is not running")
         await self._streams.resize(container, None, height=height, width=width)
 
     async def processes(self, reference: str) -> tuple[int, ...]:
@@ -341,7 +349,7 @@ class Containers:
         """
         container = self.get(reference)
         if not container.is_running:
-            raise life.NotRunning(f"Container {container.id} is not running")
+            raise NotRunning(f"Container {container.id} is not running")
         return await self._streams.processes(container)
 
     async def _ended(self, container: Container) -> None:

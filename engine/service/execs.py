@@ -6,7 +6,8 @@ from typing import Final
 
 import trio
 
-from engine.domain.container import NotRunning, Phase
+from engine.domain.container import Phase
+from engine.domain.container_decisions import NotRunning
 from engine.domain.event import Origin
 from engine.domain.execution import (
     Exec,

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from engine.domain import container as life
 from engine.domain import execution as exec_life
 from engine.domain.container import Container, Phase
+from engine.domain.container_decisions import (
+    decide_escalation,
+    decide_exited,
+    decide_start_failed,
+)
 from engine.domain.container_events import (
     UNKNOWN_EXIT_CODE,
     AttachClosed,
@@ -111,7 +116,7 @@ def conclude(
         _take(reader, fact)
     _take_absence(reader, observed, boot_ns)
     if reader.container.is_running:
-        reader.add(life.decide_escalation(reader.container, boot_ns), SUPERVISOR)
+        reader.add(decide_escalation(reader.container, boot_ns), SUPERVISOR)
         reader.add(_drift(reader.container, observed), SUPERVISOR)
     else:
         _end_execs(reader)
@@ -140,9 +145,9 @@ def _own_events(reader: _Reader, fact: Fact) -> tuple[Event, ...]:
             started = Started(process=process, monitor=reader.monitor, boot_ns=fact.boot_ns)
             return (started,)
         case ProcessNotStarted() if container.phase is Phase.STARTING:
-            return life.decide_start_failed(container, fact.message, fact.exit_code)
+            return decide_start_failed(container, fact.message, fact.exit_code)
         case ProcessExited() if container.process is not None:
-            return life.decide_exited(
+            return decide_exited(
                 container,
                 code=fact.code,
                 signal=fact.signal,
@@ -184,7 +189,7 @@ def _take_absence(reader: _Reader, observed: Observation, boot_ns: int) -> None:
         return
     if container.process is not None:
         rebooted = container.process.boot_id != observed.boot_id
-        ended = life.decide_exited(
+        ended = decide_exited(
             container,
             code=UNKNOWN_EXIT_CODE,
             signal=None,
@@ -194,7 +199,7 @@ def _take_absence(reader: _Reader, observed: Observation, boot_ns: int) -> None:
         )
         reader.add(ended, SUPERVISOR)
     elif container.phase is Phase.STARTING and reader.monitor is not None:
-        failed = life.decide_start_failed(
+        failed = decide_start_failed(
             container, "the container's monitor died during the start", 125
         )
         reader.add(failed, SUPERVISOR)

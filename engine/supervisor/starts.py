@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.domain.container import Container, decide_start
+from engine.domain.container import Container
+from engine.domain.container_decisions import decide_start
 from engine.domain.container_events import Endpoint
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId

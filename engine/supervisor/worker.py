@@ -13,8 +13,10 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from engine.domain import container as life
 from engine.domain.container import Container, Phase
+from engine.domain.container_decisions import (
+    decide_start_failed,
+)
 from engine.domain.container_events import (
     Paused,
     ProcessIdentity,
@@ -218,7 +220,7 @@ class Worker:
     async def _give_up(self, container: Container, error: DriverError) -> bool:
         """Record the failure if the log has a word for it, so that whoever asked can be told."""
         if container.phase is Phase.STARTING:
-            await self._record(life.decide_start_failed(container, str(error), 125))
+            await self._record(decide_start_failed(container, str(error), 125))
             return True
         if container.phase is Phase.REMOVING:
             await self._record((RemoveFailed(reason=str(error)),))
