@@ -87,6 +87,7 @@ class World:
     async def daemon(self, fuse: Fuse) -> AsyncIterator[Daemon]:
         """A daemon from its start to its end, which is a SIGKILL in any case."""
         log = FusedLog.open(self.database, threaded=False)
+        assert isinstance(log, FusedLog)
         log.fuse = fuse
         try:
             ledger = Ledger(log, self.machine.clock)
