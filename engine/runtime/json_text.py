@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-_scan: Final = json.JSONDecoder().scan_once
+_decode: Final = json.JSONDecoder().raw_decode
 
 
 def parse(text: bytes) -> Any:  # Any: what JSON holds is for the caller to know
@@ -18,10 +18,7 @@ def parse(text: bytes) -> Any:  # Any: what JSON holds is for the caller to know
     Raises:
         ValueError: it is not JSON, or not UTF-8.
     """
-    try:
-        value, _ = _scan(text.decode(), 0)
-    except StopIteration:
-        raise ValueError("not JSON") from None
+    value, _ = _decode(text.decode())
     return value
 
 
