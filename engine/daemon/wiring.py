@@ -75,7 +75,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
     cgroup_parent = config.cgroup_parent or naming.default_cgroup_parent(instance)
     cgroups = detect(cgroup_parent)
     network = NetworkDriver(instance, config.exec_root)
-    launcher = Launcher(config.exec_root)
+    launcher = Launcher(config.exec_root, lanes)
     supervisors: list[Supervisor] = []  # the one that does not exist yet
 
     def wake(container: str) -> None:

@@ -4,7 +4,8 @@ import os
 import socket
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,7 +13,8 @@ import structlog
 import trio
 
 from engine.drivers.interpreter import sealed_interpreter, start_lean
-from engine.drivers.run_files import open_run
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, Message, ProtocolError
@@ -44,7 +46,8 @@ class _Gone(Exception):
 class Launcher:
     """One launcher process. Its monitors don't depend on it."""
 
-    def __init__(self, exec_root: Path) -> None:
+    def __init__(self, exec_root: Path, lanes: Lanes) -> None:
+        self._lanes = lanes
         self._lock_path = exec_root / "launcher.lock"
         self._interpreter_fd = sealed_interpreter()
         self._turn = trio.Lock()
@@ -70,11 +73,11 @@ class Launcher:
         """
         wishes = [wish for wish, _ in clients]
         client_fds = [client.fileno() for _, client in clients]
-        async with self._turn:
-            for _ in range(_ATTEMPTS):
-                with suppress(_Gone), open_run(bundle, wishes) as (order, files):
-                    return await self._launch(order.to_message(), [*files, *client_fds])
-                self._bury()
+        for _ in range(_ATTEMPTS):
+            # Anew each time: the lock tells whether the attempt before has left a monitor behind.
+            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes))
+            with suppress(_Gone), closing(run):
+                return await self._launch(run.order.to_message(), [*run.files, *client_fds])
         raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
 
     async def start(self) -> None:
@@ -120,7 +123,15 @@ class Launcher:
         os.close(self._interpreter_fd)
 
     async def _launch(self, request: Message, fds: list[int]) -> Launched:
-        await self._ready()
+        async with self._turn:
+            await self._ready()
+            try:
+                return await self._launch_in_turn(request, fds)
+            except _Gone:
+                self._bury()
+                raise
+
+    async def _launch_in_turn(self, request: Message, fds: list[int]) -> Launched:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ExitStack() as undo:
             undo.callback(ours.close)

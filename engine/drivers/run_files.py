@@ -8,8 +8,8 @@ the process, and ends with the last copy of the descriptor.
 import fcntl
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,23 +37,27 @@ class RunFiles(NamedTuple):
     listener_fd: int
 
 
-@contextmanager
-def open_run(
-    bundle: Path, attachments: Sequence[Attachment]
-) -> Iterator[tuple[LaunchOrder, RunFiles]]:
-    """Open what a monitor of this bundle needs; ours are closed at the end.
+class OpenRun:
+    """All that a monitor of this bundle needs, open until this is closed."""
 
-    Raises:
-        BundleLocked: there is one.
-        RunHasHappened: there was one.
-        DriverError: a file can't be read or opened.
-    """
-    with ExitStack() as stack:
-        try:
-            opened = _open_run(bundle, attachments, stack)
-        except (OSError, KeyError, ValueError) as error:
-            raise DriverError(f"open the run of {bundle.name}: {error}") from error
-        yield opened
+    def __init__(self, bundle: Path, attachments: Sequence[Attachment]) -> None:
+        """Blocks for as long as the disk takes to make two files.
+
+        Raises:
+            BundleLocked: the bundle has a monitor.
+            RunHasHappened: there was one, for this run.
+            DriverError: a file can't be read or opened.
+        """
+        with ExitStack() as stack:
+            try:
+                self.order, self.files = _open_run(bundle, attachments, stack)
+            except (OSError, KeyError, ValueError) as error:
+                raise DriverError(f"open the run of {bundle.name}: {error}") from error
+            self._opened = stack.pop_all()
+
+    def close(self) -> None:
+        """Close our copies; the monitor has its own."""
+        self._opened.close()
 
 
 def _open_run(

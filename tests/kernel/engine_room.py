@@ -15,6 +15,7 @@ import trio
 
 from engine.domain.ids import ContainerId
 from engine.drivers.journal import JournalRecord, MonitorStarted, read_journal
+from engine.drivers.lanes import Lanes
 from engine.drivers.launcher import Launcher
 from engine.drivers.monitors import Monitors
 from engine.runtime.messages import Attachment, ExecOrder
@@ -46,7 +47,7 @@ class EngineRoom:
         self.place = place
         self.bundles = place / "bundles"
         self.rootfs = _make_rootfs(place / "layer")
-        self.launcher = Launcher(place)
+        self.launcher = Launcher(place, Lanes())
         self.woken: list[ContainerId] = []
         self.clients: list[Client] = []
         self.exec_ids: list[str] = []
