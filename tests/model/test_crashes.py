@@ -13,10 +13,11 @@ import trio.testing
 from engine.domain.execution import ExecSpec
 from engine.domain.spec import PortBinding, RestartPolicy
 from engine.service.containers import StartRefused, WaitCondition
-from engine.supervisor.streams import StreamOptions
 from engine.store.log import EventLog
 from engine.store.projections import replayed
-from tests.model.world import USER, Daemon, Fuse, Killed, World, fresh_world, spec
+from engine.supervisor.streams import StreamOptions
+from tests.model.machine import Fuse, Killed
+from tests.model.world import USER, Daemon, World, fresh_world, spec
 
 Script = Callable[[Daemon, list[str]], Awaitable[None]]
 """What users do; it notes each answer that they were given."""
@@ -135,7 +136,7 @@ def crash_at(
             world.machine.nursery = nature
             burned = await live(world, Fuse(step), lambda daemon: script(daemon, told))
             if again_at is not None:
-                await live(world, Fuse(again_at), lambda _daemon: trio.sleep(30))
+                await live(world, Fuse(again_at), recover)
             await world.settled()
             check_promises(world, told)
             nature.cancel_scope.cancel()
@@ -145,6 +146,11 @@ def crash_at(
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return burned
+
+
+async def recover(_daemon: Daemon) -> None:
+    """All the time that a recovery may want."""
+    await trio.sleep(30)
 
 
 async def live(world: World, fuse: Fuse, doing: Callable[[Daemon], Awaitable[None]]) -> bool:

@@ -17,8 +17,9 @@ from engine.domain.execution import ExecSpec
 from engine.domain.spec import RestartPolicy, Spec
 from engine.errors import EngineError
 from engine.supervisor.streams import StreamOptions
+from tests.model.machine import Fuse
 from tests.model.test_crashes import live
-from tests.model.world import USER, Daemon, Fuse, World, fresh_world, spec
+from tests.model.world import USER, Daemon, World, fresh_world, spec
 
 NAMES = ("ann", "bob", "cat")
 KINDS: dict[str, Spec] = {

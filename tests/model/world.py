@@ -21,12 +21,12 @@ from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.history import History
-from engine.supervisor.streams import Client, StreamOptions
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
+from engine.supervisor.streams import Client, StreamOptions
 from engine.supervisor.supervisor import Supervisor
-from tests.model.machine import Fuse, Killed, Machine, SimulatedKernel
+from tests.model.machine import Fuse, Machine, SimulatedKernel
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
 SETTLE_S = 200.0
@@ -130,7 +130,10 @@ class World:
                 )
                 assert place.monitor is None
                 assert place.process is None or not place.process.alive
-                assert not (place.sandboxes or place.cgroup or place.bundle or place.ports), place
+                assert not place.sandboxes
+                assert not place.cgroup
+                assert not place.bundle
+                assert not place.ports
                 assert container is not None or not place.directory
         for container in view.containers.values():
             assert container.phase not in (Phase.STARTING, Phase.REMOVING, Phase.DEAD), container
@@ -201,6 +204,3 @@ def spec(**labels: str) -> Spec:
     """A container that behaves as its labels say."""
     image = ImageId("sha256:" + "1" * 64)
     return Spec(image="busybox", image_id=image, command=("sleep",), labels=labels)
-
-
-__all__ = ["USER", "Daemon", "Fuse", "Killed", "World", "fresh_world", "spec"]
