@@ -25,7 +25,8 @@ from engine.service.system import Settings, System
 from engine.supervisor.content import Arrived, Usage
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
 from tests.api.toy import Response, Served, get, post, served
-from tests.model.world import Daemon, Fuse, World, fresh_world
+from tests.model.machine import Fuse
+from tests.model.world import Daemon, World, fresh_world
 
 
 def imported(seed: bytes, **config: Any) -> ImageContents:

@@ -11,8 +11,8 @@ import trio.testing
 from engine.api.shapes_container import status_text
 from engine.api.times import Moment
 from engine.domain.spec import RestartPolicy
-from tests.model.machine import SECOND_NS, VirtualClock
-from tests.model.world import USER, Daemon, Fuse, fresh_world, spec
+from tests.model.machine import SECOND_NS, Fuse, VirtualClock
+from tests.model.world import USER, Daemon, fresh_world, spec
 
 DAY_NS = 24 * 3600 * SECOND_NS
 UP_S = 1000.0
