@@ -1,0 +1,111 @@
+"""A terminal with a person's command in it: what is typed goes in, what is drawn comes out."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from tests.api.clients import Client
+from tests.harness.conditions import eventually
+from tests.harness.daemon import REPOSITORY
+from tests.patience import patient
+
+TIMEOUT_S: Final = 15.0
+ROWS: Final = 40
+COLUMNS: Final = 100
+
+
+class Terminal:
+    """A client that believes in a person at a keyboard.
+
+    Attributes:
+        seen: all that was drawn so far, from the last :meth:`until` on.
+    """
+
+    def __init__(self, client: Client, *words: str) -> None:
+        self.master, self.slave = pty.openpty()
+        self.resize(ROWS, COLUMNS)
+        self.before = termios.tcgetattr(self.slave)
+        self.seen = b""
+        self._asked = 0
+        self.process = subprocess.Popen(
+            [*client.words, *words],
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            cwd=REPOSITORY,
+            env=client.environment,
+            start_new_session=True,
+            preexec_fn=self._take_control,
+        )
+
+    def _take_control(self) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.add_note(f"on the terminal: {self.seen!r}")
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self.master, text.encode())
+
+    def until(self, wanted: str) -> str:
+        """What is drawn up to the first ``wanted``; what follows stays for the next time."""
+        deadline = time.monotonic() + patient(TIMEOUT_S)
+        while wanted.encode() not in self.seen:
+            left = deadline - time.monotonic()
+            if not select.select([self.master], [], [], max(left, 0))[0]:
+                raise AssertionError(f"{wanted!r} is not drawn; instead: {self.seen!r}")
+            self.seen += os.read(self.master, 65536)
+        before, found, self.seen = self.seen.partition(wanted.encode())
+        return (before + found).decode(errors="replace")
+
+    def asks(self, command: str) -> str:
+        """Give a shell a command and return what it prints.
+
+        A mark ends it, written so that the echo of what is typed doesn't look like it: prompts may be drawn more than once.
+        """
+        self._asked += 1
+        self.type(f"{command}; echo '<'{self._asked}'>'\n")
+        drawn = self.until(f"\n<{self._asked}>").rpartition("\n")[0]
+        self.until("# ")
+        return drawn.rpartition(f"'<'{self._asked}'>'\r\n")[2].strip()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Drag the window's corner."""
+        termios.tcsetwinsize(self.slave, (rows, columns))
+
+    @property
+    def is_raw(self) -> bool:
+        return not termios.tcgetattr(self.slave)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+
+    def await_raw(self) -> None:
+        eventually(lambda: self.is_raw, "the terminal is raw")
+
+    @property
+    def is_as_before(self) -> bool:
+        return termios.tcgetattr(self.slave) == self.before
+
+    def ends(self) -> int:
+        """The exit code of the client, which ends by itself; negative for a signal."""
+        return self.process.wait(patient(TIMEOUT_S))
+
+    def signal(self, number: signal.Signals) -> None:
+        """As ``kill`` from another window."""
+        self.process.send_signal(number)
