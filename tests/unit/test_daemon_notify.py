@@ -1,0 +1,66 @@
+"""systemd's protocol, as sd_notify(3) has it."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from engine.daemon.notify import notify, watchdog
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A service manager's end of the protocol."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listener
+
+
+def test_readiness_is_told_to_the_socket_that_the_manager_names(manager: socket.socket) -> None:
+    notify("READY=1")
+
+    assert manager.recv(100) == b"READY=1"
+
+
+def test_without_a_manager_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    notify("READY=1")
+
+
+def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+
+    notify("READY=1")
+
+
+def test_the_watchdog_is_fed_twice_in_its_time(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+
+    async def thirty_seconds() -> None:
+        with trio.move_on_after(29):
+            await watchdog()
+
+    trio.run(thirty_seconds, clock=trio.testing.MockClock(autojump_threshold=0))
+
+    assert [manager.recv(100) for _ in range(6)] == [b"WATCHDOG=1"] * 6
+
+
+def test_a_watchdog_of_another_process_is_none_of_ours(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+
+    trio.run(watchdog)
+
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
