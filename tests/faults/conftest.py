@@ -3,7 +3,7 @@
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,8 @@ from tests.harness.daemon import DaemonUnderTest
 
 STOPS_AT_ONCE: Final = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done")
 """A command that runs until it is told to stop, and then stops without any grace."""
+LOG_SHOWN: Final = 8000
+"""Characters of a daemon's log, its end, that a failed test shows."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,5 +34,25 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def daemon(place: Path) -> Iterator[DaemonUnderTest]:
     """A daemon that runs and has an image, to be broken."""
+    with DaemonUnderTest(place, forked=True) as made:
+        yield made.start().import_busybox()
+
+
+@pytest.fixture
+def program(place: Path) -> Iterator[DaemonUnderTest]:
+    """The same, started as people start it: by a new interpreter each time."""
     with DaemonUnderTest(place) as made:
         yield made.start().import_busybox()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what its daemons said."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, value in item.funcargs.items():
+            if isinstance(value, DaemonUnderTest):
+                report.sections.append((f"log of {name}", value.log[-LOG_SHOWN:]))
+    return report

@@ -15,28 +15,28 @@ ALIVE_S: Final = (0.1, 1.5)
 """How long a daemon lives, at least and at most."""
 
 
-def test_a_daemon_killed_again_and_again_under_load_loses_nothing(daemon: DaemonUnderTest) -> None:
+def test_a_daemon_killed_again_and_again_under_load_loses_nothing(program: DaemonUnderTest) -> None:
     seed = int(os.environ.get("SHIPSLOG_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
     print(f"SHIPSLOG_SEED={seed}")  # noqa: T201  (to have the same dice again)
     dice = random.Random(seed)
     people = [Person(number, random.Random(dice.random())) for number in range(PEOPLE)]
     for _ in range(ROUNDS):
-        let_them_work(people, daemon.api, lambda: _kill_after(daemon, dice.uniform(*ALIVE_S)))
+        let_them_work(people, program.api, lambda: _kill_after(program, dice.uniform(*ALIVE_S)))
         assert [complaint for person in people for complaint in person.complaints] == []
 
-        daemon.start()
+        program.start()
 
-        daemon.assert_settled()
-        settled(lambda: _disagreements(daemon, people), within_s=5)
-        assert daemon.api.verify()["ok"]
-        _settle_the_unanswered(daemon, people)
+        program.assert_settled()
+        settled(lambda: _disagreements(program, people), within_s=5)
+        assert program.api.verify()["ok"]
+        _settle_the_unanswered(program, people)
 
     answers = sum(person.answers for person in people)
     print(f"{answers} orders answered, {ROUNDS} daemons killed")  # noqa: T201  (a figure for whoever asks pytest -s)
     assert answers > ROUNDS * PEOPLE
-    for identity in daemon.states():
-        daemon.api.remove(identity)
-    daemon.assert_nothing_leaked()
+    for identity in program.states():
+        program.api.remove(identity)
+    program.assert_nothing_leaked()
 
 
 def _kill_after(daemon: DaemonUnderTest, delay_s: float) -> None:

@@ -11,18 +11,18 @@ from tests.harness.daemon import READY_S, DaemonUnderTest
 
 
 def test_a_second_daemon_on_the_same_data_root_is_refused_and_told_by_whom(
-    daemon: DaemonUnderTest, place: Path
+    program: DaemonUnderTest, place: Path
 ) -> None:
-    command = daemon.command()
-    command[command.index(f"unix://{daemon.api.socket_path}")] = f"unix://{place}/second.sock"
+    command = program.command()
+    command[command.index(f"unix://{program.api.socket_path}")] = f"unix://{place}/second.sock"
 
     second = subprocess.run(command, capture_output=True, text=True, timeout=READY_S, check=False)
 
     assert second.returncode == 1
     assert second.stderr.strip() == (
-        f"shipslogd: another daemon (pid {daemon.pid}) already serves {daemon.data_root}"
+        f"shipslogd: another daemon (pid {program.pid}) already serves {program.data_root}"
     )
-    assert daemon.answers
+    assert program.answers
 
 
 def test_a_lock_does_not_outlive_the_daemon_that_held_it(daemon: DaemonUnderTest) -> None:
@@ -65,21 +65,23 @@ def test_two_daemons_choose_different_subnets(daemon: DaemonUnderTest, place: Pa
         assert subnets[0] != subnets[1]
 
 
-def test_sigterm_ends_the_daemon_and_leaves_the_containers_running(daemon: DaemonUnderTest) -> None:
-    identity = daemon.api.run("stays", *STOPS_AT_ONCE)
-    before = daemon.api.inspect(identity)["State"]
+def test_sigterm_ends_the_daemon_and_leaves_the_containers_running(
+    program: DaemonUnderTest,
+) -> None:
+    identity = program.api.run("stays", *STOPS_AT_ONCE)
+    before = program.api.inspect(identity)["State"]
 
-    assert daemon.terminate() == 0
+    assert program.terminate() == 0
 
-    assert before["Pid"] in daemon.census().processes[identity]
-    assert not daemon.api.socket_path.exists()
-    after = daemon.start().api.inspect(identity)["State"]
+    assert before["Pid"] in program.census().processes[identity]
+    assert not program.api.socket_path.exists()
+    after = program.start().api.inspect(identity)["State"]
     assert (after["Status"], after["Pid"], after["StartedAt"]) == (
         "running",
         before["Pid"],
         before["StartedAt"],
     )
-    types = [event["type"] for event in daemon.api.history(type="daemon_stopped")]
+    types = [event["type"] for event in program.api.history(type="daemon_stopped")]
     assert types == ["daemon_stopped"]
 
 

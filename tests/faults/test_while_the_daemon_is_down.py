@@ -25,24 +25,24 @@ def pid_of(daemon: DaemonUnderTest, container: str) -> int:
     return int(daemon.api.inspect(container)["State"]["Pid"])
 
 
-def test_an_exit_is_recorded_with_its_true_time_and_code(daemon: DaemonUnderTest) -> None:
-    identity = daemon.api.run("leaver", *EXITS_42)
-    init, monitor = pid_of(daemon, identity), daemon.monitor_pid(identity)
-    daemon.kill()
+def test_an_exit_is_recorded_with_its_true_time_and_code(program: DaemonUnderTest) -> None:
+    identity = program.api.run("leaver", *EXITS_42)
+    init, monitor = pid_of(program, identity), program.monitor_pid(identity)
+    program.kill()
     earliest_ns = time.time_ns()
     os.kill(init, signal.SIGTERM)
     wait_until_gone(monitor)
     latest_ns = time.time_ns()
 
-    daemon.start()
+    program.start()
 
-    state = daemon.api.inspect(identity)["State"]  # the very first answer
+    state = program.api.inspect(identity)["State"]  # the very first answer
     assert (state["Status"], state["ExitCode"], state["Pid"]) == ("exited", 42, 0)
-    exited = only_event(daemon, identity, "container_exited")
+    exited = only_event(program, identity, "container_exited")
     assert earliest_ns <= exited["at_ns"] <= latest_ns
     assert exited["actor"]["kind"] == "monitor"
     assert exited["data"]["reason"] == "exited"
-    daemon.assert_nothing_leaked()
+    program.assert_nothing_leaked()
 
 
 def test_when_the_monitor_dies_too_the_container_is_exited_and_the_reason_says_why(
@@ -97,20 +97,20 @@ def test_output_is_in_the_log_without_a_gap(daemon: DaemonUnderTest) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_an_attached_stream_outlives_the_daemon(daemon: DaemonUnderTest) -> None:
-    identity = daemon.api.run("echo", "cat", OpenStdin=True)
-    with daemon.api.attach(identity) as stream:
+def test_an_attached_stream_outlives_the_daemon(program: DaemonUnderTest) -> None:
+    identity = program.api.run("echo", "cat", OpenStdin=True)
+    with program.api.attach(identity) as stream:
         stream.send(b"before\n")
         stream.read_until(b"before\n")
-        daemon.kill()
+        program.kill()
         stream.send(b"during\n")
         assert stream.read_until(b"during\n")
-        daemon.start()
+        program.start()
         stream.send(b"after\n")
         assert stream.read_until(b"after\n")
 
-    assert daemon.api.logs(identity) == b"before\nduring\nafter\n"
-    assert pid_of(daemon, identity) > 0
+    assert program.api.logs(identity) == b"before\nduring\nafter\n"
+    assert pid_of(program, identity) > 0
 
 
 def test_an_exec_that_ends_meanwhile_has_its_exit_code(daemon: DaemonUnderTest) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from engine.cli.builtin_image import busybox_tar
@@ -53,11 +52,7 @@ class DaemonUnderTest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if error is not None:
-            error.add_note(f"the daemon's log ends:\n{self.log[-6000:]}")
+    def __exit__(self, *_: object) -> None:
         self.clean_up()
 
     # --- The process ----------------------------------------------------------------------------------------------------

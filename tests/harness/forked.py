@@ -61,6 +61,7 @@ def _become_daemon(arguments: Sequence[str], environment: Mapping[str, str], log
     code = 1
     try:
         os.setsid()
+        warnings.resetwarnings()
         for number in _PYTEST_S_OWN:
             signal.signal(number, signal.SIG_DFL)
         log_fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
