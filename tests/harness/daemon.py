@@ -68,6 +68,7 @@ class DaemonUnderTest:
             eventually(self._answers_or_died, "the daemon answers", within_s=READY_S)
             if not failpoints:
                 assert not self.has_died, f"the daemon died at its start:\n{self.log[-3000:]}"
+                assert self.instance, "to be remembered: a test may damage the database"
         return self
 
     def _launch(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
