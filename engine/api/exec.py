@@ -9,7 +9,7 @@ from engine.api.replies import Answer, Hijacked, Reply, json_answer
 from engine.api.requests import Request
 from engine.api.router import Route
 from engine.api.streams import stream_media_type, terminal_size
-from engine.api.wire_container import Words, words
+from engine.api.wire_container import Dimension, Words, words
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Origin
 from engine.domain.execution import Exec, ExecPhase, ExecSpec
@@ -28,6 +28,7 @@ class ExecCreateWire(Wire, frozen=True, kw_only=True):
     attach_stdin: bool | None = None
     attach_stdout: bool | None = None
     cmd: Words | None = None
+    console_size: tuple[Dimension, Dimension] | None = None
     detach_keys: str | None = None
     env: list[str] | None = None
     privileged: bool | None = None
@@ -71,6 +72,7 @@ class ExecHandlers:
             user=asked.user or "",
             working_dir=asked.working_dir or "",
             tty=bool(asked.tty),
+            console_size=asked.console_size or (0, 0),
             attach_stdin=bool(asked.attach_stdin),
             attach_stdout=bool(asked.attach_stdout),
             attach_stderr=bool(asked.attach_stderr),

@@ -123,6 +123,7 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
             (*default.exposed_ports, *(asked.exposed_ports or ()), *(host.port_bindings or ()))
         ),
         tty=bool(asked.tty),
+        console_size=host.console_size or (0, 0),
         open_stdin=bool(asked.open_stdin),
         stdin_once=bool(asked.stdin_once),
         attach_stdin=bool(asked.attach_stdin),

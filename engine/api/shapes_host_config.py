@@ -28,6 +28,7 @@ def host_config_json(spec: Spec) -> Json:
         "AutoRemove": spec.auto_remove,
         "CapAdd": spec.cap_add or None,
         "CapDrop": spec.cap_drop or None,
+        "ConsoleSize": spec.console_size,
         "Dns": spec.dns,
         "DnsOptions": spec.dns_options,
         "DnsSearch": spec.dns_search,
@@ -49,7 +50,6 @@ def host_config_json(spec: Spec) -> Json:
 _FIXED: Final[Json] = {
     "VolumeDriver": "",
     "VolumesFrom": None,
-    "ConsoleSize": [0, 0],
     "CgroupnsMode": "private",
     "IpcMode": "private",
     "Cgroup": "",

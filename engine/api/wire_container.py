@@ -4,13 +4,16 @@ Every field of API v1.51 that asks for something is here, so that none is passed
 yet is refused in ``shapes_create.py``.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from engine.api.json_bodies import Int64, Wire
 from engine.api.shapes_mounts import MountWire
 from engine.api.shapes_ports import BindingWire
+
+Dimension = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""Rows or columns of a terminal: unsigned short in the kernel, ioctl_tty(2)."""
 
 Words = list[str] | str
 """A list of words; Docker takes a single one without its list."""
@@ -59,6 +62,7 @@ class HostConfigWire(Wire, frozen=True, kw_only=True):
     cgroup_parent: str | None = None
     cgroupns_mode: str | None = None
     container_id_file: str | None = msgspec.field(default=None, name="ContainerIDFile")
+    console_size: tuple[Dimension, Dimension] | None = None
     cpu_period: Int64 | None = None
     cpu_quota: Int64 | None = None
     cpu_realtime_period: Int64 | None = None

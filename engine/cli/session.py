@@ -24,8 +24,6 @@ from engine.cli.streams import Pump
 from engine.cli.waiting import RETRY_S, Wait
 
 _FOREVER: Final = None
-_RESIZES_MAX: Final = 10
-"""How often a size is told anew that the engine has no use for yet: an exec is answered before its process is there."""
 
 
 class Session:
@@ -48,7 +46,6 @@ class Session:
         self.detached = False
         """The user typed the detach keys and the engine let go."""
         self._signals: SignalPipe | None = None
-        self._resizes_left = 0
 
     def __enter__(self) -> "Session":
         """From here on signals are noted instead of deadly."""
@@ -66,8 +63,7 @@ class Session:
             self._guards.enter_context(terminal.raw(output.STDIN))
 
     def resize(self) -> None:
-        """Tell the engine how big the terminal is, more than once if need be."""
-        self._resizes_left = _RESIZES_MAX
+        """Tell the engine how big the terminal is."""
         self._resize(0)
 
     def redraw(self) -> None:
@@ -78,17 +74,11 @@ class Session:
     def _resize(self, more: int) -> None:
         dimensions = terminal.size(output.STDOUT)
         if not self._tty or dimensions is None:
-            self._resizes_left = 0
             return
         query = {"h": str(dimensions[0] + more), "w": str(dimensions[1] + more)}
         # An engine that is away, or a process that has ended, has no use for it.
         with contextlib.suppress(Failure):
             self._engine.ask("POST", f"{self._path}/resize", query)
-            self._resizes_left = 0
-
-    def _resize_again(self) -> None:
-        self._resizes_left -= 1
-        self._resize(0)
 
     def converse(
         self, connection: Connection | None, wait: Wait | None, detach_keys: bytes
@@ -120,11 +110,9 @@ class Session:
             poll.register(fd, events)
             handlers[fd] = handler
         lost = wait is not None and wait.code is None and wait.fd is None
-        ready = poll.poll(RETRY_S * 1000 if lost or self._resizes_left else _FOREVER)
+        ready = poll.poll(RETRY_S * 1000 if lost else _FOREVER)
         for fd, events in ready:
             handlers[fd](events)
-        if self._resizes_left and not ready:
-            self._resize_again()
         if lost and not ready and wait is not None:
             wait.retry()
         return None

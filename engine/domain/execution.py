@@ -29,6 +29,7 @@ class ExecSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str = ""
     working_dir: str = ""
     tty: bool = False
+    console_size: tuple[int, int] = (0, 0)
     attach_stdin: bool = False
     attach_stdout: bool = False
     attach_stderr: bool = False

@@ -94,6 +94,7 @@ def exec_process(container: Container, asked: ExecSpec) -> Json:
     return {
         **process,
         "terminal": asked.tty,
+        "consoleSize": _console_size(asked.console_size),
         "args": list(asked.arguments),
         "env": list(merged_env(_default_env(spec, tty=False), terminal, spec.env, asked.env)),
         "cwd": asked.working_dir or spec.working_dir or "/",
@@ -108,6 +109,7 @@ def _process(spec: Spec) -> Json:
     arguments = list(spec.arguments)
     return {
         "terminal": spec.tty,
+        "consoleSize": _console_size(spec.console_size),
         "user": _user(spec.user, spec.group_add),
         "args": [INIT_DESTINATION, "--", *arguments] if spec.init else arguments,
         "env": list(merged_env(_default_env(spec, tty=spec.tty), spec.env)),
@@ -131,6 +133,11 @@ def _default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
 def _capability_sets(names: Sequence[str]) -> Json:
     """Docker leaves the inheritable and ambient sets empty since CVE-2022-24769."""
     return {"bounding": list(names), "effective": list(names), "permitted": list(names)}
+
+
+def _console_size(size: tuple[int, int]) -> Json:
+    height, width = size
+    return {"height": height, "width": width}
 
 
 def _rlimit(limit: Ulimit) -> Json:

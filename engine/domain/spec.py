@@ -151,6 +151,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
     exposed_ports: tuple[str, ...] = ()
     tty: bool = False
+    console_size: tuple[int, int] = (0, 0)
+    """Height and width of the terminal at the start, in characters; zeros when nobody looks at it yet."""
     open_stdin: bool = False
     stdin_once: bool = False
     attach_stdin: bool = False

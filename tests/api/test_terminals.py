@@ -40,9 +40,7 @@ def test_the_window_has_its_size_inside_from_the_start_and_after_each_change(
 ) -> None:
     with Terminal(client, "run", "-it", "--rm", *SHELL) as terminal:
         terminal.until("/ # ")
-        eventually(
-            lambda: terminal.asks("stty size") == f"{ROWS} {COLUMNS}", "the size of the window"
-        )
+        assert terminal.asks("stty size") == f"{ROWS} {COLUMNS}"
 
         terminal.resize(25, 80)
 
@@ -130,9 +128,7 @@ def test_an_exec_has_a_terminal_of_its_own(client: Client, daemon: DaemonUnderTe
 
     with Terminal(client, "exec", "-it", "host", "sh") as terminal:
         terminal.until("/ # ")
-        eventually(
-            lambda: terminal.asks("stty size") == f"{ROWS} {COLUMNS}", "the size of the window"
-        )
+        assert terminal.asks("stty size") == f"{ROWS} {COLUMNS}"
         terminal.resize(30, 90)
         eventually(lambda: terminal.asks("stty size") == "30 90", "its size after the change")
         terminal.type("exit 9\n")
