@@ -48,7 +48,7 @@ Application = Callable[[Request], Awaitable[Reply]]
 _SETTLE_BYTES: Final = 256 << 10
 _SETTLE_S: Final = 5.0
 _LINGER_S: Final = 1.0
-_LINGER_BYTES: Final = 1 << 20
+_LINGER_BYTES: Final = 4 << 20
 
 _log = structlog.get_logger(__name__)
 

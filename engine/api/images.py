@@ -1,8 +1,10 @@
 """Images: list, inspect, history, import, load, tag, remove, prune."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import Final
+
+from msgspec.structs import replace
 
 from engine.api.filters import Filters, parse_filters
 from engine.api.json_bodies import Json
@@ -75,7 +77,7 @@ class ImageHandlers:
                 and all(made_s < limit for limit in (*limits, *before))
                 and all(made_s > limit for limit in since)
             ):
-                yield image
+                yield _as_asked(image, filters.values("reference"))
 
     async def inspect(self, request: Request) -> Reply:
         """``docker image inspect``."""
@@ -176,8 +178,20 @@ def _flag(value: str) -> bool:
 
 def _refers(image: Image, pattern: str) -> bool:
     """Whether a tag is that name, or fits a pattern as a shell has them."""
-    for tag in repo_tags(image):
-        name = tag.rpartition(":")[0]
-        if any(fnmatchcase(found, pattern) for found in (tag, name)):
-            return True
-    return False
+    return any(_fits(tag, pattern) for tag in repo_tags(image))
+
+
+def _fits(tag: str, pattern: str) -> bool:
+    return any(fnmatchcase(found, pattern) for found in (tag, tag.rpartition(":")[0]))
+
+
+def _as_asked(image: Image, patterns: Collection[str]) -> Image:
+    """With the names alone that were asked for, if any were."""
+    if not patterns:
+        return image
+    kept = (
+        each
+        for each in image.references
+        if any(_fits(parse_reference(each).familiar, pattern) for pattern in patterns)
+    )
+    return replace(image, references=tuple(kept))

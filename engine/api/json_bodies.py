@@ -76,7 +76,9 @@ def _check_media_type(media_type: str) -> None:
 
 
 def _reason(body: bytes, malformed: Exception) -> str:
-    return "got EOF while reading request body" if not body.strip() else str(malformed)
+    if not body.strip():
+        return "got EOF while reading request body"
+    return "unexpected EOF" if "truncated" in str(malformed) else str(malformed)
 
 
 def _in_gos_words(mismatch: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from signal import Signals
 
+import trio
 from msgspec.structs import replace
 
 from engine.domain.container import NAMELESS, Container, Phase
@@ -137,8 +138,9 @@ class Containers:
         """Define a container; nothing is made for it before it starts.
 
         Raises:
-            NameInUse, InvalidRequest: for the name.
+            NameInUse, InvalidRequest: for the name, or for what is to be bound and is not there.
         """
+        await _check_bind_sources(spec)
         identity = ContainerId(secrets.token_hex(32))
         if name:
             chosen = checked_name(name)
@@ -382,6 +384,15 @@ class Containers:
         except NameInUse:
             return False
         return True
+
+
+async def _check_bind_sources(spec: Spec) -> None:
+    for bind in spec.binds:
+        if not bind.create_source and not await trio.Path(bind.source).exists():
+            raise InvalidRequest(
+                'invalid mount config for type "bind": bind source path does not exist: '
+                f"{bind.source}"
+            )
 
 
 def _with_hostname(spec: Spec, identity: ContainerId) -> Spec:
