@@ -2,7 +2,7 @@
 
 import json
 import socket
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -151,7 +151,7 @@ def test_a_signal_that_is_none_is_refused(
     assert daemon.api.status("busy") == "running"
 
 
-def test_an_id_file_that_is_there_is_not_overwritten(client: Client, tmp_path: Any) -> None:
+def test_an_id_file_that_is_there_is_not_overwritten(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "cid"
     file.write_text("precious")
 

@@ -3,10 +3,12 @@
 import io
 import json
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from engine.cli import builtin_image
 from tests.api.clients import Client
 from tests.harness.daemon import DaemonUnderTest
 
@@ -26,8 +28,6 @@ def tar_of(**files: str) -> bytes:
 
 def saved(reference: str, layer: bytes, **config: object) -> bytes:
     """What ``docker save`` writes of an image with one layer."""
-    from hashlib import sha256
-
     diff = f"sha256:{sha256(layer).hexdigest()}"
     whole = {
         "architecture": "amd64",
@@ -53,11 +53,9 @@ def saved(reference: str, layer: bytes, **config: object) -> bytes:
 
 
 @pytest.fixture
-def busybox_tar(daemon: DaemonUnderTest, tmp_path: Path) -> Path:
-    from engine.cli.builtin_image import busybox_tar
-
+def busybox_tar(tmp_path: Path) -> Path:
     path = tmp_path / "busybox.tar"
-    path.write_bytes(busybox_tar())
+    path.write_bytes(builtin_image.busybox_tar())
     return path
 
 
