@@ -61,6 +61,7 @@ from engine.domain.container_events import (
     Unpaused,
     UnpauseRequested,
 )
+from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.ids import SHORT, ContainerId, SandboxId
 from engine.domain.spec import PortBinding, Spec
@@ -86,7 +87,7 @@ def _stays(phase: Phase, *events: type[Event]) -> dict[type[Event], Phase]:
     return dict.fromkeys(events, phase)
 
 
-_ALWAYS: Final = (Renamed, AttachOpened, AttachClosed)
+_ALWAYS: Final[tuple[type[Event], ...]] = (Renamed, AttachOpened, AttachClosed, *USES)
 _ORDERS: Final = (
     *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
     *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),
@@ -129,12 +130,14 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
         RemoveRequested: Phase.REMOVING,
     },
     Phase.REMOVING: {
-        **_stays(Phase.REMOVING, AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested),
+        **_stays(
+            Phase.REMOVING, *USES, AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested
+        ),
         RemoveFailed: Phase.DEAD,
         Removed: Phase.REMOVED,
     },
     Phase.DEAD: {
-        **_stays(Phase.DEAD, AttachClosed, RemoveRequested, RemoveFailed),
+        **_stays(Phase.DEAD, *USES, AttachClosed, RemoveRequested, RemoveFailed),
         Removed: Phase.REMOVED,
     },
     Phase.REMOVED: {},
@@ -266,7 +269,7 @@ def _remarked(container: Container, event: Event) -> Container:
                 container, drift=tuple(other for other in container.drift if other != what)
             )
         case _:
-            assert isinstance(event, Removed), event
+            assert isinstance(event, (Removed, *USES)), event
             return container
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
+from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
 from engine.domain.spec import PortBinding, Spec
@@ -283,4 +284,5 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     Removed,
     DriftDetected,
     DriftRepaired,
+    *USES,
 )

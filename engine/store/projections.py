@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.domain import container, container_events, execution, host, image, network
+from engine.domain import container, execution, host, image, network
 from engine.domain.container import NAMELESS, Container, Phase
 from engine.domain.event import Event
 from engine.domain.execution import Exec, ExecPhase
@@ -27,15 +27,6 @@ from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.store.records import Aggregate, Recorded
 
 State = Host | Container | Exec | Network | Image
-
-ALL_EVENTS: Final[tuple[type[Event], ...]] = (
-    *container_events.EVENTS,
-    *execution.EVENTS,
-    *network.EVENTS,
-    *image.EVENTS,
-    *host.EVENTS,
-)
-"""Every event class of the engine, for the codec."""
 
 _Fold = Callable[[Any, Event, int], State]  # Any: each fold takes the state of its own kind
 _KINDS: Final[Mapping[str, tuple[type[State], _Fold]]] = {

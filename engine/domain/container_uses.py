@@ -1,0 +1,61 @@
+"""What is done with a container that leaves it as it is: somebody looked at it, or copied something in or out.
+
+They move no phase and ask nothing of the kernel; they are in the log because "who took the files?" is a question, too.
+"""
+
+from typing import ClassVar, Final
+
+from engine.domain.event import Event
+from engine.domain.ids import ImageId
+
+
+class Resized(Event, frozen=True, kw_only=True):
+    """Its terminal was told another size, in characters."""
+
+    TYPE: ClassVar[str] = "container_resized"
+    height: int
+    width: int
+
+
+class ProcessesListed(Event, frozen=True, kw_only=True):
+    """Somebody asked what runs in it (``docker top``)."""
+
+    TYPE: ClassVar[str] = "container_processes_listed"
+
+
+class Exported(Event, frozen=True, kw_only=True):
+    """Its whole filesystem was read (``docker export``)."""
+
+    TYPE: ClassVar[str] = "container_exported"
+
+
+class PathRead(Event, frozen=True, kw_only=True):
+    """Files were copied out of it (``docker cp``)."""
+
+    TYPE: ClassVar[str] = "container_path_read"
+    path: str
+
+
+class PathWritten(Event, frozen=True, kw_only=True):
+    """Files were copied into it (``docker cp``)."""
+
+    TYPE: ClassVar[str] = "container_path_written"
+    path: str
+
+
+class Committed(Event, frozen=True, kw_only=True):
+    """An image was made of its files (``docker commit``)."""
+
+    TYPE: ClassVar[str] = "container_committed"
+    image: ImageId
+    comment: str = ""
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    Resized,
+    ProcessesListed,
+    Exported,
+    PathRead,
+    PathWritten,
+    Committed,
+)
