@@ -8,7 +8,7 @@ from tests.bench.sampling import Benchmark, Column, Figure, Spread
 
 _WHAT_WIDTH: Final = 48
 _SPREAD_WIDTH: Final = 27
-_TARGET_WIDTH: Final = 12
+_TARGET_WIDTH: Final = 18
 _NOTHING: Final = "–"
 
 
@@ -24,11 +24,10 @@ def lines(
 ) -> Iterator[str]:
     """A line for each figure."""
     for number, figure in enumerate(benchmark.figures):
-        spreads = [measured[name][number] if name in measured else None for name in columns]
-        ours = measured["ours"][number]
-        cells = "".join(f"{_cell(spread):<{_SPREAD_WIDTH}}" for spread in spreads)
-        target = f"{figure.better.value} {_number(figure.target)} {figure.unit}"
-        yield f"{figure.what:<{_WHAT_WIDTH}}{cells}{target:<{_TARGET_WIDTH}} {_verdict(figure, ours)}"
+        spreads = {name: measured[name][number] for name in columns if name in measured}
+        cells = "".join(f"{_cell(spreads.get(name)):<{_SPREAD_WIDTH}}" for name in columns)
+        verdict = _verdict(figure, spreads["ours"], spreads.get("reference"))
+        yield f"{figure.what:<{_WHAT_WIDTH}}{cells}{_target(figure):<{_TARGET_WIDTH}}{verdict}"
 
 
 def failure(benchmark: Benchmark, error: Exception) -> str:
@@ -54,7 +53,25 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _verdict(figure: Figure, ours: Spread) -> str:
-    if not figure.is_met(ours.middle):
-        return "missed"
-    return "met" if all(map(figure.is_met, ours.values)) else "met (not by every round)"
+def _target(figure: Figure) -> str:
+    absolute = (
+        f"{figure.better.value} {_number(figure.target)} {figure.unit}"
+        if figure.target is not None
+        else ""
+    )
+    relative = f"{_number(figure.times)}×" if figure.times else ""
+    return ", ".join(filter(None, (absolute, relative)))
+
+
+def _verdict(figure: Figure, ours: Spread, reference: Spread | None) -> str:
+    """Medians decide; rounds that stand out are mentioned, for the machine may have been busy."""
+    other = reference.middle if reference is not None else None
+    if not figure.is_met(ours.middle, other):
+        word = "missed"
+    elif all(map(figure.is_met, ours.values)):
+        word = "met"
+    else:
+        word = "met (not by every round)"
+    return (
+        word if other is None else f"{word}, {figure.ahead(ours.middle, other):.1f}× the reference"
+    )

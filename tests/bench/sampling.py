@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from statistics import median
 
 from tests.bench.subject import Subject
@@ -28,10 +29,25 @@ class Figure:
     what: str
     unit: str
     better: Better
-    target: float
+    target: float | None = None
+    """What the value should reach; None where only the reference counts."""
+    times: float = 0.0
+    """How many times as good as the reference in the same run it should be; 0 where no other engine has the like."""
 
-    def is_met(self, value: float) -> bool:
-        """Whether a value is as good as the target."""
+    def is_met(self, value: float, reference: float | None = None) -> bool:
+        """Whether a value is as good as the target, and as the reference where one was measured."""
+        return self._reaches(value) and (
+            reference is None or self.ahead(value, reference) >= self.times
+        )
+
+    def ahead(self, value: float, reference: float) -> float:
+        """How many times as good as the reference."""
+        better, worse = (value, reference) if self.better is Better.LOWER else (reference, value)
+        return worse / better if better else inf
+
+    def _reaches(self, value: float) -> bool:
+        if self.target is None:
+            return True
         return value <= self.target if self.better is Better.LOWER else value >= self.target
 
 

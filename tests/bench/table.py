@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.bench import client, crash, crowd, memory, one, store, streams
+from tests.bench import calls, client, crash, crowd, memory, one, store, streams
 from tests.bench.sampling import Benchmark, Better, Figure
 
 LOW: Final = Better.LOWER
@@ -11,51 +11,62 @@ HIGH: Final = Better.HIGHER
 BENCHMARKS: Final = (
     Benchmark(
         name="run",
-        figures=(Figure("docker run --rm busybox true, bridge", "ms", LOW, 110),),
+        figures=(Figure("docker run --rm busybox true, bridge", "ms", LOW, 110, 3),),
         method=client.docker_run("bridge"),
         floor=client.docker_version,
         rounds=15,
     ),
     Benchmark(
         name="run-none",
-        figures=(Figure("  the same, no network", "ms", LOW, 110),),
+        figures=(Figure("  the same, no network", "ms", LOW, 110, 3),),
         method=client.docker_run("none"),
         floor=client.docker_version,
         rounds=15,
     ),
     Benchmark(
         name="run-host",
-        figures=(Figure("  the same, the host's network", "ms", LOW, 110),),
+        figures=(Figure("  the same, the host's network", "ms", LOW, 110, 3),),
         method=client.docker_run("host"),
         floor=client.docker_version,
         rounds=15,
     ),
     Benchmark(
         name="start",
-        figures=(Figure("create + start until the process runs, bridge", "ms", LOW, 20),),
+        figures=(Figure("create + start until the process runs, bridge", "ms", LOW, 20, 3),),
         method=one.create_and_start("bridge"),
         floor=one.spawn,
         rounds=25,
     ),
     Benchmark(
         name="start-none",
-        figures=(Figure("  the same, no network", "ms", LOW, 20),),
+        figures=(Figure("  the same, no network", "ms", LOW, 20, 3),),
         method=one.create_and_start("none"),
         floor=one.spawn,
         rounds=25,
     ),
     Benchmark(
         name="exec",
-        figures=(Figure("exec of true", "ms", LOW, 20),),
+        figures=(Figure("exec of true", "ms", LOW, 20, 3),),
         method=one.exec_true,
         floor=one.join,
         rounds=25,
     ),
     Benchmark(
+        name="life",
+        figures=(
+            Figure("create, bridge", "ms", LOW, times=1),
+            Figure("  start", "ms", LOW, times=3),
+            Figure("  stop, of a process that obeys", "ms", LOW, times=1),
+            Figure("  rm", "ms", LOW, times=1),
+        ),
+        method=calls.life,
+        rounds=25,
+    ),
+    Benchmark(
         name="end",
         figures=(
-            Figure("kill until exited", "ms", LOW, 20),
-            Figure("rm", "ms", LOW, 10),
+            Figure("kill until exited", "ms", LOW, 20, 1),
+            Figure("rm", "ms", LOW, 10, 1),
         ),
         method=one.kill_and_remove,
         floor=one.end_and_clear,
@@ -64,9 +75,9 @@ BENCHMARKS: Final = (
     Benchmark(
         name="crowd",
         figures=(
-            Figure("100 containers, bridge, 8 callers: start", "/s", HIGH, 25),
+            Figure("100 containers, bridge, 8 callers: start", "/s", HIGH, 25, 1),
             Figure("  memory of each one's monitor, PSS", "MB", LOW, 1.0),
-            Figure("  remove all", "s", LOW, 3),
+            Figure("  remove all", "s", LOW, 3, 1),
         ),
         method=crowd.start_and_remove,
         floor=crowd.spawn_and_end,
@@ -91,6 +102,24 @@ BENCHMARKS: Final = (
         comparable=False,
     ),
     Benchmark(
+        name="ping",
+        figures=(Figure("GET /_ping", "µs", LOW, times=1),),
+        method=calls.get("/_ping"),
+        rounds=15,
+    ),
+    Benchmark(
+        name="inspect",
+        figures=(Figure("GET /containers/{id}/json", "µs", LOW, times=1),),
+        method=calls.get("/containers/{container}/json"),
+        rounds=15,
+    ),
+    Benchmark(
+        name="list",
+        figures=(Figure("GET /containers/json, 100 containers", "µs", LOW, times=1),),
+        method=calls.listing,
+        rounds=15,
+    ),
+    Benchmark(
         name="log",
         figures=(
             Figure("writing a log of 100-byte lines", "MB/s", HIGH, 100),
@@ -102,7 +131,7 @@ BENCHMARKS: Final = (
     ),
     Benchmark(
         name="attach",
-        figures=(Figure("attach, round trip of one byte", "µs", LOW, 250),),
+        figures=(Figure("attach, round trip of one byte", "µs", LOW, 250, 1),),
         method=streams.attach,
         floor=streams.echo,
         rounds=7,

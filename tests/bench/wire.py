@@ -41,6 +41,11 @@ class Wire(HTTPConnection):
             raise Refused(f"{method} {target}: {response.status} {answer.decode().strip()}")
         return json.loads(answer) if answer.strip() else None
 
+    def read(self, target: str) -> bytes:
+        """GET a body."""
+        self.request("GET", target)
+        return self.getresponse().read()
+
     def download(self, target: str) -> int:
         """GET a body and throw it away; returns its length."""
         self.request("GET", target)
