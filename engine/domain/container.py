@@ -30,6 +30,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from engine.domain import health as checks
 from engine.domain.container_events import (
     AttachClosed,
     AttachOpened,
@@ -63,6 +64,7 @@ from engine.domain.container_events import (
 )
 from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
+from engine.domain.health import Health, HealthChanged
 from engine.domain.ids import SHORT, ContainerId, SandboxId
 from engine.domain.spec import PortBinding, Spec
 
@@ -106,7 +108,7 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
         RemoveRequested: Phase.REMOVING,
     },
     Phase.RUNNING: {
-        **_stays(Phase.RUNNING, *_ALWAYS, *_ORDERS, Unpaused),
+        **_stays(Phase.RUNNING, *_ALWAYS, *_ORDERS, Unpaused, HealthChanged),
         Paused: Phase.PAUSED,
         Exited: Phase.EXITED,
         RemoveRequested: Phase.REMOVING,
@@ -191,6 +193,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_again: bool = False
     """A restart was asked for and its second half is due."""
     attachments: tuple[str, ...] = ()
+    health: Health | None = None
+    """None: there is no check, or it has never run."""
     drift: tuple[str, ...] = ()
     """What was found changed and is not yet repaired."""
 
@@ -235,9 +239,10 @@ def _changed(container: Container, event: Event, at_ns: int) -> Container:
             return _ordered(container, Order(number=number, kind=OrderKind.PAUSE))
         case UnpauseRequested(order=number):
             return _ordered(container, Order(number=number, kind=OrderKind.UNPAUSE))
-        case Signalled(order=number) | Paused(order=number) | Unpaused(order=number):
-            remaining = tuple(order for order in container.orders if order.number != number)
-            return replace(container, orders=remaining)
+        case Paused(order=number):
+            return replace(_done(container, number), health=checks.standing_still(container.health))
+        case Signalled(order=number) | Unpaused(order=number):
+            return _done(container, number)
         case _:
             return _remarked(container, event)
 
@@ -256,6 +261,8 @@ def _remarked(container: Container, event: Event) -> Container:
             return replace(container, oom_kills=count)
         case LogLost(count_bytes=count_bytes):
             return replace(container, log_lost_bytes=count_bytes)
+        case HealthChanged():
+            return replace(container, health=checks.changed(event))
         case RestartScheduled(due_boot_ns=due_boot_ns, delay_s=delay_s):
             return replace(container, restart_due_boot_ns=due_boot_ns, restart_delay_s=delay_s)
         case RemoveRequested():
@@ -304,7 +311,13 @@ def _started(container: Container, event: Started, at_ns: int) -> Container:
         started_ns=at_ns,
         started_boot_ns=event.boot_ns,
         exit_code=0,
+        health=_fresh_health(container),
     )
+
+
+def _fresh_health(container: Container) -> Health | None:
+    is_checked = checks.is_checked(container.spec.healthcheck)
+    return checks.begun_anew(container.health) if is_checked else None
 
 
 def _exited(container: Container, event: Exited, at_ns: int) -> Container:
@@ -329,6 +342,7 @@ def _ended(container: Container, at_ns: int) -> Container:
         orders=(),
         stopping=None,
         drift=(),
+        health=checks.standing_still(container.health),
     )
 
 
@@ -358,6 +372,11 @@ def _signal_requested(container: Container, event: SignalRequested) -> Container
     return _ordered(
         replace(container, user_stopped=container.user_stopped or ends_it, stopping=stopping), order
     )
+
+
+def _done(container: Container, number: int) -> Container:
+    remaining = tuple(order for order in container.orders if order.number != number)
+    return replace(container, orders=remaining)
 
 
 def _ordered(container: Container, order: Order) -> Container:

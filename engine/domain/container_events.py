@@ -10,6 +10,7 @@ import msgspec
 
 from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
+from engine.domain.health import HealthChanged
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
 from engine.domain.spec import PortBinding, Spec
 
@@ -284,5 +285,6 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     Removed,
     DriftDetected,
     DriftRepaired,
+    HealthChanged,
     *USES,
 )

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.domain.ids import ImageId
+from engine.domain.image_config import Healthcheck
 from engine.domain.resources import Resources
 
 DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
@@ -150,6 +151,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     domainname: str = ""
     labels: dict[str, str] = {}
     exposed_ports: tuple[str, ...] = ()
+    healthcheck: Healthcheck | None = None
+    shell: tuple[str, ...] = ()
+    """What a check of the kind CMD-SHELL is run by; empty for the default."""
     tty: bool = False
     console_size: tuple[int, int] = (0, 0)
     """Height and width of the terminal at the start, in characters; zeros when nobody looks at it yet."""
