@@ -1,7 +1,8 @@
 """LinuxKernel: the supervisor's port, answered by the drivers together.
 
     observe   one hop to a thread: journal, lock, /proc, cgroup files, directories
-    perform   one hop an action; a launch also waits for the journal's first word
+    perform   one hop an action; a launch also waits for the journal's first word, which it reads where it waits: the few bytes
+              have just been written and are in memory
     inventory two hops, whatever there is: a few listings, one dump of links
 
 Whether a sandbox is as it should be takes a look inside; that is done by the sweep, for all together, and after a hint from
@@ -157,8 +158,18 @@ class LinuxKernel:
 
     # --- Performing -----------------------------------------------------------------------------------------------------
 
-    async def perform(self, container: Container, action: Action) -> None:
-        """Do it."""
+    async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
+        """Do it; of a launch and of an exec come the facts that ended the wait."""
+        match action:
+            case do.Launch():
+                return await self._launch(container)
+            case do.StartExec():
+                return await self._start_exec(container, action)
+            case _:
+                await self._make(container, action)
+                return ()
+
+    async def _make(self, container: Container, action: Action) -> None:
         match action:
             case do.PrepareSandbox():
                 await self._prepare_sandbox(container)
@@ -169,10 +180,6 @@ class LinuxKernel:
             case do.PublishPorts():
                 ports = published_ports(container)
                 await self.lanes.run(Lane.NETLINK, partial(self.firewall.publish, ports))
-            case do.Launch():
-                await self._launch(container)
-            case do.StartExec():
-                await self._start_exec(container, action)
             case do.Signal(order=order, signal=number):
                 await self._signal(container, order, number)
             case do.Freeze():
@@ -237,31 +244,30 @@ class LinuxKernel:
         if container.process is not None:
             self.cgroups.adopt(container.id, container.process.pid)
 
-    async def _launch(self, container: Container) -> None:
+    async def _launch(self, container: Container) -> tuple[Fact, ...]:
         with self.connections.attaching(container.id) as clients:
             await self.monitors.launch(container.id, clients)
-        with trio.move_on_after(START_TIMEOUT_S) as waited:
-            await self._until(
+        with trio.move_on_after(START_TIMEOUT_S):
+            return await self._until(
                 container, lambda facts: any(isinstance(each, _STARTED) for each in facts)
             )
-        if waited.cancelled_caught:
-            await self._kill_everything(container)
-            raise DriverError(
-                f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s"
-            )
+        await self._kill_everything(container)
+        raise DriverError(f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s")
 
     async def _until(
         self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]
-    ) -> None:
-        """Wait for a word in the journal, or for the end of the monitor."""
+    ) -> tuple[Fact, ...]:
+        """Wait for a word in the journal, or for the end of the monitor; the facts as they are then."""
+        bundle = naming.bundle_directory(self.exec_root, container.id)
         while True:
             hinted = self._hinted.setdefault(container.id, trio.Event())
-            observed = await self.lanes.run(Lane.KERNEL, partial(self._observe, container, 0))
-            if happened(observed.facts) or not observed.monitor_alive:
-                return
+            alive = process.monitor_alive(bundle)  # before the journal, as in _observe()
+            facts = self._journal(container).after(0)
+            if happened(facts) or not alive:
+                return facts
             await hinted.wait()
 
-    async def _start_exec(self, container: Container, action: do.StartExec) -> None:
+    async def _start_exec(self, container: Container, action: do.StartExec) -> tuple[Fact, ...]:
         execution = action.execution
         program = await self.lanes.run(
             Lane.KERNEL,
@@ -277,9 +283,10 @@ class LinuxKernel:
             )
             await self.monitors.start_exec(container.id, order, client)
         with trio.move_on_after(EXEC_START_TIMEOUT_S):
-            await self._until(
+            return await self._until(
                 container, lambda facts: any(_is_about(each, execution.id) for each in facts)
             )
+        return ()
 
     async def _signal(self, container: Container, order: int, number: int) -> None:
         assert container.process is not None

@@ -41,7 +41,7 @@ class SandboxPool:
 
     def take(self, address: str) -> SandboxId | None:
         """The sandbox prepared for an address, the caller's from now on."""
-        self._changed.set()
+        self._wanted = tuple(each for each in self._wanted if each != address)
         return self._ready.pop(address, None)
 
     def offer(self, network: Network, addresses: Iterable[str]) -> None:

@@ -111,9 +111,7 @@ def conclude(
         monitor: who wrote this run's journal, if an earlier observation told.
         boot_ns: now, on CLOCK_BOOTTIME.
     """
-    reader = _Reader(container, dict(execs), monitor, [])
-    for fact in observed.facts:
-        _take(reader, fact)
+    reader = _read(container, execs, observed.facts, monitor)
     _take_absence(reader, observed, boot_ns)
     if reader.container.is_running:
         reader.add(decide_escalation(reader.container, boot_ns), SUPERVISOR)
@@ -121,6 +119,28 @@ def conclude(
     else:
         _end_execs(reader)
     return tuple(reader.conclusions)
+
+
+def conclude_facts(
+    container: Container,
+    execs: Mapping[ExecId, Exec],
+    facts: tuple[Fact, ...],
+    monitor: ProcessIdentity | None,
+) -> tuple[Conclusion, ...]:
+    """The events that facts imply by themselves, whatever else there is to be seen."""
+    return tuple(_read(container, execs, facts, monitor).conclusions)
+
+
+def _read(
+    container: Container,
+    execs: Mapping[ExecId, Exec],
+    facts: tuple[Fact, ...],
+    monitor: ProcessIdentity | None,
+) -> _Reader:
+    reader = _Reader(container, dict(execs), monitor, [])
+    for fact in facts:
+        _take(reader, fact)
+    return reader
 
 
 def _take(reader: _Reader, fact: Fact) -> None:

@@ -11,7 +11,7 @@ from engine.domain.ids import SandboxId
 from engine.domain.network import Network
 from engine.domain.spec import PortBinding
 from engine.supervisor.actions import Action
-from engine.supervisor.observation import Inventory, Observation
+from engine.supervisor.observation import Fact, Inventory, Observation
 
 
 class Kernel(Protocol):
@@ -26,8 +26,11 @@ class Kernel(Protocol):
         """One container; of the journal's facts those with a number above ``facts_after``."""
         ...
 
-    async def perform(self, container: Container, action: Action) -> None:
+    async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
         """Do it.
+
+        Returns:
+            What the journal came to say meanwhile, where the action waited for it; older facts may be among these.
 
         Raises:
             DriverError: the kernel refuses; what was done of it stays and does no harm.

@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from engine.domain.container import Container
-from engine.domain.container_events import AttachOpened, Created, Renamed, StartRequested
+from engine.domain.container_events import AttachOpened, Created, Renamed, Started, StartFailed
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.execution import ExecCreated
 from engine.domain.host import OrphanFound, OrphanRemoved
@@ -41,6 +41,8 @@ SWEEP_S: Final = 1.0
 """How long something changed by hand may go unnoticed when the kernel gives no hint."""
 SWEEP_REST_S: Final = 0.2
 """How long hints are gathered before the next sweep: one start or removal makes the kernel report a dozen changes of links."""
+SWEEP_PATIENCE_S: Final = 0.2
+"""How long a sweep lets workers go first."""
 RECOVERY_S: Final = 1.0
 """How long a start waits for every container to have been looked at: what the first answers say should be true."""
 PREPARED_MAX: Final = 8
@@ -50,6 +52,8 @@ CAUSES_MAX: Final = 4096
 
 _MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated)
 """Events after which the kernel is as right as before."""
+
+_STARTS_END: Final = (Started, StartFailed)
 
 log = structlog.get_logger()
 
@@ -134,8 +138,9 @@ class Supervisor:
             self._causes.move_to_end(identity)
             if len(self._causes) > CAUSES_MAX:
                 self._causes.popitem(last=False)
-        if isinstance(recorded.event, StartRequested):
-            self._offer_addresses()  # not left to the sweep: the next start may come before it
+        if isinstance(recorded.event, _STARTS_END):
+            # Not left to the sweep, for the next start may come before it; nor done while this one needs the processors.
+            self._offer_addresses()
         log.info(recorded.event.TYPE, container_id=identity[:12], seq=recorded.seq)
         if not isinstance(recorded.event, _MOVES_NOTHING):
             self.wake(identity)
@@ -192,6 +197,11 @@ class Supervisor:
             await trio.sleep(SWEEP_REST_S)
             with trio.move_on_after(SWEEP_S - SWEEP_REST_S):
                 await self._sweep_woken.receive()
+            with trio.move_on_after(
+                SWEEP_PATIENCE_S
+            ):  # somebody is waiting for what a worker does now
+                for worker in tuple(self._workers.values()):
+                    await worker.at_rest()
 
     async def sweep(self) -> None:
         """Compare everything of ours with everything that should be; see the module's drawing."""

@@ -26,14 +26,15 @@ from engine.domain.container_events import (
     Unpaused,
 )
 from engine.domain.event import SUPERVISOR, Actor, Event, Origin
-from engine.domain.ids import ContainerId
+from engine.domain.execution import Exec
+from engine.domain.ids import ContainerId, ExecId
 from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
 from engine.failpoints import failpoint
 from engine.store.ledger import Ledger
 from engine.supervisor.actions import Action, Freeze, RemoveDirectory, Signal, Thaw
-from engine.supervisor.conclude import conclude, monitor_of
-from engine.supervisor.observation import Observation
+from engine.supervisor.conclude import Conclusion, conclude, conclude_facts, monitor_of
+from engine.supervisor.observation import Fact, Observation
 from engine.supervisor.plan import plan
 from engine.supervisor.ports import Kernel
 from engine.supervisor.starts import Starts
@@ -79,6 +80,16 @@ class Worker:
             self._wake.send_nowait(None)
         except trio.WouldBlock:  # a look is due already and will see our change
             return
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a look is under way."""
+        return self._passes_begun != self._passes_ended
+
+    async def at_rest(self) -> None:
+        """Return when no look is under way."""
+        while self.is_busy:
+            await self._pass_ended.wait()
 
     async def caught_up(self) -> None:
         """Return when a look that began after this call is over."""
@@ -157,8 +168,7 @@ class Worker:
         if self._start_is_due(current):
             await self._start_again(current)
             return True
-        execs = self._ledger.durable.execs_of.get(self._id, {})
-        actions = plan(current, tuple(execs.values()), observed)
+        actions = plan(current, tuple(self._execs().values()), observed)
         for action in actions:
             if not await self._carry_out(current, action):
                 return True
@@ -171,11 +181,26 @@ class Worker:
         self._monitor = monitor_of(observed.facts) or self._monitor
         return observed
 
+    def _execs(self) -> dict[ExecId, Exec]:
+        return self._ledger.durable.execs_of.get(self._id, {})
+
     async def _take_over(self, container: Container, observed: Observation) -> Container | None:
         """Record what has happened; the container as it is then."""
-        execs = self._ledger.durable.execs_of.get(self._id, {})
         boot_ns = self._ledger.clock.boot_ns()
-        for conclusion in conclude(container, execs, observed, self._monitor, boot_ns):
+        conclusions = conclude(container, self._execs(), observed, self._monitor, boot_ns)
+        await self._record_conclusions(conclusions, observed.facts)
+        return self._container()
+
+    async def _take_facts(self, container: Container, facts: tuple[Fact, ...]) -> None:
+        """Record what came to be known while an action was performed; the next observation need not wait for it."""
+        self._monitor = monitor_of(facts) or self._monitor
+        conclusions = conclude_facts(container, self._execs(), facts, self._monitor)
+        await self._record_conclusions(conclusions, facts)
+
+    async def _record_conclusions(
+        self, conclusions: tuple[Conclusion, ...], facts: tuple[Fact, ...]
+    ) -> None:
+        for conclusion in conclusions:
             await self._ledger.record(
                 self._origin(conclusion.actor),
                 (conclusion.stream, conclusion.events),
@@ -183,9 +208,8 @@ class Worker:
                 essential=True,
             )
             failpoint("concluded")
-        if observed.facts:
-            self._facts_taken = observed.facts[-1].number
-        return self._container()
+        if facts:
+            self._facts_taken = facts[-1].number
 
     def _origin(self, actor: Actor) -> Origin:
         """The last request about this container is what its changes are owed to."""
@@ -205,7 +229,7 @@ class Worker:
         """Perform one action and record its outcome; whether the rest of the plan still makes sense."""
         failpoint(f"before_{type(action).__name__}")
         try:
-            await self._kernel.perform(container, action)
+            facts = await self._kernel.perform(container, action)
         except DriverError as error:
             if await self._give_up(container, error):
                 return False
@@ -214,6 +238,8 @@ class Worker:
         outcome = _outcome(action)
         if outcome is not None:
             await self._record((outcome,))
+        if facts and (latest := self._container()) is not None and latest.run == container.run:
+            await self._take_facts(latest, facts)
         log.debug("action_performed", action=type(action).__name__)
         return True
 

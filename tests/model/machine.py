@@ -279,13 +279,16 @@ class SimulatedKernel:
             directory=_presence(place.directory),
         )
 
-    async def perform(self, container: Container, action: Action) -> None:
+    async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
         self._fuse.step()
         if reason := self.refusals.get(type(action)):
             raise DriverError(reason)
         self._effect(container, action)
         self._fuse.step()
         await trio.lowlevel.checkpoint()
+        waits = isinstance(action, Launch | StartExec)
+        journals = self._machine.place(container.id).journals
+        return tuple(journals.get(container.run, ())) if waits else ()
 
     def _effect(self, container: Container, action: Action) -> None:
         machine, place = self._machine, self._machine.place(container.id)
