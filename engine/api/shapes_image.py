@@ -15,6 +15,19 @@ from engine.domain.reference import parse_reference
 
 _UNTAGGED_EMPTY_SINCE: Final = (1, 43)
 _NO_VIRTUAL_SIZE_SINCE: Final = (1, 44)
+_NO_CONTAINER_FIELDS_SINCE: Final = (1, 50)
+_CONTAINER_FIELDS: Final[Json] = {
+    "Hostname": "",
+    "Domainname": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Image": "",
+}
+"""What an image's configuration had in common with a container's, without any meaning."""
 
 
 def created_s(text: str) -> int:
@@ -78,24 +91,17 @@ def image_inspect_json(image: Image, version: ApiVersion, data_root: Path) -> Js
         inspected["Variant"] = contents.variant
     if version < _NO_VIRTUAL_SIZE_SINCE:
         inspected["VirtualSize"] = contents.size_bytes
+    if version < _NO_CONTAINER_FIELDS_SINCE:
+        inspected["Config"] |= _CONTAINER_FIELDS
     return inspected
 
 
 def image_config_json(config: ImageConfig) -> Json:
     """Docker's Config of an image: what containers made from it start with."""
     shown: Json = {
-        "Hostname": "",
-        "Domainname": "",
         "User": config.user,
-        "AttachStdin": False,
-        "AttachStdout": False,
-        "AttachStderr": False,
-        "Tty": False,
-        "OpenStdin": False,
-        "StdinOnce": False,
         "Env": config.env or None,
         "Cmd": config.cmd or None,
-        "Image": "",
         "Volumes": {path: {} for path in config.volumes} or None,
         "WorkingDir": config.working_dir,
         "Entrypoint": config.entrypoint or None,

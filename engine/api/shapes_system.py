@@ -4,6 +4,7 @@ import platform
 from typing import Final
 
 from engine.api.json_bodies import Json
+from engine.api.requests import ApiVersion
 from engine.api.router import VERSION_MAX, VERSION_MIN, version_text
 from engine.api.shapes_container import STORAGE_DRIVER
 from engine.api.shapes_host_config import RUNTIME
@@ -13,7 +14,8 @@ from engine.domain.resources import parse_list
 from engine.service.engine import Service
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-_NO_COMMIT: Final[Json] = {"ID": "N/A", "Expected": "N/A"}
+_NO_COMMIT: Final[Json] = {"ID": "N/A"}
+_EXPECTED_COMMIT_UNTIL: Final = (1, 48)
 
 
 def version_json(service: Service) -> Json:
@@ -45,8 +47,11 @@ def version_json(service: Service) -> Json:
     }
 
 
-def info_json(service: Service, open_descriptors: int, tasks: int) -> Json:
+def info_json(service: Service, version: ApiVersion, open_descriptors: int, tasks: int) -> Json:
     """``GET /info``: SystemInfo."""
+    commit = _NO_COMMIT
+    if version <= _EXPECTED_COMMIT_UNTIL:  # older clients warn when it is another
+        commit = {**_NO_COMMIT, "Expected": _NO_COMMIT["ID"]}
     system, settings = service.system, service.system.settings
     counts, kernel = system.counts(), system.kernel
     return {
@@ -100,9 +105,9 @@ def info_json(service: Service, open_descriptors: int, tasks: int) -> Json:
         "LiveRestoreEnabled": True,
         "Isolation": "",
         "InitBinary": settings.init_path.rpartition("/")[2],
-        "ContainerdCommit": _NO_COMMIT,
-        "RuncCommit": _NO_COMMIT,
-        "InitCommit": _NO_COMMIT,
+        "ContainerdCommit": commit,
+        "RuncCommit": commit,
+        "InitCommit": commit,
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"]
         if settings.seccomp
         else ["name=cgroupns"],

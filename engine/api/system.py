@@ -49,12 +49,12 @@ class SystemHandlers:
         """``docker version``."""
         return json_answer(version_json(self._service))
 
-    async def info(self, _request: Request) -> Reply:
+    async def info(self, request: Request) -> Reply:
         """``docker info``."""
         tasks = trio.lowlevel.current_statistics().tasks_living
         with os.scandir("/proc/self/fd") as descriptors:
             count = sum(1 for _ in descriptors)
-        return json_answer(info_json(self._service, count, tasks))
+        return json_answer(info_json(self._service, request.version, count, tasks))
 
     async def disk_usage(self, request: Request) -> Reply:
         """``docker system df``."""
