@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from engine.api.container_filters import ContainerFilter
 from engine.api.filters import parse_filters
 from engine.api.json_bodies import Json, read_json
@@ -14,6 +16,7 @@ from engine.api.surroundings import around_now
 from engine.api.times import parse_until
 from engine.api.wire_container import CreateWire
 from engine.domain.container import Container, Phase
+from engine.domain.resource_rules import accepted
 from engine.errors import Conflict, EngineError, InvalidRequest
 from engine.service.engine import Service
 
@@ -52,10 +55,11 @@ class ContainerHandlers:
         if not asked.image:
             raise InvalidRequest("no image specified")
         spec, notes = spec_of(asked, self._service.images.get(asked.image))
-        warnings = (*notes, *spec.resources.validate(self._service.system.settings.machine))
+        resources, discarded = accepted(spec.resources, self._service.system.settings.machine)
+        spec = replace(spec, resources=resources)
         name = request.query.text("name") or None
         identity = await self._service.containers.create(name, spec, request.origin)
-        return json_answer({"Id": identity, "Warnings": warnings}, 201)
+        return json_answer({"Id": identity, "Warnings": (*notes, *discarded)}, 201)
 
     async def inspect(self, request: Request) -> Reply:
         """``docker inspect``."""

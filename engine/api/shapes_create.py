@@ -10,17 +10,16 @@ from typing import Final
 
 from engine.api.shapes_mounts import check_distinct, parse_binds, parse_mounts, parse_tmpfs
 from engine.api.shapes_ports import exposed_ports, port_bindings
+from engine.api.shapes_resources import parse_resources, parse_ulimits, vain_wishes
 from engine.api.shapes_security import Security, parse_security
 from engine.api.wire_container import (
     CreateWire,
     EndpointWire,
     HostConfigWire,
     RestartPolicyWire,
-    UlimitWire,
     words,
 )
 from engine.domain.image import Image
-from engine.domain.resources import Resources
 from engine.domain.signals import parse_signal
 from engine.domain.spec import (
     ALL_CAPABILITIES,
@@ -31,7 +30,6 @@ from engine.domain.spec import (
     RestartPolicy,
     Spec,
     Tmpfs,
-    Ulimit,
     merged_env,
     normal_capability,
 )
@@ -40,40 +38,9 @@ from engine.errors import InvalidRequest, Unsupported
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _OOM_SCORES: Final = range(-1000, 1001)
 _RESTART_POLICIES: Final = ("no", "always", "on-failure", "unless-stopped")
-_ULIMITS: Final = frozenset(
-    [
-        "as",
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "locks",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    ]
-)
 _DEFAULT_NETWORKS: Final = ("", "default", "bridge")
 _NOT_YET: Final = (
     ("annotations", "Annotations"),
-    ("blkio_device_read_bps", "BlkioDeviceReadBps"),
-    ("blkio_device_read_iops", "BlkioDeviceReadIOps"),
-    ("blkio_device_write_bps", "BlkioDeviceWriteBps"),
-    ("blkio_device_write_iops", "BlkioDeviceWriteIOps"),
-    ("blkio_weight_device", "BlkioWeightDevice"),
-    ("cgroup_parent", "CgroupParent"),
-    ("cpu_realtime_period", "CpuRealtimePeriod"),
-    ("cpu_realtime_runtime", "CpuRealtimeRuntime"),
-    ("device_cgroup_rules", "DeviceCgroupRules"),
-    ("device_requests", "DeviceRequests"),
-    ("devices", "Devices"),
     ("links", "Links"),
     ("storage_opt", "StorageOpt"),
     ("volumes_from", "VolumesFrom"),
@@ -141,8 +108,8 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
         dns_search=tuple(host.dns_search or ()),
         dns_options=tuple(host.dns_options or ()),
         extra_hosts=_extra_hosts(host.extra_hosts or ()),
-        resources=_resources(host),
-        ulimits=_ulimits(host.ulimits or ()),
+        resources=parse_resources(host),
+        ulimits=parse_ulimits(host.ulimits or ()),
         shm_bytes=_shm_bytes(host.shm_size or DEFAULT_SHM_BYTES),
         read_only=bool(host.readonly_rootfs),
         privileged=bool(host.privileged),
@@ -158,7 +125,7 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
         restart_policy=restart,
         container_id_file=host.container_id_file or "",
     )
-    return spec, tuple(_warnings(asked, image))
+    return spec, (*_warnings(asked, image), *vain_wishes(host))
 
 
 def check_supported(host: HostConfigWire) -> None:
@@ -289,39 +256,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _resources(host: HostConfigWire) -> Resources:
-    return Resources(
-        memory_bytes=host.memory or 0,
-        memory_swap_bytes=host.memory_swap or 0,
-        memory_reservation_bytes=host.memory_reservation or 0,
-        memory_swappiness=host.memory_swappiness,
-        oom_kill_disable=bool(host.oom_kill_disable),
-        cpu_shares=host.cpu_shares or 0,
-        nano_cpus=host.nano_cpus or 0,
-        cpu_quota_us=host.cpu_quota or 0,
-        cpu_period_us=host.cpu_period or 0,
-        cpuset_cpus=host.cpuset_cpus or "",
-        cpuset_mems=host.cpuset_mems or "",
-        pids_max=host.pids_limit,
-        blkio_weight=host.blkio_weight or 0,
-    )
-
-
-def _ulimits(wires: Iterable[UlimitWire]) -> tuple[Ulimit, ...]:
-    found = []
-    for wire in wires:
-        name = (wire.name or "").lower()
-        soft, hard = wire.soft or 0, wire.hard or 0
-        if name not in _ULIMITS:
-            raise InvalidRequest(f"invalid ulimit type: {wire.name or ''}")
-        if hard != -1 and (soft > hard or soft == -1):
-            raise InvalidRequest(
-                f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-            )
-        found.append(Ulimit(name=name, soft=soft, hard=hard))
-    return tuple(found)
 
 
 def _shm_bytes(size: int) -> int:

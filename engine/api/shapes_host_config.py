@@ -5,9 +5,9 @@ from typing import Final
 from engine.api.json_bodies import Json
 from engine.api.shapes_mounts import binds_json, mounts_asked_json
 from engine.api.shapes_ports import bindings_json
+from engine.api.shapes_resources import resources_json
 from engine.api.shapes_security import security_json
 from engine.domain.oci import MASKED_PATHS, READONLY_PATHS
-from engine.domain.resources import Resources
 from engine.domain.spec import Spec
 
 RUNTIME: Final = "shipslog"
@@ -44,7 +44,7 @@ def host_config_json(spec: Spec) -> Json:
         "MaskedPaths": None if spec.privileged else MASKED_PATHS,
         "ReadonlyPaths": None if spec.privileged else READONLY_PATHS,
     }
-    return asked | _FIXED | _resources_json(spec) | _optional(spec)
+    return asked | _FIXED | resources_json(spec.resources, spec.ulimits) | _optional(spec)
 
 
 _FIXED: Final[Json] = {
@@ -58,45 +58,8 @@ _FIXED: Final[Json] = {
     "UTSMode": "",
     "UsernsMode": "",
     "Isolation": "",
-    "CgroupParent": "",
-    "BlkioWeightDevice": [],
-    "BlkioDeviceReadBps": [],
-    "BlkioDeviceWriteBps": [],
-    "BlkioDeviceReadIOps": [],
-    "BlkioDeviceWriteIOps": [],
-    "CpuRealtimePeriod": 0,
-    "CpuRealtimeRuntime": 0,
-    "Devices": [],
-    "DeviceCgroupRules": None,
-    "DeviceRequests": None,
-    "CpuCount": 0,
-    "CpuPercent": 0,
-    "IOMaximumIOps": 0,
-    "IOMaximumBandwidth": 0,
 }
 """What nothing else can be asked for yet."""
-
-
-def _resources_json(spec: Spec) -> Json:
-    limits: Resources = spec.resources
-    return {
-        "CpuShares": limits.cpu_shares,
-        "Memory": limits.memory_bytes,
-        "NanoCpus": limits.nano_cpus,
-        "BlkioWeight": limits.blkio_weight,
-        "CpuPeriod": limits.cpu_period_us,
-        "CpuQuota": limits.cpu_quota_us,
-        "CpusetCpus": limits.cpuset_cpus,
-        "CpusetMems": limits.cpuset_mems,
-        "MemoryReservation": limits.memory_reservation_bytes,
-        "MemorySwap": limits.memory_and_swap_bytes,
-        "MemorySwappiness": limits.memory_swappiness,
-        "OomKillDisable": limits.oom_kill_disable,
-        "PidsLimit": limits.pids_max,
-        "Ulimits": [
-            {"Name": each.name, "Hard": each.hard, "Soft": each.soft} for each in spec.ulimits
-        ],
-    }
 
 
 def _optional(spec: Spec) -> Json:

@@ -11,6 +11,7 @@ import msgspec
 from engine.api.json_bodies import Int64, Wire
 from engine.api.shapes_mounts import MountWire
 from engine.api.shapes_ports import BindingWire
+from engine.api.wire_resources import ResourcesWire
 
 Dimension = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 """Rows or columns of a terminal: unsigned short in the kernel, ioctl_tty(2)."""
@@ -33,46 +34,17 @@ class RestartPolicyWire(Wire, frozen=True, kw_only=True):
     maximum_retry_count: Int64 | None = None
 
 
-class UlimitWire(Wire, frozen=True, kw_only=True):
-    """Docker's Ulimit."""
-
-    name: str | None = None
-    soft: Int64 | None = None
-    hard: Int64 | None = None
-
-
-class HostConfigWire(Wire, frozen=True, kw_only=True):
+class HostConfigWire(ResourcesWire, frozen=True, kw_only=True):
     """Docker's HostConfig, its Resources included."""
 
     annotations: dict[str, str] | None = None
     auto_remove: bool | None = None
     binds: list[str] | None = None
-    blkio_device_read_bps: list[Any] | None = None  # Any: refused unless empty
-    blkio_device_read_iops: list[Any] | None = msgspec.field(
-        default=None, name="BlkioDeviceReadIOps"
-    )
-    blkio_device_write_bps: list[Any] | None = None
-    blkio_device_write_iops: list[Any] | None = msgspec.field(
-        default=None, name="BlkioDeviceWriteIOps"
-    )
-    blkio_weight: Int64 | None = None
-    blkio_weight_device: list[Any] | None = None
     cap_add: Words | None = None
     cap_drop: Words | None = None
-    cgroup_parent: str | None = None
     cgroupns_mode: str | None = None
     container_id_file: str | None = msgspec.field(default=None, name="ContainerIDFile")
     console_size: tuple[Dimension, Dimension] | None = None
-    cpu_period: Int64 | None = None
-    cpu_quota: Int64 | None = None
-    cpu_realtime_period: Int64 | None = None
-    cpu_realtime_runtime: Int64 | None = None
-    cpu_shares: Int64 | None = None
-    cpuset_cpus: str | None = None
-    cpuset_mems: str | None = None
-    device_cgroup_rules: list[str] | None = None
-    device_requests: list[Any] | None = None
-    devices: list[Any] | None = None
     dns: list[str] | None = None
     dns_options: list[str] | None = None
     dns_search: list[str] | None = None
@@ -84,17 +56,10 @@ class HostConfigWire(Wire, frozen=True, kw_only=True):
     links: list[str] | None = None
     log_config: LogConfigWire | None = None
     masked_paths: list[str] | None = None
-    memory: Int64 | None = None
-    memory_reservation: Int64 | None = None
-    memory_swap: Int64 | None = None
-    memory_swappiness: Int64 | None = None
     mounts: list[MountWire] | None = None
-    nano_cpus: Int64 | None = None
     network_mode: str | None = None
-    oom_kill_disable: bool | None = None
     oom_score_adj: Int64 | None = None
     pid_mode: str | None = None
-    pids_limit: Int64 | None = None
     port_bindings: dict[str, list[BindingWire] | None] | None = None
     privileged: bool | None = None
     publish_all_ports: bool | None = None
@@ -107,7 +72,6 @@ class HostConfigWire(Wire, frozen=True, kw_only=True):
     storage_opt: dict[str, str] | None = None
     sysctls: dict[str, str] | None = None
     tmpfs: dict[str, str] | None = None
-    ulimits: list[UlimitWire] | None = None
     userns_mode: str | None = None
     uts_mode: str | None = msgspec.field(default=None, name="UTSMode")
     volume_driver: str | None = None

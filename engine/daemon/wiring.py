@@ -15,7 +15,7 @@ from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ImageId
 from engine.drivers.bundle_maker import BundleMaker
 from engine.drivers.bundles import Bundles
-from engine.drivers.cgroup import detect
+from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.cgroup_v2 import V2Driver
 from engine.drivers.connections import Connections
 from engine.drivers.content import Content
@@ -73,7 +73,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
     instance = ledger.durable.host.instance
     lanes = Lanes()
     cgroup_parent = config.cgroup_parent or naming.default_cgroup_parent(instance)
-    cgroups = detect(cgroup_parent)
+    cgroups = Cgroups(cgroup_parent)
     network = NetworkDriver(instance, config.exec_root)
     launcher = Launcher(config.exec_root, lanes)
     supervisors: list[Supervisor] = []  # the one that does not exist yet
@@ -123,8 +123,8 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         data_root=config.data_root,
         exec_root=config.exec_root,
         cgroup_parent=cgroup_parent,
-        cgroup_version="2" if isinstance(cgroups, V2Driver) else "1",
-        machine=cgroups.machine(),
+        cgroup_version="2" if isinstance(cgroups.own, V2Driver) else "1",
+        machine=cgroups.own.machine(),
         init_path=str(_init_path(config) or ""),
     )
     service = Service(

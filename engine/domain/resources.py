@@ -1,6 +1,6 @@
-"""What a container may use of the machine: Docker's resource limits, and which of them make no sense.
+"""What a container may use of the machine: Docker's resource limits as plain values.
 
-Zero means "not set" as in Docker's API, unless said otherwise. Messages are Docker's, because people search for them.
+Zero means "not set" as in Docker's API, unless said otherwise. What makes no sense is refused in ``resource_rules.py``.
 """
 
 import re
@@ -8,20 +8,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from engine.errors import InvalidRequest
-
-MEMORY_BYTES_MIN: Final = 6 << 20
 UNLIMITED: Final = -1
 
 CPU_PERIOD_US_DEFAULT: Final = 100_000
 """The kernel's own (Documentation/scheduler/sched-bwc.rst)."""
-_CPU_PERIOD_US: Final = range(1_000, 1_000_001)
-_CPU_QUOTA_US_MIN: Final = 1_000
-_NANOS: Final = 1_000_000_000
-_SWAPPINESS: Final = range(101)
-_BLKIO_WEIGHT: Final = range(10, 1001)
+NANOS: Final = 1_000_000_000
 _LIST_ITEM: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
-_ACCESS: Final = re.compile(r"r?w?m?")
 
 
 class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +30,59 @@ class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
     allow: bool = True
 
 
+class DeviceMapping(msgspec.Struct, frozen=True, kw_only=True):
+    """A device node of the host, or a directory of them, at a path of the container."""
+
+    source: str
+    destination: str
+    access: str = "rwm"
+
+
+class DeviceRate(msgspec.Struct, frozen=True, kw_only=True):
+    """A number for one block device, which is named by its node's path: a weight, or a rate per second."""
+
+    path: str
+    value: int
+
+
+class BlockLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Limits of single block devices. A rate of 0 is no limit."""
+
+    weights: tuple[DeviceRate, ...] = ()
+    read_bytes: tuple[DeviceRate, ...] = ()
+    write_bytes: tuple[DeviceRate, ...] = ()
+    read_operations: tuple[DeviceRate, ...] = ()
+    write_operations: tuple[DeviceRate, ...] = ()
+
+
+class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Devices that a driver is to choose (``--gpus``); this engine has no such driver."""
+
+    driver: str = ""
+    count: int = 0
+    device_ids: tuple[str, ...] = ()
+    capabilities: tuple[tuple[str, ...], ...] = ()
+    options: dict[str, str] = {}
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What limits are measured against; lists as the kernel writes them (``0-3,8``)."""
+    """What limits are measured against, and which of them this kernel knows; lists as the kernel writes them (``0-3,8``)."""
 
     cpus: str
     memory_nodes: str = "0"
+    memory_limit: bool = True
     swap_limit: bool = True
+    memory_reservation: bool = True
+    memory_swappiness: bool = True
     oom_kill_disable: bool = True
+    kernel_memory_tcp: bool = False
+    cpu_shares: bool = True
+    cpu_quota: bool = True
+    cpu_realtime: bool = True
+    cpuset: bool = True
+    pids_limit: bool = True
+    block_weight: bool = True
+    block_rates: bool = True
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,7 +90,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``memory_swap_bytes`` is memory *and* swap together, as Docker means it: -1 is no limit, and 0 is twice the memory.
     ``nano_cpus`` is CPUs times 10⁹ and excludes quota and period. ``pids_max`` None, 0 or -1 is no limit.
-    ``memory_swappiness`` None is the machine's.
+    ``memory_swappiness`` None is the machine's. ``cgroup_parent`` empty is the engine's own.
     """
 
     memory_bytes: int = 0
@@ -64,17 +102,23 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nano_cpus: int = 0
     cpu_quota_us: int = 0
     cpu_period_us: int = 0
+    cpu_realtime_period_us: int = 0
+    cpu_realtime_runtime_us: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_max: int | None = None
     blkio_weight: int = 0
+    block: BlockLimits = BlockLimits()
+    cgroup_parent: str = ""
     device_rules: tuple[DeviceRule, ...] = ()
     """Beyond what every container may use; a later rule overrides."""
+    devices: tuple[DeviceMapping, ...] = ()
+    device_requests: tuple[DeviceRequest, ...] = ()
 
     @property
     def quota_us(self) -> int:
         """CPU time per period, however it was asked for; 0 or less is no limit."""
-        return self.nano_cpus * self.period_us // _NANOS if self.nano_cpus else self.cpu_quota_us
+        return self.nano_cpus * self.period_us // NANOS if self.nano_cpus else self.cpu_quota_us
 
     @property
     def period_us(self) -> int:
@@ -85,98 +129,6 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def memory_and_swap_bytes(self) -> int:
         """The limit of both together once Docker's defaults are resolved: -1 is no limit, 0 nothing to set."""
         return self.memory_swap_bytes or 2 * self.memory_bytes
-
-    def validate(self, machine: Machine) -> tuple[str, ...]:
-        """Refuse what Docker refuses.
-
-        Returns:
-            Docker's warnings about what this machine can't do; such wishes are ignored when they are applied.
-
-        Raises:
-            InvalidRequest: with Docker's words.
-        """
-        _validate_memory(self)
-        _validate_cpu(self, machine)
-        _validate_list("cpuset cpus", "CPUs", self.cpuset_cpus, machine.cpus)
-        _validate_list("cpuset mems", "memory nodes", self.cpuset_mems, machine.memory_nodes)
-        if self.blkio_weight and self.blkio_weight not in _BLKIO_WEIGHT:
-            raise InvalidRequest("Range of blkio weight is from 10 to 1000")
-        for rule in self.device_rules:
-            if not rule.access or not _ACCESS.fullmatch(rule.access):
-                raise InvalidRequest(f"invalid device access mode: {rule.access!r}")
-        return _warnings(self, machine)
-
-
-def _validate_memory(asked: Resources) -> None:
-    if 0 < asked.memory_bytes < MEMORY_BYTES_MIN:
-        raise InvalidRequest("Minimum memory limit allowed is 6MB")
-    if asked.memory_bytes > 0 and 0 < asked.memory_swap_bytes < asked.memory_bytes:
-        raise InvalidRequest(
-            "Minimum memoryswap limit should be larger than memory limit, see usage"
-        )
-    if asked.memory_bytes == 0 and asked.memory_swap_bytes > 0:
-        raise InvalidRequest(
-            "You should always set the Memory limit when using Memoryswap limit, see usage"
-        )
-    swappiness = asked.memory_swappiness
-    if swappiness is not None and swappiness != UNLIMITED and swappiness not in _SWAPPINESS:
-        raise InvalidRequest(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
-    if 0 < asked.memory_reservation_bytes < MEMORY_BYTES_MIN:
-        raise InvalidRequest("Minimum memory reservation allowed is 6MB")
-    if 0 < asked.memory_bytes < asked.memory_reservation_bytes:
-        raise InvalidRequest(
-            "Minimum memory limit can not be less than memory reservation limit, see usage"
-        )
-
-
-def _validate_cpu(asked: Resources, machine: Machine) -> None:
-    if asked.cpu_shares < 0:
-        raise InvalidRequest("shares: invalid argument")
-    if asked.nano_cpus and asked.cpu_period_us:
-        raise InvalidRequest("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
-    if asked.nano_cpus and asked.cpu_quota_us:
-        raise InvalidRequest("Conflicting options: Nano CPUs and CPU Quota cannot both be set.")
-    count = len(parse_list(machine.cpus))
-    if not 0 <= asked.nano_cpus <= count * _NANOS:
-        raise InvalidRequest(
-            f"Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
-        )
-    if asked.cpu_period_us and asked.cpu_period_us not in _CPU_PERIOD_US:
-        raise InvalidRequest(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
-        )
-    if 0 < asked.cpu_quota_us < _CPU_QUOTA_US_MIN:
-        raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-
-
-def _validate_list(option: str, things: str, asked: str, available: str) -> None:
-    try:
-        wanted = parse_list(asked)
-    except ValueError as error:
-        raise InvalidRequest(
-            f"Invalid value {asked} for {option}: invalid format: {asked}"
-        ) from error
-    if not wanted <= parse_list(available):
-        raise InvalidRequest(
-            f"Requested {things} are not available - requested {asked}, available: {available}"
-        )
-
-
-def _warnings(asked: Resources, machine: Machine) -> tuple[str, ...]:
-    found = []
-    if asked.memory_bytes > 0 and not machine.swap_limit:
-        found.append(
-            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
-            "Memory limited without swap."
-        )
-    if asked.oom_kill_disable and not machine.oom_kill_disable:
-        found.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
-    elif asked.oom_kill_disable and not asked.memory_bytes:
-        found.append(
-            "OOM killer is disabled for the container, but no memory limit is set, "
-            "this can result in the system running out of resources."
-        )
-    return tuple(found)
 
 
 def parse_list(text: str) -> frozenset[int]:

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import Any
 
 from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.guest_files import hostname_text, hosts_text, resolv_conf_text
 from engine.domain.oci import HostSide
-from engine.domain.spec import NetworkMode, capabilities
+from engine.domain.spec import NetworkMode, Spec, capabilities
 from engine.drivers.bundles import Bundles
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.content import Content
+from engine.drivers.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.devices import host_devices
 from engine.drivers.rootfs import Rootfs, host_file, host_resolv_conf
 from engine.drivers.seccomp import UNCONFINED, SeccompPrograms
@@ -27,7 +29,7 @@ class BundleMaker:
     bundles: Bundles
     rootfs: Rootfs
     content: Content
-    cgroups: CgroupDriver
+    cgroups: Cgroups
     seccomp: SeccompPrograms
     init_path: Path | None
     """A static init for ``--init``."""
@@ -39,6 +41,7 @@ class BundleMaker:
             DriverError: the kernel or the disk refuses, or a bind's source is missing.
         """
         spec = container.spec
+        refuse_requests(spec.resources.device_requests)
         lower = self.content.lower_directories(spec.image_id)
         self.rootfs.make(container.id, lower[0])
         self.rootfs.write_files(container.id, _files(container))
@@ -47,8 +50,8 @@ class BundleMaker:
             container,
             self._host_side(container),
             lower=lower,
-            entry=self.cgroups.entry(container.id),
-            oom_counters=self.cgroups.oom_counters(container.id),
+            entry=self.cgroups.of(container).entry(container.id),
+            oom_counters=self.cgroups.of(container).oom_counters(container.id),
             seccomp=self.seccomp_program(container),
         )
 
@@ -68,7 +71,7 @@ class BundleMaker:
             resolv_conf=str(directory / "resolv.conf"),
             sandbox=str(naming.sandbox_path(self.exec_root, sandbox)) if sandbox else "",
             init=self._init() if container.spec.init else "",
-            devices=host_devices() if container.spec.privileged else (),
+            devices=_devices(container.spec),
         )
 
     def _init(self) -> str:
@@ -92,6 +95,15 @@ class BundleMaker:
                 source.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DriverError(f"error while creating mount source path '{source}'") from error
+
+
+def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
+    """What was asked for; for a privileged container all of the host's, and what was asked for elsewhere."""
+    mappings = spec.resources.devices
+    if not spec.privileged:
+        return mapped_devices(mappings)
+    moved = (each for each in mappings if each.source != each.destination)
+    return (*host_devices(), *mapped_devices(moved))
 
 
 def _files(container: Container) -> dict[str, str]:

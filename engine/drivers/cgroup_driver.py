@@ -70,8 +70,8 @@ class CgroupDriver(ABC):
         """What limits are measured against here."""
 
     @abstractmethod
-    def update(self, container: ContainerId, resources: Resources) -> None:
-        """Set the limits that are given; the others stay.
+    def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
+        """Set the limits that are given; the others stay, or with ``whole`` become the kernel's defaults.
 
         Raises:
             DriverError: the kernel refuses, for example a memory limit below what is in use.

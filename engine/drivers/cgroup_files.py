@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from engine.drivers.cgroup_settings import INHERITED, Setting
 from engine.errors import DriverError
 
 GONE: Final = frozenset({errno.ENOENT, errno.ENODEV})
@@ -43,8 +44,23 @@ def demand(path: Path, *values: str) -> None:
     try:
         write(path, *values)
     except OSError as error:
-        wanted = values[0] if len(values) == 1 else "its values"
-        raise DriverError(f"set {path} to {wanted}: {error.strerror}") from error
+        wanted = f'"{values[0]}"' if len(values) == 1 else "its values"
+        reason = (error.strerror or str(error)).lower()
+        raise DriverError(f"failed to write {wanted}: write {path}: {reason}") from error
+
+
+def apply(directory: Path, setting: Setting) -> None:
+    """Have a limit in the first of its files that is there.
+
+    Raises:
+        DriverError: the kernel says no, or has no such file.
+    """
+    paths = [directory / name for name in setting.files]
+    path = next((path for path in paths if path.exists()), paths[0])
+    if setting.is_optional and not path.exists():
+        return
+    inherited = setting.value == INHERITED
+    demand(path, read(directory.parent / path.name) if inherited else setting.value)
 
 
 def read(path: Path) -> str:

@@ -4,7 +4,6 @@ Where a cgroup2 is mounted beside them it has no controllers to speak of, but ``
 ``cgroup.events``, which are better than what version 1 has: a frozen process can be killed, and a kill reaches everybody at once.
 """
 
-import contextlib
 import errno
 import time
 from pathlib import Path, PurePosixPath
@@ -12,11 +11,13 @@ from typing import Final
 
 from engine.domain.ids import ContainerId
 from engine.domain.resources import UNLIMITED, Machine, Resources
+from engine.drivers import cgroup_block as block
 from engine.drivers import cgroup_files as files
 from engine.drivers import cgroup_unified as unified
 from engine.drivers.cgroup_devices import fold, v1_lines
 from engine.drivers.cgroup_driver import CgroupDriver, Entry
 from engine.drivers.cgroup_hierarchies import Hierarchies
+from engine.drivers.cgroup_settings import v1_settings
 from engine.drivers.cgroup_stats import Stats
 from engine.drivers.cgroup_v1_stats import read_stats
 from engine.errors import DriverError
@@ -36,34 +37,45 @@ class V1Driver(CgroupDriver):
         self._joined = tuple(dict.fromkeys(self._controllers.values()))
 
     def machine(self) -> Machine:
-        """CPUs and memory nodes of the root's cpuset."""
-        cpuset, memory = self._root("cpuset"), self._root("memory")
+        """CPUs and memory nodes of the root's cpuset; an ability is there if the root's control file is."""
+        cpuset = self._root("cpuset")
         online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
         return Machine(
             cpus=files.read_or(cpuset / "cpuset.effective_cpus", online) if cpuset else online,
             memory_nodes=files.read_or(cpuset / "cpuset.effective_mems", "0") if cpuset else "0",
-            swap_limit=self._swap_is_limited(memory),
-            oom_kill_disable=memory is not None,
+            memory_limit=self._has("memory", "memory.limit_in_bytes"),
+            swap_limit=self._has("memory", "memory.memsw.limit_in_bytes"),
+            memory_reservation=self._has("memory", "memory.soft_limit_in_bytes"),
+            memory_swappiness=self._has("memory", "memory.swappiness"),
+            oom_kill_disable=self._has("memory", "memory.oom_control"),
+            kernel_memory_tcp=self._has("memory", "memory.kmem.tcp.limit_in_bytes"),
+            cpu_shares=self._has("cpu", "cpu.shares"),
+            cpu_quota=self._has("cpu", "cpu.cfs_quota_us"),
+            cpu_realtime=self._has("cpu", "cpu.rt_runtime_us"),
+            cpuset=cpuset is not None,
+            pids_limit="pids" in self._controllers,
+            block_weight=self._has("blkio", "blkio.weight")
+            or self._has("blkio", "blkio.bfq.weight"),
+            block_rates=self._has("blkio", "blkio.throttle.read_bps_device"),
         )
+
+    def _has(self, controller: str, name: str) -> bool:
+        root = self._root(controller)
+        return root is not None and (root / name).exists()
 
     def _root(self, controller: str) -> Path | None:
         place = self._controllers.get(controller)
         return place.parents[len(self._parent.parts) - 1] if place else None
 
-    def _swap_is_limited(self, memory: Path | None) -> bool:
-        return memory is not None and (memory / "memory.memsw.limit_in_bytes").exists()
-
-    def update(self, container: ContainerId, resources: Resources) -> None:
+    def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
         """Set what is given, each controller by itself."""
-        for controller, apply in (
-            ("memory", _set_memory),
-            ("cpu", _set_cpu),
-            ("cpuset", _set_cpuset),
-            ("pids", _set_pids),
-            ("blkio", _set_blkio),
-        ):
-            if place := self._controllers.get(controller):
-                apply(place / container, resources)
+        if memory := self._controllers.get("memory"):
+            _set_memory_and_swap(memory / container, resources, whole=whole)
+        for setting in v1_settings(resources, whole=whole):
+            if place := self._controllers.get(setting.controller):
+                files.apply(place / container, setting)
+        if place := self._controllers.get("blkio"):
+            block.set_v1(place / container, resources.block)
 
     def _set_devices(
         self, container: ContainerId, resources: Resources, *, all_devices: bool
@@ -145,74 +157,40 @@ def _inherit_cpuset(root: Path, place: Path) -> None:
         files.demand(directory / "cgroup.clone_children", "1")
 
 
-def _set_memory(directory: Path, resources: Resources) -> None:
-    if resources.memory_bytes:
-        _set_memory_and_swap(directory, resources)
-    if resources.memory_reservation_bytes:
-        files.demand(
-            directory / "memory.soft_limit_in_bytes", str(resources.memory_reservation_bytes)
-        )
-    if resources.memory_swappiness is not None and resources.memory_swappiness != UNLIMITED:
-        files.demand(directory / "memory.swappiness", str(resources.memory_swappiness))
-    if resources.oom_kill_disable:
-        files.demand(directory / "memory.oom_control", "1")
-
-
-def _set_memory_and_swap(directory: Path, resources: Resources) -> None:
+def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
     """Both together may at no time be lower than memory alone, so the order depends on the way: up or down."""
+    if not resources.memory_bytes and not whole:
+        return
     memory = directory / "memory.limit_in_bytes"
     both = directory / "memory.memsw.limit_in_bytes"
-    steps = [(memory, resources.memory_bytes)]
+    steps = [(memory, resources.memory_bytes or UNLIMITED)]
     if both.exists():
-        steps.append((both, resources.memory_and_swap_bytes))
+        steps.append((both, max(resources.memory_and_swap_bytes or UNLIMITED, UNLIMITED)))
     try:
         for path, limit in steps:
             files.write(path, str(limit))
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise _refused(directory, resources, error) from error
-        for path, limit in reversed(steps):
-            files.demand(path, str(limit))
+        _set_both_first(directory, resources, steps[::-1])
+
+
+def _set_both_first(directory: Path, resources: Resources, steps: list[tuple[Path, int]]) -> None:
+    try:
+        for path, limit in steps:
+            files.write(path, str(limit))
+    except OSError as error:
+        raise _refused(directory, resources, error) from error
 
 
 def _refused(directory: Path, resources: Resources, error: OSError) -> DriverError:
     if error.errno != errno.EBUSY:
         return DriverError(f"set memory limit of {directory}: {error.strerror}")
     used = files.read_or(directory / "memory.usage_in_bytes", "?")
+    peak = files.read_or(directory / "memory.max_usage_in_bytes", "?")
     return DriverError(
-        f"unable to set memory limit to {resources.memory_bytes} (current usage: {used})"
+        f"unable to set memory limit to {resources.memory_bytes} (current usage: {used}, peak usage: {peak})"
     )
-
-
-def _set_cpu(directory: Path, resources: Resources) -> None:
-    if resources.cpu_shares:
-        files.demand(directory / "cpu.shares", str(resources.cpu_shares))
-    if resources.cpu_period_us or resources.nano_cpus:
-        files.demand(directory / "cpu.cfs_period_us", str(resources.period_us))
-    if resources.quota_us:
-        files.demand(directory / "cpu.cfs_quota_us", str(resources.quota_us))
-
-
-def _set_cpuset(directory: Path, resources: Resources) -> None:
-    if resources.cpuset_cpus:
-        files.demand(directory / "cpuset.cpus", resources.cpuset_cpus)
-    if resources.cpuset_mems:
-        files.demand(directory / "cpuset.mems", resources.cpuset_mems)
-
-
-def _set_pids(directory: Path, resources: Resources) -> None:
-    if resources.pids_max is not None:
-        limit = str(resources.pids_max) if resources.pids_max > 0 else "max"
-        files.demand(directory / "pids.max", limit)
-
-
-def _set_blkio(directory: Path, resources: Resources) -> None:
-    """Whichever scheduler has weights; with none of them a weight means nothing, and Docker only warns."""
-    if resources.blkio_weight:
-        for name in ("blkio.weight", "blkio.bfq.weight"):
-            with contextlib.suppress(FileNotFoundError):
-                files.write(directory / name, str(resources.blkio_weight))
-                return
 
 
 def _freeze(directory: Path) -> None:

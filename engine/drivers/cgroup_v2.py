@@ -12,11 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from engine.domain.ids import ContainerId
-from engine.domain.resources import UNLIMITED, Machine, Resources
+from engine.domain.resources import Machine, Resources
+from engine.drivers import cgroup_block as block
 from engine.drivers import cgroup_files as files
 from engine.drivers import cgroup_unified as unified
 from engine.drivers.cgroup_devices import Policy, fold, v2_program
 from engine.drivers.cgroup_driver import CgroupDriver, Entry
+from engine.drivers.cgroup_settings import v2_settings
 from engine.drivers.cgroup_stats import Stats
 from engine.drivers.cgroup_v2_stats import read_stats
 from engine.errors import DriverError
@@ -25,9 +27,6 @@ from engine.runtime import linux
 CONTROLLERS: Final[tuple[str, ...]] = ("cpu", "cpuset", "io", "memory", "pids")
 OWN_LEAF: Final = "shipslog-engine"
 """Where our own processes go when they stand in the way."""
-
-_SHARES: Final = (2, 262144)
-_WEIGHT: Final = (1, 10000)
 
 
 class V2Driver(CgroupDriver):
@@ -41,29 +40,48 @@ class V2Driver(CgroupDriver):
         self._loading = threading.Lock()
 
     def machine(self) -> Machine:
-        """CPUs and memory nodes of the root's cpuset; the OOM killer can't be switched off in version 2."""
+        """CPUs and memory nodes of the root's cpuset, and the abilities of the controllers that there are.
+
+        The OOM killer can't be switched off in version 2, nor is there a swappiness or real-time budget for each cgroup.
+        """
         online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
+        controllers = files.read_or(self._root / "cgroup.controllers", "").split()
+        memory, cpu, io = "memory" in controllers, "cpu" in controllers, "io" in controllers
         return Machine(
             cpus=files.read_or(self._root / "cpuset.cpus.effective", online),
             memory_nodes=files.read_or(self._root / "cpuset.mems.effective", "0"),
-            swap_limit=(self._place / "memory.swap.max").exists() or Path("/proc/swaps").exists(),
+            memory_limit=memory,
+            swap_limit=memory and self._below_root_has("memory.swap.max"),
+            memory_reservation=memory,
+            memory_swappiness=False,
             oom_kill_disable=False,
+            cpu_shares=cpu,
+            cpu_quota=cpu and self._below_root_has("cpu.max"),
+            cpu_realtime=False,
+            cpuset="cpuset" in controllers,
+            pids_limit="pids" in controllers,
+            block_weight=io
+            and (self._below_root_has("io.bfq.weight") or self._below_root_has("io.weight")),
+            block_rates=io and self._below_root_has("io.max"),
         )
 
-    def update(self, container: ContainerId, resources: Resources) -> None:
+    def _below_root_has(self, name: str) -> bool:
+        """The root itself has no limits; where nothing below it shows its controllers, they are believed to be whole."""
+        controller = name.partition(".")[0]
+        children = [
+            place
+            for place in self._root.iterdir()
+            if controller in files.read_or(place / "cgroup.controllers", "").split()
+        ]
+        return not children or any((place / name).exists() for place in children)
+
+    def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
         """Set what is given."""
         directory = self._place / container
-        _set_memory(directory, resources)
-        _set_cpu(directory, resources)
-        if resources.cpuset_cpus:
-            files.demand(directory / "cpuset.cpus", resources.cpuset_cpus)
-        if resources.cpuset_mems:
-            files.demand(directory / "cpuset.mems", resources.cpuset_mems)
-        if resources.pids_max is not None:
-            limit = str(resources.pids_max) if resources.pids_max > 0 else "max"
-            files.demand(directory / "pids.max", limit)
-        if resources.blkio_weight:
-            _set_io_weight(directory, resources.blkio_weight)
+        _set_memory_and_swap(directory, resources, whole=whole)
+        for setting in v2_settings(resources, whole=whole):
+            files.apply(directory, setting)
+        block.set_v2(directory, resources.block)
 
     def _set_devices(
         self, container: ContainerId, resources: Resources, *, all_devices: bool
@@ -186,53 +204,17 @@ def _step_aside(directory: Path) -> None:
             raise DriverError(f"move process {pid} to {leaf}: {error.strerror}") from error
 
 
-def weight(shares: int) -> int:
-    """``cpu.shares`` of version 1 (2 to 262144, usually 1024) as ``cpu.weight`` (1 to 10000).
-
-    The straight line that OCI runtimes have agreed upon: runtime-spec, config-linux.md, CPU.
-    """
-    low, high = _SHARES
-    within = min(max(shares, low), high)
-    return _WEIGHT[0] + (within - low) * (_WEIGHT[1] - _WEIGHT[0]) // (high - low)
-
-
 def _limit(value: int) -> str:
-    return "max" if value == UNLIMITED else str(value)
+    return str(value) if value > 0 else "max"
 
 
-def _set_memory(directory: Path, resources: Resources) -> None:
-    if resources.memory_bytes:
-        _set_swap(directory, resources)
-        files.demand(directory / "memory.max", _limit(resources.memory_bytes))
-    if resources.memory_reservation_bytes:
-        files.demand(directory / "memory.low", _limit(resources.memory_reservation_bytes))
-
-
-def _set_swap(directory: Path, resources: Resources) -> None:
+def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
     """Docker counts memory and swap together, version 2 swap alone. Without CONFIG_SWAP there is no such file."""
-    both = resources.memory_and_swap_bytes
-    unlimited = UNLIMITED in (both, resources.memory_bytes)
-    swap = UNLIMITED if unlimited else both - resources.memory_bytes
-    path = directory / "memory.swap.max"
-    if path.exists():
-        files.demand(path, _limit(swap))
-
-
-def _set_cpu(directory: Path, resources: Resources) -> None:
-    if resources.cpu_shares:
-        files.demand(directory / "cpu.weight", str(weight(resources.cpu_shares)))
-    if resources.quota_us or resources.cpu_period_us:
-        quota = str(resources.quota_us) if resources.quota_us > 0 else "max"
-        files.demand(directory / "cpu.max", f"{quota} {resources.period_us}")
-
-
-def _set_io_weight(directory: Path, wanted: int) -> None:
-    """BFQ's own weight has Docker's range; ``io.weight`` goes to 10000 (config-linux.md, Block IO)."""
-    for name, value in (("io.bfq.weight", wanted), ("io.weight", 1 + (wanted - 10) * 9999 // 990)):
-        try:
-            files.write(directory / name, str(value))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise DriverError(f"set {directory / name} to {value}: {error.strerror}") from error
+    memory_bytes, both = resources.memory_bytes, resources.memory_and_swap_bytes
+    if not memory_bytes and not whole:
         return
+    swap_path = directory / "memory.swap.max"
+    if swap_path.exists():
+        unlimited = memory_bytes <= 0 or both < 0
+        files.demand(swap_path, "max" if unlimited else str(both - memory_bytes))
+    files.demand(directory / "memory.max", _limit(memory_bytes))

@@ -25,10 +25,11 @@ def _devices(directory: Path) -> Iterator[dict[str, Any]]:
                 continue
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                yield _device(entry.path, status)
+                yield device_node(entry.path, status)
 
 
-def _device(path: str, status: os.stat_result) -> dict[str, Any]:
+def device_node(path: str, status: os.stat_result) -> dict[str, Any]:
+    """A node as the OCI runtime specification lists devices, at another path perhaps."""
     return {
         "path": path,
         "type": "b" if stat.S_ISBLK(status.st_mode) else "c",

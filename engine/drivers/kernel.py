@@ -19,6 +19,7 @@ from typing import Final
 
 import structlog
 import trio
+from msgspec.structs import replace as replace_fields
 
 from engine.domain import naming
 from engine.domain.container import Container, Phase
@@ -30,8 +31,9 @@ from engine.domain.spec import PortBinding
 from engine.drivers import process
 from engine.drivers.bridge import Bridge
 from engine.drivers.bundle_maker import BundleMaker
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.connections import Connections
+from engine.drivers.device_mappings import mapped_rules
 from engine.drivers.firewall import Firewall
 from engine.drivers.firewall_plan import firewall_plan, published_port, published_ports
 from engine.drivers.host_ports import check_host_port
@@ -42,6 +44,7 @@ from engine.drivers.network import NetworkDriver
 from engine.drivers.ruleset import ANY_ADDRESS
 from engine.drivers.sandbox import Endpoint, Sandbox
 from engine.drivers.sandbox_pool import SandboxPool
+from engine.drivers.trash import Trash
 from engine.errors import DriverError
 from engine.runtime.messages import ExecOrder
 from engine.supervisor import actions as do
@@ -91,13 +94,14 @@ class LinuxKernel:
     data_root: Path
     exec_root: Path
     lanes: Lanes
-    cgroups: CgroupDriver
+    cgroups: Cgroups
     network: NetworkDriver
     firewall: Firewall
     pool: SandboxPool
     monitors: Monitors
     connections: Connections
     bundles: BundleMaker
+    trash: Trash
     network_of: Callable[[NetworkId], Network]
     running: Callable[[], Collection[Container]]
     """Containers that run."""
@@ -126,6 +130,7 @@ class LinuxKernel:
         )  # before the journal: a dead monitor writes no more
         facts = self._journal(container).after(facts_after)
         init = container.process or _process_in(facts)
+        cgroups = self.cgroups.of(container)
         frozen = container.phase is Phase.PAUSED or bool(container.orders)
         return Observation(
             boot_id=self.boot_id,
@@ -133,8 +138,8 @@ class LinuxKernel:
             process_alive=init is not None and process.process_alive(init),
             facts=facts,
             sandbox=self._sandbox_presence(container),
-            cgroup=self.cgroups.check(identity, init.pid if init and container.process else None),
-            frozen=frozen and self.cgroups.is_frozen(identity),
+            cgroup=cgroups.check(identity, init.pid if init and container.process else None),
+            frozen=frozen and cgroups.is_frozen(identity),
             bundle=_presence(bundle.exists()),
             directory=_presence(naming.container_directory(self.data_root, identity).exists()),
         )
@@ -183,9 +188,13 @@ class LinuxKernel:
             case do.Signal(order=order, signal=number):
                 await self._signal(container, order, number)
             case do.Freeze():
-                await self.lanes.run(Lane.KERNEL, partial(self.cgroups.freeze, container.id))
+                await self.lanes.run(
+                    Lane.KERNEL, partial(self.cgroups.of(container).freeze, container.id)
+                )
             case do.Thaw():
-                await self.lanes.run(Lane.KERNEL, partial(self.cgroups.thaw, container.id))
+                await self.lanes.run(
+                    Lane.KERNEL, partial(self.cgroups.of(container).thaw, container.id)
+                )
             case do.KillEverything():
                 await self._kill_everything(container)
             case _:
@@ -200,7 +209,9 @@ class LinuxKernel:
                 self._prepared.discard(sandbox)
                 await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
             case do.RemoveCgroup():
-                await self.lanes.run(Lane.KERNEL, partial(self.cgroups.remove, container.id))
+                await self.lanes.run(
+                    Lane.KERNEL, partial(self.cgroups.of(container).remove, container.id)
+                )
             case do.RemoveBundle():
                 self.monitors.forget(container.id)
                 await self.lanes.run(
@@ -208,9 +219,14 @@ class LinuxKernel:
                 )
             case do.RemoveDirectory():
                 self._journals.pop(container.id, None)
-                await self.lanes.run(Lane.DISK, partial(self.bundles.rootfs.remove, container.id))
+                await self._remove_directory(container)
             case _:
                 raise AssertionError(action)
+
+    async def _remove_directory(self, container: Container) -> None:
+        set_aside = partial(self.bundles.rootfs.set_aside, container.id)
+        if (grave := await self.lanes.run(Lane.DISK, set_aside)) is not None:
+            self.trash.add(grave)
 
     async def _prepare_sandbox(self, container: Container) -> None:
         sandbox = self._sandbox(container)
@@ -239,10 +255,15 @@ class LinuxKernel:
         )
 
     def _prepare_cgroup(self, container: Container) -> None:
-        spec = container.spec
-        self.cgroups.prepare(container.id, spec.resources, all_devices=spec.privileged)
+        cgroups, limits = self.cgroups.of(container), container.spec.resources
+        devices = mapped_rules(limits.devices)
+        cgroups.prepare(
+            container.id,
+            replace_fields(limits, device_rules=(*devices, *limits.device_rules)),
+            all_devices=container.spec.privileged,
+        )
         if container.process is not None:
-            self.cgroups.adopt(container.id, container.process.pid)
+            cgroups.adopt(container.id, container.process.pid)
 
     async def _launch(self, container: Container) -> tuple[Fact, ...]:
         with self.connections.attaching(container.id) as clients:
@@ -305,8 +326,9 @@ class LinuxKernel:
             await self.lanes.run(Lane.KERNEL, partial(process.signal_process, monitor, SIGKILL))
 
     def _kill_processes(self, container: Container) -> None:
-        self.cgroups.thaw(container.id)
-        self.cgroups.kill(container.id)
+        cgroups = self.cgroups.of(container)
+        cgroups.thaw(container.id)
+        cgroups.kill(container.id)
         init = container.process or _process_in(self._journal(container).after(0))
         if init is not None:
             process.signal_process(init, SIGKILL)
@@ -341,7 +363,7 @@ class LinuxKernel:
     def _list(self, running: Collection[Container]) -> Inventory:
         return Inventory(
             bundles=self.bundles.bundles.owned(),
-            cgroups=self.cgroups.owned(),
+            cgroups=self.cgroups.owned(running),
             directories=self.bundles.rootfs.all(),
             damaged_cgroups=frozenset(each.id for each in running if not self._is_held(each)),
         )
@@ -349,9 +371,10 @@ class LinuxKernel:
     def _is_held(self, container: Container) -> bool:
         """Whether its process is where its limits hold, and stands still if it should."""
         assert container.process is not None
-        if container.phase is Phase.PAUSED and not self.cgroups.is_frozen(container.id):
+        cgroups = self.cgroups.of(container)
+        if container.phase is Phase.PAUSED and not cgroups.is_frozen(container.id):
             return False
-        return self.cgroups.holds(container.id, container.process.pid)
+        return cgroups.holds(container.id, container.process.pid)
 
     async def discard(self, kind: str, name: str) -> None:
         """Take an orphan away, unless something runs in it or it may hold somebody's data."""
@@ -373,11 +396,11 @@ class LinuxKernel:
         self.bundles.bundles.remove(container)
 
     def _discard_cgroup(self, container: ContainerId) -> None:
-        if pids := self.cgroups.pids(container):
+        if pids := self.cgroups.own.pids(container):
             raise DriverError(
                 f"cgroup {container} belongs to nobody, and processes {sorted(pids)} run in it"
             )
-        self.cgroups.remove(container)
+        self.cgroups.own.remove(container)
 
     # --- Networks -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import trio
 from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ExecId
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.connections import Connections
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.log_follow import read_log
@@ -27,7 +27,7 @@ class LinuxStreams:
     lanes: Lanes
     monitors: Monitors
     connections: Connections
-    cgroups: CgroupDriver
+    cgroups: Cgroups
 
     async def attach(
         self, container: Container, attach: str, options: StreamOptions, client: Client
@@ -70,7 +70,9 @@ class LinuxStreams:
 
     async def processes(self, container: Container) -> tuple[int, ...]:
         """The pids, on the host, of everything that runs in a container."""
-        found = await self.lanes.run(Lane.KERNEL, partial(self.cgroups.pids, container.id))
+        found = await self.lanes.run(
+            Lane.KERNEL, partial(self.cgroups.of(container).pids, container.id)
+        )
         return tuple(sorted(found))
 
     def forget(self, container: ContainerId) -> None:

@@ -13,7 +13,7 @@ from engine.drivers import cgroup
 from engine.drivers.cgroup_devices import Kind, Policy, fold, v1_lines, v2_program
 from engine.drivers.cgroup_files import parse_flat, parse_nested
 from engine.drivers.cgroup_hierarchies import find_hierarchies
-from engine.drivers.cgroup_v2 import weight
+from engine.drivers.cgroup_settings import weight
 from engine.errors import InvalidRequest
 
 HYBRID = r"""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.domain.resource_rules import accepted
 from engine.domain.resources import DeviceRule, Machine, Resources, parse_list
 from engine.errors import InvalidRequest
 
@@ -40,11 +41,11 @@ MACHINE = Machine(cpus="0-1", memory_nodes="0")
         ),
         (
             Resources(nano_cpus=1, cpu_period_us=1000),
-            "Conflicting options: Nano CPUs and CPU Period cannot both be set.",
+            "Conflicting options: Nano CPUs and CPU Period cannot both be set",
         ),
         (
             Resources(nano_cpus=1, cpu_quota_us=1000),
-            "Conflicting options: Nano CPUs and CPU Quota cannot both be set.",
+            "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
         ),
         (
             Resources(cpu_period_us=1),
@@ -71,7 +72,7 @@ def test_a_limit_that_makes_no_sense_is_refused_in_dockers_words(
     asked: Resources, words: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        asked.validate(MACHINE)
+        accepted(asked, MACHINE)
 
     assert str(refusal.value) == words
 
@@ -90,13 +91,15 @@ def test_a_limit_that_makes_no_sense_is_refused_in_dockers_words(
     ],
 )
 def test_what_makes_sense_is_accepted_without_a_word(asked: Resources) -> None:
-    assert asked.validate(MACHINE) == ()
+    assert accepted(asked, MACHINE) == (asked, ())
 
 
 def test_what_the_machine_cannot_do_is_a_warning() -> None:
     poor = Machine(cpus="0", swap_limit=False, oom_kill_disable=False)
 
-    warnings = Resources(memory_bytes=6 * MIB, oom_kill_disable=True).validate(poor)
+    kept, warnings = accepted(Resources(memory_bytes=6 * MIB, oom_kill_disable=True), poor)
+
+    assert kept == Resources(memory_bytes=6 * MIB, memory_swap_bytes=-1)
 
     assert [warning.split(".")[0] for warning in warnings] == [
         "Your kernel does not support swap limit capabilities or the cgroup is not mounted",
