@@ -12,21 +12,22 @@ begins again; requests that arrive before their turn wait in the buffer, so pipe
 
 Whatever goes wrong before the head of a response is out becomes an error response, here and nowhere else. After it, the
 connection is cut short so that the client sees a body without an end, and cannot take a part for the whole.
+
+A request that is short costs no deadline and no cancel scope of its own: one scope spans the connection, and who is silent for
+too long is found by :meth:`Connection.grow_older`, which the server calls now and then.
 """
 
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum, auto
-from math import inf
 from typing import Final
 
-import h11
 import structlog
 import trio
 from structlog.contextvars import bind_contextvars
 
+from engine.api.correlation import fresh_correlation
 from engine.api.hangups import HangUps
 from engine.api.incoming import Incoming, IncomingBody, Refusal
 from engine.api.outgoing import (
@@ -41,6 +42,7 @@ from engine.api.outgoing import (
 from engine.api.replies import Answer, Hijacked, Reply, Streamed
 from engine.api.requests import Request
 from engine.api.status import answer_error, error_answer
+from engine.api.transports import Transport
 from engine.domain.event import Actor
 
 Application = Callable[[Request], Awaitable[Reply]]
@@ -49,6 +51,8 @@ _SETTLE_BYTES: Final = 256 << 10
 _SETTLE_S: Final = 5.0
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 4 << 20
+_AGES: Final = 4
+"""Into so many parts the patience with a silent connection is cut: it is closed at most so much too late."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,19 +63,16 @@ class Limits:
 
     head_bytes: int = 64 << 10
     head_s: float = 10.0
-    """From a head's first byte to its last."""
+    """From a head's first byte to its last; likewise for a TLS handshake."""
     body_s: float = 60.0
     """For a body that is read whole; one that is streamed may take as long as its maker does."""
     idle_s: float = 600.0
-    """Between requests."""
+    """Between requests, and up to a quarter more."""
 
-
-class Stage(Enum):
-    """How far a turn has come, for those who end it early."""
-
-    IDLE = auto()
-    READING = auto()
-    ANSWERING = auto()
+    @property
+    def age_s(self) -> float:
+        """How often connections grow older."""
+        return self.idle_s / _AGES
 
 
 class Connection:
@@ -79,91 +80,85 @@ class Connection:
 
     def __init__(
         self,
-        stream: trio.SocketStream,
+        transport: Transport,
         application: Application,
         actor: Actor,
         heads: Heads,
         limits: Limits,
         hang_ups: HangUps,
     ) -> None:
-        self._stream = stream
+        self._transport = transport
         self._application = application
         self._actor = actor
         self._heads = heads
         self._limits = limits
         self._hang_ups = hang_ups
-        self._incoming = Incoming(stream, limits.head_bytes)
-        self._turn = trio.CancelScope()
+        self._incoming = Incoming(transport, limits.head_bytes, limits.head_s)
+        self._life = trio.CancelScope()
         self._endless = trio.CancelScope()
-        self._stage = Stage.IDLE
-        self._peer_gone = False
+        self._idle = True
+        self._age = 0
         self._closing = False
         self._head_sent = False
         self._chunked = True
 
     async def serve(self) -> None:
-        """Until either side has had enough. The stream is the caller's to close."""
-        self._hang_ups.watch(self._stream.socket, self._hung_up)
+        """Until either side has had enough. The connection is the caller's to close."""
+        watched = self._transport.socket
+        self._hang_ups.watch(watched, self._life.cancel)
         try:
-            while await self._take_turn():
-                pass
+            with self._life:
+                while await self._take_turn():
+                    pass
         except (trio.BrokenResourceError, ConnectionError):
             _log.debug("connection_broken")
         finally:
-            self._hang_ups.forget(self._stream.socket)
+            self._hang_ups.forget(watched)
 
     def wind_up(self) -> None:
         """Shut down: an idle connection ends now, an endless stream now but in order, anything else with its reply."""
         self._closing = True
         self._endless.cancel()
-        if self._stage is Stage.IDLE:
-            self._turn.cancel()
+        if self._is_silent():
+            self._life.cancel()
 
-    def _hung_up(self) -> None:
-        self._peer_gone = True
-        self._turn.cancel()
+    def grow_older(self) -> None:
+        """To be called every :attr:`Limits.age_s`: ends a connection on which nothing was asked for too long."""
+        if not self._is_silent():
+            return
+        if self._age > _AGES:
+            self._life.cancel()
+        self._age += 1
+
+    def _is_silent(self) -> bool:
+        return self._idle and not self._incoming.begun
 
     async def _take_turn(self) -> bool:
         """One request and its reply. Returns whether there may be another."""
-        correlation = os.urandom(16).hex()
+        correlation = fresh_correlation()
         bind_contextvars(correlation=correlation)
         self._head_sent = False
-        self._stage = Stage.IDLE
-        with trio.CancelScope(deadline=trio.current_time() + self._limits.idle_s) as self._turn:
-            if self._peer_gone or self._closing:
-                self._turn.cancel()
-            try:
-                return await self._answer_next(correlation)
-            except Refusal as refusal:
-                await self._refuse(refusal, correlation)
-        if self._stage is Stage.READING and not self._peer_gone:
-            await self._refuse(Refusal(408, "timed out reading the request's header"), correlation)
+        self._age = 0
+        self._idle = True
+        try:
+            head = await self._incoming.next_head()
+            if head is None:
+                return False
+            self._idle = False
+            self._chunked = head.version == "1.1"  # RFC 9112 section 6.1: HTTP/1.0 knows no chunks
+            request = Request(
+                method=head.method,
+                target=head.target,
+                headers=head.headers,
+                body=IncomingBody(self._incoming, self._limits.body_s),
+                actor=self._actor,
+                correlation=correlation,
+            )
+            return await self._reply_to(request, keep=head.keeps_alive)
+        except Refusal as refusal:
+            self._idle = False
+            await self._refuse(refusal, correlation)
         return False
-
-    async def _answer_next(self, correlation: str) -> bool:
-        """Under the scope of a turn, whose deadline is that of the stage: silence, then a slow head; then none."""
-        await self._incoming.begin()
-        self._stage = Stage.READING
-        self._turn.deadline = trio.current_time() + self._limits.head_s
-        head = await self._incoming.next_head()
-        if head is None:
-            return False
-        self._stage = Stage.ANSWERING
-        self._turn.deadline = inf
-        self._chunked = (
-            head.http_version >= b"1.1"
-        )  # RFC 9112 section 6.1: HTTP/1.0 knows no chunks
-        return await self._reply_to(self._request(head, correlation), keep=_keeps_alive(head))
-
-    def _request(self, head: h11.Request, correlation: str) -> Request:
-        return Request(
-            method=head.method.decode("ascii"),
-            target=head.target.decode("ascii"),
-            headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
-            body=IncomingBody(self._incoming, self._limits.body_s),
-            actor=self._actor,
-            correlation=correlation,
-        )
 
     async def _reply_to(self, request: Request, *, keep: bool) -> bool:
         try:
@@ -202,7 +197,7 @@ class Connection:
             close=not keep,
         )
         self._head_sent = True
-        await self._stream.send_all(head + answer.body if with_body else head)
+        await self._transport.send(head + answer.body if with_body else head)
         if not keep:
             await self._linger()
         return keep
@@ -210,7 +205,7 @@ class Connection:
     async def _send_stream(self, request: Request, reply: Streamed, *, keep: bool) -> bool:
         keep = keep and not self._closing
         self._head_sent = True
-        await self._stream.send_all(
+        await self._transport.send(
             self._heads.head(
                 reply.status,
                 correlation=request.correlation,
@@ -233,19 +228,22 @@ class Connection:
 
     async def _send_part(self, part: bytes) -> None:
         if part:
-            await self._stream.send_all(chunk(part) if self._chunked else part)
+            await self._transport.send(chunk(part) if self._chunked else part)
+            await (
+                trio.lowlevel.checkpoint()
+            )  # who makes parts faster than they are taken leaves room for others
 
     async def _send_end(self) -> None:
         if self._chunked:
-            await self._stream.send_all(chunk(b""))
+            await self._transport.send(chunk(b""))
 
     async def _hand_over(self, request: Request, reply: Hijacked) -> None:
         if not await self._settled():
             raise Refusal(400, "the body of a request for a raw stream must come with it")
         head = upgrade_head if request.wants_upgrade else raw_head
         self._head_sent = True
-        await self._stream.send_all(head(reply.media_type))
-        taken = socket.socket(fileno=os.dup(self._stream.socket.fileno()))
+        await self._transport.send(head(reply.media_type))
+        taken = socket.socket(fileno=os.dup(self._transport.socket.fileno()))
         await reply.take(taken, self._incoming.unread())
 
     async def _settled(self) -> bool:
@@ -265,22 +263,13 @@ class Connection:
             close=True,
         )
         self._head_sent = True
-        await self._stream.send_all(head + answer.body)
+        await self._transport.send(head + answer.body)
         await self._linger()
 
     async def _linger(self) -> None:
         """Half-close and read a little on: RFC 9112 section 9.6."""
-        await self._stream.send_eof()
+        await self._transport.send_eof()
         left_bytes = _LINGER_BYTES
         with trio.move_on_after(_LINGER_S):
-            while left_bytes > 0 and (ignored := await self._stream.receive_some()):
+            while left_bytes > 0 and (ignored := await self._transport.receive()):
                 left_bytes -= len(ignored)
-
-
-def _keeps_alive(head: h11.Request) -> bool:
-    """Whether the client expects to use the connection again: RFC 9112 section 9.3."""
-    if head.http_version < b"1.1":
-        return False
-    return not any(
-        name == b"connection" and b"close" in value.lower() for name, value in head.headers
-    )

@@ -47,21 +47,24 @@ class Query:
         number = self.number(name)
         return default if number is None else number
 
-    def number(self, name: str) -> int | None:
+    def number(self, name: str, *, call: str = "ParseInt") -> int | None:
         """A decimal number of 64 bits; None when the name does not occur or is empty.
 
         Raises:
-            InvalidRequest: in the words of Go's strconv, which clients are used to.
+            InvalidRequest: in the words of Go's ``strconv`` and the ``call`` of it that clients are used to.
         """
         text = self.text(name)
         if not text:
             return None
         digits = text.removeprefix("-").removeprefix("+") if text[0] in "+-" else text
         if not (digits.isascii() and digits.isdigit()):
-            raise InvalidRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+            raise InvalidRequest(f'strconv.{call}: parsing "{text}": invalid syntax')
         if len(digits) > 20 or (number := int(text)) not in _INT64:
-            raise InvalidRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+            raise InvalidRequest(f'strconv.{call}: parsing "{text}": value out of range')
         return number
+
+
+_NO_QUERY: Final = Query()
 
 
 class Body(ABC):
@@ -105,7 +108,7 @@ class Request:
     actor: Actor
     correlation: str
     """32 hexadecimal digits; the answer carries them as ``X-Request-Id``."""
-    query: Query = field(default_factory=Query)
+    query: Query = _NO_QUERY
     params: dict[str, str] = field(default_factory=dict)
     """What the variable parts of the path matched."""
     version: ApiVersion = ()

@@ -11,6 +11,7 @@ from engine.api.actors import peer_of
 from engine.api.hangups import HangUps
 from engine.api.http11 import Application, Connection, Limits
 from engine.api.outgoing import Heads
+from engine.api.transports import SocketTransport
 
 DRAIN_S: Final = 10.0
 """How long requests may go on after the daemon was told to stop."""
@@ -28,6 +29,7 @@ class Server:
         self._heads = Heads(product)
         self._limits = limits or Limits()
         self._connections: set[Connection] = set()
+        self._occupied = trio.Event()
         self._stop_asked = trio.Event()
 
     def stop(self) -> None:
@@ -48,6 +50,7 @@ class Server:
         watch = HangUps()
         async with trio.open_nursery() as hang_ups:
             hang_ups.start_soon(watch.run)
+            hang_ups.start_soon(self._let_age)
             async with trio.open_nursery() as requests:
                 async with trio.open_nursery() as intake:
                     converse = partial(self._converse, watch)
@@ -65,14 +68,28 @@ class Server:
                 requests.cancel_scope.deadline = trio.current_time() + DRAIN_S
             hang_ups.cancel_scope.cancel()
 
+    async def _let_age(self) -> None:
+        """Find connections that are silent for too long. Without any there is nothing to wake up for."""
+        while True:
+            await self._occupied.wait()
+            await trio.sleep(self._limits.age_s)
+            for connection in tuple(self._connections):
+                connection.grow_older()
+            if not self._connections:
+                self._occupied = trio.Event()
+
     async def _converse(self, watch: HangUps, stream: trio.SocketStream) -> None:
         try:
             actor = peer_of(stream.socket)
         except OSError as vanished:
             _log.debug("peer_unknown", error=str(vanished))
             return
-        connection = Connection(stream, self._application, actor, self._heads, self._limits, watch)
+        transport = SocketTransport(stream)
+        connection = Connection(
+            transport, self._application, actor, self._heads, self._limits, watch
+        )
         self._connections.add(connection)
+        self._occupied.set()
         try:
             if self._stop_asked.is_set():
                 connection.wind_up()

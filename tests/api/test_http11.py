@@ -300,6 +300,44 @@ HOSTILE = {
         b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
         400,
     ),
+    "coding_and_length": (
+        b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "coding_twice": (
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        501,
+    ),
+    "coding_in_http_1_0": (
+        b"POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "length_with_sign": (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\n", 400),
+    "folded_header": (b"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", 400),
+    "two_hosts": (b"GET / HTTP/1.1\r\nHost: h\r\nHost: g\r\n\r\n", 400),
+    "bare_line_feeds": (b"GET / HTTP/1.1\nHost: h\n\n", 400),
+    "carriage_return_in_header": (b"GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", 400),
+    "space_in_target": (b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "later_version": (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+    "no_version": (b"GET /\r\n\r\n", 505),
+    "http_2_with_prior_knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    "other_expectation": (post("/echo", b"abc", "Expect: the-unexpected"), 417),
+    "many_headers": (get("/", *(f"X-{number}: y" for number in range(300))), 431),
+    "long_chunk_extension": (
+        b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 5000,
+        400,
+    ),
+    "huge_chunk": (
+        b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"f" * 16
+        + b"\r\n",
+        400,
+    ),
+    "endless_trailers": (
+        b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        + b"a: b\r\n" * 20_000,
+        400,
+    ),
     "large_head": (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 70_000, 431),
     "large_target": (b"GET /" + b"a" * 70_000, 431),
     "large_body": (post("/echo", b"x" * 1001), 413),
@@ -318,6 +356,35 @@ async def test_hostile_input_is_refused_in_json_and_the_server_lives_on(
         assert response.status == status
         assert message(response.body)
         assert (await toy.ask(get("/"))).status == 200
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    ["GET / HTTP/1.1", "GET http://h/ HTTP/1.1", "\r\n\r\nGET / HTTP/1.1", "GET / HTTP/1.0"],
+)
+@in_trio
+async def test_what_is_odd_but_allowed_is_answered(request_line: str, tmp_path: Path) -> None:
+    data = f"{request_line}\r\nHOST:h\r\nX-Y: \t z \r\n\r\n".encode()
+    async with served(Toy(), tmp_path) as toy:
+        at_once = await toy.ask(data)
+        client = await toy.connect()
+        for byte in data:
+            await client.send(bytes([byte]))
+        in_pieces = await client.response()
+
+    assert [at_once.status, in_pieces.status] == [200, 200]
+
+
+@in_trio
+async def test_a_request_may_wait_behind_a_body_in_chunks(tmp_path: Path) -> None:
+    chunked = b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n"
+    async with served(Toy(), tmp_path) as toy:
+        client = await toy.connect()
+        await client.send(chunked + get("/") + chunked)
+
+        bodies = [(await client.response()).body for _ in range(3)]
+
+    assert bodies == [b"a", b"hello", b"a"]
 
 
 @in_trio
