@@ -8,13 +8,14 @@ and tests/vm runs the others' half.
 
 import os
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from engine.runtime import linux
+from tests.conformance import book
 
 NEEDS_ROOT: Final = (
     "needs root, for namespaces, mounts and cgroups: config/run tests asks sudo for it"
@@ -60,6 +61,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped_in_ci(report)
     return report
+
+
+@pytest.fixture(autouse=True)
+def every_answer_conforms() -> Iterator[None]:
+    """What daemons answer is what the API's document says that they answer: tests/conformance."""
+    yield
+    book.assert_all_conform()
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ from engine.service.system import Settings, System
 from engine.supervisor.content import Arrived, Usage
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
 from tests.api.toy import Response, Served, get, post, served
+from tests.conformance.book import AnswerBook
+from tests.harness.recording import Recorder
 from tests.model.machine import Fuse
 from tests.model.world import Daemon, World, fresh_world
 
@@ -156,12 +158,16 @@ async def harbour(directory: Path) -> AsyncIterator[Harbour]:
     async with world.daemon(Fuse()) as daemon:
         quay = Quay()
         service = _service(daemon, directory, quay)
-        async with served(application(service), directory) as toy:
+        book = AnswerBook(directory / "answers")
+        recorded = Recorder(book.path).around(application(service))
+        async with served(recorded, directory) as toy:
             port = Harbour(toy, world, quay, service)
             assert (
                 await toy.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
             ).status == 200
             yield port
+        book.close()
+        book.assert_all_conform()
 
 
 def _service(daemon: Daemon, directory: Path, quay: Quay) -> Service:

@@ -13,6 +13,7 @@ from engine.cli.builtin_image import busybox_tar
 from engine.domain import naming
 from engine.domain.ids import InstanceId
 from engine.failpoints import VARIABLE as FAILPOINTS
+from tests.conformance.book import AnswerBook
 from tests.harness import census
 from tests.harness.census import Census, Roots, take_census
 from tests.harness.client import Api, Json
@@ -30,7 +31,8 @@ class DaemonUnderTest:
     """A daemon and, when the test is over, the end of everything that it made.
 
     Attributes:
-        place: ``data``, ``exec``, ``api.sock`` and ``log`` stand in it; short, for a socket's path has 108 bytes.
+        place: ``data``, ``exec``, ``api.sock``, ``log`` and ``answers`` stand in it; short, for a socket's path has 108 bytes.
+        book: every answer that it gave; they are held against the API's document.
 
     With ``forked`` it is forked from the test process, which must have one thread only then: see ``forked.py``.
     """
@@ -43,6 +45,7 @@ class DaemonUnderTest:
         self.exec_root = place / "exec"
         self.log_path = place / "log"
         self.api = Api(place / "api.sock")
+        self.book = AnswerBook(place / "answers")
         self._options = options
         self._forked = forked
         self._process: subprocess.Popen[bytes] | Forked | None = None
@@ -52,8 +55,11 @@ class DaemonUnderTest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         self.clean_up()
+        self.book.close()
+        if error_type is None:
+            self.book.assert_all_conform()
 
     # --- The process ----------------------------------------------------------------------------------------------------
 
@@ -73,7 +79,8 @@ class DaemonUnderTest:
 
     def _launch(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
         if self._forked:
-            return Forked(self.arguments(), environment, self.log_path)
+            arguments = [str(self.book.path), *self.arguments()]
+            return Forked(arguments, environment, self.log_path)
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
                 self.command(),
@@ -87,7 +94,8 @@ class DaemonUnderTest:
 
     def command(self) -> list[str]:
         """How it is started."""
-        return [sys.executable, "-m", "engine.daemon", *self.arguments()]
+        recorded = ["-m", "tests.harness.recording", str(self.book.path)]
+        return [sys.executable, *recorded, *self.arguments()]
 
     def arguments(self) -> list[str]:
         """What it is told."""

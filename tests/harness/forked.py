@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine import failpoints
-from engine.daemon import __main__ as shipslogd
+from tests.harness import recording
 from tests.harness.conditions import ended
 
 _PYTEST_S_OWN = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM)
@@ -72,8 +72,7 @@ def _become_daemon(arguments: Sequence[str], environment: Mapping[str, str], log
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
         os.environ.update(environment)
         failpoints._armed.update(failpoints._parse(os.environ.get(failpoints.VARIABLE, "")))
-        sys.argv = ["shipslogd", *arguments]
-        shipslogd.main()
+        recording.main(list(arguments))
         code = 0
     except SystemExit as ending:
         if isinstance(ending.code, str):

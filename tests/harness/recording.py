@@ -1,0 +1,123 @@
+"""``shipslogd`` with a pen: it writes each answer down, for the test process to hold against the API's document.
+
+    python -m tests.harness.recording BOOK [OPTION OF SHIPSLOGD]...
+
+The engine has no part in this: the application is wrapped where the daemon would call it. An answer is one line, written by
+one call to a file opened for appending, so that whatever kills the daemon leaves whole lines.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.api.application import application
+from engine.api.http11 import Application
+from engine.api.incoming import Refusal
+from engine.api.replies import JSON, Answer, Hijacked, Reply, Sink, Streamed
+from engine.api.requests import Request
+from engine.api.status import answer_error, error_answer
+from engine.daemon import __main__ as shipslogd
+from engine.errors import EngineError, Kind
+from engine.service.engine import Service
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer, or a part of one."""
+
+    method: str
+    target: str
+    status: int
+    media_type: str
+    body: bytes = b""
+    """Base64 in the file."""
+    stream: str = ""
+    """What joins the parts of a streamed answer; empty for a whole one."""
+
+
+class Recorder:
+    """Writes down what an application answers, and changes nothing about it."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def around(self, application: Application) -> Application:
+        """The application, recorded."""
+
+        async def answer(request: Request) -> Reply:
+            try:
+                reply = await application(request)
+            except (Refusal, ConnectionError):
+                raise
+            except Exception as error:
+                self._write(request, _as_answered(error))
+                raise
+            if isinstance(reply, Streamed):
+                return self._recorded_stream(request, reply)
+            self._write(request, reply)
+            return reply
+
+        return answer
+
+    def _write(self, request: Request, reply: Answer | Hijacked) -> None:
+        if isinstance(reply, Answer):
+            body = reply.body if reply.media_type == JSON or reply.status != 200 else b""
+            self._line(request, reply.status, reply.media_type, body)
+        else:
+            self._line(request, 101 if request.wants_upgrade else 200, reply.media_type)
+
+    def _recorded_stream(self, request: Request, reply: Streamed) -> Streamed:
+        async def produce(sink: Sink) -> None:
+            async def recorded_sink(part: bytes) -> None:
+                self._line(request, reply.status, reply.media_type, part, request.correlation)
+                await sink(part)
+
+            await reply.produce(recorded_sink)
+
+        if reply.media_type != JSON:
+            self._line(request, reply.status, reply.media_type)
+            return reply
+        return Streamed(
+            produce, reply.media_type, reply.status, reply.headers, endless=reply.endless
+        )
+
+    def _line(
+        self, request: Request, status: int, media_type: str, body: bytes = b"", stream: str = ""
+    ) -> None:
+        line = Line(
+            method=request.method,
+            target=request.target,
+            status=status,
+            media_type=media_type,
+            body=body,
+            stream=stream,
+        )
+        os.write(self._fd, _encode(line) + b"\n")
+
+
+def _as_answered(error: Exception) -> Answer:
+    """What the connection will make of it, without saying so in the log a second time."""
+    if isinstance(error, EngineError) and error.kind is not Kind.INTERNAL:
+        return answer_error(error, "")
+    return error_answer(500, "internal error")
+
+
+def main(arguments: list[str]) -> None:
+    """Be shipslogd."""
+    book, *options = arguments
+    recorder = Recorder(Path(book))
+
+    def recorded(service: Service) -> Application:
+        return recorder.around(application(service))
+
+    vars(shipslogd)["application"] = recorded
+    sys.argv = ["shipslogd", *options]
+    shipslogd.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
