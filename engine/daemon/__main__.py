@@ -100,6 +100,7 @@ async def run(
         background.start_soon(watch_network, daemon)
         await background.start(daemon.supervisor.run)
         background.start_soon(kernel.pool.run)
+        background.start_soon(kernel.trash.run)
         background.start_soon(watchdog)
         background.start_soon(collect_garbage, daemon)
         server = Server(application(daemon.service))

@@ -30,6 +30,7 @@ from engine.drivers.rootfs import Rootfs
 from engine.drivers.sandbox_pool import SandboxPool
 from engine.drivers.seccomp import SeccompPrograms
 from engine.drivers.streams import LinuxStreams
+from engine.drivers.trash import Trash
 from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.engine import Service
@@ -106,6 +107,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
             seccomp=SeccompPrograms(config.data_root / "seccomp"),
             init_path=_init_path(config),
         ),
+        trash=Trash(lanes),
         network_of=lambda identity: ledger.durable.networks[identity],
         running=lambda: _running(ledger),
     )

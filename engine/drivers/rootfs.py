@@ -19,7 +19,7 @@ from engine.domain import naming
 from engine.domain.guest_files import only_loopback
 from engine.domain.ids import ContainerId, is_full_id
 from engine.drivers.files import disk_error, replace_file
-from engine.drivers.trees import remove_tree, size_of_tree
+from engine.drivers.trees import set_aside, size_of_tree
 from engine.errors import DriverError
 from engine.failpoints import failpoint
 
@@ -53,15 +53,13 @@ class Rootfs:
         except OSError as error:
             raise disk_error(f"make {directory}", error) from error
 
-    def remove(self, container: ContainerId) -> None:
-        """Take the directory of a container away; gone already is fine.
-
-        The name is free at once, even if something in it can't be deleted yet.
+    def set_aside(self, container: ContainerId) -> Path | None:
+        """Take the directory of a container away, into the trash; what lies there now, to be deleted, or None if it was gone already.
 
         Raises:
-            DriverError: something is in the way, such as a mount; it is named.
+            DriverError: the kernel refuses.
         """
-        remove_tree(naming.container_directory(self._data_root, container), self._data_root)
+        return set_aside(naming.container_directory(self._data_root, container), self._data_root)
 
     def exists(self, container: ContainerId) -> bool:
         """Whether :meth:`make` has been here, and to the end."""

@@ -303,3 +303,24 @@ def test_a_backup_taken_while_it_runs_is_a_database_to_start_from(
     assert daemon.api.status(identity) == "running"
     assert daemon.api.verify()["ok"]
     daemon.assert_settled()
+
+
+def test_a_container_whose_files_are_held_busy_is_removed_and_its_files_go_when_they_can(
+    daemon: DaemonUnderTest,
+) -> None:
+    """Elsewhere the removal fails, and the name stays taken until a restart."""
+    container = daemon.api.run("held", *STOPS_AT_ONCE)
+    directory = naming.container_directory(daemon.data_root, container)
+    held = directory / "held"
+    held.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", held], check=True)
+
+    daemon.api.remove("held")
+    again = daemon.api.create("held", "true")
+    trash = daemon.data_root / "trash"
+    (still,) = trash.rglob("held")
+    eventually(lambda: "removed_directory_not_deleted" in daemon.log, "what is in the way is told")
+    subprocess.run(["umount", still], check=True)
+
+    eventually(lambda: not list(trash.iterdir()), "the trash is emptied without a restart")
+    assert daemon.api.inspect("held")["Id"] == again
