@@ -26,6 +26,7 @@ from engine.drivers.lanes import Lanes
 from engine.drivers.launcher import Launcher
 from engine.drivers.monitors import Monitors
 from engine.drivers.network import NetworkDriver
+from engine.drivers.probes import MonitorProbes
 from engine.drivers.rootfs import Rootfs
 from engine.drivers.sandbox_pool import SandboxPool
 from engine.drivers.seccomp import SeccompPrograms
@@ -87,6 +88,16 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
     monitors = Monitors(config.exec_root / "bundles", launcher, wake)
     connections = Connections(monitors)
     content = Content(config.data_root, lambda: _images_needed(ledger), _architecture())
+    bundles = BundleMaker(
+        data_root=config.data_root,
+        exec_root=config.exec_root,
+        bundles=Bundles(config.data_root, config.exec_root),
+        rootfs=Rootfs(config.data_root),
+        content=content,
+        cgroups=cgroups,
+        seccomp=SeccompPrograms(config.data_root / "seccomp"),
+        init_path=_init_path(config),
+    )
     kernel = LinuxKernel(
         data_root=config.data_root,
         exec_root=config.exec_root,
@@ -97,21 +108,13 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         pool=SandboxPool(network, lanes),
         monitors=monitors,
         connections=connections,
-        bundles=BundleMaker(
-            data_root=config.data_root,
-            exec_root=config.exec_root,
-            bundles=Bundles(config.data_root, config.exec_root),
-            rootfs=Rootfs(config.data_root),
-            content=content,
-            cgroups=cgroups,
-            seccomp=SeccompPrograms(config.data_root / "seccomp"),
-            init_path=_init_path(config),
-        ),
+        bundles=bundles,
         trash=Trash(lanes),
         network_of=lambda identity: ledger.durable.networks[identity],
         running=lambda: _running(ledger),
     )
-    supervisor = Supervisor(ledger, kernel)
+    probes = MonitorProbes(monitors=monitors, bundles=bundles, lanes=lanes)
+    supervisor = Supervisor(ledger, kernel, probes)
     supervisors.append(supervisor)
     streams = LinuxStreams(
         data_root=config.data_root,
@@ -135,6 +138,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         images=Images(ledger, LinuxImages(content, lanes)),
         history=History(ledger),
         system=System(ledger, settings),
+        health=supervisor.health,
         ledger=ledger,
     )
     return Daemon(

@@ -10,6 +10,7 @@ A hint says only that the journal has grown; so does the end of a connection, af
 if it is alive. Streams never pass through here: a client's socket is sent to the monitor as a descriptor.
 """
 
+import math
 import os
 import socket
 from collections import deque
@@ -27,7 +28,7 @@ from engine.drivers.process import monitor_alive
 from engine.drivers.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime import messages
-from engine.runtime.messages import Attachment, ExecOrder, Message, ProtocolError
+from engine.runtime.messages import Attachment, ExecOrder, Message, ProbeOrder, ProtocolError
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody but its own container."""
@@ -60,7 +61,9 @@ class _Connection:
         self._pending: deque[_Pending] = deque()
         self.closed = False
 
-    async def ask(self, request: Message, fds: Sequence[int] = ()) -> Message:
+    async def ask(
+        self, request: Message, fds: Sequence[int] = (), patience_s: float = REQUEST_TIMEOUT_S
+    ) -> Message:
         """Send a request and wait for its reply.
 
         Raises:
@@ -68,7 +71,7 @@ class _Connection:
         """
         pending = _Pending()
         try:
-            with trio.fail_after(REQUEST_TIMEOUT_S):
+            with trio.fail_after(patience_s):
                 await self._send(pending, request, fds)
                 await pending.done.wait()  # once sent, the reply will come, whether or not we wait
         except ProtocolError as error:
@@ -205,6 +208,22 @@ class Monitors:
         reply = await self._order(container, order.to_message(), fds)
         return not reply.get("known", False)
 
+    async def start_probe(
+        self, container: ContainerId, order: ProbeOrder, answer: socket.socket
+    ) -> None:
+        """Have a process run that asks how the container is; what it says comes through the other end of ``answer``.
+
+        Waits for as long as the caller does: to have asked a monitor that is stopped is no reason to break with it.
+
+        Raises:
+            DriverError: the monitor does not take it.
+        """
+        await self._order(container, order.to_message(), [answer.fileno()], math.inf)
+
+    def is_alive(self, container: ContainerId) -> bool:
+        """Whether a container has a monitor."""
+        return monitor_alive(self._bundles / container)
+
     async def resize(
         self, container: ContainerId, exec_id: str | None, *, height: int, width: int
     ) -> None:
@@ -230,10 +249,14 @@ class Monitors:
             connection.close()
 
     async def _order(
-        self, container: ContainerId, request: Message, fds: Sequence[int] = ()
+        self,
+        container: ContainerId,
+        request: Message,
+        fds: Sequence[int] = (),
+        patience_s: float = REQUEST_TIMEOUT_S,
     ) -> Message:
         connection = await self._connection(container)
-        reply = await connection.ask(request, fds)
+        reply = await connection.ask(request, fds, patience_s)
         if "error" in reply:
             raise DriverError(f"{request['op']}: {reply['error']}")
         return reply

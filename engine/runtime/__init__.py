@@ -9,7 +9,7 @@ The lives of processes, each module the caller of those below it::
     launcher.py         forks monitors, one per container, from pages that they share
     monitor.py          one run of one container, from the first record of its journal to the last
       control.py        what the daemon orders
-      execs.py          more processes in the container
+      execs.py          more processes in the container       probes.py    those that ask how it is
       children.py       one process from fork(2) to its exit
       streams.py        its standard streams, for all who are attached
         clients.py pipes.py

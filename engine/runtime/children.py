@@ -23,6 +23,7 @@ from engine.runtime.loop import READ, Loop
 from engine.runtime.streams import Stdio
 
 _REPORT_BYTES_MAX: Final = 64 << 10
+_PF_EXITING: Final = 0x4
 
 
 class Failure(NamedTuple):
@@ -60,6 +61,16 @@ def start_ticks(pid: int) -> int:
     """When a process began, in clock ticks since boot: field 22 of /proc/PID/stat, proc(5)."""
     stat = read_once(f"/proc/{pid}/stat")
     return int(stat[stat.rindex(b")") + 2 :].split()[19])  # a name may hold spaces and brackets
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether a process is on its way out, or gone: PF_EXITING of linux/sched.h in field 9 of /proc/PID/stat."""
+    try:
+        stat = read_once(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    flags = int(stat[stat.rindex(b")") + 2 :].split()[6])
+    return bool(flags & _PF_EXITING)
 
 
 def identity(pid: int, boot_id: str) -> dict[str, int | str]:

@@ -8,6 +8,8 @@ all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are 
 
     daemon ──▶ monitor    {"op": "attach", …} + [client]                             → {"ok": true}
     daemon ──▶ monitor    {"op": "exec", "exec_id", "process", …} + [client]?        → {"ok": true, "known"?}
+    daemon ──▶ monitor    {"op": "probe", "process", …} + [answer]                   → {"ok": true}
+               answer     {"code", "output", "truncated"} | {"error"} | closed without a word: the container has ended
     daemon ──▶ monitor    {"op": "resize", "exec_id", "height", "width"}             → {"ok": true}
     daemon ◀── monitor    {"journal": n}      unasked: the journal has grown; a hint, the file is the truth
 
@@ -186,6 +188,25 @@ class ExecOrder(NamedTuple):
             )
         except KeyError as error:
             raise ProtocolError(f"exec: {error!r}") from error
+
+
+class ProbeOrder(NamedTuple):
+    """A process that asks how the container is; a socket of type SOCK_SEQPACKET travels along, for the answer."""
+
+    process: Process
+    seccomp_path: str | None = None
+
+    def to_message(self) -> Message:
+        """As it travels, but for the socket."""
+        return {"op": "probe", **self._asdict()}
+
+    @classmethod
+    def from_message(cls, message: Message) -> "ProbeOrder":
+        """Read back what :meth:`to_message` wrote."""
+        try:
+            return cls(process=message["process"], seccomp_path=message.get("seccomp_path"))
+        except KeyError as error:
+            raise ProtocolError(f"probe: {error!r}") from error
 
 
 def encode(message: Message) -> bytes:

@@ -45,9 +45,11 @@ from engine.runtime.messages import (
     LaunchDescriptors,
     LaunchOrder,
     Message,
+    ProbeOrder,
     ProtocolError,
 )
 from engine.runtime.oom import OomWatch
+from engine.runtime.probes import Probes
 from engine.runtime.streams import Stdio
 
 PROCESS_NAME: Final = "sl-monitor"
@@ -79,6 +81,7 @@ class Monitor:
         orders = {
             "attach": self._attach,
             "exec": self._exec,
+            "probe": self._probe,
             "resize": self._resize,
             "signal": self._signal,
         }
@@ -94,6 +97,7 @@ class Monitor:
         if not order.open_stdin:
             self._stdio.refuse_input()
         self._execs = Execs(self._loop, order, self._journal, self._client_gone, self._exec_ended)
+        self._probes = Probes(self._loop, order, self._exec_ended)
         self._oom: OomWatch | None = None
 
     def attach(self, client_fd: int, wishes: Attachment) -> None:
@@ -146,13 +150,14 @@ class Monitor:
         """The container is over, once every exec is; in a PID namespace of its own they have ended before it."""
         self._stdio.drain()
         self._execs.kill()
+        self._probes.kill()
         self._exit_status = status
         self._exec_ended()
 
     def _exec_ended(self) -> None:
         if self._oom is not None:
             self._oom.look()
-        if self._exit_status is not None and not self._execs.running:
+        if self._exit_status is not None and not (self._execs.running or self._probes.running):
             self._conclude_exit(self._exit_status)
 
     def _conclude_exit(self, status: int) -> None:
@@ -237,6 +242,15 @@ class Monitor:
         answer = self._execs.start(order, fds, self._init.pidfd)
         self._clients += clients - len(fds)
         return answer
+
+    def _probe(self, request: Message, fds: list[int]) -> Message:
+        """Where nothing runs, the answer's socket is closed: that is the answer."""
+        if len(fds) != 1:
+            raise ProtocolError("a probe comes with one descriptor, for the answer")
+        order = ProbeOrder.from_message(request)
+        if self._init is not None and self._started and self._exit_status is None:
+            self._probes.start(order, fds.pop(), self._init)
+        return {"ok": True}
 
     def _signal(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
         """Once for each order: a daemon that died before it had written down the answer asks again."""

@@ -8,6 +8,7 @@ from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import System
 from engine.store.ledger import Ledger
+from engine.supervisor.health import HealthChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +20,6 @@ class Service:
     images: Images
     history: History
     system: System
+    health: HealthChecks
     ledger: Ledger
     """For whoever follows the log: ``/events``."""

@@ -18,6 +18,7 @@ from engine.domain.container import Container
 from engine.domain.container_events import AttachOpened, Created, Renamed, Started, StartFailed
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.execution import ExecCreated
+from engine.domain.health import HealthChanged
 from engine.domain.host import OrphanFound, OrphanRemoved
 from engine.domain.ids import ContainerId
 from engine.domain.network import (
@@ -32,6 +33,7 @@ from engine.errors import DriverError, EngineError
 from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
+from engine.supervisor.health import HealthChecks, Probes
 from engine.supervisor.observation import Inventory
 from engine.supervisor.ports import Kernel
 from engine.supervisor.starts import DEFAULT_NETWORK, Starts
@@ -50,7 +52,7 @@ PREPARED_MAX: Final = 8
 CAUSES_MAX: Final = 4096
 """Containers whose last request is remembered, to name it as the cause of what follows."""
 
-_MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated)
+_MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated, HealthChanged)
 """Events after which the kernel is as right as before."""
 
 _STARTS_END: Final = (Started, StartFailed)
@@ -61,8 +63,9 @@ log = structlog.get_logger()
 class Supervisor:
     """Keeps the kernel in agreement with the log."""
 
-    def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
+    def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes) -> None:
         self.starts = Starts(kernel)
+        self.health = HealthChecks(ledger, probes)
         self._ledger = ledger
         self._kernel = kernel
         self._workers: dict[ContainerId, Worker] = {}
@@ -78,7 +81,7 @@ class Supervisor:
         """Recover, then supervise until cancelled; started once every container has been looked at, or that takes too long."""
         async with (
             trio.open_nursery() as workers
-        ):  # owns every worker; cancelling stops watching, never a container
+        ):  # owns every worker and the checks; cancelling stops watching, never a container
             self._nursery = workers
             try:
                 await self._recover_networks()
@@ -87,6 +90,7 @@ class Supervisor:
                 with trio.move_on_after(RECOVERY_S):
                     for worker in tuple(self._workers.values()):
                         await worker.begun_well()
+                workers.start_soon(self.health.run)
                 task_status.started()
                 await self._sweep_forever()
             finally:

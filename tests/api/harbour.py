@@ -185,5 +185,6 @@ def _service(daemon: Daemon, directory: Path, quay: Quay) -> Service:
         images=Images(daemon.ledger, Shelf()),
         history=daemon.history,
         system=System(daemon.ledger, settings),
+        health=daemon.supervisor.health,
         ledger=daemon.ledger,
     )

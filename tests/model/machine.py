@@ -35,6 +35,7 @@ from engine.supervisor.actions import (
     Thaw,
     UnpublishPorts,
 )
+from engine.supervisor.health import ProbeAnswer
 from engine.supervisor.observation import (
     ExecProcessExited,
     ExecProcessStarted,
@@ -124,6 +125,8 @@ class Machine:
         self.deliveries: Counter[tuple[ContainerId, int, int]] = Counter()
         self.exec_starts: Counter[ExecId] = Counter()
         self.exits: dict[tuple[ContainerId, int], int] = {}
+        self.probing = 0
+        """Probes under way at this moment."""
         self.wake: Callable[[str], None] = lambda _container: None
         self.nursery: trio.Nursery | None = None
         self.clock = VirtualClock()
@@ -244,6 +247,26 @@ class Machine:
         started = ExecProcessStarted(**_UNSTAMPED, execution=execution, process=self.identity())
         self.write(container, started)
         self.write(container, ExecProcessExited(**_UNSTAMPED, execution=execution, code=3))
+
+    async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
+        """What a check hears: ``healthy_after_s`` and ``unhealthy_after_s`` of the start, ``probe_s`` long, in labels."""
+        labels, process = container.spec.labels, self.place(container.id).process
+        if process is None or not process.alive:
+            return None
+        self.probing += 1
+        try:
+            with trio.move_on_after(timeout_s) as patience:
+                await trio.sleep(float(labels.get("probe_s", "0.01")))
+        finally:
+            self.probing -= 1
+        if patience.cancelled_caught:
+            return ProbeAnswer(exit_code=None)
+        if not process.alive:
+            return None
+        age_s = (self.clock.boot_ns() - container.started_boot_ns) / SECOND_NS
+        well = age_s >= float(labels.get("healthy_after_s", "0"))
+        ill = age_s >= float(labels.get("unhealthy_after_s", "inf"))
+        return ProbeAnswer(exit_code=0 if well and not ill else 1, output=f"{age_s:.0f} s")
 
 
 _UNSTAMPED = {"number": 0, "at_ns": 0, "boot_ns": 0}
@@ -381,6 +404,25 @@ class SimulatedKernel:
 
     def check_host_port(self, binding: PortBinding) -> None:
         return
+
+
+class SimulatedProbes:
+    """The port for probes on a simulated machine."""
+
+    def __init__(self, machine: Machine, fuse: Fuse) -> None:
+        self._machine = machine
+        self._fuse = fuse
+
+    async def probe(
+        self,
+        container: Container,
+        arguments: tuple[str, ...],
+        timeout_s: float,
+    ) -> ProbeAnswer | None:
+        self._fuse.step()
+        answer = await self._machine.probe(container, timeout_s)
+        self._fuse.step()
+        return answer
 
 
 def _presence(there: bool) -> Presence:

@@ -12,6 +12,7 @@ import trio
 
 from engine.domain.container import Container, Phase
 from engine.domain.event import Actor, ActorKind, Origin
+from engine.domain.health import HealthStatus
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
 from engine.domain.network import NetworkCreated
@@ -26,7 +27,7 @@ from engine.store.log import EventLog, Pending
 from engine.store.records import Change
 from engine.supervisor.streams import Client, StreamOptions
 from engine.supervisor.supervisor import Supervisor
-from tests.model.machine import Fuse, Machine, SimulatedKernel
+from tests.model.machine import Fuse, Machine, SimulatedKernel, SimulatedProbes
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
 SETTLE_S = 200.0
@@ -92,7 +93,7 @@ class World:
         try:
             ledger = Ledger(log, self.machine.clock)
             kernel = SimulatedKernel(self.machine, fuse)
-            supervisor = Supervisor(ledger, kernel)
+            supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, fuse))
             self.machine.wake = supervisor.wake
             changes = Changes(ledger)
             streams = NoStreams()
@@ -164,6 +165,8 @@ class World:
         assert place.cgroup
         assert place.bundle
         assert place.frozen == (container.phase is Phase.PAUSED)
+        if container.health is not None:
+            assert container.health.status is not HealthStatus.STARTING, "it has been asked by now"
 
 
 async def _begin(ledger: Ledger) -> None:

@@ -1,0 +1,176 @@
+"""Probes: processes that ask how a container is, and of which nothing is written down.
+
+::
+
+    order + socket ──▶ fork ──▶ ended ──▶ one packet into the socket: the code, and the beginning of the output
+                            └── the socket's other end is closed, or sends no more: SIGKILL, then the same
+
+A check asks every few seconds for months, so a probe has no line in the journal. The socket is its life line instead: a daemon
+that dies closes it, one that has lost patience shuts it down, and either ends the probe with all of its process group. A socket
+that is closed without a packet has an answer, too: the container itself is at its end, which is told by the journal.
+
+There is one probe at a time: one that even SIGKILL does not end (a dead network filesystem) must not be followed by others.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from engine.runtime import init, messages
+from engine.runtime.children import Child, Failure, is_exiting
+from engine.runtime.execs import exit_code
+from engine.runtime.json_text import flat
+from engine.runtime.loop import READ, Loop
+from engine.runtime.messages import Attachment, LaunchOrder, ProbeOrder
+from engine.runtime.streams import Stdio
+
+OUTPUT_BYTES_MAX: Final = 4096
+"""What is kept of a probe's output, as in Docker; the rest is read and forgotten, so that it never waits for us."""
+
+
+class _Probe:
+    """One probe: told by its child, sink of its output."""
+
+    def __init__(self, probes: "Probes", answer: socket.SocketType) -> None:
+        self.stdio = Stdio(
+            probes.loop, tty=False, closes_input=False, sink=self, detached=_no_client
+        )
+        self.child: Child | None = None
+        self._probes = probes
+        self._answer = answer
+        self._output = b""
+        self._truncated = False
+        self._let_go = False
+        probes.loop.watch(answer.fileno(), READ, lambda _: self._nobody_waits())
+
+    # streams.Sink
+
+    def write(self, stream: str, block: bytes) -> None:  # noqa: ARG002  (Sink's)
+        """Both streams are one to whoever asks."""
+        room = OUTPUT_BYTES_MAX - len(self._output)
+        self._output += block[:room]
+        self._truncated = self._truncated or len(block) > room
+
+    def end(self, stream: str) -> None:
+        """No more will come on this stream."""
+
+    # children.Listener
+
+    def started(self, child: Child) -> None:
+        """execve(2) has succeeded."""
+
+    def failed(self, child: Child, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
+        """There is no process; perhaps because the container it was to join is going."""
+        ending = self._probes.container_is_ending()
+        self._finish(None if ending else {"error": failure.message})
+
+    def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
+        """The process is gone; what it wrote is still in its pipes."""
+        self.stdio.drain()
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if killed and not self._let_go and self._probes.container_is_ending():
+            self._finish(None)
+        else:
+            output, truncated = self._output.hex(), self._truncated
+            self._finish({"code": exit_code(status), "output": output, "truncated": truncated})
+
+    def kill(self) -> None:
+        """End it, and what it has started in its process group; before setsid(2) that group is not there yet."""
+        self._let_go = True
+        if self.child is not None:
+            self.child.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, signal.SIGKILL)
+
+    def _nobody_waits(self) -> None:
+        self._probes.loop.forget(self._answer.fileno())
+        self.kill()
+
+    def _finish(self, answer: "dict[str, str | int | bool | None] | None") -> None:
+        self._probes.loop.forget(self._answer.fileno())
+        if answer is not None:
+            with contextlib.suppress(OSError):  # nobody is there to hear it
+                self._answer.send(flat(answer), messages.NO_SIGNAL)
+        self._answer.close()
+        self._probes.forget()
+
+
+class Probes:
+    """The probes of one container, one after the other."""
+
+    def __init__(self, loop: Loop, order: LaunchOrder, ended: Callable[[], None]) -> None:
+        """``ended`` is told whenever a probe is over."""
+        self.loop = loop
+        self._order = order
+        self._ended = ended
+        self._probe: _Probe | None = None
+        self._init_pid = 0
+
+    def start(self, order: ProbeOrder, answer_fd: int, init_child: Child) -> None:
+        """Fork, if whoever asked is still there. Owns the descriptor.
+
+        Raises:
+            OSError: EBUSY when the last probe has not ended; EAGAIN, EMFILE.
+        """
+        answer = socket.socket(fileno=answer_fd)
+        try:
+            if _is_closed(answer):  # the order has lain unread for longer than anybody waits
+                answer.close()
+            else:
+                self._fork(order, answer, init_child)
+        except BaseException:
+            self.loop.forget(answer.fileno())
+            answer.close()
+            raise
+
+    def _fork(self, order: ProbeOrder, answer: socket.SocketType, init_child: Child) -> None:
+        if self._probe is not None:
+            raise OSError(errno.EBUSY, "the last probe has not ended")
+        self._init_pid = init_child.pid
+        become = partial(
+            init.become_exec,
+            order.process,
+            init_child.pidfd,
+            seccomp_path=order.seccomp_path,
+            cgroup_procs=self._order.cgroup_procs,
+        )
+        probe = _Probe(self, answer)
+        cgroup, pipes = self._order.cgroup_into, (False, True)
+        probe.child = Child(self.loop, probe.stdio, become, probe, pipes=pipes, cgroup=cgroup)
+        self._probe = probe
+
+    @property
+    def running(self) -> bool:
+        """Whether a probe has not ended yet."""
+        return self._probe is not None
+
+    def kill(self) -> None:
+        """End what still runs: the container is over."""
+        if self._probe is not None:
+            self._probe.kill()
+
+    def container_is_ending(self) -> bool:
+        """Whether the first process is on its way out, and takes all others of its PID namespace with it."""
+        return is_exiting(self._init_pid)
+
+    def forget(self) -> None:
+        """It is over."""
+        self._probe = None
+        self._ended()
+
+
+def _is_closed(sock: socket.SocketType) -> bool:
+    sock.setblocking(False)
+    try:
+        return not sock.recv(1, messages.PEEK)
+    except BlockingIOError:
+        return False
+
+
+def _no_client(wishes: Attachment, reason: str) -> None:
+    raise AssertionError(f"a probe has no client: {wishes} {reason}")

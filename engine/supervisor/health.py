@@ -1,0 +1,233 @@
+"""HealthChecks: asking containers how they are, and writing down when the answer becomes another.
+
+::
+
+    follow(log) ──▶ a container runs and has a check: one task        it has ended, or is paused: the task is cancelled
+    task:  wait ─▶ probe ─▶ judge ─▶ HealthChanged, if the status is another ─▶ wait …
+
+A task for each, so a probe that hangs, or a monitor that does, holds up its own container's check and nothing else. Nobody
+without a check costs anything. Intervals are counted from a container's start, on the clock that never jumps; after a restart of
+the daemon they go on in the same step, so that a thousand checks are as far apart as the thousand starts were.
+
+What is kept in memory, and what a crash forgets, is told in ``domain/health.py``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import structlog
+import trio
+from msgspec.structs import replace
+
+from engine.domain import health as checks
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import Exited, Paused, Removed, Started, Unpaused
+from engine.domain.event import SUPERVISOR, Event, Origin
+from engine.domain.health import Health, HealthChanged, ProbeResult
+from engine.domain.ids import ContainerId
+from engine.domain.image_config import Healthcheck
+from engine.domain.streams import container_stream
+from engine.errors import DriverError, EngineError
+from engine.store.ledger import Ledger
+from engine.store.records import Recorded
+
+NAP_MAX_S: Final = 60.0
+"""How late a probe may come after the machine was suspended: trio's clock stands still then, CLOCK_BOOTTIME does not."""
+_SECOND_NS: Final = 1_000_000_000
+_MOVES: Final[tuple[type[Event], ...]] = (Started, Exited, Paused, Unpaused, Removed)
+"""After which a check may have to begin or to end."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    """How a probe ended."""
+
+    exit_code: int | None
+    """None: it took too long and was killed."""
+    output: str = ""
+
+
+class Probes(Protocol):
+    """The port for probes."""
+
+    async def probe(
+        self, container: Container, arguments: tuple[str, ...], timeout_s: float
+    ) -> ProbeAnswer | None:
+        """Run a command inside a container, journalled by nobody; cancelled, or after a crash, it is ended.
+
+        Returns:
+            None when the container itself has ended.
+
+        Raises:
+            DriverError: it can't be run, with Docker's words.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One container's task."""
+
+    run: int
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class HealthChecks:
+    """All checks of one daemon."""
+
+    def __init__(self, ledger: Ledger, probes: Probes) -> None:
+        self._ledger = ledger
+        self._probes = probes
+        self._nursery: trio.Nursery | None = None
+        self._watches: dict[ContainerId, _Watch] = {}
+        self._recent: dict[ContainerId, tuple[int, Health]] = {}
+        ledger.follow(self._follow)
+
+    async def run(self) -> None:
+        """Ask, until cancelled; containers go on without being asked then."""
+        async with trio.open_nursery() as watches:  # owns the task of every check
+            self._nursery = watches
+            try:
+                now_ns = self._ledger.clock.boot_ns()
+                for container in tuple(self._ledger.durable.containers.values()):
+                    self._look(container.id, _next_in_step(container, now_ns))
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def current(self, container: Container) -> Container:
+        """A container with what its check has found out since the last change of status."""
+        run, recent = self._recent.get(container.id, (0, None))
+        if recent is None or container.health is None:
+            return container
+        known = replace(container.health, log=recent.log)
+        if run == container.run:
+            known = replace(known, failing_streak=recent.failing_streak)
+        return replace(container, health=known)
+
+    def _follow(self, recorded: Recorded) -> None:
+        if not isinstance(recorded.event, _MOVES):
+            return
+        identity = ContainerId(recorded.stream.removeprefix("container/"))
+        if isinstance(recorded.event, Removed):
+            self._recent.pop(identity, None)
+        container = self._ledger.durable.containers.get(identity)
+        check = container.spec.healthcheck if container else None
+        if container is not None and container.health is not None and check is not None:
+            wait_ns = checks.interval_ns(check, container.health.status, self._age_ns(container))
+            self._look(identity, self._ledger.clock.boot_ns() + wait_ns)
+        else:
+            self._look(identity, 0)
+
+    def _look(self, identity: ContainerId, due_ns: int) -> None:
+        """Have a task exactly when there is something to ask."""
+        container = self._ledger.durable.containers.get(identity)
+        wanted = container is not None and _is_asked(container)
+        watch = self._watches.get(identity)
+        if watch is not None and not (wanted and container and watch.run == container.run):
+            watch.scope.cancel()
+            del self._watches[identity]
+            watch = None
+        if wanted and watch is None and container is not None and self._nursery is not None:
+            watch = self._watches[identity] = _Watch(container.run)
+            self._nursery.start_soon(self._watch, identity, watch, due_ns)
+
+    async def _watch(self, identity: ContainerId, watch: _Watch, due_ns: int) -> None:
+        with watch.scope, structlog.contextvars.bound_contextvars(container_id=identity[:12]):
+            while True:
+                await self._until(due_ns)
+                try:
+                    await self._ask(identity, watch.run)
+                except EngineError as error:
+                    log.warning("health_not_recorded", error=str(error))
+                except Exception:  # ours to mend, and no reason to leave the other checks alone
+                    log.exception("health_check_failed")
+                due_ns = self._ledger.clock.boot_ns() + self._wait_ns(identity)
+
+    async def _until(self, due_ns: int) -> None:
+        while (left_ns := due_ns - self._ledger.clock.boot_ns()) > 0:  # noqa: ASYNC110  (it is the time itself that we wait for)
+            await trio.sleep(min(left_ns / _SECOND_NS, NAP_MAX_S))
+        await trio.lowlevel.checkpoint()
+
+    def _wait_ns(self, identity: ContainerId) -> int:
+        container = self._ledger.durable.containers.get(identity)
+        if container is None or container.health is None:  # the event that ends us is on its way
+            return checks.INTERVAL_DEFAULT_NS
+        check, status = _check(container), container.health.status
+        return checks.interval_ns(check, status, self._age_ns(container))
+
+    def _age_ns(self, container: Container) -> int:
+        return self._ledger.clock.boot_ns() - container.started_boot_ns
+
+    async def _ask(self, identity: ContainerId, run: int) -> None:
+        """One probe, and what follows from it."""
+        container = self._ledger.durable.containers.get(identity)
+        if container is None or not _is_asked(container):
+            return
+        age_ns, started_ns = self._age_ns(container), self._ledger.clock.wall_ns()
+        told = await self._told(container)
+        if told is None:
+            return
+        exit_code, output = told
+        result = ProbeResult(
+            started_ns=started_ns,
+            ended_ns=self._ledger.clock.wall_ns(),
+            exit_code=exit_code,
+            output=output,
+        )
+        await self._judge(identity, run, result, age_ns)
+
+    async def _told(self, container: Container) -> tuple[int, str] | None:
+        """The exit code and the output of a probe as Docker shows them; None when there is nobody to judge any more."""
+        check = _check(container)
+        arguments = checks.probe_arguments(check, container.spec.shell)
+        try:
+            answer = await self._probes.probe(
+                container, arguments, checks.timeout_ns(check) / _SECOND_NS
+            )
+        except DriverError as error:
+            return checks.NO_EXIT_CODE, str(error)
+        if answer is None:
+            return None
+        if answer.exit_code is None:
+            return checks.NO_EXIT_CODE, checks.timeout_text(check, answer.output)
+        return answer.exit_code, answer.output
+
+    async def _judge(
+        self, identity: ContainerId, run: int, result: ProbeResult, age_ns: int
+    ) -> None:
+        """Add an answer to those before; between looking at the head and adding to it nobody else has a turn."""
+        container = self._ledger.head.containers.get(identity)
+        if container is None or not _is_asked(container) or container.run != run:
+            return
+        before = self.current(container).health
+        assert before is not None
+        after = checks.judge(before, _check(container), result, age_ns)
+        self._recent[identity] = (run, after)
+        if after.status is not before.status:
+            changed = HealthChanged(
+                status=after.status, failing_streak=after.failing_streak, result=result
+            )
+            stream = container_stream(identity)
+            await self._ledger.record(Origin(actor=SUPERVISOR), (stream, (changed,)))
+
+
+def _is_asked(container: Container) -> bool:
+    """Whether a container runs, not paused, and has a check."""
+    return container.phase is Phase.RUNNING and container.health is not None
+
+
+def _check(container: Container) -> Healthcheck:
+    assert container.spec.healthcheck is not None, "health comes from a check"
+    return container.spec.healthcheck
+
+
+def _next_in_step(container: Container, now_ns: int) -> int:
+    """When the next probe is due in a container that was found running."""
+    if container.health is None:
+        return now_ns
+    age_ns = now_ns - container.started_boot_ns
+    step_ns = checks.interval_ns(_check(container), container.health.status, age_ns)
+    return now_ns + step_ns - age_ns % step_ns

@@ -1,0 +1,231 @@
+"""Probes on real monitors: what is told, what is written down (nothing), and how each of them ends."""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+import pytest
+import trio
+
+from engine.domain.ids import ContainerId
+from engine.drivers.journal import Exited, MonitorStarted, Started
+from engine.errors import DriverError
+from engine.runtime import messages
+from engine.runtime.messages import ProbeOrder
+from tests.harness.conditions import eventually, wait_until_gone
+from tests.kernel.engine_room import PATIENCE_S, EngineRoom, in_room, open_descriptors, process
+
+
+class Asked:
+    """The asking end of one probe."""
+
+    def __init__(self, ours: socket.socket) -> None:
+        self.ours = ours
+
+    async def answer(self) -> Any:
+        """What the monitor says; None when it closes without a word."""
+        with trio.fail_after(PATIENCE_S):
+            await trio.lowlevel.wait_readable(self.ours)
+        packet = self.ours.recv(1 << 16)
+        return msgspec.json.decode(packet) if packet else None
+
+
+@contextmanager
+def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        yield ours, theirs
+
+
+@asynccontextmanager
+async def asking(room: EngineRoom, container: ContainerId, *args: str) -> AsyncIterator[Asked]:
+    """Send a probe; at the end nobody waits for it any more."""
+    with _pair() as (ours, theirs):
+        await room.monitors.start_probe(container, ProbeOrder(process(*args)), theirs)
+        theirs.close()
+        yield Asked(ours)
+
+
+async def told(room: EngineRoom, container: ContainerId, *args: str) -> Any:
+    """The answer to a probe."""
+    async with asking(room, container, *args) as asked:
+        return await asked.answer()
+
+
+async def running(room: EngineRoom, *args: str) -> tuple[ContainerId, int]:
+    """A container that runs, and its monitor."""
+    container = room.bundle(*(args or ("sleep", "1000")))
+    await room.monitors.launch(container)
+    await room.record(container, Started)
+    return container, (await room.record(container, MonitorStarted)).pid
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def session_of(leader: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(place.name))
+    return found
+
+
+async def probe_pid(monitor: int) -> int:
+    """The process that a monitor has beside the container's first."""
+    with trio.fail_after(PATIENCE_S):
+        while len(found := children(monitor)) < 2:  # noqa: ASYNC110  (a process is born without telling us)
+            await trio.sleep(0.002)
+    return found[1]
+
+
+@in_room
+async def test_code_and_output_are_told_and_nothing_is_written_down(room: EngineRoom) -> None:
+    container, _ = await running(room)
+    before = room.journal(container)
+
+    answer = await told(room, container, "sh", "-c", "echo out; echo err >&2; exit 3")
+
+    assert answer == {"code": 3, "output": b"out\nerr\n".hex(), "truncated": False}
+    assert room.journal(container) == before
+    assert room.log(container) == ""
+
+
+@in_room
+async def test_of_much_output_the_beginning_is_told(room: EngineRoom) -> None:
+    container, _ = await running(room)
+
+    answer = await told(room, container, "sh", "-c", "yes | head -c 1000000")
+
+    assert answer == {"code": 0, "output": (b"y\n" * 2048).hex(), "truncated": True}
+
+
+@in_room
+async def test_a_command_that_is_not_there_is_told(room: EngineRoom) -> None:
+    container, _ = await running(room)
+
+    answer = await told(room, container, "nope")
+
+    assert answer == {"error": 'exec: "nope": executable file not found in $PATH'}
+
+
+@pytest.mark.parametrize("way", ["closed", "shut down"])
+def test_a_probe_ends_with_all_that_it_started_when_nobody_waits_any_more(
+    way: str, tmp_path: Path
+) -> None:
+    @in_room
+    async def scenario(room: EngineRoom) -> None:
+        container, monitor = await running(room)
+        script = "echo so far; sleep 1000 & sleep 1000; :"
+        async with asking(room, container, "sh", "-c", script) as asked:
+            pid = await probe_pid(monitor)
+            eventually(lambda: len(session_of(pid)) == 3, "the shell has started both")
+            if way == "shut down":
+                asked.ours.shutdown(socket.SHUT_WR)
+                last_words = {"code": 137, "output": b"so far\n".hex(), "truncated": False}
+                assert await asked.answer() == last_words
+
+        eventually(lambda: session_of(pid) == [], "all are gone")
+        wait_until_gone(pid)
+        assert (await told(room, container, "true"))["code"] == 0
+
+    scenario(tmp_path)
+
+
+@in_room
+async def test_a_daemon_that_dies_in_the_middle_of_a_probe_leaves_nothing(room: EngineRoom) -> None:
+    container, monitor = await running(room)
+    before = open_descriptors(monitor)
+    dying = os.fork()
+    if dying == 0:
+        _ask_and_wait_for_death(room.bundles / container)
+    pid = await probe_pid(monitor)
+
+    os.kill(dying, signal.SIGKILL)
+    os.waitpid(dying, 0)  # noqa: ASYNC222  (killed already)
+
+    wait_until_gone(pid)
+    eventually(lambda: open_descriptors(monitor) == before, "its descriptors are closed")
+
+
+def _ask_and_wait_for_death(bundle: Path) -> NoReturn:
+    """Another daemon, as far as the monitor can tell."""
+    try:
+        os.chdir(bundle)
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.connect(messages.SOCKET_NAME)
+        _, theirs = pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        order = messages.encode(ProbeOrder(process("sleep", "1000")).to_message())
+        control.sendmsg([order], messages.rights([theirs.fileno()]))
+        theirs.close()
+        while pair:
+            signal.pause()
+    finally:
+        os._exit(1)
+
+
+@in_room
+async def test_there_is_one_probe_at_a_time(room: EngineRoom) -> None:
+    container, _ = await running(room)
+    async with asking(room, container, "sleep", "1000"):
+        with pytest.raises(DriverError, match="the last probe has not ended"):
+            await told(room, container, "true")
+
+
+@in_room
+async def test_the_end_of_the_container_is_no_answer(room: EngineRoom) -> None:
+    """Its processes are all killed, in whichever order: that says nothing about its health."""
+    for _ in range(5):
+        container, _ = await running(room)
+        async with asking(room, container, "sleep", "1000") as asked:
+            os.kill((await room.record(container, Started)).pid, signal.SIGKILL)
+
+            assert await asked.answer() is None
+        await room.record(container, Exited)
+
+
+@in_room
+async def test_a_probe_that_is_killed_by_others_is_a_failure(room: EngineRoom) -> None:
+    container, monitor = await running(room)
+    async with asking(room, container, "sleep", "1000") as asked:
+        os.kill(await probe_pid(monitor), signal.SIGKILL)
+
+        assert (await asked.answer())["code"] == 137
+
+
+@in_room
+async def test_orders_that_nobody_waits_for_any_more_are_not_carried_out(room: EngineRoom) -> None:
+    """A monitor that was stopped for an hour has sixty of them before it."""
+    container, monitor = await running(room)
+    os.kill(monitor, signal.SIGSTOP)
+    for _ in range(10):
+        with trio.move_on_after(0.02):
+            await told(room, container, "sh", "-c", "echo ran >> /dev/ran")
+
+    os.kill(monitor, signal.SIGCONT)
+
+    assert (await told(room, container, "cat", "/dev/ran"))["code"] == 1, "there is no such file"
+
+
+@in_room
+async def test_ten_thousand_probes_would_leave_nothing_behind(room: EngineRoom) -> None:
+    container, monitor = await running(room)
+    before, written = open_descriptors(monitor), room.journal_path(container).stat().st_size
+
+    for args in (("true",), ("nope",), ("sh", "-c", "exit 1")) * 10:
+        await told(room, container, *args)
+
+    eventually(lambda: open_descriptors(monitor) == before, "its descriptors are closed")
+    assert len(children(monitor)) == 1
+    assert room.journal_path(container).stat().st_size == written
