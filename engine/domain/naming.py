@@ -57,38 +57,38 @@ def database(data_root: Path) -> Path:
 
 def container_directory(data_root: Path, container: ContainerId) -> Path:
     """What a container keeps across its runs."""
-    return data_root / "containers" / container
+    return data_root / f"containers/{container}"
 
 
 def log_path(data_root: Path, container: ContainerId) -> Path:
     """A container's log, in Docker's json-file format."""
-    return container_directory(data_root, container) / f"{container}-json.log"
+    return data_root / f"containers/{container}/{container}-json.log"
 
 
 def journal_path(data_root: Path, container: ContainerId, run: int) -> Path:
     """What the monitor of a container's ``run``-th start writes down; survives a power cut."""
-    return container_directory(data_root, container) / f"journal.{run}"
+    return data_root / f"containers/{container}/journal.{run}"
 
 
 def bundle_directory(exec_root: Path, container: ContainerId) -> Path:
     """The OCI bundle of a container that runs (runtime-spec, bundle.md), and its monitor's socket."""
-    return exec_root / "bundles" / container
+    return exec_root / f"bundles/{container}"
 
 
 def monitor_socket(exec_root: Path, container: ContainerId) -> Path:
     """Where a container's monitor listens."""
-    return bundle_directory(exec_root, container) / "monitor.sock"
+    return exec_root / f"bundles/{container}/monitor.sock"
 
 
 def sandbox_path(exec_root: Path, sandbox: SandboxId) -> Path:
     """Where a network namespace is pinned."""
-    return exec_root / "netns" / sandbox
+    return exec_root / f"netns/{sandbox}"
 
 
 def blob_path(data_root: Path, digest: Digest) -> Path:
     """Content by its digest (OCI image-layout)."""
     algorithm, _, digits = digest.partition(":")
-    return data_root / "content" / "blobs" / algorithm / digits
+    return data_root / f"content/blobs/{algorithm}/{digits}"
 
 
 def layer_directory(data_root: Path, chain: ChainId) -> Path:
@@ -96,4 +96,4 @@ def layer_directory(data_root: Path, chain: ChainId) -> Path:
 
     Short, because all layers of a container stand in the one page of options that mount(2) takes for an overlay.
     """
-    return data_root / "layers" / chain.removeprefix("sha256:")[:_LAYER_DIGITS]
+    return data_root / f"layers/{chain.removeprefix('sha256:')[:_LAYER_DIGITS]}"

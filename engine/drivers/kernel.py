@@ -1,6 +1,7 @@
 """LinuxKernel: the supervisor's port, answered by the drivers together.
 
-    observe   one hop to a thread: journal, lock, /proc, cgroup files, directories
+    observe   no hop: journal, lock, /proc, cgroup and directory entries are in the kernel's memory and wait for nobody, so that
+              going to a thread and back would take several times as long
     perform   one hop an action; a launch also waits for the journal's first word, which it reads where it waits: the few bytes
               have just been written and are in memory
     inventory two hops, whatever there is: a few listings, one dump of links
@@ -120,14 +121,11 @@ class LinuxKernel:
 
     async def observe(self, container: Container, facts_after: int) -> Observation:
         """One container."""
-        return await self.lanes.run(Lane.KERNEL, partial(self._observe, container, facts_after))
-
-    def _observe(self, container: Container, facts_after: int) -> Observation:
+        await trio.lowlevel.checkpoint()
         identity = container.id
         bundle = naming.bundle_directory(self.exec_root, identity)
-        monitor_alive = process.monitor_alive(
-            bundle
-        )  # before the journal: a dead monitor writes no more
+        # Before the journal: a dead monitor writes no more.
+        monitor_alive = process.monitor_alive(bundle)
         facts = self._journal(container).after(facts_after)
         init = container.process or _process_in(facts)
         cgroups = self.cgroups.of(container)
@@ -282,7 +280,7 @@ class LinuxKernel:
         bundle = naming.bundle_directory(self.exec_root, container.id)
         while True:
             hinted = self._hinted.setdefault(container.id, trio.Event())
-            alive = process.monitor_alive(bundle)  # before the journal, as in _observe()
+            alive = process.monitor_alive(bundle)  # before the journal, as in observe()
             facts = self._journal(container).after(0)
             if happened(facts) or not alive:
                 return facts
