@@ -6,6 +6,7 @@ from typing import Final
 from engine.api.filters import Filters, parse_filters, refused
 from engine.api.requests import Query
 from engine.api.shapes_container import docker_phase
+from engine.api.shapes_health import health_name
 from engine.api.shapes_ports import parse_ports
 from engine.domain.container import Container
 from engine.domain.ids import ImageId
@@ -112,7 +113,7 @@ class ContainerFilter:
             and wanted.exact(
                 "volume", *(path for bind in spec.binds for path in (bind.source, bind.destination))
             )
-            and wanted.exact("health", "none")
+            and wanted.exact("health", health_name(container))
             and wanted.exact("is-task", "false", "0")
             and self._has_port(
                 "publish", {f"{port.container_port}/{port.protocol}" for port in container.ports}

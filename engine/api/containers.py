@@ -65,6 +65,7 @@ class ContainerHandlers:
         """``docker inspect``."""
         container = self._service.containers.get(request.params["name"])
         execs = self._service.execs.of(container.id)
+        container = self._service.health.current(container)
         return json_answer(inspect_json(container, around_now(self._service), execs))
 
     async def rename(self, request: Request) -> Reply:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.api.json_bodies import Json
+from engine.api.shapes_health import health_json, health_suffix
 from engine.api.shapes_host_config import host_config_json
 from engine.api.shapes_mounts import mount_points_json
 from engine.api.shapes_network import endpoint_json, network_settings_json
@@ -52,7 +53,8 @@ def status_text(container: Container, moment: Moment) -> str:
     match docker_phase(container):
         case Phase.RUNNING | Phase.PAUSED as phase:
             up = human_duration(moment.since(container.started_ns, container.started_boot_ns))
-            return f"Up {up} (Paused)" if phase == Phase.PAUSED else f"Up {up}"
+            suffix = " (Paused)" if phase == Phase.PAUSED else health_suffix(container)
+            return f"Up {up}{suffix}"
         case Phase.RESTARTING:
             return f"Restarting ({container.exit_code}) {ago} ago"
         case Phase.REMOVING:
@@ -149,7 +151,7 @@ def _state_json(container: Container) -> Json:
         "Error": container.error,
         "StartedAt": stamp(container.started_ns),
         "FinishedAt": stamp(container.finished_ns),
-    }
+    } | health_json(container)
 
 
 def config_json(container: Container) -> Json:
@@ -177,6 +179,10 @@ def config_json(container: Container) -> Json:
     }
     if spec.exposed_ports:
         config["ExposedPorts"] = {port: {} for port in spec.exposed_ports}
+    if spec.healthcheck is not None:
+        config["Healthcheck"] = spec.healthcheck
+    if spec.shell:
+        config["Shell"] = spec.shell
     if spec.stop_timeout_s is not None:
         config["StopTimeout"] = spec.stop_timeout_s
     return config

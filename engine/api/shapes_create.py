@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
+from engine.api.shapes_health import health_warnings, healthcheck_of
 from engine.api.shapes_mounts import check_distinct, parse_binds, parse_mounts, parse_tmpfs
 from engine.api.shapes_ports import exposed_ports, port_bindings
 from engine.api.shapes_resources import parse_resources, parse_ulimits, vain_wishes
@@ -72,6 +73,7 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
     security = parse_security(host)
     binds, tmpfs = _mounts(host)
     default = image.contents.config
+    check = healthcheck_of(asked.healthcheck, default.healthcheck)
     restart = _restart_policy(
         host.restart_policy or RestartPolicyWire(), auto_remove=bool(host.auto_remove)
     )
@@ -86,6 +88,8 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
         hostname=asked.hostname or "",
         domainname=asked.domainname or "",
         labels=dict(sorted({**default.labels, **(asked.labels or {})}.items())),
+        healthcheck=check,
+        shell=words(asked.shell) or default.shell,
         exposed_ports=exposed_ports(
             (*default.exposed_ports, *(asked.exposed_ports or ()), *(host.port_bindings or ()))
         ),
@@ -125,7 +129,7 @@ def spec_of(asked: CreateWire, image: Image) -> tuple[Spec, tuple[str, ...]]:
         restart_policy=restart,
         container_id_file=host.container_id_file or "",
     )
-    return spec, (*_warnings(asked, image), *vain_wishes(host))
+    return spec, (*_warnings(asked, image), *health_warnings(check), *vain_wishes(host))
 
 
 def check_supported(host: HostConfigWire) -> None:
@@ -301,9 +305,6 @@ def _restart_policy(wire: RestartPolicyWire, *, auto_remove: bool) -> RestartPol
 
 
 def _warnings(asked: CreateWire, image: Image) -> Iterable[str]:
-    test = (asked.healthcheck or {}).get("Test")
-    if test and test != ["NONE"]:
-        yield "Health checks are not supported yet. Healthcheck ignored."
     declared = sorted({*(asked.volumes or ()), *image.contents.config.volumes})
     if declared:
         yield f"Volumes are not supported yet. {', '.join(declared)} will be part of the container's own files."

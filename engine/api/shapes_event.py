@@ -13,6 +13,7 @@ from engine.api.times import SECOND_NS
 from engine.domain import container_events as container
 from engine.domain import execution, image, network
 from engine.domain.event import Event
+from engine.domain.health import HealthChanged
 from engine.domain.ids import ContainerId, ExecId, NetworkId
 from engine.domain.network import Network
 from engine.domain.reference import parse_reference
@@ -124,6 +125,8 @@ class Translator:
                 yield _told(entry, subject, "kill", signal=str(signal))
             case container.AttachClosed(reason="detached"):
                 yield _told(entry, subject, "detach")
+            case HealthChanged(status=status):
+                yield _told(entry, subject, f"health_status: {status}")
             case container.Started():
                 yield from self._started(entry, subject)
             case container.Exited(code=code):

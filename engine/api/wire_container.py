@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from engine.api.json_bodies import Int64, Wire
+from engine.api.shapes_health import HealthcheckWire
 from engine.api.shapes_mounts import MountWire
 from engine.api.shapes_ports import BindingWire
 from engine.api.wire_resources import ResourcesWire
@@ -109,7 +110,7 @@ class CreateWire(Wire, frozen=True, kw_only=True):
     exposed_ports: dict[str, Any] | None = (
         None  # Any: an empty object, of which only the name counts
     )
-    healthcheck: dict[str, Any] | None = None  # Any: warned about
+    healthcheck: HealthcheckWire | None = None
     host_config: HostConfigWire | None = None
     hostname: str | None = None
     image: str | None = None
@@ -118,6 +119,7 @@ class CreateWire(Wire, frozen=True, kw_only=True):
     network_disabled: bool | None = None
     networking_config: NetworkingWire | None = None
     open_stdin: bool | None = None
+    shell: Words | None = None
     stdin_once: bool | None = None
     stop_signal: str | None = None
     stop_timeout: Int64 | None = None

@@ -250,7 +250,9 @@ def test_what_is_not_there_yet_is_never_passed_over_in_silence(host: dict[str, A
 
 
 def test_what_a_container_can_do_without_is_warned_about() -> None:
-    assert "Health checks" in warnings({"Healthcheck": {"Test": ["CMD", "true"]}})[0]
+    unknown = warnings({"Healthcheck": {"Test": ["FOO", "true"]}})
+    assert "Unknown healthcheck type" in unknown[0]
+    assert warnings({"Healthcheck": {"Test": ["CMD", "true"]}}) == ()
     assert "/data" in warnings({}, volumes=("/data",))[0]
     assert warnings({"Healthcheck": {"Test": ["NONE"]}}) == ()
 
