@@ -1,6 +1,7 @@
 """The whole API: every path and who answers it."""
 
 from engine.api import unavailable
+from engine.api.archive import ArchiveHandlers
 from engine.api.container_streams import ContainerStreamHandlers
 from engine.api.containers import ContainerHandlers
 from engine.api.events import EventHandlers
@@ -23,6 +24,7 @@ def application(service: Service) -> Application:
             *LifecycleHandlers(service).routes(),
             *ContainerStreamHandlers(service).routes(),
             *ExecHandlers(service).routes(),
+            *ArchiveHandlers(service).routes(),
             *ContainerHandlers(service).routes(),
             *ImageHandlers(service).routes(),
             *NetworkHandlers(service).routes(),

@@ -179,7 +179,11 @@ class Connection:
             case Answer():
                 return await self._send_answer(request, reply, keep=keep)
             case Streamed():
-                return await self._send_stream(request, reply, keep=keep)
+                try:
+                    return await self._send_stream(request, reply, keep=keep)
+                finally:
+                    if reply.release is not None:
+                        reply.release()
             case Hijacked():
                 await self._hand_over(request, reply)
                 return False

@@ -37,6 +37,8 @@ class Streamed:
     headers: Headers = ()
     endless: bool = False
     """It ends only when somebody ends it, so a daemon that shuts down ends it at once."""
+    release: Callable[[], None] | None = None
+    """Lets go of what the body is made from; called in any case, also when it is never made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from engine.drivers.bundles import Bundles
 from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.cgroup_v2 import V2Driver
 from engine.drivers.connections import Connections
+from engine.drivers.container_files import LinuxContainerFiles
+from engine.drivers.container_views import Views
 from engine.drivers.content import Content
 from engine.drivers.firewall import Firewall
 from engine.drivers.image_store import LinuxImages
@@ -36,6 +38,7 @@ from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
+from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import Settings, System
@@ -135,6 +138,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
     service = Service(
         containers=Containers(ledger, supervisor.starts, streams, changes),
         execs=Execs(ledger, supervisor, streams, changes),
+        files=Files(ledger, _container_files(config, content, kernel), changes),
         images=Images(ledger, LinuxImages(content, lanes)),
         history=History(ledger),
         system=System(ledger, settings),
@@ -149,6 +153,21 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         connections=connections,
         content=content,
         service=service,
+    )
+
+
+def _container_files(config: Config, content: Content, kernel: LinuxKernel) -> LinuxContainerFiles:
+    """With the kernel's own locks: a copy and a start keep each other waiting."""
+    return LinuxContainerFiles(
+        data_root=config.data_root,
+        views=Views(
+            data_root=config.data_root,
+            exec_root=config.exec_root,
+            rootfs=kernel.bundles.rootfs,
+            content=content,
+        ),
+        uppers=kernel.uppers,
+        lanes=kernel.lanes,
     )
 
 

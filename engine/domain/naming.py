@@ -8,7 +8,7 @@ owner and two daemons on one machine never take each other's objects.
       lock        one daemon at a time          launcher.lock   one launcher at a time
       shipslog.db                               bundles/ID/     config.json, monitor.json, monitor.sock, lock, rootfs
       containers/ID/                            netns/SANDBOX   a network namespace, pinned by a bind mount
-        ID-json.log  journal.RUN
+        ID-json.log  journal.RUN                view/           empty: where files of stopped containers are looked at
         hosts hostname resolv.conf
         upper work
       content/blobs/sha256/HEX
@@ -83,6 +83,11 @@ def monitor_socket(exec_root: Path, container: ContainerId) -> Path:
 def sandbox_path(exec_root: Path, sandbox: SandboxId) -> Path:
     """Where a network namespace is pinned."""
     return exec_root / f"netns/{sandbox}"
+
+
+def view_directory(exec_root: Path) -> Path:
+    """Where the root of a container that does not run is put together, in a mount namespace that only one thread has."""
+    return exec_root / "view"
 
 
 def blob_path(data_root: Path, digest: Digest) -> Path:

@@ -46,6 +46,7 @@ from engine.drivers.ruleset import ANY_ADDRESS
 from engine.drivers.sandbox import Endpoint, Sandbox
 from engine.drivers.sandbox_pool import SandboxPool
 from engine.drivers.trash import Trash
+from engine.drivers.uppers import Uppers
 from engine.errors import DriverError
 from engine.runtime.messages import ExecOrder
 from engine.supervisor import actions as do
@@ -107,6 +108,7 @@ class LinuxKernel:
     running: Callable[[], Collection[Container]]
     """Containers that run."""
     boot_id: str = field(default_factory=process.boot_id)
+    uppers: Uppers = field(default_factory=Uppers)
     _journals: dict[ContainerId, _Journal] = field(default_factory=dict)
     _hinted: dict[ContainerId, trio.Event] = field(default_factory=dict)
     _prepared: set[SandboxId] = field(default_factory=set)
@@ -165,7 +167,8 @@ class LinuxKernel:
         """Do it; of a launch and of an exec come the facts that ended the wait."""
         match action:
             case do.Launch():
-                return await self._launch(container)
+                async with self.uppers.alone(container.id):
+                    return await self._launch(container)
             case do.StartExec():
                 return await self._start_exec(container, action)
             case _:
@@ -217,7 +220,8 @@ class LinuxKernel:
                 )
             case do.RemoveDirectory():
                 self._journals.pop(container.id, None)
-                await self._remove_directory(container)
+                async with self.uppers.alone(container.id):
+                    await self._remove_directory(container)
             case _:
                 raise AssertionError(action)
 

@@ -21,6 +21,8 @@ class Lane(Enum):
     """Links, namespaces and the firewall: the kernel serialises them anyway, and their sockets are not shared."""
     DISK = ("disk", 4)
     """Images and directories: may take seconds."""
+    FILES = ("files", 8)
+    """Copies of containers' files, a block at a time; what a container mounts may be slow, or stuck."""
     LOGS = ("logs", 8)
     """Reading output."""
 

@@ -15,26 +15,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engine.drivers.files import write_all
 from engine.drivers.in_root import Directories
 from engine.drivers.tar import Entry, Kind, read_entries
+from engine.drivers.tar_files import (
+    make_node,
+    make_symlink,
+    possible_mtime_ns,
+    set_xattrs,
+    write_file,
+)
 from engine.drivers.tar_source import MalformedArchive, Source
 from engine.drivers.trees import DIRECTORY, remove_tree, size_of_tree
 from engine.errors import DriverError, InvalidRequest, Unavailable
 
-_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
 _OPAQUE_XATTR: Final = "trusted.overlay.opaque"
-_OVERLAY_XATTRS: Final = ("trusted.overlay.", "user.overlay.")
-"""Ours to write: in an archive they could redirect a directory to another."""
-_CHUNK_BYTES: Final = 1 << 20
-_MTIME_MAX_NS: Final = 2**62
-_FILE_TYPES: Final = {
-    Kind.CHARACTER_DEVICE: stat.S_IFCHR,
-    Kind.BLOCK_DEVICE: stat.S_IFBLK,
-    Kind.FIFO: stat.S_IFIFO,
-}
 _ARCHIVE_AT_FAULT: Final = frozenset(
     {
         errno.EEXIST,
@@ -183,52 +179,21 @@ class _Layer:
             raise MalformedArchive(f"the root of a layer can't be a {entry.kind.value}")
         os.fchown(directory_fd, entry.uid, entry.gid)
         os.fchmod(directory_fd, entry.mode)
-        _set_xattrs(directory_fd, entry.xattrs)
-        self._mtimes_ns[path] = min(entry.mtime_ns, _MTIME_MAX_NS)
+        set_xattrs(directory_fd, entry.xattrs)
+        self._mtimes_ns[path] = possible_mtime_ns(entry)
 
     def _make_other(self, parent_fd: int, name: str, entry: Entry) -> None:
         match entry.kind:
             case Kind.FILE:
-                self._write_file(parent_fd, name, entry)
+                write_file(self._source, parent_fd, name, entry)
+                self.size_bytes += entry.size_bytes
             case Kind.HARD_LINK:
                 self._link(parent_fd, name, entry)
             case Kind.SYMLINK:
-                os.symlink(entry.link, name, dir_fd=parent_fd)
-                _dress_name(parent_fd, name, entry)
+                make_symlink(parent_fd, name, entry)
                 self.size_bytes += len(os.fsencode(entry.link))
             case _:
-                device = os.makedev(*entry.device)
-                mode = _FILE_TYPES[entry.kind] | entry.mode
-                os.mknod(name, mode, device, dir_fd=parent_fd)
-                _dress_name(parent_fd, name, entry)
-                os.chmod(f"/proc/self/fd/{parent_fd}/{name}", entry.mode)  # noqa: PTH101  (not a path)
-
-    def _write_file(self, parent_fd: int, name: str, entry: Entry) -> None:
-        file_fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent_fd)
-        try:
-            self._copy(file_fd, entry)
-            os.fchown(file_fd, entry.uid, entry.gid)  # first: it takes setuid and capabilities away
-            os.fchmod(file_fd, entry.mode)
-            _set_xattrs(file_fd, entry.xattrs)
-            mtime_ns = min(entry.mtime_ns, _MTIME_MAX_NS)
-            os.utime(file_fd, ns=(mtime_ns, mtime_ns))
-        finally:
-            os.close(file_fd)
-        self.size_bytes += entry.size_bytes
-
-    def _copy(self, file_fd: int, entry: Entry) -> None:
-        at = entry.data_offset
-        for offset, length in entry.extents:
-            os.lseek(file_fd, offset, os.SEEK_SET)
-            end = at + length
-            while at < end:
-                chunk = self._source.read(at, min(_CHUNK_BYTES, end - at))
-                if not chunk:
-                    raise DriverError("an archive became shorter while it was read")
-                write_all(file_fd, chunk)
-                at += len(chunk)
-        if entry.extents != ((0, entry.size_bytes),):
-            os.ftruncate(file_fd, entry.size_bytes)
+                make_node(parent_fd, name, entry)
 
     def _link(self, parent_fd: int, name: str, entry: Entry) -> None:
         target = clean_path(entry.link)
@@ -256,25 +221,3 @@ class _Layer:
 
 def _is_directory(parent_fd: int, name: str) -> bool:
     return stat.S_ISDIR(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode)
-
-
-def _dress_name(parent_fd: int, name: str, entry: Entry) -> None:
-    os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
-    _set_xattrs(f"/proc/self/fd/{parent_fd}/{name}", entry.xattrs)
-    mtime_ns = min(entry.mtime_ns, _MTIME_MAX_NS)
-    os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
-
-
-def _set_xattrs(where: int | str, xattrs: dict[str, bytes]) -> None:
-    """Docker's rule: what the filesystem can't keep, or keeps for somebody else, is left out."""
-    for name, value in xattrs.items():
-        if name.startswith(_OVERLAY_XATTRS):
-            continue
-        try:
-            if isinstance(where, int):
-                os.setxattr(where, name, value)
-            else:
-                os.setxattr(where, name, value, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                raise

@@ -15,6 +15,7 @@ import signal
 from typing import Any, Final
 
 # linux/sched.h: namespaces(7)
+CLONE_FS: Final = 0x00000200
 CLONE_NEWNS: Final = 0x00020000
 CLONE_INTO_CGROUP: Final = 0x2_0000_0000
 CLONE_NEWCGROUP: Final = 0x02000000

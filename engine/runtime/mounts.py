@@ -63,13 +63,13 @@ def mount_overlay(overlay: Overlay, target: str) -> None:
     """Mount a container's layers at a path of the host, in this mount namespace.
 
     All options stand in one page, mount(2), so layers go by their short names: relative to the directory that holds the
-    topmost one, which becomes the working directory.
+    lowest one, which becomes the working directory.
 
     Raises:
         SetupFailed: too many layers for the page.
         OSError: as mount(2).
     """
-    layers = posixpath.dirname(overlay["lower"][0])
+    layers = posixpath.dirname(overlay["lower"][-1])
     os.chdir(layers)
     lower = ":".join(_escaped(posixpath.relpath(path, layers), ":") for path in overlay["lower"])
     upper, work = (_escaped(posixpath.relpath(overlay[key], layers)) for key in ("upper", "work"))

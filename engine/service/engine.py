@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.service.containers import Containers
 from engine.service.execs import Execs
+from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import System
@@ -17,6 +18,7 @@ class Service:
 
     containers: Containers
     execs: Execs
+    files: Files
     images: Images
     history: History
     system: System

@@ -20,10 +20,12 @@ from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
+from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.system import Settings, System
 from engine.supervisor.content import Arrived, Usage
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
+from tests.api.hold import Hold
 from tests.api.toy import Response, Served, get, post, served
 from tests.conformance.book import AnswerBook
 from tests.harness.recording import Recorder
@@ -127,6 +129,7 @@ class Harbour:
     world: World
     quay: Quay
     service: Service
+    hold: Hold
 
     async def get(self, path: str) -> Response:
         return await self.toy.ask(get(path))
@@ -157,11 +160,11 @@ async def harbour(directory: Path) -> AsyncIterator[Harbour]:
     world = fresh_world(directory / "data")
     async with world.daemon(Fuse()) as daemon:
         quay = Quay()
-        service = _service(daemon, directory, quay)
+        service = _service(daemon, directory, quay, hold := Hold())
         book = AnswerBook(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
         async with served(recorded, directory) as toy:
-            port = Harbour(toy, world, quay, service)
+            port = Harbour(toy, world, quay, service, hold)
             assert (
                 await toy.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
             ).status == 200
@@ -170,7 +173,7 @@ async def harbour(directory: Path) -> AsyncIterator[Harbour]:
         book.assert_all_conform()
 
 
-def _service(daemon: Daemon, directory: Path, quay: Quay) -> Service:
+def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service:
     changes = Changes(daemon.ledger)
     settings = Settings(
         data_root=directory / "data",
@@ -182,6 +185,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay) -> Service:
     return Service(
         containers=Containers(daemon.ledger, daemon.supervisor.starts, quay, changes),
         execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
+        files=Files(daemon.ledger, hold, changes),
         images=Images(daemon.ledger, Shelf()),
         history=daemon.history,
         system=System(daemon.ledger, settings),

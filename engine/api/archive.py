@@ -1,0 +1,87 @@
+"""Files of containers: ``docker cp``, ``docker export``, ``docker diff``."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
+
+from engine.api.replies import Answer, Headers, Reply, Sink, Streamed, json_answer
+from engine.api.requests import Body, Request
+from engine.api.router import Route
+from engine.api.shapes_archive import change_json, path_stat_header
+from engine.errors import InvalidRequest
+from engine.service.engine import Service
+from engine.supervisor.files import Reading, UnpackOptions
+
+_TAR: Final = "application/x-tar"
+_OCTETS: Final = "application/octet-stream"
+
+
+class ArchiveHandlers:
+    """What carries files into containers and out of them."""
+
+    def __init__(self, service: Service) -> None:
+        self._containers = service.containers
+        self._files = service.files
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            ("HEAD", "/containers/{name}/archive", self.stat),
+            ("GET", "/containers/{name}/archive", self.read),
+            ("PUT", "/containers/{name}/archive", self.write),
+            ("GET", "/containers/{name}/export", self.export),
+            ("GET", "/containers/{name}/changes", self.changes),
+        )
+
+    async def stat(self, request: Request) -> Reply:
+        """What ``docker cp`` asks before it copies."""
+        found = await self._files.stat(request.params["name"], _path(request))
+        return Answer(200, headers=(path_stat_header(found),))
+
+    async def read(self, request: Request) -> Reply:
+        """``docker cp CONTAINER:PATH …``."""
+        name, path = request.params["name"], _path(request)
+        reading = await self._files.read(name, path, request.origin)
+        return _streamed(reading, _TAR, (path_stat_header(reading.stat),))
+
+    async def write(self, request: Request) -> Reply:
+        """``docker cp … CONTAINER:PATH``."""
+        name, path, query = request.params["name"], _path(request), request.query
+        as_container = query.flag("copyUIDGID")
+        options = UnpackOptions(
+            keep_kinds=query.flag("noOverwriteDirNonDir"),
+            owner=self._containers.get(name).spec.user if as_container else "",
+        )
+        await self._files.write(name, path, _chunks(request.body), request.origin, options)
+        return Answer(200)
+
+    async def export(self, request: Request) -> Reply:
+        """``docker export``."""
+        reading = await self._files.export(request.params["name"], request.origin)
+        return _streamed(reading, _OCTETS)
+
+    async def changes(self, request: Request) -> Reply:
+        """``docker diff``."""
+        found = await self._files.changes(request.params["name"])
+        return json_answer([change_json(change) for change in found] or None)
+
+
+def _path(request: Request) -> str:
+    path = request.query.text("path")
+    if not path:
+        raise InvalidRequest("bad parameter: pathcannot be empty")
+    return path
+
+
+async def _chunks(body: Body) -> AsyncIterator[bytes]:
+    while chunk := await body.next_chunk():
+        yield chunk
+
+
+def _streamed(reading: Reading, media_type: str, headers: Headers = ()) -> Streamed:
+    async def produce(send: Sink) -> None:
+        async with aclosing(reading.blocks()) as blocks:
+            async for block in blocks:
+                await send(block)
+
+    return Streamed(produce, media_type, headers=headers, release=reading.close)

@@ -1,0 +1,191 @@
+"""The files of containers: looked at, copied out and in, exported, compared, measured; each copy is in the log."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import trio
+
+from engine.domain.container import NAMELESS, Container, Phase
+from engine.domain.container_uses import Exported, PathRead, PathWritten
+from engine.domain.event import Event, Origin
+from engine.domain.ids import ContainerId
+from engine.domain.streams import container_stream
+from engine.errors import Conflict, NotFound, Unavailable
+from engine.service.changes import Changes
+from engine.store.ledger import Ledger
+from engine.supervisor.files import (
+    ContainerFiles,
+    NoSuchPath,
+    PathChange,
+    PathStat,
+    ProcessGone,
+    Reading,
+    UnpackOptions,
+)
+
+GONE_TIMEOUT_S: Final = 10.0
+"""How long the log may take to hear of the end of a process."""
+LOOK_AGAIN_S: Final = 1.0
+"""A start that could not be written down never comes; then nobody says so."""
+
+T = TypeVar("T")
+
+
+class Files:
+    """What can be asked of containers' files. References are names, IDs, or unique beginnings of IDs."""
+
+    def __init__(self, ledger: Ledger, files: ContainerFiles, changes: Changes) -> None:
+        self._ledger = ledger
+        self._files = files
+        self._changes = changes
+
+    async def stat(self, reference: str, path: str) -> PathStat:
+        """What stands at a path.
+
+        Raises:
+            NoSuchContainer, NotFound, InvalidRequest.
+        """
+
+        async def look(container: Container) -> PathStat:
+            return await self._files.stat(container, path)
+
+        return await self._of(reference, path, look)
+
+    async def read(self, reference: str, path: str, origin: Origin) -> Reading:
+        """A tar of a file, or of a directory and all below it. The caller closes it.
+
+        Raises:
+            NoSuchContainer, NotFound, InvalidRequest.
+        """
+
+        async def read(container: Container) -> Reading:
+            reading = await self._files.read(container, path)
+            return await self._told(reading, container, PathRead(path=path), origin)
+
+        return await self._of(reference, path, read)
+
+    async def export(self, reference: str, origin: Origin) -> Reading:
+        """A tar of the root file system. The caller closes it.
+
+        Raises:
+            NoSuchContainer; Conflict when it is being removed.
+        """
+
+        async def export(container: Container) -> Reading:
+            reading = await self._files.export(container)
+            return await self._told(reading, container, Exported(), origin)
+
+        _check_exportable(self._ledger.head.container(reference))
+        return await self._of(reference, "/", export)
+
+    async def write(
+        self,
+        reference: str,
+        path: str,
+        body: AsyncIterator[bytes],
+        origin: Origin,
+        options: UnpackOptions,
+    ) -> None:
+        """Unpack a tar, compressed or not, in a directory.
+
+        Raises:
+            NoSuchContainer, NotFound, InvalidRequest, Forbidden.
+        """
+
+        async def check(container: Container) -> None:
+            await self._files.check_destination(container, path)
+
+        await self._of(reference, path, check)  # before the client has sent all of it for nothing
+        upload = await self._files.receive(body)
+
+        async def unpack(container: Container) -> None:
+            async with self._files.alone(container.id):
+                self._check_unchanged(container)
+                async with self._files.destination(container, path) as destination:
+                    await self._record(container, PathWritten(path=path), origin)
+                    await destination.unpack(upload, options)
+
+        try:
+            await self._of(reference, path, unpack)
+        finally:
+            upload.close()
+
+    async def changes(self, reference: str) -> tuple[PathChange, ...]:
+        """How a container's files differ from its image's.
+
+        Raises:
+            NoSuchContainer.
+        """
+        return await self._files.changes(self._ledger.durable.container(reference))
+
+    async def sizes_bytes(self, containers: Iterable[Container]) -> dict[ContainerId, int]:
+        """What each has written into its own layer: all of it is read, so only whoever asks for it pays."""
+        return {each.id: await self._files.size_bytes(each.id) for each in containers}
+
+    async def _of(self, reference: str, path: str, act: Callable[[Container], Awaitable[T]]) -> T:
+        """Do something with a container's files as it is now; if it ends meanwhile, as it is then."""
+        while True:
+            container = await self._settled(reference)
+            try:
+                return await act(container)
+            except ProcessGone:
+                await self._noticed(container)
+            except NoSuchPath as missing:
+                raise NotFound(
+                    f"Could not find the file {path} in container {reference}"
+                ) from missing
+
+    async def _settled(self, reference: str) -> Container:
+        """A container that either runs or does not: a start under way is waited for."""
+        while (container := self._ledger.head.container(reference)).phase is Phase.STARTING:
+            run = container.run
+            with trio.move_on_after(LOOK_AGAIN_S):
+                await self._changes.until(
+                    container.id,
+                    lambda state: (
+                        state is None or (state.run >= run and state.phase is not Phase.STARTING)  # noqa: B023  (called here)
+                    ),
+                )
+        if container.phase in NAMELESS:
+            raise Conflict(f"container {container.id} is marked for removal")
+        return container
+
+    def _check_unchanged(self, container: Container) -> None:
+        """Refuse to go on with what has been started or has ended since it was looked up."""
+        now = self._ledger.head.container(container.id)
+        if (now.run, now.process) != (container.run, container.process):
+            raise ProcessGone("the container is not what it was a moment ago")
+
+    async def _noticed(self, container: Container) -> None:
+        """Wait until the log knows that a container is not what it was."""
+        was = (container.run, container.process)
+        with trio.move_on_after(GONE_TIMEOUT_S) as waited:
+            await self._changes.until(
+                container.id,
+                lambda state: state is None or (state.run, state.process) != was,
+            )
+            return
+        if waited.cancelled_caught:
+            raise Unavailable(f"container {container.id} has ended and nobody knows how, yet")
+
+    async def _told(
+        self, reading: Reading, container: Container, event: Event, origin: Origin
+    ) -> Reading:
+        """Have it in the log before the first byte leaves."""
+        try:
+            await self._record(container, event, origin)
+        except BaseException:
+            reading.close()
+            raise
+        return reading
+
+    async def _record(self, container: Container, event: Event, origin: Origin) -> None:
+        self._ledger.head.container(container.id)  # it may be gone by now, and have no history
+        await self._ledger.record(origin, (container_stream(container.id), (event,)))
+
+
+def _check_exportable(container: Container) -> None:
+    if container.phase is Phase.DEAD:
+        raise Conflict(f"You cannot export container {container.id} which is Dead")
+    if container.phase in NAMELESS:
+        raise Conflict(f"You cannot export container {container.id} which is being removed")
