@@ -12,6 +12,7 @@ from engine.api.images import ImageHandlers
 from engine.api.lifecycle import LifecycleHandlers
 from engine.api.networks import NetworkHandlers
 from engine.api.router import Router
+from engine.api.stats import StatsHandlers
 from engine.api.system import SystemHandlers
 from engine.service.engine import Service
 
@@ -24,6 +25,7 @@ def application(service: Service) -> Application:
             *LifecycleHandlers(service).routes(),
             *ContainerStreamHandlers(service).routes(),
             *ExecHandlers(service).routes(),
+            *StatsHandlers(service).routes(),
             *ArchiveHandlers(service).routes(),
             *ContainerHandlers(service).routes(),
             *ImageHandlers(service).routes(),

@@ -15,7 +15,6 @@ _NOT_YET: Final = (
     ("POST", "/grpc", "building images"),
     ("POST", "/commit", "committing containers"),
     ("GET", "/containers/{name}/attach/ws", "attaching by WebSocket"),
-    ("GET", "/containers/{name}/stats", "statistics"),
     ("POST", "/containers/{name}/update", "updating containers"),
     ("GET", "/distribution/{name}/json", "asking registries"),
     ("GET", "/images/search", "searching registries"),

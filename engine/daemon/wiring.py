@@ -34,6 +34,7 @@ from engine.drivers.sandbox_pool import SandboxPool
 from engine.drivers.seccomp import SeccompPrograms
 from engine.drivers.streams import LinuxStreams
 from engine.drivers.trash import Trash
+from engine.drivers.usage import LinuxUsage
 from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.engine import Service
@@ -42,6 +43,7 @@ from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import Settings, System
+from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 from engine.supervisor.supervisor import Supervisor
@@ -135,13 +137,15 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         machine=cgroups.own.machine(),
         init_path=str(_init_path(config) or ""),
     )
+    containers = Containers(ledger, supervisor.starts, streams, changes)
     service = Service(
-        containers=Containers(ledger, supervisor.starts, streams, changes),
+        containers=containers,
         execs=Execs(ledger, supervisor, streams, changes),
         files=Files(ledger, _container_files(config, content, kernel), changes),
         images=Images(ledger, LinuxImages(content, lanes)),
         history=History(ledger),
         system=System(ledger, settings),
+        statistics=Statistics(containers, LinuxUsage(cgroups, lanes), changes),
         health=supervisor.health,
         ledger=ledger,
     )

@@ -3,7 +3,7 @@
 Words and order are Docker's, because people search for them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -239,7 +239,8 @@ def _check_block(asked: Resources) -> None:
 
 
 def _check_devices(asked: Resources) -> None:
-    accesses: Iterator[str] = (each.access for each in (*asked.device_rules, *asked.devices))
+    accesses = [rule.access for rule in asked.device_rules]
+    accesses += [device.access for device in asked.devices]
     for access in accesses:
         if not access or len(set(access)) != len(access) or not set(access) <= set("rwm"):
             raise InvalidRequest(f"invalid device access mode: {access!r}")

@@ -23,9 +23,9 @@ from typing import Final
 from engine.domain.ids import ContainerId, is_full_id
 from engine.domain.resources import Machine, Resources
 from engine.drivers import cgroup_files as files
-from engine.drivers.cgroup_stats import Stats
 from engine.errors import DriverError
 from engine.supervisor.observation import Presence
+from engine.supervisor.usage import Counters
 
 REMOVE_TIMEOUT_S: Final = 2.0
 """How long a dying process may take to leave its cgroup before a removal is given up, to be tried again later."""
@@ -86,7 +86,7 @@ class CgroupDriver(ABC):
         """Files, and the key in each, that count the processes killed for want of memory."""
 
     @abstractmethod
-    def stats(self, container: ContainerId) -> Stats:
+    def stats(self, container: ContainerId) -> Counters:
         """What it uses now, and has used. Zeroes when it is gone."""
 
     @abstractmethod

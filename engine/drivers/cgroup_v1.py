@@ -18,9 +18,9 @@ from engine.drivers.cgroup_devices import fold, v1_lines
 from engine.drivers.cgroup_driver import CgroupDriver, Entry
 from engine.drivers.cgroup_hierarchies import Hierarchies
 from engine.drivers.cgroup_settings import v1_settings
-from engine.drivers.cgroup_stats import Stats
 from engine.drivers.cgroup_v1_stats import read_stats
 from engine.errors import DriverError
+from engine.supervisor.usage import Counters
 
 _ALL_DEVICES: Final = "a *:* rwm"
 _FROZEN, _THAWED = "FROZEN", "THAWED"
@@ -102,7 +102,7 @@ class V1Driver(CgroupDriver):
         memory = self._controllers.get("memory")
         return ((str(memory / container / "memory.oom_control"), "oom_kill"),) if memory else ()
 
-    def stats(self, container: ContainerId) -> Stats:
+    def stats(self, container: ContainerId) -> Counters:
         """From the files of each controller."""
         return read_stats({name: place / container for name, place in self._controllers.items()})
 

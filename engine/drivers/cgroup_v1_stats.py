@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from engine.drivers import cgroup_files as files
-from engine.drivers.cgroup_stats import Stats
+from engine.supervisor.usage import Counters
 
 _UNLIMITED_FROM: Final = 1 << 62
 """Without a limit memory.limit_in_bytes is the highest number of whole pages."""
 
 
-def read_stats(directories: Mapping[str, Path]) -> Stats:
+def read_stats(directories: Mapping[str, Path]) -> Counters:
     """All that the controllers tell; ``directories`` are one container's, by controller."""
     tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -27,7 +27,8 @@ def read_stats(directories: Mapping[str, Path]) -> Stats:
     cpu_split = files.parse_flat(text("cpuacct", "stat"))
     throttling = files.parse_flat(text("cpu", "stat"))
     memory_limit = number("memory", "limit_in_bytes")
-    return Stats(
+    return Counters(
+        version=1,
         cpu_ns=number("cpuacct", "usage"),
         cpu_user_ns=cpu_split.get("user", 0) * tick_ns,
         cpu_system_ns=cpu_split.get("system", 0) * tick_ns,
@@ -41,18 +42,18 @@ def read_stats(directories: Mapping[str, Path]) -> Stats:
         memory_failures=number("memory", "failcnt"),
         memory_detail=files.parse_flat(text("memory", "stat")),
         pids=number("pids", "current"),
-        pids_limit=number("pids", "max") or None,
+        pids_max=number("pids", "max") or None,
         io_bytes=_blkio(text("blkio", "throttle.io_service_bytes_recursive")),
         io_operations=_blkio(text("blkio", "throttle.io_serviced_recursive")),
     )
 
 
 def _blkio(text: str) -> dict[tuple[int, int, str], int]:
-    """Lines such as ``8:0 Read 4096``; the others are sums."""
+    """Lines such as ``8:0 Read 4096``; the sum over all devices, which names none, is left out."""
     found = {}
     for line in text.splitlines():
         device, *rest = line.split()
-        if len(rest) == 2 and rest[0] in ("Read", "Write"):
+        if len(rest) == 2:
             major, _, minor = device.partition(":")
-            found[int(major), int(minor), rest[0].lower()] = int(rest[1])
+            found[int(major), int(minor), rest[0]] = int(rest[1])
     return found

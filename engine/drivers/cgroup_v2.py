@@ -19,10 +19,10 @@ from engine.drivers import cgroup_unified as unified
 from engine.drivers.cgroup_devices import Policy, fold, v2_program
 from engine.drivers.cgroup_driver import CgroupDriver, Entry
 from engine.drivers.cgroup_settings import v2_settings
-from engine.drivers.cgroup_stats import Stats
 from engine.drivers.cgroup_v2_stats import read_stats
 from engine.errors import DriverError
 from engine.runtime import linux
+from engine.supervisor.usage import Counters
 
 CONTROLLERS: Final[tuple[str, ...]] = ("cpu", "cpuset", "io", "memory", "pids")
 OWN_LEAF: Final = "shipslog-engine"
@@ -140,7 +140,7 @@ class V2Driver(CgroupDriver):
         """``oom_kill`` of memory.events, which counts the cgroups below too."""
         return ((str(self._place / container / "memory.events"), "oom_kill"),)
 
-    def stats(self, container: ContainerId) -> Stats:
+    def stats(self, container: ContainerId) -> Counters:
         """From the files of the one directory."""
         return read_stats(self._place / container)
 

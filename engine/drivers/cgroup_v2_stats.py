@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from engine.drivers import cgroup_files as files
-from engine.drivers.cgroup_stats import Stats
+from engine.supervisor.usage import Counters
 
 _NANOS_IN_MICRO = 1000
 
 
-def read_stats(directory: Path) -> Stats:
+def read_stats(directory: Path) -> Counters:
     """All that the one directory of a container tells."""
     cpu = files.parse_flat(files.read_or(directory / "cpu.stat", ""))
     events = files.parse_flat(files.read_or(directory / "memory.events", ""))
     io = dict(files.parse_nested(files.read_or(directory / "io.stat", "")))
-    return Stats(
+    return Counters(
+        version=2,
         cpu_ns=cpu.get("usage_usec", 0) * _NANOS_IN_MICRO,
         cpu_user_ns=cpu.get("user_usec", 0) * _NANOS_IN_MICRO,
         cpu_system_ns=cpu.get("system_usec", 0) * _NANOS_IN_MICRO,
@@ -26,7 +27,7 @@ def read_stats(directory: Path) -> Stats:
         memory_failures=events.get("max", 0),
         memory_detail=files.parse_flat(files.read_or(directory / "memory.stat", "")),
         pids=_number(directory / "pids.current") or 0,
-        pids_limit=_number(directory / "pids.max"),
+        pids_max=_number(directory / "pids.max"),
         io_bytes=_by_direction(io, "rbytes", "wbytes"),
         io_operations=_by_direction(io, "rios", "wios"),
     )

@@ -62,6 +62,10 @@ class Changes:
         """The last state of a container that was seen here, even if it is no more."""
         return self._ledger.durable.containers.get(container) or self._last.get(container)
 
+    def durable(self, container: ContainerId) -> Container | None:
+        """A container as everybody sees it now; None when it is no more."""
+        return self._ledger.durable.containers.get(container)
+
     async def until_any(self, container: ContainerId, happened: Callable[[], bool]) -> None:
         """Wait until anything about a container, its execs included, fulfils a condition."""
         while not happened():

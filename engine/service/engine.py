@@ -8,6 +8,7 @@ from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import System
+from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.supervisor.health import HealthChecks
 
@@ -22,6 +23,7 @@ class Service:
     images: Images
     history: History
     system: System
+    statistics: Statistics
     health: HealthChecks
     ledger: Ledger
     """For whoever follows the log: ``/events``."""

@@ -23,8 +23,10 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.system import Settings, System
+from engine.service.usage import Statistics
 from engine.supervisor.content import Arrived, Usage
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
+from engine.supervisor.usage import Sample
 from tests.api.hold import Hold
 from tests.api.toy import Response, Served, get, post, served
 from tests.conformance.book import AnswerBook
@@ -154,6 +156,14 @@ def told(response: Response) -> Any:
     return json.loads(response.body)
 
 
+class Meter:
+    """What containers use is not simulated."""
+
+    async def sample(self, container: Container) -> Sample | None:
+        await trio.lowlevel.checkpoint()
+        return None
+
+
 @asynccontextmanager
 async def harbour(directory: Path) -> AsyncIterator[Harbour]:
     """An engine with the image ``busybox``, whose API is served while the context lasts."""
@@ -182,13 +192,15 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         cgroup_version="2",
         machine=Machine(cpus="0-1"),
     )
+    containers = Containers(daemon.ledger, daemon.supervisor.starts, quay, changes)
     return Service(
-        containers=Containers(daemon.ledger, daemon.supervisor.starts, quay, changes),
+        containers=containers,
         execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
         files=Files(daemon.ledger, hold, changes),
         images=Images(daemon.ledger, Shelf()),
         history=daemon.history,
         system=System(daemon.ledger, settings),
+        statistics=Statistics(containers, Meter(), changes),
         health=daemon.supervisor.health,
         ledger=daemon.ledger,
     )

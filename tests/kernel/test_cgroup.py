@@ -297,7 +297,7 @@ def test_too_many_processes_are_refused(driver: CgroupDriver) -> None:
 
     assert member.says() == b"E"
     assert len(driver.pids(ID)) == driver.stats(ID).pids == 4
-    assert driver.stats(ID).pids_limit == 4
+    assert driver.stats(ID).pids_max == 4
     driver.kill(ID)
     member.ended()
 
@@ -470,7 +470,7 @@ def test_counters_tell_what_was_used(driver: CgroupDriver) -> None:
     assert 20_000_000 < found.cpu_ns < 1_000_000_000
     assert 0 < found.memory_bytes < found.memory_limit_bytes == 64 * MIB  # type: ignore[operator]  # None would fail too
     assert found.memory_detail
-    assert (found.pids, found.pids_limit) == (1, None)
+    assert (found.pids, found.pids_max) == (1, None)
     member.kill()
 
 
@@ -539,7 +539,7 @@ def test_a_deep_parent_hands_everything_down() -> None:
     member = Member(deep, wait_quietly)
 
     assert deep.pids(ID) == {member.pid}
-    assert deep.stats(ID).pids_limit == 100
+    assert deep.stats(ID).pids_max == 100
 
     member.kill()
     deep.remove(ID)
@@ -559,7 +559,7 @@ os.makedirs(f"/sys/fs/cgroup/{own}")
 open(f"/sys/fs/cgroup/{own}/cgroup.procs", "w").write("0")
 driver = cgroup.detect(f"{own}/containers")
 driver.prepare(container, Resources(pids_max=9))
-print(open("/proc/self/cgroup").read().strip(), driver.stats(container).pids_limit)
+print(open("/proc/self/cgroup").read().strip(), driver.stats(container).pids_max)
 driver.remove(container)
 driver.remove_parent()
 open("/sys/fs/cgroup/cgroup.procs", "w").write("0")

@@ -1,0 +1,93 @@
+"""LinuxUsage: what a container uses, from its cgroups and /proc. Nothing is kept between two looks."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import time_ns
+from typing import Final
+
+from engine.domain.container import Container
+from engine.domain.spec import NetworkMode
+from engine.drivers.cgroup_parents import Cgroups
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.process import process_alive
+from engine.supervisor.usage import Interface, Sample
+
+_LOOPBACK: Final = "lo"
+_CPU_FIELDS: Final = slice(1, 8)
+"""user, nice, system, idle, iowait, irq, softirq of /proc/stat; what guests use is in user already. proc_stat(5)."""
+_STAT_BYTES: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxUsage:
+    """Counters of the machine's own kernel."""
+
+    cgroups: Cgroups
+    lanes: Lanes
+
+    async def sample(self, container: Container) -> Sample | None:
+        """One look at a container; None when nothing runs in it any more."""
+        return await self.lanes.run(Lane.KERNEL, partial(self._sample, container))
+
+    def _sample(self, container: Container) -> Sample | None:
+        process = container.process
+        if process is None:
+            return None
+        at_ns = time_ns()
+        counters = self.cgroups.of(container).stats(container.id)
+        machine_cpu_ns, cpus_online = machine_cpu()
+        is_hosts = container.spec.network_mode is NetworkMode.HOST
+        found = {} if is_hosts else interfaces(process.pid)
+        if not process_alive(process):  # or the numbers may be those of whoever has the pid now
+            return None
+        return Sample(
+            at_ns=at_ns,
+            counters=counters,
+            interfaces=found,
+            machine_cpu_ns=machine_cpu_ns,
+            cpus_online=cpus_online,
+            machine_memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        )
+
+
+def machine_cpu() -> tuple[int, int]:
+    """The time that all CPUs have spent, in nanoseconds, and how many are online: /proc/stat, proc_stat(5)."""
+    fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(fd, _STAT_BYTES)  # the lines of CPUs come first; the rest may be long
+    finally:
+        os.close(fd)
+    total, *others = text.splitlines()
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    spent_ns = sum(map(int, total.split()[_CPU_FIELDS])) * tick_ns
+    return spent_ns, sum(1 for line in others if line.startswith(b"cpu"))
+
+
+def interfaces(pid: int) -> Mapping[str, Interface]:
+    """The interfaces that a process sees, without entering its namespace: /proc/PID/net/dev, proc_pid_net(5)."""
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
+    except OSError:  # it has ended: ENOENT, ESRCH, EINVAL
+        return {}
+    rows = (line.partition(":") for line in lines)
+    return {
+        name.strip(): _interface([int(number) for number in numbers.split()])
+        for name, _, numbers in rows
+        if name.strip() != _LOOPBACK
+    }
+
+
+def _interface(counts: list[int]) -> Interface:
+    return Interface(
+        received_bytes=counts[0],
+        received_packets=counts[1],
+        received_errors=counts[2],
+        received_dropped=counts[3],
+        sent_bytes=counts[8],
+        sent_packets=counts[9],
+        sent_errors=counts[10],
+        sent_dropped=counts[11],
+    )
