@@ -13,6 +13,7 @@ from engine.api.router import Route
 from engine.api.shapes_container import inspect_json, summary_json
 from engine.api.shapes_create import spec_of
 from engine.api.surroundings import around_now
+from engine.api.shapes_platform import check_platform
 from engine.api.times import parse_until
 from engine.api.wire_container import CreateWire
 from engine.domain.container import Container, Phase
@@ -54,7 +55,9 @@ class ContainerHandlers:
             raise InvalidRequest("config cannot be empty in order to create a container")
         if not asked.image:
             raise InvalidRequest("no image specified")
-        spec, notes = spec_of(asked, self._service.images.get(asked.image))
+        image = self._service.images.get(asked.image)
+        check_platform(request.query.text("platform"), image, asked.image)
+        spec, notes = spec_of(asked, image, self._service.containers.get, request.version)
         resources, discarded = accepted(spec.resources, self._service.system.settings.machine)
         spec = replace(spec, resources=resources)
         name = request.query.text("name") or None

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.api.json_bodies import Json
 from engine.api.shapes_health import health_json, health_suffix
 from engine.api.shapes_host_config import host_config_json
-from engine.api.shapes_mounts import mount_points_json
+from engine.api.shapes_mount_points import mount_points_json
 from engine.api.shapes_network import endpoint_json, network_settings_json
 from engine.api.shapes_ports import summary_ports
 from engine.api.times import SECOND_NS, Moment, human_duration, stamp
@@ -15,6 +15,7 @@ from engine.domain import naming
 from engine.domain.container import Container, Phase
 from engine.domain.ids import ExecId, ImageId, NetworkId
 from engine.domain.image import Image
+from engine.domain.log_config import JSON_FILE
 from engine.domain.network import Network
 
 STORAGE_DRIVER = "overlay2"
@@ -115,7 +116,7 @@ def inspect_json(
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
-        "LogPath": str(naming.log_path(around.data_root, container.id)),
+        "LogPath": _log_path(container, around),
         "Name": f"/{container.name}",
         "RestartCount": container.restarts,
         "Driver": STORAGE_DRIVER,
@@ -131,6 +132,13 @@ def inspect_json(
         "NetworkSettings": network_settings_json(container, around.networks, around.exec_root),
     }
     return inspected | _sizes_json(sizes)
+
+
+def _log_path(container: Container, around: Surroundings) -> str:
+    """Where other programs may read along; of the other drivers' files nobody is told."""
+    if container.spec.log.driver != JSON_FILE:
+        return ""
+    return str(naming.log_path(around.data_root, container.id))
 
 
 def _sizes_json(sizes: Sizes | None) -> Json:
@@ -170,13 +178,19 @@ def config_json(container: Container) -> Json:
         "Env": spec.env,
         "Cmd": spec.command or None,
         "Image": spec.image,
-        "Volumes": None,
+        "Volumes": {path: {} for path in spec.volumes} or None,
         "WorkingDir": spec.working_dir,
         "Entrypoint": spec.entrypoint or None,
-        "OnBuild": None,
+        "OnBuild": spec.on_build or None,
         "Labels": spec.labels,
         "StopSignal": spec.stop_signal,
     }
+    if spec.args_escaped:
+        config["ArgsEscaped"] = True
+    if spec.network_disabled:
+        config["NetworkDisabled"] = True
+    if spec.mac_address:
+        config["MacAddress"] = spec.mac_address
     if spec.exposed_ports:
         config["ExposedPorts"] = {port: {} for port in spec.exposed_ports}
     if spec.healthcheck is not None:

@@ -3,12 +3,13 @@
 from typing import Final
 
 from engine.api.json_bodies import Json
-from engine.api.shapes_mounts import binds_json, mounts_asked_json
+from engine.api.shapes_log_config import log_config_json
+from engine.api.shapes_mount_points import mounts_asked_json
 from engine.api.shapes_ports import bindings_json
 from engine.api.shapes_resources import resources_json
 from engine.api.shapes_security import security_json
-from engine.domain.oci import MASKED_PATHS, READONLY_PATHS
-from engine.domain.spec import Spec
+from engine.api.shapes_sharing import modes_json
+from engine.domain.spec import NetworkMode, Spec
 
 RUNTIME: Final = "shipslog"
 
@@ -16,10 +17,9 @@ RUNTIME: Final = "shipslog"
 def host_config_json(spec: Spec) -> Json:
     """What belongs to the host on which the container runs."""
     asked: Json = {
-        "Binds": binds_json(spec),
         "ContainerIDFile": spec.container_id_file,
-        "LogConfig": {"Type": "json-file", "Config": {}},
-        "NetworkMode": spec.network_mode,
+        "LogConfig": log_config_json(spec.log),
+        "NetworkMode": NetworkMode.BRIDGE if spec.network_disabled else spec.network_mode,
         "PortBindings": bindings_json(spec.ports),
         "RestartPolicy": {
             "Name": spec.restart_policy.name,
@@ -38,26 +38,17 @@ def host_config_json(spec: Spec) -> Json:
         "Privileged": spec.privileged,
         "PublishAllPorts": spec.publish_all,
         "ReadonlyRootfs": spec.read_only,
-        "SecurityOpt": security_json(spec),
         "ShmSize": spec.shm_bytes,
-        "Runtime": RUNTIME,
-        "MaskedPaths": None if spec.privileged else MASKED_PATHS,
-        "ReadonlyPaths": None if spec.privileged else READONLY_PATHS,
+        "Runtime": spec.runtime or RUNTIME,
+        "Isolation": spec.isolation,
     }
+    asked |= mounts_asked_json(spec) | modes_json(spec) | security_json(spec)
     return asked | _FIXED | resources_json(spec.resources, spec.ulimits) | _optional(spec)
 
 
 _FIXED: Final[Json] = {
-    "VolumeDriver": "",
-    "VolumesFrom": None,
-    "CgroupnsMode": "private",
-    "IpcMode": "private",
     "Cgroup": "",
     "Links": None,
-    "PidMode": "",
-    "UTSMode": "",
-    "UsernsMode": "",
-    "Isolation": "",
 }
 """What nothing else can be asked for yet."""
 
@@ -65,10 +56,8 @@ _FIXED: Final[Json] = {
 def _optional(spec: Spec) -> Json:
     """Fields that Docker leaves out when they are empty."""
     found: Json = {}
-    if mounts := mounts_asked_json(spec):
-        found["Mounts"] = mounts
-    if spec.tmpfs:
-        found["Tmpfs"] = {each.destination: each.options for each in spec.tmpfs}
+    if spec.annotations:
+        found["Annotations"] = spec.annotations
     if spec.sysctls:
         found["Sysctls"] = spec.sysctls
     if spec.init:

@@ -1,16 +1,18 @@
-"""What is mounted into a container: ``Binds``, ``Mounts`` and ``Tmpfs``, Docker JSON ⇄ domain."""
+"""``Mounts``: Docker's newer way to say what is mounted, in which a missing source is an error; Docker JSON → domain."""
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
-from engine.api.json_bodies import Int64, Json, Wire
-from engine.domain.spec import Bind, Spec, Tmpfs
+from engine.api.json_bodies import Int64, Wire
+from engine.api.requests import ApiVersion
+from engine.domain.mounts import AskedBy, Bind, ReadOnlyBelow, Tmpfs
 from engine.errors import InvalidRequest, Unsupported
 
-_PROPAGATIONS: Final = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-_IGNORED_MODES: Final = frozenset({"rw", "z", "Z", "nocopy", "consistent", "cached", "delegated"})
-"""SELinux relabelling and what Docker Desktop knows: without effect on Linux without SELinux, there as here."""
+PROPAGATIONS: Final = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_LATER: Final = ("volume", "image", "cluster")
+_READ_ONLY_BELOW_SINCE: Final[ApiVersion] = (1, 44)
+"""Before, a read-only bind said nothing about the mounts below its source."""
 
 
 class BindOptionsWire(Wire, frozen=True, kw_only=True):
@@ -19,6 +21,8 @@ class BindOptionsWire(Wire, frozen=True, kw_only=True):
     propagation: str | None = None
     non_recursive: bool | None = None
     create_mountpoint: bool | None = None
+    read_only_non_recursive: bool | None = None
+    read_only_force_recursive: bool | None = None
 
 
 class TmpfsOptionsWire(Wire, frozen=True, kw_only=True):
@@ -29,6 +33,10 @@ class TmpfsOptionsWire(Wire, frozen=True, kw_only=True):
     options: list[list[str]] | None = None
 
 
+class OtherOptionsWire(Wire, frozen=True, kw_only=True):
+    """Options of mounts that are not there yet: Docker's VolumeOptions and ImageOptions."""
+
+
 class MountWire(Wire, frozen=True, kw_only=True):
     """Docker's Mount."""
 
@@ -36,82 +44,31 @@ class MountWire(Wire, frozen=True, kw_only=True):
     source: str | None = None
     target: str | None = None
     read_only: bool | None = None
+    consistency: str | None = None
     bind_options: BindOptionsWire | None = None
+    volume_options: OtherOptionsWire | None = None
+    image_options: OtherOptionsWire | None = None
     tmpfs_options: TmpfsOptionsWire | None = None
 
 
-def parse_binds(texts: Iterable[str]) -> tuple[Bind, ...]:
-    """``SOURCE:DESTINATION[:MODE]``.
+def parse_mounts(
+    wires: Iterable[MountWire], version: ApiVersion
+) -> tuple[tuple[Bind, ...], tuple[Tmpfs, ...]]:
+    """What is to be mounted.
 
     Raises:
-        InvalidRequest: with Docker's words.
-        Unsupported: a named volume.
+        InvalidRequest: in Docker's words.
+        Unsupported: a volume or an image.
     """
-    return tuple(map(_parse_bind, texts))
-
-
-def _parse_bind(text: str) -> Bind:
-    source, *rest = text.split(":")
-    if not rest or len(rest) > 2 or not all((source, *rest)):
-        if not rest and source.startswith("/"):
-            raise Unsupported(f"volumes are not supported yet: '{text}'")
-        raise InvalidRequest(f"invalid volume specification: '{text}'")
-    destination = rest[0]
-    if not destination.startswith("/"):
-        raise InvalidRequest(
-            f"invalid volume specification: '{text}': invalid mount config for type \"bind\":"
-            f" invalid mount path: '{destination}' mount path must be absolute"
-        )
-    if not source.startswith("/"):
-        raise Unsupported(f"volumes are not supported yet: '{text}'")
-    modes = rest[1].split(",") if len(rest) == 2 else []
-    return _checked(
-        _with_modes(Bind(source=source, destination=destination), modes, rest[-1]), text
-    )
-
-
-def _with_modes(bind: Bind, modes: list[str], text: str) -> Bind:
-    read_only, propagation = False, bind.propagation
-    for mode in modes:
-        if mode in _PROPAGATIONS:
-            propagation = mode
-        elif mode == "ro":
-            read_only = True
-        elif mode not in _IGNORED_MODES:
-            raise InvalidRequest(f"invalid mode: {text}")
-    return Bind(
-        source=bind.source,
-        destination=bind.destination,
-        read_only=read_only,
-        propagation=propagation,
-    )
-
-
-def _checked(bind: Bind, text: str) -> Bind:
-    if _normal(bind.destination) == "/":
-        raise InvalidRequest(
-            f"invalid volume specification: '{text}': invalid mount config for type \"bind\": "
-            "invalid specification: destination can't be '/'"
-        )
-    return bind
-
-
-def parse_mounts(wires: Iterable[MountWire]) -> tuple[tuple[Bind, ...], tuple[Tmpfs, ...]]:
-    """Docker's newer way, in which a missing source is an error."""
     binds: list[Bind] = []
     tmpfs: list[Tmpfs] = []
     for wire in wires:
         kind, target = wire.type or "", wire.target or ""
-        if kind not in ("bind", "tmpfs", "volume", "image", "npipe", "cluster"):
-            raise _bad_mount(kind, "mount type unknown")
-        if not target:
-            raise _bad_mount(kind, "field Target must not be empty")
-        if not target.startswith("/"):
-            raise _bad_mount(kind, f"invalid mount path: '{target}' mount path must be absolute")
-        if _normal(target) == "/":
-            raise _bad_mount(kind, "invalid specification: destination can't be '/'")
+        if kind not in ("bind", "tmpfs", *_LATER):
+            raise bad_mount(kind, "mount type unknown")
+        check_destination(kind, target)
         if kind == "bind":
-            binds.append(_bind_of(wire, target))
+            binds.append(_bind_of(wire, target, version))
         elif kind == "tmpfs":
             tmpfs.append(_tmpfs_of(wire, target))
         else:
@@ -119,106 +76,128 @@ def parse_mounts(wires: Iterable[MountWire]) -> tuple[tuple[Bind, ...], tuple[Tm
     return tuple(binds), tuple(tmpfs)
 
 
-def _bind_of(wire: MountWire, target: str) -> Bind:
+def _bind_of(wire: MountWire, target: str, version: ApiVersion) -> Bind:
     source = wire.source or ""
     if not source:
-        raise _bad_mount("bind", "field Source must not be empty")
-    if not source.startswith("/"):
-        raise _bad_mount("bind", f"invalid mount path: '{source}' mount path must be absolute")
+        raise bad_mount("bind", "field Source must not be empty")
+    _refuse_fields("bind", VolumeOptions=wire.volume_options, ImageOptions=wire.image_options)
+    check_absolute("bind", source)
     options = wire.bind_options or BindOptionsWire()
     propagation = options.propagation or "rprivate"
-    if propagation not in _PROPAGATIONS:
-        raise _bad_mount("bind", f"invalid propagation mode: {propagation}")
-    if options.non_recursive:
-        raise Unsupported("non-recursive bind mounts are not supported yet")
+    if propagation not in PROPAGATIONS:
+        raise bad_mount("bind", f"invalid propagation mode: {propagation}")
     return Bind(
         source=source,
         destination=target,
         read_only=bool(wire.read_only),
+        read_only_below=_read_only_below(wire, options, version),
         propagation=propagation,
+        recursive=not options.non_recursive,
         create_source=bool(options.create_mountpoint),
+        consistency=wire.consistency or "",
+        asked_by=AskedBy.MOUNTS,
     )
 
 
+def _read_only_below(
+    wire: MountWire, options: BindOptionsWire, version: ApiVersion
+) -> ReadOnlyBelow:
+    if version < _READ_ONLY_BELOW_SINCE:
+        return ReadOnlyBelow.NEVER if wire.read_only else ReadOnlyBelow.IF_POSSIBLE
+    never, always = options.read_only_non_recursive, options.read_only_force_recursive
+    conflicts = (
+        (never and not wire.read_only, "!ReadOnly && BindOptions.ReadOnlyNonRecursive"),
+        (always and not wire.read_only, "!ReadOnly && BindOptions.ReadOnlyForceRecursive"),
+        (never and always, "ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive"),
+        (
+            always and options.non_recursive,
+            "BindOptions.NonRecursive && BindOptions.ReadOnlyForceRecursive",
+        ),
+    )
+    for found, what in conflicts:
+        if found:
+            raise bad_mount("bind", f"mount options conflict: {what}")
+    if never:
+        return ReadOnlyBelow.NEVER
+    return ReadOnlyBelow.ALWAYS if always else ReadOnlyBelow.IF_POSSIBLE
+
+
 def _tmpfs_of(wire: MountWire, target: str) -> Tmpfs:
-    if wire.source:
-        raise _bad_mount("tmpfs", "field Source must not be specified")
+    _refuse_fields(
+        "tmpfs",
+        BindOptions=wire.bind_options,
+        VolumeOptions=wire.volume_options,
+        ImageOptions=wire.image_options,
+        Source=wire.source,
+    )
     options = wire.tmpfs_options or TmpfsOptionsWire()
-    words = ["ro"] if wire.read_only else []
-    if options.size_bytes:
-        words.append(f"size={options.size_bytes}")
-    if options.mode:
-        words.append(f"mode={options.mode:o}")
-    words += ["=".join(pair) for pair in options.options or ()]
-    return Tmpfs(destination=target, options=",".join(words))
+    if (options.size_bytes or 0) < 0:
+        raise bad_mount("tmpfs", f"invalid size: {options.size_bytes}")
+    if (options.mode or 0) < 0:
+        raise bad_mount("tmpfs", f"invalid mode: {options.mode}")
+    more = tuple(map(tuple, options.options or ()))
+    if any(len(pair) not in (1, 2) for pair in more):
+        raise bad_mount("tmpfs", "invalid option array length")
+    tmpfs = Tmpfs(
+        destination=target,
+        size_bytes=options.size_bytes or 0,
+        mode=options.mode or 0,
+        more=more,
+        read_only=bool(wire.read_only),
+        consistency=wire.consistency or "",
+        asked_by=AskedBy.MOUNTS,
+    )
+    check_tmpfs_words(tmpfs)
+    return tmpfs
 
 
-def parse_tmpfs(paths: Mapping[str, str]) -> tuple[Tmpfs, ...]:
-    """``{"/run": "size=64m"}``."""
-    for path in paths:
-        if not path.startswith("/"):
-            raise InvalidRequest(f"invalid mount path: '{path}' mount path must be absolute")
-        if _normal(path) == "/":
-            raise InvalidRequest("invalid specification: destination can't be '/'")
-    return tuple(Tmpfs(destination=path, options=options) for path, options in paths.items())
+def _refuse_fields(kind: str, **fields: object) -> None:
+    for name, value in fields.items():
+        if value is not None and value != "":
+            raise bad_mount(kind, f"field {name} must not be specified")
 
 
-def check_distinct(destinations: Iterable[str]) -> None:
-    """Refuse two mounts at one path."""
-    seen: set[str] = set()
-    for destination in map(_normal, destinations):
-        if destination in seen:
-            raise InvalidRequest(f"Duplicate mount point: {destination}")
-        seen.add(destination)
+_FLAGS: Final = frozenset(
+    {
+        *("defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec"),
+        *("sync", "async", "dirsync", "remount", "mand", "nomand", "atime", "noatime"),
+        *("diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime"),
+        *PROPAGATIONS,
+        *("unbindable", "runbindable"),
+    }
+)
+_VALUES: Final = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"})
 
 
-def _normal(path: str) -> str:
+def check_tmpfs_words(tmpfs: Tmpfs) -> None:
+    """Refuse an option that no tmpfs has, tmpfs(5)."""
+    for word in tmpfs.words:
+        name, *value = word.split("=", 1)
+        if name not in (_VALUES if value else _FLAGS):
+            shown = " ".join(f'"{part}"' for part in (name, *value))
+            raise InvalidRequest(f"invalid tmpfs option [{shown}]")
+
+
+def check_destination(kind: str, target: str) -> None:
+    """Refuse a path inside the container where nothing can be mounted."""
+    if not target:
+        raise bad_mount(kind, "field Target must not be empty")
+    check_absolute(kind, target)
+    if shortest(target) == "/":
+        raise bad_mount(kind, "invalid specification: destination can't be '/'")
+
+
+def check_absolute(kind: str, path: str) -> None:
+    """Refuse a path that depends on where one stands."""
+    if not path.startswith("/") or "\0" in path:
+        raise bad_mount(kind, f"invalid mount path: '{path}' mount path must be absolute")
+
+
+def shortest(path: str) -> str:
+    """A path without its detours."""
     return posixpath.normpath(path).replace("//", "/")
 
 
-def _bad_mount(kind: str, why: str) -> InvalidRequest:
+def bad_mount(kind: str, why: str) -> InvalidRequest:
+    """Docker's words for it."""
     return InvalidRequest(f'invalid mount config for type "{kind}": {why}')
-
-
-def binds_json(spec: Spec) -> list[str] | None:
-    """``HostConfig.Binds``; those that came as ``Mounts`` are in :func:`mounts_asked_json`."""
-    return [_bind_text(bind) for bind in spec.binds if bind.create_source] or None
-
-
-def _bind_text(bind: Bind) -> str:
-    modes = _modes(bind)
-    return ":".join((bind.source, bind.destination, *((modes,) if modes else ())))
-
-
-def _modes(bind: Bind) -> str:
-    propagation = () if bind.propagation == "rprivate" else (bind.propagation,)
-    return ",".join((*(("ro",) if bind.read_only else ()), *propagation))
-
-
-def mounts_asked_json(spec: Spec) -> list[Json]:
-    """``HostConfig.Mounts``."""
-    return [
-        {
-            "Type": "bind",
-            "Source": bind.source,
-            "Target": bind.destination,
-            "ReadOnly": bind.read_only,
-        }
-        for bind in spec.binds
-        if not bind.create_source
-    ]
-
-
-def mount_points_json(spec: Spec) -> list[Json]:
-    """``Mounts`` of a container: what is mounted where."""
-    return [
-        {
-            "Type": "bind",
-            "Source": bind.source,
-            "Destination": bind.destination,
-            "Mode": _modes(bind) if bind.create_source else "",
-            "RW": not bind.read_only,
-            "Propagation": bind.propagation,
-        }
-        for bind in spec.binds
-    ]

@@ -8,9 +8,10 @@ from typing import Final
 from engine.api.json_bodies import Json, Wire
 from engine.domain.container import Container
 from engine.domain.spec import PortBinding
-from engine.errors import InvalidRequest, Unsupported
+from engine.errors import InvalidRequest
 
 _PORT: Final = re.compile(r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<protocol>\w+))?")
+_HOST_PORT: Final = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?")
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 _PORT_MAX: Final = 65535
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (told, not bound)
@@ -64,12 +65,16 @@ def _binding(container_port: int, protocol: str, wire: BindingWire) -> PortBindi
             ip_address(host_ip)
         except ValueError:
             raise InvalidRequest(f"invalid IP address: {host_ip}") from None
-    if "-" in host_port:
-        raise Unsupported(f'a range of host ports ("{host_port}") is not supported yet')
-    if not (host_port.isascii() and host_port.isdigit() and int(host_port[:6]) <= _PORT_MAX):
+    match = _HOST_PORT.fullmatch(host_port)
+    first, last = (int(match["first"]), int(match["last"] or match["first"])) if match else (1, 0)
+    if not first <= last <= _PORT_MAX:
         raise InvalidRequest(f'invalid port specification: "{host_port}"')
     return PortBinding(
-        container_port=container_port, protocol=protocol, host_ip=host_ip, host_port=int(host_port)
+        container_port=container_port,
+        protocol=protocol,
+        host_ip=host_ip,
+        host_port=first,
+        host_port_last=last if last > first else 0,
     )
 
 
@@ -78,6 +83,8 @@ def bindings_json(ports: Iterable[PortBinding]) -> Json:
     found: dict[str, list[Json]] = {}
     for port in ports:
         host_port = str(port.host_port) if port.host_port else ""
+        if port.host_port_last:
+            host_port += f"-{port.host_port_last}"
         found.setdefault(_name(port), []).append({"HostIp": port.host_ip, "HostPort": host_port})
     return found
 

@@ -40,6 +40,7 @@ class HostConfigWire(ResourcesWire, frozen=True, kw_only=True):
 
     annotations: dict[str, str] | None = None
     auto_remove: bool | None = None
+    cgroup: str | None = None
     binds: list[str] | None = None
     cap_add: Words | None = None
     cap_drop: Words | None = None
@@ -82,6 +83,8 @@ class HostConfigWire(ResourcesWire, frozen=True, kw_only=True):
 class EndpointWire(Wire, frozen=True, kw_only=True):
     """Docker's EndpointSettings, as far as they ask for something."""
 
+    gw_priority: Int64 | None = None
+    """Which of several networks has the default route: with one network, that one."""
     aliases: list[str] | None = None
     driver_opts: dict[str, str] | None = None
     ipam_config: dict[str, Any] | None = msgspec.field(
@@ -100,6 +103,7 @@ class NetworkingWire(Wire, frozen=True, kw_only=True):
 class CreateWire(Wire, frozen=True, kw_only=True):
     """The whole body: Docker's Config, with the other two inside."""
 
+    args_escaped: bool | None = None
     attach_stderr: bool | None = None
     attach_stdin: bool | None = None
     attach_stdout: bool | None = None
@@ -118,6 +122,7 @@ class CreateWire(Wire, frozen=True, kw_only=True):
     mac_address: str | None = None
     network_disabled: bool | None = None
     networking_config: NetworkingWire | None = None
+    on_build: Words | None = None
     open_stdin: bool | None = None
     shell: Words | None = None
     stdin_once: bool | None = None

@@ -10,12 +10,12 @@ import msgspec
 
 from engine.domain.container import Container
 from engine.domain.execution import ExecSpec
+from engine.domain.mounts import Bind, ReadOnlyBelow, Tmpfs
+from engine.domain.sharing import HOST, NONE, lender_in, owns_pid_namespace
 from engine.domain.spec import (
     ALL_CAPABILITIES,
-    Bind,
     NetworkMode,
     Spec,
-    Tmpfs,
     Ulimit,
     capabilities,
     merged_env,
@@ -47,7 +47,8 @@ READONLY_PATHS: Final = (
     "/proc/sys",
     "/proc/sysrq-trigger",
 )
-_NAMESPACES: Final = ("mount", "uts", "pid", "ipc", "cgroup")
+_SHM: Final = "/dev/shm"  # noqa: S108  (a mount point inside)
+_PRIVATE_FILES: Final = ("nosuid", "noexec", "nodev")
 
 
 class HostSide(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,18 +73,35 @@ def oci_config(container: Container, host: HostSide) -> Json:
         "ociVersion": "1.1.0",
         "process": _process(spec),
         "root": {"path": host.rootfs, "readonly": spec.read_only},
-        "hostname": spec.hostname,
-        "domainname": spec.domainname,
+        "hostname": "" if spec.uts_mode == HOST else spec.hostname,
+        "domainname": "" if spec.uts_mode == HOST else spec.domainname,
         "mounts": _mounts(spec, host),
+        "annotations": spec.annotations,
         "linux": {
             "namespaces": _namespaces(spec, host),
             "devices": list(host.devices),
-            "maskedPaths": [] if spec.privileged else list(MASKED_PATHS),
-            "readonlyPaths": [] if spec.privileged else list(READONLY_PATHS),
+            "maskedPaths": masked_paths(spec),
+            "readonlyPaths": readonly_paths(spec),
             "sysctl": _sysctls(spec),
             "rootfsPropagation": "private",
         },
     }
+
+
+def masked_paths(spec: Spec) -> tuple[str, ...]:
+    """Paths that a container finds empty: those that were asked for, or by default the ones that tell of the host."""
+    return _paths(spec, spec.masked_paths, MASKED_PATHS)
+
+
+def readonly_paths(spec: Spec) -> tuple[str, ...]:
+    """Paths that a container can't write, whoever it runs as."""
+    return _paths(spec, spec.readonly_paths, READONLY_PATHS)
+
+
+def _paths(spec: Spec, asked: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    if asked is not None:
+        return asked
+    return () if spec.privileged else default
 
 
 def exec_process(container: Container, asked: ExecSpec) -> Json:
@@ -122,7 +140,8 @@ def _process(spec: Spec) -> Json:
 
 
 def _user(user: str, groups: Sequence[str]) -> Json:
-    return {"username": user, "additionalGids": [int(group) for group in groups]}
+    """Groups by name or number: both are looked up in the container's own /etc/group, by who is inside."""
+    return {"username": user, "additionalGroups": list(groups)}
 
 
 def _default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
@@ -153,7 +172,15 @@ def _sysctls(spec: Spec) -> dict[str, str]:
 
 
 def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
-    found: list[Json] = [{"type": name} for name in _NAMESPACES]
+    """A kind that is not listed is the host's. What another container lends is listed like one's own: it comes as a descriptor."""
+    own = {
+        "mount": True,
+        "uts": spec.uts_mode != HOST,
+        "pid": owns_pid_namespace(spec) or lender_in(spec.pid_mode) is not None,
+        "ipc": spec.ipc_mode != HOST,
+        "cgroup": spec.cgroupns_mode != HOST,
+    }
+    found: list[Json] = [{"type": name} for name, is_own in own.items() if is_own]
     if spec.network_mode is not NetworkMode.HOST:
         found.append({"type": "network", "path": host.sandbox})
     return found
@@ -165,13 +192,16 @@ def _mounts(spec: Spec, host: HostSide) -> list[Json]:
     standard = [*_standard_mounts(spec), *_files(host)]
     if host.init:
         standard.append(_file(host.init, INIT_DESTINATION, "ro"))
+    if "/dev" in destinations:  # somebody's own, with everything in it
+        standard = [mount for mount in standard if not mount["destination"].startswith("/dev/")]
     kept = [mount for mount in standard if mount["destination"] not in destinations]
     return sorted(kept + asked, key=lambda mount: mount["destination"].rstrip("/").count("/"))
 
 
 def _standard_mounts(spec: Spec) -> list[Json]:
     access = "rw" if spec.privileged else "ro"
-    private = ["nosuid", "noexec", "nodev"]
+    cgroup_access = "rw" if spec.writable_cgroups else access
+    private = _PRIVATE_FILES
     return [
         _mount("/proc", "proc", "proc", *private),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
@@ -180,10 +210,22 @@ def _standard_mounts(spec: Spec) -> list[Json]:
             *("/dev/pts", "devpts", "devpts", "nosuid", "noexec"),
             *("newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
         ),
-        _mount("/dev/shm", "tmpfs", "shm", *private, "mode=1777", f"size={spec.shm_bytes}"),  # noqa: S108  (a mount point inside)
+        *_shared_memory(spec),
         _mount("/dev/mqueue", "mqueue", "mqueue", *private),
-        _mount("/sys/fs/cgroup", "cgroup", "cgroup", access, *private),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup_access, *private),
     ]
+
+
+def _shared_memory(spec: Spec) -> list[Json]:
+    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the lender's (``shm``), or none."""
+    if spec.ipc_mode == NONE:
+        return []
+    if spec.ipc_mode == HOST:
+        return [_mount(_SHM, "bind", _SHM, "bind", "rprivate", *_PRIVATE_FILES)]
+    if lender_in(spec.ipc_mode):
+        return [_mount(_SHM, "shm", _SHM, "bind", "rprivate", *_PRIVATE_FILES)]
+    size = f"size={spec.shm_bytes}"
+    return [_mount(_SHM, "tmpfs", "shm", *_PRIVATE_FILES, "mode=1777", size)]
 
 
 def _files(host: HostSide) -> list[Json]:
@@ -199,13 +241,16 @@ def _file(source: str, destination: str, *options: str) -> Json:
 
 
 def _bind(bind: Bind) -> Json:
-    access = "ro" if bind.read_only else "rw"
-    return _mount(bind.destination, "bind", bind.source, "rbind", access, bind.propagation)
+    access = ["ro"] if bind.read_only else ["rw"]
+    if bind.read_only and bind.read_only_below is not ReadOnlyBelow.NEVER:
+        access.append("rro")
+    depth = "rbind" if bind.recursive else "bind"
+    return _mount(bind.destination, "bind", bind.source, depth, *access, bind.propagation)
 
 
 def _tmpfs(tmpfs: Tmpfs) -> Json:
     """Docker's default options, and what the user wants otherwise."""
-    asked = [option for option in tmpfs.options.split(",") if option]
+    asked = tmpfs.words
     opposites = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
     unwanted = {opposites.get(option) for option in asked}
     defaults = [option for option in ("noexec", "nosuid", "nodev") if option not in unwanted]

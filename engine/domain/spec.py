@@ -12,6 +12,8 @@ import msgspec
 
 from engine.domain.ids import ImageId
 from engine.domain.image_config import Healthcheck
+from engine.domain.log_config import LogConfig
+from engine.domain.mounts import Bind, Tmpfs
 from engine.domain.resources import Resources
 
 DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
@@ -98,24 +100,6 @@ class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """With ``on-failure`` only; 0 is for ever."""
 
 
-class Bind(msgspec.Struct, frozen=True, kw_only=True):
-    """A path of the host at a path of the container (Docker's ``-v SOURCE:DESTINATION[:MODE]``)."""
-
-    source: str
-    destination: str
-    read_only: bool = False
-    propagation: str = "rprivate"
-    create_source: bool = True
-    """Docker's ``-v`` makes a missing source directory, its ``--mount`` refuses."""
-
-
-class Tmpfs(msgspec.Struct, frozen=True, kw_only=True):
-    """A filesystem in memory at a path of the container; options as mount(8) has them."""
-
-    destination: str
-    options: str = ""
-
-
 class PortBinding(msgspec.Struct, frozen=True, kw_only=True):
     """One port of the container made reachable at a port of the host."""
 
@@ -125,6 +109,8 @@ class PortBinding(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: every address of the host."""
     host_port: int = 0
     """0 until the engine has chosen one."""
+    host_port_last: int = 0
+    """0, or the end of a range of which the engine takes the first port that is free."""
 
 
 class Ulimit(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +179,34 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     auto_remove: bool = False
     restart_policy: RestartPolicy = RestartPolicy()
     container_id_file: str = ""
+
+    pid_mode: str = ""
+    """Empty for a namespace of its own, ``host``, or ``container:ID``."""
+    ipc_mode: str = "private"
+    """``private``, ``shareable``, ``none``, ``host``, or ``container:ID``."""
+    uts_mode: str = ""
+    cgroupns_mode: str = "private"
+    userns_mode: str = ""
+    network_disabled: bool = False
+    masked_paths: tuple[str, ...] | None = None
+    """None: the default ones, and none for a privileged container."""
+    readonly_paths: tuple[str, ...] | None = None
+    security_options: tuple[str, ...] = ()
+    """As they were asked for; what they mean is in fields of their own."""
+    writable_cgroups: bool = False
+    annotations: dict[str, str] = {}
+    log: LogConfig = LogConfig()
+    volumes: tuple[str, ...] = ()
+    """Paths that were declared to be volumes."""
+    volumes_from: tuple[str, ...] = ()
+    """As asked for; what came from there is among ``binds`` and ``tmpfs``."""
+    volume_driver: str = ""
+    runtime: str = ""
+    """As asked for; there is but one."""
+    isolation: str = ""
+    on_build: tuple[str, ...] = ()
+    args_escaped: bool = False
+    """These two change nothing here; images that are made of the container inherit them."""
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -26,8 +26,10 @@ from engine.domain import naming
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
+from engine.domain.lending import check_lender
 from engine.domain.network import Network
 from engine.domain.oci import exec_process
+from engine.domain.sharing import lenders
 from engine.domain.spec import PortBinding
 from engine.drivers import process
 from engine.drivers.bridge import Bridge
@@ -40,6 +42,7 @@ from engine.drivers.firewall_plan import firewall_plan, published_port, publishe
 from engine.drivers.host_ports import check_host_port
 from engine.drivers.journal import JournalReader, fact
 from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.lent_namespaces import Lenders
 from engine.drivers.monitors import Monitors
 from engine.drivers.network import NetworkDriver
 from engine.drivers.ruleset import ANY_ADDRESS
@@ -47,7 +50,7 @@ from engine.drivers.sandbox import Endpoint, Sandbox
 from engine.drivers.sandbox_pool import SandboxPool
 from engine.drivers.trash import Trash
 from engine.drivers.uppers import Uppers
-from engine.errors import DriverError
+from engine.errors import Conflict, DriverError
 from engine.runtime.messages import ExecOrder
 from engine.supervisor import actions as do
 from engine.supervisor.actions import Action
@@ -269,13 +272,24 @@ class LinuxKernel:
 
     async def _launch(self, container: Container) -> tuple[Fact, ...]:
         with self.connections.attaching(container.id) as clients:
-            await self.monitors.launch(container.id, clients)
+            await self.monitors.launch(container.id, clients, self._lenders(container))
         with trio.move_on_after(START_TIMEOUT_S):
             return await self._until(
                 container, lambda facts: any(isinstance(each, _STARTED) for each in facts)
             )
         await self._kill_everything(container)
         raise DriverError(f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s")
+
+    def _lenders(self, container: Container) -> Lenders:
+        """Whose namespaces it joins; whoever lends them was running when the start was decided."""
+        wanted = tuple(lenders(container.spec))
+        running = {each.id: each for each in self.running()} if wanted else {}
+        try:
+            for kind, lender in wanted:
+                check_lender(kind, lender, running.get(lender))
+        except Conflict as conflict:  # it has ended since
+            raise DriverError(str(conflict)) from conflict
+        return tuple((kind, running[lender]) for kind, lender in wanted)
 
     async def _until(
         self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]

@@ -14,6 +14,7 @@ import trio
 
 from engine.drivers.interpreter import sealed_interpreter, start_lean
 from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.lent_namespaces import Lenders
 from engine.drivers.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
@@ -60,7 +61,10 @@ class Launcher:
         return self._process.pid if self._process is not None else None
 
     async def launch(
-        self, bundle: Path, clients: Sequence[tuple[Attachment, socket.socket]] = ()
+        self,
+        bundle: Path,
+        clients: Sequence[tuple[Attachment, socket.socket]] = (),
+        lenders: Lenders = (),
     ) -> Launched:
         """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has copies.
 
@@ -75,9 +79,10 @@ class Launcher:
         client_fds = [client.fileno() for _, client in clients]
         for _ in range(_ATTEMPTS):
             # Anew each time: the lock tells whether the attempt before has left a monitor behind.
-            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes))
+            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes, lenders))
             with suppress(_Gone), closing(run):
-                return await self._launch(run.order.to_message(), [*run.files, *client_fds])
+                fds = [*run.files, *run.lent_fds, *client_fds]
+                return await self._launch(run.order.to_message(), fds)
         raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
 
     async def start(self) -> None:

@@ -24,6 +24,7 @@ import trio
 
 from engine.domain.ids import ContainerId
 from engine.drivers.launcher import Launched, Launcher
+from engine.drivers.lent_namespaces import Lenders
 from engine.drivers.process import monitor_alive
 from engine.drivers.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
@@ -143,7 +144,9 @@ class Monitors:
             for connection in list(self._connections.values()):
                 connection.close()
 
-    async def launch(self, container: ContainerId, clients: Clients = ()) -> int | None:
+    async def launch(
+        self, container: ContainerId, clients: Clients = (), lenders: Lenders = ()
+    ) -> int | None:
         """Start a container's monitor and connect to it; its pid. What becomes of the run stands in the journal.
 
         A run happens once: where it has a monitor or has had one, nothing is done and there is no pid. The clients' sockets
@@ -153,7 +156,7 @@ class Monitors:
             DriverError: there is no monitor.
         """
         try:
-            launched = await self._launch_patiently(container, clients)
+            launched = await self._launch_patiently(container, clients, lenders)
         except RunHasHappened:
             return None
         except BundleLocked:
@@ -163,12 +166,14 @@ class Monitors:
         await self._adopt(container, launched.control)
         return launched.pid
 
-    async def _launch_patiently(self, container: ContainerId, clients: Clients) -> Launched:
+    async def _launch_patiently(
+        self, container: ContainerId, clients: Clients, lenders: Lenders
+    ) -> Launched:
         """The monitor of the run before may be just about to let go of the lock, its last record being written."""
         deadline = trio.current_time() + LOCK_PATIENCE_S
         while True:
             try:
-                return await self._launcher.launch(self._bundles / container, clients)
+                return await self._launcher.launch(self._bundles / container, clients, lenders)
             except BundleLocked:
                 if trio.current_time() >= deadline:
                     raise

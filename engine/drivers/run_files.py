@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.drivers.lent_namespaces import Lenders, open_namespaces
 from engine.drivers.process import boot_id
 from engine.errors import DriverError
 from engine.runtime.bundle import read_bundle
@@ -40,7 +41,9 @@ class RunFiles(NamedTuple):
 class OpenRun:
     """All that a monitor of this bundle needs, open until this is closed."""
 
-    def __init__(self, bundle: Path, attachments: Sequence[Attachment]) -> None:
+    def __init__(
+        self, bundle: Path, attachments: Sequence[Attachment], lenders: Lenders = ()
+    ) -> None:
         """Blocks for as long as the disk takes to make two files.
 
         Raises:
@@ -50,7 +53,10 @@ class OpenRun:
         """
         with ExitStack() as stack:
             try:
-                self.order, self.files = _open_run(bundle, attachments, stack)
+                lent = _open_lent(lenders, stack)
+                order, self.files = _open_run(bundle, attachments, stack)
+                self.order = order._replace(lent=list(lent))
+                self.lent_fds = tuple(lent.values())
             except (OSError, KeyError, ValueError) as error:
                 raise DriverError(f"open the run of {bundle.name}: {error}") from error
             self._opened = stack.pop_all()
@@ -58,6 +64,15 @@ class OpenRun:
     def close(self) -> None:
         """Close our copies; the monitor has its own."""
         self._opened.close()
+
+
+def _open_lent(lenders: Lenders, stack: ExitStack) -> dict[str, int]:
+    opened: dict[str, int] = {}
+    for kind, lender in lenders:
+        for name, fd in open_namespaces(kind, lender).items():
+            stack.callback(os.close, fd)
+            opened[name] = fd
+    return opened
 
 
 def _open_run(

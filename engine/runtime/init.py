@@ -23,7 +23,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NoReturn
 
 from engine.failpoints import failpoint
@@ -49,6 +49,7 @@ from engine.runtime.mount_options import parse_mount_options
 from engine.runtime.mounts import (
     attach_bind,
     clone_bind,
+    clone_lent,
     make_read_only,
     mask,
     mount_filesystem,
@@ -87,6 +88,8 @@ def become_init(
     stdio: Stdio | None,
     report_fd: int,
     console_socket: int | None = None,
+    *,
+    lent: Mapping[str, int] | None = None,
 ) -> NoReturn:
     """Turn a freshly forked child of the monitor into the container's first process. Never returns, never raises.
 
@@ -97,11 +100,15 @@ def become_init(
     ``report_fd`` is the write end of a pipe. End of file without a byte: execve(2) succeeded. Otherwise one JSON object
     ``{"step", "errno", "message", "exit_code"}`` and then end of file; the child exits with that code.
 
+    ``lent`` are open namespaces of another container that are joined instead of made, by kind; ``shm`` is the mount namespace
+    in which that container's shared memory is found.
+
     Every other descriptor is closed; the caller's need not be O_CLOEXEC. The caller's death kills the container
     (PR_SET_PDEATHSIG), so the calling *thread* must live as long as the process.
     """
     child = _Child(bundle.config.get("process", {}), stdio, report_fd, console_socket)
     child.bundle = bundle
+    child.lent = dict(lent or {})
     child.cgroup_procs = bundle.monitor.get("cgroup_procs", ())
     child.seccomp_path = bundle.monitor.get("seccomp_path")
     _run(child, INIT_STEPS)
@@ -145,6 +152,7 @@ class _Child:
         self.seccomp: bytes | None = None
         self.init_pidfd = -1
         self.root_fd = -1
+        self.lent: dict[str, int] = {}
         self.binds: dict[int, int] = {}
         """Detached mounts by their place in the plan."""
         self.hierarchies: list[Hierarchy] = []
@@ -190,7 +198,9 @@ def _seclude(child: _Child) -> None:
     if child.process.get("terminal"):
         child.stdio = None
     kept = [child.report_fd, child.console_socket, child.init_pidfd, *(child.stdio or ())]
+    kept += child.lent.values()
     moved = {fd: _raised(fd) for fd in kept if fd is not None and fd >= 0}
+    child.lent = {kind: moved[fd] for kind, fd in child.lent.items()}
     child.report_fd = moved[child.report_fd]
     child.init_pidfd = moved.get(child.init_pidfd, -1)
     if child.console_socket is not None:
@@ -198,7 +208,8 @@ def _seclude(child: _Child) -> None:
     if child.stdio is not None:
         for number, fd in enumerate(child.stdio):
             os.dup2(moved[fd], number)
-    _close_others({child.report_fd, child.init_pidfd, child.console_socket or -1})
+    kept_still = {child.report_fd, child.init_pidfd, child.console_socket or -1}
+    _close_others(kept_still.union(child.lent.values()))
     os.setsid()
     restore_signals()
 
@@ -241,6 +252,8 @@ def _clone_sources(child: _Child) -> None:
     for index, mount in enumerate(child.bundle.config.get("mounts", ())):
         if mount.get("type") == "cgroup":
             child.hierarchies = clone_hierarchies()
+        elif mount.get("type") == "shm":
+            child.binds[index] = clone_lent(mount, child.lent["shm"])
         elif parse_mount_options(mount.get("options", ())).bind:
             child.binds[index] = clone_bind(mount)
 
@@ -414,7 +427,7 @@ INIT_STEPS: Final[Steps] = (
     ("adjust_oom_score", _adjust_oom_score),
     ("own_keyring", _own_keyring),
     ("clone_sources", _clone_sources),
-    ("enter_namespaces", lambda child: enter_namespaces(child.bundle.config)),
+    ("enter_namespaces", lambda child: enter_namespaces(child.bundle.config, child.lent)),
     ("name_host", lambda child: name_host(child.bundle.config)),
     ("set_sysctls", lambda child: set_sysctls(child.bundle.config)),
     ("mount_root", _mount_root),

@@ -149,7 +149,8 @@ def _be_asked(daemon: socket.socket, telling_fd: int) -> None:
         order, fds = _take(daemon, telling_fd)
         daemon.close()
         own = len(LaunchDescriptors._fields)
-        monitor(order, LaunchDescriptors(*fds[:own]), fds[own:])
+        clients = own + len(order.lent)
+        monitor(order, LaunchDescriptors(*fds[:own]), fds[own:clients], fds[clients:])
     except (OSError, ProtocolError):
         return  # the daemon has been told, or is gone
     finally:  # nothing may unwind into a copy of the launcher's stack
@@ -178,6 +179,6 @@ def _take(daemon: socket.socket, telling_fd: int) -> tuple[LaunchOrder, list[int
 
 def _checked_order(request: Message, descriptors: int) -> LaunchOrder:
     order = LaunchOrder.from_message(request)
-    if descriptors != len(LaunchDescriptors._fields) + len(order.attachments):
+    if descriptors != len(LaunchDescriptors._fields) + len(order.lent) + len(order.attachments):
         raise ProtocolError(f"launch came with {descriptors} descriptors")
     return order

@@ -67,9 +67,10 @@ Scalar = str | int | bool | None
 class Monitor:
     """One run of one container."""
 
-    def __init__(self, order: LaunchOrder, fds: LaunchDescriptors) -> None:
+    def __init__(self, order: LaunchOrder, fds: LaunchDescriptors, lent_fds: list[int]) -> None:
         self._order = order
         self._fds = fds
+        self._lent = dict(zip(order.lent, lent_fds, strict=True))
         self._init: Child | None = None
         self._exit_status: int | None = None
         self._started = False
@@ -114,7 +115,7 @@ class Monitor:
         if order.oom_counters:
             self._oom = OomWatch(self._loop, order.oom_counters, self._oom_killed)
         try:
-            init.share_pid_namespace(_born_into(order))
+            init.share_pid_namespace(_born_into(order), self._lent.get("pid"))
             pipes = (order.open_stdin, True)
             self._init = Child(
                 self._loop,
@@ -126,13 +127,15 @@ class Monitor:
             )
         except OSError as error:
             self.failed(None, Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED))
+        messages.close_all(list(self._lent.values()))  # or they would outlive their owner
         self._loop.run()
 
     def _become_init(
         self, stdio: tuple[int, int, int] | None, report_fd: int, console_socket: int | None
     ) -> NoReturn:
         """In the child, which may read what it likes: its memory is thrown away."""
-        init.become_init(read_bundle(self._order.bundle), stdio, report_fd, console_socket)
+        bundle = read_bundle(self._order.bundle)
+        init.become_init(bundle, stdio, report_fd, console_socket, lent=self._lent)
 
     # What the first process tells: children.Listener
 
@@ -273,15 +276,17 @@ class Monitor:
         return {"ok": True}
 
 
-def monitor(order: LaunchOrder, fds: LaunchDescriptors, client_fds: list[int]) -> None:
+def monitor(
+    order: LaunchOrder, fds: LaunchDescriptors, lent_fds: list[int], client_fds: list[int]
+) -> None:
     """Be a container's monitor, in a process that the launcher has just forked, until the container is over.
 
     Owns the descriptors. The control connection may be closed by the daemon at any time. What should not happen is written
     beside the bundle, since there is nobody to tell.
     """
     try:
-        _shed({*fds, *client_fds})
-        ours = Monitor(order, fds)
+        _shed({*fds, *lent_fds, *client_fds})
+        ours = Monitor(order, fds, lent_fds)
         for client_fd, wishes in zip(client_fds, order.attachments, strict=True):
             ours.attach(client_fd, wishes)
         ours.run()

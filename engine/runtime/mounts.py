@@ -47,6 +47,32 @@ def clone_bind(mount: Mount) -> int:
     return fd
 
 
+def clone_lent(mount: Mount, lender_fd: int) -> int:
+    """A detached copy of what stands at a path in another mount namespace; the descriptor is the caller's.
+
+    For a moment the process is in that namespace, and the path is looked up below its root: open_tree(2) copies only what is
+    mounted in the caller's own.
+
+    Raises:
+        SetupFailed: nothing is mounted there.
+    """
+    home_fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    home_root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    k.setns(lender_fd, k.CLONE_NEWNS)
+    try:
+        root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        place_fd = open_inside(root_fd, mount["source"], os.O_PATH | os.O_DIRECTORY)
+        fd = k.open_tree(place_fd, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE)
+    except OSError as error:
+        raise refusal(_mounting(mount), error) from error
+    finally:
+        k.setns(home_fd, k.CLONE_NEWNS)
+        os.fchdir(home_root_fd)
+        os.chroot(".")
+    _change(fd, parse_mount_options(mount.get("options", ())))
+    return fd
+
+
 def _change(fd: int, options: MountOptions) -> None:
     """Give a detached bind mount the attributes and the propagation that were asked for."""
     own, below = options.attributes(), options.recursive_attributes()

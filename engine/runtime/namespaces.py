@@ -6,6 +6,7 @@ born in it or not, so its parent takes care of it (:func:`share_pid_namespace`),
 
 import os
 import socket
+from collections.abc import Mapping
 from typing import Final
 
 from engine.runtime import linux as k
@@ -23,14 +24,20 @@ _NAMESPACES: Final = {
 EVERY_NAMESPACE: Final = sum(_NAMESPACES.values())
 """All that a further process of a container joins; it is born in its PID namespace."""
 _IPC_SYSCTLS: Final = ("kernel/msg", "kernel/sem", "kernel/shm", "fs/mqueue/")
+_NOT_SEPARATE: Final = 'sysctl "{name}" is not in a separate kernel namespace'
+_SYSCTL_REFUSALS: Final = {
+    "network": 'sysctl "{name}" not allowed in host network namespace',
+    "ipc": 'sysctl "{name}" is not allowed in the hosts ipc namespace',
+}
 _UTS_SYSCTLS: Final = ("kernel/domainname", "kernel/hostname")
 
 
-def share_pid_namespace(bundle: Bundle) -> None:
+def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
     """Let every later child of the calling process be born in the container's PID namespace.
 
     The monitor calls it once, before it forks: its first child is then PID 1 of a new namespace (unshare(2)), and the
-    later ones, for exec, are born beside it. With a ``path`` the namespace is joined, without an entry it is the host's.
+    later ones, for exec, are born beside it. With a ``path`` the namespace is joined, and so is one that is open as
+    ``lent_fd``; without an entry it is the host's.
     Once PID 1 has ended, fork(2) fails with ENOMEM (pid_namespaces(7)).
 
     Raises:
@@ -39,18 +46,22 @@ def share_pid_namespace(bundle: Bundle) -> None:
     for namespace in bundle.config.get("linux", {}).get("namespaces", ()):
         if namespace["type"] != "pid":
             continue
-        if path := namespace.get("path"):
+        if lent_fd is not None:
+            k.setns(lent_fd, k.CLONE_NEWPID)
+        elif path := namespace.get("path"):
             _join(path, k.CLONE_NEWPID)
         else:
             k.unshare(k.CLONE_NEWPID)
 
 
-def enter_namespaces(config: Config) -> None:
-    """Join the namespaces that have a path and leave the others for new ones; the mount namespace is always new."""
+def enter_namespaces(config: Config, lent: Mapping[str, int]) -> None:
+    """Join the namespaces that are lent or have a path, leave the others for new ones; the mount namespace is always new."""
     fresh = k.CLONE_NEWNS
     for namespace in config.get("linux", {}).get("namespaces", ()):
         kind = _NAMESPACES.get(namespace["type"], 0)
-        if path := namespace.get("path"):
+        if kind and namespace["type"] in lent:
+            k.setns(lent[namespace["type"]], kind)
+        elif path := namespace.get("path"):
             if kind and kind != k.CLONE_NEWNS:
                 _join(path, kind)
         else:
@@ -65,9 +76,18 @@ def _join(path: str, kind: int) -> None:
 
 
 def name_host(config: Config) -> None:
-    """Give the UTS namespace its names, uts_namespaces(7)."""
+    """Give the UTS namespace its names, uts_namespaces(7); those of the host are never touched.
+
+    Raises:
+        SetupFailed: a name of more than 64 bytes.
+    """
+    if "uts" not in _own(config):
+        return
     if hostname := config.get("hostname"):
-        socket.sethostname(hostname)
+        try:
+            socket.sethostname(hostname)
+        except OSError as error:
+            raise refusal("error during container init: sethostname", error) from error
     if domainname := config.get("domainname"):
         write_parameter("/proc/sys/kernel/domainname", domainname)
 
@@ -78,16 +98,21 @@ def set_sysctls(config: Config) -> None:
     Raises:
         SetupFailed: a parameter of the whole machine, or of a namespace that is shared with the host.
     """
-    linux = config.get("linux", {})
-    own = {namespace["type"] for namespace in linux.get("namespaces", ())}
-    for name, value in linux.get("sysctl", {}).items():
+    own = _own(config)
+    for name, value in config.get("linux", {}).get("sysctl", {}).items():
         path = name if "/" in name else name.replace(".", "/")
-        if ".." in path or _sysctl_namespace(path) not in own:
-            raise SetupFailed(f'sysctl "{name}" is not in a separate kernel namespace')
+        kind = "" if ".." in path else _sysctl_namespace(path)
+        if kind not in own:
+            raise SetupFailed(_SYSCTL_REFUSALS.get(kind, _NOT_SEPARATE).format(name=name))
         try:
             write_parameter(f"/proc/sys/{path}", value)
         except OSError as error:
             raise refusal(f"write sysctl key {name}: open /proc/sys/{path}", error) from error
+
+
+def _own(config: Config) -> set[str]:
+    """The kinds that are not the host's."""
+    return {namespace["type"] for namespace in config.get("linux", {}).get("namespaces", ())}
 
 
 def _sysctl_namespace(path: str) -> str:

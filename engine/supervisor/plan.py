@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import Order, OrderKind
 from engine.domain.execution import Exec, ExecPhase
+from engine.domain.sharing import owns_pid_namespace
 from engine.supervisor.actions import (
     Action,
     Freeze,
@@ -93,6 +94,8 @@ def _rest(container: Container, observed: Observation) -> Iterator[Action]:
     if observed.process_alive:
         yield KillEverything()
         return
+    if not owns_pid_namespace(container.spec) and observed.cgroup is not Presence.ABSENT:
+        yield KillEverything()  # the first process has not taken the others with it
     if observed.bundle is not Presence.ABSENT and container.ports:
         yield UnpublishPorts()
     if container.sandbox is not None and observed.sandbox is not Presence.ABSENT:

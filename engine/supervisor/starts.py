@@ -12,7 +12,9 @@ from engine.domain.container_decisions import decide_start
 from engine.domain.container_events import Endpoint
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId
+from engine.domain.lending import check_lender
 from engine.domain.network import Network, lowest_free_addresses, mac_address
+from engine.domain.sharing import lenders
 from engine.domain.spec import NetworkMode, PortBinding
 from engine.errors import Conflict
 from engine.store.projections import View
@@ -36,11 +38,13 @@ class Starts:
         Raises:
             AlreadyRunning, InvalidTransition: see ``decide_start``.
             AddressesExhausted: the subnet is full.
-            Conflict: a port is taken.
+            Conflict: a port is taken, or a container that lends a namespace does not run.
         """
         decide_start(
             container, sandbox=None, endpoint=None, ports=()
         )  # refuse before anything is chosen
+        for kind, lender in lenders(container.spec):
+            check_lender(kind, lender, head.containers.get(lender))
         match container.spec.network_mode:
             case NetworkMode.HOST:
                 return decide_start(container, sandbox=None, endpoint=None, ports=())
@@ -52,7 +56,9 @@ class Starts:
 
     def _on_bridge(self, head: View, container: Container) -> tuple[Event, ...]:
         network = head.network_named(DEFAULT_NETWORK)
-        ports = tuple(self._port(head, container, binding) for binding in _wanted_ports(container))
+        ports: tuple[PortBinding, ...] = ()
+        for binding in _wanted_ports(container):
+            ports = (*ports, self._port(head, container, binding, ports))
         endpoint = _endpoint(head, network, container)
         prepared = (
             None if container.spec.mac_address else self.kernel.take_sandbox(endpoint.address)
@@ -60,9 +66,17 @@ class Starts:
         sandbox = prepared or _fresh_sandbox()
         return decide_start(container, sandbox=sandbox, endpoint=endpoint, ports=ports)
 
-    def _port(self, head: View, container: Container, wanted: PortBinding) -> PortBinding:
+    def _port(
+        self,
+        head: View,
+        container: Container,
+        wanted: PortBinding,
+        chosen: tuple[PortBinding, ...],
+    ) -> PortBinding:
         if not wanted.host_port:
             return self._any_port(head, wanted)
+        if wanted.host_port_last:
+            return self._port_in_range(head, container, wanted, chosen)
         if head.port_holder(wanted) is not None:
             raise Conflict(
                 f"driver failed programming external connectivity on endpoint {container.name} "
@@ -71,6 +85,27 @@ class Starts:
             )
         self.kernel.check_host_port(wanted)
         return wanted
+
+    def _port_in_range(
+        self,
+        head: View,
+        container: Container,
+        wanted: PortBinding,
+        chosen: tuple[PortBinding, ...],
+    ) -> PortBinding:
+        """The lowest free port of a range; the refusal is that of its last one."""
+        taken = {(port.protocol, port.host_port) for port in chosen}
+        ports = range(wanted.host_port, wanted.host_port_last + 1)
+        refused = Conflict("all ports are allocated")
+        for port in ports:
+            if (wanted.protocol, port) in taken:
+                continue
+            candidate = replace(wanted, host_port=port, host_port_last=0)
+            try:
+                return self._port(head, container, candidate, chosen)
+            except Conflict as conflict:
+                refused = conflict
+        raise refused
 
     def _any_port(self, head: View, wanted: PortBinding) -> PortBinding:
         for _ in EPHEMERAL_PORTS:

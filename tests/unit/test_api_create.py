@@ -12,7 +12,8 @@ from engine.api.wire_container import CreateWire
 from engine.domain.ids import ImageId
 from engine.domain.image import Image, Phase
 from engine.domain.image_config import ImageConfig, ImageContents
-from engine.domain.spec import Bind, NetworkMode, PortBinding, RestartPolicy, Spec, Tmpfs, Ulimit
+from engine.domain.mounts import AskedBy, Bind, Tmpfs
+from engine.domain.spec import NetworkMode, PortBinding, RestartPolicy, Spec, Ulimit
 from engine.errors import EngineError, InvalidRequest, Kind, Unsupported
 
 IMAGE_ID = ImageId("sha256:" + "1" * 64)
@@ -107,14 +108,21 @@ def test_mounts_come_in_three_spellings() -> None:
 
     assert spec.binds == (
         Bind(source="/a", destination="/b"),
-        Bind(source="/c", destination="/d", read_only=True),
-        Bind(source="/e", destination="/f", propagation="rslave"),
-        Bind(source="/g", destination="/h", read_only=True, create_source=False),
+        Bind(source="/c", destination="/d", mode="ro,z", read_only=True),
+        Bind(source="/e", destination="/f", mode="rslave", propagation="rslave"),
+        Bind(
+            source="/g",
+            destination="/h",
+            read_only=True,
+            create_source=False,
+            asked_by=AskedBy.MOUNTS,
+        ),
     )
     assert spec.tmpfs == (
         Tmpfs(destination="/run", options="size=64m"),
-        Tmpfs(destination="/t", options="size=1000,mode=700"),
+        Tmpfs(destination="/t", size_bytes=1000, mode=0o700, asked_by=AskedBy.MOUNTS),
     )
+    assert spec.tmpfs[1].words == ("size=1000", "mode=700")
 
 
 def test_ports_are_bound_where_asked_or_anywhere() -> None:
@@ -185,7 +193,7 @@ def test_what_is_empty_asks_for_nothing() -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"WorkingDir": "rel"}, "the working directory 'rel' is invalid, it needs to be an absolute path"),
     ({"Env": ["=x"]}, "invalid environment variable: =x"),
-    ({"StopSignal": "FOO"}, "Invalid signal: FOO"),
+    ({"StopSignal": "FOO"}, "invalid signal: FOO"),
     ({"MacAddress": "nope"}, "invalid MAC address: nope"),
     ({"HostConfig": {"Binds": ["/a:b"]}}, "invalid mount path: 'b' mount path must be absolute"),
     ({"HostConfig": {"Binds": ["/a:/b:zz"]}}, "invalid mode: zz"),
@@ -235,13 +243,10 @@ def test_what_makes_no_sense_is_refused_in_dockers_words(
         {"Binds": ["named:/data"]},
         {"Binds": ["/data"]},
         {"Mounts": [{"Type": "volume", "Source": "v", "Target": "/x"}]},
-        {"PidMode": "host"},
-        {"IpcMode": "shareable"},
         {"NetworkMode": "container:other"},
-        {"VolumesFrom": ["other"]},
+        {"Links": ["other:alias"]},
+        {"VolumeDriver": "other"},
         {"SecurityOpt": ["apparmor=mine"]},
-        {"MaskedPaths": []},
-        {"PortBindings": {"80/tcp": [{"HostPort": "8000-8010"}]}},
     ],
 )
 def test_what_is_not_there_yet_is_never_passed_over_in_silence(host: dict[str, Any]) -> None:

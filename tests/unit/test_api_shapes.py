@@ -71,7 +71,7 @@ SPEC = Spec(
     command=("sh", "-c", "echo 'a b'"),
     labels={"a": "b"},
     exposed_ports=("80/tcp", "81/tcp"),
-    binds=(Bind(source="/a", destination="/b", read_only=True),),
+    binds=(Bind(source="/a", destination="/b", mode="ro", read_only=True),),
     ports=(PortBinding(container_port=80),),
 )
 CREATED = Container(id=ID, name="web", spec=SPEC, created_ns=100 * SECOND)

@@ -1,0 +1,63 @@
+"""Where a container's output is kept, how much of it, and what every record of it says besides the text."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+JSON_FILE: Final = "json-file"
+LOCAL: Final = "local"
+"""Kept as json-file is: nobody but this engine reads the format that Docker's has."""
+NONE: Final = "none"
+
+TAG_WORD: Final = re.compile(r"\{\{ *\.(?P<name>\w+) *\}\}")
+TAG_NAMES: Final = ("ID", "FullID", "Name", "ImageName", "ImageID", "ImageFullID", "DaemonName")
+
+
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a container's log is asked to be; ``options`` are the words, the rest is what they mean."""
+
+    driver: str = JSON_FILE
+    options: dict[str, str] = {}
+    file_bytes_max: int = 0
+    """A file that has become this large is put aside, and a new one begun; 0: never."""
+    files_max: int = 1
+    """How many there are at most, the present one included."""
+    compress: bool = False
+    """Whether those put aside are compressed, gzip(1)."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is anything to read back."""
+        return self.driver != NONE
+
+
+def log_attributes(
+    options: Mapping[str, str],
+    labels: Mapping[str, str],
+    env: Iterable[str],
+    names: Mapping[str, str],
+) -> dict[str, str]:
+    """What every record of a log carries: the labels and variables that options choose, and the tag.
+
+    Args:
+        options: ``labels`` and ``env`` list names, ``labels-regex`` and ``env-regex`` match them, ``tag`` is a template.
+        labels: the container's.
+        env: its variables, ``NAME=value``.
+        names: what ``{{.Name}}`` and its like stand for in a tag.
+    """
+    variables = dict(variable.split("=", 1) for variable in env if "=" in variable)
+    found = dict(_chosen(labels, options.get("labels", ""), options.get("labels-regex", "")))
+    found |= _chosen(variables, options.get("env", ""), options.get("env-regex", ""))
+    if tag := options.get("tag", ""):
+        found["tag"] = TAG_WORD.sub(lambda word: names.get(word["name"], ""), tag)
+    return dict(sorted(found.items()))
+
+
+def _chosen(values: Mapping[str, str], listed: str, pattern: str) -> Iterator[tuple[str, str]]:
+    wanted = set(listed.split(",")) if listed else set()
+    matches = re.compile(pattern) if pattern else None
+    for name, value in values.items():
+        if name in wanted or (matches and matches.search(name)):
+            yield name, value
