@@ -1,14 +1,15 @@
-"""Who is at the other end of a connection, as the kernel says it."""
+"""Who is at the other end of a connection, as the kernel or a certificate says it."""
 
 import os
 import pwd
 import signal
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -29,8 +30,7 @@ def peer_of(connection: trio.socket.SocketType) -> Actor:
     process of the connection still lives after that: its pid was not used again meanwhile.
     """
     if connection.family != socket.AF_UNIX:
-        host, port, *_ = connection.getpeername()
-        return Actor(kind=ActorKind.USER, name=f"tcp://{host}:{port}")
+        return Actor(kind=ActorKind.USER, address=address_of(connection))
     pid, uid, gid = _UCRED.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     )
@@ -44,6 +44,34 @@ def peer_of(connection: trio.socket.SocketType) -> Actor:
         program=program,
         login_uid=login_uid,
     )
+
+
+def certified(certificate: Mapping[str, Any] | None, address: str) -> Actor:
+    """The caller, named by a certificate that was verified; one who has shown none is an address and no more.
+
+    Args:
+        certificate: as :meth:`ssl.SSLObject.getpeercert` decodes it. Any: its values are tuples of several depths.
+        address: where the connection came from.
+    """
+    name = "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for each in _subject(certificate or {})
+    )
+    return Actor(kind=ActorKind.USER, name=name, address=address)
+
+
+def _subject(certificate: Mapping[str, Any]) -> str:
+    """The subject's common name, or else its first alternative name, or else all that the subject says."""
+    said = [pair for relative_name in certificate.get("subject", ()) for pair in relative_name]
+    common = next((value for key, value in said if key == "commonName"), "")
+    alternative = next((value for _, value in certificate.get("subjectAltName", ())), "")
+    return str(common or alternative or ",".join(f"{key}={value}" for key, value in said))
+
+
+def address_of(connection: trio.socket.SocketType) -> str:
+    """Where a connection over the network comes from: ``tcp://192.0.2.7:51000``."""
+    host, port, *_ = connection.getpeername()
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
 def _program_of(connection: trio.socket.SocketType, pid: int) -> tuple[str, int | None]:

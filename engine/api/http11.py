@@ -17,8 +17,6 @@ A request that is short costs no deadline and no cancel scope of its own: one sc
 too long is found by :meth:`Connection.grow_older`, which the server calls now and then.
 """
 
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +26,7 @@ import trio
 from structlog.contextvars import bind_contextvars
 
 from engine.api.correlation import fresh_correlation
+from engine.api.handover import hand_over
 from engine.api.hangups import HangUps
 from engine.api.incoming import Incoming, IncomingBody, Refusal
 from engine.api.outgoing import (
@@ -36,9 +35,8 @@ from engine.api.outgoing import (
     chunk,
     has_body,
     length_framing,
-    raw_head,
-    upgrade_head,
 )
+from engine.api.relay import Relay
 from engine.api.replies import Answer, Hijacked, Reply, Streamed
 from engine.api.requests import Request
 from engine.api.status import answer_error, error_answer
@@ -96,6 +94,8 @@ class Connection:
         self._incoming = Incoming(transport, limits.head_bytes, limits.head_s)
         self._life = trio.CancelScope()
         self._endless = trio.CancelScope()
+        self._relay: Relay | None = None
+        self._watched = False
         self._idle = True
         self._age = 0
         self._closing = False
@@ -104,21 +104,33 @@ class Connection:
 
     async def serve(self) -> None:
         """Until either side has had enough. The connection is the caller's to close."""
-        watched = self._transport.socket
-        self._hang_ups.watch(watched, self._life.cancel)
+        self._hang_ups.watch(self._transport.socket, self._life.cancel)
+        self._watched = True
         try:
             with self._life:
                 while await self._take_turn():
                     pass
-        except (trio.BrokenResourceError, ConnectionError):
+            if (
+                not self._transport.is_plain
+            ):  # there, an end without a word of goodbye is an accident
+                with trio.move_on_after(_LINGER_S):
+                    await self._transport.send_eof()
+        except trio.BrokenResourceError:
             _log.debug("connection_broken")
         finally:
-            self._hang_ups.forget(watched)
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._hang_ups.forget(self._transport.socket)
 
     def wind_up(self) -> None:
         """Shut down: an idle connection ends now, an endless stream now but in order, anything else with its reply."""
         self._closing = True
         self._endless.cancel()
+        if self._relay is not None:
+            self._relay.let_go()
         if self._is_silent():
             self._life.cancel()
 
@@ -164,7 +176,7 @@ class Connection:
         try:
             reply = await self._application(request)
             return await self._send(request, reply, keep=keep)
-        except (Refusal, trio.BrokenResourceError, ConnectionError):
+        except (Refusal, trio.BrokenResourceError):
             raise
         except (
             Exception
@@ -244,11 +256,19 @@ class Connection:
     async def _hand_over(self, request: Request, reply: Hijacked) -> None:
         if not await self._settled():
             raise Refusal(400, "the body of a request for a raw stream must come with it")
-        head = upgrade_head if request.wants_upgrade else raw_head
         self._head_sent = True
-        await self._transport.send(head(reply.media_type))
-        taken = socket.socket(fileno=os.dup(self._transport.socket.fileno()))
-        await reply.take(taken, self._incoming.unread())
+        unread = self._incoming.unread()
+        relay = await hand_over(self._transport, request, reply, unread, self._hang_ups)
+        if relay is not None:
+            self._unwatch()
+            await self._carry(relay)
+
+    async def _carry(self, relay: Relay) -> None:
+        """The client is read again, so its hanging up is no secret; nor has it an end that could be waited for."""
+        self._relay = relay
+        if self._closing:
+            relay.let_go()
+        await relay.run()
 
     async def _settled(self) -> bool:
         return self._incoming.body_ended or await self._incoming.settle(_SETTLE_BYTES, _SETTLE_S)

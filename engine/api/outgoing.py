@@ -75,6 +75,14 @@ def upgrade_head(media_type: str) -> bytes:
     return f"HTTP/1.1 101 UPGRADED\r\nContent-Type: {media_type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
 
 
+def websocket_head(accept: str) -> bytes:
+    """The head behind which there are frames: RFC 6455 section 4.2.2."""
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    ).encode()
+
+
 def raw_head(media_type: str) -> bytes:
     """The same for a client that did not ask for an upgrade: Docker's older way, which HTTP has no words for."""
     return f"HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\n\r\n".encode()

@@ -10,6 +10,8 @@ import msgspec
 Headers = tuple[tuple[str, str], ...]
 Sink = Callable[[bytes], Awaitable[None]]
 """Sends some bytes of a body now; waits while the client is slow."""
+Take = Callable[[socket.socket, bytes], Awaitable[None]]
+"""Gets a descriptor of its own, which it must close, and the bytes of the client that were read already."""
 
 JSON: Final = "application/json"
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
@@ -42,15 +44,26 @@ class Streamed:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSocket:
+    """How a client that asked for a WebSocket is answered."""
+
+    accept: str
+    """To its key: :func:`engine.api.websocket.accept_token`."""
+    text: bool = False
+    """Text frames towards the client, not binary ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hijacked:
     """A response that leaves HTTP: after the head the connection belongs to someone else.
 
-    ``take`` gets a descriptor of its own for the connection, which it must close, and the bytes that were read already
-    but come after the request. What it raises is logged; no error response is possible any more.
+    What ``take`` raises is logged; no error response is possible any more.
     """
 
-    take: Callable[[socket.socket, bytes], Awaitable[None]]
+    take: Take
     media_type: str
+    websocket: WebSocket | None = None
+    """The client sees frames, and ``take`` gets the bytes in them."""
 
 
 Reply = Answer | Streamed | Hijacked

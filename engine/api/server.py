@@ -1,5 +1,6 @@
 """All connections: accepting, and ending in order."""
 
+import ssl
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -7,11 +8,13 @@ from typing import Final
 import structlog
 import trio
 
-from engine.api.actors import peer_of
+from engine.api.actors import address_of, peer_of
 from engine.api.hangups import HangUps
 from engine.api.http11 import Application, Connection, Limits
 from engine.api.outgoing import Heads
-from engine.api.transports import SocketTransport
+from engine.api.sockets import Entrance, keep_alive
+from engine.api.transports import SocketTransport, Transport
+from engine.domain.event import Actor
 
 DRAIN_S: Final = 10.0
 """How long requests may go on after the daemon was told to stop."""
@@ -40,7 +43,7 @@ class Server:
 
     async def serve(
         self,
-        listeners: Sequence[trio.SocketListener],
+        entrances: Sequence[Entrance],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Until :meth:`stop`, and a little longer.
@@ -53,15 +56,16 @@ class Server:
             hang_ups.start_soon(self._let_age)
             async with trio.open_nursery() as requests:
                 async with trio.open_nursery() as intake:
-                    converse = partial(self._converse, watch)
-                    intake.start_soon(
-                        partial(
-                            trio.serve_listeners,
-                            converse,
-                            list(listeners),
-                            handler_nursery=requests,
+                    for entrance in entrances:
+                        welcome = partial(self._welcome, watch, entrance.tls)
+                        intake.start_soon(
+                            partial(
+                                trio.serve_listeners,
+                                welcome,
+                                [entrance.listener],
+                                handler_nursery=requests,
+                            )
                         )
-                    )
                     task_status.started()
                     await self._stop_asked.wait()
                     intake.cancel_scope.cancel()
@@ -78,13 +82,34 @@ class Server:
             if not self._connections:
                 self._occupied = trio.Event()
 
-    async def _converse(self, watch: HangUps, stream: trio.SocketStream) -> None:
+    async def _welcome(
+        self, watch: HangUps, tls: ssl.SSLContext | None, stream: trio.SocketStream
+    ) -> None:
         try:
-            actor = peer_of(stream.socket)
+            keep_alive(stream.socket)
+            if tls is None:
+                await self._converse(watch, SocketTransport(stream), peer_of(stream.socket))
+            else:
+                await self._converse_in_secret(watch, tls, stream)
         except OSError as vanished:
             _log.debug("peer_unknown", error=str(vanished))
+
+    async def _converse_in_secret(
+        self, watch: HangUps, tls: ssl.SSLContext, stream: trio.SocketStream
+    ) -> None:
+        from engine.api.tls import TlsTransport
+
+        transport = TlsTransport(stream, tls)
+        try:
+            with trio.fail_after(self._limits.head_s):
+                await transport.handshake()
+        except (trio.BrokenResourceError, trio.TooSlowError) as refused:
+            address = address_of(stream.socket)
+            _log.warning("tls_refused", address=address, error=str(refused.__cause__ or refused))
             return
-        transport = SocketTransport(stream)
+        await self._converse(watch, transport, transport.actor())
+
+    async def _converse(self, watch: HangUps, transport: Transport, actor: Actor) -> None:
         connection = Connection(
             transport, self._application, actor, self._heads, self._limits, watch
         )

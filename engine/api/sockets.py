@@ -4,7 +4,9 @@ import errno
 import grp
 import os
 import socket
+import ssl
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -12,6 +14,28 @@ import trio
 from engine.errors import Unavailable
 
 SOCKET_MODE = 0o660
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9),
+)
+"""As Go's servers have it, seconds and probes: a client whose machine is gone is noticed in less than three minutes. tcp(7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where clients come in, and whether they have to speak TLS."""
+
+    listener: trio.SocketListener
+    tls: ssl.SSLContext | None = None
+
+
+def keep_alive(connection: trio.socket.SocketType) -> None:
+    """Have the kernel ask now and then whether a client is still there, whoever has the connection."""
+    if connection.family != socket.AF_UNIX:
+        for option in _KEEP_ALIVE:
+            connection.setsockopt(*option)
 
 
 def listen_unix(path: Path, *, mode: int = SOCKET_MODE, group: str = "") -> trio.SocketListener:

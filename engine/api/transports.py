@@ -15,7 +15,7 @@ RECEIVE_BYTES: Final = 64 << 10
 
 
 class Transport(Protocol):
-    """One client's connection. What breaks it is an ``OSError`` or ``trio.BrokenResourceError``."""
+    """One client's connection; ``trio.BrokenResourceError`` says that it is none any more."""
 
     @property
     def socket(self) -> trio.socket.SocketType:
@@ -57,6 +57,8 @@ class SocketTransport:
             data = os.read(self._fd, RECEIVE_BYTES)
         except BlockingIOError:
             return await self._receive_later()
+        except OSError as broken:
+            raise trio.BrokenResourceError from broken
         await trio.lowlevel.cancel_shielded_checkpoint()
         return data
 
@@ -65,8 +67,10 @@ class SocketTransport:
             await trio.lowlevel.wait_readable(self._fd)
             try:
                 return os.read(self._fd, RECEIVE_BYTES)
-            except BlockingIOError:  # somebody else's checksum, or a signal
+            except BlockingIOError:  # woken for nothing: select(2), BUGS
                 continue
+            except OSError as broken:
+                raise trio.BrokenResourceError from broken
 
     async def send(self, data: bytes) -> None:
         """At once, where the socket has room."""
@@ -74,10 +78,15 @@ class SocketTransport:
             sent = os.write(self._fd, data)
         except BlockingIOError:
             sent = 0
+        except OSError as broken:
+            raise trio.BrokenResourceError from broken
         if sent < len(data):
             with memoryview(data) as left:
                 await self._stream.send_all(left[sent:])
 
     async def send_eof(self) -> None:
         """Close the writing half."""
-        self.socket.shutdown(SHUT_WR)
+        try:
+            self.socket.shutdown(SHUT_WR)
+        except OSError as broken:
+            raise trio.BrokenResourceError from broken

@@ -70,7 +70,7 @@ def who(actor: Mapping[str, Any]) -> str:
         return str(actor.get("kind") or "-")
     uid = actor.get("uid")
     name = str(actor.get("name") or "")
-    parts = [name if uid is None else f"{name}({uid})"]
+    parts = [name if uid is None else f"{name}({uid})", str(actor.get("address") or "")]
     if (login := actor.get("login_uid")) is not None and login != uid:
         parts.append(f"login {login}")
     if actor.get("pid"):

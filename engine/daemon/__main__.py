@@ -4,10 +4,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -15,10 +14,11 @@ import trio
 
 from engine.api.application import application
 from engine.api.server import Server
+from engine.api.sockets import Entrance
 from engine.daemon import config as configuration
 from engine.daemon import logs
 from engine.daemon.config import Config
-from engine.daemon.listeners import open_listeners
+from engine.daemon.listeners import Listeners, open_listeners
 from engine.daemon.lock import lock_data_root
 from engine.daemon.networks import ensure_networks
 from engine.daemon.notify import notify, watchdog
@@ -60,20 +60,24 @@ async def serve(config: Config) -> None:
     """A daemon's life."""
     config.exec_root.mkdir(mode=0o711, parents=True, exist_ok=True)
     ledger = open_ledger(config)
+    listeners: Listeners | None = None
     try:
         await begin(ledger)
         daemon = assemble(config, ledger)
         daemon.content.sweep()
         await ensure_networks(ledger, daemon.kernel.network, config)
-        listeners = open_listeners(config.hosts, config.socket_group)
+        listeners = open_listeners(config)
         if config.pidfile is not None:
             config.pidfile.write_text(f"{os.getpid()}\n")
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            await run(daemon, listeners, signals)
+            await run(daemon, listeners.entrances, signals)
         await ledger.record(_ORIGIN, (HOST, (DaemonStopped(),)), essential=True)
     finally:
         ledger.log.close()
-        _remove_sockets(config)
+        if listeners is not None:
+            listeners.remove_sockets()
+        if config.pidfile is not None:
+            config.pidfile.unlink(missing_ok=True)
 
 
 async def begin(ledger: Ledger) -> None:
@@ -85,9 +89,7 @@ async def begin(ledger: Ledger) -> None:
     await ledger.record(_ORIGIN, (HOST, (started,)), essential=True)
 
 
-async def run(
-    daemon: Daemon, listeners: list[trio.SocketListener], signals: AsyncIterator[int]
-) -> None:
+async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncIterator[int]) -> None:
     """Background first, then the API; the other way round at the end."""
     async with (
         trio.open_nursery() as background
@@ -106,7 +108,7 @@ async def run(
         server = Server(application(daemon.service))
         gc.freeze()  # what is here by now stays: the collector need not look at it again
         async with trio.open_nursery() as serving:
-            await serving.start(server.serve, listeners)
+            await serving.start(server.serve, entrances)
             notify("READY=1")
             log.info("daemon_ready", pid=os.getpid())
             async for _ in signals:
@@ -143,14 +145,6 @@ def _sandboxes(ledger: Ledger) -> tuple[SandboxId, ...]:
         each for container in containers for each in (container.sandbox, container.sandbox_before)
     )
     return tuple(each for each in known if each is not None)
-
-
-def _remove_sockets(config: Config) -> None:
-    for host in config.hosts:
-        if host.startswith("unix://"):
-            Path(host.removeprefix("unix://")).unlink(missing_ok=True)
-    if config.pidfile is not None:
-        config.pidfile.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

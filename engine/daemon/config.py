@@ -5,16 +5,25 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from engine.errors import EngineError
 
 DEFAULT_HOST: Final = "unix:///run/shipslog/shipslog.sock"
 DEFAULT_FILE: Final = Path("/etc/shipslog/shipslogd.toml")
+DEFAULT_GROUP: Final = "docker"
+"""As dockerd's: who may use one engine without asking may use the other."""
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("console", "json")
+
+
+_PATHS: Final = frozenset(
+    {"data_root", "exec_root", "pidfile", "init_path", "tlscacert", "tlscert", "tlskey"}
+)
+_SWITCHES: Final = frozenset({"tls", "tlsverify", "allow_unauthenticated_tcp"})
 
 
 class ConfigError(EngineError):
@@ -37,10 +46,24 @@ class Config:
     """Empty: one of this instance's own."""
     log_level: str = "info"
     log_format: str = "console"
-    socket_group: str = ""
-    """Whose members may use the Unix socket, besides root; empty for nobody."""
+    socket_group: str = DEFAULT_GROUP
+    """Whose members may use the Unix socket, besides root; empty for nobody, and so is the default where it does not exist."""
+    tls: bool = False
+    """TCP ports speak TLS; implied by ``tlsverify``."""
+    tlsverify: bool = False
+    """TLS, and each client has to show a certificate that ``tlscacert`` has signed."""
+    tlscacert: Path = Path("/etc/shipslog/ca.pem")
+    tlscert: Path = Path("/etc/shipslog/cert.pem")
+    tlskey: Path = Path("/etc/shipslog/key.pem")
+    allow_unauthenticated_tcp: bool = False
+    """TCP without ``tlsverify`` may be reached from other machines, too."""
     init_path: Path | None = field(default=None)
     """A static init for ``--init``; None looks for one."""
+
+    @property
+    def tls_wanted(self) -> bool:
+        """Whether TCP ports speak TLS."""
+        return self.tls or self.tlsverify
 
 
 def load(arguments: Sequence[str]) -> Config:
@@ -82,9 +105,39 @@ def _parser() -> argparse.ArgumentParser:
     option("--cgroup-parent", metavar="NAME")
     option("--log-level", choices=LOG_LEVELS)
     option("--log-format", choices=LOG_FORMATS)
-    option("--socket-group", metavar="GROUP", help="may use the Unix socket")
+    option(
+        "-G",
+        "--group",
+        "--socket-group",
+        dest="socket_group",
+        metavar="GROUP",
+        help=f"may use the Unix socket (default {DEFAULT_GROUP}, if there is one)",
+    )
+    _add_tls(parser)
     option("--init-path", metavar="FILE", help="a static init, for run --init")
     return parser
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    defaults = Config()
+
+    def switch(name: str, meaning: str) -> None:
+        option(name, action="store_const", const=True, help=meaning)
+
+    switch("--tls", "TCP ports speak TLS; implied by --tlsverify")
+    switch("--tlsverify", "use TLS, and ask clients for certificates")
+    option(
+        "--tlscacert",
+        metavar="FILE",
+        help=f"who signs clients' certificates (default {defaults.tlscacert})",
+    )
+    option("--tlscert", metavar="FILE", help=f"certificate (default {defaults.tlscert})")
+    option("--tlskey", metavar="FILE", help=f"its key (default {defaults.tlskey})")
+    switch(
+        "--allow-unauthenticated-tcp",
+        "without --tlsverify, let TCP ports be reached from other machines: whoever reaches one has root rights on this",
+    )
 
 
 def _from_file(path: Path, config: Config) -> Config:
@@ -117,9 +170,13 @@ def _convert(key: str, value: Any, where: str) -> Any:  # Any: whatever TOML or 
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise ConfigError(f"{where}: expected an array of strings")
         return tuple(value)
+    if key in _SWITCHES:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: expected true or false")
+        return value
     if not isinstance(value, str):
         raise ConfigError(f"{where}: expected a string, got {type(value).__name__}")
-    if key in ("data_root", "exec_root", "pidfile", "init_path"):
+    if key in _PATHS:
         return Path(value).absolute()
     if key == "bip":
         return _bip(value, where)
@@ -146,10 +203,47 @@ def _checked(config: Config) -> Config:
             "You specified --bridge & --bip, mutually exclusive options. Please specify only one"
         )
     for host in config.hosts:
-        if not host.startswith(
-            ("unix://", "tcp://127.0.0.1:", "tcp://[::1]:", "tcp://localhost:", "fd://")
-        ):
+        if not host.startswith(("unix:///", "tcp://", "fd://")):
             raise ConfigError(
-                f"host {host!r}: expected unix://PATH, or tcp:// on a loopback address"
+                f"host {host!r}: expected unix:///PATH, tcp://ADDRESS:PORT (on loopback, or with --tlsverify), fd:// or fd://NAME"
             )
+        if host.startswith("tcp://"):
+            check_exposure(host, tcp_address(host, 0)[0], config)
     return config
+
+
+def tcp_address(host: str, default_port: int) -> tuple[str, int]:
+    """Address and port of ``tcp://[ADDRESS][:PORT]``; without an address this machine alone is meant, as in Docker.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        parts = urlsplit(host)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"host {host!r}: {error}") from error
+    return parts.hostname or "127.0.0.1", default_port if port is None else port
+
+
+def check_exposure(host: str, address: str, config: Config) -> None:
+    """Refuse a TCP port that lets in whoever reaches it, from more than this machine, unless that was asked for.
+
+    Raises:
+        ConfigError: with what to do about it.
+    """
+    if config.tlsverify or config.allow_unauthenticated_tcp or _is_loopback(address):
+        return
+    raise ConfigError(
+        f"host {host!r}: whoever reaches it would have root rights on this machine: ask for clients' certificates with "
+        "--tlsverify, listen on a loopback address, or say --allow-unauthenticated-tcp"
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,61 +1,164 @@
-"""Where clients come in: Unix sockets, loopback ports, and sockets that systemd has opened."""
+"""Where clients come in: Unix sockets, TCP ports, and sockets that systemd has opened for us.
+
+Whoever comes in is root on this machine, more or less. So a TCP port wants a certificate of each client (``--tlsverify``); without
+one it may be on a loopback address, and elsewhere only if that was said in so many words.
+"""
 
 import contextlib
+import grp
 import os
 import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 
-from engine.api.sockets import listen_unix
-from engine.daemon.config import ConfigError
+from engine.api.sockets import Entrance, listen_unix
+from engine.daemon.config import DEFAULT_GROUP, Config, ConfigError, check_exposure, tcp_address
+from engine.daemon.passed import PassedSocket, passed_sockets
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    import ssl
 
 BACKLOG: Final = 512
-DEFAULT_PORT: Final = 2375
-_FIRST_PASSED_FD: Final = 3
-"""SD_LISTEN_FDS_START, sd_listen_fds(3)."""
+PLAIN_PORT: Final = 2375
+TLS_PORT: Final = 2376
+
+_log = structlog.get_logger()
 
 
-def open_listeners(hosts: tuple[str, ...], group: str) -> list[trio.SocketListener]:
+@dataclass(slots=True)
+class Listeners:
+    """What has been opened."""
+
+    entrances: list[Entrance] = field(default_factory=list)
+    _made: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    """Sockets in the file system that are ours: device and inode."""
+
+    def made(self, path: Path) -> None:
+        """Take note of a socket to be removed at the end."""
+        status = path.stat()
+        self._made[path] = (status.st_dev, status.st_ino)
+
+    def remove_sockets(self) -> None:
+        """Take away what we have made, unless another daemon has put its own there."""
+        for path, made in self._made.items():
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if (status.st_dev, status.st_ino) == made:
+                    path.unlink()
+
+    def close(self) -> None:
+        """Undo everything."""
+        self.remove_sockets()
+        for entrance in self.entrances:
+            entrance.listener.socket.close()
+
+
+def open_listeners(config: Config, environment: Mapping[str, str] = os.environ) -> Listeners:
     """Listen on every host, or on none.
 
     Raises:
-        ConfigError: one of them can't be listened on.
+        ConfigError: one of them can't be listened on, or would let in whoever comes.
     """
-    with contextlib.ExitStack() as undo:
-        opened: list[trio.SocketListener] = []
-        for host in hosts:
-            for listener in _open(host, group):
-                undo.callback(listener.socket.close)
-                opened.append(listener)
-        undo.pop_all()
-    return opened
-
-
-def _open(host: str, group: str) -> list[trio.SocketListener]:
-    parts = urlsplit(host)
+    listeners = Listeners()
     try:
-        match parts.scheme:
+        tls = _tls_context(config)
+        passed = list(passed_sockets(environment))
+        for host in config.hosts:
+            for entrance in _open(host, config, tls, passed, listeners):
+                listeners.entrances.append(entrance)
+    except BaseException:
+        listeners.close()
+        raise
+    return listeners
+
+
+def _tls_context(config: Config) -> "ssl.SSLContext | None":
+    if not config.tls_wanted:
+        return None
+    from engine.api.tls import TlsFiles, server_context  # few daemons listen to a network
+
+    authority = config.tlscacert if config.tlsverify else None
+    files = TlsFiles(certificate=config.tlscert, key=config.tlskey, authority=authority)
+    try:
+        return server_context(files)
+    except EngineError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _open(
+    host: str,
+    config: Config,
+    tls: "ssl.SSLContext | None",
+    passed: list[PassedSocket],
+    listeners: Listeners,
+) -> Iterator[Entrance]:
+    try:
+        scheme, _, rest = host.partition("://")
+        match scheme:
             case "unix":
-                return [listen_unix(Path(host.removeprefix("unix://")), group=group)]
+                path = Path(rest)
+                listener = listen_unix(path, group=_group(config.socket_group))
+                listeners.made(path)
+                yield Entrance(listener)
             case "tcp":
-                address = (parts.hostname or "127.0.0.1", parts.port or DEFAULT_PORT)
-                return [_listener(socket.create_server(address, backlog=BACKLOG))]
+                address = tcp_address(host, TLS_PORT if tls else PLAIN_PORT)
+                _warn(host, config)
+                yield Entrance(_listener(_bound(address)), tls)
             case _:
-                return _passed()
+                for each in _wanted(rest, passed):
+                    if each.is_tcp:
+                        check_exposure(host, each.address, config)
+                        _warn(host, config)
+                    yield Entrance(_listener(each.take()), tls if each.is_tcp else None)
     except OSError as error:
         raise ConfigError(f"listen on {host}: {error.strerror or error}") from error
+    except ConfigError:
+        raise
+    except EngineError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _group(name: str) -> str:
+    """As dockerd: the default group may be missing, one that was asked for may not."""
+    if name != DEFAULT_GROUP:
+        return name
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        _log.info("socket_group_missing", group=name)
+        return ""
+    return name
+
+
+def _bound(address: tuple[str, int]) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    return socket.create_server(address, family=family, backlog=BACKLOG)
+
+
+def _warn(host: str, config: Config) -> None:
+    if not config.tlsverify:
+        _log.warning("tcp_unauthenticated", host=host, encrypted=config.tls_wanted)
+
+
+def _wanted(name: str, passed: list[PassedSocket]) -> list[PassedSocket]:
+    """Those that ``fd://`` means: all, the ones of a name, or the one of a number."""
+    if not passed:
+        raise ConfigError("fd://: no sockets were passed, sd_listen_fds(3)")
+    if name in ("", "*"):
+        return passed
+    found = [each for each in passed if name in (each.name, str(each.fd))]
+    if not found:
+        names = ", ".join(each.name or str(each.fd) for each in passed)
+        raise ConfigError(f"fd://{name}: no socket of this name was passed, but {names}")
+    return found
 
 
 def _listener(bound: socket.socket) -> trio.SocketListener:
+    bound.setblocking(False)
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound))
-
-
-def _passed() -> list[trio.SocketListener]:
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise ConfigError("fd://: no sockets were passed, sd_listen_fds(3)")
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    fds = range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count)
-    return [_listener(socket.socket(fileno=fd)) for fd in fds]

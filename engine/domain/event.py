@@ -31,7 +31,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``uid``, ``gid`` and ``pid`` are SO_PEERCRED's, unix(7); ``program`` is the target of ``/proc/PID/exe`` and ``login_uid`` the
     audit login of ``/proc/PID/loginuid`` (None when unset), both read when the connection was made. ``name`` is the user's
-    name on this machine, or the certificate's subject.
+    name on this machine, or the one in the certificate; ``address`` is where a connection over the network came from.
     """
 
     kind: ActorKind
@@ -41,6 +41,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     program: str = ""
     login_uid: int | None = None
+    address: str = ""
 
 
 SUPERVISOR = Actor(kind=ActorKind.SUPERVISOR)

@@ -93,27 +93,26 @@ class History:
             stream = self._present_stream(question.about)
             stream = stream or await trio.to_thread.run_sync(self._past_stream, question.about)
         naming = Naming()
-        grown = trio.Event()
-
-        def grow(_recorded: Recorded) -> None:
-            nonlocal grown
-            grown.set()
-
-        unfollow = self._ledger.follow(grow)
+        tail = Tail()
+        unfollow = self._ledger.follow(tail.add) if follow else None
         try:
             after_seq = question.after_seq
             while True:
-                grown = trio.Event()
+                tail.clear()
                 last_seq = self._ledger.log.last_seq
                 reading = self._read(question, stream, after_seq, last_seq, naming)
                 while block := await trio.to_thread.run_sync(_take, reading):
                     yield block
-                after_seq = last_seq
+                after_seq = max(after_seq, last_seq)
                 if not follow:
                     return
-                await grown.wait()
+                while (fresh := await tail.next(after_seq)) is not None:
+                    if block := self._fresh(question, stream, fresh, naming):
+                        yield block
+                    after_seq = fresh[-1].seq
         finally:
-            unfollow()
+            if unfollow is not None:
+                unfollow()
 
     def _read(
         self,
@@ -134,6 +133,17 @@ class History:
             entry = naming.entry(recorded, self._ledger.durable)
             if _matches(entry, question):
                 yield entry
+
+    def _fresh(
+        self, question: Question, stream: str | None, fresh: list[Recorded], naming: "Naming"
+    ) -> tuple[Entry, ...]:
+        """Those of some events just recorded that answer a question."""
+        chosen = (
+            naming.entry(recorded, self._ledger.durable)
+            for recorded in fresh
+            if _is_in(recorded, question, stream)
+        )
+        return tuple(entry for entry in chosen if _matches(entry, question))
 
     def _present_stream(self, about: str) -> str | None:
         """The stream of something that is there; in the trio thread, where the view is changed."""
@@ -190,6 +200,43 @@ class History:
             kept = restored(self._ledger.log.aggregates())
             computed = replayed(self._ledger.log.read(until_seq=seq_before))
         return Verdict(report.events, None, (*report.problems, *differences(kept, computed)))
+
+
+class Tail:
+    """What was recorded of late, for a follower that keeps up: so that none needs the disk to hear the news.
+
+    One that falls behind by more than a block is told so, and goes on from the log.
+    """
+
+    def __init__(self) -> None:
+        self._recorded: list[Recorded] = []
+        self._is_torn = False
+        self._grown = trio.Event()
+
+    def add(self, recorded: Recorded) -> None:
+        """What a ledger calls with every event."""
+        if len(self._recorded) < _BLOCK:
+            self._recorded.append(recorded)
+        else:
+            self._is_torn = True
+        self._grown.set()
+
+    def clear(self) -> None:
+        """Begin anew, with what is recorded from here on."""
+        self._recorded.clear()
+        self._is_torn = False
+        self._grown = trio.Event()
+
+    async def next(self, after_seq: int) -> list[Recorded] | None:
+        """Wait for events behind ``after_seq``, at least one; None when some were too many to keep."""
+        while True:
+            await self._grown.wait()
+            if self._is_torn:
+                return None
+            fresh = [recorded for recorded in self._recorded if recorded.seq > after_seq]
+            self.clear()
+            if fresh:
+                return fresh
 
 
 class Naming:
@@ -262,9 +309,19 @@ def _matches(entry: Entry, question: Question) -> bool:
     return question.actor in (
         actor.kind,
         actor.name,
+        actor.address,
         actor.program,
         actor.program.rpartition("/")[2],
         str(actor.uid),
+    )
+
+
+def _is_in(recorded: Recorded, question: Question, stream: str | None) -> bool:
+    """Whether an event is in the part of history that is asked for: what the log's index decides for older ones."""
+    return (
+        (stream is None or recorded.stream == stream or recorded.stream.startswith(f"{stream}/"))
+        and (question.since_ns is None or recorded.at_ns >= question.since_ns)
+        and (question.until_ns is None or recorded.at_ns <= question.until_ns)
     )
 
 

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from engine.api.http11 import Application, Limits
 from engine.api.server import Server
-from engine.api.sockets import listen_unix
+from engine.api.sockets import Entrance, listen_unix
 
 P = ParamSpec("P")
 
@@ -114,7 +114,7 @@ async def served(
     server = Server(application, product="Toy/1", limits=limits)
     path = directory / "api.sock"
     async with trio.open_nursery() as nursery:
-        await nursery.start(server.serve, [listen_unix(path)])
+        await nursery.start(server.serve, [Entrance(listen_unix(path))])
         toy = Served(server, path, [])
         try:
             yield toy
