@@ -64,6 +64,7 @@ class Hold:
         self.crates: list[Crate] = []
         self.gone_once = False
         """Whether the next container that is looked at has just ended."""
+        self.seen_gone = trio.Event()
 
     async def stat(self, container: Container, path: str) -> PathStat:
         await trio.lowlevel.checkpoint()
@@ -73,6 +74,7 @@ class Hold:
     def _check(self, path: str) -> None:
         if self.gone_once:
             self.gone_once = False
+            self.seen_gone.set()
             raise ProcessGone
         if path not in NODES:
             raise NoSuchPath(path)
