@@ -5,6 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from engine.api.container_filters import ContainerFilter
+from engine.api.container_sizes import sizes_of
 from engine.api.filters import parse_filters
 from engine.api.json_bodies import Json, read_json
 from engine.api.replies import NO_CONTENT, Reply, json_answer
@@ -45,8 +46,11 @@ class ContainerHandlers:
         """``docker ps``."""
         wanted = ContainerFilter(request.query, self._service.images)
         around = around_now(self._service)
-        containers = wanted.chosen(self._service.containers.all())
-        return json_answer([summary_json(container, around) for container in containers])
+        containers = tuple(wanted.chosen(self._service.containers.all()))
+        sizes = await sizes_of(self._service, containers) if request.query.flag("size") else {}
+        return json_answer(
+            [summary_json(container, around, sizes.get(container.id)) for container in containers]
+        )
 
     async def create(self, request: Request) -> Reply:
         """``docker create``."""
@@ -69,7 +73,10 @@ class ContainerHandlers:
         container = self._service.containers.get(request.params["name"])
         execs = self._service.execs.of(container.id)
         container = self._service.health.current(container)
-        return json_answer(inspect_json(container, around_now(self._service), execs))
+        wanted = (container,) if request.query.flag("size") else ()
+        sizes = await sizes_of(self._service, wanted)
+        around = around_now(self._service)
+        return json_answer(inspect_json(container, around, execs, sizes.get(container.id)))
 
     async def rename(self, request: Request) -> Reply:
         """``docker rename``."""
@@ -92,7 +99,9 @@ class ContainerHandlers:
     async def prune(self, request: Request) -> Reply:
         """``docker container prune``: a container that somebody starts or removes meanwhile is left alone."""
         removed = []
+        won_bytes = 0
         for container in self._prunable(request):
+            sizes = await self._service.files.sizes_bytes((container,))
             try:
                 await self._service.containers.remove(
                     container.id, request.origin, force=False, volumes=False
@@ -100,7 +109,8 @@ class ContainerHandlers:
             except EngineError:
                 continue
             removed.append(container.id)
-        pruned: Json = {"ContainersDeleted": removed or None, "SpaceReclaimed": 0}
+            won_bytes += sizes[container.id]
+        pruned: Json = {"ContainersDeleted": removed or None, "SpaceReclaimed": won_bytes}
         return json_answer(pruned)
 
     def _prunable(self, request: Request) -> tuple[Container, ...]:
