@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from engine.cli import output
+from engine.cli import output, secrecy
 from engine.cli.command import Command, Invocation
 from engine.cli.connection import DEFAULT_HOST
 from engine.cli.engine import Engine
@@ -51,11 +51,17 @@ def run(words: list[str]) -> int:
         output.complain(f"shipslog: unknown command: shipslog {' '.join(rest[:1])}\n")
         output.complain("Run 'shipslog --help' for more information")
         return 1
-    return _run_verb(load(verb), words, _host(options))
+    engine = Engine(_host(options), secrecy.tls_wishes(options))
+    return _run_verb(load(verb), words, engine)
 
 
 def _global_options(words: list[str]) -> tuple[Options, list[str]]:
-    flags = (text("host", "H", ""), switch("version", "v", ""), switch("help", "h", ""))
+    flags = (
+        text("host", "H", ""),
+        *secrecy.FLAGS,
+        switch("version", "v", ""),
+        switch("help", "h", ""),
+    )
     if not words or not words[0].startswith("-"):
         return Options({}), words
     return parse(words, flags, interspersed=False)
@@ -76,7 +82,7 @@ def _help(verbs: list[str]) -> int:
     return 0
 
 
-def _run_verb(command: Command, words: list[str], host: str) -> int:
+def _run_verb(command: Command, words: list[str], engine: Engine) -> int:
     try:
         flags = (*command.flags, switch("help", "", ""))
         options, arguments = parse(words, flags, interspersed=command.interspersed)
@@ -91,7 +97,7 @@ def _run_verb(command: Command, words: list[str], host: str) -> int:
         output.complain(f"Run 'shipslog {command.name} --help' for more information")
         return error.exit_code
     try:
-        return command.run(Invocation(Engine(host), options, arguments))
+        return command.run(Invocation(engine, options, arguments))
     except Failure as failure:
         if str(failure):
             output.complain(str(failure))

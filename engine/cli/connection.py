@@ -10,24 +10,26 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from engine.cli.failures import Unreachable
+from engine.cli.secrecy import TlsWishes
 
 _RECEIVE_BYTES: Final = 65536
 _HEAD_BYTES_MAX: Final = 256 * 1024
 _TCP_PORT: Final = 2375
+_TLS_PORT: Final = 2376
 DEFAULT_HOST: Final = "unix:///run/shipslog/shipslog.sock"
 
 
 class Connection:
     """A connected socket and what was received but not yet wanted."""
 
-    def __init__(self, host: str) -> None:
-        """Connect.
+    def __init__(self, host: str, tls: TlsWishes | None = None) -> None:
+        """Connect; ``tls`` is for hosts on the network.
 
         Raises:
             Unreachable: nobody listens at ``host``, or it is no address we know.
         """
         self.host = host
-        self.socket = _connect(host)
+        self.socket = _connect(host, tls)
         self.unread = b""
 
     def close(self) -> None:
@@ -195,7 +197,7 @@ def _parse_head(connection: Connection, head: bytes) -> Response:
     return Response(connection, int(rest[:3]), headers)
 
 
-def _connect(host: str) -> socket.socket:
+def _connect(host: str, tls: TlsWishes | None) -> socket.socket:
     scheme, _, address = host.rpartition("://")
     try:
         if scheme == "unix":
@@ -206,8 +208,8 @@ def _connect(host: str) -> socket.socket:
                 connected.close()
                 raise
             return connected
-        if scheme in ("tcp", "http", ""):
-            return _connect_tcp(address)
+        if scheme in ("tcp", "http", "https", ""):
+            return _connect_tcp(address, tls)
     except PermissionError:
         raise Unreachable(
             f"permission denied while trying to connect to the Shipslog daemon at {host}"
@@ -219,10 +221,15 @@ def _connect(host: str) -> socket.socket:
     raise Unreachable(f"unable to parse docker host `{host}`: unsupported protocol {scheme}")
 
 
-def _connect_tcp(address: str) -> socket.socket:
+def _connect_tcp(address: str, tls: TlsWishes | None) -> socket.socket:
     name, separator, port = address.rstrip("/").rpartition(":")
     if not separator or not port.isdigit():
-        name, port = address.rstrip("/"), str(_TCP_PORT)
-    connected = socket.create_connection((name.strip("[]") or "127.0.0.1", int(port)))
+        name, port = address.rstrip("/"), str(_TCP_PORT if tls is None else _TLS_PORT)
+    name = name.strip("[]") or "127.0.0.1"
+    connected = socket.create_connection((name, int(port)))
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connected
+    if tls is None:
+        return connected
+    from engine.cli.tls import tunnel
+
+    return tunnel(connected, name, tls)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.cli.connection import Connection, Response
 from engine.cli.failures import EngineRefused, Unreachable
+from engine.cli.secrecy import TlsWishes
 
 _SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 
@@ -29,8 +30,9 @@ def quote(value: str, safe: bytes = b"") -> str:
 class Engine:
     """Somebody who answers the Docker Engine API at ``host``."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, tls: TlsWishes | None = None) -> None:
         self.host = host
+        self._tls = tls
         version = os.environ.get("DOCKER_API_VERSION", "")
         self._prefix = f"/v{version}" if version else ""
         self._idle: Connection | None = None
@@ -82,14 +84,14 @@ class Engine:
         self, path: str, query: Query, content_type: str, blocks: Iterable[bytes]
     ) -> Response:
         """POST a body that is read as it is sent."""
-        connection = Connection(self.host)
+        connection = Connection(self.host, self._tls)
         headers = [("Content-Type", content_type)]
         connection.send_chunked("POST", self.target(path, query), headers, blocks)
         return self._checked(connection.receive_head())
 
     def hijack(self, path: str, query: Query | None = None, body: object = None) -> Connection:
         """POST and take the connection over: from here on it is a raw stream in both directions."""
-        connection = Connection(self.host)
+        connection = Connection(self.host, self._tls)
         content = b"" if body is None else json.dumps(body).encode()
         content_type = "text/plain" if body is None else "application/json"
         headers = [("Content-Type", content_type), ("Connection", "Upgrade"), ("Upgrade", "tcp")]
@@ -101,7 +103,7 @@ class Engine:
 
     def request_apart(self, method: str, path: str, query: Query | None = None) -> Response:
         """As :meth:`request`, on a connection of its own: the answer's body may come much later."""
-        connection = Connection(self.host)
+        connection = Connection(self.host, self._tls)
         connection.send(method, self.target(path, query), [], b"")
         return self._checked(connection.receive_head())
 
@@ -114,7 +116,9 @@ class Engine:
         self, method: str, target: str, headers: list[tuple[str, str]], content: bytes | None
     ) -> Response:
         kept, self._idle = self._idle, None
-        connection = kept if kept is not None and kept.is_open() else Connection(self.host)
+        connection = (
+            kept if kept is not None and kept.is_open() else Connection(self.host, self._tls)
+        )
         try:
             connection.send(method, target, headers, content)
         except OSError as error:
