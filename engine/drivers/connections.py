@@ -54,6 +54,11 @@ class Connections:
         """Keep what a client wants of an exec, and its connection, until the exec is started."""
         self._executing[execution] = (options, client)
 
+    def withdraw_exec(self, execution: ExecId) -> None:
+        """Close the connection of an exec that will not be started; one that was handed over is not ours any more."""
+        with self.executing(execution, tty=False):
+            pass
+
     @contextlib.contextmanager
     def executing(
         self, execution: ExecId, *, tty: bool

@@ -232,6 +232,7 @@ class LinuxKernel:
         set_aside = partial(self.bundles.rootfs.set_aside, container.id)
         if (grave := await self.lanes.run(Lane.DISK, set_aside)) is not None:
             self.trash.add(grave)
+        self.connections.forget(container.id)
 
     async def _prepare_sandbox(self, container: Container) -> None:
         sandbox = self._sandbox(container)

@@ -39,6 +39,10 @@ class LinuxStreams:
         """Keep a client's connection until its exec is started."""
         self.connections.offer_exec(execution, options, client)
 
+    def withdraw_exec(self, execution: ExecId) -> None:
+        """Close a connection whose exec is over before it began."""
+        self.connections.withdraw_exec(execution)
+
     async def resize(
         self, container: Container, execution: ExecId | None, *, height: int, width: int
     ) -> None:

@@ -102,14 +102,19 @@ def _run_has_ended(state: Container, run: int) -> bool:
 class Attachment:
     """An attach that the log knows of; the client's connection is still to come."""
 
+    ledger: Ledger
     streams: Streams
     container: Container
     attach: str
     options: StreamOptions
 
     async def connect(self, client: Client) -> None:
-        """Hand the client's connection over, once its HTTP head has been answered."""
-        await self.streams.attach(self.container, self.attach, self.options, client)
+        """Hand the client's connection over, once its HTTP head has been answered; too late, it is closed."""
+        now = self.ledger.durable.containers.get(self.container.id)
+        if now is None or (self.container.is_running and _run_has_ended(now, self.container.run)):
+            client.connection.close()
+            return
+        await self.streams.attach(now, self.attach, self.options, client)
 
 
 class Containers:
@@ -321,7 +326,7 @@ class Containers:
         attach = secrets.token_hex(8)
         opened = AttachOpened(attach=attach, stdin=options.stdin)
         await self._record(container, (opened,), origin)
-        return Attachment(self._streams, self.get(container.id), attach, options)
+        return Attachment(self._ledger, self._streams, self.get(container.id), attach, options)
 
     async def logs(self, reference: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         """Its output, in blocks that can be sent as they are; with ``follow`` until it has ended."""

@@ -93,15 +93,17 @@ class Execs:
         """
         found = self._ledger.head.execution(execution)
         self._streams.offer_exec(found.id, options, client)
-        events = decide_exec_start(found, detach=client is None)
-        await self._ledger.record(origin, (exec_stream(found.container, found.id), events))
-
-        def settled() -> bool:
-            current = self._ledger.durable.execs.get(found.id)
-            return current is None or current.phase is not ExecPhase.STARTING
-
-        await self._changes.until_any(found.container, settled)
+        try:
+            events = decide_exec_start(found, detach=client is None)
+            await self._ledger.record(origin, (exec_stream(found.container, found.id), events))
+            await self._changes.until_any(found.container, lambda: self._is_settled(found.id))
+        finally:
+            self._streams.withdraw_exec(found.id)
         return await self.get(found.id)
+
+    def _is_settled(self, execution: ExecId) -> bool:
+        current = self._ledger.durable.execs.get(execution)
+        return current is None or current.phase is not ExecPhase.STARTING
 
     async def get(self, execution: str) -> Exec:
         """An exec, live or ended.

@@ -62,6 +62,10 @@ class Streams(Protocol):
         """Keep a client's connection until the exec that it is for is started."""
         ...
 
+    def withdraw_exec(self, execution: ExecId) -> None:
+        """Let go of a connection that was offered for an exec and that nobody has taken: it ended before it was started."""
+        ...
+
     async def resize(
         self, container: Container, execution: ExecId | None, *, height: int, width: int
     ) -> None:

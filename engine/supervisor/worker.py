@@ -110,7 +110,8 @@ class Worker:
                 self._passes_begun += 1
                 deadline_ns = await self._pass(container)
                 self._end_pass()
-                await self._rest(deadline_ns)
+                if self._container() is not None:  # nobody wakes the worker of a container that is no more
+                    await self._rest(deadline_ns)
 
     def _end_pass(self) -> None:
         self._passes_ended = self._passes_begun

@@ -99,6 +99,9 @@ class Quay:
             with client.connection as connection:
                 connection.send(b"exec:" + client.unread)
 
+    def withdraw_exec(self, execution: ExecId) -> None:
+        return
+
     async def _greet(self, client: Client) -> None:
         with client.connection as connection:
             connection.send(b"attached:" + client.unread)

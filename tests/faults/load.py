@@ -6,9 +6,9 @@ What was answered must be so afterwards, whatever became of the daemon; what was
 import http.client
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.client import Api, Json, Refused
@@ -174,8 +174,16 @@ def _untrue(known: Known, here: Json | None) -> Iterator[str]:
         yield f"{status}, expected running={known.running}"
 
 
-def let_them_work(people: list[Person], api: Api, until: Callable[[], None]) -> None:
-    """All at once, until ``until`` returns, which has ended the daemon."""
+class Caller(Protocol):
+    """Somebody who keeps an engine busy."""
+
+    def work(self, api: Api, over: threading.Event) -> None:
+        """Ask until it is over, or until nobody answers any more."""
+        ...
+
+
+def let_them_work(people: Sequence[Caller], api: Api, until: Callable[[], None]) -> None:
+    """All at once, until ``until`` returns."""
     over = threading.Event()
     threads = [threading.Thread(target=person.work, args=(api, over)) for person in people]
     for thread in threads:

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from engine.domain import naming
+from engine.domain.ids import ContainerId
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
@@ -310,7 +311,7 @@ def test_a_container_whose_files_are_held_busy_is_removed_and_its_files_go_when_
 ) -> None:
     """Elsewhere the removal fails, and the name stays taken until a restart."""
     container = daemon.api.run("held", *STOPS_AT_ONCE)
-    directory = naming.container_directory(daemon.data_root, container)
+    directory = naming.container_directory(daemon.data_root, ContainerId(container))
     held = directory / "held"
     held.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", held], check=True)

@@ -46,8 +46,11 @@ class FusedLog(EventLog):
         return pending
 
 
+@dataclass
 class NoStreams:
-    """Clients' connections are not simulated."""
+    """Clients' connections are not simulated; which execs were let go of is noted."""
+
+    withdrawn: list[ExecId] = field(default_factory=list)
 
     async def attach(
         self, container: Container, attach: str, options: StreamOptions, client: Client
@@ -56,6 +59,9 @@ class NoStreams:
 
     def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
         return
+
+    def withdraw_exec(self, execution: ExecId) -> None:
+        self.withdrawn.append(execution)
 
     def forget(self, container: ContainerId) -> None:
         return
@@ -70,6 +76,7 @@ class Daemon:
     supervisor: Supervisor
     containers: Containers
     execs: Execs
+    streams: NoStreams
     history: History
 
 
@@ -107,6 +114,7 @@ class World:
                     supervisor=supervisor,
                     containers=Containers(ledger, supervisor.starts, streams, changes),  # type: ignore[arg-type]  # no output here
                     execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
+                    streams=streams,
                     history=History(ledger),
                 )
                 nursery.cancel_scope.cancel()
@@ -150,6 +158,7 @@ class World:
         assert all(count == 1 for count in machine.launches.values()), machine.launches
         assert all(count == 1 for count in machine.deliveries.values()), machine.deliveries
         assert all(count == 1 for count in machine.exec_starts.values()), machine.exec_starts
+        assert daemon.supervisor._workers.keys() <= view.containers.keys()
         assert len(machine.loose_sandboxes) <= len(daemon.kernel._prepared)
         verdict = daemon.history._verify()
         assert verdict.problems == ()

@@ -1,0 +1,44 @@
+"""An exec whose container ends before its process begins: whoever waits for it is told, and let go of."""
+
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from engine.domain.execution import ExecPhase, ExecSpec
+from engine.supervisor.actions import StartExec
+from engine.supervisor.streams import StreamOptions
+from tests.model.machine import Fuse
+from tests.model.world import USER, Daemon, fresh_world, spec
+
+
+async def overtaken(daemon: Daemon) -> None:
+    await daemon.containers.create("box", spec(), USER)
+    await daemon.containers.start("box", USER)
+    identity = await daemon.execs.create("box", ExecSpec(arguments=("true",)), USER)
+    daemon.kernel.refusals[StartExec] = "its monitor does not answer"
+
+    async with trio.open_nursery() as client:
+
+        async def start() -> None:
+            ended = await daemon.execs.start(identity, StreamOptions(), None, USER)
+            assert ended.phase is ExecPhase.ENDED
+            assert ended.error
+
+        client.start_soon(start)
+        await trio.sleep(1)
+        assert daemon.streams.withdrawn == []
+        await daemon.containers.kill("box", USER, signal=9)
+
+    assert daemon.streams.withdrawn == [identity]
+
+
+def test_a_client_of_an_exec_that_will_never_start_is_let_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = fresh_world(tmp_path / "world")
+        async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
+            world.machine.nursery = nature
+            await overtaken(daemon)
+            nature.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
