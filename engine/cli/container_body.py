@@ -245,6 +245,7 @@ def _healthcheck(options: Options) -> Body | None:
         "Interval": "health-interval",
         "Timeout": "health-timeout",
         "StartPeriod": "health-start-period",
+        "StartInterval": "health-start-interval",
     }
     times = {name: options.number(flag) for name, flag in wanted.items() if options.given(flag)}
     given = times or options.given("health-cmd") or options.given("health-retries")

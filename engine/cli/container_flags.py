@@ -115,6 +115,7 @@ SHARED: Final[tuple[Flag, ...]] = (
     text("health-cmd", "", "Command to run to check health"),
     Flag("health-interval", "", _DURATION, "Time between running the check (ms|s|m|h)"),
     integer("health-retries", "", "Consecutive failures needed to report unhealthy"),
+    Flag("health-start-interval", "", _DURATION, "Time between running the check during the start period (ms|s|m|h)"),
     Flag("health-start-period", "", _DURATION, "Start period for the container to initialize (ms|s|m|h)"),
     Flag("health-timeout", "", _DURATION, "Maximum time to allow one check to run (ms|s|m|h)"),
     text("hostname", "h", "Container host name"),
