@@ -120,15 +120,21 @@ JournalRecord = (
     | LogLost
 )
 
+_HEAD_BYTES: Final = 64
+"""No two journals begin alike: a new one with a time, one written anew with how often it has been."""
+
 _decoder: Final = msgspec.json.Decoder(JournalRecord)
 
 
 class JournalReader:
-    """Reads a journal as it grows, each byte once."""
+    """Reads a journal as it grows, each record once, also when its monitor writes it anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self._head = b""
+        self._newest = 0
+        self.offset = 0
+        """How far it has been read, in bytes."""
 
     def read(self) -> tuple[JournalRecord, ...]:
         """The records that are new since the last time; none while there is no file.
@@ -138,13 +144,21 @@ class JournalReader:
         """
         try:
             with self._path.open("rb") as file:
-                file.seek(self._offset)
+                self._recognise(file.read(_HEAD_BYTES))
+                file.seek(self.offset)
                 grown = file.read()
         except FileNotFoundError:
             return ()
         whole = grown[: grown.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return tuple(record for line in whole.splitlines() if (record := _parsed(line)) is not None)
+        self.offset += len(whole)
+        parsed = (record for line in whole.splitlines() if (record := _parsed(line)) is not None)
+        new = tuple(record for record in parsed if record.n > self._newest)
+        self._newest = max((record.n for record in new), default=self._newest)
+        return new
+
+    def _recognise(self, head: bytes) -> None:
+        if head != self._head:
+            self._head, self.offset = head, 0
 
 
 def read_journal(path: Path, after_n: int = 0) -> tuple[JournalRecord, ...]:

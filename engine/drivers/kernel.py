@@ -68,6 +68,8 @@ from engine.supervisor.observation import (
     ProcessStarted,
 )
 
+JOURNAL_BYTES_MAX: Final = 64 << 10
+"""How long a journal may become before what has been taken over of it is forgotten: some 200 execs."""
 START_TIMEOUT_S: Final = 60.0
 """How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""
 EXEC_START_TIMEOUT_S: Final = 5.0
@@ -85,11 +87,21 @@ class _Journal:
     run: int
     reader: JournalReader
     facts: list[Fact] = field(default_factory=list)
+    bytes_max: int = JOURNAL_BYTES_MAX
 
     def after(self, number: int) -> tuple[Fact, ...]:
         self.facts = [known for known in self.facts if known.number > number]
         self.facts.extend(map(fact, self.reader.read()))
         return tuple(self.facts)
+
+    def has_grown_long(self) -> bool:
+        """Whether it is time to have it shortened; said once for each so many bytes, whatever comes of it."""
+        if self.reader.offset < JOURNAL_BYTES_MAX:
+            self.bytes_max = JOURNAL_BYTES_MAX
+        if self.reader.offset < self.bytes_max:
+            return False
+        self.bytes_max = self.reader.offset + JOURNAL_BYTES_MAX
+        return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,7 +143,10 @@ class LinuxKernel:
         bundle = naming.bundle_directory(self.exec_root, identity)
         # Before the journal: a dead monitor writes no more.
         monitor_alive = process.monitor_alive(bundle)
-        facts = self._journal(container).after(facts_after)
+        journal = self._journal(container)
+        facts = journal.after(facts_after)
+        if facts_after and journal.has_grown_long():  # what is not asked for is in the log
+            self.monitors.forget_facts(identity, facts_after)
         init = container.process or _process_in(facts)
         cgroups = self.cgroups.of(container)
         frozen = container.phase is Phase.PAUSED or bool(container.orders)

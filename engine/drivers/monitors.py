@@ -57,6 +57,7 @@ class _Connection:
     def __init__(self, container: ContainerId, control: socket.socket) -> None:
         messages.widen(control)
         self.container = container
+        self._control = control
         self._socket = trio.socket.from_stdlib_socket(control)
         self._sending = trio.Lock()
         self._pending: deque[_Pending] = deque()
@@ -94,6 +95,14 @@ class _Connection:
                 with suppress(ValueError):
                     self._pending.remove(pending)
                 raise
+
+    def tell(self, request: Message) -> None:
+        """Send a request whose reply is awaited by nobody, or do not, if it can't be done at once."""
+        if self._sending.locked():
+            return
+        with suppress(OSError):
+            self._control.send(messages.encode(request), socket.MSG_NOSIGNAL)
+            self._pending.append(_Pending())
 
     async def read(self, wake: Callable[[ContainerId], None]) -> None:
         """Take hints and replies until the monitor or we close."""
@@ -224,6 +233,11 @@ class Monitors:
             DriverError: the monitor does not take it.
         """
         await self._order(container, order.to_message(), [answer.fileno()], math.inf)
+
+    def forget_facts(self, container: ContainerId, taken: int) -> None:
+        """Let a journal be shortened by the records that the log has; if the monitor can't be told now, then another time."""
+        if (connection := self._connections.get(container)) is not None:
+            connection.tell({"op": "forget", "taken": taken})
 
     def is_alive(self, container: ContainerId) -> bool:
         """Whether a container has a monitor."""

@@ -4,6 +4,14 @@ One JSON object per line, appended with one write(2) each, numbered from 1. A li
 last line was never written. What decides the container's fate (``exited``, ``start_failed``) is on the disk before anyone is
 told: fdatasync(2).
 
+What the daemon has taken over need not be kept for months: told how far it has come, the monitor writes the journal anew without
+those records, and puts the new file in the place of the old one with rename(2)::
+
+    n=0 rewritten · monitor_started · started · what is not taken over yet …        numbers go on as if nothing had been
+
+At every moment one whole journal lies there, whoever dies. Two different files never begin with the same bytes, by which a reader
+notices that it has another one before it.
+
 A run happens once: a journal that has a record already belongs to another monitor, even if that one is gone; the daemon looks
 before it launches, with the lock in its hand.
 """
@@ -15,8 +23,16 @@ from typing import Final
 
 from engine.runtime import messages
 from engine.runtime.json_text import flat
+from engine.runtime.kernel_files import read_once
 
 DURABLE: Final = frozenset({messages.EXITED, messages.START_FAILED})
+_BEGINNING: Final = b'{"n":'
+_BIRTH: Final = (
+    f'"type":"{messages.MONITOR_STARTED}"'.encode(),
+    f'"type":"{messages.STARTED}"'.encode(),
+)
+"""What stays: who this run's monitor and first process are."""
+_REWRITTEN_SUFFIX: Final = ".new"
 
 
 class Journal:
@@ -28,6 +44,7 @@ class Journal:
         self._grown = grown
         self._unwritten = b""
         self._durable_due = False
+        self._rewrites = 0
         self.count = 0
 
     def append(self, record: str, **fields: str | int | bool | None) -> bool:
@@ -56,3 +73,55 @@ class Journal:
             return False
         self._grown(self.count)
         return True
+
+    def forget(self, taken: int) -> None:
+        """Write the journal anew, without the records up to number ``taken``.
+
+        Raises:
+            OSError: the disk refuses, or its directory is gone; the old journal goes on.
+        """
+        if self._unwritten:
+            return  # its last line may be torn, and the disk is full anyway
+        path = os.readlink(f"/proc/self/fd/{self._fd}")  # noqa: PTH115  (lean)
+        kept = [line for line in read_once(path).splitlines(True) if _is_needed(line, taken)]
+        head = flat({"n": 0, "type": messages.REWRITTEN, "times": self._rewrites + 1}) + b"\n"
+        fd = _written(path + _REWRITTEN_SUFFIX, head + b"".join(kept))
+        try:
+            os.rename(path + _REWRITTEN_SUFFIX, path)  # noqa: PTH104  (lean)
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+        self._rewrites += 1
+        _synchronise(os.path.dirname(path))  # noqa: PTH120  (lean)
+
+
+def _is_needed(line: bytes, taken: int) -> bool:
+    """Lines begin with ``{"n":NUMBER,"type":…``, for it is here that they are written; what is none is damage."""
+    if not line.startswith(_BEGINNING):
+        return False
+    number, _, rest = line.removeprefix(_BEGINNING).partition(b",")
+    return int(number) > taken or rest.startswith(_BIRTH)
+
+
+def _written(path: str, content: bytes) -> int:
+    """A file with this content, on the disk and open for appending."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        while content:
+            content = content[os.write(fd, content) :]
+        os.fdatasync(fd)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _synchronise(directory: str) -> None:
+    """Have the new name on the disk before a durable record goes to the file behind it."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -12,6 +12,7 @@ all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are 
     daemon ──▶ monitor    {"op": "probe", "process", …} + [answer]                   → {"ok": true}
                answer     {"code", "output", "truncated"} | {"error"} | closed without a word: the container has ended
     daemon ──▶ monitor    {"op": "resize", "exec_id", "height", "width"}             → {"ok": true}
+    daemon ──▶ monitor    {"op": "forget", "taken": n}                               → {"ok": true}
     daemon ◀── monitor    {"journal": n}      unasked: the journal has grown; a hint, the file is the truth
 
 A refusal is ``{"error": text, "errno": number}``. Whoever receives a descriptor owns it; the sender keeps its own copy.
@@ -47,6 +48,9 @@ EXEC_FAILED: Final = "exec_failed"  # exec_id, message, exit_code
 EXEC_EXITED: Final = "exec_exited"  # exec_id, code
 ATTACH_CLOSED: Final = "attach_closed"  # attach_id, reason
 LOG_DROPPED: Final = "log_dropped"  # bytes, since the run began
+REWRITTEN: Final = (
+    "rewritten"  # times; number 0, the first line of a journal of which records have been forgotten
+)
 
 # Why a client was let go.
 ENDED: Final = "ended"  # the process has exited and all of its output was taken

@@ -83,6 +83,7 @@ class Monitor:
             "attach": self._attach,
             "exec": self._exec,
             "probe": self._probe,
+            "forget": self._forget,
             "resize": self._resize,
             "signal": self._signal,
         }
@@ -253,6 +254,12 @@ class Monitor:
         order = ProbeOrder.from_message(request)
         if self._init is not None and self._started and self._exit_status is None:
             self._probes.start(order, fds.pop(), self._init)
+        return {"ok": True}
+
+    def _forget(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
+        """After the last record the journal is nobody's but the daemon's."""
+        if not self._concluded:
+            self._journal.forget(int(request["taken"]))
         return {"ok": True}
 
     def _signal(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)

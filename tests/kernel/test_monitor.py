@@ -26,6 +26,7 @@ from engine.drivers.process import monitor_alive, process_alive
 from engine.drivers.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime.clients import frame_header
+from tests.harness.conditions import eventually
 from tests.kernel.engine_room import (
     EngineRoom,
     descriptors,
@@ -521,3 +522,23 @@ def exec_of(record: JournalRecord) -> str | None:
 def _private_kib(pid: int) -> int:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(size) for size in re.findall(r"Private_\w+: +(\d+) kB", rollup))
+
+
+@in_room
+async def test_a_journal_is_shortened_when_the_daemon_says_so(room: EngineRoom) -> None:
+    container = room.bundle("sh", "-c", "read x; exit 5", open_stdin=True)
+    client = await room.launch_attached(container)
+    await room.record(container, Started)
+    for _ in range(10):
+        await (await room.exec(container, "true")).read()
+    await room.record(container, lambda record: record.n == 32)
+
+    room.monitors.forget_facts(container, 30)
+
+    eventually(
+        lambda: [each.n for each in room.journal(container)] == [1, 2, 31, 32], "it is short"
+    )
+    assert [type(each) for each in room.journal(container)[:2]] == [MonitorStarted, Started]
+    await client.send(b"\n")
+    exited = await room.record(container, Exited)
+    assert (exited.code, exited.n) == (5, room.journal(container)[-1].n)

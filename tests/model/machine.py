@@ -95,6 +95,8 @@ class Place:
     monitor: ProcessIdentity | None = None
     process: Process | None = None
     journals: dict[int, list[Fact]] = field(default_factory=dict)
+    written: Counter[int] = field(default_factory=Counter)
+    """How many facts each run's journal has had; it forgets those that were taken over, at once."""
     sandboxes: set[SandboxId] = field(default_factory=set)
     cgroup: bool = False
     frozen: bool = False
@@ -106,7 +108,9 @@ class Place:
 
     @property
     def is_empty(self) -> bool:
-        return self == Place(journals=self.journals, orders=self.orders, execs=self.execs)
+        return self == Place(
+            journals=self.journals, written=self.written, orders=self.orders, execs=self.execs
+        )
 
 
 class Machine:
@@ -164,10 +168,11 @@ class Machine:
         return self.place(container.id).journals.setdefault(container.run, [])
 
     def write(self, container: Container, fact: Fact) -> None:
-        journal = self.journal(container)
+        journal, written = self.journal(container), self.place(container.id).written
+        written[container.run] += 1
         stamped = replace(
             fact,
-            number=len(journal) + 1,
+            number=written[container.run],
             at_ns=self.clock.wall_ns(),
             boot_ns=self.clock.boot_ns(),
         )
@@ -289,12 +294,13 @@ class SimulatedKernel:
         await trio.lowlevel.checkpoint()
         self._fuse.step()
         place = self._machine.place(container.id)
-        facts = place.journals.get(container.run, [])
+        facts = place.journals.setdefault(container.run, [])
+        facts[:] = [each for each in facts if each.number > facts_after or _is_of_birth(each)]
         return Observation(
             boot_id=self.boot_id,
             monitor_alive=place.monitor is not None,
             process_alive=place.process is not None and place.process.alive,
-            facts=tuple(facts[facts_after:]),
+            facts=tuple(each for each in facts if each.number > facts_after),
             sandbox=_presence(container.sandbox in place.sandboxes),
             cgroup=_presence(place.cgroup),
             frozen=place.frozen,
@@ -423,6 +429,10 @@ class SimulatedProbes:
         answer = await self._machine.probe(container, timeout_s)
         self._fuse.step()
         return answer
+
+
+def _is_of_birth(fact: Fact) -> bool:
+    return isinstance(fact, MonitorBegan | ProcessStarted)
 
 
 def _presence(there: bool) -> Presence:
