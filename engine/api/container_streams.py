@@ -12,7 +12,8 @@ from engine.api.requests import Request
 from engine.api.router import Route
 from engine.api.streams import attach_options, stream_media_type, terminal_size
 from engine.api.times import parse_moment
-from engine.errors import InvalidRequest
+from engine.domain.detach import parse_detach_keys
+from engine.errors import InvalidRequest, Unsupported
 from engine.service.containers import Attachment
 from engine.service.engine import Service
 from engine.supervisor.streams import Client, LogOptions
@@ -76,7 +77,10 @@ class ContainerStreamHandlers:
     async def logs(self, request: Request) -> Reply:
         """``docker logs``."""
         reference, options = request.params["name"], _log_options(request)
-        tty = self._containers.get(reference).spec.tty
+        spec = self._containers.get(reference).spec
+        if not spec.log.is_kept:
+            raise Unsupported("configured logging driver does not support reading")
+        tty = spec.tty
 
         async def produce(send: Sink) -> None:
             async with aclosing(self._containers.logs(reference, options)) as output:
@@ -112,3 +116,4 @@ def _log_options(request: Request) -> LogOptions:
         timestamps=query.flag("timestamps"),
         follow=query.flag("follow"),
     )
+        details=query.flag("details"),

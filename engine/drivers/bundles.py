@@ -15,7 +15,8 @@ import msgspec
 
 from engine.domain import naming
 from engine.domain.container import Container
-from engine.domain.ids import ContainerId
+from engine.domain.ids import SHORT, ContainerId
+from engine.domain.log_config import log_attributes
 from engine.domain.oci import HostSide, oci_config
 from engine.drivers.cgroup_driver import Entry
 from engine.errors import DriverError
@@ -52,6 +53,7 @@ class Bundles:
             "container": container.id,
             "run": container.run,
             "log_path": str(naming.log_path(self._data_root, container.id)),
+            "log": self._log(container),
             "journal_path": str(naming.journal_path(self._data_root, container.id, container.run)),
             "tty": container.spec.tty,
             "open_stdin": container.spec.open_stdin,
@@ -68,6 +70,17 @@ class Bundles:
             _write(bundle / MONITOR, monitor)
         except OSError as error:
             raise DriverError(f"write bundle {bundle}") from error
+
+    def _log(self, container: Container) -> dict[str, Any]:
+        wishes = container.spec.log
+        return {
+            "is_kept": wishes.is_kept,
+            "path": str(naming.log_path(self._data_root, container.id)),
+            "bytes_max": wishes.file_bytes_max,
+            "files_max": wishes.files_max,
+            "compress": wishes.compress,
+            "attributes": _log_attributes(container),
+        }
 
     def rootfs(self, container: ContainerId) -> Path:
         """Where a container's root filesystem is mounted, in its own mount namespace."""
@@ -105,6 +118,22 @@ class Bundles:
             "upper": str(directory / "upper"),
             "work": str(directory / "work"),
         }
+
+
+def _log_attributes(container: Container) -> str:
+    spec = container.spec
+    image = spec.image_id.removeprefix("sha256:")
+    names = {
+        "ID": container.short_id,
+        "FullID": container.id,
+        "Name": container.name,
+        "ImageName": spec.image,
+        "ImageID": image[:SHORT],
+        "ImageFullID": spec.image_id,
+        "DaemonName": "shipslog",
+    }
+    found = log_attributes(spec.log.options, spec.labels, spec.env, names)
+    return msgspec.json.encode(found).decode() if found else ""
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from engine.errors import DriverError
 from engine.runtime import linux
 
 _EVENTS_BYTES: Final = 4096
+_GROWTH: Final = linux.IN_MODIFY | linux.IN_MOVED_TO
 _NS_PER_S: Final = 1_000_000_000
 
 NextBlock = Callable[[Iterator[bytes]], Awaitable[bytes | None]]
@@ -59,7 +60,7 @@ async def read_log(
 
 
 class _Growth:
-    """An inotify descriptor that watches one file; entered, it is open."""
+    """An inotify descriptor that watches a log's directory, for its files come and go; entered, it is open."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -67,7 +68,7 @@ class _Growth:
     def __enter__(self) -> "_Growth":
         try:
             self._fd = linux.inotify_init1()
-            linux.inotify_add_watch(self._fd, str(self._path), linux.IN_MODIFY)
+            linux.inotify_add_watch(self._fd, str(self._path.parent), _GROWTH)
         except OSError as error:
             raise DriverError(f"watch the log {self._path}") from error
         return self
@@ -77,7 +78,7 @@ class _Growth:
         os.close(self._fd)
 
     async def wait(self) -> None:
-        """Return when the file has changed since the last time."""
+        """Return when a file has changed since the last time."""
         await trio.lowlevel.wait_readable(self._fd)
         with suppress(BlockingIOError):
             os.read(self._fd, _EVENTS_BYTES)

@@ -14,9 +14,11 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote_plus
 
 import msgspec
 
+from engine.drivers.log_files import Part, close_parts, open_content, open_parts, place_of
 from engine.errors import DriverError
 from engine.runtime.clients import STDERR, STDOUT, frame_header
 from engine.runtime.logfile import rfc3339
@@ -40,6 +42,8 @@ class LogQuery:
     tail: int | None = None
     """The last so many records; None is all."""
     timestamps: bool = False
+    details: bool = False
+    """With the attributes that the log's options chose."""
     raw: bool = False
     """Without frames, as from a terminal."""
 
@@ -48,6 +52,7 @@ class _Line(msgspec.Struct, frozen=True):
     log: str
     stream: str
     time: str
+    attrs: dict[str, str] = {}
 
 
 _decoder: Final = msgspec.json.Decoder(_Line)
@@ -55,20 +60,14 @@ _stream_of: Final = attrgetter("stream")
 
 
 class LogReader:
-    """Reads one log from beginning to end, and on as it grows."""
+    """Reads one log from beginning to end, over all of its files, and on as it grows."""
 
     def __init__(self, path: Path, query: LogQuery) -> None:
-        """Open the log; one that does not exist is empty.
-
-        Raises:
-            DriverError: it can't be opened.
-        """
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise DriverError(f"open the log {path}") from error
+        """Nothing is opened before the first block is asked for."""
+        self._path = path
+        self._part: Part | None = None
+        self._fd = -1
+        """Of the part's content."""
         self._query = query
         self._wanted = {
             name for name, asked in (("stdout", query.stdout), ("stderr", query.stderr)) if asked
@@ -76,18 +75,83 @@ class LogReader:
         self._since = rfc3339(query.since_ns).decode() if query.since_ns > 0 else ""
         self._until = rfc3339(query.until_ns).decode() if query.until_ns is not None else ""
         self._rest = b""
-        self._offset = _tail_offset(self._fd, query.tail)
+        self._offset = 0
 
     def close(self) -> None:
         """Close the log."""
-        os.close(self._fd)
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def blocks(self) -> Iterator[bytes]:
-        """What is there now, from where the last call ended; not what is written meanwhile.
+        """What is there now, from where the last call ended; a log that does not exist is empty.
 
         Raises:
             DriverError: the disk fails.
         """
+        if self._part is None and not self._begin():
+            return
+        last = self._present_inode()
+        yield from self._rest_of_part()
+        while self._inode != last and (following := self._following()) is not None:
+            # Put aside since we looked, so now it is final: what came in between is read before the next is.
+            yield from self._rest_of_part()
+            yield from self._torn_end()
+            self._open(following)
+            yield from self._rest_of_part()
+
+    @property
+    def _inode(self) -> int:
+        return self._part.inode if self._part is not None else 0
+
+    def _present_inode(self) -> int:
+        """The file that is written to; 0 between two of them."""
+        try:
+            return self._path.stat().st_ino
+        except FileNotFoundError:
+            return 0
+
+    def _begin(self) -> bool:
+        """Open the file in which the first of the wanted records is; False when there is none."""
+        wanted = self._query.tail
+        parts = open_parts(self._path)
+        try:
+            while parts:
+                self._open(parts.pop(0 if wanted is None else -1))
+                if wanted is None:
+                    break
+                self._offset, found = _tail_offset(self._fd, wanted)
+                wanted -= found
+                if not wanted:
+                    break
+        finally:
+            close_parts(parts)
+        return self._part is not None
+
+    def _open(self, part: Part) -> None:
+        """Leave one file for another, which is ours from now on."""
+        self.close()
+        self._part, self._offset = part, 0
+        self._fd = open_content(part, self._path.parent)
+
+    def _following(self) -> Part | None:
+        """The file after ours, open; None when ours is the one that is written to."""
+        assert self._part is not None
+        if self._present_inode() == self._inode:
+            return None
+        parts = open_parts(self._path)
+        place = place_of(self._part, parts)
+        index = (
+            0 if place is None else place + 1
+        )  # ours is gone: what comes first is the next there is
+        following = parts.pop(index) if index < len(parts) else None
+        close_parts(parts)
+        return following
+
+    def _rest_of_part(self) -> Iterator[bytes]:
         size = os.fstat(self._fd).st_size
         if size < self._offset:  # somebody has emptied it
             self._offset, self._rest = 0, b""
@@ -101,6 +165,12 @@ class LogReader:
             self._offset += len(block)
             if ready := self._take(block):
                 yield ready
+
+    def _torn_end(self) -> Iterator[bytes]:
+        """A file that a full disk has ended in the middle of a record."""
+        torn, self._rest = self._rest, b""
+        if torn and (ready := self._encode(_decode(torn))):
+            yield ready
 
     def _take(self, block: bytes) -> bytes:
         block = self._rest + block
@@ -127,7 +197,10 @@ class LogReader:
         return line.time >= self._since and not (self._until and line.time > self._until)
 
     def _text(self, lines: "Sequence[_Line] | Iterator[_Line]") -> bytes:
-        if self._query.timestamps:
+        query = self._query
+        if query.details:
+            lines = [_detailed(line) for line in lines]
+        if query.timestamps:
             return "".join([f"{line.time} {line.log}" for line in lines]).encode()
         return "".join([line.log for line in lines]).encode()
 
@@ -165,14 +238,18 @@ def _record_in(text: bytes) -> tuple[_Line | None, int]:
         return None, len(text)
 
 
+def _detailed(line: _Line) -> _Line:
+    """A line after its attributes, in the form of a URL's query, as Docker writes them."""
+    pairs = (f"{quote_plus(name)}={quote_plus(line.attrs[name])}" for name in sorted(line.attrs))
+    return _Line(f"{','.join(pairs)} {line.log}", line.stream, line.time)
+
+
 def _remark(damaged: int, time: str) -> _Line:
     return _Line(f"[{damaged} bytes of this log are damaged and left out]\n", "stderr", time)
 
 
-def _tail_offset(fd: int, count: int | None) -> int:
-    """Where the last ``count`` records begin, looked for from the end."""
-    if count is None:
-        return 0
+def _tail_offset(fd: int, count: int) -> tuple[int, int]:
+    """Where the last ``count`` records of a file begin, looked for from the end, and how many there are."""
     end = position = os.fstat(fd).st_size
     wanted = count + 1  # the newline before the first of them
     while position > 0:
@@ -180,10 +257,10 @@ def _tail_offset(fd: int, count: int | None) -> int:
         block = os.pread(fd, position - start, start)
         found = block.count(b"\n")
         if found >= wanted:
-            return start + _nth_last_newline(block, wanted) + 1
+            return start + _nth_last_newline(block, wanted) + 1, count
         wanted -= found
         position = start
-    return end if count == 0 else 0
+    return (end, 0) if count == 0 else (0, count + 1 - wanted)
 
 
 def _nth_last_newline(block: bytes, count: int) -> int:

@@ -87,7 +87,9 @@ def _open_run(
     journal_fd = _open(stack, Path(monitor["journal_path"]), os.O_RDWR | os.O_APPEND)
     if os.fstat(journal_fd).st_size:
         raise RunHasHappened(f"run {monitor['run']} of container {bundle.name} has happened")
-    log_fd = _open(stack, Path(monitor["log_path"]), os.O_WRONLY | os.O_APPEND, 0o640)
+    log = monitor.get("log", {})
+    log_path = monitor["log_path"] if log.get("is_kept", True) else os.devnull
+    log_fd = _open(stack, Path(log_path), os.O_WRONLY | os.O_APPEND, 0o640)
     listener = stack.enter_context(_listen(bundle))
     namespaces = config.get("linux", {}).get("namespaces", [])
     order = LaunchOrder(
@@ -101,6 +103,7 @@ def _open_run(
         cgroup_procs=monitor.get("cgroup_procs", []),
         oom_counters=monitor.get("oom_counters", []),
         attachments=list(attachments),
+        log=log,
     )
     return order, RunFiles(lock_fd, journal_fd, log_fd, listener.fileno())
 

@@ -54,7 +54,7 @@ class LinuxStreams:
     ) -> AsyncGenerator[bytes, None]:
         """A container's output in blocks; with ``ended`` as it comes, until that is set."""
         path = naming.log_path(self.data_root, container.id)
-        if not path.exists():
+        if not path.parent.exists() or not container.spec.log.is_kept:
             return
         query = LogQuery(
             stdout=options.stdout,
@@ -63,6 +63,7 @@ class LinuxStreams:
             until_ns=options.until_ns,
             tail=options.tail,
             timestamps=options.timestamps,
+            details=options.details,
             raw=container.spec.tty,
         )
         next_block = partial(self.lanes.run, Lane.LOGS)

@@ -130,12 +130,25 @@ class Overlay(TypedDict):
     work: str
 
 
+class LogWishes(TypedDict, total=False):
+    """How a container's output is kept; nothing said means one file without limit."""
+
+    is_kept: bool
+    path: str
+    bytes_max: int
+    files_max: int
+    compress: bool
+    attributes: str
+    """A JSON object, or nothing."""
+
+
 class MonitorConfig(TypedDict, total=False):
     """``monitor.json``: what the OCI specification has no word for."""
 
     container: str
     run: int
     log_path: str
+    log: LogWishes
     journal_path: str
     tty: bool
     open_stdin: bool

@@ -81,6 +81,7 @@ RESOLVE_CACHED: Final = 0x20
 
 # sys/inotify.h: inotify(7)
 IN_MODIFY: Final = 0x00000002
+IN_MOVED_TO: Final = 0x00000080
 IN_MOVE_SELF: Final = 0x00000800
 IN_DELETE_SELF: Final = 0x00000400
 IN_CLOEXEC: Final = os.O_CLOEXEC

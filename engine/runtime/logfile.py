@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from engine.runtime.log_rotation import Rotation
+
 LINE_BYTES_MAX: Final = 16 * 1024
 """Longer lines become several records; the newline counts."""
 
@@ -70,15 +72,16 @@ def _second(seconds: int) -> bytes:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()
 
 
-def encode_lines(lines: bytes, stream: str, at: bytes) -> bytes:
-    """Records of whole lines; ``lines`` ends with a newline."""
-    between = b'\\n","stream":"%b","time":"%b"}\n' % (stream.encode(), at) + _HEAD
+def encode_lines(lines: bytes, stream: str, at: bytes, more: bytes = b"") -> bytes:
+    """Records of whole lines; ``lines`` ends with a newline, and ``more`` is a field with its comma, or nothing."""
+    between = b'\\n","stream":"%b",%b"time":"%b"}\n' % (stream.encode(), more, at) + _HEAD
     return (_HEAD + escape(lines)).replace(b"\n", between)[: -len(_HEAD)]
 
 
-def encode_piece(piece: bytes, stream: str, at: bytes) -> bytes:
+def encode_piece(piece: bytes, stream: str, at: bytes, more: bytes = b"") -> bytes:
     """The record of a line's beginning, or of a last line that nobody ended."""
-    return _HEAD + escape(piece) + b'","stream":"%b","time":"%b"}\n' % (stream.encode(), at)
+    tail = b'","stream":"%b",%b"time":"%b"}\n' % (stream.encode(), more, at)
+    return _HEAD + escape(piece) + tail
 
 
 def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -114,10 +117,23 @@ def _cut(block: bytes, start: int) -> int:
 class LogFile:
     """The end of a log that is written to. It grows by whole records, as long as the disk has room."""
 
-    def __init__(self, fd: int, dropped: Callable[[int], None]) -> None:
-        """``fd`` appends; ``dropped`` is told of bytes that the disk had no room for."""
+    def __init__(
+        self,
+        fd: int,
+        dropped: Callable[[int], None],
+        *,
+        attributes: str = "",
+        rotation: Rotation | None = None,
+    ) -> None:
+        """``fd`` appends; ``dropped`` is told of bytes that the disk had no room for.
+
+        ``attributes`` is a JSON object that every record carries, ``rotation`` begins new files.
+        """
         self._fd = fd
         self._dropped = dropped
+        self._more = b'"attrs":%b,' % attributes.encode() if attributes else b""
+        self._rotation = rotation
+        self._size = os.fstat(fd).st_size if rotation else 0
         self._torn = False
         self._rest = {"stdout": b"", "stderr": b""}
 
@@ -129,20 +145,37 @@ class LogFile:
             block = rest + block
         if block.endswith(b"\n") and len(block) <= LINE_BYTES_MAX:  # the usual case
             self._rest[stream] = b""
-            self._append(encode_lines(block, stream, at))
+            self._append(encode_lines(block, stream, at, self._more))
             return
         *parts, (rest, _) = split(block)
         self._rest[stream] = rest
         for part, whole in parts:
-            self._append((encode_lines if whole else encode_piece)(part, stream, at))
+            encode = encode_lines if whole else encode_piece
+            self._append(encode(part, stream, at, self._more))
 
     def end(self, stream: str) -> None:
         """No more will come on this stream: log the line that nobody ended."""
         rest, self._rest[stream] = self._rest[stream], b""
         if rest:
-            self._append(encode_piece(rest, stream, rfc3339(time.time_ns())))
+            self._append(encode_piece(rest, stream, rfc3339(time.time_ns()), self._more))
 
     def _append(self, records: bytes) -> None:
+        rotation = self._rotation
+        if rotation is None:
+            self._write(records)
+            return
+        while records:
+            if self._size >= rotation.bytes_max:
+                self._fd = rotation.rotate(self._fd)
+                self._size = os.fstat(self._fd).st_size
+            # Docker begins a new file before the first record that finds the old one full, so that one may be a little over.
+            cut = records.find(b"\n", max(0, rotation.bytes_max - self._size - 1)) + 1
+            if self._size >= rotation.bytes_max:  # there could be no other file
+                cut = len(records)
+            piece, records = records[: cut or len(records)], records[cut or len(records) :]
+            self._size += self._write(piece)
+
+    def _write(self, records: bytes) -> int:
         if self._torn:
             records = b"\n" + records
         try:
@@ -155,3 +188,14 @@ class LogFile:
             self._dropped(len(records) - written)
         else:
             self._torn = False
+        return written
+
+
+class NoLog:
+    """For a container whose output nobody keeps."""
+
+    def write(self, stream: str, block: bytes) -> None:
+        """Forget it."""
+
+    def end(self, stream: str) -> None:
+        """Nothing is left."""

@@ -24,7 +24,7 @@ import os
 import socket
 from typing import Any, Final, NamedTuple
 
-from engine.runtime.bundle import Namespace, Process
+from engine.runtime.bundle import LogWishes, Namespace, Process
 from engine.runtime.json_text import flat, parse
 
 SOCKET_NAME: Final = "monitor.sock"
@@ -127,6 +127,7 @@ class LaunchOrder(NamedTuple):
     """Files of the version 1 cgroups that they join by themselves."""
     oom_counters: list[list[str]]
     attachments: list[Attachment]
+    log: LogWishes = {}  # noqa: RUF012  (never changed)
     lent: list[str] = []  # noqa: RUF012  (never changed)
     """What the namespaces are whose descriptors come along, in their order: ``pid``, ``ipc``, ``shm``."""
 

@@ -27,6 +27,7 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from engine.runtime import init, messages
@@ -37,7 +38,8 @@ from engine.runtime.execs import Execs, exit_code
 from engine.runtime.failure import EXIT_SETUP_FAILED
 from engine.runtime.journal import Journal
 from engine.runtime.kernel_files import write_once
-from engine.runtime.logfile import LogFile
+from engine.runtime.log_rotation import Rotation
+from engine.runtime.logfile import LogFile, NoLog
 from engine.runtime.loop import Loop
 from engine.runtime.messages import (
     Attachment,
@@ -93,7 +95,7 @@ class Monitor:
             self._loop,
             tty=order.tty,
             closes_input=order.open_stdin and order.stdin_once,
-            sink=LogFile(fds.log_fd, self._log_dropped),
+            sink=self._log(),
             detached=self._client_gone,
         )
         if not order.open_stdin:
@@ -101,6 +103,21 @@ class Monitor:
         self._execs = Execs(self._loop, order, self._journal, self._client_gone, self._exec_ended)
         self._probes = Probes(self._loop, order, self._exec_ended)
         self._oom: OomWatch | None = None
+
+    def _log(self) -> LogFile | NoLog:
+        wishes, rotation = self._order.log, None
+        if not wishes.get("is_kept", True):
+            return NoLog()
+        if bytes_max := wishes.get("bytes_max", 0):
+            later = self._now_and_then if wishes.get("compress") else None
+            rotation = Rotation(wishes["path"], bytes_max, wishes.get("files_max", 1), later)
+        attributes = wishes.get("attributes", "")
+        return LogFile(
+            self._fds.log_fd, self._log_dropped, attributes=attributes, rotation=rotation
+        )
+
+    def _now_and_then(self, callback: Callable[[], None]) -> None:
+        self._loop.call_after("rotation", 0.0, callback)
 
     def attach(self, client_fd: int, wishes: Attachment) -> None:
         """Take over a client's socket."""

@@ -42,6 +42,8 @@ class LogOptions:
     tail: int | None = None
     """The last so many lines; None is all."""
     timestamps: bool = False
+    details: bool = False
+    """With what the log's options add to every record."""
     follow: bool = False
 
 
