@@ -1,6 +1,6 @@
 """The whole API: every path and who answers it."""
 
-from engine.api import unavailable
+from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.archive import ArchiveHandlers
 from engine.api.container_streams import ContainerStreamHandlers
 from engine.api.containers import ContainerHandlers
@@ -32,6 +32,9 @@ def application(service: Service) -> Application:
             *NetworkHandlers(service).routes(),
             *EventHandlers(service).routes(),
             *HistoryHandlers(service).routes(),
+            *volumes.routes(),
+            *plugins.routes(),
+            *swarm.routes(),
             *unavailable.routes(),
         )
     )

@@ -15,6 +15,8 @@ _PATTERN_LENGTH_MAX: Final = 256
 _REPEATED_GROUP: Final = re.compile(r"\)[*+{]")
 """What can make a backtracking matcher run for ever; Go's, which clients write for, does not backtrack."""
 
+_BOOLEANS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
+
 
 class Filters:
     """What was asked for; nothing asked matches everything."""
@@ -55,18 +57,46 @@ def parse_filters(text: str, known: Collection[str]) -> Filters:
     Raises:
         InvalidRequest: not such a map, or a name that means nothing here.
     """
+    wanted = decode_filters(text)
+    for name in wanted:
+        if name not in known:
+            raise InvalidRequest(f"invalid filter '{name}'")
+    return Filters(wanted)
+
+
+def decode_filters(text: str) -> dict[str, list[str]]:
+    """Read the query's ``filters`` whatever their names are.
+
+    Raises:
+        InvalidRequest: not such a map.
+    """
     if not text:
-        return Filters({})
+        return {}
     try:
         wanted = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as malformed:
         raise InvalidRequest(f"invalid filter: {malformed}") from None
-    for name, values in wanted.items():
-        if name not in known:
-            raise InvalidRequest(f"invalid filter '{name}'")
-        if isinstance(values, dict):
-            wanted[name] = [value for value, is_wanted in values.items() if is_wanted]
-    return Filters(wanted)
+    return {
+        name: [value for value, is_wanted in values.items() if is_wanted]
+        if isinstance(values, dict)
+        else values
+        for name, values in wanted.items()
+    }
+
+
+def parse_boolean_filter(filters: Filters, name: str) -> bool | None:
+    """What a filter that is true or false was set to; None when it was not.
+
+    Raises:
+        InvalidRequest: neither, or both.
+    """
+    values = filters.values(name)
+    if not values:
+        return None
+    meanings = {_BOOLEANS.get(value) for value in values}
+    if len(meanings) != 1 or None in meanings:
+        raise refused(name, " ".join(values))
+    return meanings.pop()
 
 
 def refused(name: str, value: str) -> InvalidRequest:

@@ -1,32 +1,36 @@
 """Images: list, inspect, history, import, load, tag, remove, prune."""
 
-from collections.abc import AsyncIterator, Collection, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import AsyncIterator
 from typing import Final
 
-from msgspec.structs import replace
-
-from engine.api.filters import Filters, parse_filters
+from engine.api.filters import parse_filters
+from engine.api.image_filters import LIST_FILTERS, PRUNE_FILTERS, listed, prunable
 from engine.api.json_bodies import Json
+from engine.api.platforms import check_platform, check_platform_for_import
 from engine.api.replies import JSON, Answer, Reply, json_answer, json_line
-from engine.api.requests import Body, Request
+from engine.api.requests import ApiVersion, Body, Request
 from engine.api.router import Route
 from engine.api.shapes_image import (
-    created_s,
     image_history_json,
     image_inspect_json,
     image_summary_json,
     removed_json,
-    repo_tags,
 )
-from engine.api.times import SECOND_NS, parse_until
 from engine.domain.image import Image
-from engine.domain.reference import parse_reference
-from engine.errors import EngineError, InvalidRequest, Unsupported
+from engine.domain.reference import Reference, parse_reference, parse_repository
+from engine.errors import Conflict, InvalidRequest, NotFound, Unsupported
 from engine.service.engine import Service
 
-_LIST_FILTERS: Final = frozenset({"dangling", "label", "before", "since", "reference", "until"})
-_PRUNE_FILTERS: Final = frozenset({"dangling", "label", "label!", "until"})
+_COUNTED_SINCE: Final[ApiVersion] = (1, 51)
+"""Before, the list never said how many containers use an image."""
+_SEARCH_RESULTS: Final = range(1, 101)
+
+
+class NotPushable(NotFound):
+    """There is nothing by that name that could be pushed."""
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__(f"An image does not exist locally with the tag: {reference.familiar_name}")
 
 
 class ImageHandlers:
@@ -40,67 +44,60 @@ class ImageHandlers:
         """Who answers what."""
         return (
             ("GET", "/images/json", self.list),
+            ("GET", "/images/search", self.search),
             ("POST", "/images/create", self.create),
             ("POST", "/images/load", self.load),
             ("POST", "/images/prune", self.prune),
             ("GET", "/images/{name}/json", self.inspect),
             ("GET", "/images/{name}/history", self.history),
             ("POST", "/images/{name}/tag", self.tag),
+            ("POST", "/images/{name}/push", self.push),
             ("DELETE", "/images/{name}", self.remove),
         )
 
     async def list(self, request: Request) -> Reply:
-        """``docker images``."""
-        filters = parse_filters(request.query.text("filters"), _LIST_FILTERS)
-        shown = self._chosen(filters)
-        return json_answer([image_summary_json(image, request.version) for image in shown])
-
-    def _chosen(self, filters: Filters) -> Iterator[Image]:
-        now_ns = self._service.ledger.clock.wall_ns()
-        limits = [parse_until(value, now_ns) // SECOND_NS for value in filters.values("until")]
-        before = [
-            created_s(self._images.get(word).contents.created) for word in filters.values("before")
-        ]
-        since = [
-            created_s(self._images.get(word).contents.created) for word in filters.values("since")
-        ]
-        for image in self._images.all():
-            made_s = created_s(image.contents.created)
-            if (
-                filters.any_of("dangling", lambda value: _flag(value) is not bool(image.references))  # noqa: B023  (called here)
-                and filters.labels(image.contents.config.labels)
-                and not (
-                    filters.values("label!")
-                    and filters.labels(image.contents.config.labels, "label!")
+        """``docker images``. There are no intermediate images, so ``all`` shows no more."""
+        filters = parse_filters(request.query.text("filters"), LIST_FILTERS)
+        counts = self._images.use_counts() if request.version >= _COUNTED_SINCE else None
+        shared = self._images.shared_bytes() if request.query.flag("shared-size") else {}
+        return json_answer(
+            [
+                image_summary_json(
+                    image,
+                    request.version,
+                    containers=-1 if counts is None else counts[image.id],
+                    shared_bytes=shared.get(image.id, -1),
                 )
-                and filters.any_of("reference", lambda value: _refers(image, value))  # noqa: B023  (called here)
-                and all(made_s < limit for limit in (*limits, *before))
-                and all(made_s > limit for limit in since)
-            ):
-                yield _as_asked(image, filters.values("reference"))
+                for image in listed(self._service, filters)
+            ]
+        )
 
     async def inspect(self, request: Request) -> Reply:
         """``docker image inspect``."""
         image = self._images.get(request.params["name"])
+        check_platform(request, image)
         data_root = self._service.system.settings.data_root
         return json_answer(image_inspect_json(image, request.version, data_root))
 
     async def history(self, request: Request) -> Reply:
         """``docker image history``."""
-        return json_answer(image_history_json(self._images.get(request.params["name"])))
+        image = self._images.get(request.params["name"])
+        check_platform(request, image)
+        return json_answer(image_history_json(image))
 
     async def create(self, request: Request) -> Reply:
         """``docker import``; pulling is not there yet."""
         query = request.query
         source = query.text("fromSrc")
-        if query.text("fromImage"):
-            raise Unsupported(
-                f"pulling images is not supported yet: use import or load to bring {query.text('fromImage')} here"
-            )
+        if wanted := query.text("fromImage"):
+            _refuse_to_pull(wanted, query.text("tag"))
+        if not source:
+            raise InvalidRequest("neither fromImage nor fromSrc says what to create an image from")
         if source != "-":
             raise Unsupported(
                 "importing from a URL is not supported yet: send the archive along, with fromSrc=-"
             )
+        check_platform_for_import(query.text("platform"))
         image = await self._images.import_tar(
             _chunks(request.body),
             request.origin,
@@ -114,6 +111,8 @@ class ImageHandlers:
 
     async def load(self, request: Request) -> Reply:
         """``docker load``."""
+        if any(request.query.texts("platform")):
+            raise Unsupported("loading a platform of several is not supported yet")
         loaded = await self._images.load(_chunks(request.body), request.origin)
         lines = [line for image, references in loaded for line in _loaded_lines(image, references)]
         return Answer(200, b"".join(json_line({"stream": line}) for line in lines), JSON)
@@ -127,32 +126,59 @@ class ImageHandlers:
         )
         return Answer(201)
 
+    async def push(self, request: Request) -> Reply:
+        """``docker push``: not there yet, but what could not be pushed anyway is named."""
+        name, tag = request.params["name"], request.query.text("tag")
+        if tag:
+            wanted = parse_repository(name, tag)
+            found = self._images.has_reference(str(wanted))
+        else:
+            wanted = parse_reference(name)
+            found = self._images.has_repository(wanted.name)
+        if not found:
+            raise NotPushable(wanted)
+        raise Unsupported("pushing images is not supported yet")
+
+    async def search(self, request: Request) -> Reply:
+        """``docker search``."""
+        limit = request.query.integer("limit")
+        if limit and limit not in _SEARCH_RESULTS:
+            raise InvalidRequest(f"Limit {limit} is outside the range of [1, 100]")
+        raise Unsupported("searching registries is not supported yet")
+
     async def remove(self, request: Request) -> Reply:
-        """``docker rmi``."""
-        force = request.query.flag("force")
-        removal = await self._images.remove(request.params["name"], request.origin, force=force)
-        return json_answer(removed_json(removal.untagged, removal.deleted))
+        """``docker rmi``. No image has another for a parent, so ``noprune`` keeps none."""
+        name, force = request.params["name"], request.query.flag("force")
+        check_platform(request, self._images.get(name))
+        removal = await self._images.remove(name, request.origin, force=force)
+        return json_answer(removed_json(removal))
 
     async def prune(self, request: Request) -> Reply:
-        """``docker image prune``: those without a name, or with ``dangling=false`` all that no container uses."""
-        filters = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
-        named_too = any(not _flag(value) for value in filters.values("dangling"))
-        chosen = self._chosen(
-            Filters({name: filters.values(name) for name in _PRUNE_FILTERS - {"dangling"}})
-        )
-        before = await self._images.usage()
+        """``docker image prune``."""
+        filters = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
         removed: list[Json] = []
-        for image in chosen:
-            if (image.references and not named_too) or self._images.users(image.id):
-                continue
+        won_bytes = 0
+        for image in tuple(prunable(self._service, filters)):
             try:
                 removal = await self._images.remove(image.id, request.origin, force=True)
-            except EngineError:  # somebody has begun to use it
+            except (Conflict, NotFound):  # somebody has begun to use it, or was faster
                 continue
-            removed += removed_json(removal.untagged, removal.deleted)
-        after = await self._images.usage()
-        won_bytes = max(0, before.layers_bytes - after.layers_bytes)
+            removed += removed_json(removal)
+            won_bytes += sum(layer.size_bytes for layer in removal.layers)
         return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": won_bytes})
+
+
+def _refuse_to_pull(name: str, tag: str) -> None:
+    """A name that nobody could pull is refused as that."""
+    if ":" in tag:  # a digest, which docker run gives as the tag
+        parse_reference(f"{name}@{tag}")
+    elif tag:
+        parse_repository(name, tag)
+    else:
+        parse_reference(name)
+    raise Unsupported(
+        f"pulling images is not supported yet: use import or load to bring {name} here"
+    )
 
 
 async def _chunks(body: Body) -> AsyncIterator[bytes]:
@@ -166,32 +192,3 @@ def _loaded_lines(image: Image, references: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         f"Loaded image: {parse_reference(reference).familiar}\n" for reference in references
     )
-
-
-def _flag(value: str) -> bool:
-    if value in ("1", "true"):
-        return True
-    if value in ("0", "false"):
-        return False
-    raise InvalidRequest(f"invalid filter 'dangling=[{value}]'")
-
-
-def _refers(image: Image, pattern: str) -> bool:
-    """Whether a tag is that name, or fits a pattern as a shell has them."""
-    return any(_fits(tag, pattern) for tag in repo_tags(image))
-
-
-def _fits(tag: str, pattern: str) -> bool:
-    return any(fnmatchcase(found, pattern) for found in (tag, tag.rpartition(":")[0]))
-
-
-def _as_asked(image: Image, patterns: Collection[str]) -> Image:
-    """With the names alone that were asked for, if any were."""
-    if not patterns:
-        return image
-    kept = (
-        each
-        for each in image.references
-        if any(_fits(parse_reference(each).familiar, pattern) for pattern in patterns)
-    )
-    return replace(image, references=tuple(kept))

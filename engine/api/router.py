@@ -1,7 +1,8 @@
 """From a method and a path to a handler.
 
 Routes are templates: ``/containers/{name}/json``, where a variable part matches one or more segments, because image
-names have slashes. As in Docker, the first route that fits wins, and a path is decoded before it is matched.
+names have slashes. As in Docker, the first route that fits wins, a path is decoded before it is matched, and whoever asks
+for the ``OPTIONS`` of whatever gets an empty answer.
 """
 
 import re
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 from urllib.parse import unquote
 
-from engine.api.replies import Reply
+from engine.api.replies import PLAIN_TEXT, Answer, Reply
 from engine.api.requests import ApiVersion, Query, Request
 from engine.errors import InvalidRequest, NotFound
 
@@ -23,6 +24,8 @@ Route = tuple[str, str, Handler]
 _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\{(\w+)\\}")
 _SLASHES: Final = re.compile(r"//+")
+_SEEN_MAX: Final = 1024
+"""A path can be written in many ways; clients know one."""
 
 
 def version_text(version: ApiVersion) -> str:
@@ -30,11 +33,17 @@ def version_text(version: ApiVersion) -> str:
     return ".".join(map(str, version))
 
 
+class VersionTooOld(InvalidRequest):
+    """From the days before errors were JSON: told as plain text, which is what such a client reads."""
+
+
 class Router:
     """Routes of one API; finding one costs a look into a dictionary, or a few regular expressions."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[tuple[str, str], Handler] = {}
+        self._seen: dict[tuple[str, str], tuple[Handler, ApiVersion]] = {}
+        """By method and path with its version; of the routes without variable parts."""
         self._variable: dict[tuple[str, str], list[tuple[re.Pattern[str], Handler]]] = {}
         for method, template, handler in routes:
             if "{" not in template:
@@ -52,14 +61,29 @@ class Router:
             InvalidRequest: a version that this API does not speak.
         """
         path, _, query = _origin_form(request.target).partition("?")
+        if query:
+            request.query = Query(query)
+        seen = self._seen.get((request.method, path))
+        if seen is not None:
+            handler, request.version = seen
+            return await handler(request)
+        return await self._look_up(request, path)
+
+    async def _look_up(self, request: Request, asked: str) -> Reply:
+        path = asked
         if "%" in path:
             path = unquote(path)
         if "//" in path:
             path = _SLASHES.sub("/", path)
-        request.version, path = split_version(path)
-        if query:
-            request.query = Query(query)
+        try:
+            request.version, path = split_version(path)
+        except VersionTooOld as refused:
+            return Answer(400, f"{refused}\n".encode(), PLAIN_TEXT)
+        if request.method == "OPTIONS":
+            return Answer(200)
         handler, request.params = self.find(request.method, path)
+        if not request.params and len(self._seen) < _SEEN_MAX:
+            self._seen[request.method, asked] = handler, request.version
         return await handler(request)
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
@@ -74,23 +98,36 @@ class Router:
 
 
 def split_version(path: str) -> tuple[ApiVersion, str]:
-    """The API version that a path begins with, ours if none, and the path behind it."""
+    """The API version that a path begins with, ours if none, and the path behind it.
+
+    Raises:
+        InvalidRequest: it is too new.
+        VersionTooOld: it is too old.
+    """
     match = _VERSIONED.match(path)
     if match is None:
         return VERSION_MAX, path
     text, rest = match.groups()
-    version = tuple(int(part or 0) for part in text[:32].split("."))
+    version = _parse_version(text)
     if version > VERSION_MAX:
         ours = version_text(VERSION_MAX)
         raise InvalidRequest(
             f"client version {text} is too new. Maximum supported API version is {ours}"
         )
     if version < VERSION_MIN:
-        raise InvalidRequest(
+        raise VersionTooOld(
             f"client version {text} is too old. Minimum supported API version is {version_text(VERSION_MIN)},"
             " please upgrade your client to a newer version"
         )
     return version, rest
+
+
+def _parse_version(text: str) -> ApiVersion:
+    """What a version counts as: an absent or empty part is a zero, and zeros at the end count for nothing."""
+    parts = [int(part or 0) for part in text[:32].split(".")]
+    while parts and not parts[-1]:
+        parts.pop()
+    return tuple(parts)
 
 
 def _family(path: str) -> str:

@@ -1,6 +1,5 @@
 """Images: domain → Docker JSON."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +10,13 @@ from engine.api.times import NEVER, SECOND_NS, parse_stamp, stamp
 from engine.domain import naming
 from engine.domain.image import Image
 from engine.domain.image_config import HistoryEntry, ImageConfig
+from engine.domain.image_removal import Removal
 from engine.domain.reference import parse_reference
 
 _UNTAGGED_EMPTY_SINCE: Final = (1, 43)
 _NO_VIRTUAL_SIZE_SINCE: Final = (1, 44)
+_NO_BUILD_CONTAINER_SINCE: Final = (1, 45)
+"""Before, an image told of the container that it was once committed from; older clients read the fields unasked."""
 _NO_CONTAINER_FIELDS_SINCE: Final = (1, 50)
 _CONTAINER_FIELDS: Final[Json] = {
     "Hostname": "",
@@ -46,8 +48,10 @@ def _repo_digests(image: Image) -> list[str]:
     return [reference.familiar for reference in references if reference.digest]
 
 
-def image_summary_json(image: Image, version: ApiVersion, containers: int = -1) -> Json:
-    """One element of ``GET /images/json``: ImageSummary."""
+def image_summary_json(
+    image: Image, version: ApiVersion, containers: int = -1, shared_bytes: int = -1
+) -> Json:
+    """One element of ``GET /images/json``: ImageSummary. -1 means that nobody counted."""
     contents, tags, digests = image.contents, repo_tags(image), _repo_digests(image)
     if not tags and not digests and version < _UNTAGGED_EMPTY_SINCE:
         tags, digests = ["<none>:<none>"], ["<none>@<none>"]
@@ -59,7 +63,7 @@ def image_summary_json(image: Image, version: ApiVersion, containers: int = -1) 
         "ParentId": "",
         "RepoDigests": digests,
         "RepoTags": tags,
-        "SharedSize": -1,
+        "SharedSize": shared_bytes,
         "Size": contents.size_bytes,
     }
     if version < _NO_VIRTUAL_SIZE_SINCE:
@@ -93,6 +97,9 @@ def image_inspect_json(image: Image, version: ApiVersion, data_root: Path) -> Js
         inspected["VirtualSize"] = contents.size_bytes
     if version < _NO_CONTAINER_FIELDS_SINCE:
         inspected["Config"] |= _CONTAINER_FIELDS
+    if version < _NO_BUILD_CONTAINER_SINCE:
+        empty = image_config_json(ImageConfig()) | _CONTAINER_FIELDS
+        inspected |= {"Container": "", "ContainerConfig": empty}
     return inspected
 
 
@@ -152,9 +159,10 @@ def _step_json(entry: HistoryEntry, size_bytes: int) -> Json:
     }
 
 
-def removed_json(untagged: Iterable[str], deleted: str | None) -> list[Json]:
-    """``DELETE /images/{name}``: what became of names and image."""
-    lines: list[Json] = [{"Untagged": reference} for reference in untagged]
-    if deleted is not None:
-        lines.append({"Deleted": deleted})
+def removed_json(removal: Removal) -> list[Json]:
+    """``DELETE /images/{name}``: what became of names, image and layers."""
+    lines: list[Json] = [{"Untagged": reference} for reference in removal.untagged]
+    if removal.deleted is not None:
+        lines.append({"Deleted": removal.deleted})
+        lines += [{"Deleted": layer.chain_id} for layer in removal.layers]
     return lines

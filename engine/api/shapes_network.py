@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from engine.api.json_bodies import Json
+from engine.api.requests import ApiVersion
+from engine.api.router import VERSION_MAX
 from engine.api.shapes_ports import published_json
 from engine.api.times import stamp
 from engine.domain import naming
@@ -14,6 +17,8 @@ from engine.domain.network import Network
 from engine.domain.spec import NetworkMode
 
 Networks = Mapping[NetworkId, Network]
+
+_ENABLE_IPV4_SINCE: Final[ApiVersion] = (1, 48)
 
 
 def endpoint_json(container: Container, networks: Networks) -> Json:
@@ -97,10 +102,12 @@ def network_settings_json(container: Container, networks: Networks, exec_root: P
     return settings
 
 
-def network_json(network: Network, members: Iterable[Container]) -> Json:
+def network_json(
+    network: Network, members: Iterable[Container], version: ApiVersion = VERSION_MAX
+) -> Json:
     """A network: Docker's Network, with the running containers that are in it."""
     is_bridge = network.driver == "bridge"
-    return {
+    shown: Json = {
         "Name": network.name,
         "Id": network.id,
         "Created": stamp(network.created_ns),
@@ -122,6 +129,9 @@ def network_json(network: Network, members: Iterable[Container]) -> Json:
         "Options": _bridge_options(network) if is_bridge else {},
         "Labels": {},
     }
+    if version < _ENABLE_IPV4_SINCE:
+        del shown["EnableIPv4"]
+    return shown
 
 
 def _member_json(container: Container) -> Json:

@@ -2,46 +2,32 @@
 
 from typing import Final
 
-from engine.api.replies import Reply, json_answer
+from engine.api.filters import decode_filters
+from engine.api.replies import Answer, Reply, json_answer
 from engine.api.requests import Request
 from engine.api.router import Route
-from engine.api.status import error_answer
-from engine.errors import Unsupported
+from engine.domain.reference import parse_reference
+from engine.errors import InvalidRequest, Unsupported
 
 _NOT_YET: Final = (
     ("POST", "/build", "building images"),
-    ("POST", "/build/prune", "building images"),
-    ("POST", "/session", "building images"),
-    ("POST", "/grpc", "building images"),
     ("POST", "/commit", "committing containers"),
     ("GET", "/containers/{name}/attach/ws", "attaching by WebSocket"),
     ("POST", "/containers/{name}/update", "updating containers"),
-    ("GET", "/distribution/{name}/json", "asking registries"),
-    ("GET", "/images/search", "searching registries"),
     ("GET", "/images/get", "saving images"),
     ("GET", "/images/{name}/get", "saving images"),
-    ("POST", "/images/{name}/push", "pushing images"),
-    ("POST", "/networks/create", "creating networks"),
-    ("POST", "/networks/prune", "removing networks"),
-    ("POST", "/networks/{id}/connect", "connecting networks"),
-    ("POST", "/networks/{id}/disconnect", "disconnecting networks"),
-    ("DELETE", "/networks/{id}", "removing networks"),
-    ("POST", "/volumes/create", "creating volumes"),
-    ("POST", "/volumes/prune", "removing volumes"),
 )
-_NO_SWARM: Final = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.'
-_OF_SWARMS: Final = ("/swarm", "/services", "/tasks", "/nodes", "/secrets", "/configs")
 
 
 def routes() -> tuple[Route, ...]:
     """Who answers that there is nothing."""
     return (
         *(_not_yet(method, path, what) for method, path, what in _NOT_YET),
-        *(("GET", path, no_swarm) for path in _OF_SWARMS),
-        ("GET", "/plugins", nothing),
-        ("GET", "/volumes", no_volumes),
-        ("GET", "/volumes/{name}", no_volume),
-        ("DELETE", "/volumes/{name}", no_volume),
+        ("POST", "/build/cancel", cancel_build),
+        ("POST", "/build/prune", prune_builds),
+        ("POST", "/session", session),
+        ("POST", "/grpc", session),
+        ("GET", "/distribution/{name}/json", distribution),
     )
 
 
@@ -52,21 +38,27 @@ def _not_yet(method: str, path: str, what: str) -> Route:
     return method, path, refuse
 
 
-async def no_swarm(_request: Request) -> Reply:
-    """We are no part of a swarm, as most engines."""
-    return error_answer(503, _NO_SWARM)
+async def prune_builds(request: Request) -> Reply:
+    """``docker builder prune``, and a part of ``docker system prune``: nothing was built, so nothing is kept."""
+    decode_filters(request.query.text("filters"))
+    return json_answer({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 
-async def nothing(_request: Request) -> Reply:
-    """There are none."""
-    return json_answer([])
+async def cancel_build(request: Request) -> Reply:
+    """Whatever is named, it is not being built."""
+    if not request.query.text("id"):
+        raise InvalidRequest("build ID not provided")
+    return Answer(200)
 
 
-async def no_volumes(_request: Request) -> Reply:
-    """There are none."""
-    return json_answer({"Volumes": [], "Warnings": None})
+async def session(request: Request) -> Reply:
+    """What BuildKit's clients build through."""
+    if not request.wants_upgrade:
+        raise InvalidRequest("no upgrade proto in request")
+    raise Unsupported("building images is not supported yet")
 
 
-async def no_volume(request: Request) -> Reply:
-    """There is none of that name."""
-    return error_answer(404, f"get {request.params['name']}: no such volume")
+async def distribution(request: Request) -> Reply:
+    """What a registry knows of an image."""
+    parse_reference(request.params["name"])
+    raise Unsupported("asking registries is not supported yet")

@@ -5,12 +5,13 @@ references away, if they are of one repository or force is used. A container tha
 one until force is used, a running one always.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from engine.domain.event import Event
 from engine.domain.ids import SHORT, ContainerId, ImageId
 from engine.domain.image import Change, Image, ImageRemoved, Images, ImageUntagged
+from engine.domain.image_config import ImageLayer
 from engine.domain.reference import parse_reference
 from engine.errors import Conflict, InvalidRequest, NotFound
 
@@ -46,6 +47,8 @@ class Removal:
     untagged: tuple[str, ...]
     """Familiar forms."""
     deleted: ImageId | None
+    layers: tuple[ImageLayer, ...] = ()
+    """Those that go with the image because nothing else has them, the topmost first."""
 
 
 def find_image(images: Images, word: str) -> Image:
@@ -97,10 +100,26 @@ def decide_remove(images: Images, word: str, uses: Iterable[Use], *, force: bool
         ImageInUse: force would help ("must be forced"), or nothing would ("cannot be forced").
     """
     image = find_image(images, word)
+    uses = tuple(uses)
     in_use = sorted((use for use in uses if use.image == image.id), key=lambda use: not use.running)
     if _is_id(image, word):
-        return _remove_by_id(image, in_use, force=force)
-    return _remove_by_reference(image, word, in_use, force=force)
+        removal = _remove_by_id(image, in_use, force=force)
+    else:
+        removal = _remove_by_reference(image, word, in_use, force=force)
+    if removal.deleted is None:
+        return removal
+    return replace(removal, layers=_freed(images, image, uses))
+
+
+def _freed(images: Images, gone: Image, uses: Collection[Use]) -> tuple[ImageLayer, ...]:
+    used = {use.image for use in uses}
+    kept = {
+        layer.chain_id
+        for image in images.values()
+        if image.id in used or (image.id != gone.id and not image.removed)
+        for layer in image.contents.layers
+    }
+    return tuple(layer for layer in reversed(gone.contents.layers) if layer.chain_id not in kept)
 
 
 def _is_id(image: Image, word: str) -> bool:

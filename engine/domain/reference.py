@@ -21,6 +21,7 @@ DEFAULT_TAG: Final = "latest"
 _OLD_DEFAULT_DOMAIN: Final = "index.docker.io"
 _OFFICIAL: Final = "library/"
 _NAME_LENGTH_MAX: Final = 255
+_DIGEST_ALGORITHM: Final = "sha256"
 
 _LABEL: Final = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
@@ -115,11 +116,13 @@ def parse_repository(repository: str, tag: str) -> Reference:
 
     Raises:
         InvalidReference: either breaks the grammar; "invalid tag format" for the tag.
-        InvalidRequest: the repository brings a digest, which no tag can point at.
+        InvalidRequest: the repository brings a digest, which no tag can point at, or is called as digests begin.
     """
     reference = parse_reference(repository)
     if reference.digest:
         raise InvalidRequest("refusing to create a tag with a digest reference")
+    if reference.familiar_name == _DIGEST_ALGORITHM:
+        raise InvalidRequest("refusing to create an ambiguous tag using digest algorithm as name")
     if not tag:
         return reference.tagged
     if not re.fullmatch(_TAG, tag):

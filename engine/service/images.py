@@ -1,13 +1,15 @@
 """Images: content comes first, then the event that speaks of it; at removal the other way round."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from engine.domain.container import Container
 from engine.domain.event import Origin
 from engine.domain.ids import ImageId
 from engine.domain.image import Change, Image, decide_import, decide_load, decide_tag
 from engine.domain.image_removal import Removal, Use, decide_remove, find_image
-from engine.domain.reference import parse_repository
+from engine.domain.image_sizes import shared_bytes
+from engine.domain.reference import parse_reference, parse_repository
 from engine.domain.streams import image_stream
 from engine.store.ledger import Ledger
 from engine.supervisor.content import ImageStore, Usage
@@ -38,6 +40,23 @@ class Images:
         """The containers that were made from an image."""
         containers = self._ledger.durable.containers.values()
         return tuple(each for each in containers if each.spec.image_id == image)
+
+    def use_counts(self) -> Counter[ImageId]:
+        """How many containers were made from each image."""
+        return Counter(each.spec.image_id for each in self._ledger.durable.containers.values())
+
+    def shared_bytes(self) -> Mapping[ImageId, int]:
+        """Bytes of each image that others have too."""
+        return shared_bytes(self._ledger.durable.images)
+
+    def has_reference(self, reference: str) -> bool:
+        """Whether a canonical reference points at an image."""
+        return any(reference in image.references for image in self.all())
+
+    def has_repository(self, name: str) -> bool:
+        """Whether a reference of a repository, whole, points at an image."""
+        references = (word for image in self.all() for word in image.references)
+        return any(parse_reference(word).name == name for word in references)
 
     async def import_tar(
         self,

@@ -71,7 +71,6 @@ def test_a_name_is_whatever_stands_in_its_place(target: str, name: str) -> None:
         ("GET", "/containers//json/x"),
         ("POST", "/containers/json"),
         ("GET", "/images/json/"),
-        ("OPTIONS", "*"),
     ],
 )
 def test_a_path_or_method_that_nobody_answers_is_not_found(method: str, target: str) -> None:
@@ -82,6 +81,36 @@ def test_a_path_or_method_that_nobody_answers_is_not_found(method: str, target: 
 def test_a_path_without_a_version_means_ours() -> None:
     assert ask("GET", "/_ping") == "(1, 51)"
     assert ask("GET", "/v1.24/_ping") == "(1, 24)"
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("1.51.0", "(1, 51)"),
+        ("1.041", "(1, 41)"),
+        ("1.41.0.0", "(1, 41)"),
+        ("1.24.1", "(1, 24, 1)"),
+    ],
+)
+def test_zeros_make_no_other_version(text: str, version: str) -> None:
+    assert ask("GET", f"/v{text}/_ping") == version
+
+
+def test_a_version_is_made_of_digits_and_dots() -> None:
+    with pytest.raises(NotFound, match="page not found"):
+        ask("GET", "/v1.4x/_ping")
+
+
+def test_a_client_from_before_json_errors_is_refused_in_plain_text() -> None:
+    assert ask("GET", "/v1.23/_ping") == (
+        "client version 1.23 is too old. Minimum supported API version is 1.24,"
+        " please upgrade your client to a newer version\n"
+    )
+
+
+@pytest.mark.parametrize("target", ["*", "/containers/json", "/v1.41/whatever"])
+def test_options_are_answered_with_nothing(target: str) -> None:
+    assert ask("OPTIONS", target) == ""
 
 
 @pytest.mark.parametrize(
