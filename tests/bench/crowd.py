@@ -4,16 +4,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import local
+from statistics import quantiles
+from threading import Event, local
 from typing import Final, TypeVar
 
 from tests.bench import machine
+from tests.bench.machine import milliseconds
 from tests.bench.sampling import Sampler
 from tests.bench.subject import FOREVER, Subject
 from tests.bench.wire import Wire
 
 COUNT: Final = 100
 CALLERS: Final = 8
+LISTINGS: Final = 500
+_BUSY: Final = 4
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,6 +53,37 @@ def spawn_and_end(_: Subject) -> Iterator[Sampler]:
         return COUNT / started_s, memory_mb, time.perf_counter() - began
 
     yield sample
+
+
+@contextmanager
+def list_while_busy(subject: Subject) -> Iterator[Sampler]:
+    """The list of a hundred containers, again and again, while four callers create, start, kill and remove others."""
+    present = by_callers(subject, lambda wire, _: subject.create(*FOREVER, wire=wire), range(COUNT))
+
+    def sample() -> tuple[float]:
+        over = Event()
+        with ThreadPoolExecutor(_BUSY) as busy:
+            lives = [busy.submit(_live_and_die, subject, over) for _ in range(_BUSY)]
+            wire = subject.connection()
+            took = [
+                milliseconds(lambda: wire.read("/containers/json?all=1")) for _ in range(LISTINGS)
+            ]
+            over.set()
+            for life in lives:
+                life.result()
+        return (quantiles(took, n=100)[98],)
+
+    yield sample
+    remove_many(subject, present)
+
+
+def _live_and_die(subject: Subject, over: Event) -> None:
+    wire = subject.connection()
+    while not over.is_set():
+        container = subject.create(*FOREVER, wire=wire)
+        wire.ask("POST", f"/containers/{container}/start")
+        wire.ask("POST", f"/containers/{container}/kill")
+        wire.ask("DELETE", f"/containers/{container}?force=1")
 
 
 def start_many(subject: Subject, count: int, network: str = "bridge") -> list[str]:

@@ -120,6 +120,12 @@ BENCHMARKS: Final = (
         rounds=15,
     ),
     Benchmark(
+        name="list-busy",
+        figures=(Figure("  while 4 callers start and stop others, p99", "ms", LOW, 50, 1),),
+        method=crowd.list_while_busy,
+        rounds=3,
+    ),
+    Benchmark(
         name="log",
         figures=(
             Figure("writing a log of 100-byte lines", "MB/s", HIGH, 100),
