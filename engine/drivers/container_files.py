@@ -15,6 +15,7 @@ from typing import Final
 
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId
+from engine.domain.mounts import AskedBy
 from engine.drivers.container_paths import (
     AskedPath,
     asked_path,
@@ -297,16 +298,19 @@ def _hidden(root_fd: int, path: str) -> frozenset[str]:
 
 
 def _check_writable(container: Container, path: str) -> None:
-    """Docker's two refusals; a bind mount may be writable where the root is not.
+    """Docker's two refusals; a mount may be writable where the root is not. ``--tmpfs`` is none of Docker's mounts, here.
 
     Raises:
         ReadOnlyPlace.
     """
-    binds = [bind for bind in container.spec.binds if _is_below(path, bind.destination)]
-    if any(bind.read_only for bind in binds):
+    spec = container.spec
+    memory = (each for each in spec.tmpfs if each.asked_by is AskedBy.MOUNTS)
+    around = [each for each in (*spec.binds, *memory) if _is_below(path, each.destination)]
+    if not around:
+        if spec.read_only:
+            raise ReadOnlyPlace("container rootfs is marked read-only")
+    elif max(around, key=lambda each: len(each.destination)).read_only:
         raise ReadOnlyPlace("mounted volume is marked read-only")
-    if container.spec.read_only and not binds:
-        raise ReadOnlyPlace("container rootfs is marked read-only")
 
 
 def _is_below(path: str, directory: str) -> bool:
