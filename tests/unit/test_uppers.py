@@ -1,0 +1,46 @@
+"""One writer at a time for each container's layer."""
+
+import trio
+import trio.testing
+
+from engine.domain.ids import ContainerId
+from engine.drivers.uppers import Uppers
+
+A, B = ContainerId("a" * 64), ContainerId("b" * 64)
+
+
+def test_writers_of_one_container_come_one_after_the_other_and_others_do_not_wait() -> None:
+    async def main() -> None:
+        uppers, inside = Uppers(), list[str]()
+        done = trio.Event()
+
+        async def write(container: ContainerId, name: str) -> None:
+            async with uppers.alone(container):
+                inside.append(name)
+                await done.wait()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write, A, "first")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(write, A, "second")
+            nursery.start_soon(write, B, "elsewhere")
+            await trio.testing.wait_all_tasks_blocked()
+            assert inside == ["first", "elsewhere"]
+            done.set()
+
+        assert inside == ["first", "elsewhere", "second"]
+        assert not uppers._locks, "a lock lives while somebody wants it"
+
+    trio.run(main)
+
+
+def test_one_who_gives_up_waiting_leaves_no_lock() -> None:
+    async def main() -> None:
+        uppers = Uppers()
+        async with uppers.alone(A):
+            with trio.move_on_after(0):
+                async with uppers.alone(A):
+                    raise AssertionError("there is one already")
+        assert not uppers._locks
+
+    trio.run(main)
