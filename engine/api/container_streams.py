@@ -114,6 +114,6 @@ def _log_options(request: Request) -> LogOptions:
         until_ns=parse_moment(query.text("until")),
         tail=int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 19 else None,
         timestamps=query.flag("timestamps"),
+        details=query.flag("details"),
         follow=query.flag("follow"),
     )
-        details=query.flag("details"),
