@@ -15,7 +15,7 @@ from typing import Final
 
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId
-from engine.domain.mounts import AskedBy
+from engine.domain.mounts import AskedBy, Bind, Tmpfs
 from engine.drivers.container_paths import (
     AskedPath,
     asked_path,
@@ -305,7 +305,8 @@ def _check_writable(container: Container, path: str) -> None:
     """
     spec = container.spec
     memory = (each for each in spec.tmpfs if each.asked_by is AskedBy.MOUNTS)
-    around = [each for each in (*spec.binds, *memory) if _is_below(path, each.destination)]
+    mounts: tuple[Bind | Tmpfs, ...] = (*spec.binds, *memory)
+    around = [each for each in mounts if _is_below(path, each.destination)]
     if not around:
         if spec.read_only:
             raise ReadOnlyPlace("container rootfs is marked read-only")
