@@ -4,6 +4,7 @@ from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.archive import ArchiveHandlers
 from engine.api.container_streams import ContainerStreamHandlers
 from engine.api.containers import ContainerHandlers
+from engine.api.disk_usage import DiskUsageHandlers
 from engine.api.events import EventHandlers
 from engine.api.exec import ExecHandlers
 from engine.api.history import HistoryHandlers
@@ -22,6 +23,7 @@ def application(service: Service) -> Application:
     router = Router(
         (
             *SystemHandlers(service).routes(),
+            *DiskUsageHandlers(service).routes(),
             *LifecycleHandlers(service).routes(),
             *ContainerStreamHandlers(service).routes(),
             *ExecHandlers(service).routes(),

@@ -1,4 +1,4 @@
-"""The engine about itself: ping, version, info, disk usage."""
+"""The engine about itself: ping, version, info."""
 
 import os
 from typing import Final
@@ -8,10 +8,7 @@ import trio
 from engine.api.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
 from engine.api.requests import Request
 from engine.api.router import Route
-from engine.api.shapes_container import summary_json
-from engine.api.shapes_image import image_summary_json
 from engine.api.shapes_system import info_json, version_json
-from engine.api.surroundings import around_now
 from engine.errors import Unsupported
 from engine.service.engine import Service
 
@@ -37,7 +34,6 @@ class SystemHandlers:
             ("HEAD", "/_ping", self.ping),
             ("GET", "/version", self.version),
             ("GET", "/info", self.info),
-            ("GET", "/system/df", self.disk_usage),
             ("POST", "/auth", self.auth),
         )
 
@@ -55,26 +51,6 @@ class SystemHandlers:
         with os.scandir("/proc/self/fd") as descriptors:
             count = sum(1 for _ in descriptors)
         return json_answer(info_json(self._service, request.version, count, tasks))
-
-    async def disk_usage(self, request: Request) -> Reply:
-        """``docker system df``."""
-        around, images = around_now(self._service), self._service.images
-        usage = await images.usage()
-        shown = [
-            image_summary_json(image, request.version, len(images.users(image.id)))
-            for image in images.all()
-        ]
-        return json_answer(
-            {
-                "LayersSize": usage.layers_bytes,
-                "Images": shown,
-                "Containers": [
-                    summary_json(each, around) for each in self._service.containers.all()
-                ],
-                "Volumes": [],
-                "BuildCache": [],
-            }
-        )
 
     async def auth(self, _request: Request) -> Reply:
         """``docker login``."""
