@@ -15,6 +15,7 @@ from engine.api.networks import NetworkHandlers
 from engine.api.router import Router
 from engine.api.stats import StatsHandlers
 from engine.api.system import SystemHandlers
+from engine.api.update import UpdateHandlers
 from engine.service.engine import Service
 
 
@@ -28,6 +29,7 @@ def application(service: Service) -> Application:
             *ContainerStreamHandlers(service).routes(),
             *ExecHandlers(service).routes(),
             *StatsHandlers(service).routes(),
+            *UpdateHandlers(service).routes(),
             *ArchiveHandlers(service).routes(),
             *ContainerHandlers(service).routes(),
             *ImageHandlers(service).routes(),

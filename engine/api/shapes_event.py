@@ -11,7 +11,7 @@ from typing import Final
 from engine.api.json_bodies import Json
 from engine.api.times import SECOND_NS
 from engine.domain import container_events as container
-from engine.domain import execution, image, network
+from engine.domain import container_update, execution, image, network
 from engine.domain.event import Event
 from engine.domain.health import HealthChanged
 from engine.domain.ids import ContainerId, ExecId, NetworkId
@@ -24,6 +24,7 @@ _SIMPLE: Final[Mapping[type[Event], str]] = {
     container.Paused: "pause",
     container.Unpaused: "unpause",
     container.OutOfMemory: "oom",
+    container_update.Updated: "update",
     container.Removed: "destroy",
 }
 _OF_IMAGES: Final[Mapping[type[Event], str]] = {

@@ -104,7 +104,18 @@ def restart_policy(host: HostConfigWire) -> RestartPolicy:
     Raises:
         InvalidRequest: no such policy, a limit that it does not have, or a container that is to be gone by then.
     """
-    wire = host.restart_policy or RestartPolicyWire()
+    policy = parse_restart_policy(host.restart_policy or RestartPolicyWire())
+    if host.auto_remove and policy.name != "no":
+        raise InvalidRequest("can't create 'AutoRemove' container with restart policy")
+    return policy
+
+
+def parse_restart_policy(wire: RestartPolicyWire) -> RestartPolicy:
+    """A policy by itself.
+
+    Raises:
+        InvalidRequest: no such policy, or a limit that it does not have.
+    """
     name, retries = wire.name or "no", wire.maximum_retry_count or 0
     if name not in _RESTART_POLICIES:
         raise InvalidRequest(
@@ -117,6 +128,4 @@ def restart_policy(host: HostConfigWire) -> RestartPolicy:
         )
     if retries < 0:
         raise InvalidRequest("invalid restart policy: maximum retry count cannot be negative")
-    if host.auto_remove and name != "no":
-        raise InvalidRequest("can't create 'AutoRemove' container with restart policy")
     return RestartPolicy(name=name, retries_max=retries)

@@ -13,7 +13,6 @@ _NOT_YET: Final = (
     ("POST", "/build", "building images"),
     ("POST", "/commit", "committing containers"),
     ("GET", "/containers/{name}/attach/ws", "attaching by WebSocket"),
-    ("POST", "/containers/{name}/update", "updating containers"),
     ("GET", "/images/get", "saving images"),
     ("GET", "/images/{name}/get", "saving images"),
 )

@@ -35,6 +35,12 @@ class RestartPolicyWire(Wire, frozen=True, kw_only=True):
     maximum_retry_count: Int64 | None = None
 
 
+class UpdateWire(ResourcesWire, frozen=True, kw_only=True):
+    """The body of ``POST /containers/{name}/update``."""
+
+    restart_policy: RestartPolicyWire | None = None
+
+
 class HostConfigWire(ResourcesWire, frozen=True, kw_only=True):
     """Docker's HostConfig, its Resources included."""
 

@@ -43,6 +43,7 @@ from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import Settings, System
+from engine.service.updates import Updates
 from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
@@ -146,6 +147,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         history=History(ledger),
         system=System(ledger, settings),
         statistics=Statistics(containers, LinuxUsage(cgroups, lanes), changes),
+        updates=Updates(ledger, changes, settings.machine),
         health=supervisor.health,
         ledger=ledger,
     )

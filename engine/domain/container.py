@@ -62,6 +62,15 @@ from engine.domain.container_events import (
     Unpaused,
     UnpauseRequested,
 )
+from engine.domain.container_update import EVENTS as UPDATES
+from engine.domain.container_update import (
+    REFUSALS_MAX,
+    Refusal,
+    Updated,
+    UpdateFailed,
+    UpdateRequested,
+    updated,
+)
 from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.health import Health, HealthChanged
@@ -90,14 +99,15 @@ def _stays(phase: Phase, *events: type[Event]) -> dict[type[Event], Phase]:
 
 
 _ALWAYS: Final[tuple[type[Event], ...]] = (Renamed, AttachOpened, AttachClosed, *USES)
-_ORDERS: Final = (
+_ORDERS: Final[tuple[type[Event], ...]] = (
     *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
     *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),
+    *UPDATES,
 )
 
 TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
     Phase.CREATED: {
-        **_stays(Phase.CREATED, *_ALWAYS),
+        **_stays(Phase.CREATED, *_ALWAYS, UpdateRequested, Updated),
         StartRequested: Phase.STARTING,
         RemoveRequested: Phase.REMOVING,
     },
@@ -120,20 +130,23 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
         RemoveRequested: Phase.REMOVING,
     },
     Phase.RESTARTING: {
-        **_stays(Phase.RESTARTING, *_ALWAYS),
+        **_stays(Phase.RESTARTING, *_ALWAYS, UpdateRequested, Updated),
         StartRequested: Phase.STARTING,
         StopRequested: Phase.EXITED,
         RemoveRequested: Phase.REMOVING,
     },
     Phase.EXITED: {
-        **_stays(Phase.EXITED, *_ALWAYS),
+        **_stays(Phase.EXITED, *_ALWAYS, UpdateRequested, Updated),
         StartRequested: Phase.STARTING,
         RestartScheduled: Phase.RESTARTING,
         RemoveRequested: Phase.REMOVING,
     },
     Phase.REMOVING: {
         **_stays(
-            Phase.REMOVING, *USES, AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested
+            Phase.REMOVING,
+            *UPDATES,
+            *USES,
+            *(AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested),
         ),
         RemoveFailed: Phase.DEAD,
         Removed: Phase.REMOVED,
@@ -192,6 +205,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restart_delay_s: float = 0.0
     start_again: bool = False
     """A restart was asked for and its second half is due."""
+    refusals: tuple[Refusal, ...] = ()
+    """Of the last updates that failed."""
     attachments: tuple[str, ...] = ()
     health: Health | None = None
     """None: there is no check, or it has never run."""
@@ -202,6 +217,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def short_id(self) -> str:
         """For people."""
         return self.id[:SHORT]
+
+    @property
+    def pending_updates(self) -> tuple[Order, ...]:
+        """Updates asked for and not yet done."""
+        return tuple(order for order in self.orders if order.kind is OrderKind.UPDATE)
 
     @property
     def is_running(self) -> bool:
@@ -239,12 +259,29 @@ def _changed(container: Container, event: Event, at_ns: int) -> Container:
             return _ordered(container, Order(number=number, kind=OrderKind.PAUSE))
         case UnpauseRequested(order=number):
             return _ordered(container, Order(number=number, kind=OrderKind.UNPAUSE))
+        case UpdateRequested(order=number):
+            return _ordered(container, Order(number=number, kind=OrderKind.UPDATE, update=event))
+        case Updated(order=number):
+            return _updated(container, number)
+        case UpdateFailed(order=number, reason=reason):
+            return _update_failed(container, Refusal(order=number, reason=reason))
         case Paused(order=number):
             return replace(_done(container, number), health=checks.standing_still(container.health))
         case Signalled(order=number) | Unpaused(order=number):
             return _done(container, number)
         case _:
             return _remarked(container, event)
+
+
+def _updated(container: Container, number: int) -> Container:
+    (request,) = (order.update for order in container.orders if order.number == number)
+    assert request is not None
+    return replace(_done(container, number), spec=updated(container.spec, request))
+
+
+def _update_failed(container: Container, refusal: Refusal) -> Container:
+    refusals = (*container.refusals, refusal)[-REFUSALS_MAX:]
+    return replace(_done(container, refusal.order), refusals=refusals)
 
 
 def _remarked(container: Container, event: Event) -> Container:
@@ -329,6 +366,7 @@ def _exited(container: Container, event: Exited, at_ns: int) -> Container:
         exit_code=event.code,
         exit_reason=event.reason,
         oom_killed=event.oom,
+        orders=container.pending_updates,
         start_again=again and event.reason is not ExitReason.REBOOT,
     )
 

@@ -6,11 +6,14 @@ The phases that allow it are in ``container.py``; the words of a refusal are Doc
 from signal import Signals
 from typing import Final
 
+from msgspec.structs import replace
+
 from engine.domain.container import NAMELESS, TRANSITIONS, Container, Phase
 from engine.domain.container_events import (
     Endpoint,
     Exited,
     ExitReason,
+    OrderKind,
     PauseRequested,
     RemoveRequested,
     Renamed,
@@ -21,10 +24,18 @@ from engine.domain.container_events import (
     StopRequested,
     UnpauseRequested,
 )
+from engine.domain.container_update import (
+    Updated,
+    UpdateRefused,
+    UpdateRequested,
+    merged,
+    updated,
+)
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId
+from engine.domain.resources import Resources
 from engine.domain.signals import parse_signal
-from engine.domain.spec import DEFAULT_STOP_TIMEOUT_S, PortBinding
+from engine.domain.spec import DEFAULT_STOP_TIMEOUT_S, PortBinding, RestartPolicy
 from engine.errors import Conflict, NotModified
 
 RESTART_DELAY_FIRST_S: Final = 0.1
@@ -216,17 +227,65 @@ def decide_exited(
         signal=signal,
         oom=oom or bool(signal == Signals.SIGKILL and container.oom_kills),
         reason=reason,
-        superseded=tuple(order.number for order in container.orders),
+        superseded=tuple(
+            order.number for order in container.orders if order.kind is not OrderKind.UPDATE
+        ),
     )
     if container.phase in NAMELESS:
         return (exited,)
-    if restart_wanted(container, code):
+    settled = tuple(Updated(order=order.number) for order in container.pending_updates)
+    if restart_wanted(_after_updates(container), code):
         delay_s = _next_delay_s(container, boot_ns)
         due_boot_ns = boot_ns + int(delay_s * _SECOND_NS)
-        return (exited, RestartScheduled(delay_s=delay_s, due_boot_ns=due_boot_ns))
+        return (exited, *settled, RestartScheduled(delay_s=delay_s, due_boot_ns=due_boot_ns))
     if container.spec.auto_remove and not (container.stopping and container.stopping.then_start):
-        return (exited, RemoveRequested())
-    return (exited,)
+        return (exited, *settled, RemoveRequested())
+    return (exited, *settled)
+
+
+def _after_updates(container: Container) -> Container:
+    """As it will be when its pending updates are done: for one that has ended, at once."""
+    spec = container.spec
+    for order in container.pending_updates:
+        assert order.update is not None
+        spec = updated(spec, order.update)
+    return replace(container, spec=spec)
+
+
+def decide_update(
+    container: Container, asked: Resources, policy: RestartPolicy | None
+) -> tuple[Event, ...]:
+    """What ``POST /containers/{id}/update`` adds.
+
+    To be asked when no other update is under way and no start: both may change what this one is measured against.
+
+    Args:
+        container: its present state.
+        asked: limits that the machine can keep; what is not named stays.
+        policy: another restart policy, or None.
+
+    Raises:
+        UpdateRefused, InvalidRequest: with Docker's words.
+    """
+    assert not container.pending_updates
+    assert container.phase is not Phase.STARTING
+    refused = f"Cannot update container {container.id}"
+    if container.phase in NAMELESS:
+        raise UpdateRefused(f'{refused}: container is marked for removal and cannot be "update"')
+    if policy is not None and policy.name != "no" and container.spec.auto_remove:
+        raise UpdateRefused(
+            f"{refused}: Restart policy cannot be updated because AutoRemove is enabled for the container"
+        )
+    try:
+        resources = merged(container.spec.resources, asked)
+    except Conflict as conflict:
+        raise UpdateRefused(f"{refused}: {conflict}") from conflict
+    requested = UpdateRequested(
+        order=container.orders_given + 1,
+        resources=resources,
+        restart_policy=policy or container.spec.restart_policy,
+    )
+    return (requested,) if container.is_running else (requested, Updated(order=requested.order))
 
 
 def decide_start_failed(container: Container, message: str, exit_code: int) -> tuple[Event, ...]:

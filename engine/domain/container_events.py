@@ -8,6 +8,8 @@ from typing import ClassVar, Final
 
 import msgspec
 
+from engine.domain.container_update import EVENTS as UPDATES
+from engine.domain.container_update import UpdateRequested
 from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.health import HealthChanged
@@ -44,6 +46,7 @@ class OrderKind(StrEnum):
     SIGNAL = "signal"
     PAUSE = "pause"
     UNPAUSE = "unpause"
+    UPDATE = "update"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     kind: OrderKind
     signal: int = 0
+    update: UpdateRequested | None = None
 
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,5 +290,6 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     DriftDetected,
     DriftRepaired,
     HealthChanged,
+    *UPDATES,
     *USES,
 )

@@ -11,6 +11,7 @@ the kernel. Between two sweeps a sandbox is what the last look found.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -29,6 +30,7 @@ from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
 from engine.domain.lending import check_lender
 from engine.domain.network import Network
 from engine.domain.oci import exec_process
+from engine.domain.resources import BlockLimits, Resources
 from engine.domain.sharing import lenders
 from engine.domain.spec import PortBinding
 from engine.drivers import process
@@ -214,6 +216,8 @@ class LinuxKernel:
                 await self.lanes.run(
                     Lane.KERNEL, partial(self.cgroups.of(container).thaw, container.id)
                 )
+            case do.ApplyLimits(resources=limits):
+                await self.lanes.run(Lane.KERNEL, partial(self._apply_limits, container, limits))
             case do.KillEverything():
                 await self._kill_everything(container)
             case _:
@@ -285,6 +289,17 @@ class LinuxKernel:
         )
         if container.process is not None:
             cgroups.adopt(container.id, container.process.pid)
+
+    def _apply_limits(self, container: Container, limits: Resources) -> None:
+        """Those of block devices never change, and their nodes may be gone."""
+        cgroups = self.cgroups.of(container)
+        try:
+            cgroups.update(container.id, replace_fields(limits, block=BlockLimits()))
+        except DriverError:
+            before = replace_fields(container.spec.resources, block=BlockLimits())
+            with suppress(DriverError):  # the first refusal is what counts
+                cgroups.update(container.id, before, whole=True)
+            raise
 
     async def _launch(self, container: Container) -> tuple[Fact, ...]:
         with self.connections.attaching(container.id) as clients:

@@ -8,6 +8,7 @@ from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
 from engine.service.system import System
+from engine.service.updates import Updates
 from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.supervisor.health import HealthChecks
@@ -24,6 +25,7 @@ class Service:
     history: History
     system: System
     statistics: Statistics
+    updates: Updates
     health: HealthChecks
     ledger: Ledger
     """For whoever follows the log: ``/events``."""

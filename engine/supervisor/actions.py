@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.domain.execution import Exec
 from engine.domain.ids import SandboxId
+from engine.domain.resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,14 @@ class Thaw:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyLimits:
+    """Have these limits instead of the container's present ones; when the kernel refuses, the present ones hold again."""
+
+    order: int
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
 class KillEverything:
     """End all processes, and the monitor if it does not end by itself."""
 
@@ -102,6 +111,7 @@ Action = (
     | Signal
     | Freeze
     | Thaw
+    | ApplyLimits
     | KillEverything
     | UnpublishPorts
     | RemoveSandbox

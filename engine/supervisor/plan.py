@@ -12,6 +12,7 @@ from engine.domain.execution import Exec, ExecPhase
 from engine.domain.sharing import owns_pid_namespace
 from engine.supervisor.actions import (
     Action,
+    ApplyLimits,
     Freeze,
     KillEverything,
     Launch,
@@ -64,6 +65,8 @@ def _keep(container: Container, execs: Iterable[Exec], observed: Observation) ->
         if observed.process_alive:  # nobody holds its streams, nobody would see it end
             yield KillEverything()
         return
+    if container.pending_updates and observed.cgroup is not Presence.RIGHT:
+        yield PrepareCgroup()  # what is to be changed must be there
     for order in container.orders:
         yield _carry_out(order)
     if container.phase is Phase.PAUSED and not observed.frozen and not container.orders:
@@ -85,6 +88,9 @@ def _carry_out(order: Order) -> Action:
             return Freeze(order.number)
         case OrderKind.UNPAUSE:
             return Thaw(order.number)
+        case OrderKind.UPDATE:
+            assert order.update is not None
+            return ApplyLimits(order.number, order.update.resources)
 
 
 def _rest(container: Container, observed: Observation) -> Iterator[Action]:

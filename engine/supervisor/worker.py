@@ -25,6 +25,7 @@ from engine.domain.container_events import (
     Signalled,
     Unpaused,
 )
+from engine.domain.container_update import Updated, UpdateFailed
 from engine.domain.event import SUPERVISOR, Actor, Event, Origin
 from engine.domain.execution import Exec
 from engine.domain.ids import ContainerId, ExecId
@@ -32,7 +33,7 @@ from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
 from engine.failpoints import failpoint
 from engine.store.ledger import Ledger
-from engine.supervisor.actions import Action, Freeze, RemoveDirectory, Signal, Thaw
+from engine.supervisor.actions import Action, ApplyLimits, Freeze, RemoveDirectory, Signal, Thaw
 from engine.supervisor.conclude import Conclusion, conclude, conclude_facts, monitor_of
 from engine.supervisor.observation import Fact, Observation
 from engine.supervisor.plan import plan
@@ -110,7 +111,9 @@ class Worker:
                 self._passes_begun += 1
                 deadline_ns = await self._pass(container)
                 self._end_pass()
-                if self._container() is not None:  # nobody wakes the worker of a container that is no more
+                if (
+                    self._container() is not None
+                ):  # nobody wakes the worker of a container that is no more
                     await self._rest(deadline_ns)
 
     def _end_pass(self) -> None:
@@ -232,7 +235,7 @@ class Worker:
         try:
             facts = await self._kernel.perform(container, action)
         except DriverError as error:
-            if await self._give_up(container, error):
+            if await self._give_up(container, action, error):
                 return False
             raise
         failpoint(f"after_{type(action).__name__}")
@@ -244,10 +247,13 @@ class Worker:
         log.debug("action_performed", action=type(action).__name__)
         return True
 
-    async def _give_up(self, container: Container, error: DriverError) -> bool:
+    async def _give_up(self, container: Container, action: Action, error: DriverError) -> bool:
         """Record the failure if the log has a word for it, so that whoever asked can be told."""
         if container.phase is Phase.STARTING:
             await self._record(decide_start_failed(container, str(error), 125))
+            return True
+        if isinstance(action, ApplyLimits):
+            await self._record((UpdateFailed(order=action.order, reason=str(error)),))
             return True
         if container.phase is Phase.REMOVING:
             await self._record((RemoveFailed(reason=str(error)),))
@@ -265,6 +271,8 @@ def _outcome(action: Action) -> Event | None:
             return Paused(order=order)
         case Thaw(order=order):
             return Unpaused(order=order)
+        case ApplyLimits(order=order):
+            return Updated(order=order)
         case RemoveDirectory():
             return Removed()
         case _:

@@ -23,6 +23,7 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.system import Settings, System
+from engine.service.updates import Updates
 from engine.service.usage import Statistics
 from engine.supervisor.content import Arrived, Usage
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
@@ -204,6 +205,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         history=daemon.history,
         system=System(daemon.ledger, settings),
         statistics=Statistics(containers, Meter(), changes),
+        updates=Updates(daemon.ledger, changes, settings.machine),
         health=daemon.supervisor.health,
         ledger=daemon.ledger,
     )

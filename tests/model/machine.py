@@ -15,10 +15,12 @@ from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId, ExecId, SandboxId
 from engine.domain.network import Network
+from engine.domain.resources import Resources
 from engine.domain.spec import PortBinding
 from engine.errors import DriverError
 from engine.supervisor.actions import (
     Action,
+    ApplyLimits,
     Freeze,
     KillEverything,
     Launch,
@@ -99,6 +101,7 @@ class Place:
     """How many facts each run's journal has had; it forgets those that were taken over, at once."""
     sandboxes: set[SandboxId] = field(default_factory=set)
     cgroup: bool = False
+    limits: Resources = field(default_factory=Resources)
     frozen: bool = False
     bundle: bool = False
     directory: bool = False
@@ -155,6 +158,7 @@ class Machine:
             place.monitor, place.process = None, None
             place.sandboxes, place.cgroup, place.bundle = set(), False, False
             place.frozen = place.ports = False
+            place.limits = Resources()
 
     def kill_monitor(self, container: ContainerId) -> None:
         """SIGKILL for the monitor; its children die with it."""
@@ -328,6 +332,10 @@ class SimulatedKernel:
                 machine.loose_sandboxes.discard(container.sandbox)
             case PrepareCgroup():
                 place.cgroup = True
+                place.limits = container.spec.resources
+            case ApplyLimits(resources=resources):
+                assert place.cgroup, "limits need a cgroup"
+                place.limits = resources
             case PrepareBundle():
                 place.bundle = place.directory = True
             case PublishPorts():
@@ -353,7 +361,7 @@ class SimulatedKernel:
                 place.sandboxes.discard(sandbox)
             case RemoveCgroup():
                 assert place.process is None or not place.process.alive
-                place.cgroup = False
+                place.cgroup, place.limits = False, Resources()
             case RemoveBundle():
                 place.bundle = False
             case RemoveDirectory():

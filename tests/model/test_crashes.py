@@ -10,11 +10,14 @@ import pytest
 import trio
 import trio.testing
 
+from engine.domain.container_update import UpdateRefused
 from engine.domain.execution import ExecSpec
+from engine.domain.resources import Resources
 from engine.domain.spec import PortBinding, RestartPolicy
 from engine.service.containers import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import replayed
+from engine.supervisor.actions import ApplyLimits
 from engine.supervisor.streams import StreamOptions
 from tests.model.machine import Fuse, Killed
 from tests.model.world import USER, Daemon, World, fresh_world, spec
@@ -98,6 +101,29 @@ async def restarting(daemon: Daemon, told: list[str]) -> None:
     await trio.sleep(5)
 
 
+async def updating(daemon: Daemon, told: list[str]) -> None:
+    more = Resources(memory_bytes=64 << 20, memory_swap_bytes=128 << 20)
+    restless = RestartPolicy(name="on-failure", retries_max=1)
+    await daemon.containers.create("web", spec(lasts_s="3", code="1"), USER)
+    await daemon.updates.update("web", Resources(cpu_shares=2), None, USER)
+    told.append("updated web")
+    await daemon.containers.start("web", USER)
+    await daemon.updates.update("web", more, restless, USER)
+    told.append("updated web")
+    await daemon.containers.pause("web", USER)
+    daemon.kernel.refusals[ApplyLimits] = "unable to set memory limit"
+    with pytest.raises(UpdateRefused, match="unable to set memory limit"):
+        await daemon.updates.update("web", Resources(pids_max=5), None, USER)
+    del daemon.kernel.refusals[ApplyLimits]
+    async with trio.open_nursery() as users:
+        for number in (7, 8):
+            limits = Resources(pids_max=number)
+            users.start_soon(daemon.updates.update, "web", limits, None, USER)
+    told += ["updated web", "updated web"]
+    await daemon.containers.unpause("web", USER)
+    await trio.sleep(8)
+
+
 async def failing(daemon: Daemon, told: list[str]) -> None:
     await daemon.containers.create("wrong", spec(missing=""), USER)
     with pytest.raises(StartRefused, match="executable file not found"):
@@ -113,6 +139,7 @@ SCRIPTS: tuple[Script, ...] = (
     executing,
     restarting,
     failing,
+    updating,
 )
 
 
@@ -178,6 +205,7 @@ def check_promises(world: World, told: list[str]) -> None:
         ("renamed", "container_renamed"),
         ("removed", "container_removed"),
         ("ended", "container_exited"),
+        ("updated", "container_updated"),
         ("exec", "exec_started"),
         ("refused", "container_start_failed"),
     ):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engine.domain.execution import ExecSpec
+from engine.domain.resources import Resources
 from engine.domain.spec import RestartPolicy, Spec
 from engine.errors import EngineError
 from engine.supervisor.streams import StreamOptions
@@ -56,6 +57,11 @@ async def run_exec(daemon: Daemon, step: Step) -> None:
     await daemon.execs.start(identity, StreamOptions(), None, USER)
 
 
+async def update(daemon: Daemon, step: Step) -> None:
+    limits = Resources(cpu_shares=2 + len(step.kind))
+    await daemon.updates.update(step.name, limits, RestartPolicy(name="no"), USER)
+
+
 async def rename(daemon: Daemon, step: Step) -> None:
     await daemon.containers.rename(step.name, f"{step.name}-{step.kind[0]}", USER)
 
@@ -80,6 +86,7 @@ VERBS: dict[str, Verb] = {
     "pause": lambda daemon, step: daemon.containers.pause(step.name, USER),
     "unpause": lambda daemon, step: daemon.containers.unpause(step.name, USER),
     "exec": run_exec,
+    "update": update,
     "rename": rename,
     "remove": remove,
     "wait": wait_a_moment,

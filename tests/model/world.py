@@ -16,12 +16,14 @@ from engine.domain.health import HealthStatus
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
 from engine.domain.network import NetworkCreated
+from engine.domain.resources import Machine as Abilities
 from engine.domain.spec import Spec
 from engine.domain.streams import HOST, network_stream
 from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.history import History
+from engine.service.updates import Updates
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
@@ -78,6 +80,7 @@ class Daemon:
     execs: Execs
     streams: NoStreams
     history: History
+    updates: Updates
 
 
 @dataclass
@@ -116,6 +119,7 @@ class World:
                     execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
                     streams=streams,
                     history=History(ledger),
+                    updates=Updates(ledger, changes, Abilities(cpus="0-3")),
                 )
                 nursery.cancel_scope.cancel()
         finally:
@@ -172,6 +176,7 @@ class World:
         assert place.process.identity == container.process
         assert place.sandboxes == {container.sandbox}
         assert place.cgroup
+        assert place.limits == container.spec.resources
         assert place.bundle
         assert place.frozen == (container.phase is Phase.PAUSED)
         if container.health is not None:
