@@ -175,7 +175,7 @@ def _device(wire: DeviceWire) -> DeviceMapping:
         raise InvalidRequest("invalid device: it has no path on the host")
     return DeviceMapping(
         source=source,
-        destination=posixpath.normpath(f"/{wire.path_in_container or source}"),
+        destination=posixpath.normpath(posixpath.join("/", wire.path_in_container or source)),
         access=wire.cgroup_permissions or "rwm",
     )
 

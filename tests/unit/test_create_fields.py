@@ -1,0 +1,339 @@
+"""Every field of Docker's Config, HostConfig and NetworkingConfig: honoured and shown again, warned about, or refused.
+
+The table is held against the document, so that a field which a later version of the API brings can't be passed over unseen.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+import yaml
+
+from engine.api.json_bodies import decode_json
+from engine.api.shapes_container import config_json
+from engine.api.shapes_create import spec_of
+from engine.api.shapes_host_config import host_config_json
+from engine.api.wire_container import CreateWire
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId, ImageId
+from engine.domain.image import Image, Phase
+from engine.domain.image_config import ImageConfig, ImageContents
+from engine.domain.mounts import AskedBy, Bind
+from engine.domain.spec import Spec
+from engine.errors import EngineError, Kind, NotFound
+
+DOCUMENT: Final = Path(__file__).parents[1] / "data" / "docker-engine-api-v1.51.yaml"
+LENDER: Final = ContainerId("a" * 64)
+INVALID, UNSUPPORTED = Kind.INVALID, Kind.UNSUPPORTED
+
+
+class Shown:
+    """Another form in which ``inspect`` shows a value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Warned(str):
+    """A word of the warning that a value gets."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A value, and what becomes of it: shown as it is unless said otherwise."""
+
+    value: Any
+    outcome: Shown | Warned | Kind | None = None
+
+
+CONFIG: Final[dict[str, Case]] = {
+    "Hostname": Case("box"),
+    "Domainname": Case("example"),
+    "User": Case("1:2"),
+    "AttachStdin": Case(True),
+    "AttachStdout": Case(True),
+    "AttachStderr": Case(True),
+    "ExposedPorts": Case({"80/tcp": {}}),
+    "Tty": Case(True),
+    "OpenStdin": Case(True),
+    "StdinOnce": Case(True),
+    "Env": Case(["A=b"]),
+    "Cmd": Case(["true"]),
+    "Healthcheck": Case({"Test": ["CMD", "true"]}, Shown({"Test": ["CMD", "true"]})),
+    "ArgsEscaped": Case(True),
+    "Image": Case("other"),
+    "Volumes": Case({"/data": {}}, Warned("Volumes are not supported yet. /data")),
+    "WorkingDir": Case("/a/../b/", Shown("/b")),
+    "Entrypoint": Case(["/entry"]),
+    "NetworkDisabled": Case(True),
+    "MacAddress": Case("02-42-AC-11-00-02", Shown("02:42:ac:11:00:02")),
+    "OnBuild": Case(["RUN x"]),
+    "Labels": Case({"a": "b"}),
+    "StopSignal": Case("SIGUSR1"),
+    "StopTimeout": Case(3),
+    "Shell": Case(["/bin/ash"]),
+}
+HOST_CONFIG: Final[dict[str, Case]] = {
+    "Annotations": Case({"a": "b"}),
+    "AutoRemove": Case(True),
+    "Binds": Case(["/a:/b:ro,rslave", "/c:/d"]),
+    "BlkioDeviceReadBps": Case([{"Path": "/dev/sda", "Rate": 1000}]),
+    "BlkioDeviceReadIOps": Case([{"Path": "/dev/sda", "Rate": 1000}]),
+    "BlkioDeviceWriteBps": Case([{"Path": "/dev/sda", "Rate": 1000}]),
+    "BlkioDeviceWriteIOps": Case([{"Path": "/dev/sda", "Rate": 1000}]),
+    "BlkioWeight": Case(300),
+    "BlkioWeightDevice": Case([{"Path": "/dev/sda", "Weight": 300}]),
+    "CapAdd": Case(["CAP_SYS_TIME"]),
+    "CapDrop": Case(["CAP_CHOWN"]),
+    "Cgroup": Case("container:other", INVALID),
+    "CgroupParent": Case("/parent"),
+    "CgroupnsMode": Case("host"),
+    "ConsoleSize": Case([24, 80]),
+    "ContainerIDFile": Case("/id"),
+    "CpuCount": Case(1, Warned("CPU count")),
+    "CpuPercent": Case(1, Warned("CPU percent")),
+    "CpuPeriod": Case(100_000),
+    "CpuQuota": Case(50_000),
+    "CpuRealtimePeriod": Case(1000),
+    "CpuRealtimeRuntime": Case(900),
+    "CpuShares": Case(512),
+    "CpusetCpus": Case("0"),
+    "CpusetMems": Case("0"),
+    "DeviceCgroupRules": Case(["c 1:3 rwm"]),
+    "DeviceRequests": Case(
+        [
+            {
+                "Driver": "nvidia",
+                "Count": 0,
+                "DeviceIDs": ["0"],
+                "Capabilities": [["gpu"]],
+                "Options": {"a": "b"},
+            }
+        ]
+    ),
+    "Devices": Case(
+        [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/n", "CgroupPermissions": "rwm"}]
+    ),
+    "Dns": Case(["192.0.2.1"]),
+    "DnsOptions": Case(["ndots:2"]),
+    "DnsSearch": Case(["example"]),
+    "ExtraHosts": Case(["a:192.0.2.1", "b:host-gateway"]),
+    "GroupAdd": Case(["audio", "7"]),
+    "IOMaximumBandwidth": Case(1, INVALID),
+    "IOMaximumIOps": Case(1, INVALID),
+    "Init": Case(True),
+    "IpcMode": Case("container:lender", Shown(f"container:{LENDER}")),
+    "Isolation": Case("hyperv", INVALID),
+    "Links": Case(["other:alias"], UNSUPPORTED),
+    "KernelMemoryTCP": Case(1 << 20, Warned("kernel memory TCP")),
+    "LogConfig": Case({"Type": "json-file", "Config": {"max-file": "3", "max-size": "1m"}}),
+    "MaskedPaths": Case(["/proc/kcore"]),
+    "Memory": Case(64 << 20),
+    "MemoryReservation": Case(32 << 20),
+    "MemorySwap": Case(128 << 20),
+    "MemorySwappiness": Case(10),
+    "Mounts": Case(
+        [
+            {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True},
+            {"Type": "tmpfs", "Target": "/c"},
+        ]
+    ),
+    "NanoCpus": Case(500_000_000),
+    "NetworkMode": Case("none"),
+    "OomKillDisable": Case(True),
+    "OomScoreAdj": Case(10),
+    "PidMode": Case("container:lender", Shown(f"container:{LENDER}")),
+    "PidsLimit": Case(10),
+    "PortBindings": Case({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8000-8010"}]}),
+    "Privileged": Case(True),
+    "PublishAllPorts": Case(True),
+    "ReadonlyPaths": Case([]),
+    "ReadonlyRootfs": Case(True),
+    "RestartPolicy": Case({"Name": "on-failure", "MaximumRetryCount": 3}),
+    "Runtime": Case("runc"),
+    "SecurityOpt": Case(["no-new-privileges", "seccomp=unconfined", "label:disable"]),
+    "ShmSize": Case(1 << 20),
+    "StorageOpt": Case({"size": "1G"}, INVALID),
+    "Sysctls": Case({"net.ipv4.ip_forward": "1"}),
+    "Tmpfs": Case({"/run": "size=1m"}),
+    "UTSMode": Case("host"),
+    "Ulimits": Case([{"Name": "nofile", "Soft": 10, "Hard": 20}]),
+    "UsernsMode": Case("host"),
+    "VolumeDriver": Case("other", UNSUPPORTED),
+    "VolumesFrom": Case(["lender:ro"]),
+}
+ENDPOINT: Final[dict[str, Case]] = {
+    "IPAMConfig": Case({"IPv4Address": "172.17.0.9"}, INVALID),
+    "Links": Case(["other:alias"], UNSUPPORTED),
+    "MacAddress": Case("02:42:ac:11:00:02"),
+    "Aliases": Case(["other"], INVALID),
+    "DriverOpts": Case({"a": "b"}, UNSUPPORTED),
+    "GwPriority": Case(1),
+}
+TOLD_ABOUT_ENDPOINTS: Final = {
+    *("NetworkID", "EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "IPv6Gateway"),
+    *("GlobalIPv6Address", "GlobalIPv6PrefixLen", "DNSNames"),
+}
+"""What answers say; clients that send an answer back mean nothing by it, and Docker passes it over."""
+MOUNT: Final[dict[str, Case]] = {
+    "Type": Case("bind"),
+    "Source": Case("/other"),
+    "Target": Case("/other"),
+    "ReadOnly": Case(True),
+    "Consistency": Case("cached"),
+    "BindOptions.Propagation": Case("rslave"),
+    "BindOptions.NonRecursive": Case(True),
+    "BindOptions.CreateMountpoint": Case(True),
+    "BindOptions.ReadOnlyNonRecursive": Case(True),
+    "BindOptions.ReadOnlyForceRecursive": Case(True),
+    "VolumeOptions.NoCopy": Case(True, INVALID),
+    "VolumeOptions.Labels": Case({}, INVALID),
+    "VolumeOptions.DriverConfig": Case({}, INVALID),
+    "VolumeOptions.Subpath": Case("a", INVALID),
+    "ImageOptions.Subpath": Case("a", INVALID),
+    "TmpfsOptions.SizeBytes": Case(1000),
+    "TmpfsOptions.Mode": Case(0o700),
+    "TmpfsOptions.Options": Case([["noexec"], ["uid", "5"]]),
+}
+
+
+@cache
+def definitions() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(DOCUMENT.read_text(), yaml.CSafeLoader)["definitions"]
+    return found
+
+
+def fields_of(name: str) -> set[str]:
+    return set(_fields(definitions()[name]))
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    for part in schema.get("allOf", ()):
+        yield from _fields(part)
+    if reference := schema.get("$ref", ""):
+        yield from _fields(definitions()[reference.removeprefix("#/definitions/")])
+    yield from schema.get("properties", ())
+
+
+def lender(reference: str) -> Container:
+    if reference != "lender":
+        raise NotFound(f"No such container: {reference}")
+    binds = (Bind(source="/lent", destination="/lent"),)
+    spec = Spec(image="busybox", image_id=ImageId(""), binds=binds)
+    return Container(id=LENDER, name="lender", spec=spec, created_ns=0)
+
+
+def created(body: dict[str, Any]) -> tuple[Spec, tuple[str, ...]]:
+    contents = ImageContents(
+        id=ImageId("sha256:" + "1" * 64),
+        config_bytes=1,
+        created="",
+        architecture="amd64",
+        os="linux",
+        config=ImageConfig(cmd=("/bin/sh",)),
+    )
+    image = Image(phase=Phase.PRESENT, contents=contents)
+    asked = decode_json(json.dumps({"Image": "busybox", **body}).encode(), CreateWire)
+    return spec_of(asked, image, lender)
+
+
+def shown(spec: Spec) -> dict[str, Any]:
+    """Config and HostConfig, as a client would read them."""
+    container = Container(id=ContainerId("b" * 64), name="x", spec=spec, created_ns=0)
+    both = {**config_json(container), **host_config_json(spec)}
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(both))
+    return found
+
+
+def check(body: dict[str, Any], field: str, case: Case) -> None:
+    match case.outcome:
+        case Kind():
+            with pytest.raises(EngineError) as refusal:
+                created(body)
+            assert refusal.value.kind is case.outcome
+            assert str(refusal.value)
+        case Warned():
+            assert any(case.outcome in warning for warning in created(body)[1])
+        case _:
+            spec, warnings = created(body)
+            assert spec != created({})[0], "nobody has taken notice"
+            wanted = case.outcome.value if isinstance(case.outcome, Shown) else case.value
+            assert shown(spec)[field] == wanted
+            assert warnings == ()
+
+
+def test_the_table_has_every_field_of_the_document() -> None:
+    assert CONFIG.keys() == fields_of("ContainerConfig")
+    assert HOST_CONFIG.keys() == fields_of("HostConfig")
+    assert ENDPOINT.keys() == fields_of("EndpointSettings") - TOLD_ABOUT_ENDPOINTS
+    assert fields_of("NetworkingConfig") == {"EndpointsConfig"}
+
+
+def test_the_table_has_every_option_of_a_mount() -> None:
+    properties = definitions()["Mount"]["properties"]
+    options = {
+        f"{name}.{option}" if schema.get("properties") else name
+        for name, schema in properties.items()
+        for option in schema.get("properties", ("",))
+    }
+
+    assert MOUNT.keys() == options
+
+
+@pytest.mark.parametrize("field", CONFIG)
+def test_each_field_of_config_has_its_effect(field: str) -> None:
+    check({field: CONFIG[field].value}, field, CONFIG[field])
+
+
+@pytest.mark.parametrize("field", HOST_CONFIG)
+def test_each_field_of_host_config_has_its_effect(field: str) -> None:
+    check({"HostConfig": {field: HOST_CONFIG[field].value}}, field, HOST_CONFIG[field])
+
+
+@pytest.mark.parametrize("field", ENDPOINT)
+def test_each_field_of_an_endpoint_is_honoured_or_refused(field: str) -> None:
+    """The priority of the only gateway is the highest there is."""
+    case = ENDPOINT[field]
+    body = {"NetworkingConfig": {"EndpointsConfig": {"bridge": {field: case.value}}}}
+    if isinstance(case.outcome, Kind):
+        check(body, field, case)
+    else:
+        spec, _ = created(body)
+        assert field == "GwPriority" or shown(spec)[field] == case.value
+
+
+@pytest.mark.parametrize("field", MOUNT)
+def test_each_option_of_a_mount_has_its_effect(field: str) -> None:
+    case = MOUNT[field]
+    group, _, option = field.rpartition(".")
+    base: dict[str, Any] = {"Type": "bind", "Source": "/a", "Target": "/b"}
+    if group == "TmpfsOptions":
+        base = {"Type": "tmpfs", "Target": "/b"}
+    if option.startswith("ReadOnly") and group:
+        base["ReadOnly"] = True
+    mount = {**base, group: {option: case.value}} if group else {**base, field: case.value}
+    body = {"HostConfig": {"Mounts": [mount]}}
+    if isinstance(case.outcome, Kind):
+        check(body, field, case)
+    else:
+        assert shown(created(body)[0])["Mounts"] == [mount]
+
+
+def test_mounts_of_another_container_are_taken_over() -> None:
+    spec, _ = created({"HostConfig": {"VolumesFrom": ["lender:ro"], "Binds": ["/own:/own"]}})
+
+    assert spec.binds[1] == Bind(
+        source="/lent", destination="/lent", read_only=True, asked_by=AskedBy.VOLUMES_FROM
+    )
+    assert shown(spec)["Binds"] == ["/own:/own"]
+
+
+def test_ones_own_mount_stands_where_a_lent_one_would() -> None:
+    spec, _ = created({"HostConfig": {"VolumesFrom": ["lender"], "Binds": ["/own:/lent/"]}})
+
+    assert [bind.source for bind in spec.binds] == ["/own"]
