@@ -14,7 +14,10 @@ from tests.conformance import allowances
 from tests.conformance.schema import Schema, Translator
 
 PATH: Final = Path(__file__).parents[1] / "data" / "docker-engine-api-v1.51.yaml"
-_VERSION: Final = re.compile(r"/v1\.\d+(?=/)")
+_ORIGIN: Final = re.compile(r"^\w+://[^/]*")
+"""Scheme and authority, which a target may begin with: RFC 9112 section 3.2.2."""
+_SLASHES: Final = re.compile("//+")
+_VERSION: Final = re.compile(r"^/v1\.\d+(?=/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,14 @@ class Document:
             for operation in sorted(self.operations, key=lambda each: each.template.count("{"))
         ]
 
+    def resolved(self, schema: Schema) -> Schema:
+        """A schema as the document has it, without references or compositions at its top."""
+        return self.translator.resolved(schema)
+
     def find(self, method: str, target: str) -> Operation | None:
         """The operation that a request's target means; None when there is none of that path and method."""
-        path = _VERSION.sub("", unquote(target.partition("?")[0]), count=1)
+        path = unquote(_ORIGIN.sub("", target.partition("?")[0], count=1))
+        path = _VERSION.sub("", _SLASHES.sub("/", path), count=1)
         for known, pattern, operation in self._patterns:
             if known == method and pattern.fullmatch(path):
                 return operation

@@ -43,9 +43,11 @@ class Translator:
         self._definitions = definitions
         self._undocumented = undocumented
         self._nullable_fields = nullable
+        self._closed = True
 
-    def standalone(self, schema: Schema) -> Schema:
-        """A schema together with all the definitions that it leads to."""
+    def standalone(self, schema: Schema, *, closed: bool = True) -> Schema:
+        """A schema together with all the definitions that it leads to; ``closed``: without unknown fields."""
+        self._closed = closed
         translated = self.translate(schema)
         needed: dict[str, Schema] = {}
         waiting = list(_references(translated))
@@ -85,7 +87,7 @@ class Translator:
         made: Schema = {}
         if properties:
             made["properties"] = {key: self.translate(value) for key, value in properties.items()}
-            made["additionalProperties"] = False
+            made["additionalProperties"] = not self._closed
         if isinstance(values, dict):
             made["additionalProperties"] = self.translate(values)
         if "required" in schema:
@@ -94,7 +96,7 @@ class Translator:
 
     def _merged(self, schema: Schema) -> Schema:
         """``allOf`` as one object: what is composed of two is not closed by either."""
-        parts = [self._resolved(part) for part in schema["allOf"]]
+        parts = [self.resolved(part) for part in schema["allOf"]]
         return {
             "type": "object",
             "properties": {
@@ -103,7 +105,8 @@ class Translator:
             "required": [key for part in parts for key in part.get("required", ())],
         }
 
-    def _resolved(self, schema: Schema) -> Schema:
+    def resolved(self, schema: Schema) -> Schema:
+        """A schema without references or compositions at its top."""
         while "$ref" in schema:
             schema = self._definitions[schema["$ref"].removeprefix(_REFERENCE)]
         return self._merged(schema) if "allOf" in schema else schema

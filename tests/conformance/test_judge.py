@@ -59,6 +59,12 @@ def test_an_undocumented_field_of_a_composed_object_is_seen() -> None:
     assert "Colour" in found
 
 
+def test_older_versions_may_have_fields_that_are_gone_but_no_other_types() -> None:
+    assert len(answer("GET", "/v1.50/info", {"Colour": 1})) == 1
+    assert answer("GET", "/v1.24/info", {"Colour": 1}) == []
+    assert len(answer("GET", "/v1.24/info", {"NCPU": "two"})) == 1
+
+
 def test_an_undocumented_status_is_seen() -> None:
     (found,) = answer("GET", "/version", {"message": "I'm a teapot"}, 418)
 

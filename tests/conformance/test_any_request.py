@@ -1,0 +1,142 @@
+"""No request of any shape makes the engine fail, and none that is refused leaves anything behind."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+
+from tests.conformance.document import document
+from tests.conformance.junk import AnyRequest, any_request
+from tests.conformance.wire import Heard, ask, request_bytes
+from tests.harness.conditions import eventually
+from tests.harness.daemon import DaemonUnderTest
+
+pytestmark = pytest.mark.root
+
+OF_SWARMS: Final = ("/swarm", "/services", "/tasks", "/nodes", "/secrets", "/configs", "/volumes/")
+"""Where 503 says that there is none; volumes can be updated in a swarm only."""
+WAITING: Final = ("/containers/{id}/wait",)
+"""Paths that answer when something has happened, which may be never."""
+PATIENCE_S: Final = 0.2
+EXAMPLES: Final = int(os.environ.get("SHIPSLOG_EXAMPLES", "600"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(engine: DaemonUnderTest) -> Iterator[None]:
+    """Whatever was asked, it can all be removed, and the daemon is what it was."""
+    yield
+    everything_removed(engine)
+    assert engine.api.verify()["ok"] is True, engine.api.verify()
+    assert "request_failed" not in engine.log
+    assert "Traceback" not in engine.log
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(any_request())
+def test_no_request_fails_and_none_that_is_refused_leaves_anything(
+    engine: DaemonUnderTest, asked: AnyRequest
+) -> None:
+    have_something_to_name(engine)
+    before = what_there_is(engine)
+
+    heard = put(engine, asked)
+
+    note(f"heard: {heard}")
+    assert_no_failure(asked, heard)
+    if heard is None or heard.status >= 400:
+        assert what_there_is(engine) <= before
+
+
+def put(engine: DaemonUnderTest, asked: AnyRequest) -> Heard | None:
+    request = request_bytes(asked.method, asked.target, *asked.headers, body=asked.body)
+    waiting = asked.operation.template in WAITING
+    heard = ask(engine.api.socket_path, request, **({"patience_s": PATIENCE_S} if waiting else {}))
+    assert heard is not None or waiting, "no answer"
+    return heard
+
+
+def assert_no_failure(asked: AnyRequest, heard: Heard | None) -> None:
+    if heard is None or heard.status < 400:
+        return
+    if asked.method != "HEAD":
+        assert words(heard), "an error without words"
+    allowed = heard.status < 500 or heard.status == 501
+    of_a_swarm = heard.status == 503 and asked.operation.template.startswith(OF_SWARMS)
+    assert allowed or of_a_swarm
+
+
+def words(heard: Heard) -> str:
+    """An error's message; clients from before API 1.24 get it as plain text."""
+    if heard.media_type == "text/plain":
+        return heard.body.decode()
+    return str(json.loads(heard.body)["message"])
+
+
+def have_something_to_name(engine: DaemonUnderTest) -> None:
+    """Requests may do what they ask for: then it is made good here, before the next one."""
+    api = engine.api
+    if api.request("GET", "/images/busybox/json").status != 200:
+        engine.import_busybox()
+    found = {each["Names"][0].removeprefix("/"): each["State"] for each in api.ps()}
+    if "idle" not in found:
+        api.create("idle", "true")
+    if found.get("busy") != "running":
+        if "busy" in found:
+            api.remove("busy")
+        api.run("busy", "sleep", "1000")
+    if len(found) > 20:
+        everything_removed(engine)
+        have_something_to_name(engine)
+
+
+def what_there_is(engine: DaemonUnderTest) -> set[str]:
+    containers = {each["Id"] for each in engine.api.ps()}
+    images = {each["Id"] for each in engine.api.get("/images/json", all=1)}
+    networks = {each["Id"] for each in engine.api.get("/networks")}
+    return containers | images | networks
+
+
+def everything_removed(engine: DaemonUnderTest) -> None:
+    for each in engine.api.ps():
+        engine.api.request("DELETE", f"/containers/{each['Id']}", force=1)
+    eventually(lambda: engine.api.ps() == [], "no container is left")
+
+
+def test_every_path_with_every_method_answers(engine: DaemonUnderTest) -> None:
+    have_something_to_name(engine)
+    for operation in document().operations:
+        path = operation.template.replace("{id}", "nosuch").replace("{name}", "nosuch")
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            for body in (b"", b"{", b"[]", b"7"):
+                headers = ("Content-Type: application/json",) if body else ()
+                asked = AnyRequest(operation, method, path.encode(), headers, body)
+                have_something_to_name(engine)
+                assert_no_failure(asked, put(engine, asked))
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /containers/\xff\xfe/json HTTP/1.1",
+        b"GET /containers/a\x00b/json HTTP/1.1",
+        b"GET /containers/json?all=\xff HTTP/1.1",
+        b"GET  /containers/json HTTP/1.1",
+        b"GET /containers/json",
+        b"GET /containers/json HTTP/9.9",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET http://[::1/containers/json HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1",
+    ],
+)
+def test_what_is_hardly_http_gets_an_answer_nevertheless(
+    engine: DaemonUnderTest, request_line: bytes
+) -> None:
+    heard = ask(engine.api.socket_path, request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert heard is not None
+    assert heard.status < 500 or heard.status == 505
+    assert heard.status < 400 or words(heard)
