@@ -15,6 +15,7 @@ from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.content import Content
 from engine.drivers.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.devices import host_devices
+from engine.drivers.propagation import check_propagation
 from engine.drivers.rootfs import Rootfs, host_file, host_resolv_conf
 from engine.drivers.seccomp import UNCONFINED, SeccompPrograms
 from engine.errors import DriverError
@@ -46,6 +47,7 @@ class BundleMaker:
         self.rootfs.make(container.id, lower[0])
         self.rootfs.write_files(container.id, _files(container))
         self._make_bind_sources(container)
+        check_propagation(spec.binds)
         self.bundles.write(
             container,
             self._host_side(container),
