@@ -80,13 +80,32 @@ class Engine:
         self._keep(response)
         return json.loads(content) if content.strip() else None
 
+    def look(self, method: str, path: str, query: Query | None = None) -> Response:
+        """Ask for the head of an answer alone, on a connection of its own.
+
+        Raises:
+            EngineRefused: a status of 400 or more, without the engine's words: there is no body for them.
+        """
+        connection = Connection(self.host, self._tls)
+        connection.send(method, self.target(path, query), [], None)
+        answer = connection.receive_head()
+        connection.close()
+        if answer.status >= 400:
+            raise EngineRefused(answer.status, refusal(b"", answer.status))
+        return answer
+
     def upload(
-        self, path: str, query: Query, content_type: str, blocks: Iterable[bytes]
+        self,
+        path: str,
+        query: Query,
+        content_type: str,
+        blocks: Iterable[bytes],
+        method: str = "POST",
     ) -> Response:
-        """POST a body that is read as it is sent."""
+        """Send a body that is read as it is sent."""
         connection = Connection(self.host, self._tls)
         headers = [("Content-Type", content_type)]
-        connection.send_chunked("POST", self.target(path, query), headers, blocks)
+        connection.send_chunked(method, self.target(path, query), headers, blocks)
         return self._checked(connection.receive_head())
 
     def hijack(self, path: str, query: Query | None = None, body: object = None) -> Connection:

@@ -55,6 +55,7 @@ def unpack_into(
     *,
     keep_kinds: bool = False,
     owner: Owner | None = None,
+    renamed: tuple[str, str] | None = None,
 ) -> None:
     """Make what a tar holds in a directory below a container's root.
 
@@ -64,6 +65,7 @@ def unpack_into(
         destination: an absolute path below it, without symlinks when it was looked up.
         keep_kinds: see :class:`~engine.supervisor.files.UnpackOptions`.
         owner: to whom everything is given instead of those that the tar names.
+        renamed: what the names in the tar begin with, and what takes its place.
 
     Raises:
         InvalidRequest: the tar wants what can't be.
@@ -74,10 +76,23 @@ def unpack_into(
     try:
         for entry in read_entries(source):
             own = replace(entry, uid=owner[0], gid=owner[1]) if owner else entry
+            if renamed is not None:
+                own = _renamed(own, *renamed)
             _attempt(lambda: unpacking.make(own), own)  # noqa: B023  (called here)
         unpacking.finish()
     finally:
         unpacking.close()
+
+
+def _renamed(entry: Entry, old: str, new: str) -> Entry:
+    link = _rebased(entry.link, old, new) if entry.kind is Kind.HARD_LINK else entry.link
+    return replace(entry, name=_rebased(entry.name, old, new), link=link)
+
+
+def _rebased(name: str, old: str, new: str) -> str:
+    old = old.rstrip("/")  # of the root's entries, the slash stays
+    rest = name.removeprefix(old)
+    return new + rest if name.startswith(old) and rest[:1] in ("", "/") else name
 
 
 def _attempt(act: Callable[[], None], entry: Entry) -> None:

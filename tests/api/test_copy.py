@@ -68,7 +68,7 @@ def stalled(daemon: DaemonUnderTest, path: str) -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_files_go_in_and_out_in_every_phase(
-    docker: Client, daemon: DaemonUnderTest, tmp_path: Path, phase: str
+    client: Client, daemon: DaemonUnderTest, tmp_path: Path, phase: str
 ) -> None:
     brought_to(daemon, phase)
     (tmp_path / "tree/below").mkdir(parents=True)
@@ -76,10 +76,10 @@ def test_files_go_in_and_out_in_every_phase(
     (tmp_path / "tree/link").symlink_to("below/f")
     mounts = mounts_of(daemon)
 
-    docker.ok("cp", str(tmp_path / "tree"), "box:/opt")
-    docker.ok("cp", str(tmp_path / "tree/below/f"), "box:/opt/named")
-    docker.ok("cp", "box:/opt", str(tmp_path / "back"))
-    docker.ok("cp", "-L", "box:/opt/link", str(tmp_path / "followed"))
+    client.ok("cp", str(tmp_path / "tree"), "box:/opt")
+    client.ok("cp", str(tmp_path / "tree/below/f"), "box:/opt/named")
+    client.ok("cp", "box:/opt", str(tmp_path / "back"))
+    client.ok("cp", "-L", "box:/opt/link", str(tmp_path / "followed"))
 
     assert (tmp_path / "back/below/f").read_text() == "text"
     assert (tmp_path / "back/named").read_text() == "text"
@@ -88,27 +88,27 @@ def test_files_go_in_and_out_in_every_phase(
     assert mounts_of(daemon) == mounts
 
 
-def test_tars_go_through_standard_input_and_output(docker: Client, daemon: DaemonUnderTest) -> None:
+def test_tars_go_through_standard_input_and_output(client: Client, daemon: DaemonUnderTest) -> None:
     daemon.api.run("box", *SLEEP)
 
-    docker.ok("cp", "-", "box:/tmp", given=tar_of(f=b"from the input"))
-    done = docker("cp", "box:/tmp/f", "-")
+    client.ok("cp", "-", "box:/tmp", given=tar_of(f=b"from the input"))
+    done = client("cp", "box:/tmp/f", "-")
 
     with tarfile.open(fileobj=io.BytesIO(done.raw_out)) as archive:
         assert archive.getnames() == ["f"]
-    assert docker.ok("exec", "box", "cat", "/tmp/f") == "from the input"
+    assert client.ok("exec", "box", "cat", "/tmp/f") == "from the input"
 
 
 def test_with_archive_mode_files_belong_to_the_containers_user(
-    docker: Client, daemon: DaemonUnderTest, tmp_path: Path
+    client: Client, daemon: DaemonUnderTest, tmp_path: Path
 ) -> None:
     daemon.api.run("box", *SLEEP, User="1000:1001")
     (tmp_path / "f").write_text("x")
 
-    docker.ok("cp", "-a", str(tmp_path / "f"), "box:/tmp/own")
-    docker.ok("cp", str(tmp_path / "f"), "box:/tmp/roots")
+    client.ok("cp", "-a", str(tmp_path / "f"), "box:/tmp/own")
+    client.ok("cp", str(tmp_path / "f"), "box:/tmp/roots")
 
-    owners = docker.ok("exec", "box", "stat", "-c", "%u:%g", "/tmp/own", "/tmp/roots")
+    owners = client.ok("exec", "box", "stat", "-c", "%u:%g", "/tmp/own", "/tmp/roots")
     assert owners.split() == ["1000:1001", "0:0"]
 
 
@@ -134,43 +134,104 @@ def test_read_only_places_refuse_and_writable_binds_do_not(
     assert list((tmp_path / "ro").iterdir()) == []
 
 
-def test_what_the_kernel_mounts_is_not_copied(docker: Client, daemon: DaemonUnderTest) -> None:
+def test_what_the_kernel_mounts_is_not_copied(client: Client, daemon: DaemonUnderTest) -> None:
     daemon.api.run("box", *SLEEP)
 
-    with tarfile.open(fileobj=io.BytesIO(docker("cp", "box:/", "-").raw_out)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(client("cp", "box:/", "-").raw_out)) as archive:
         names = archive.getnames()
 
     assert {"/proc", "/sys", "/dev", "/etc/hosts"} <= set(names)
     assert not [name for name in names if name.startswith(("/proc/", "/sys/", "/dev/"))]
     assert "Could not find the file /proc/cpuinfo in container box" in (
-        docker("cp", "box:/proc/cpuinfo", "-").err
+        client("cp", "box:/proc/cpuinfo", "-").err
     )
 
 
+def test_the_whole_root_or_what_a_directory_holds_is_copied(
+    client: Client, daemon: DaemonUnderTest, tmp_path: Path
+) -> None:
+    daemon.api.create("box", *SLEEP)
+    (tmp_path / "tree/d").mkdir(parents=True)
+    (tmp_path / "tree/f").write_text("text")
+
+    client.ok("cp", f"{tmp_path}/tree/.", "box:/tmp")
+    client.ok("cp", "box:/tmp/.", str(tmp_path / "back"))
+    client.ok("cp", "box:/", str(tmp_path / "all"))
+
+    assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["d", "f"]
+    assert (tmp_path / "all/tmp/f").read_text() == "text"
+    assert (tmp_path / "all/bin/busybox").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("box:/nosuch", "-"), "Could not find the file /nosuch in container box"),
+        (("nosuch:/f", "-"), "No such container: nosuch"),
+        (("box:/etc/passwd", "{here}/nosuch/"), "no such directory"),
+        (("box:/tmp", "{here}/f"), "cannot copy directory"),
+        (("{here}", "box:/etc/passwd"), "cannot copy directory"),
+        (("{here}/f", "box:/nosuch/"), "no such directory"),
+        (("{here}/f", "box:/no/such"), "Could not find the file /no in container box"),
+        (("{here}/nosuch", "box:/tmp"), "nosuch: no such file or directory"),
+        (("box:/a", "other:/b"), "copying between containers is not supported"),
+        (("{here}/f", "{here}/g"), "must specify at least one container source"),
+    ],
+)
+def test_what_can_not_be_copied_is_told(
+    client: Client, daemon: DaemonUnderTest, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    daemon.api.create("box", *SLEEP)
+    (tmp_path / "f").write_text("x")
+
+    done = client("cp", *(word.format(here=tmp_path) for word in words))
+
+    assert done.code == 1
+    assert message in done.err
+
+
+def test_links_that_came_from_a_container_lead_no_later_copy_astray(
+    shipslog: Client, daemon: DaemonUnderTest, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "here").mkdir()
+    daemon.api.run("box", *SLEEP)
+    links = f"mkdir /d; ln -s {tmp_path}/outside /d/l; ln -s ../../outside /d/up"
+    shipslog.ok("exec", "box", "sh", "-c", links)
+    shipslog.ok("cp", "box:/d", str(tmp_path / "here"))
+    assert (tmp_path / "here/d/up").readlink() == Path("../../outside")
+    shipslog.ok("exec", "box", "sh", "-c", "rm /d/*; mkdir /d/l /d/up; touch /d/l/f /d/up/f")
+
+    done = shipslog("cp", "box:/d", str(tmp_path / "here"))
+
+    assert 'cannot overwrite non-directory "/d/l" with directory "/"' in done.err
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 @pytest.mark.parametrize("phase", ["running", "exited"])
-def test_an_export_is_an_image_again(docker: Client, daemon: DaemonUnderTest, phase: str) -> None:
+def test_an_export_is_an_image_again(client: Client, daemon: DaemonUnderTest, phase: str) -> None:
     brought_to(daemon, "exited" if phase == "exited" else "created")
     put(daemon, "box", "/tmp", tar_of(mine=b"exported"))
     if phase == "running":
         daemon.api.start("box")
 
-    exported = docker("export", "box").raw_out
-    docker.ok("import", "-", "again", given=exported)
+    exported = client("export", "box").raw_out
+    client.ok("import", "-", "again", given=exported)
 
     with tarfile.open(fileobj=io.BytesIO(exported)) as archive:
         names = archive.getnames()
     assert names == sorted(names, key=lambda name: name.split("/"))
     assert not [name for name in names if name.startswith(("proc/", "sys/", "/"))]
-    assert docker.ok("run", "--rm", "again", "cat", "/tmp/mine") == "exported"
+    assert client.ok("run", "--rm", "again", "cat", "/tmp/mine") == "exported"
     daemon.api.call("DELETE", "/images/again")
 
 
-def test_a_diff_tells_what_the_container_did(docker: Client, daemon: DaemonUnderTest) -> None:
+def test_a_diff_tells_what_the_container_did(client: Client, daemon: DaemonUnderTest) -> None:
     script = "rm /bin/yes; echo x >/tmp/f; mkdir -p /a/b; chmod 700 /home"
     daemon.api.run("box", "sh", "-c", script)
     daemon.api.wait("box")
 
-    assert docker.ok("diff", "box").splitlines() == [
+    assert client.ok("diff", "box").splitlines() == [
         *("A /a", "A /a/b", "C /bin", "D /bin/yes", "C /home", "C /tmp", "A /tmp/f"),
     ]
 
