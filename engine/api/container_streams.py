@@ -39,6 +39,8 @@ class ContainerStreamHandlers:
         query, reference = request.query, request.params["name"]
         tty = self._containers.get(reference).spec.tty
         options = attach_options(request)
+        self._containers.check_attachable(reference)
+        parse_detach_keys(options.detach_keys)  # refused even when no stream is asked for
         streaming = options.stdin or options.stdout or options.stderr
         attachment = (
             await self._containers.attach(reference, options, request.origin) if streaming else None
@@ -92,7 +94,8 @@ class ContainerStreamHandlers:
     async def resize(self, request: Request) -> Reply:
         """A terminal has another size."""
         height, width = terminal_size(request)
-        await self._containers.resize(request.params["name"], height=height, width=width)
+        reference, origin = request.params["name"], request.origin
+        await self._containers.resize(reference, origin, height=height, width=width)
         return Answer(200)
 
     async def top(self, request: Request) -> Reply:

@@ -88,6 +88,7 @@ class ContainerHandlers:
         """``docker rm``."""
         query = request.query
         if query.flag("link"):
+            self._service.containers.get(request.params["name"])
             raise Conflict("Conflict, cannot remove the default link name of the container")
         force, volumes = query.flag("force"), query.flag("v")
         reference = request.params["name"]
@@ -110,6 +111,7 @@ class ContainerHandlers:
                 continue
             removed.append(container.id)
             won_bytes += sizes[container.id]
+        await self._service.containers.pruned(request.origin)
         pruned: Json = {"ContainersDeleted": removed or None, "SpaceReclaimed": won_bytes}
         return json_answer(pruned)
 

@@ -1,29 +1,52 @@
-"""``GET /events``: Docker's stream of what happens, told from the log: all of it, not the last 256."""
+"""``GET /events``: Docker's stream of what happens, told from the log: all of it, not the last 256.
 
+Resuming
+========
+
+Every event carries its position in the log as the attribute ``shipslog.seq``. A reader that has been cut off asks for what comes
+after the last one it has seen, and misses nothing and hears nothing twice, whatever was between::
+
+    curl --unix-socket … 'http://x/events?after_seq=4711.2'
+    docker events --filter after_seq=4711.2
+    docker_client.events(filters={"after_seq": "4711.2"})
+
+A plain number, as ``shipslog history`` shows, stands for all of what that event of the log says.
+"""
+
+import re
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
 
+from engine.api.event_filters import AFTER, KNOWN, is_wanted
+from engine.api.event_subjects import recollect
 from engine.api.filters import Filters, parse_filters
 from engine.api.replies import JSON, Reply, Sink, Streamed, json_line
-from engine.api.requests import Request
+from engine.api.requests import Query, Request
 from engine.api.router import Route
-from engine.api.shapes_event import Message, Subject, Translator
-from engine.api.times import SECOND_NS, parse_moment
-from engine.domain.container_events import Created, Renamed
-from engine.errors import NotFound
+from engine.api.shapes_event import Message, Translator
+from engine.api.times import SECOND_NS, parse_until
+from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.service.history import Entry, Question
 
-_KNOWN: Final = frozenset(
-    {
-        *("config", "container", "daemon", "event", "image", "label", "network", "node", "plugin"),
-        *("scope", "secret", "service", "type", "volume"),
-    }
-)
-_NAMING: Final = (Created.TYPE, Renamed.TYPE)
+_POSITION: Final = re.compile(r"(?P<seq>\d{1,18})(?:\.(?P<part>\d{1,9}))?")
+_WHOLE: Final = 1 << 30
+"""More parts than any event has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the stream of what is told: behind this part of this event of the log."""
+
+    seq: int
+    part: int = _WHOLE
+
+    def is_before(self, message: Message) -> bool:
+        """Whether a message comes behind it."""
+        return (message.seq, message.part) > (self.seq, self.part)
 
 
 class EventHandlers:
@@ -38,108 +61,83 @@ class EventHandlers:
 
     async def events(self, request: Request) -> Reply:
         """``docker events``: from ``since`` on, or from now; until ``until``, or for ever."""
-        query = request.query
-        filters = parse_filters(query.text("filters"), _KNOWN)
-        since_ns, until_ns = parse_moment(query.text("since")), parse_moment(query.text("until"))
-        last_seq = self._service.ledger.log.last_seq
-        from_start = "since" in query and query.text("since") != ""
-        question = Question(
-            after_seq=0 if from_start else last_seq, since_ns=since_ns, until_ns=until_ns
-        )
+        filters = parse_filters(request.query.text("filters"), KNOWN)
+        question, after = self._question(request.query, filters)
+        reading = _Reading(self._service, filters, after)
 
         async def produce(send: Sink) -> None:
-            await self._tell(question, filters, send)
+            await reading.tell(question, send)
 
         return Streamed(produce, JSON, endless=True)
 
-    async def _tell(self, question: Question, filters: Filters, send: Sink) -> None:
+    def _question(self, query: Query, filters: Filters) -> tuple[Question, Position]:
+        """The part of history that is asked for; who names no beginning but an end wants all that was before."""
+        now_ns = self._service.ledger.clock.wall_ns()
+        since, until = query.text("since"), query.text("until")
+        since_ns = parse_until(since, now_ns) if since else None
+        until_ns = parse_until(until, now_ns) if until not in ("", "0") else None
+        if since_ns is not None and until_ns is not None and until_ns < since_ns:
+            raise InvalidRequest(f"`since` time ({since}) cannot be after `until` time ({until})")
+        after = _position(query.text(AFTER), *filters.values(AFTER))
+        if after is None and since_ns is None and until_ns is None:
+            after = Position(self._service.ledger.log.last_seq)
+        after = after or Position(0)
+        # the event that is half told is read again, for its other half
+        question = Question(after_seq=max(0, after.seq - 1), since_ns=since_ns, until_ns=until_ns)
+        return question, after
+
+
+class _Reading:
+    """One reader's way through the log."""
+
+    def __init__(self, service: Service, filters: Filters, after: Position) -> None:
+        self._service = service
+        self._filters = filters
+        self._after = after
+        durable = service.ledger.durable
+        self._translator = Translator(durable.networks, durable.images)
+
+    async def tell(self, question: Question, send: Sink) -> None:
         """What has happened, however long that takes, and then what happens until the time is over."""
         ledger = self._service.ledger
         if question.until_ns is None:
-            await self._tell_all(question, filters, send, follow=True)
+            await self._tell_all(question, send, follow=True)
             return
         so_far = ledger.log.last_seq
-        await self._tell_all(replace(question, until_seq=so_far), filters, send, follow=False)
+        await self._tell_all(replace(question, until_seq=so_far), send, follow=False)
         left_s = (question.until_ns - ledger.clock.wall_ns()) / SECOND_NS
         with trio.move_on_after(max(0.0, left_s)):
-            await self._tell_all(replace(question, after_seq=so_far), filters, send, follow=True)
+            following = replace(question, after_seq=max(so_far, question.after_seq))
+            await self._tell_all(following, send, follow=True)
 
-    async def _tell_all(
-        self, question: Question, filters: Filters, send: Sink, *, follow: bool
-    ) -> None:
-        translator = Translator(self._service.ledger.durable.networks)
+    async def _tell_all(self, question: Question, send: Sink, *, follow: bool) -> None:
         entries = self._service.history.entries(question, follow=follow)
         async with aclosing(entries):
             async for block in entries:
-                lines = []
-                for entry in block:
-                    if not translator.knows(entry):
-                        translator.learn(entry, await self._subject(entry))
-                    lines += [
-                        json_line(each.json())
-                        for each in translator.messages(entry)
-                        if _wanted(each, filters)
-                    ]
+                lines = [line for entry in block for line in await self._lines(entry)]
                 if lines:
                     await send(b"".join(lines))
 
-    async def _subject(self, entry: Entry) -> Subject:
-        """A container that was made before the first event that is told, as it was called just before it."""
-        return await trio.to_thread.run_sync(self._read_subject, entry)
-
-    def _read_subject(self, entry: Entry) -> Subject:
-        stream = "/".join(entry.stream.split("/")[:2])
-        subject = None
-        for recorded in self._service.ledger.log.read(
-            stream=stream, types=_NAMING, until_seq=entry.seq - 1
-        ):
-            match recorded.event:
-                case Created(id=identity, name=name, spec=spec):
-                    subject = Subject(identity, name, spec.image, spec.labels, spec.network_mode)
-                case Renamed(name=name) if subject is not None:
-                    subject.name = name
-        if subject is None:
-            raise NotFound(f"the log has no beginning of {stream}")
-        return subject
+    async def _lines(self, entry: Entry) -> list[bytes]:
+        translator = self._translator
+        if not translator.knows(entry):
+            log = self._service.ledger.log
+            subject = await trio.to_thread.run_sync(recollect, log, entry)
+            translator.learn(entry, subject)
+        return [
+            json_line(message.json())
+            for message in translator.messages(entry)
+            if self._after.is_before(message) and is_wanted(message.said, self._filters)
+        ]
 
 
-def _wanted(message: Message, filters: Filters) -> bool:
-    """Whether a message passes; a filter for one kind of thing passes no other kind."""
-    if not filters:
-        return True
-    return (
-        filters.exact("type", message.type)
-        and filters.exact("event", message.action, message.action.partition(":")[0])
-        and filters.exact("scope", "local")
-        and filters.labels(message.attributes)
-        and _about_wanted(message, filters)
-    )
-
-
-def _about_wanted(message: Message, filters: Filters) -> bool:
-    for kind in (
-        "container",
-        "image",
-        "network",
-        "volume",
-        "daemon",
-        "plugin",
-        "service",
-        "node",
-        "secret",
-        "config",
-    ):
-        wanted = filters.values(kind)
-        if not wanted:
-            continue
-        if kind == "image" and message.type == "container":
-            if message.attributes.get("image") not in wanted:
-                return False
-        elif message.type != kind or not any(_is(message, word) for word in wanted):
-            return False
-    return True
-
-
-def _is(message: Message, word: str) -> bool:
-    name = message.attributes.get("name", "")
-    return message.id.startswith(word) or word.removeprefix("/") in (name, name.rpartition(":")[0])
+def _position(*texts: str) -> Position | None:
+    """The position asked for, wherever it was; the last one counts."""
+    given = [text for text in texts if text]
+    if not given:
+        return None
+    match = _POSITION.fullmatch(given[-1])
+    if match is None:
+        raise InvalidRequest(f"invalid {AFTER} {given[-1]!r}: not a position in the log")
+    part = match["part"]
+    return Position(int(match["seq"]), _WHOLE if part is None else int(part))

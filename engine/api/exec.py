@@ -91,7 +91,7 @@ class ExecHandlers:
             return Hijacked(take, stream_media_type(request, tty=found.spec.tty))
         started = await self._execs.start(found.id, _DETACHED, None, request.origin)
         if started.error:
-            raise InvalidRequest(started.error)
+            raise InvalidRequest(_refusal(started.error))
         return Answer(200)
 
     async def _converse(
@@ -119,6 +119,13 @@ class ExecHandlers:
         return json_answer(_exec_json(await self._execs.caught_up(ExecId(request.params["id"]))))
 
 
+def _refusal(message: str) -> str:
+    """All of Docker's words: a user that is not there is found missing before there is anything to execute."""
+    if message.startswith("unable to find"):
+        return message
+    return f"OCI runtime exec failed: exec failed: unable to start container process: {message}: unknown"
+
+
 def _exec_json(execution: Exec) -> Json:
     spec = execution.spec
     running = execution.phase is ExecPhase.RUNNING
@@ -138,7 +145,7 @@ def _exec_json(execution: Exec) -> Json:
         "OpenStdin": spec.attach_stdin,
         "OpenStderr": spec.attach_stderr,
         "OpenStdout": spec.attach_stdout,
-        "CanRemove": execution.phase is ExecPhase.ENDED,
+        "CanRemove": False,
         "ContainerID": execution.container,
         "DetachKeys": spec.detach_keys,
         "Pid": execution.process.pid if running and execution.process else 0,

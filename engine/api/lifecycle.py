@@ -54,8 +54,8 @@ class LifecycleHandlers:
     async def kill(self, request: Request) -> Reply:
         """``docker kill``."""
         reference = request.params["name"]
-        signal = parse_signal(request.query.text("signal") or "SIGKILL")
         try:
+            signal = parse_signal(request.query.text("signal") or "SIGKILL")
             await self._containers.kill(reference, request.origin, signal=signal)
         except EngineError as error:
             raise type(error)(f"cannot kill container: {reference}: {error}") from error
@@ -96,4 +96,4 @@ async def _result(waiting: Waiting) -> Json:
 def _ending(request: Request) -> tuple[int | None, int | None]:
     """The signal and the grace that a stop was asked with; None is the container's own."""
     name = request.query.text("signal")
-    return parse_signal(name) if name else None, request.query.number("t")
+    return parse_signal(name) if name else None, request.query.number("t", call="Atoi")

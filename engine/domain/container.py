@@ -75,6 +75,7 @@ from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.health import Health, HealthChanged
 from engine.domain.ids import SHORT, ContainerId, SandboxId
+from engine.domain.signals import parse_signal
 from engine.domain.spec import PortBinding, Spec
 
 _SECOND_NS: Final = 1_000_000_000
@@ -227,6 +228,12 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_running(self) -> bool:
         """In Docker's sense: it has a process, frozen or not."""
         return self.phase in HAS_PROCESS
+
+
+def is_ending(container: Container, signal: int) -> bool:
+    """Whether who sends this signal wants the run to end: then restart policies keep out."""
+    usual = (Signals.SIGKILL, Signals.SIGTERM, Signals.SIGINT)
+    return signal in usual or signal == parse_signal(container.spec.stop_signal)
 
 
 def evolve(container: Container | None, event: Event, at_ns: int) -> Container:
@@ -403,12 +410,16 @@ def _stop_requested(container: Container, event: StopRequested) -> Container:
 
 def _signal_requested(container: Container, event: SignalRequested) -> Container:
     order = Order(number=event.order, kind=OrderKind.SIGNAL, signal=event.signal)
-    ends_it = event.signal in (Signals.SIGKILL, Signals.SIGTERM, Signals.SIGINT)
     stopping = container.stopping
     if stopping is not None and event.signal == Signals.SIGKILL:
         stopping = replace(stopping, deadline_boot_ns=None)
     return _ordered(
-        replace(container, user_stopped=container.user_stopped or ends_it, stopping=stopping), order
+        replace(
+            container,
+            user_stopped=container.user_stopped or is_ending(container, event.signal),
+            stopping=stopping,
+        ),
+        order,
     )
 
 

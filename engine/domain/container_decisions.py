@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.domain.container import NAMELESS, TRANSITIONS, Container, Phase
+from engine.domain.container import NAMELESS, TRANSITIONS, Container, Phase, is_ending
 from engine.domain.container_events import (
     Endpoint,
     Exited,
@@ -43,6 +43,8 @@ RESTART_DELAY_FACTOR: Final = 2
 RESTART_DELAY_MAX_S: Final = 60.0
 RESTART_RESET_AFTER_S: Final = 10.0
 """A run that lasted this long starts the delays anew, as Docker has it."""
+STOP_TIMEOUT_MAX_S: Final = 100 * 365 * 24 * 3600
+"""A grace beyond this is for ever: the nanoseconds of no clock reach further."""
 _SECOND_NS: Final = 1_000_000_000
 _COMMAND_REFUSED: Final = (126, 127)
 """Exit codes of a start whose command is not executable, or not there."""
@@ -70,6 +72,13 @@ class RunningNotRemovable(Conflict):
 
 class RemovalInProgress(Conflict):
     """It is being removed already."""
+
+
+def still_restarting(container: Container) -> InvalidTransition:
+    """Why something that needs a process can't be done between two runs."""
+    return InvalidTransition(
+        f"Container {container.id} is restarting, wait until the container is running"
+    )
 
 
 def decide_start(
@@ -114,27 +123,33 @@ def decide_stop(
         raise AlreadyStopped(f"Container {container.id} is already stopped")
     spec = container.spec
     grace_s = spec.stop_timeout_s if timeout_s is None else timeout_s
-    thaw = _thaw_first(container)
+    grace_s = DEFAULT_STOP_TIMEOUT_S if grace_s is None else grace_s
     stop = StopRequested(
-        order=container.orders_given + len(thaw) + 1,
+        order=container.orders_given + 1,
         signal=parse_signal(spec.stop_signal) if signal is None else signal,
-        timeout_s=DEFAULT_STOP_TIMEOUT_S if grace_s is None else grace_s,
+        timeout_s=grace_s if grace_s <= STOP_TIMEOUT_MAX_S else -1,
         boot_ns=boot_ns,
         then_start=then_start,
     )
-    return (*thaw, stop)
+    return (stop, *_thaw_after(container))
 
 
-def decide_signal(container: Container, signal: int) -> tuple[Event, ...]:
+def decide_signal(container: Container, signal: int, boot_ns: int) -> tuple[Event, ...]:
     """What ``POST /containers/{id}/kill`` adds.
 
+    Between two runs there is nobody to get the signal; one that would have ended the run keeps the next from coming.
+
     Raises:
-        NotRunning: there is no process.
+        NotRunning: there is no process, and none to come.
     """
+    number = container.orders_given + 1
+    if container.phase is Phase.RESTARTING:
+        stop = StopRequested(order=number, signal=signal, timeout_s=0, boot_ns=boot_ns)
+        return (stop,) if is_ending(container, signal) else ()
     if not container.is_running and container.phase is not Phase.STARTING:
         raise NotRunning(f"container {container.id} is not running")
-    thaw = _thaw_first(container) if signal == Signals.SIGKILL else ()
-    return (*thaw, SignalRequested(order=container.orders_given + len(thaw) + 1, signal=signal))
+    thaw = _thaw_after(container) if is_ending(container, signal) else ()
+    return (SignalRequested(order=number, signal=signal), *thaw)
 
 
 def decide_escalation(container: Container, boot_ns: int) -> tuple[Event, ...]:
@@ -147,11 +162,11 @@ def decide_escalation(container: Container, boot_ns: int) -> tuple[Event, ...]:
     return (SignalRequested(order=container.orders_given + 1, signal=Signals.SIGKILL),)
 
 
-def _thaw_first(container: Container) -> tuple[Event, ...]:
-    """A frozen process takes no notice of a signal, so one that is to end goes on first."""
+def _thaw_after(container: Container) -> tuple[Event, ...]:
+    """A frozen process takes no notice of a signal that waits for it until it goes on."""
     if container.phase is not Phase.PAUSED:
         return ()
-    return (UnpauseRequested(order=container.orders_given + 1),)
+    return (UnpauseRequested(order=container.orders_given + 2),)
 
 
 def decide_pause(container: Container) -> tuple[Event, ...]:
@@ -163,6 +178,8 @@ def decide_pause(container: Container) -> tuple[Event, ...]:
     """
     if container.phase is Phase.PAUSED:
         raise InvalidTransition(f"Container {container.id} is already paused")
+    if container.phase is Phase.RESTARTING:
+        raise still_restarting(container)
     if container.phase is not Phase.RUNNING:
         raise NotRunning(f"container {container.id} is not running")
     return (PauseRequested(order=container.orders_given + 1),)

@@ -102,6 +102,8 @@ class StartRequested(Event, frozen=True, kw_only=True):
     sandbox: SandboxId | None = None
     endpoint: Endpoint | None = None
     ports: tuple[PortBinding, ...] = ()
+    restart: bool = False
+    """A restart was asked for, of a container that did not run."""
 
 
 class Started(Event, frozen=True, kw_only=True):

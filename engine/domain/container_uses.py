@@ -49,6 +49,8 @@ class Committed(Event, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "container_committed"
     image: ImageId
     comment: str = ""
+    reference: str = ""
+    """The name that was given to the image, as people write it; empty for none."""
 
 
 EVENTS: Final[tuple[type[Event], ...]] = (

@@ -75,12 +75,19 @@ class ExecExited(Event, frozen=True, kw_only=True):
     code: int
 
 
+class ExecDetached(Event, frozen=True, kw_only=True):
+    """Its client typed the detach keys; the process goes on."""
+
+    TYPE: ClassVar[str] = "exec_detached"
+
+
 EVENTS: Final[tuple[type[Event], ...]] = (
     ExecCreated,
     ExecStartRequested,
     ExecStarted,
     ExecStartFailed,
     ExecExited,
+    ExecDetached,
 )
 
 
@@ -102,7 +109,10 @@ TRANSITIONS: Final[Mapping[ExecPhase, Mapping[type[Event], ExecPhase]]] = {
         ExecStarted: ExecPhase.RUNNING,
         ExecStartFailed: ExecPhase.ENDED,
     },
-    ExecPhase.RUNNING: {ExecExited: ExecPhase.ENDED},
+    ExecPhase.RUNNING: {
+        ExecDetached: ExecPhase.RUNNING,
+        ExecExited: ExecPhase.ENDED,
+    },
     ExecPhase.ENDED: {},
 }
 assert TRANSITIONS.keys() == set(ExecPhase)
@@ -118,6 +128,10 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     process: ProcessIdentity | None = None
     exit_code: int | None = None
     error: str = ""
+    detached: bool = False
+    """Its client has let go of it."""
+    was_dropped: bool = False
+    """Its container ended before anybody started it: to Docker's clients it is no more."""
 
 
 class ExecNotStartable(Conflict):
@@ -135,6 +149,13 @@ def decide_exec_start(execution: Exec, *, detach: bool) -> tuple[Event, ...]:
     if execution.phase is ExecPhase.ENDED:
         raise ExecNotStartable(f"Error: Exec command {execution.id} has already run")
     return (ExecStartRequested(detach=detach),)
+
+
+def decide_exec_detached(execution: Exec) -> tuple[Event, ...]:
+    """What the detach keys add: an exec has one client, which lets go of it once."""
+    if ExecDetached not in TRANSITIONS[execution.phase] or execution.detached:
+        return ()
+    return (ExecDetached(),)
 
 
 def decide_exec_lost(execution: Exec) -> tuple[Event, ...]:
@@ -156,8 +177,11 @@ def evolve(execution: Exec | None, event: Event, _at_ns: int) -> Exec:
         case ExecStarted(process=process):
             return replace(moved, process=process)
         case ExecStartFailed(message=message, exit_code=code):
-            return replace(moved, error=message, exit_code=code)
+            dropped = execution.phase is ExecPhase.CREATED
+            return replace(moved, error=message, exit_code=code, was_dropped=dropped)
         case ExecExited(code=code):
             return replace(moved, exit_code=code)
+        case ExecDetached():
+            return replace(moved, detached=True)
         case _:
             return moved

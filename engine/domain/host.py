@@ -48,12 +48,22 @@ class OrphanFound(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class Pruned(Event, frozen=True, kw_only=True):
+    """Everything of one kind that nobody used was to go; what went has events of its own."""
+
+    TYPE: ClassVar[str] = "host_pruned"
+    kind: str
+    """``container``, ``image``, ``network``, ``volume`` or ``builder``."""
+    reclaimed_bytes: int = 0
+
+
 EVENTS: Final[tuple[type[Event], ...]] = (
     HostInitialised,
     DaemonStarted,
     DaemonStopped,
     OrphanRemoved,
     OrphanFound,
+    Pruned,
 )
 
 

@@ -25,7 +25,7 @@ def parse_signal(text: str) -> int:
             return int(text)
     elif (name := text.upper().removeprefix("SIG")) in _NUMBERS:
         return _NUMBERS[name]
-    raise InvalidRequest(f"Invalid signal: {text}")
+    raise InvalidRequest(f"invalid signal: {text}")
 
 
 def signal_name(number: int) -> str:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from engine.domain.container import NAMELESS, Container, Phase
 from engine.domain.container_decisions import (
+    AlreadyRunning,
     NotRunning,
     decide_pause,
     decide_remove,
@@ -20,14 +21,17 @@ from engine.domain.container_decisions import (
     decide_signal,
     decide_stop,
     decide_unpause,
+    still_restarting,
 )
 from engine.domain.container_events import AttachOpened, Created
+from engine.domain.container_uses import ProcessesListed, Resized
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
+from engine.domain.host import Pruned
 from engine.domain.ids import SHORT, ContainerId
 from engine.domain.spec import NetworkMode, Spec
-from engine.domain.streams import container_stream
-from engine.errors import Conflict, EngineError, InvalidRequest, Kind, NotModified
+from engine.domain.streams import HOST, container_stream
+from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
 from engine.service.changes import Changes
 from engine.service.names import checked_name, fresh_name
 from engine.store.ledger import Ledger
@@ -166,12 +170,19 @@ class Containers:
             StartRefused: it can't be started at all; the message says why.
         """
         container = self._ledger.head.container(reference)
+        if container.phase is Phase.RESTARTING:
+            raise AlreadyRunning(f"Container {container.id} is already running")
+        await self._start(container, origin)
+
+    async def _start(self, container: Container, origin: Origin, *, restart: bool = False) -> None:
         try:
-            events = self._starts.decide(self._ledger.head, container)
+            requested, *more = self._starts.decide(self._ledger.head, container)
         except EngineError:
             await self._remove_unstartable(container, origin)
             raise
-        await self._record(container, events, origin)
+        if restart:
+            requested = replace(requested, restart=True)
+        await self._record(container, (requested, *more), origin)
         try:
             await self._started(container.id, container.run + 1)
         except StartRefused:
@@ -225,7 +236,7 @@ class Containers:
                 then_start=True,
             )
         except NotModified:
-            await self.start(reference, origin)
+            await self._start(container, origin, restart=True)
             return
         await self._record(container, events, origin)
         await self._started(container.id, container.run + 1)
@@ -237,7 +248,7 @@ class Containers:
             NotRunning: there is no process.
         """
         container = self._ledger.head.container(reference)
-        events = decide_signal(container, signal)
+        events = decide_signal(container, signal, self._ledger.clock.boot_ns())
         await self._record(container, events, origin, essential=True)
         if signal == Signals.SIGKILL:
             await self._ended(container)
@@ -318,15 +329,28 @@ class Containers:
             Conflict: the container is paused or being removed.
         """
         parse_detach_keys(options.detach_keys)  # refuse before the connection is taken over
-        container = self._ledger.head.container(reference)
-        if container.phase is Phase.PAUSED:
-            raise Conflict(f"Container {reference} is paused, unpause the container before attach")
-        if container.phase in NAMELESS:
-            raise Conflict(f"Container {reference} is marked for removal")
+        container = self.check_attachable(reference)
         attach = secrets.token_hex(8)
         opened = AttachOpened(attach=attach, stdin=options.stdin)
         await self._record(container, (opened,), origin)
         return Attachment(self._ledger, self._streams, self.get(container.id), attach, options)
+
+    def check_attachable(self, reference: str) -> Container:
+        """Refuse what an attach would refuse, also on behalf of one that wants no streams.
+
+        Raises:
+            NoSuchContainer, Conflict: there is nothing to connect to.
+        """
+        container = self._ledger.head.container(reference)
+        if container.phase is Phase.PAUSED:
+            raise Conflict(f"container {reference} is paused, unpause the container before attach")
+        if container.phase is Phase.RESTARTING:
+            raise Conflict(
+                f"container {reference} is restarting, wait until the container is running"
+            )
+        if container.phase in NAMELESS:
+            raise Conflict(f"container {reference} is marked for removal")
+        return container
 
     async def logs(self, reference: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         """Its output, in blocks that can be sent as they are; with ``follow`` until it has ended."""
@@ -337,27 +361,43 @@ class Containers:
                 async for block in output:
                     yield block
 
-    async def resize(self, reference: str, *, height: int, width: int) -> None:
-        """Tell its terminal its size.
+    async def resize(self, reference: str, origin: Origin, *, height: int, width: int) -> None:
+        """Tell its terminal its size; without a terminal that is no error, for clients don't always know.
 
         Raises:
-            NotRunning: there is none.
+            NotRunning: there is no process.
         """
+        container = self._running(reference)
+        try:
+            if container.spec.tty:
+                await self._streams.resize(container, None, height=height, width=width)
+        except DriverError:
+            self._running(container.id)  # it may have ended meanwhile
+            raise
+        await self._record(container, (Resized(height=height, width=width),), origin)
+
+    def _running(self, reference: str) -> Container:
         container = self.get(reference)
         if not container.is_running:
-            raise NotRunning(f"Container {container.id} is not running")
-        await self._streams.resize(container, None, height=height, width=width)
+            raise NotRunning(f"container {container.id} is not running")
+        return container
 
-    async def processes(self, reference: str) -> tuple[int, ...]:
-        """The pids, on the host, of everything that runs in it.
+    async def processes(self, reference: str, origin: Origin) -> tuple[int, ...]:
+        """The pids, on the host, of everything that runs in it: whoever asks is remembered.
 
         Raises:
             NotRunning: nothing does.
         """
         container = self.get(reference)
-        if not container.is_running:
-            raise NotRunning(f"Container {container.id} is not running")
-        return await self._streams.processes(container)
+        if container.phase is Phase.RESTARTING:
+            raise still_restarting(container)
+        pids = await self._streams.processes(self._running(reference))
+        await self._record(container, (ProcessesListed(),), origin)
+        return pids
+
+    async def pruned(self, origin: Origin) -> None:
+        """Note that everything which nobody used has been removed."""
+        await self._ledger.record(origin, (HOST, (Pruned(kind="container"),)))
 
     async def _ended(self, container: Container) -> None:
         await self._changes.until(

@@ -7,12 +7,11 @@ from typing import Final
 import trio
 
 from engine.domain.container import Phase
-from engine.domain.container_decisions import NotRunning
+from engine.domain.container_decisions import NotRunning, still_restarting
 from engine.domain.event import Origin
 from engine.domain.execution import (
     Exec,
     ExecCreated,
-    ExecNotStartable,
     ExecPhase,
     ExecSpec,
     decide_exec_start,
@@ -20,7 +19,7 @@ from engine.domain.execution import (
 )
 from engine.domain.ids import ContainerId, ExecId
 from engine.domain.streams import exec_stream
-from engine.errors import Conflict
+from engine.errors import Conflict, DriverError
 from engine.service.changes import Changes
 from engine.store.ledger import Ledger
 from engine.store.projections import NoSuchExec
@@ -30,6 +29,8 @@ from engine.supervisor.supervisor import Supervisor
 
 TAKE_OVER_TIMEOUT_S: Final = 2.0
 """How long an inspect waits for the end of an exec that the monitor is about to report."""
+RESIZE_TIMEOUT_S: Final = 10.0
+"""How long the size of a terminal waits for the terminal: clients send it as soon as they have asked for the start."""
 RECENT_MAX: Final = 1024
 """Execs kept in memory after their end; older ones are looked up in the log."""
 
@@ -56,8 +57,10 @@ class Execs:
         target = self._ledger.head.container(container)
         if target.phase is Phase.PAUSED:
             raise Conflict(f"Container {container} is paused, unpause the container before exec")
+        if target.phase is Phase.RESTARTING:
+            raise still_restarting(target)
         if not target.is_running:
-            raise NotRunning(f"Container {target.id} is not running")
+            raise NotRunning(f"container {target.id} is not running")
         identity = ExecId(secrets.token_hex(32))
         created = ExecCreated(id=identity, container=target.id, spec=spec)
         await self._ledger.record(origin, (exec_stream(target.id, identity), (created,)))
@@ -70,11 +73,12 @@ class Execs:
             NoSuchExec, ExecNotStartable, NotRunning, Conflict.
         """
         found = await self.get(execution)
-        if found.phase is not ExecPhase.CREATED:
-            raise ExecNotStartable(f"Error: Exec command {found.id} has already run")
+        decide_exec_start(found, detach=False)
         target = self._ledger.head.container(found.container)
         if target.phase is Phase.PAUSED:
             raise Conflict(f"Container {target.id} is paused, unpause the container before exec")
+        if not target.is_running:
+            raise NotRunning(f"container {target.id} is not running")
         return found
 
     async def start(
@@ -109,11 +113,13 @@ class Execs:
         """An exec, live or ended.
 
         Raises:
-            NoSuchExec: there never was one.
+            NoSuchExec: there never was one, or its container is gone, or it was not started before that ended.
         """
         known = self._ledger.durable.execs.get(ExecId(execution)) or self._recent.get(execution)
         if known is None:
             known = await trio.to_thread.run_sync(self._from_history, execution)
+        if known.container not in self._ledger.durable.containers or known.was_dropped:
+            raise NoSuchExec(f"No such exec instance: {execution}")
         return known
 
     async def caught_up(self, execution: str) -> Exec:
@@ -129,14 +135,31 @@ class Execs:
         return await self.get(execution)
 
     async def resize(self, execution: str, *, height: int, width: int) -> None:
-        """Tell its terminal its size.
+        """Tell its terminal its size, as soon as it has one; without a terminal that is no error.
 
         Raises:
-            NoSuchExec: it is not running.
+            NoSuchExec: it is over.
+            Conflict: nobody starts it.
         """
         found = self._ledger.durable.execution(execution)
+        with trio.move_on_after(RESIZE_TIMEOUT_S):
+            await self._changes.until_any(found.container, lambda: not self._is_to_come(found.id))
+        if self._is_to_come(found.id):
+            raise Conflict("timeout waiting for exec session ready")
+        found = self._ledger.durable.execution(execution)
+        if not found.spec.tty:
+            return
         container = self._ledger.durable.container(found.container)
-        await self._streams.resize(container, found.id, height=height, width=width)
+        try:
+            await self._streams.resize(container, found.id, height=height, width=width)
+        except DriverError:
+            await self._supervisor.caught_up(container.id)
+            self._ledger.durable.execution(execution)  # it may have ended meanwhile
+            raise
+
+    def _is_to_come(self, execution: ExecId) -> bool:
+        current = self._ledger.durable.execs.get(execution)
+        return current is not None and current.phase in (ExecPhase.CREATED, ExecPhase.STARTING)
 
     def of(self, container: ContainerId) -> tuple[ExecId, ...]:
         """The live execs of a container."""

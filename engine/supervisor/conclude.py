@@ -33,6 +33,7 @@ from engine.domain.execution import (
     ExecPhase,
     ExecStarted,
     ExecStartFailed,
+    decide_exec_detached,
     decide_exec_lost,
 )
 from engine.domain.ids import ExecId
@@ -150,11 +151,18 @@ def _take(reader: _Reader, fact: Fact) -> None:
         case ExecProcessStarted() | ExecProcessNotStarted() | ExecProcessExited():
             _take_exec(reader, fact)
         case AttachEnded(attach=attach, reason=reason):
-            if attach in reader.container.attachments:
-                closed = AttachClosed(attach=attach, reason=reason)
-                reader.add((closed,), MONITOR, fact.at_ns)
+            _take_attach_ended(reader, attach, reason, fact.at_ns)
         case _:
             reader.add(_own_events(reader, fact), MONITOR, fact.at_ns)
+
+
+def _take_attach_ended(reader: _Reader, attach: str, reason: str, at_ns: int) -> None:
+    """A client of the container has gone, or the one client of an exec, which goes by the exec's ID."""
+    if attach in reader.container.attachments:
+        reader.add((AttachClosed(attach=attach, reason=reason),), MONITOR, at_ns)
+    execution = reader.execs.get(ExecId(attach))
+    if execution is not None and reason == "detached":
+        reader.add_exec(execution, decide_exec_detached(execution), MONITOR, at_ns)
 
 
 def _own_events(reader: _Reader, fact: Fact) -> tuple[Event, ...]:

@@ -109,7 +109,7 @@ async def test_creations_that_are_refused_leave_nothing_behind(tmp_path: Path) -
             "cannot kill container: nope: No such container: nope",
         ),
         ("POST", "/containers/made/kill", 409, "is not running"),
-        ("POST", "/containers/made/kill?signal=FOO", 400, "Invalid signal: FOO"),
+        ("POST", "/containers/made/kill?signal=FOO", 400, "invalid signal: FOO"),
         ("POST", "/containers/made/stop?t=x", 400, 'parsing "x": invalid syntax'),
         ("POST", "/containers/made/pause", 409, "is not running"),
         ("POST", "/containers/made/rename", 400, "Neither old nor new names may be empty"),
@@ -340,6 +340,7 @@ async def test_events_tell_all_history_in_dockers_words(tmp_path: Path) -> None:
         "image": "busybox",
         "name": "www",
         "oldName": "/web",
+        "shipslog.seq": "11.1",
     }
 
 

@@ -29,7 +29,7 @@ RUNS_REFUSED: list[tuple[list[str], str]] = [
     (["--cap-add", "NOPE"], 'invalid CapAdd: unknown capability: "CAP_NOPE"'),
     (["--security-opt", "nope"], 'Invalid --security-opt: "nope"'),
     (["--security-opt", "seccomp=/nonexistent"], "opening seccomp profile (/nonexistent) failed: open /nonexistent"),
-    (["--stop-signal", "NOPE"], "Invalid signal: NOPE"),
+    (["--stop-signal", "NOPE"], "invalid signal: NOPE"),
     (["-w", "rel"], "the working directory 'rel' is invalid, it needs to be an absolute path"),
     (["-v", "/tmp:rel"], "invalid volume specification: '/tmp:rel': invalid mount config for type \"bind\": invalid mount path: 'rel' mount path must be absolute"),
     (["-v", "/tmp:/a:bogus"], "invalid mode: bogus"),
@@ -147,7 +147,7 @@ def test_a_signal_that_is_none_is_refused(
     done = client("kill", "-s", signal, "busy")
 
     assert done.code == 1
-    assert f"Invalid signal: {signal}" in done.err
+    assert f"invalid signal: {signal}" in done.err
     assert daemon.api.status("busy") == "running"
 
 

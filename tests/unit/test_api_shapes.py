@@ -12,22 +12,17 @@ from engine.api.shapes_container import (
     status_text,
     summary_json,
 )
-from engine.api.shapes_event import Subject, Translator
 from engine.api.shapes_image import image_history_json, image_inspect_json, image_summary_json
 from engine.api.shapes_network import network_json
 from engine.api.times import Moment
-from engine.domain import container_events as happened
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import Endpoint, ProcessIdentity
-from engine.domain.event import Actor, ActorKind, Event
-from engine.domain.execution import ExecCreated, ExecExited, ExecSpec, ExecStarted
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId, NetworkId
-from engine.domain.image import Image, ImageTagged
+from engine.domain.image import Image
 from engine.domain.image import Phase as ImagePhase
 from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
 from engine.domain.network import Network
 from engine.domain.spec import Bind, PortBinding, Spec
-from engine.service.history import Entry
 
 SECOND = 10**9
 ID = ContainerId("c" * 64)
@@ -226,91 +221,3 @@ def test_a_network_lists_who_runs_in_it() -> None:
     assert list(shown["Containers"]) == [ID]
     assert shown["Containers"][ID]["IPv4Address"] == "172.17.0.2/16"
     assert shown["IPAM"]["Config"] == [{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}]
-
-
-def told(*events: Event, stream: str = f"container/{ID}") -> list[str]:
-    translator = Translator({NETWORK.id: NETWORK})
-    actions = []
-    for number, event in enumerate(events, 1):
-        of = (
-            f"{stream}/exec/{'e' * 64}"
-            if isinstance(event, ExecCreated | ExecStarted | ExecExited)
-            else stream
-        )
-        entry = Entry(
-            seq=number, at_ns=number * SECOND, type=event.TYPE, stream=of, version=number, id=stream.partition("/")[2], name="",
-            actor=Actor(kind=ActorKind.USER), outcome="", cause=None, correlation="", data=event,
-        )  # fmt: skip
-        if not translator.knows(entry):
-            translator.learn(entry, Subject(ID, "web", "busybox", {}, "bridge"))
-        actions += [f"{each.type} {each.action}" for each in translator.messages(entry)]
-    return actions
-
-
-PROCESS = ProcessIdentity(pid=1, start_ticks=1, boot_id="b")
-STARTED = happened.Started(process=PROCESS, monitor=PROCESS, boot_ns=1)
-
-
-def test_a_life_is_told_in_dockers_order() -> None:
-    actions = told(
-        happened.Created(id=ID, name="web", spec=SPEC),
-        happened.StartRequested(run=1),
-        STARTED,
-        happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1),
-        happened.Signalled(order=1, signal=15),
-        happened.Exited(code=0),
-        happened.RemoveRequested(),
-        happened.Removed(),
-    )
-
-    assert actions == [
-        "container create",
-        "network connect",
-        "container start",
-        "container kill",
-        "container die",
-        "network disconnect",
-        "container stop",
-        "container destroy",
-    ]
-
-
-def test_a_restart_is_a_stop_and_a_start_and_a_word_at_the_end() -> None:
-    actions = told(
-        STARTED,
-        happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1, then_start=True),
-        happened.Exited(code=0),
-        STARTED,
-    )
-
-    assert [each for each in actions if each.startswith("container")] == [
-        "container start",
-        "container die",
-        "container stop",
-        "container start",
-        "container restart",
-    ]
-
-
-def test_execs_are_told_with_their_command() -> None:
-    actions = told(
-        ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls", "-l"))),
-        ExecStarted(process=PROCESS),
-        ExecExited(code=0),
-    )
-
-    assert actions == [
-        "container exec_create: ls -l",
-        "container exec_start: ls -l",
-        "container exec_die",
-    ]
-
-
-def test_an_exit_that_nobody_asked_for_is_no_stop() -> None:
-    assert "container stop" not in told(STARTED, happened.Exited(code=1))
-
-
-def test_images_are_told_too() -> None:
-    assert told(ImageTagged(reference="docker.io/library/a:b"), stream=f"image/{IMAGE_ID}") == [
-        "image tag"
-    ]

@@ -74,7 +74,7 @@ def test_instructions_change_the_config(changes: list[str], config: ImageConfig)
         ('VOLUME [""]', "VOLUME specified can not be an empty string"),
         ("USER", "USER requires exactly one argument"),
         ("WORKDIR", "WORKDIR requires exactly one argument"),
-        ("STOPSIGNAL nope", "Invalid signal: nope"),
+        ("STOPSIGNAL nope", "invalid signal: nope"),
         ("ONBUILD", "ONBUILD requires at least one argument"),
         ("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
         ('CMD ["a", 1]', "when using JSON array syntax, arrays must be comprised of strings only"),

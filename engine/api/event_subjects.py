@@ -1,0 +1,129 @@
+"""What is remembered of a container so that its events can be told: an event of Docker's says more than one of ours.
+
+A reader that begins in the middle of history asks the log for what a reader from the beginning would remember.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.domain.container_events import (
+    Created,
+    Exited,
+    RemoveRequested,
+    Renamed,
+    Started,
+    StartFailed,
+    StartRequested,
+    StopRequested,
+)
+from engine.domain.event import Event
+from engine.domain.execution import ExecCreated, ExecExited, ExecSpec, ExecStartFailed
+from engine.domain.ids import ContainerId, ExecId
+from engine.errors import NotFound
+from engine.service.history import Entry
+from engine.store.read import Reader
+
+_REMEMBERED: Final = tuple(
+    event.TYPE
+    for event in (
+        *(Created, Renamed, StartRequested, Started, StartFailed),
+        *(StopRequested, Exited, RemoveRequested),
+    )
+)
+"""What :meth:`Subject.follow` learns from."""
+
+
+@dataclass(slots=True)
+class Subject:
+    """A container as it was just before the event that is told."""
+
+    id: ContainerId
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    network: str = ""
+    running: bool = False
+    stopping: bool = False
+    restarting: bool = False
+    """A restart was asked for, and its second half is still to come."""
+    started_ns: int = 0
+    commands: dict[ExecId, str] = field(default_factory=dict)
+    """What its execs that have not ended execute."""
+
+    @classmethod
+    def of(cls, created: Created) -> "Subject":
+        """A container whose first event this is."""
+        spec = created.spec
+        return cls(created.id, created.name, spec.image, spec.labels, spec.network_mode)
+
+    def ran_ns(self, at_ns: int) -> int:
+        """How long the run has lasted, as far as the wall clock can say."""
+        return max(0, at_ns - self.started_ns) if self.started_ns else 0
+
+    def follow(self, event: Event, at_ns: int) -> None:
+        """The container after one more event of its own."""
+        match event:
+            case Renamed(name=name):
+                self.name = name
+            case StartRequested(restart=True):
+                self.restarting = True
+            case StopRequested(then_start=then_start):
+                self.stopping, self.restarting = True, then_start
+            case Started():
+                self.running, self.stopping, self.restarting = True, False, False
+                self.started_ns = at_ns
+            case StartFailed():
+                self.stopping = self.restarting = False
+            case Exited():
+                self.running = self.stopping = False
+            case _:
+                pass
+
+    def follow_exec(self, execution: ExecId, event: Event) -> None:
+        """The container after one more event of one of its execs."""
+        match event:
+            case ExecCreated(spec=spec):
+                self.commands[execution] = command_text(spec)
+            case ExecExited() | ExecStartFailed():
+                self.commands.pop(execution, None)
+            case _:
+                pass
+
+
+def command_text(spec: ExecSpec) -> str:
+    """What an exec executes as Docker writes it there: the blank stands behind a command without arguments, too."""
+    command, *arguments = spec.arguments
+    return f"{command} {' '.join(arguments)}"
+
+
+def owner_of(entry: Entry) -> str:
+    """The stream of the thing itself, for an exec that of its container."""
+    return "/".join(entry.stream.split("/")[:2])
+
+
+def exec_of(entry: Entry) -> ExecId | None:
+    """The exec that an event is about, if it is about one."""
+    _, exec_below, identity = entry.stream.partition("/exec/")
+    return ExecId(identity) if exec_below else None
+
+
+def recollect(log: Reader, entry: Entry) -> Subject:
+    """The container, and the exec, that an event is about, by what the log has of them before that event. Blocks.
+
+    Raises:
+        NotFound: it has nothing; then the log is not whole.
+    """
+    owner, before = owner_of(entry), entry.seq - 1
+    subject: Subject | None = None
+    for recorded in log.read(stream=owner, types=_REMEMBERED, until_seq=before):
+        if isinstance(recorded.event, Created):
+            subject = Subject.of(recorded.event)
+        elif subject is not None:
+            subject.follow(recorded.event, recorded.at_ns)
+    if subject is None:
+        raise NotFound(f"the log has no beginning of {owner}")
+    if execution := exec_of(entry):
+        for recorded in log.read(stream=entry.stream, until_seq=before):
+            subject.follow_exec(execution, recorded.event)
+    return subject

@@ -1,0 +1,285 @@
+"""Events of the log in the words of Docker's ``/events``, and who is told which of them."""
+
+import pytest
+
+from engine.api.event_filters import is_wanted
+from engine.api.event_subjects import Subject
+from engine.api.filters import Filters
+from engine.api.shapes_event import Said, Translator
+from engine.domain import container_events as happened
+from engine.domain import container_uses as uses
+from engine.domain.container_events import ProcessIdentity
+from engine.domain.event import Actor, ActorKind, Event
+from engine.domain.execution import (
+    ExecCreated,
+    ExecDetached,
+    ExecExited,
+    ExecSpec,
+    ExecStarted,
+    ExecStartFailed,
+    ExecStartRequested,
+)
+from engine.domain.health import HealthChanged, HealthStatus, ProbeResult
+from engine.domain.host import Pruned
+from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
+from engine.domain.image import Image, ImageLoaded, ImageRemoved, ImageTagged, ImageUntagged
+from engine.domain.image import Phase as ImagePhase
+from engine.domain.image_config import ImageConfig, ImageContents
+from engine.domain.network import Network, NetworkCreated
+from engine.domain.spec import Spec
+from engine.service.history import Entry
+
+SECOND = 10**9
+ID = ContainerId("c" * 64)
+IMAGE_ID = ImageId("sha256:" + "1" * 64)
+NETWORK = Network(id=NetworkId("b" * 64), name="bridge", driver="bridge", created_ns=SECOND)
+IMAGE = Image(
+    phase=ImagePhase.PRESENT,
+    contents=ImageContents(
+        id=IMAGE_ID,
+        config_bytes=1,
+        created="2026-11-23T19:02:10Z",
+        architecture="amd64",
+        os="linux",
+        config=ImageConfig(labels={"tier": "front"}),
+        layers=(),
+    ),
+)
+SPEC = Spec(image="busybox", image_id=IMAGE_ID, command=("sh",), labels={"a": "b"})
+
+
+def told(*events: Event, stream: str = f"container/{ID}") -> list[str]:
+    return [f"{each.type} {each.action}" for each in said(*events, stream=stream)]
+
+
+def said(
+    *events: Event, stream: str = f"container/{ID}", kind: ActorKind = ActorKind.USER
+) -> list[Said]:
+    translator = Translator({NETWORK.id: NETWORK}, {IMAGE_ID: IMAGE})
+    found = []
+    for number, event in enumerate(events, 1):
+        of = f"{stream}/exec/{'e' * 64}" if event.TYPE.startswith("exec_") else stream
+        entry = Entry(
+            seq=number, at_ns=number * SECOND, type=event.TYPE, stream=of, version=number, id=stream.partition("/")[2], name="",
+            actor=Actor(kind=kind), outcome="", cause=None, correlation="", data=event,
+        )  # fmt: skip
+        if not translator.knows(entry):
+            translator.learn(entry, Subject(ID, "web", "busybox", {}, "bridge"))
+        found += [each.said for each in translator.messages(entry)]
+    return found
+
+
+PROCESS = ProcessIdentity(pid=1, start_ticks=1, boot_id="b")
+STARTED = happened.Started(process=PROCESS, monitor=PROCESS, boot_ns=1)
+
+
+def test_a_life_is_told_in_dockers_order() -> None:
+    actions = told(
+        happened.Created(id=ID, name="web", spec=SPEC),
+        happened.StartRequested(run=1),
+        STARTED,
+        happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1),
+        happened.Signalled(order=1, signal=15),
+        happened.Exited(code=0),
+        happened.RemoveRequested(),
+        happened.Removed(),
+    )
+
+    assert actions == [
+        "container create",
+        "network connect",
+        "container start",
+        "container kill",
+        "container die",
+        "network disconnect",
+        "container stop",
+        "container destroy",
+    ]
+
+
+def test_a_restart_is_a_stop_and_a_start_and_a_word_at_the_end() -> None:
+    actions = told(
+        STARTED,
+        happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1, then_start=True),
+        happened.Exited(code=0),
+        STARTED,
+    )
+
+    assert [each for each in actions if each.startswith("container")] == [
+        "container start",
+        "container die",
+        "container stop",
+        "container start",
+        "container restart",
+    ]
+
+
+def test_execs_are_told_with_their_command() -> None:
+    actions = told(
+        ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls", "-l"))),
+        ExecStartRequested(),
+        ExecStarted(process=PROCESS),
+        ExecDetached(),
+        ExecExited(code=0),
+    )
+
+    assert actions == [
+        "container exec_create: ls -l",
+        "container exec_start: ls -l",
+        "container exec_detach",
+        "container exec_die",
+    ]
+
+
+def test_a_command_without_arguments_is_told_with_the_blank_behind_it() -> None:
+    assert told(
+        ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls",))),
+        ExecStartRequested(),
+        ExecStartFailed(message="no", exit_code=127),
+    ) == ["container exec_create: ls ", "container exec_start: ls "]
+
+
+def test_a_removal_by_force_is_told_as_the_kill_that_it_is() -> None:
+    assert told(STARTED, happened.RemoveRequested(force=True), happened.Exited(code=137))[2:] == [
+        "container kill",
+        "container die",
+        "network disconnect",
+    ]
+    assert told(happened.RemoveRequested(force=True)) == []
+
+
+def test_a_start_without_a_program_has_been_on_the_network() -> None:
+    assert told(happened.StartFailed(message="no", exit_code=127)) == [
+        "network connect",
+        "network disconnect",
+    ]
+    assert told(happened.StartFailed(message="no bridge", exit_code=125)) == []
+
+
+def test_a_restart_of_what_did_not_run_is_told_as_one() -> None:
+    assert told(happened.StartRequested(run=2, restart=True), STARTED)[-1] == "container restart"
+    assert told(happened.StartRequested(run=2), STARTED)[-1] == "container start"
+
+
+@pytest.mark.parametrize(
+    ("event", "action"),
+    [
+        (uses.Resized(height=1, width=2), "resize"),
+        (uses.ProcessesListed(), "top"),
+        (uses.Exported(), "export"),
+        (uses.PathRead(path="/a"), "archive-path"),
+        (uses.PathWritten(path="/a"), "extract-to-dir"),
+        (uses.Committed(image=IMAGE_ID), "commit"),
+        (happened.AttachOpened(attach="a"), "attach"),
+        (happened.AttachClosed(attach="a", reason="detached"), "detach"),
+        (happened.OutOfMemory(count=1), "oom"),
+        (
+            HealthChanged(
+                status=HealthStatus.HEALTHY,
+                failing_streak=0,
+                result=ProbeResult(started_ns=1, ended_ns=2, exit_code=0, output=""),
+            ),
+            "health_status: healthy",
+        ),
+    ],
+)
+def test_what_is_done_with_a_container_is_told(event: Event, action: str) -> None:
+    assert told(event) == [f"container {action}"]
+
+
+def test_prunes_are_told_of_their_kind() -> None:
+    assert told(Pruned(kind="image", reclaimed_bytes=7), stream="host") == ["image prune"]
+
+
+def test_names_that_a_loaded_image_brought_along_are_not_told() -> None:
+    contents = IMAGE.contents
+    assert told(
+        ImageLoaded(contents=contents),
+        ImageTagged(reference="docker.io/library/a:b"),
+        stream=f"image/{IMAGE_ID}",
+    ) == ["image load"]
+
+
+def test_an_exit_that_nobody_asked_for_is_no_stop() -> None:
+    assert "container stop" not in told(STARTED, happened.Exited(code=1))
+
+
+def test_images_are_told_too() -> None:
+    assert told(ImageTagged(reference="docker.io/library/a:b"), stream=f"image/{IMAGE_ID}") == [
+        "image tag"
+    ]
+
+
+def test_images_are_told_by_id_with_their_labels_as_long_as_they_have_them() -> None:
+    stream = f"image/{IMAGE_ID}"
+    name = "docker.io/library/a:b"
+    events = (ImageTagged(reference=name), ImageUntagged(reference=name), ImageRemoved())
+
+    assert [each.attributes for each in said(*events, stream=stream)] == [
+        {"tier": "front", "name": "a:b"},
+        {"tier": "front", "name": IMAGE_ID},
+        {"name": IMAGE_ID},
+    ]
+
+
+def test_nobody_is_told_of_the_networks_that_every_engine_has() -> None:
+    created = NetworkCreated(id=NETWORK.id, name="bridge", driver="bridge")
+    stream = f"network/{NETWORK.id}"
+
+    assert said(created, stream=stream, kind=ActorKind.SUPERVISOR) == []
+    assert said(created, stream=stream) != []
+
+
+START = Said("container", "start", ID, {"image": "team/app:1", "name": "web", "a": "b"})
+EXEC = Said("container", "exec_start: ls -l", ID, {"image": "busybox", "name": "web"})
+PULLED = Said("image", "tag", IMAGE_ID, {"name": "busybox:latest"})
+CONNECTED = Said("network", "connect", NETWORK.id, {"container": ID, "name": "bridge"})
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        (START, {"container": ["web"]}),
+        (START, {"container": ["we"]}),
+        (START, {"container": [ID[:8]]}),
+        (START, {"container": ["/web"]}),
+        (START, {"container": ["nope", "web"]}),
+        (START, {"event": ["start", "stop"]}),
+        (EXEC, {"event": ["exec_start"]}),
+        (EXEC, {"event": ["exec_start: ls -l"]}),
+        (START, {"event": ["exec_start", "sta"]}),
+        (START, {"image": ["team/app"]}),
+        (START, {"image": ["team/app:1"]}),
+        (PULLED, {"image": ["busybox"]}),
+        (PULLED, {"image": [IMAGE_ID]}),
+        (START, {"label": ["a"]}),
+        (START, {"label": ["a=b"], "type": ["container"], "scope": ["local"]}),
+        (CONNECTED, {"network": ["bri"], "type": ["network"]}),
+        (CONNECTED, {"after_seq": ["1"]}),
+    ],
+)
+def test_a_filter_lets_pass(message: Said, wanted: dict[str, list[str]]) -> None:
+    assert is_wanted(message, Filters(wanted))
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        (START, {"container": ["eb"]}),
+        (START, {"event": ["sta"]}),
+        (EXEC, {"event": ["exec_create"]}),
+        (START, {"image": ["team"]}),
+        (START, {"image": ["app:1"]}),
+        (PULLED, {"image": ["busy"]}),
+        (START, {"label": ["a", "b"]}),
+        (START, {"label": ["a=c"]}),
+        (START, {"type": ["network"]}),
+        (START, {"scope": ["swarm"]}),
+        (START, {"container": ["web"], "event": ["stop"]}),
+        (CONNECTED, {"container": [ID]}),
+        *((START, {kind: ["x"]}) for kind in ("config", "daemon", "node", "plugin")),
+        *((START, {kind: ["x"]}) for kind in ("secret", "service", "volume", "network")),
+    ],
+)
+def test_a_filter_keeps_back(message: Said, wanted: dict[str, list[str]]) -> None:
+    assert not is_wanted(message, Filters(wanted))
