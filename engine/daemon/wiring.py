@@ -47,6 +47,7 @@ from engine.service.updates import Updates
 from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
+from engine.supervisor.starts import DEFAULT_NETWORK
 from engine.supervisor.supervisor import Supervisor
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -103,6 +104,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         cgroups=cgroups,
         seccomp=SeccompPrograms(config.data_root / "seccomp"),
         init_path=_init_path(config),
+        gateway=lambda: ledger.durable.network_named(DEFAULT_NETWORK).gateway,
     )
     kernel = LinuxKernel(
         data_root=config.data_root,

@@ -18,6 +18,7 @@ _HOSTS: Final = (
 _FALLBACK_SERVERS: Final = ("8.8.8.8", "8.8.4.4")
 """Where names are asked for when the host asks only itself; Docker's choice."""
 _NO_SEARCH: Final = (".",)
+_GATEWAY: Final = "host-gateway"
 
 
 def hosts_text(
@@ -25,26 +26,38 @@ def hosts_text(
     address: str = "",
     hostname: str = "",
     domainname: str = "",
+    gateway: str = "",
 ) -> str:
     """``/etc/hosts`` of a container.
 
     Args:
-        extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6.
+        extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6, or ``host-gateway``.
         address: the container's own, without prefix length; empty without a network.
         hostname: by which it finds itself at that address.
         domainname: appended for a second, longer name; may be part of ``hostname`` already.
+        gateway: the address at which a container reaches the host: what ``host-gateway`` stands for.
     """
-    lines = [*_HOSTS, *(_extra(extra) for extra in extra_hosts)]
+    lines = [*_HOSTS, *(_extra(extra, gateway) for extra in extra_hosts)]
     if address:
         whole = f"{hostname}.{domainname}" if domainname else hostname
         short = whole.partition(".")[0]
         lines.append((address, f"{whole} {short}" if short != whole else whole))
+    return _text(lines)
+
+
+def hosts_of_host_text(host: str, extra_hosts: Iterable[str], gateway: str) -> str:
+    """``/etc/hosts`` of a container on the host's network: the host's own, and what the caller adds."""
+    ended = host if host.endswith("\n") or not host else f"{host}\n"
+    return ended + _text(_extra(extra, gateway) for extra in extra_hosts)
+
+
+def _text(lines: Iterable[tuple[str, str]]) -> str:
     return "".join(f"{where}\t{names}\n" for where, names in lines)
 
 
-def _extra(extra: str) -> tuple[str, str]:
+def _extra(extra: str, gateway: str) -> tuple[str, str]:
     name, _, where = extra.partition(":")
-    return where.removeprefix("[").removesuffix("]"), name
+    return gateway if where == _GATEWAY else where.removeprefix("[").removesuffix("]"), name
 
 
 def hostname_text(hostname: str) -> str:

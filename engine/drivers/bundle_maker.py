@@ -1,5 +1,6 @@
 """Everything on disk that a run needs: the container's directory, the files that it sees in /etc, and its bundle."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -7,7 +8,12 @@ from typing import Any
 
 from engine.domain import naming
 from engine.domain.container import Container
-from engine.domain.guest_files import hostname_text, hosts_text, resolv_conf_text
+from engine.domain.guest_files import (
+    hostname_text,
+    hosts_of_host_text,
+    hosts_text,
+    resolv_conf_text,
+)
 from engine.domain.oci import HostSide
 from engine.domain.spec import NetworkMode, Spec, capabilities
 from engine.drivers.bundles import Bundles
@@ -34,6 +40,8 @@ class BundleMaker:
     seccomp: SeccompPrograms
     init_path: Path | None
     """A static init for ``--init``."""
+    gateway: Callable[[], str]
+    """The address at which containers reach the host."""
 
     def make(self, container: Container) -> None:
         """Have all of it for a container's present run.
@@ -45,7 +53,7 @@ class BundleMaker:
         refuse_requests(spec.resources.device_requests)
         lower = self.content.lower_directories(spec.image_id)
         self.rootfs.make(container.id, lower[0])
-        self.rootfs.write_files(container.id, _files(container))
+        self.rootfs.write_files(container.id, _files(container, self.gateway()))
         self._make_bind_sources(container)
         check_propagation(spec.binds)
         self.bundles.write(
@@ -108,20 +116,20 @@ def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
     return (*host_devices(), *mapped_devices(moved))
 
 
-def _files(container: Container) -> dict[str, str]:
+def _files(container: Container, gateway: str) -> dict[str, str]:
     spec = container.spec
+    names = (spec.dns, spec.dns_search, spec.dns_options)
     if spec.network_mode is NetworkMode.HOST:
+        resolv_conf = host_file("resolv.conf")
         return {
-            "hosts": host_file("hosts"),
+            "hosts": hosts_of_host_text(host_file("hosts"), spec.extra_hosts, gateway),
             "hostname": hostname_text(spec.hostname),
-            "resolv.conf": host_file("resolv.conf"),
+            "resolv.conf": resolv_conf_text(resolv_conf, *names) if any(names) else resolv_conf,
         }
     endpoint = container.endpoint
     address = str(IPv4Interface(endpoint.address).ip) if endpoint else ""
     return {
-        "hosts": hosts_text(spec.extra_hosts, address, spec.hostname, spec.domainname),
+        "hosts": hosts_text(spec.extra_hosts, address, spec.hostname, spec.domainname, gateway),
         "hostname": hostname_text(spec.hostname),
-        "resolv.conf": resolv_conf_text(
-            host_resolv_conf(), spec.dns, spec.dns_search, spec.dns_options
-        ),
+        "resolv.conf": resolv_conf_text(host_resolv_conf(), *names),
     }

@@ -343,6 +343,23 @@ def test_of_a_range_of_host_ports_the_first_free_one_is_taken(docker: Client) ->
     assert docker.ok("inspect", "-f", form, second) == "18080-18082"
 
 
+@pytest.mark.parametrize("network", ["bridge", "none", "host"])
+def test_names_of_ones_own_are_in_the_hosts_file(api: Api, network: str) -> None:
+    gateway = api.get("/networks/bridge")["IPAM"]["Config"][0]["Gateway"]
+    extra = ["far:192.0.2.7", "outside:host-gateway"]
+    hosts = shell(api, "cat /etc/hosts", NetworkMode=network, ExtraHosts=extra).splitlines()
+
+    assert {"192.0.2.7\tfar", f"{gateway}\toutside"} <= set(hosts)
+
+
+@pytest.mark.parametrize("network", ["bridge", "none", "host"])
+def test_servers_of_ones_own_are_asked_for_names(api: Api, network: str) -> None:
+    host = {"Dns": ["192.0.2.1"], "DnsSearch": ["example"], "DnsOptions": ["ndots:2"]}
+    text = shell(api, "cat /etc/resolv.conf", NetworkMode=network, **host)
+
+    assert text.splitlines() == ["search example", "nameserver 192.0.2.1", "options ndots:2"]
+
+
 def test_an_image_for_another_platform_is_not_this_one(api: Api) -> None:
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
     body = {"Image": "busybox", "Cmd": ["true"]}

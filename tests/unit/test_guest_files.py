@@ -2,7 +2,13 @@
 
 import pytest
 
-from engine.domain.guest_files import hostname_text, hosts_text, only_loopback, resolv_conf_text
+from engine.domain.guest_files import (
+    hostname_text,
+    hosts_of_host_text,
+    hosts_text,
+    only_loopback,
+    resolv_conf_text,
+)
 
 LOCAL = """\
 127.0.0.1\tlocalhost
@@ -62,3 +68,12 @@ def test_a_resolver_of_the_hosts_own_is_noticed() -> None:
     assert only_loopback("nameserver 127.0.0.53\n")
     assert not only_loopback(HOST)
     assert not only_loopback("")
+
+
+def test_the_hosts_own_file_is_kept_and_added_to() -> None:
+    extra = ("far:[2001:db8::1]", "out:host-gateway")
+
+    assert hosts_of_host_text("127.0.0.1 localhost", extra, "172.17.0.1") == (
+        "127.0.0.1 localhost\n2001:db8::1\tfar\n172.17.0.1\tout\n"
+    )
+    assert hosts_of_host_text("", (), "") == ""
