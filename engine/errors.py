@@ -14,6 +14,8 @@ class Kind(StrEnum):
 
     INVALID = "invalid"
     """Ask differently: the request itself is wrong."""
+    UNAUTHORIZED = "unauthorized"
+    """Prove who you are, to whomever the message names."""
     FORBIDDEN = "forbidden"
     """Nothing: this caller may not."""
     NOT_FOUND = "not_found"

@@ -2,6 +2,7 @@
 
 from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.archive import ArchiveHandlers
+from engine.api.auth import AuthHandlers
 from engine.api.container_streams import ContainerStreamHandlers
 from engine.api.containers import ContainerHandlers
 from engine.api.disk_usage import DiskUsageHandlers
@@ -24,6 +25,7 @@ def application(service: Service) -> Application:
     router = Router(
         (
             *SystemHandlers(service).routes(),
+            *AuthHandlers(service).routes(),
             *DiskUsageHandlers(service).routes(),
             *LifecycleHandlers(service).routes(),
             *ContainerStreamHandlers(service).routes(),

@@ -10,6 +10,7 @@ from engine.errors import EngineError, Kind
 
 STATUS: Final[Mapping[Kind, int]] = {
     Kind.INVALID: 400,
+    Kind.UNAUTHORIZED: 401,
     Kind.FORBIDDEN: 403,
     Kind.NOT_FOUND: 404,
     Kind.NOT_MODIFIED: 304,

@@ -9,7 +9,6 @@ from engine.api.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
 from engine.api.requests import Request
 from engine.api.router import Route
 from engine.api.shapes_system import info_json, version_json
-from engine.errors import Unsupported
 from engine.service.engine import Service
 
 _NOT_CACHED: Final[Headers] = (
@@ -34,7 +33,6 @@ class SystemHandlers:
             ("HEAD", "/_ping", self.ping),
             ("GET", "/version", self.version),
             ("GET", "/info", self.info),
-            ("POST", "/auth", self.auth),
         )
 
     async def ping(self, _request: Request) -> Reply:
@@ -51,7 +49,3 @@ class SystemHandlers:
         with os.scandir("/proc/self/fd") as descriptors:
             count = sum(1 for _ in descriptors)
         return json_answer(info_json(self._service, request.version, count, tasks))
-
-    async def auth(self, _request: Request) -> Reply:
-        """``docker login``."""
-        raise Unsupported("logging in to a registry is not supported yet")

@@ -29,6 +29,7 @@ from engine.drivers.launcher import Launcher
 from engine.drivers.monitors import Monitors
 from engine.drivers.network import NetworkDriver
 from engine.drivers.probes import MonitorProbes
+from engine.drivers.registry import LinuxRegistries
 from engine.drivers.rootfs import Rootfs
 from engine.drivers.sandbox_pool import SandboxPool
 from engine.drivers.seccomp import SeccompPrograms
@@ -42,6 +43,7 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
+from engine.service.registries import Registries
 from engine.service.system import Settings, System
 from engine.service.updates import Updates
 from engine.service.usage import Statistics
@@ -147,6 +149,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         files=Files(ledger, _container_files(config, content, kernel), changes),
         images=Images(ledger, LinuxImages(content, lanes)),
         history=History(ledger),
+        registries=Registries(ledger, LinuxRegistries(lanes)),
         system=System(ledger, settings),
         statistics=Statistics(containers, LinuxUsage(cgroups, lanes), changes),
         updates=Updates(ledger, changes, settings.machine),

@@ -7,6 +7,7 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
+from engine.service.registries import Registries
 from engine.service.system import System
 from engine.service.updates import Updates
 from engine.service.usage import Statistics
@@ -23,6 +24,7 @@ class Service:
     files: Files
     images: Images
     history: History
+    registries: Registries
     system: System
     statistics: Statistics
     updates: Updates

@@ -6,7 +6,7 @@ See ``codec.py`` for what to do when an event is added or changed.
 from collections.abc import Mapping
 from typing import Final
 
-from engine.domain import container_events, execution, host, image, network
+from engine.domain import container_events, execution, host, image, network, registry
 from engine.store.codec import Codec, Upcaster
 
 UPCASTERS: Final[Mapping[tuple[str, int], Upcaster]] = {}
@@ -19,6 +19,7 @@ RELEASED: Final = Codec(
         *host.EVENTS,
         *image.EVENTS,
         *network.EVENTS,
+        *registry.EVENTS,
     ),
     UPCASTERS,
 )

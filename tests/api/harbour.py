@@ -14,6 +14,7 @@ from engine.api.application import application
 from engine.domain.container import Container
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
 from engine.domain.image_config import ImageConfig, ImageContents, ImageLayer
+from engine.domain.registry import Credentials, LoginRefused, Registry, RegistryUnavailable
 from engine.domain.resources import Machine
 from engine.errors import InvalidRequest
 from engine.service.changes import Changes
@@ -22,6 +23,7 @@ from engine.service.engine import Service
 from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
+from engine.service.registries import Registries
 from engine.service.system import Settings, System
 from engine.service.updates import Updates
 from engine.service.usage import Statistics
@@ -80,6 +82,17 @@ class Shelf:
 
     async def usage(self) -> Usage:
         return Usage(layers_bytes=7)
+
+
+class Lighthouse:
+    """The port for registries: one at ``registry.test``, which takes one password."""
+
+    async def log_in(self, registry: Registry, credentials: Credentials) -> str:
+        if str(registry) != "registry.test:5000":
+            raise RegistryUnavailable(f'Get "https://{registry}/v2/": EOF')
+        if credentials.password != "ahoy":
+            raise LoginRefused("unauthorized: incorrect username or password")
+        return "identity"
 
 
 class Quay:
@@ -203,6 +216,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         files=Files(daemon.ledger, hold, changes),
         images=Images(daemon.ledger, Shelf()),
         history=daemon.history,
+        registries=Registries(daemon.ledger, Lighthouse()),
         system=System(daemon.ledger, settings),
         statistics=Statistics(containers, Meter(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),

@@ -60,6 +60,7 @@ INSERT INTO "aggregates" VALUES('sample/network_created',2,X'7B7D');
 INSERT INTO "aggregates" VALUES('sample/network_moved',2,X'7B7D');
 INSERT INTO "aggregates" VALUES('sample/network_drift_detected',2,X'7B7D');
 INSERT INTO "aggregates" VALUES('sample/network_drift_repaired',2,X'7B7D');
+INSERT INTO "aggregates" VALUES('sample/host_registry_logged_in',2,X'7B7D');
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -187,18 +188,20 @@ INSERT INTO "events" VALUES(105,'sample/network_drift_detected',1,'network_drift
 INSERT INTO "events" VALUES(106,'sample/network_drift_detected',2,'network_drift_detected',1,'{"what":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000"}',1700000000000000000,'{"kind":"user","name":"root","uid":0,"gid":0,"pid":1,"program":"/bin/sh"}',NULL,'',X'F8B73BC51C428A7DB93120D94AB7378A6CF902F56256742CF43C1046B0F3A88F');
 INSERT INTO "events" VALUES(107,'sample/network_drift_repaired',1,'network_drift_repaired',1,'{"what":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000"}',1700000000000000000,'{"kind":"user","name":"root","uid":0,"gid":0,"pid":1,"program":"/bin/sh"}',NULL,'',X'FD9273D7B0A056D781BE3F4068F5C43D22FD17BD2FEF95D6E3345207258527E6');
 INSERT INTO "events" VALUES(108,'sample/network_drift_repaired',2,'network_drift_repaired',1,'{"what":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000"}',1700000000000000000,'{"kind":"user","name":"root","uid":0,"gid":0,"pid":1,"program":"/bin/sh"}',NULL,'',X'35DCCB5921C31715DBAE2ED8DC6F21FD0E4A0AF5D6C86A370C9F4550F96DB8BE');
+INSERT INTO "events" VALUES(109,'sample/host_registry_logged_in',1,'host_registry_logged_in',1,'{"registry":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000","username":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000"}',1700000000000000000,'{"kind":"user","name":"root","uid":0,"gid":0,"pid":1,"program":"/bin/sh"}',NULL,'',X'51682E5ECFB6CA858A65964B1B0D7E0F0EF8D4BEA700C39B4130E49C8D907815');
+INSERT INTO "events" VALUES(110,'sample/host_registry_logged_in',2,'host_registry_logged_in',1,'{"registry":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000","username":"text \"with\" ümläut, 🚢, tab\t and NUL \u0000"}',1700000000000000000,'{"kind":"user","name":"root","uid":0,"gid":0,"pid":1,"program":"/bin/sh"}',NULL,'',X'3EC85BA60CA42D694E7EF7A4C89EEC84A866E36B6EE3237B799F7C10E4D1E834');
 CREATE TABLE head (
 	id INTEGER NOT NULL, 
 	seq INTEGER NOT NULL, 
 	hash BLOB NOT NULL, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "head" VALUES(1,108,X'35DCCB5921C31715DBAE2ED8DC6F21FD0E4A0AF5D6C86A370C9F4550F96DB8BE');
+INSERT INTO "head" VALUES(1,110,X'3EC85BA60CA42D694E7EF7A4C89EEC84A866E36B6EE3237B799F7C10E4D1E834');
 CREATE INDEX events_type ON events (type);
 CREATE INDEX events_at_ns ON events (at_ns);
 CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'history is only appended to'); END;
 CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'history is only appended to'); END;
 CREATE TRIGGER events_refuse_elsewhere BEFORE INSERT ON events WHEN NEW.seq <= (SELECT max(seq) FROM events) BEGIN SELECT RAISE(ABORT, 'history is only appended to'); END;
 DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('events',108);
+INSERT INTO "sqlite_sequence" VALUES('events',110);
 COMMIT;

@@ -1,0 +1,32 @@
+"""Registries: what the engine asks of them for its users."""
+
+from engine.domain.event import Origin
+from engine.domain.registry import Credentials, RegistryLoggedIn, parse_registry
+from engine.domain.streams import HOST
+from engine.store.ledger import Ledger
+from engine.supervisor.registries import Registries as Port
+
+
+class Registries:
+    """Logging in. Who logged in where is history; with what, nobody keeps."""
+
+    def __init__(self, ledger: Ledger, port: Port) -> None:
+        self._ledger = ledger
+        self._port = port
+
+    async def log_in(self, address: str, credentials: Credentials, origin: Origin) -> str:
+        """Have a registry check credentials.
+
+        Returns:
+            An identity token to use instead of the password from now on, or nothing.
+
+        Raises:
+            InvalidRequest: the address names no registry.
+            LoginRefused: it does not take them.
+            RegistryUnavailable: nobody can tell.
+        """
+        registry = parse_registry(address)
+        token = await self._port.log_in(registry, credentials)
+        event = RegistryLoggedIn(registry=str(registry), username=credentials.username)
+        await self._ledger.record(origin, (HOST, (event,)))
+        return token
