@@ -138,7 +138,8 @@ def spec_of(
         isolation=host.isolation or "",
         container_id_file=host.container_id_file or "",
     )
-    return spec, (*_warnings(spec, host), *health_warnings(check), *vain_wishes(host))
+    heard = (*networking_warnings(asked, host, version), *_warnings(spec))
+    return spec, (*heard, *health_warnings(check), *vain_wishes(host))
 
 
 def check_supported(host: HostConfigWire) -> None:
@@ -179,8 +180,7 @@ def _annotations(asked: Mapping[str, str]) -> dict[str, str]:
     return dict(asked)
 
 
-def _warnings(spec: Spec, host: HostConfigWire) -> Iterable[str]:
-    yield from networking_warnings(host)
+def _warnings(spec: Spec) -> Iterable[str]:
     if spec.volumes:
         yield (
             f"Volumes are not supported yet. {', '.join(spec.volumes)} will be part of the"

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
+from engine.api.requests import ApiVersion
 from engine.api.wire_container import CreateWire, EndpointWire, HostConfigWire
 from engine.domain.sharing import HOST, is_with_container, lender_in
 from engine.domain.spec import NetworkMode
 from engine.errors import InvalidRequest, Unsupported
 
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
+_MAC_OF_ENDPOINT_SINCE: Final[ApiVersion] = (1, 44)
 _DEFAULT_NETWORKS: Final = ("", "default", "bridge")
 
 
@@ -126,7 +128,14 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def networking_warnings(host: HostConfigWire) -> Iterable[str]:
-    """What is asked for in vain."""
+def networking_warnings(
+    asked: CreateWire, host: HostConfigWire, version: ApiVersion
+) -> Iterable[str]:
+    """What is asked for in vain, or in a way that will go."""
+    if asked.mac_address and version >= _MAC_OF_ENDPOINT_SINCE:
+        yield (
+            "The container-wide MacAddress field is now deprecated."
+            " It should be specified in EndpointsConfig instead."
+        )
     if host.network_mode == HOST and host.port_bindings:
         yield "Published ports are discarded when using host network mode"

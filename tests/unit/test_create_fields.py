@@ -71,7 +71,7 @@ CONFIG: Final[dict[str, Case]] = {
     "WorkingDir": Case("/a/../b/", Shown("/b")),
     "Entrypoint": Case(["/entry"]),
     "NetworkDisabled": Case(True),
-    "MacAddress": Case("02-42-AC-11-00-02", Shown("02:42:ac:11:00:02")),
+    "MacAddress": Case("02:42:ac:11:00:02", Warned("MacAddress field is now deprecated")),
     "OnBuild": Case(["RUN x"]),
     "Labels": Case({"a": "b"}),
     "StopSignal": Case("SIGUSR1"),
