@@ -1,0 +1,57 @@
+"""Namespaces that a container joins instead of making them, by descriptors."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.runtime.bundle import Bundle
+from engine.runtime.init import become_init
+from tests.kernel.runtime import cell
+from tests.kernel.runtime.cell import Cell, shell
+
+
+def test_the_hosts_name_is_never_changed(run: Cell) -> None:
+    """Even when a bundle says so: a UTS namespace that is not listed is the host's."""
+    before = os.uname().nodename
+    namespaces = [{"type": name} for name in ("mount", "pid", "ipc", "cgroup", "network")]
+    seen = run("hostname", hostname="elsewhere", linux={"namespaces": namespaces})
+
+    assert seen.lines == [before]
+    assert os.uname().nodename == before
+
+
+def test_shared_memory_is_found_where_the_lender_has_it(
+    make: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    """Cloned from another mount namespace, and the child is back in its own before it goes on."""
+    lent = cell.mount("/dev/shm", "shm", "/dev/shm", "bind", "rprivate", "nosuid", "noexec")
+    script = "until cat /dev/shm/word 2>/dev/null; do sleep 0.01; done; cat /proc/sys/kernel/hostname; readlink /proc/self/ns/ipc"
+    first = make("sh", "-c", "echo said > /dev/shm/word; sleep 1000")
+    guest_mounts = [each for each in first.config["mounts"] if each["destination"] != "/dev/shm"]
+    guest = cell.bundle(
+        tmp_path / "guest",
+        Path(first.monitor["overlay"]["lower"][0]),
+        {
+            **first.config,
+            "mounts": [*guest_mounts, lent],
+            "process": {**first.config["process"], "args": list(shell(script))},
+        },
+    )
+
+    def story(monitor: cell.Monitor) -> tuple[list[str], str]:
+        lender = monitor.init()
+        names = {"ipc": "ipc", "shm": "mnt"}
+        lent_fds = {
+            kind: os.open(f"/proc/{lender.pid}/ns/{file}", os.O_RDONLY)
+            for kind, file in names.items()
+        }
+        ipc = cell.link(f"/proc/{lender.pid}/ns/ipc")
+        seen = cell.Started(
+            lambda *ends: become_init(guest, *ends, lent=lent_fds), terminal=False
+        ).wait()
+        lender.kill()
+        return [*seen.lines, str(seen.report)], ipc
+
+    lines, ipc = cell.in_monitor(first, story)
+
+    assert lines == ["said", "cell", ipc, "{}"]
