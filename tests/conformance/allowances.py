@@ -46,6 +46,7 @@ MORE_STATUSES: Final[dict[str, dict[int, str]]] = {
     "POST /containers/{id}/pause": {409: _NOT_RUNNING},
     "POST /containers/{id}/start": {409: "it is paused, or being removed"},
     "POST /containers/{id}/unpause": {409: "it is not paused"},
+    "POST /containers/{id}/update": {409: "it contradicts what is there, or the kernel refuses"},
     "POST /exec/{id}/start": {
         101: "as the document has it for attach; Docker and its clients do it here too"
     },
