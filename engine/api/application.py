@@ -2,6 +2,7 @@
 
 from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.archive import ArchiveHandlers
+from engine.api.attach_websocket import WebSocketHandlers
 from engine.api.auth import AuthHandlers
 from engine.api.container_streams import ContainerStreamHandlers
 from engine.api.containers import ContainerHandlers
@@ -29,6 +30,7 @@ def application(service: Service) -> Application:
             *DiskUsageHandlers(service).routes(),
             *LifecycleHandlers(service).routes(),
             *ContainerStreamHandlers(service).routes(),
+            *WebSocketHandlers(service).routes(),
             *ExecHandlers(service).routes(),
             *StatsHandlers(service).routes(),
             *UpdateHandlers(service).routes(),

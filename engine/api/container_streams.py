@@ -1,11 +1,8 @@
 """A container's standard streams: attach, logs, resize; and what runs in it."""
 
-import socket
 from contextlib import aclosing
-from functools import partial
 
-import trio
-
+from engine.api.attaching import Conversation
 from engine.api.processes import process_table
 from engine.api.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
 from engine.api.requests import Request
@@ -14,9 +11,8 @@ from engine.api.streams import attach_options, stream_media_type, terminal_size
 from engine.api.times import parse_moment
 from engine.domain.detach import parse_detach_keys
 from engine.errors import InvalidRequest, Unsupported
-from engine.service.containers import Attachment
 from engine.service.engine import Service
-from engine.supervisor.streams import Client, LogOptions
+from engine.supervisor.streams import LogOptions
 
 
 class ContainerStreamHandlers:
@@ -47,34 +43,8 @@ class ContainerStreamHandlers:
         )
         past = LogOptions(stdout=query.flag("stdout"), stderr=query.flag("stderr"))
         replayed = past if query.flag("logs") else None
-        take = partial(self._converse, reference, attachment, replayed)
+        take = Conversation(self._containers, reference, attachment, replayed)
         return Hijacked(take, stream_media_type(request, tty=tty))
-
-    async def _converse(
-        self,
-        reference: str,
-        attachment: Attachment | None,
-        replayed: LogOptions | None,
-        connection: socket.socket,
-        unread: bytes,
-    ) -> None:
-        try:
-            if replayed is not None:
-                await self._replay(reference, replayed, connection)
-        except BaseException:
-            connection.close()
-            raise
-        if attachment is None:
-            connection.close()
-        else:
-            await attachment.connect(Client(connection=connection, unread=unread))
-
-    async def _replay(self, reference: str, options: LogOptions, connection: socket.socket) -> None:
-        own = trio.socket.from_stdlib_socket(connection.dup())
-        stream = trio.SocketStream(own)
-        async with stream, aclosing(self._containers.logs(reference, options)) as output:
-            async for block in output:
-                await stream.send_all(block)
 
     async def logs(self, request: Request) -> Reply:
         """``docker logs``."""
@@ -100,7 +70,7 @@ class ContainerStreamHandlers:
 
     async def top(self, request: Request) -> Reply:
         """``docker top``."""
-        pids = await self._containers.processes(request.params["name"])
+        pids = await self._containers.processes(request.params["name"], request.origin)
         return json_answer(await process_table(request.query.text("ps_args") or "-ef", pids))
 
 

@@ -6,7 +6,10 @@ is to speak WebSocket, stays: what is given away is one end of a socket pair, an
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
+
+import trio
 
 from engine.api.hangups import HangUps
 from engine.api.outgoing import raw_head, upgrade_head, websocket_head
@@ -18,33 +21,47 @@ from engine.api.transports import Transport
 _PAIR: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 
 
-async def hand_over(
-    transport: Transport, request: Request, reply: Hijacked, unread: bytes, hang_ups: HangUps
-) -> Relay | None:
-    """Answer, and give the connection away; the relay, if there has to be one, is the caller's to run."""
+async def say_goodbye(transport: Transport, request: Request, reply: Hijacked) -> None:
+    """The last words in HTTP."""
     if reply.websocket is not None:
         await transport.send(websocket_head(reply.websocket.accept))
-        client = _framed(transport, reply.websocket, unread)
-        return await _relayed(client, reply.take, b"", hang_ups)
-    head = upgrade_head if request.wants_upgrade else raw_head
-    await transport.send(head(reply.media_type))
-    if not transport.is_plain:
-        return await _relayed(transport, reply.take, unread, hang_ups)
-    await reply.take(socket.socket(fileno=os.dup(transport.socket.fileno())), unread)
-    return None
+    else:
+        head = upgrade_head if request.wants_upgrade else raw_head
+        await transport.send(head(reply.media_type))
 
 
-def _framed(transport: Transport, websocket: WebSocket, unread: bytes) -> Transport:
+async def give_away(transport: Transport, take: Take, unread: bytes) -> None:
+    """Hand over a plain connection."""
+    await take(socket.socket(fileno=os.dup(transport.socket.fileno())), unread)
+
+
+async def relay_away(
+    client: Transport,
+    take: Take,
+    unread: bytes,
+    hang_ups: HangUps,
+    begun: Callable[[Relay], None],
+) -> None:
+    """Hand over one end of a socket pair, and carry what comes through the other until it ends.
+
+    Both at once: whoever takes it may have much to say first. ``begun`` is given the relay, to end it early.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, _PAIR)
+    relay = Relay(client, ours, hang_ups)
+    failure: Exception | None = None
+    async with trio.open_nursery() as carrying:
+        carrying.start_soon(relay.run)
+        begun(relay)
+        try:
+            await take(theirs, unread)
+        except Exception as error:  # told by the caller, once the relay has ended as well
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+def framed(transport: Transport, websocket: WebSocket, unread: bytes) -> Transport:
+    """A connection that speaks WebSocket from here on."""
     from engine.api.websocket import WebSocketTransport  # a megabyte, for the few
 
     return WebSocketTransport(transport, unread, text=websocket.text)
-
-
-async def _relayed(client: Transport, take: Take, unread: bytes, hang_ups: HangUps) -> Relay:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, _PAIR)
-    try:
-        await take(theirs, unread)
-    except BaseException:
-        ours.close()
-        raise
-    return Relay(client, ours, hang_ups)

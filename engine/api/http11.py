@@ -26,7 +26,7 @@ import trio
 from structlog.contextvars import bind_contextvars
 
 from engine.api.correlation import fresh_correlation
-from engine.api.handover import hand_over
+from engine.api.handover import framed, give_away, relay_away, say_goodbye
 from engine.api.hangups import HangUps
 from engine.api.incoming import Incoming, IncomingBody, Refusal
 from engine.api.outgoing import (
@@ -257,18 +257,20 @@ class Connection:
         if not await self._settled():
             raise Refusal(400, "the body of a request for a raw stream must come with it")
         self._head_sent = True
-        unread = self._incoming.unread()
-        relay = await hand_over(self._transport, request, reply, unread, self._hang_ups)
-        if relay is not None:
-            self._unwatch()
-            await self._carry(relay)
+        transport, unread = self._transport, self._incoming.unread()
+        await say_goodbye(transport, request, reply)
+        if reply.websocket is not None:
+            transport, unread = framed(transport, reply.websocket, unread), b""
+        if transport.is_plain:
+            await give_away(transport, reply.take, unread)
+            return
+        self._unwatch()  # the client is read again, so its hanging up is no secret
+        await relay_away(transport, reply.take, unread, self._hang_ups, self._relay_begun)
 
-    async def _carry(self, relay: Relay) -> None:
-        """The client is read again, so its hanging up is no secret; nor has it an end that could be waited for."""
+    def _relay_begun(self, relay: Relay) -> None:
         self._relay = relay
         if self._closing:
             relay.let_go()
-        await relay.run()
 
     async def _settled(self) -> bool:
         return self._incoming.body_ended or await self._incoming.settle(_SETTLE_BYTES, _SETTLE_S)

@@ -12,7 +12,6 @@ from engine.errors import InvalidRequest, Unsupported
 _NOT_YET: Final = (
     ("POST", "/build", "building images"),
     ("POST", "/commit", "committing containers"),
-    ("GET", "/containers/{name}/attach/ws", "attaching by WebSocket"),
     ("GET", "/images/get", "saving images"),
     ("GET", "/images/{name}/get", "saving images"),
 )

@@ -6,6 +6,7 @@ Imported with the first of them.
 import base64
 import binascii
 from codecs import getincrementaldecoder
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -86,12 +87,17 @@ class WebSocketTransport:
             case TextMessage():
                 self._ready += event.data.encode()
             case Ping():
-                await self._say(event.response())
+                await self._answer(event.response())
             case CloseConnection():
                 # The client's own end is answered alike; frames that break the rules are told so.
                 broken = self._frames.state is ConnectionState.OPEN
-                await self._say(event if broken else event.response())
+                await self._answer(event if broken else event.response())
                 self._over = True
+
+    async def _answer(self, event: Event) -> None:
+        """What came before it counts, even if the client no longer listens."""
+        with suppress(trio.BrokenResourceError):
+            await self._say(event)
 
     async def send(self, data: bytes) -> None:
         """In one message; text that is none is told by replacement characters."""

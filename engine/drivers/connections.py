@@ -40,6 +40,22 @@ class Connections:
         with client.connection:
             await self._monitors.attach(container.id, wishes, client.connection)
 
+    async def attach_at_gate(
+        self,
+        container: Container,
+        attach: str,
+        options: StreamOptions,
+        client: Client,
+        gate_fd: int,
+    ) -> None:
+        """Connect a client to a container that runs, and have it wait; the connection stays ours to close.
+
+        Raises:
+            DriverError: its monitor does not take it.
+        """
+        wishes = _wishes(attach, options, client, tty=container.spec.tty)
+        await self._monitors.attach(container.id, wishes, client.connection, gate_fd)
+
     @contextlib.contextmanager
     def attaching(self, container: ContainerId) -> Iterator[list[_Waiting]]:
         """Those that wait for a container to start; afterwards they are its monitor's."""
@@ -93,4 +109,5 @@ def _wishes(attach: str, options: StreamOptions, client: Client, *, tty: bool) -
         stderr=options.stderr,
         detach_keys=parse_detach_keys(options.detach_keys) if tty else b"",
         unread=client.unread,
+        raw=options.raw,
     )

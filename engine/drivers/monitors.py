@@ -200,15 +200,20 @@ class Monitors:
         return tuple(found)
 
     async def attach(
-        self, container: ContainerId, wishes: Attachment, client: socket.socket
+        self,
+        container: ContainerId,
+        wishes: Attachment,
+        client: socket.socket,
+        gate_fd: int | None = None,
     ) -> None:
-        """Hand a client's socket to a container's monitor; ours may be closed then.
+        """Hand a client's socket, and a gate if it is to wait, to a container's monitor; ours may be closed then.
 
         Raises:
             DriverError: the monitor does not take it: the container has exited.
         """
         request = {"op": "attach", **wishes.to_message()}
-        await self._order(container, request, [client.fileno()])
+        gate = [] if gate_fd is None else [gate_fd]
+        await self._order(container, request, [client.fileno(), *gate])
 
     async def start_exec(
         self, container: ContainerId, order: ExecOrder, client: socket.socket | None = None

@@ -1,6 +1,7 @@
 """LinuxStreams: the port for standard streams."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from engine.drivers.cgroup_parents import Cgroups
 from engine.drivers.connections import Connections
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.log_follow import read_log
-from engine.drivers.logs import LogQuery
+from engine.drivers.logs import LogQuery, LogReader
 from engine.drivers.monitors import Monitors
+from engine.drivers.replay import Gate, Replay
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
 
 
@@ -34,6 +36,36 @@ class LinuxStreams:
     ) -> None:
         """Connect a client to a container, at once or as it starts."""
         await self.connections.attach(container, attach, options, client)
+
+    async def attach_after_log(
+        self,
+        container: Container,
+        current: Callable[[], Container | None],
+        attach: str,
+        options: StreamOptions,
+        client: Client,
+        past: LogOptions,
+    ) -> None:
+        """Send the log, and connect the client to what comes after its last byte."""
+        reader = LogReader(naming.log_path(self.data_root, container.id), _query(container, past))
+        next_block = partial(self.lanes.run, Lane.LOGS)
+        try:
+            replay = Replay(reader, client, lambda each: next_block(lambda: next(each, None)))
+            with closing(replay):
+                await replay.send_present()
+                now = current()
+                if now is not None and now.is_running:
+                    with Gate() as gate:
+                        await self.connections.attach_at_gate(now, attach, options, client, gate.fd)
+                        await replay.send_present()
+                        gate.open()
+        except BaseException:
+            client.connection.close()
+            raise
+        if now is None or now.is_running:
+            client.connection.close()  # nobody has it, or the monitor
+        else:
+            await self.connections.attach(now, attach, options, client)
 
     def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
         """Keep a client's connection until its exec is started."""
@@ -56,16 +88,7 @@ class LinuxStreams:
         path = naming.log_path(self.data_root, container.id)
         if not path.parent.exists() or not container.spec.log.is_kept:
             return
-        query = LogQuery(
-            stdout=options.stdout,
-            stderr=options.stderr,
-            since_ns=options.since_ns,
-            until_ns=options.until_ns,
-            tail=options.tail,
-            timestamps=options.timestamps,
-            details=options.details,
-            raw=container.spec.tty,
-        )
+        query = _query(container, options)
         next_block = partial(self.lanes.run, Lane.LOGS)
         blocks = read_log(
             path, query, ended=ended, next_block=lambda each: next_block(lambda: next(each, None))
@@ -83,3 +106,16 @@ class LinuxStreams:
     def forget(self, container: ContainerId) -> None:
         """Let go of connections that wait for a start which will not come."""
         self.connections.forget(container)
+
+
+def _query(container: Container, options: LogOptions) -> LogQuery:
+    return LogQuery(
+        stdout=options.stdout,
+        stderr=options.stderr,
+        since_ns=options.since_ns,
+        until_ns=options.until_ns,
+        tail=options.tail,
+        timestamps=options.timestamps,
+        details=options.details,
+        raw=container.spec.tty or options.raw,
+    )

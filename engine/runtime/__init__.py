@@ -12,7 +12,7 @@ The lives of processes, each module the caller of those below it::
       execs.py          more processes in the container       probes.py    those that ask how it is
       children.py       one process from fork(2) to its exit
       streams.py        its standard streams, for all who are attached
-        clients.py pipes.py
+        clients.py gates.py pipes.py
       logfile.py        Docker's json-file log, by blocks           journal.py   what the daemon takes over
       oom.py            kills that the cgroup has counted
       loop.py           epoll and deadlines

@@ -110,7 +110,8 @@ class Client:
         """Send a block of the process's output, if this client asked for that stream."""
         wanted = self.wishes.stdout if stream == STDOUT else self.wishes.stderr
         if wanted and not self.closed:
-            self._send(b"" if self._process.tty else frame_header(stream, len(block)), block)
+            framed = not (self._process.tty or self.wishes.raw)
+            self._send(frame_header(stream, len(block)) if framed else b"", block)
 
     def pause(self) -> None:
         """Take nothing more from the client: the process does not read."""

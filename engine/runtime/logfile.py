@@ -159,6 +159,10 @@ class LogFile:
         if rest:
             self._append(encode_piece(rest, stream, rfc3339(time.time_ns()), self._more))
 
+    def unended(self, stream: str) -> bytes:
+        """The beginning of a line whose end has not come."""
+        return self._rest[stream]
+
     def _append(self, records: bytes) -> None:
         rotation = self._rotation
         if rotation is None:
@@ -199,3 +203,7 @@ class NoLog:
 
     def end(self, stream: str) -> None:
         """Nothing is left."""
+
+    def unended(self, stream: str) -> bytes:  # noqa: ARG002  (Sink's)
+        """Nothing is kept back."""
+        return b""

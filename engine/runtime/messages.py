@@ -7,7 +7,7 @@ all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are 
                               + [control, lock, journal, log, listener, namespace…, client…]
     daemon ◀── launcher   {"ok": true, "pid"} + [pidfd of the monitor]              | {"error", "errno"}
 
-    daemon ──▶ monitor    {"op": "attach", …} + [client]                             → {"ok": true}
+    daemon ──▶ monitor    {"op": "attach", …} + [client, gate?]                      → {"ok": true}
     daemon ──▶ monitor    {"op": "exec", "exec_id", "process", …} + [client]?        → {"ok": true, "known"?}
     daemon ──▶ monitor    {"op": "probe", "process", …} + [answer]                   → {"ok": true}
                answer     {"code", "output", "truncated"} | {"error"} | closed without a word: the container has ended
@@ -76,7 +76,8 @@ class Attachment(NamedTuple):
     """A client's wishes for the streams of one process; its socket travels as a descriptor.
 
     ``detach_keys`` are the bytes that end the attachment on a terminal, none when empty. ``unread`` is what the daemon had
-    already read from the client beyond the request's head: the first bytes of standard input.
+    already read from the client beyond the request's head: the first bytes of standard input. ``raw`` is without the headers
+    that tell one stream from the other.
     """
 
     attach_id: str
@@ -85,6 +86,7 @@ class Attachment(NamedTuple):
     stderr: bool = False
     detach_keys: bytes = b""
     unread: bytes = b""
+    raw: bool = False
 
     def to_message(self) -> Message:
         """As it travels: bytes as hexadecimal digits."""
@@ -104,6 +106,7 @@ class Attachment(NamedTuple):
                 stderr=bool(message.get("stderr")),
                 detach_keys=bytes.fromhex(message.get("detach_keys") or ""),
                 unread=bytes.fromhex(message.get("unread") or ""),
+                raw=bool(message.get("raw")),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ProtocolError(f"attachment: {error!r}") from error

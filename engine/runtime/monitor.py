@@ -119,10 +119,10 @@ class Monitor:
     def _now_and_then(self, callback: Callable[[], None]) -> None:
         self._loop.call_after("rotation", 0.0, callback)
 
-    def attach(self, client_fd: int, wishes: Attachment) -> None:
+    def attach(self, client_fd: int, wishes: Attachment, gate_fd: int | None = None) -> None:
         """Take over a client's socket."""
         self._clients += 1
-        self._stdio.attach(client_fd, wishes)
+        self._stdio.attach(client_fd, wishes, gate_fd)
 
     def run(self) -> None:
         """From the first record to the last."""
@@ -169,6 +169,9 @@ class Monitor:
 
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
         """The container is over, once every exec is; in a PID namespace of its own they have ended before it."""
+        self._stdio.when_open(lambda: self._wind_up(status))
+
+    def _wind_up(self, status: int) -> None:
         self._stdio.drain()
         self._execs.kill()
         self._probes.kill()
@@ -249,10 +252,12 @@ class Monitor:
     def _attach(self, request: Message, fds: list[int]) -> Message:
         if self._concluded:
             raise ProtocolError("the container has exited")
-        if len(fds) != 1:
-            raise ProtocolError("attach comes with one descriptor, the client's")
+        if len(fds) not in (1, 2):
+            raise ProtocolError("attach comes with the client's descriptor, and perhaps a gate's")
         wishes = Attachment.from_message(request)
-        self.attach(fds.pop(), wishes)
+        client_fd, gate_fd = fds[0], fds[1] if len(fds) > 1 else None
+        fds.clear()
+        self.attach(client_fd, wishes, gate_fd)
         return {"ok": True}
 
     def _exec(self, request: Message, fds: list[int]) -> Message:

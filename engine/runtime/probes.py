@@ -59,6 +59,10 @@ class _Probe:
     def end(self, stream: str) -> None:
         """No more will come on this stream."""
 
+    def unended(self, stream: str) -> bytes:  # noqa: ARG002  (streams.Sink's)
+        """Nobody attaches to a probe."""
+        return b""
+
     # children.Listener
 
     def started(self, child: Child) -> None:

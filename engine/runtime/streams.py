@@ -24,6 +24,7 @@ from typing import Final, Protocol
 
 from engine.runtime import messages
 from engine.runtime.clients import STDERR, STDOUT, Client
+from engine.runtime.gates import Gates
 from engine.runtime.loop import Loop
 from engine.runtime.messages import Attachment
 from engine.runtime.pipes import INPUT_BUFFER_BYTES_MAX, Input, Output
@@ -39,6 +40,9 @@ class Sink(Protocol):
 
     def end(self, stream: str) -> None:
         """No more will come on this stream."""
+
+    def unended(self, stream: str) -> bytes:
+        """What was written and is kept back until its line ends."""
 
 
 class Stdio:
@@ -67,6 +71,7 @@ class Stdio:
         self._early_end = False
         self._takes_input = True
         self._size: tuple[int, int] | None = None
+        self._gates = Gates(loop, self._let_in)
 
     def open_pipes(
         self, stdin_fd: int | None, stdout_fd: int | None, stderr_fd: int | None
@@ -95,11 +100,26 @@ class Stdio:
         """This process has no standard input: what clients send is read and forgotten."""
         self._takes_input = False
 
-    def attach(self, fd: int, wishes: Attachment) -> None:
-        """Take over a client's socket."""
+    def attach(self, fd: int, wishes: Attachment, gate_fd: int | None = None) -> None:
+        """Take over a client's socket; with a gate, all output stands still until that is opened."""
         client = Client(self, fd, wishes)
         self._clients.append(client)
+        if gate_fd is not None:
+            self._gates.add(client, gate_fd)
+            self._pause_outputs()
         client.begin()
+
+    def when_open(self, callback: Callable[[], None]) -> None:
+        """Call back once nobody waits at a gate: until then what the process has left behind must lie where it is."""
+        self._gates.when_open(callback)
+
+    def _let_in(self, client: Client) -> None:
+        """Tell it what the log does not tell yet, and go on."""
+        if self._sink is not None:
+            for stream, name in STREAM_NAMES.items():
+                if unended := self._sink.unended(name):
+                    client.output(stream, unended)
+        self.client_has_room()
 
     def resize(self, height: int, width: int) -> None:
         """Tell the terminal its size in characters, once there is one; SIGWINCH follows. ioctl_tty(2).
@@ -144,12 +164,13 @@ class Stdio:
         self._clients.remove(client)
         if client.wishes.stdin and reason in (messages.EOF, messages.SLOW):
             self.input_ended()
+        self._gates.forget(client)
         self.client_has_room()
         self._detached(client.wishes, reason)
 
     def client_has_room(self) -> None:
         """Go on reading the process's output if nobody is behind any more."""
-        if not any(client.full for client in self._clients):
+        if not self._gates.any_shut and not any(client.full for client in self._clients):
             for output in self._outputs.values():
                 output.resume()
 
@@ -178,8 +199,11 @@ class Stdio:
             client.output(stream, block)
             behind = behind or client.full
         if behind:
-            for output in self._outputs.values():
-                output.pause()
+            self._pause_outputs()
+
+    def _pause_outputs(self) -> None:
+        for output in self._outputs.values():
+            output.pause()
 
     def _output_ended(self, stream: int) -> None:
         del self._outputs[stream]

@@ -112,13 +112,27 @@ class Attachment:
     attach: str
     options: StreamOptions
 
-    async def connect(self, client: Client) -> None:
-        """Hand the client's connection over, once its HTTP head has been answered; too late, it is closed."""
+    async def connect(self, client: Client, past: LogOptions | None = None) -> None:
+        """Hand the client's connection over, once its HTTP head has been answered; too late, it is closed.
+
+        With ``past`` it is told that part of the log first.
+        """
+        now = self._attachable()
+        if past is not None:
+            await self.streams.attach_after_log(
+                self.container, self._attachable, self.attach, self.options, client, past
+            )
+        elif now is not None:
+            await self.streams.attach(now, self.attach, self.options, client)
+        else:
+            client.connection.close()
+
+    def _attachable(self) -> Container | None:
+        """The container as it is now, unless the run that was meant is over."""
         now = self.ledger.durable.containers.get(self.container.id)
         if now is None or (self.container.is_running and _run_has_ended(now, self.container.run)):
-            client.connection.close()
-            return
-        await self.streams.attach(now, self.attach, self.options, client)
+            return None
+        return now
 
 
 class Containers:

@@ -1,7 +1,7 @@
 """The port for standard streams: what is asked of drivers beyond the supervisor's: clients' connections, output, processes."""
 
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,8 @@ class StreamOptions:
     stderr: bool = False
     detach_keys: str = ""
     """As users write them: ``ctrl-p,ctrl-q``; empty for the default."""
+    raw: bool = False
+    """Output without frames, though there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class LogOptions:
     details: bool = False
     """With what the log's options add to every record."""
     follow: bool = False
+    raw: bool = False
+    """Without frames, though there is no terminal."""
 
 
 class Streams(Protocol):
@@ -57,6 +61,30 @@ class Streams(Protocol):
 
         Raises:
             DriverError: the monitor does not answer; the client's connection is closed.
+        """
+        ...
+
+    async def attach_after_log(
+        self,
+        container: Container,
+        current: Callable[[], Container | None],
+        attach: str,
+        options: StreamOptions,
+        client: Client,
+        past: LogOptions,
+    ) -> None:
+        """As :meth:`attach`, but send the log first: nothing of the output is missed, and nothing comes twice.
+
+        Args:
+            container: whose log.
+            current: how it is when this is called; None when it is too late to attach.
+            attach: this attachment's name.
+            options: which streams.
+            client: who wants them.
+            past: which part of the log, and how.
+
+        Raises:
+            DriverError: the log can't be read, or the monitor does not answer; the client's connection is closed.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The whole API on a simulated machine: a real socket, a real log, real decisions; no kernel is touched."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -106,6 +106,19 @@ class Quay:
     ) -> None:
         self.attached.append(options)
         await self._greet(client)
+
+    async def attach_after_log(
+        self,
+        container: Container,
+        current: Callable[[], Container | None],
+        attach: str,
+        options: StreamOptions,
+        client: Client,
+        past: LogOptions,
+    ) -> None:
+        async for block in self.logs(container, past, None):
+            client.connection.send(block)
+        await self.attach(current() or container, attach, options, client)
 
     def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
         if client is not None:

@@ -1,0 +1,184 @@
+"""Clients at a gate: while it is shut nothing is said, and nothing is lost."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from engine.runtime import gates
+from engine.runtime.clients import frame_header
+from engine.runtime.loop import Loop
+from engine.runtime.messages import EOF, SLOW, Attachment
+from engine.runtime.streams import Stdio
+
+
+class Log:
+    """A sink that remembers, and keeps what has no newline back."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.kept = b""
+
+    def write(self, stream: str, block: bytes) -> None:
+        lines, newline, self.kept = (self.kept + block).rpartition(b"\n")
+        self.written += lines + newline
+
+    def end(self, stream: str) -> None:
+        self.written += self.kept
+
+    def unended(self, stream: str) -> bytes:
+        return self.kept if stream == "stdout" else b""
+
+
+class Stage:
+    """A process's output in our own hands, and clients of it."""
+
+    def __init__(self) -> None:
+        self.loop, self.log = Loop(), Log()
+        self.gone: list[tuple[str, str]] = []
+        self.stdio = Stdio(
+            self.loop, tty=False, closes_input=False, sink=self.log, detached=self.detached
+        )
+        stdout_end, self.stdout_fd = os.pipe()
+        self.stdio.open_pipes(None, stdout_end, None)
+        self.sockets: list[socket.socket] = []
+        self.gates: list[int] = []
+
+    def detached(self, wishes: Attachment, reason: str) -> None:
+        self.gone.append((wishes.attach_id, reason))
+
+    def client(self, name: str) -> socket.socket:
+        return self._attach(name, None)
+
+    def at_gate(self, name: str) -> tuple[socket.socket, int]:
+        theirs, ours = os.pipe()
+        self.gates.append(ours)
+        return self._attach(name, theirs), ours
+
+    def _attach(self, name: str, gate_fd: int | None) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.sockets.append(ours)
+        self.stdio.attach(theirs.detach(), Attachment(name, stdout=True, raw=True), gate_fd)
+        return ours
+
+    def says(self, text: bytes) -> None:
+        os.write(self.stdout_fd, text)
+        self.turn()
+
+    def turn(self) -> None:
+        """Rounds of the loop, which do not wait."""
+        for _ in range(3):
+            self.loop.call_after("turn", 0.0, lambda: None)
+            self.loop.run_once()
+
+    def close(self) -> None:
+        for gate in self.gates:
+            os.close(gate)
+        self.turn()
+        self.stdio.drain()
+        self.stdio.finish("ended")
+        self.turn()
+        for ours in self.sockets:
+            ours.close()
+        os.close(self.stdout_fd)
+        self.loop.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+def heard(client: socket.socket) -> bytes:
+    try:
+        return client.recv(4096)
+    except BlockingIOError:
+        return b""
+
+
+def test_behind_a_gate_a_client_gets_what_the_log_had_not_when_it_came(stage: Stage) -> None:
+    stage.says(b"logged\nbegun ")
+    client, gate = stage.at_gate("late")
+    stage.says(b"and ended\n")
+
+    assert (stage.log.written, heard(client)) == (b"logged\n", b"")
+    os.write(gate, b"\n")
+    stage.turn()
+
+    assert heard(client) == b"begun and ended\n"
+    assert stage.log.written == b"logged\nbegun and ended\n"
+
+
+def test_everybody_waits_until_the_last_gate_is_open(stage: Stage) -> None:
+    other = stage.client("other")
+    (_, first), (_, second) = stage.at_gate("one"), stage.at_gate("two")
+    stage.says(b"x\n")
+    os.write(first, b"\n")
+    stage.turn()
+    assert heard(other) == b""
+
+    os.write(second, b"\n")
+    stage.turn()
+
+    assert heard(other) == b"x\n"
+
+
+def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(stage: Stage) -> None:
+    client, _ = stage.at_gate("orphan")
+    os.close(stage.gates.pop())
+    stage.says(b"x\n")
+
+    assert stage.gone == [("orphan", EOF)]
+    assert client.recv(10) == b""
+    assert stage.log.written == b"x\n"
+
+
+def test_a_gate_does_not_stay_shut_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "GATE_PATIENCE_S", 0.0)
+    stage.at_gate("forgotten")
+    stage.says(b"x\n")
+
+    assert stage.gone == [("forgotten", SLOW)]
+    assert stage.log.written == b"x\n"
+
+
+def test_a_client_that_goes_away_opens_its_gate(stage: Stage) -> None:
+    client, _ = stage.at_gate("impatient")
+    client.close()
+    stage.says(b"x\n")
+
+    assert stage.gone == [("impatient", EOF)]
+    assert stage.log.written == b"x\n"
+
+
+def test_what_an_exited_process_has_left_is_not_touched_before_the_gate_is_open(
+    stage: Stage,
+) -> None:
+    client, gate = stage.at_gate("late")
+    os.write(stage.stdout_fd, b"last words")
+    concluded: list[bool] = []
+    stage.stdio.when_open(lambda: concluded.append(True))
+    stage.turn()
+    assert not concluded
+
+    os.write(gate, b"\n")
+    stage.turn()
+    stage.turn()
+
+    assert concluded
+    assert heard(client) == b"last words"
+
+
+def test_raw_output_has_no_frames_and_other_output_has(stage: Stage) -> None:
+    raw = stage.client("raw")
+    ours, theirs = socket.socketpair()
+    stage.sockets.append(ours)
+    stage.stdio.attach(theirs.detach(), Attachment("framed", stdout=True))
+    stage.says(b"x\n")
+
+    assert raw.recv(100) == b"x\n"
+    assert ours.recv(100) == frame_header(1, 2) + b"x\n"
