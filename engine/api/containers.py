@@ -13,8 +13,8 @@ from engine.api.requests import Request
 from engine.api.router import Route
 from engine.api.shapes_container import inspect_json, summary_json
 from engine.api.shapes_create import spec_of
-from engine.api.surroundings import around_now
 from engine.api.shapes_platform import check_platform
+from engine.api.surroundings import around_now
 from engine.api.times import parse_until
 from engine.api.wire_container import CreateWire
 from engine.domain.container import Container, Phase

@@ -37,6 +37,10 @@ class Spare:
             due()
 
 
+def dropped(count_bytes: int) -> None:
+    raise AssertionError(f"{count_bytes} bytes found no room")
+
+
 class Log:
     """A writer and its files."""
 
@@ -51,7 +55,7 @@ class Log:
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
         later = self.spare.later if self.spare else None
         rotation = Rotation(str(self.path), FILE_BYTES, self.files_max, later)
-        return LogFile(fd, pytest.fail, rotation=rotation)
+        return LogFile(fd, dropped, rotation=rotation)
 
     def restart(self) -> None:
         """As if the monitor had been killed, and another one had come."""

@@ -22,7 +22,8 @@ from engine.domain.image import Image
 from engine.domain.image import Phase as ImagePhase
 from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
 from engine.domain.network import Network
-from engine.domain.spec import Bind, PortBinding, Spec
+from engine.domain.mounts import Bind
+from engine.domain.spec import PortBinding, Spec
 
 SECOND = 10**9
 ID = ContainerId("c" * 64)
