@@ -12,7 +12,7 @@ from engine.errors import InvalidRequest
 
 _REMEMBERED: Final = 64
 _TERM: Final = re.compile(
-    r"(?P<star>\*+)|(?P<any>\?)|(?P<class>\[\^?(?:(?:\\.|[^\]\\-])(?:-(?:\\.|[^\]\\-]))?)+\])"
+    r"(?P<star>\*+)|(?P<any>\?)|(?P<class>\[\^?+(?:(?:\\.|[^\]\\-])(?:-(?:\\.|[^\]\\-]))?)+\])"
     r"|\\(?P<escaped>.)|(?P<literal>[^\[\\])",
     re.DOTALL,
 )

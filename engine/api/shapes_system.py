@@ -4,98 +4,130 @@ import platform
 from typing import Final
 
 from engine.api.json_bodies import Json
+from engine.api.platforms import our_architecture
 from engine.api.requests import ApiVersion
 from engine.api.router import VERSION_MAX, VERSION_MIN, version_text
 from engine.api.shapes_container import STORAGE_DRIVER
 from engine.api.shapes_host_config import RUNTIME
 from engine.api.times import stamp
+from engine.domain.log_config import JSON_FILE, LOCAL
 from engine.domain.network import DEFAULT_POOLS
-from engine.domain.resources import parse_list
+from engine.domain.resources import Machine, parse_list
 from engine.service.engine import Service
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _NO_COMMIT: Final[Json] = {"ID": "N/A"}
-_EXPECTED_COMMIT_UNTIL: Final = (1, 48)
+_SECURITY_PAIRS_SINCE: Final[ApiVersion] = (1, 25)
+_NO_KERNEL_MEMORY_SINCE: Final[ApiVersion] = (1, 42)
+_NO_ALLOWED_ARTIFACTS_SINCE: Final[ApiVersion] = (1, 48)
+_FIREWALL_SINCE: Final[ApiVersion] = (1, 49)
+_NO_EXPECTED_COMMIT_SINCE: Final[ApiVersion] = (1, 49)
+_NO_BRIDGE_FILTER_SINCE: Final[ApiVersion] = (1, 50)
 
 
 def version_json(service: Service) -> Json:
     """``GET /version``: SystemVersion."""
-    kernel, version = service.system.kernel, service.system.version
-    api, api_min = version_text(VERSION_MAX), version_text(VERSION_MIN)
-    architecture = _ARCHITECTURES.get(kernel.machine, kernel.machine)
-    details = {
-        "ApiVersion": api,
-        "Arch": architecture,
-        "Experimental": "false",
-        "KernelVersion": kernel.release,
-        "MinAPIVersion": api_min,
-        "Os": "linux",
-        "PythonVersion": platform.python_version(),
-    }
-    return {
-        "Platform": {"Name": "Shipslog"},
-        "Components": [{"Name": "Engine", "Version": version, "Details": details}],
-        "Version": version,
-        "ApiVersion": api,
-        "MinAPIVersion": api_min,
+    system, kernel = service.system, service.system.kernel
+    common = {
+        "ApiVersion": version_text(VERSION_MAX),
+        "MinAPIVersion": version_text(VERSION_MIN),
         "GitCommit": "",
         "GoVersion": "",
         "Os": "linux",
-        "Arch": architecture,
+        "Arch": our_architecture(),
         "KernelVersion": kernel.release,
-        "BuildTime": "",
+        "BuildTime": stamp(system.built_ns),
+    }
+    details = {**common, "Experimental": "false", "PythonVersion": platform.python_version()}
+    return {
+        "Platform": {"Name": "Shipslog"},
+        "Components": [{"Name": "Engine", "Version": system.version, "Details": details}],
+        "Version": system.version,
+        **common,
     }
 
 
 def info_json(service: Service, version: ApiVersion, open_descriptors: int, tasks: int) -> Json:
     """``GET /info``: SystemInfo."""
-    commit = _NO_COMMIT
-    if version <= _EXPECTED_COMMIT_UNTIL:  # older clients warn when it is another
-        commit = {**_NO_COMMIT, "Expected": _NO_COMMIT["ID"]}
-    system, settings = service.system, service.system.settings
-    counts, kernel = system.counts(), system.kernel
     return {
-        "ID": system.instance,
+        **_counts_json(service),
+        **_machine_json(service),
+        **_limits_json(service.system.settings.machine),
+        **_daemon_json(service, open_descriptors, tasks),
+        **_of_version_json(version),
+        "SecurityOptions": _security_options(service.system.settings.seccomp, version),
+        "Warnings": None,
+    }
+
+
+def _counts_json(service: Service) -> Json:
+    counts = service.system.counts()
+    return {
         "Containers": counts.running + counts.paused + counts.stopped,
         "ContainersRunning": counts.running,
         "ContainersPaused": counts.paused,
         "ContainersStopped": counts.stopped,
         "Images": len(service.images.all()),
+    }
+
+
+def _machine_json(service: Service) -> Json:
+    system, kernel = service.system, service.system.kernel
+    return {
+        "IPv4Forwarding": system.forwards_ipv4,
+        "KernelVersion": kernel.release,
+        "OperatingSystem": system.operating_system,
+        "OSVersion": system.operating_system_version,
+        "OSType": "linux",
+        "Architecture": kernel.machine,
+        "NCPU": len(parse_list(system.settings.machine.cpus)),
+        "MemTotal": system.memory_bytes,
+        "Name": kernel.nodename,
+        "GenericResources": None,
+        "Isolation": "",
+    }
+
+
+def _limits_json(machine: Machine) -> Json:
+    """What this kernel can hold containers to."""
+    return {
+        "MemoryLimit": machine.memory_limit,
+        "SwapLimit": machine.swap_limit,
+        "KernelMemoryTCP": machine.kernel_memory_tcp,
+        "CpuCfsPeriod": machine.cpu_quota,
+        "CpuCfsQuota": machine.cpu_quota,
+        "CPUShares": machine.cpu_shares,
+        "CPUSet": machine.cpuset,
+        "PidsLimit": machine.pids_limit,
+        "OomKillDisable": machine.oom_kill_disable,
+    }
+
+
+def _daemon_json(service: Service, open_descriptors: int, tasks: int) -> Json:
+    system, settings = service.system, service.system.settings
+    return {
+        "ID": system.instance,
         "Driver": STORAGE_DRIVER,
-        "DriverStatus": [["Native Overlay Diff", "true"], ["userxattr", "false"]],
+        "DriverStatus": [
+            ["Backing Filesystem", system.backing_filesystem],
+            ["Supports d_type", "true"],
+            ["Using metacopy", "false"],
+            ["Native Overlay Diff", "true"],
+            ["userxattr", "false"],
+        ],
         "DockerRootDir": str(settings.data_root),
         "Plugins": _PLUGINS,
-        "MemoryLimit": True,
-        "SwapLimit": settings.machine.swap_limit,
-        "CpuCfsPeriod": True,
-        "CpuCfsQuota": True,
-        "CPUShares": True,
-        "CPUSet": True,
-        "PidsLimit": True,
-        "OomKillDisable": settings.machine.oom_kill_disable,
-        "IPv4Forwarding": True,
         "Debug": False,
         "NFd": open_descriptors,
         "NGoroutines": tasks,
+        "NEventsListener": 0,
         "SystemTime": stamp(service.ledger.clock.wall_ns()),
-        "LoggingDriver": "json-file",
+        "LoggingDriver": JSON_FILE,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": settings.cgroup_version,
-        "NEventsListener": 0,
-        "KernelVersion": kernel.release,
-        "OperatingSystem": system.operating_system,
-        "OSVersion": "",
-        "OSType": "linux",
-        "Architecture": kernel.machine,
-        "NCPU": len(parse_list(settings.machine.cpus)),
-        "MemTotal": system.memory_bytes,
-        "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": _REGISTRIES,
-        "GenericResources": None,
+        "IndexServerAddress": "",
         "HttpProxy": "",
         "HttpsProxy": "",
         "NoProxy": "",
-        "Name": kernel.nodename,
         "Labels": [],
         "ExperimentalBuild": False,
         "ServerVersion": system.version,
@@ -103,34 +135,57 @@ def info_json(service: Service, version: ApiVersion, open_descriptors: int, task
         "DefaultRuntime": RUNTIME,
         "Swarm": _NO_SWARM,
         "LiveRestoreEnabled": True,
-        "Isolation": "",
         "InitBinary": settings.init_path.rpartition("/")[2],
-        "ContainerdCommit": commit,
-        "RuncCommit": commit,
-        "InitCommit": commit,
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"]
-        if settings.seccomp
-        else ["name=cgroupns"],
+        "CDISpecDirs": [],
         "DefaultAddressPools": [
             {"Base": str(pool), "Size": pool.prefixlen} for pool in DEFAULT_POOLS
         ],
-        "FirewallBackend": {"Driver": "nftables"},
-        "Warnings": None,
     }
+
+
+def _of_version_json(version: ApiVersion) -> Json:
+    """What came or went between versions, and clients stumble over when it is there or is not."""
+    commit, registries, shown = _NO_COMMIT, _REGISTRIES, Json()
+    if version < _NO_EXPECTED_COMMIT_SINCE:  # older clients warn when it is another
+        commit = {**commit, "Expected": commit["ID"]}
+    if version < _NO_ALLOWED_ARTIFACTS_SINCE:
+        registries = {**registries, **_ALLOWED_ARTIFACTS}
+    if version < _NO_KERNEL_MEMORY_SINCE:
+        shown["KernelMemory"] = False
+    if version < _NO_BRIDGE_FILTER_SINCE:
+        shown |= {"BridgeNfIptables": False, "BridgeNfIp6tables": False}
+    if version >= _FIREWALL_SINCE:
+        shown["FirewallBackend"] = {"Driver": "nftables"}
+    return {
+        **shown,
+        "RegistryConfig": registries,
+        "ContainerdCommit": commit,
+        "RuncCommit": commit,
+        "InitCommit": commit,
+    }
+
+
+def _security_options(seccomp: bool, version: ApiVersion) -> list[str]:
+    if version < _SECURITY_PAIRS_SINCE:
+        return ["seccomp"] if seccomp else []
+    options = ["name=seccomp,profile=builtin"] if seccomp else []
+    return [*options, "name=cgroupns"]
 
 
 _PLUGINS: Final[Json] = {
     "Volume": [],
     "Network": ["bridge", "host", "null"],
     "Authorization": None,
-    "Log": ["json-file"],
+    "Log": [JSON_FILE, LOCAL],
 }
 _REGISTRIES: Final[Json] = {
     "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-    "IndexConfigs": {
-        "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}
-    },
+    "IndexConfigs": {},
     "Mirrors": [],
+}
+_ALLOWED_ARTIFACTS: Final[Json] = {
+    "AllowNondistributableArtifactsCIDRs": [],
+    "AllowNondistributableArtifactsHostnames": [],
 }
 _NO_SWARM: Final[Json] = {
     "NodeID": "",

@@ -1,6 +1,7 @@
 """The engine about itself: ping, version, info."""
 
 import os
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -18,6 +19,8 @@ _NOT_CACHED: Final[Headers] = (
 _PONG: Final = Answer(
     200, b"OK", PLAIN_TEXT, (*_NOT_CACHED, ("Builder-Version", "1"), ("Swarm", "inactive"))
 )
+_PONG_HEAD: Final = replace(_PONG, body=b"")
+"""A HEAD has another length in Docker, whose clients have never seen ours."""
 
 
 class SystemHandlers:
@@ -35,9 +38,9 @@ class SystemHandlers:
             ("GET", "/info", self.info),
         )
 
-    async def ping(self, _request: Request) -> Reply:
+    async def ping(self, request: Request) -> Reply:
         """We are here; the headers say what we speak."""
-        return _PONG
+        return _PONG if request.method == "GET" else _PONG_HEAD
 
     async def version(self, _request: Request) -> Reply:
         """``docker version``."""

@@ -2,11 +2,13 @@
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+import engine
 from engine.domain.container import Container, Phase
 from engine.domain.ids import InstanceId
 from engine.domain.network import Network
@@ -14,6 +16,10 @@ from engine.domain.resources import Machine
 from engine.store.ledger import Ledger
 
 PRODUCT: Final = "shipslog"
+
+_MOUNTINFO: Final = Path("/proc/self/mountinfo")
+_IP_FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
+_FILESYSTEMS: Final = {"ext2": "extfs", "ext3": "extfs", "ext4": "extfs", "overlay": "overlayfs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,17 @@ class Counts:
     running: int
     paused: int
     stopped: int
+
+
+def filesystem_of(path: Path, mountinfo: str) -> str:
+    """The type of the filesystem that a path lies on: proc_pid_mountinfo(5). Of several mounts at one place, the last."""
+    best, kind = -1, "<unknown>"
+    for line in mountinfo.splitlines():
+        place, _, rest = line.partition(" - ")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place.split()[4]))
+        if path.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), rest.split()[0]
+    return kind
 
 
 class System:
@@ -64,6 +81,33 @@ class System:
             return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
         except OSError:
             return "Linux"
+
+    @property
+    def operating_system_version(self) -> str:
+        """The distribution's version, os-release(5); empty if it has none."""
+        try:
+            return platform.freedesktop_os_release().get("VERSION_ID", "")
+        except OSError:
+            return ""
+
+    @property
+    def built_ns(self) -> int:
+        """When this engine was put on this machine: what interpreted code has in place of a build."""
+        return Path(engine.__file__).stat().st_mtime_ns
+
+    @property
+    def backing_filesystem(self) -> str:
+        """What the data root lies on, by the names that Docker has for the kernel's."""
+        kind = filesystem_of(self.settings.data_root, _MOUNTINFO.read_text(errors="replace"))
+        return _FILESYSTEMS.get(kind, kind)
+
+    @property
+    def forwards_ipv4(self) -> bool:
+        """Whether the machine lets containers' packets out, ip-sysctl.rst."""
+        try:
+            return _IP_FORWARD.read_bytes().strip() == b"1"
+        except OSError:
+            return False
 
     @property
     def memory_bytes(self) -> int:

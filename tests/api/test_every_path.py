@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.api.requests import ApiVersion
-from engine.api.router import VERSION_MAX, version_text
+from engine.api.router import VERSION_MAX, VERSION_MIN, version_text
 from tests.api.harbour import Harbour, harbour
 from tests.api.toy import Response, get, in_trio, post
 from tests.conformance.document import Operation, document
@@ -32,7 +32,7 @@ async def ask_for(port: Harbour, operation: Operation, version: ApiVersion) -> R
     return await ask(port, operation.method, f"/v{version_text(version)}{path}{query}", body)
 
 
-@pytest.mark.parametrize("version", [VERSION_MAX])
+@pytest.mark.parametrize("version", [VERSION_MIN, (1, 41), VERSION_MAX])
 @in_trio
 async def test_every_path_of_the_document_is_answered(version: ApiVersion, tmp_path: Path) -> None:
     operations = document().operations

@@ -42,6 +42,7 @@ _NOT_RUNNING: Final = (
 MORE_STATUSES: Final[dict[str, dict[int, str]]] = {
     "GET /containers/json": {404: "a container that ``before`` or ``since`` names is not there"},
     "GET /containers/{id}/top": {409: _NOT_RUNNING},
+    "GET /images/json": {404: "an image that ``before`` or ``since`` names is not there"},
     "POST /containers/{id}/attach": {409: "it is paused, or being removed"},
     "POST /containers/{id}/pause": {409: _NOT_RUNNING},
     "POST /containers/{id}/start": {409: "it is paused, or being removed"},

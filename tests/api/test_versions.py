@@ -1,0 +1,121 @@
+"""What older clients are told, and how clients find out what to ask for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.harbour import Harbour, harbour, told
+from tests.api.toy import get, in_trio, post
+
+
+async def shown(port: Harbour, path: str) -> Any:
+    return told(await port.get(path))
+
+
+@in_trio
+async def test_a_ping_has_all_that_clients_negotiate_by(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        pong = await port.get("/_ping")
+        head = await port.toy.ask(get("/v1.24/_ping").replace(b"GET", b"HEAD", 1), "HEAD")
+
+    assert (pong.status, pong.body, pong.headers["content-length"]) == (200, b"OK", "2")
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "0")
+    for headers in (pong.headers, head.headers):
+        assert headers["api-version"] == "1.51"
+        assert headers["docker-experimental"] == "false"
+        assert headers["ostype"] == "linux"
+        assert headers["builder-version"] == "1"
+        assert headers["swarm"] == "inactive"
+        assert headers["cache-control"] == "no-cache, no-store, must-revalidate"
+        assert headers["pragma"] == "no-cache"
+        assert headers["content-type"] == "text/plain; charset=utf-8"
+
+
+FIELDS: list[tuple[str, str, str, str]] = [
+    ("/info", "KernelMemory", "1.41", "1.42"),
+    ("/info", "BridgeNfIptables", "1.49", "1.50"),
+    ("/images/busybox/json", "VirtualSize", "1.43", "1.44"),
+    ("/images/busybox/json", "Container", "1.44", "1.45"),
+    ("/images/busybox/json", "ContainerConfig", "1.44", "1.45"),
+]
+
+
+@pytest.mark.parametrize(("path", "field", "last", "gone"), FIELDS)
+@in_trio
+async def test_a_field_that_vanished_is_there_for_those_who_know_it(
+    path: str, field: str, last: str, gone: str, tmp_path: Path
+) -> None:
+    async with harbour(tmp_path) as port:
+        assert field in await shown(port, f"/v{last}{path}")
+        assert field not in await shown(port, f"/v{gone}{path}")
+
+
+@in_trio
+async def test_a_field_that_is_new_is_there_for_those_who_know_it(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        assert "FirewallBackend" not in await shown(port, "/v1.48/info")
+        assert "FirewallBackend" in await shown(port, "/v1.49/info")
+        assert "EnableIPv4" not in await shown(port, "/v1.47/networks/bridge")
+        assert "EnableIPv4" in await shown(port, "/v1.48/networks/bridge")
+        assert (await shown(port, "/v1.24/info"))["SecurityOptions"] == ["seccomp"]
+        commits = [
+            (await shown(port, f"/v{version}/info"))["RuncCommit"] for version in ("1.48", "1.49")
+        ]
+
+    assert commits == [{"ID": "N/A", "Expected": "N/A"}, {"ID": "N/A"}]
+
+
+@in_trio
+async def test_an_images_users_are_counted_since_they_are_told(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await port.create("user")
+        old, new = [
+            (await shown(port, f"/v{version}/images/json"))[0] for version in ("1.50", "1.51")
+        ]
+        shared = (await shown(port, "/images/json?shared-size=1"))[0]
+
+    assert (old["Containers"], new["Containers"]) == (-1, 1)
+    assert (old["SharedSize"], shared["SharedSize"]) == (-1, 0)
+
+
+@in_trio
+async def test_version_is_told_once_for_old_clients_and_by_component_for_new(
+    tmp_path: Path,
+) -> None:
+    async with harbour(tmp_path) as port:
+        version = await shown(port, "/version")
+        info = await shown(port, "/info")
+
+    (engine,) = version["Components"]
+    assert (
+        engine["Details"].items()
+        >= {
+            name: version[name]
+            for name in ("ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion", "BuildTime")
+        }.items()
+    )
+    assert version["BuildTime"].endswith("Z")
+    assert dict(info["DriverStatus"]).keys() >= {"Backing Filesystem", "Supports d_type"}
+    assert info["IndexServerAddress"] == "", "there is no default registry"
+
+
+@in_trio
+async def test_a_login_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        before = port.service.ledger.log.last_seq
+        answers = []
+        for server, password in [("registry.test:5000", "x"), ("elsewhere.test", "ahoy"), ("", "")]:
+            body = {"username": "sailor", "password": password, "serveraddress": server}
+            answers.append((await port.post("/auth", body)).status)
+        malformed = await port.toy.ask(
+            post("/auth", b'{"password":7}', "Content-Type: application/json"), "POST"
+        )
+        assert port.service.ledger.log.last_seq == before
+        body = {"username": "sailor", "password": "ahoy", "serveraddress": "registry.test:5000"}
+        granted = await port.post("/auth", body)
+
+    assert answers == [401, 503, 400]
+    assert malformed.status == 400
+    assert json.loads(granted.body) == {"IdentityToken": "identity", "Status": "Login Succeeded"}
