@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 from engine.api.attaching import Conversation
-from engine.api.processes import process_table
+from engine.api.processes import USUAL, process_table
 from engine.api.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
 from engine.api.requests import Request
 from engine.api.router import Route
@@ -71,7 +71,7 @@ class ContainerStreamHandlers:
     async def top(self, request: Request) -> Reply:
         """``docker top``."""
         pids = await self._containers.processes(request.params["name"], request.origin)
-        return json_answer(await process_table(request.query.text("ps_args") or "-ef", pids))
+        return json_answer(await process_table(request.query.text("ps_args") or USUAL, pids))
 
 
 def _log_options(request: Request) -> LogOptions:

@@ -13,8 +13,8 @@ from engine.api.event_subjects import Subject, command_text, exec_of, owner_of
 from engine.api.json_bodies import Json
 from engine.api.times import SECOND_NS
 from engine.domain import container_events as container
+from engine.domain import container_update, execution, health, host, image, network
 from engine.domain import container_uses as uses
-from engine.domain import execution, health, host, image, network
 from engine.domain.event import ActorKind, Event
 from engine.domain.ids import ExecId, ImageId, NetworkId
 from engine.domain.image import Image
@@ -33,6 +33,7 @@ _PLAIN: Final[Mapping[type[Event], str]] = {
     container.Paused: "pause",
     container.Unpaused: "unpause",
     container.OutOfMemory: "oom",
+    container_update.Updated: "update",
     container.Removed: "destroy",
     uses.ProcessesListed: "top",
     uses.Exported: "export",
@@ -158,6 +159,8 @@ class Translator:
             case container.StartFailed(exit_code=code) if code in _WITHOUT_COMMAND:
                 yield from self._network(subject, "connect")
                 yield from self._network(subject, "disconnect")
+            case container.Unpaused() if subject.killed:
+                return  # it does not go on, it ends
             case container.RemoveRequested(force=True) if subject.running:
                 yield _about(subject, "kill", signal=str(int(Signals.SIGKILL)))
             case container.Exited(code=code):

@@ -65,7 +65,10 @@ def merged(before: Resources, asked: Resources) -> Resources:
     """
     _check_cpu(before, asked)
     memory_swap_bytes = before.memory_and_swap_bytes
-    if asked.memory_bytes > memory_swap_bytes and not asked.memory_swap_bytes:
+    has_memory_alone = asked.memory_bytes and not asked.memory_swap_bytes
+    if (
+        has_memory_alone and asked.memory_bytes > memory_swap_bytes
+    ):  # unlimited (-1) included, as Docker has it
         raise Conflict(
             "Memory limit should be smaller than already set memoryswap limit, "
             "update the memoryswap at the same time"
