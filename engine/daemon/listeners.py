@@ -17,7 +17,14 @@ import structlog
 import trio
 
 from engine.api.sockets import Entrance, listen_unix
-from engine.daemon.config import DEFAULT_GROUP, Config, ConfigError, check_exposure, tcp_address
+from engine.daemon.config import (
+    DEFAULT_GROUP,
+    DEFAULT_HOST,
+    Config,
+    ConfigError,
+    check_exposure,
+    tcp_address,
+)
 from engine.daemon.passed import PassedSocket, passed_sockets
 from engine.errors import EngineError
 
@@ -56,7 +63,7 @@ class Listeners:
         """Undo everything."""
         self.remove_sockets()
         for entrance in self.entrances:
-            entrance.listener.socket.close()
+            os.close(entrance.listener.socket.detach())  # nobody waits for it yet
 
 
 def open_listeners(config: Config, environment: Mapping[str, str] = os.environ) -> Listeners:
@@ -69,13 +76,18 @@ def open_listeners(config: Config, environment: Mapping[str, str] = os.environ) 
     try:
         tls = _tls_context(config)
         passed = list(passed_sockets(environment))
-        for host in config.hosts:
+        for host in _hosts(config, passed):
             for entrance in _open(host, config, tls, passed, listeners):
                 listeners.entrances.append(entrance)
     except BaseException:
         listeners.close()
         raise
     return listeners
+
+
+def _hosts(config: Config, passed: list[PassedSocket]) -> tuple[str, ...]:
+    """Sockets that were passed take the place of the default one, which a unit beside the service's may have made."""
+    return ("fd://",) if passed and config.hosts == (DEFAULT_HOST,) else config.hosts
 
 
 def _tls_context(config: Config) -> "ssl.SSLContext | None":
