@@ -48,9 +48,9 @@ def listen_unix(path: Path, *, mode: int = SOCKET_MODE, group: str = "") -> trio
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        group_id = grp.getgrnam(group).gr_gid if group else -1
         _bind(listener, path)
-        if group:
-            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+        os.chown(path, -1, group_id)
         path.chmod(mode)
         listener.listen(socket.SOMAXCONN)
     except (OSError, KeyError) as refused:
