@@ -44,7 +44,8 @@ class ContainerStreamHandlers:
         past = LogOptions(stdout=query.flag("stdout"), stderr=query.flag("stderr"))
         replayed = past if query.flag("logs") else None
         take = Conversation(self._containers, reference, attachment, replayed)
-        return Hijacked(take, stream_media_type(request, tty=tty))
+        media_type = stream_media_type(request, tty=tty)
+        return Hijacked(take, media_type, speaks_first=replayed is not None)
 
     async def logs(self, request: Request) -> Reply:
         """``docker logs``."""

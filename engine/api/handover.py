@@ -4,8 +4,11 @@ A plain connection is given away as a descriptor, and no byte of it passes throu
 is to speak WebSocket, stays: what is given away is one end of a socket pair, and a relay carries the bytes.
 """
 
+import fcntl
 import os
 import socket
+import sys
+import termios
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +22,9 @@ from engine.api.requests import Request
 from engine.api.transports import Transport
 
 _PAIR: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+_HEAD_READ_S: Final = 0.1
+"""How long a client may take to read the head before it gets what follows anyway."""
+_LOOK_AGAIN_S: Final = 0.0005
 
 
 async def say_goodbye(transport: Transport, request: Request, reply: Hijacked) -> None:
@@ -30,9 +36,30 @@ async def say_goodbye(transport: Transport, request: Request, reply: Hijacked) -
         await transport.send(head(reply.media_type))
 
 
-async def give_away(transport: Transport, take: Take, unread: bytes) -> None:
+async def give_away(transport: Transport, reply: Hijacked, unread: bytes) -> None:
     """Hand over a plain connection."""
-    await take(socket.socket(fileno=os.dup(transport.socket.fileno())), unread)
+    if reply.speaks_first:
+        await _head_is_read(transport.socket)
+    await reply.take(socket.socket(fileno=os.dup(transport.socket.fileno())), unread)
+
+
+async def _head_is_read(connection: trio.socket.SocketType) -> None:
+    """Let a client on this machine have the head by itself.
+
+    docker-py reads the head through a buffer and the stream past it: what has come together with the head it never sees. The
+    kernel tells how much of a Unix socket is unread, but not when that changes.
+    """
+    if connection.family != socket.AF_UNIX:
+        return
+    with trio.move_on_after(_HEAD_READ_S):
+        while _unread_bytes(connection):  # noqa: ASYNC110  (nothing tells of it)
+            await trio.sleep(_LOOK_AGAIN_S)
+
+
+def _unread_bytes(connection: trio.socket.SocketType) -> int:
+    """What the other end has not read yet, with the kernel's own overhead: SIOCOUTQ, unix(7)."""
+    answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)
 
 
 async def relay_away(

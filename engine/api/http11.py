@@ -262,7 +262,7 @@ class Connection:
         if reply.websocket is not None:
             transport, unread = framed(transport, reply.websocket, unread), b""
         if transport.is_plain:
-            await give_away(transport, reply.take, unread)
+            await give_away(transport, reply, unread)
             return
         self._unwatch()  # the client is read again, so its hanging up is no secret
         await relay_away(transport, reply.take, unread, self._hang_ups, self._relay_begun)

@@ -64,6 +64,8 @@ class Hijacked:
     media_type: str
     websocket: WebSocket | None = None
     """The client sees frames, and ``take`` gets the bytes in them."""
+    speaks_first: bool = False
+    """What ``take`` says does not wait for anything."""
 
 
 Reply = Answer | Streamed | Hijacked

@@ -1,6 +1,7 @@
 """Bytes in and out of containers without a terminal: none lost, none added, in order; with both commands."""
 
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from hashlib import sha256
@@ -156,3 +157,20 @@ def test_a_container_is_started_again_with_its_streams(client: Client) -> None:
         done = client("start", "-ai", "again", given=given)
         assert (done.raw_out, done.code) == (given, 6)
     assert client.ok("logs", "again") == "once\ntwice"
+
+
+def test_a_client_that_reads_the_head_through_a_buffer_loses_nothing_of_a_replayed_log(
+    daemon: DaemonUnderTest,
+) -> None:
+    """docker-py's buffer would swallow what came with the head: so nothing comes with it."""
+    container = daemon.api.run("said", "echo", "long ago")
+    assert daemon.api.wait(container) == 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(patient(20))
+        connection.connect(str(daemon.api.socket_path))
+        target = f"/containers/{container}/attach?logs=1&stdout=1"
+        connection.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n\r\n".encode())
+
+        head = connection.recv(65536)
+        assert head.endswith(b"\r\n\r\n"), head
+        assert connection.recv(65536) == b"\x01\0\0\0\0\0\0\x09long ago\n"
