@@ -1,6 +1,8 @@
 """The engine about itself: domain → Docker JSON."""
 
 import platform
+from ipaddress import collapse_addresses
+from itertools import groupby
 from typing import Final
 
 from engine.api.json_bodies import Json
@@ -137,10 +139,17 @@ def _daemon_json(service: Service, open_descriptors: int, tasks: int) -> Json:
         "LiveRestoreEnabled": True,
         "InitBinary": settings.init_path.rpartition("/")[2],
         "CDISpecDirs": [],
-        "DefaultAddressPools": [
-            {"Base": str(pool), "Size": pool.prefixlen} for pool in DEFAULT_POOLS
-        ],
+        "DefaultAddressPools": _pools_json(),
     }
+
+
+def _pools_json() -> list[Json]:
+    """Neighbouring subnets of one size as the blocks that they are cut from."""
+    return [
+        {"Base": str(base), "Size": size}
+        for size, pools in groupby(DEFAULT_POOLS, key=lambda pool: pool.prefixlen)
+        for base in collapse_addresses(pools)
+    ]
 
 
 def _of_version_json(version: ApiVersion) -> Json:

@@ -98,6 +98,7 @@ async def test_version_is_told_once_for_old_clients_and_by_component_for_new(
     )
     assert version["BuildTime"].endswith("Z")
     assert dict(info["DriverStatus"]).keys() >= {"Backing Filesystem", "Supports d_type"}
+    assert {"Base": "192.168.0.0/16", "Size": 20} in info["DefaultAddressPools"]
     assert info["IndexServerAddress"] == "", "there is no default registry"
 
 
