@@ -49,7 +49,7 @@ _WITHOUT_EFFECT: Final = (
     ),
     (
         "kernel_memory_tcp",
-        "Your kernel does not support kernel memory TCP limit capabilities or the cgroup is not mounted. Limitation discarded.",
+        "Specifying a kernel memory TCP limit is deprecated. Limitation discarded.",
     ),
 )
 """Windows' own, and what Linux has given up: asked for in vain, and said so."""

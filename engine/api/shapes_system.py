@@ -11,10 +11,11 @@ from engine.api.requests import ApiVersion
 from engine.api.router import VERSION_MAX, VERSION_MIN, version_text
 from engine.api.shapes_container import STORAGE_DRIVER
 from engine.api.shapes_host_config import RUNTIME
+from engine.api.shapes_machine import limits_json, warnings_json
 from engine.api.times import stamp
 from engine.domain.log_config import JSON_FILE, LOCAL
 from engine.domain.network import DEFAULT_POOLS
-from engine.domain.resources import Machine, parse_list
+from engine.domain.resources import parse_list
 from engine.service.engine import Service
 
 _NO_COMMIT: Final[Json] = {"ID": "N/A"}
@@ -50,14 +51,18 @@ def version_json(service: Service) -> Json:
 
 def info_json(service: Service, version: ApiVersion, open_descriptors: int, tasks: int) -> Json:
     """``GET /info``: SystemInfo."""
+    system, settings = service.system, service.system.settings
     return {
         **_counts_json(service),
         **_machine_json(service),
-        **_limits_json(service.system.settings.machine),
+        **limits_json(settings.machine),
         **_daemon_json(service, open_descriptors, tasks),
         **_of_version_json(version),
-        "SecurityOptions": _security_options(service.system.settings.seccomp, version),
-        "Warnings": None,
+        "SecurityOptions": _security_options(settings.seccomp, version),
+        "Warnings": warnings_json(
+            settings.machine, settings.cgroup_version, forwards_ipv4=system.forwards_ipv4
+        )
+        or None,
     }
 
 
@@ -86,21 +91,6 @@ def _machine_json(service: Service) -> Json:
         "Name": kernel.nodename,
         "GenericResources": None,
         "Isolation": "",
-    }
-
-
-def _limits_json(machine: Machine) -> Json:
-    """What this kernel can hold containers to."""
-    return {
-        "MemoryLimit": machine.memory_limit,
-        "SwapLimit": machine.swap_limit,
-        "KernelMemoryTCP": machine.kernel_memory_tcp,
-        "CpuCfsPeriod": machine.cpu_quota,
-        "CpuCfsQuota": machine.cpu_quota,
-        "CPUShares": machine.cpu_shares,
-        "CPUSet": machine.cpuset,
-        "PidsLimit": machine.pids_limit,
-        "OomKillDisable": machine.oom_kill_disable,
     }
 
 

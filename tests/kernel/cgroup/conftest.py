@@ -1,0 +1,35 @@
+"""Drivers of this machine's cgroups, below a parent of their own."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import pytest
+
+from engine.drivers import cgroup
+from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroup_hierarchies import MOUNTINFO, Hierarchies, find_hierarchies
+from engine.drivers.cgroup_v1 import V1Driver
+from tests.kernel.cgroup.members import ID, PARENT, places
+
+
+@pytest.fixture
+def driver() -> Iterator[CgroupDriver]:
+    found = cgroup.detect(PARENT)
+    yield found
+    for container in found.owned():
+        found.kill(container)
+        found.remove(container)
+    found.remove_parent()
+    assert places() == []
+
+
+@pytest.fixture
+def v1_without_v2() -> Iterator[CgroupDriver]:
+    """As on an old machine: no cgroup2 beside version 1."""
+    found = find_hierarchies(MOUNTINFO.read_text())
+    driver = V1Driver(Hierarchies(found.controllers, None), PurePosixPath(PARENT))
+    yield driver
+    driver.kill(ID)
+    driver.remove(ID)
+    driver.remove_parent()
+    assert places() == []

@@ -1,0 +1,76 @@
+"""A kill reaches everybody in a container, and nobody else."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from engine.domain.resources import Resources
+from engine.drivers import cgroup_files
+from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroup_hierarchies import MOUNTINFO, find_hierarchies
+from tests.kernel.cgroup.members import (
+    ID,
+    OTHER,
+    Member,
+    eventually,
+    wait_quietly,
+)
+
+
+def breed(_: int) -> None:
+    """A fork bomb; the limit of processes is what keeps it from being one."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.fork()
+
+
+def kills_a_fork_bomb(driver: CgroupDriver) -> None:
+    driver.prepare(ID, Resources(pids_max=40))
+    member = Member(driver, breed)
+    assert eventually(lambda: len(driver.pids(ID)) > 20)
+
+    driver.kill(ID)
+
+    assert eventually(lambda: not driver.populated(ID))
+    assert driver.pids(ID) == frozenset()
+    assert member.ended() == -signal.SIGKILL
+
+
+def test_killing_reaches_children_born_meanwhile(driver: CgroupDriver) -> None:
+    kills_a_fork_bomb(driver)
+
+
+@pytest.mark.cgroup_v1
+def test_killing_reaches_children_born_meanwhile_without_version_2(
+    v1_without_v2: CgroupDriver,
+) -> None:
+    kills_a_fork_bomb(v1_without_v2)
+
+
+@pytest.mark.cgroup_v1
+def test_killing_reaches_a_process_that_left_only_the_hierarchy_that_kills(
+    driver: CgroupDriver,
+) -> None:
+    driver.prepare(ID, Resources())
+    member = Member(driver, wait_quietly)
+    unified = find_hierarchies(MOUNTINFO.read_text()).unified
+    assert unified is not None
+    cgroup_files.write(unified / "cgroup.procs", str(member.pid))
+
+    driver.kill(ID)
+
+    assert member.ended() == -signal.SIGKILL
+
+
+def test_killing_spares_the_neighbours(driver: CgroupDriver) -> None:
+    driver.prepare(ID, Resources())
+    driver.prepare(OTHER, Resources())
+    member, neighbour = Member(driver, wait_quietly), Member(driver, wait_quietly, OTHER)
+
+    driver.kill(ID)
+
+    assert member.ended() == -signal.SIGKILL
+    assert driver.pids(OTHER) == {neighbour.pid}
+    neighbour.kill()

@@ -1,0 +1,62 @@
+"""Where containers' cgroups are: below parents that hand controllers down."""
+
+import subprocess
+import sys
+
+import pytest
+
+from engine.drivers import cgroup
+from tests.kernel.cgroup.members import (
+    ID,
+    LIMITS,
+    PARENT,
+    Member,
+    places,
+    wait_quietly,
+)
+
+
+def test_a_deep_parent_hands_everything_down() -> None:
+    deep = cgroup.detect(f"{PARENT}/a/b")
+    deep.prepare(ID, LIMITS)
+    member = Member(deep, wait_quietly)
+
+    assert deep.pids(ID) == {member.pid}
+    assert deep.stats(ID).pids_max == 100
+
+    member.kill()
+    deep.remove(ID)
+    deep.remove_parent()
+    for name in (f"{PARENT}/a", PARENT):
+        for place in places(name):
+            place.rmdir()
+    assert places() == []
+
+
+STEP_ASIDE = """
+import os, sys
+from engine.domain.resources import Resources
+from engine.drivers import cgroup
+own, container = sys.argv[1:]
+os.makedirs(f"/sys/fs/cgroup/{own}")
+open(f"/sys/fs/cgroup/{own}/cgroup.procs", "w").write("0")
+driver = cgroup.detect(f"{own}/containers")
+driver.prepare(container, Resources(pids_max=9))
+print(open("/proc/self/cgroup").read().strip(), driver.stats(container).pids_max)
+driver.remove(container)
+driver.remove_parent()
+open("/sys/fs/cgroup/cgroup.procs", "w").write("0")
+os.rmdir(f"/sys/fs/cgroup/{own}/shipslog-engine")
+os.rmdir(f"/sys/fs/cgroup/{own}")
+"""
+
+
+@pytest.mark.cgroup_v2
+def test_an_engine_in_a_delegated_cgroup_steps_aside() -> None:
+    """As under systemd with Delegate=yes: a cgroup that hands controllers down can't have processes of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", STEP_ASIDE, PARENT, ID], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.strip() == f"0::/{PARENT}/shipslog-engine 9", done.stderr
+    assert places() == []

@@ -1,0 +1,57 @@
+"""A look at a container that runs, without entering it."""
+
+import os
+
+import trio
+
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import ProcessIdentity
+from engine.domain.ids import ImageId
+from engine.domain.resources import Resources
+from engine.domain.spec import NetworkMode, Spec
+from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroup_parents import Cgroups
+from engine.drivers.lanes import Lanes
+from engine.drivers.process import _start_ticks, boot_id
+from engine.drivers.usage import LinuxUsage, interfaces, machine_cpu
+from tests.kernel.cgroup.members import ID, MIB, PARENT, Member, wait_quietly
+
+
+def container(process: ProcessIdentity, mode: NetworkMode = NetworkMode.BRIDGE) -> Container:
+    spec = Spec(image="busybox", image_id=ImageId("sha256:1"), network_mode=mode)
+    return Container(
+        id=ID, name="web", spec=spec, created_ns=1, phase=Phase.RUNNING, process=process
+    )
+
+
+def identity_of(pid: int) -> ProcessIdentity:
+    ticks = _start_ticks(pid)
+    assert ticks is not None
+    return ProcessIdentity(pid=pid, start_ticks=ticks, boot_id=boot_id())
+
+
+def test_a_look_has_everything_of_one_moment(driver: CgroupDriver) -> None:
+    driver.prepare(ID, Resources(memory_bytes=64 * MIB, pids_max=9))
+    member = Member(driver, wait_quietly)
+    usage = LinuxUsage(Cgroups(PARENT), Lanes())
+
+    found = trio.run(usage.sample, container(identity_of(member.pid)))
+
+    assert found is not None
+    assert found.counters.memory_limit_bytes == 64 * MIB
+    assert (found.counters.pids, found.counters.pids_max) == (1, 9)
+    assert found.cpus_online == os.cpu_count()
+    assert found.machine_cpu_ns <= machine_cpu()[0]
+    member.kill()
+
+
+def test_a_pid_that_is_somebody_elses_by_now_tells_nothing(driver: CgroupDriver) -> None:
+    stranger = ProcessIdentity(pid=os.getpid(), start_ticks=1, boot_id="another")
+    usage = LinuxUsage(Cgroups(PARENT), Lanes())
+
+    assert trio.run(usage.sample, container(stranger)) is None
+
+
+def test_the_loopback_is_not_counted() -> None:
+    assert "lo" not in interfaces(os.getpid())
+    assert interfaces(2**22 + 1) == {}
