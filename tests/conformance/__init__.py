@@ -6,4 +6,7 @@ is not disturbed by it.
 
     recording.py, in the daemon ── lines of a file ── book.py ── judge.py ── document.py, schema.py
                                                                     └── allowances.py: where the document is not to be taken literally
+
+Beside that: requests of any shape (junk.py, wire.py), and scripted sessions (sessions.py, stage.py) laid beside the same sessions with
+Docker's own engine (reference.py); where they may differ is a list with reasons as well (differences.py).
 """

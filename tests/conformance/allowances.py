@@ -35,16 +35,20 @@ STATUSES: Final[dict[int, str]] = {
 }
 """Statuses that any operation may answer with."""
 
+_NO_IMAGE: Final = "there is no such image; the document knows that of other paths"
 _NOT_RUNNING: Final = (
     "Docker's answer when the container does not run; the document has forgotten it"
 )
 
 MORE_STATUSES: Final[dict[str, dict[int, str]]] = {
     "GET /containers/json": {404: "a container that ``before`` or ``since`` names is not there"},
+    "GET /images/get": {404: _NO_IMAGE},
+    "GET /images/{name}/get": {404: _NO_IMAGE},
     "GET /containers/{id}/top": {409: _NOT_RUNNING},
     "GET /images/json": {404: "an image that ``before`` or ``since`` names is not there"},
     "POST /containers/{id}/attach": {409: "it is paused, or being removed"},
     "POST /containers/{id}/pause": {409: _NOT_RUNNING},
+    "POST /containers/{id}/resize": {409: _NOT_RUNNING},
     "POST /containers/{id}/start": {409: "it is paused, or being removed"},
     "POST /containers/{id}/unpause": {409: "it is not paused"},
     "POST /containers/{id}/update": {409: "it contradicts what is there, or the kernel refuses"},

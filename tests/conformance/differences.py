@@ -1,0 +1,54 @@
+"""Where a session may go otherwise than with the reference engine, which is Docker 20.10 and speaks API 1.41; each with its reason."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.conformance.stage import Step
+
+OLD: Final = "the reference is older than the document; later versions of Docker say what we say"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Lines of a step's outcome that only one side has."""
+
+    step: str
+    line: str
+    why: str
+
+    def covers(self, step: Step, line: str) -> bool:
+        return bool(re.search(self.step, step.what) and re.search(self.line, line))
+
+
+ALLOWED: Final = (
+    Allowed("/json", r"^/Config/(Env|StopSignal) ", "an empty list for none; the signal by which it is stopped, also when nobody chose it"),
+    Allowed("/json", r"^/HostConfig/KernelMemory(TCP)? ", OLD),
+    Allowed("/json|/networks", r"/(DNSNames|GwPriority|EnableIPv4) ", OLD),
+    Allowed("/images/.*/json", r"^/(Config/|ContainerConfig|Container |VirtualSize )", OLD),
+    Allowed("/images/.*/json", r"^/GraphDriver/Data/(MergedDir|WorkDir) ", "an image is not mounted here, so there are no such directories"),
+    Allowed("/images/json|/system/df", r"/(RepoDigests|VirtualSize|BuilderSize|BuildCache) ", OLD),
+    Allowed("/info", r"^/(CDISpecDirs|DefaultAddressPools|FirewallBackend|BridgeNf\w+|KernelMemory|\w+Commit/Expected|RegistryConfig/Allow\w+)\b", OLD),
+    Allowed("/info", r"^/(Runtimes|RegistryConfig/IndexConfigs|Plugins/Volume)/", "what an engine is made of: ours has other parts"),
+    Allowed("/version", r"^/Components/", "what an engine is made of: ours has other parts"),
+    Allowed("/networks", r"/IPAM/Config/\*/Gateway ", "Docker tells it once it has been started again"),
+    Allowed("/images/nosuch|rmi|--type image", r"(?i)no such image: nosuch", OLD),
+    Allowed("/images/busybox/tag|/containers/create", r"repository name (\(library/BAD\) )?must be lowercase", OLD),
+    Allowed("status=odd|filters", r"(?i)invalid filter", OLD),
+    Allowed("events of image", r"^import ", "an image is in the log before its name is; Docker tells it the other way round"),
+    Allowed("/containers/create", r"(?i)invalid restart policy|content-type", OLD),
+    Allowed("/v(1.10|9.99)/", r"client version", "each names the versions that it speaks"),
+)  # fmt: skip
+
+
+def differences(ours: Iterable[Step], theirs: Iterable[Step]) -> Iterator[str]:
+    """What is not the same and not allowed for: ``+`` only with us, ``-`` only with the reference."""
+    for mine, other in zip(ours, theirs, strict=True):
+        if mine.what != other.what:
+            yield f"{mine.what}: with the reference it was {other.what}"
+            continue
+        for line in difflib.ndiff(other.outcome, mine.outcome):
+            if line[0] in "+-" and not any(each.covers(mine, line[2:]) for each in ALLOWED):
+                yield f"{mine.what}: {line}"

@@ -1,0 +1,64 @@
+"""The same sessions with Shipslog and with Docker: what one sees is the same, but for what differences.py names."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from engine.cli.builtin_image import busybox_tar
+from tests.conformance.differences import differences
+from tests.conformance.reference import NoReference, reference_engine
+from tests.conformance.sessions import SESSIONS, Session
+from tests.conformance.stage import Stage, Step
+from tests.harness.client import Api
+from tests.harness.conditions import eventually
+from tests.harness.daemon import DaemonUnderTest
+
+pytestmark = pytest.mark.root
+
+each_session = pytest.mark.parametrize(
+    "session", SESSIONS, ids=[each.__name__ for each in SESSIONS]
+)
+
+
+@pytest.fixture(scope="module")
+def reference(throwaway_namespaces: None) -> Iterator[Api]:
+    place = Path(tempfile.mkdtemp(prefix="sl-"))
+    try:
+        with reference_engine(place) as api:
+            api.post("/images/create", busybox_tar(), fromSrc="-", repo="busybox", tag="latest")
+            yield api
+    except NoReference as absence:
+        pytest.skip(str(absence))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@cache
+def played(session: Session, api: Api) -> tuple[Step, ...]:
+    """What came of each step of a session; nothing is left of it."""
+    stage = Stage(api)
+    try:
+        session(stage)
+    finally:
+        for each in api.ps():
+            api.request("DELETE", f"/containers/{each['Id']}", force=1)
+    return tuple(stage.steps)
+
+
+@each_session
+def test_a_session_goes_as_it_should(session: Session, engine: DaemonUnderTest) -> None:
+    assert played(session, engine.api)
+    eventually(lambda: engine.api.ps() == [], "no container is left")
+
+
+@each_session
+def test_a_session_goes_as_with_docker(
+    session: Session, engine: DaemonUnderTest, reference: Api
+) -> None:
+    found = list(differences(played(session, engine.api), played(session, reference)))
+
+    assert not found, "\n".join(found)
