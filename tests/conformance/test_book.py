@@ -1,0 +1,90 @@
+"""From an answer to the failure of the test that caused it: what is written down, read and judged."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.api.http11 import Application
+from engine.api.replies import JSON, Reply, Sink, Streamed, json_answer
+from engine.api.requests import Request
+from engine.errors import Conflict, NotModified
+from tests.api.toy import get, in_trio, post, served
+from tests.conformance import book
+from tests.conformance.book import AnswerBook
+from tests.harness.recording import Recorder
+
+
+async def heard(application: Application, directory: Path, request: bytes) -> list[str]:
+    """What the book says of one request's answer."""
+    answers = AnswerBook(directory / "answers")
+    answers.close()
+    async with served(Recorder(answers.path).around(application), directory) as toy:
+        await toy.ask(request)
+    return answers.news()
+
+
+@in_trio
+async def test_a_wrong_answer_is_told(tmp_path: Path) -> None:
+    async def lie(_request: Request) -> Reply:
+        return json_answer({"StatusCode": "3"})
+
+    (found,) = await heard(lie, tmp_path, post("/containers/x/wait", b""))
+
+    assert "POST /containers/x/wait answered 200: /StatusCode" in found
+
+
+@in_trio
+async def test_a_right_answer_is_not(tmp_path: Path) -> None:
+    async def tell(_request: Request) -> Reply:
+        return json_answer({"StatusCode": 3})
+
+    assert await heard(tell, tmp_path, post("/containers/x/wait", b"")) == []
+
+
+@in_trio
+async def test_an_error_is_judged_by_the_status_that_it_becomes(tmp_path: Path) -> None:
+    async def refuse(_request: Request) -> Reply:
+        raise Conflict("no")
+
+    (found,) = await heard(refuse, tmp_path, get("/version"))
+
+    assert "answered 409: the document knows [200, 500]" in found
+
+
+@in_trio
+async def test_what_is_so_already_is_no_error(tmp_path: Path) -> None:
+    async def decline(_request: Request) -> Reply:
+        raise NotModified
+
+    assert await heard(decline, tmp_path, post("/containers/x/start", b"")) == []
+
+
+@in_trio
+async def test_lines_of_a_stream_are_joined_before_they_are_judged(tmp_path: Path) -> None:
+    async def stream(_request: Request) -> Reply:
+        async def produce(send: Sink) -> None:
+            await send(b'{"Type": "container", "ti')
+            await send(b'me": 1}\n{"Type": "container", "time": "now"}\n{"Type')
+
+        return Streamed(produce, JSON)
+
+    (found,) = await heard(stream, tmp_path, get("/events"))
+
+    assert "/time" in found
+
+
+def test_the_test_that_caused_a_wrong_answer_fails(tmp_path: Path) -> None:
+    answers = AnswerBook(tmp_path / "answers")
+    line = (
+        b'{"method":"GET","target":"/nosuch","status":200,"media_type":"","body":"","stream":""}\n'
+    )
+    answers.path.write_bytes(line)
+
+    with pytest.raises(
+        AssertionError, match="GET /nosuch answered 200: the document knows no such path"
+    ):
+        book.assert_all_conform()
+
+    answers.path.write_bytes(line + line[:20])
+    assert answers.news() == [], "a line that is being written is read when it is whole"
+    answers.close()
