@@ -4,6 +4,7 @@ from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.archive import ArchiveHandlers
 from engine.api.attach_websocket import WebSocketHandlers
 from engine.api.auth import AuthHandlers
+from engine.api.commit import CommitHandlers
 from engine.api.container_streams import ContainerStreamHandlers
 from engine.api.containers import ContainerHandlers
 from engine.api.disk_usage import DiskUsageHandlers
@@ -36,6 +37,7 @@ def application(service: Service) -> Application:
             *UpdateHandlers(service).routes(),
             *ArchiveHandlers(service).routes(),
             *ContainerHandlers(service).routes(),
+            *CommitHandlers(service).routes(),
             *ImageHandlers(service).routes(),
             *NetworkHandlers(service).routes(),
             *EventHandlers(service).routes(),

@@ -1,18 +1,17 @@
 """Files of containers: ``docker cp``, ``docker export``, ``docker diff``."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Final
 
-from engine.api.replies import Answer, Headers, Reply, Sink, Streamed, json_answer
+from engine.api.archives import TAR, streamed
+from engine.api.replies import Answer, Reply, json_answer
 from engine.api.requests import Body, Request
 from engine.api.router import Route
 from engine.api.shapes_archive import change_json, path_stat_header
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
-from engine.supervisor.files import Reading, UnpackOptions
+from engine.supervisor.files import UnpackOptions
 
-_TAR: Final = "application/x-tar"
 _OCTETS: Final = "application/octet-stream"
 
 
@@ -42,7 +41,7 @@ class ArchiveHandlers:
         """``docker cp CONTAINER:PATH …``."""
         name, path = request.params["name"], _path(request)
         reading = await self._files.read(name, path, request.origin)
-        return _streamed(reading, _TAR, (path_stat_header(reading.stat),))
+        return streamed(reading, TAR, (path_stat_header(reading.stat),))
 
     async def write(self, request: Request) -> Reply:
         """``docker cp … CONTAINER:PATH``."""
@@ -58,7 +57,7 @@ class ArchiveHandlers:
     async def export(self, request: Request) -> Reply:
         """``docker export``."""
         reading = await self._files.export(request.params["name"], request.origin)
-        return _streamed(reading, _OCTETS)
+        return streamed(reading, _OCTETS)
 
     async def changes(self, request: Request) -> Reply:
         """``docker diff``."""
@@ -76,12 +75,3 @@ def _path(request: Request) -> str:
 async def _chunks(body: Body) -> AsyncIterator[bytes]:
     while chunk := await body.next_chunk():
         yield chunk
-
-
-def _streamed(reading: Reading, media_type: str, headers: Headers = ()) -> Streamed:
-    async def produce(send: Sink) -> None:
-        async with aclosing(reading.blocks()) as blocks:
-            async for block in blocks:
-                await send(block)
-
-    return Streamed(produce, media_type, headers=headers, release=reading.close)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
+from engine.api.archives import TAR, streamed
 from engine.api.filters import parse_filters
 from engine.api.image_filters import LIST_FILTERS, PRUNE_FILTERS, listed, prunable
 from engine.api.json_bodies import Json
@@ -48,6 +49,8 @@ class ImageHandlers:
             ("POST", "/images/create", self.create),
             ("POST", "/images/load", self.load),
             ("POST", "/images/prune", self.prune),
+            ("GET", "/images/get", self.save_several),
+            ("GET", "/images/{name}/get", self.save),
             ("GET", "/images/{name}/json", self.inspect),
             ("GET", "/images/{name}/history", self.history),
             ("POST", "/images/{name}/tag", self.tag),
@@ -116,6 +119,20 @@ class ImageHandlers:
         loaded = await self._images.load(_chunks(request.body), request.origin)
         lines = [line for image, references in loaded for line in _loaded_lines(image, references)]
         return Answer(200, b"".join(json_line({"stream": line}) for line in lines), JSON)
+
+    async def save(self, request: Request) -> Reply:
+        """``docker save`` of one image, or of all tags of a repository."""
+        return await self._save(request, (request.params["name"],))
+
+    async def save_several(self, request: Request) -> Reply:
+        """``docker save``."""
+        return await self._save(request, request.query.texts("names"))
+
+    async def _save(self, request: Request, names: tuple[str, ...]) -> Reply:
+        for name in names if any(request.query.texts("platform")) else ():
+            check_platform(request, self._images.get(name))
+        saved = await self._images.save(names, request.origin)
+        return streamed(saved, TAR)
 
     async def tag(self, request: Request) -> Reply:
         """``docker tag``."""

@@ -55,7 +55,7 @@ def check_platform(request: Request, image: Image) -> None:
             continue
         asked = decode_json(text.encode(), PlatformBody)
         if (asked.os, asked.architecture) != (image.contents.os, image.contents.architecture):
-            name = request.params["name"]
+            name = request.params.get("name", image.id)
             raise NotFound(
                 f"image with reference {name} was found but does not provide the specified platform"
                 f" ({asked.os}/{asked.architecture})"

@@ -44,6 +44,7 @@ _PLAIN: Final[Mapping[type[Event], str]] = {
 _OF_IMAGES: Final[Mapping[type[Event], str]] = {
     image.ImageImported: "import",
     image.ImageLoaded: "load",
+    image.ImageSaved: "save",
     image.ImageTagged: "tag",
     image.ImageUntagged: "untag",
     image.ImageRemoved: "delete",

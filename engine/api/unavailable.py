@@ -9,12 +9,7 @@ from engine.api.router import Route
 from engine.domain.reference import parse_reference
 from engine.errors import InvalidRequest, Unsupported
 
-_NOT_YET: Final = (
-    ("POST", "/build", "building images"),
-    ("POST", "/commit", "committing containers"),
-    ("GET", "/images/get", "saving images"),
-    ("GET", "/images/{name}/get", "saving images"),
-)
+_NOT_YET: Final = (("POST", "/build", "building images"),)
 
 
 def routes() -> tuple[Route, ...]:

@@ -65,6 +65,7 @@ async def serve(config: Config) -> None:
         await begin(ledger)
         daemon = assemble(config, ledger)
         daemon.content.sweep()
+        await daemon.service.commits.let_go_on()
         await ensure_networks(ledger, daemon.kernel.network, config)
         listeners = open_listeners(config)
         if config.pidfile is not None:

@@ -37,6 +37,7 @@ from engine.drivers.streams import LinuxStreams
 from engine.drivers.trash import Trash
 from engine.drivers.usage import LinuxUsage
 from engine.service.changes import Changes
+from engine.service.commits import Commits
 from engine.service.containers import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
@@ -143,11 +144,14 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         init_path=str(_init_path(config) or ""),
     )
     containers = Containers(ledger, supervisor.starts, streams, changes)
+    files = _container_files(config, content, kernel)
+    images = LinuxImages(content, lanes)
     service = Service(
+        commits=Commits(ledger, images, files, changes),
         containers=containers,
         execs=Execs(ledger, supervisor, streams, changes),
-        files=Files(ledger, _container_files(config, content, kernel), changes),
-        images=Images(ledger, LinuxImages(content, lanes)),
+        files=Files(ledger, files, changes),
+        images=Images(ledger, images),
         history=History(ledger),
         registries=Registries(ledger, LinuxRegistries(lanes)),
         system=System(ledger, settings),

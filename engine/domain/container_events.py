@@ -159,6 +159,8 @@ class PauseRequested(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "container_pause_requested"
     order: int
+    for_commit: bool = False
+    """Whether only until an image is made of it: whoever comes after a crash lets it go on."""
 
 
 class Paused(Event, frozen=True, kw_only=True):

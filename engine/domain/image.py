@@ -1,8 +1,8 @@
 """Images: one stream each, ``image/<ImageId>``.
 
-    (absent) ──ImageImported, ImageLoaded──▶ present ──ImageRemoved──▶ removed
-                                             ▲    └─ ImageTagged, ImageUntagged
-                                             └────── ImageImported, ImageLoaded ── removed
+    (absent) ──ImageImported, ImageLoaded, ImageCommitted──▶ present ──ImageRemoved──▶ removed
+                                                             ▲    └─ ImageTagged, ImageUntagged, ImageSaved
+                                                             └────── ImageImported, ImageLoaded, ImageCommitted ── removed
 
 Content comes first: blobs and layers are on the disk before the event that says the image exists, and are collected when no
 image and no container needs them any more; so neither has events of its own. What an image *is* never changes; only which
@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.domain.event import Event
-from engine.domain.ids import ImageId
+from engine.domain.ids import ContainerId, ImageId
 from engine.domain.image_config import ImageContents
 
 
@@ -36,6 +36,22 @@ class ImageLoaded(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "image_loaded"
     contents: ImageContents
+
+
+class ImageCommitted(Event, frozen=True, kw_only=True):
+    """An image was made of a container's files."""
+
+    TYPE: ClassVar[str] = "image_committed"
+    contents: ImageContents
+    container: ContainerId
+    parent: ImageId
+    """What the container was made from."""
+
+
+class ImageSaved(Event, frozen=True, kw_only=True):
+    """Its content was read (``docker save``)."""
+
+    TYPE: ClassVar[str] = "image_saved"
 
 
 class ImageTagged(Event, frozen=True, kw_only=True):
@@ -63,6 +79,8 @@ class ImageRemoved(Event, frozen=True, kw_only=True):
 EVENTS: Final[tuple[type[Event], ...]] = (
     ImageImported,
     ImageLoaded,
+    ImageCommitted,
+    ImageSaved,
     ImageTagged,
     ImageUntagged,
     ImageRemoved,
@@ -77,14 +95,17 @@ class Phase(StrEnum):
     REMOVED = "removed"
 
 
+_ARRIVALS: Final[tuple[type[Event], ...]] = (ImageImported, ImageLoaded, ImageCommitted)
+
 TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
-    Phase.ABSENT: {ImageImported: Phase.PRESENT, ImageLoaded: Phase.PRESENT},
+    Phase.ABSENT: dict.fromkeys(_ARRIVALS, Phase.PRESENT),
     Phase.PRESENT: {
+        ImageSaved: Phase.PRESENT,
         ImageTagged: Phase.PRESENT,
         ImageUntagged: Phase.PRESENT,
         ImageRemoved: Phase.REMOVED,
     },
-    Phase.REMOVED: {ImageImported: Phase.PRESENT, ImageLoaded: Phase.PRESENT},
+    Phase.REMOVED: dict.fromkeys(_ARRIVALS, Phase.PRESENT),
 }
 assert TRANSITIONS.keys() == set(Phase)
 
@@ -94,6 +115,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     phase: Phase
     contents: ImageContents
+    parent: ImageId | None = None
+    """What the container was made from that it was made of; whether that is still there or not."""
     references: tuple[str, ...] = ()
     """Canonical."""
     tagged_ns: int = 0
@@ -136,6 +159,13 @@ def decide_load(
     return _added(images, contents, ImageLoaded(contents=contents), *references)
 
 
+def decide_commit(
+    images: Images, committed: ImageCommitted, reference: str | None
+) -> tuple[Change, ...]:
+    """What ``POST /commit`` adds for the image."""
+    return _added(images, committed.contents, committed, reference)
+
+
 def decide_tag(images: Images, target: ImageId, reference: str) -> tuple[Change, ...]:
     """What ``POST /images/{name}/tag`` adds: nothing, if the reference points there already."""
     taken = _taken_from_others(images, target, reference)
@@ -147,7 +177,7 @@ def decide_tag(images: Images, target: ImageId, reference: str) -> tuple[Change,
 def _added(
     images: Images,
     contents: ImageContents,
-    arrival: ImageImported | ImageLoaded,
+    arrival: ImageImported | ImageLoaded | ImageCommitted,
     *references: str | None,
 ) -> tuple[Change, ...]:
     target = contents.id
@@ -174,8 +204,12 @@ def evolve(image: Image | None, event: Event, at_ns: int) -> Image:
     phase = TRANSITIONS[image.phase if image else Phase.ABSENT][type(event)]
     if isinstance(event, ImageImported | ImageLoaded):
         return Image(phase=phase, contents=event.contents)
+    if isinstance(event, ImageCommitted):
+        return Image(phase=phase, contents=event.contents, parent=event.parent)
     assert image is not None
     match event:
+        case ImageSaved():
+            return image
         case ImageTagged(reference=reference):
             references = (*image.references, reference)
             return replace(image, phase=phase, references=references, tagged_ns=at_ns)

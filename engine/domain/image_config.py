@@ -8,6 +8,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.domain.ids import ChainId, DiffId, Digest, ImageId
 from engine.errors import InvalidRequest
@@ -223,6 +224,36 @@ def write_config(
     )
 
 
+def write_child_config(
+    parent: bytes,
+    config: ImageConfig,
+    step: HistoryEntry,
+    diff_id: DiffId | None,
+) -> bytes:
+    """The config document of an image made by ``commit``: its parent's, and one layer and one entry of history more.
+
+    Args:
+        parent: the parent's document.
+        config: what containers made from it start with.
+        step: the entry of history; the image is as old and has the same author.
+        diff_id: the layer; None if nothing was changed, and the step is an empty one.
+    """
+    base = read_config(parent)
+    diff_ids = base.rootfs.diff_ids if diff_id is None else (*base.rootfs.diff_ids, diff_id)
+    document = {
+        "architecture": base.architecture,
+        "author": step.author,
+        "comment": step.comment,
+        "config": _docker_config(config),
+        "created": step.created,
+        "history": [*(base.history or ()), replace(step, empty_layer=diff_id is None)],
+        "os": base.os or "linux",
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "variant": base.variant,
+    }
+    return msgspec.json.encode({key: value for key, value in document.items() if value != ""})
+
+
 def _docker_config(config: ImageConfig) -> dict[str, Any]:
     """The ``config`` object with the fields and in the order in which Docker writes them."""
     document: dict[str, Any] = {
@@ -246,6 +277,8 @@ def _docker_config(config: ImageConfig) -> dict[str, Any]:
         "OnBuild": config.on_build or None,
         "Labels": config.labels or None,
         "StopSignal": config.stop_signal,
+        "StopTimeout": config.stop_timeout,
+        "Shell": config.shell,
     }
-    omitted_when_empty = {"ExposedPorts", "Healthcheck", "StopSignal"}
+    omitted_when_empty = {"ExposedPorts", "Healthcheck", "StopSignal", "StopTimeout", "Shell"}
     return {key: value for key, value in document.items() if value or key not in omitted_when_empty}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from engine.domain import naming
 from engine.domain.ids import Digest
@@ -89,6 +89,17 @@ class BlobStore:
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
             raise DriverError(f"read blob {digest}: it is damaged")
         return content
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """A blob of any size, to be read.
+
+        Raises:
+            DriverError: it is missing.
+        """
+        try:
+            return naming.blob_path(self._data_root, digest).open("rb")
+        except OSError as error:
+            raise DriverError(f"read blob {digest}: {error.strerror}") from error
 
     def set_aside(self, digest: Digest) -> Path | None:
         """Move a blob to the trash."""

@@ -30,7 +30,9 @@ from engine.drivers.container_uploads import SpooledTar, receive_tar
 from engine.drivers.container_views import Purpose, Views
 from engine.drivers.files import disk_error
 from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.layer_tar import layer_blocks
 from engine.drivers.tar_stream import tar_blocks
+from engine.drivers.tar_writer import END
 from engine.drivers.trees import DIRECTORY
 from engine.drivers.upper_changes import changes
 from engine.drivers.uppers import Uppers
@@ -167,6 +169,24 @@ class LinuxContainerFiles:
             os.close(root_fd)
             raise
         return TarReading(found, self.lanes, parts, Descriptors(root_fd))
+
+    async def layer(self, container: Container) -> TarReading:
+        """What it changed of its image."""
+        return await self.lanes.run(Lane.FILES, partial(self._layer, container))
+
+    def _layer(self, container: Container) -> TarReading:
+        upper = self.views.rootfs.upper(container.id)
+        image_fd = self.views.open_image(container)
+        try:
+            found = path_stat(image_fd, AskedPath("/"), os.fstat(image_fd))
+            upper_fd = os.open(upper, DIRECTORY)
+        except FileNotFoundError:  # it has never been started
+            return TarReading(found, self.lanes, iter((END,)), Descriptors(image_fd))
+        except BaseException:
+            os.close(image_fd)
+            raise
+        parts = layer_blocks(upper_fd, image_fd)
+        return TarReading(found, self.lanes, parts, Descriptors(upper_fd, image_fd))
 
     async def receive(self, body: AsyncIterator[bytes]) -> SpooledTar:
         """Take a tar in."""

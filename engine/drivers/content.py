@@ -20,30 +20,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from engine.domain import naming
 from engine.domain.changes import apply_changes
 from engine.domain.ids import ChainId, DiffId, Digest, ImageId
 from engine.domain.image_config import (
+    HistoryEntry,
     ImageConfig,
     ImageContents,
     ImageLayer,
     chain_id,
     chain_ids,
     contents_of,
+    digest_of,
     read_config,
+    write_child_config,
     write_config,
 )
+from engine.domain.image_naming import NamedImage
 from engine.drivers.archives import ArchivedImage, read_archive
 from engine.drivers.blobs import BlobStore
 from engine.drivers.compression import Reader
+from engine.drivers.files import disk_error
 from engine.drivers.layers import LayerStore, PackedLayer
 from engine.drivers.pins import Hold, Pins
+from engine.drivers.save import PackedImage, SavedImages
 from engine.drivers.tar_source import Source
+from engine.drivers.tar_writer import END
 from engine.drivers.trees import bury, empty_trash, incoming_directory, remove_tree
-from engine.drivers.uploads import PartReader, packed_layer, plain_tar
-from engine.errors import EngineError, InvalidRequest
+from engine.drivers.uploads import PartReader, packed_layer, plain_layer, plain_tar
+from engine.errors import DriverError, EngineError, InvalidRequest
+from engine.failpoints import failpoint
 
 IMPORT_COMMENT: Final = "Imported from -"
+NOTHING: Final = digest_of(END)
+"""Of the tar of a layer that changes nothing: it is none, as Docker has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,78 @@ class Content:
                 undo.callback(self.release, loaded[-1].contents.id)
             undo.pop_all()
             return tuple(loaded)
+
+    def commit(
+        self,
+        reader: Reader,
+        *,
+        parent: ImageId,
+        config: ImageConfig,
+        step: HistoryEntry,
+        at_ns: int,
+    ) -> ImageContents:
+        """Make an image of the tar of one layer on top of another image. It is pinned until :meth:`release`.
+
+        Args:
+            reader: the layer, not compressed.
+            parent: what it stands on; a container keeps it.
+            config: of the image.
+            step: what history will say, but for the time.
+            at_ns: when that is.
+
+        Raises:
+            Unavailable: the disk is full; nothing is left of it.
+            DriverError: the kernel refuses otherwise, or the parent is damaged; likewise.
+        """
+        document = self._blobs.read(Digest(parent))
+        with self._tidied(), self._pins.hold() as hold:
+            layers = self._standing(hold, document)
+            with self._blobs.receive(reader) as arrival:
+                changed = arrival.digest != NOTHING
+                if changed:
+                    below = layers[-1].chain_id if layers else None
+                    layers = (
+                        *layers,
+                        self._make_layer(hold, below, plain_layer(self._blobs, arrival)),
+                    )
+            try:
+                failpoint("commit_layer_made")
+            except OSError as error:
+                raise disk_error(f"commit on {parent}", error) from error
+            child = write_child_config(
+                document,
+                config,
+                replace(step, created=_rfc3339(at_ns)),
+                layers[-1].diff_id if changed else None,
+            )
+            return self._finished(hold, child, layers)
+
+    def _standing(self, hold: Hold, document: bytes) -> tuple[ImageLayer, ...]:
+        """The layers of an image that is there; they stay."""
+        layers: list[ImageLayer] = []
+        for chain in chain_ids(read_config(document).rootfs.diff_ids):
+            hold.add(chain)
+            layer = self._layers.find(chain)
+            if layer is None:
+                raise DriverError(f"layer {chain} is missing")
+            hold.add(layer.blob)
+            layers.append(layer)
+        return tuple(layers)
+
+    def save(self, images: Sequence[NamedImage]) -> SavedImages:
+        """An archive of images, to be read in blocks. What it is made of stays until it is closed.
+
+        Raises:
+            DriverError: something of an image is missing or damaged.
+        """
+        with contextlib.ExitStack() as undo:
+            hold = undo.enter_context(self._pins.hold())
+            packed = []
+            for image in images:
+                hold.add(image.id)
+                document = self._blobs.read(Digest(image.id))
+                packed.append(PackedImage(image, document, self._standing(hold, document)))
+            return SavedImages(self._blobs, tuple(packed), undo.pop_all())
 
     def release(self, image: ImageId) -> None:
         """The event that speaks of the image is durable, or will never be. Call once for each import and load."""

@@ -1,13 +1,16 @@
 """LinuxImages: the port for content, on threads; an upload is read by the thread that unpacks it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 
 import trio
 
 from engine.domain.ids import ImageId
+from engine.domain.image_config import HistoryEntry, ImageConfig
+from engine.domain.image_naming import NamedImage
 from engine.drivers.content import Content
 from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.save import SavedImages
 from engine.supervisor.content import Arrived, Usage
 
 
@@ -32,6 +35,25 @@ class _Body:
         return b""
 
 
+class SavedArchive:
+    """An archive in the making: a thread is held only while a block of it is made."""
+
+    def __init__(self, saved: SavedImages, lanes: Lanes) -> None:
+        self._saved = saved
+        self._parts = saved.blocks()
+        self._lanes = lanes
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        """The archive; each block is made when the one before is gone."""
+        while block := await self._lanes.run(Lane.FILES, partial(next, self._parts, b"")):
+            yield block
+
+    def close(self) -> None:
+        """Let go of the images."""
+        self._parts.close()
+        self._saved.close()
+
+
 class LinuxImages:
     """The images of one data root."""
 
@@ -53,6 +75,31 @@ class LinuxImages:
         load = partial(self._content.load_archive, _Body(body))
         loaded = await self._lanes.run(Lane.DISK, load)
         return tuple(Arrived(each.contents, each.references) for each in loaded)
+
+    async def commit(
+        self,
+        layer: AsyncIterator[bytes],
+        *,
+        parent: ImageId,
+        config: ImageConfig,
+        step: HistoryEntry,
+        at_ns: int,
+    ) -> Arrived:
+        """Make an image of a layer's tar."""
+        make = partial(
+            self._content.commit,
+            _Body(layer),
+            parent=parent,
+            config=config,
+            step=step,
+            at_ns=at_ns,
+        )
+        return Arrived(await self._lanes.run(Lane.DISK, make))
+
+    async def save(self, images: Sequence[NamedImage]) -> "SavedArchive":
+        """An archive of images."""
+        saved = await self._lanes.run(Lane.DISK, partial(self._content.save, images))
+        return SavedArchive(saved, self._lanes)
 
     def release(self, image: ImageId) -> None:
         """The event that speaks of an image is durable, or will never be."""

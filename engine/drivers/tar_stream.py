@@ -39,13 +39,13 @@ def tar_blocks(
         name: what that is called in the tar; the names below begin with it. None: a directory is not named itself.
         hidden: directories, named by their paths below the top, that are shown empty; the top itself is ``""``.
     """
-    packer = _Packer(None if name is None else os.fsencode(name), hidden)
+    packer = Packer(None if name is None else os.fsencode(name), hidden)
     with closing(packer):
-        yield from _joined(packer.pack(directory_fd, base))
+        yield from joined(packer.pack(directory_fd, base))
 
 
-def _joined(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Small parts together, up to a block."""
+def joined(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Small parts together, up to a block; and what ends a tar."""
     waiting: list[bytes] = []
     size = 0
     for part in parts:
@@ -66,8 +66,8 @@ class _Level:
         self.names = names
 
 
-class _Packer:
-    """One walk."""
+class Packer:
+    """One walk. Whoever packs by other rules overrides :meth:`pack_directory` and :meth:`pack_file`."""
 
     def __init__(self, name: bytes | None, hidden: frozenset[str]) -> None:
         self._name = name or b""
@@ -78,6 +78,7 @@ class _Packer:
         self._first_names: dict[tuple[int, int], bytes] = {}
 
     def close(self) -> None:
+        """Let go of the directories."""
         for level in self._levels:
             _close(level)
         self._levels.clear()
@@ -86,16 +87,17 @@ class _Packer:
             self._top_fd = -1
 
     def pack(self, directory_fd: int, base: str) -> Iterator[bytes]:
+        """The tar, without its end."""
         found = os.stat(base, dir_fd=directory_fd, follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode):
-            yield from self._one(directory_fd, base, self._name)
+            yield from self.pack_file(directory_fd, base, self._name)
             return
         self._top_fd = os.open(base, _DIRECTORY, dir_fd=directory_fd)
         found = os.fstat(self._top_fd)
         if self._prefix:
             yield header(Member(name=self._prefix, found=found, xattrs=_xattrs(self._top_fd)))
         if "" not in self._hidden:
-            self._descend("")
+            self.descend("")
         while self._levels:
             yield from self._next()
 
@@ -111,26 +113,30 @@ class _Packer:
                 level.fd = self._opened(level.path)
             found = os.stat(base, dir_fd=level.fd, follow_symlinks=False)
             if stat.S_ISDIR(found.st_mode):
-                yield from self._directory(path)
+                yield from self.pack_directory(path)
             else:
-                yield from self._one(level.fd, base, self._called(path))
+                yield from self.pack_file(level.fd, base, self._called(path))
 
     def _called(self, path: str) -> bytes:
         return self._prefix + os.fsencode(path)
 
-    def _directory(self, path: str) -> Iterator[bytes]:
+    def pack_directory(self, path: str) -> Iterator[bytes]:
+        """A directory; what it holds comes next."""
+        yield header(self.directory_member(path))
+        if path not in self._hidden:
+            self.descend(path)
+
+    def directory_member(self, path: str) -> Member:
+        """What is to be written of a directory."""
         fd = self._opened(path)
         try:
-            member = Member(
-                name=_with_slash(self._called(path)), found=os.fstat(fd), xattrs=_xattrs(fd)
-            )
+            name = _with_slash(self._called(path))
+            return Member(name=name, found=os.fstat(fd), xattrs=_xattrs(fd))
         finally:
             os.close(fd)
-        yield header(member)
-        if path not in self._hidden:
-            self._descend(path)
 
-    def _descend(self, path: str) -> None:
+    def descend(self, path: str) -> None:
+        """Have the walk go on with what is in a directory."""
         with _tolerated():
             fd = self._opened(path)
             names = sorted(os.listdir(fd), key=os.fsencode, reverse=True)  # noqa: PTH208  (a descriptor)
@@ -142,7 +148,7 @@ class _Packer:
         resolve = k.RESOLVE_BENEATH | k.RESOLVE_NO_SYMLINKS
         return k.openat2(self._top_fd, path or ".", _DIRECTORY, resolve=resolve)
 
-    def _one(self, directory_fd: int, base: str, name: bytes) -> Iterator[bytes]:
+    def pack_file(self, directory_fd: int, base: str, name: bytes) -> Iterator[bytes]:
         """A file that is no directory. Held by O_PATH, it can't become another while we look and read."""
         held_fd = os.open(base, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
         try:

@@ -47,6 +47,21 @@ class Member:
         return self.found.st_size if stat.S_ISREG(self.found.st_mode) and not self.hard else 0
 
 
+def made_up(
+    name: str,
+    size_bytes: int = 0,
+    *,
+    kind: int = stat.S_IFREG,
+    mode: int = 0o644,
+    uid: int = 0,
+    gid: int = 0,
+) -> Member:
+    """A file or directory that is on no disk, from the beginning of time."""
+    values = (kind | mode, 0, 0, 1, uid, gid, size_bytes, 0, 0, 0)
+    found = os.stat_result(values, {"st_mtime_ns": 0, "st_rdev": 0})
+    return Member(name=os.fsencode(name), found=found)
+
+
 def can_be_packed(found: os.stat_result) -> bool:
     """Whether tar has a word for such a file; it has none for sockets."""
     return stat.S_IFMT(found.st_mode) in _TYPES

@@ -44,6 +44,17 @@ def plain_tar(blobs: BlobStore, arrival: Arrival) -> Iterator[tuple[Source, Diff
         yield Source(plain.fd), DiffId(plain.digest)
 
 
+def plain_layer(blobs: BlobStore, arrival: Arrival) -> PackedLayer:
+    """A tar of our own as a layer to be made; whatever the first name in it looks like, it is not compressed."""
+    return PackedLayer(
+        diff_id=DiffId(arrival.digest),
+        source=Source(arrival.fd),
+        blob=arrival.digest,
+        blob_bytes=arrival.size_bytes,
+        keep_blob=lambda: blobs.keep(arrival),
+    )
+
+
 @contextmanager
 def packed_layer(blobs: BlobStore, arrival: Arrival) -> Iterator[PackedLayer]:
     """An upload as a layer to be made."""

@@ -17,7 +17,7 @@ from engine.supervisor.files import ChangeKind, PathChange
 _OPAQUE: Final = "trusted.overlay.opaque"
 _WHITEOUT: Final = os.makedev(0, 0)
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-_MOUNT_POINTS: Final = frozenset(
+MOUNT_POINTS: Final = frozenset(
     {
         "/.dockerenv",
         "/dev",
@@ -94,18 +94,18 @@ class _Comparison:
         self._levels.append(_Level(path, len(self.found) - 1, ordered))
 
     def _look(self, path: str) -> None:
-        now, before = _lstat(self._upper_fd, path), _lstat(self._image_fd, path)
-        if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == _WHITEOUT):
+        now, before = lstat(self._upper_fd, path), lstat(self._image_fd, path)
+        if now is None or is_whiteout(now):
             if before is not None:
                 self._add(path, ChangeKind.DELETED)
         elif stat.S_ISDIR(now.st_mode):
-            kind = _kind_of_directory(path, now, before)
+            kind = kind_of_directory(path, now, before)
             if kind is not None:
                 self._mark_parents()
-            self._descend(path, kind, opaque=_is_opaque(self._upper_fd, path))
+            self._descend(path, kind, opaque=is_opaque(self._upper_fd, path))
         elif before is not None:
             self._add(path, ChangeKind.MODIFIED)
-        elif path not in _MOUNT_POINTS:
+        elif path not in MOUNT_POINTS:
             self._add(path, ChangeKind.ADDED)
 
     def _add(self, path: str, kind: ChangeKind) -> None:
@@ -120,12 +120,17 @@ class _Comparison:
             self.found[level.index] = (path, ChangeKind.MODIFIED)
 
 
-def _kind_of_directory(
+def is_whiteout(found: os.stat_result) -> bool:
+    """Whether it says that a name is gone."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == _WHITEOUT
+
+
+def kind_of_directory(
     path: str, now: os.stat_result, before: os.stat_result | None
 ) -> ChangeKind | None:
     """How a directory differs by itself; None when it doesn't."""
     if before is None:
-        return None if path in _MOUNT_POINTS else ChangeKind.ADDED
+        return None if path in MOUNT_POINTS else ChangeKind.ADDED
     same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid)
     return None if same else ChangeKind.MODIFIED
 
@@ -151,7 +156,8 @@ def _names(root_fd: int, path: str) -> list[str]:
         os.close(fd)
 
 
-def _lstat(root_fd: int, path: str) -> os.stat_result | None:
+def lstat(root_fd: int, path: str) -> os.stat_result | None:
+    """What stands at a path below a root, no symlink followed; None if nothing does."""
     fd = _opened(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
     if fd is None:
         return None
@@ -161,7 +167,8 @@ def _lstat(root_fd: int, path: str) -> os.stat_result | None:
         os.close(fd)
 
 
-def _is_opaque(root_fd: int, path: str) -> bool:
+def is_opaque(root_fd: int, path: str) -> bool:
+    """Whether a directory of a layer hides all that lies below it."""
     fd = _opened(root_fd, path, DIRECTORY)
     if fd is None:
         return False

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engine.service.commits import Commits
 from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.files import Files
@@ -19,6 +20,7 @@ from engine.supervisor.health import HealthChecks
 class Service:
     """The verbs, by what they are about."""
 
+    commits: Commits
     containers: Containers
     execs: Execs
     files: Files

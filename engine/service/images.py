@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from engine.domain.container import Container
 from engine.domain.event import Origin
 from engine.domain.ids import ImageId
-from engine.domain.image import Change, Image, decide_import, decide_load, decide_tag
+from engine.domain.image import Change, Image, ImageSaved, decide_import, decide_load, decide_tag
+from engine.domain.image_naming import named_images
 from engine.domain.image_removal import Removal, Use, decide_remove, find_image
 from engine.domain.image_sizes import shared_bytes
 from engine.domain.reference import parse_reference, parse_repository
 from engine.domain.streams import image_stream
 from engine.store.ledger import Ledger
-from engine.supervisor.content import ImageStore, Usage
+from engine.supervisor.content import ImageStore, Saved, Usage
 
 
 class Images:
@@ -104,6 +105,22 @@ class Images:
                 self._store.release(each.contents.id)
         images = self._ledger.durable.images
         return tuple((images[each.contents.id], each.references) for each in arrived)
+
+    async def save(self, words: Sequence[str], origin: Origin) -> Saved:
+        """An archive of images. The caller closes it. A word that is a repository stands for all its tags.
+
+        Raises:
+            NoSuchImage, InvalidReference.
+        """
+        named = named_images(self._ledger.head.images, words)
+        saved = await self._store.save(named)
+        try:
+            told = tuple(Change(each.id, (ImageSaved(),)) for each in named)
+            await self._record(told, origin)
+        except BaseException:
+            saved.close()
+            raise
+        return saved
 
     async def tag(self, word: str, origin: Origin, *, repository: str, tag: str) -> None:
         """Give an image one more name.

@@ -1,11 +1,12 @@
 """The port for what images are made of: bytes on the disk. Events that speak of them are the service's."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from engine.domain.ids import ImageId
-from engine.domain.image_config import ImageContents
+from engine.domain.image_config import HistoryEntry, ImageConfig, ImageContents
+from engine.domain.image_naming import NamedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,18 @@ class Usage:
     """What images take on the disk; layers shared by several are counted once."""
 
     layers_bytes: int
+
+
+class Saved(Protocol):
+    """An archive of images that is about to be read. Whoever has it closes it."""
+
+    def blocks(self) -> AsyncGenerator[bytes, None]:
+        """The archive, once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; twice does no harm."""
+        ...
 
 
 class ImageStore(Protocol):
@@ -42,6 +55,26 @@ class ImageStore(Protocol):
         Raises:
             InvalidRequest: it is damaged; nothing is left of it.
         """
+        ...
+
+    async def commit(
+        self,
+        layer: AsyncIterator[bytes],
+        *,
+        parent: ImageId,
+        config: ImageConfig,
+        step: HistoryEntry,
+        at_ns: int,
+    ) -> Arrived:
+        """Make an image of a layer's tar, on top of another that a container keeps.
+
+        Raises:
+            Unavailable: the disk is full; nothing is left of it.
+        """
+        ...
+
+    async def save(self, images: Sequence[NamedImage]) -> Saved:
+        """An archive of images, as ``docker save`` writes it. What it holds stays until it is closed."""
         ...
 
     def release(self, image: ImageId) -> None:

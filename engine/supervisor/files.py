@@ -131,6 +131,10 @@ class ContainerFiles(Protocol):
         """
         ...
 
+    async def layer(self, container: Container) -> Reading:
+        """What it changed of its image, as the tar of a layer."""
+        ...
+
     async def receive(self, body: AsyncIterator[bytes]) -> Upload:
         """Take a tar in, compressed or not.
 

@@ -8,16 +8,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 
 from engine.api.application import application
 from engine.domain.container import Container
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
-from engine.domain.image_config import ImageConfig, ImageContents, ImageLayer
+from engine.domain.image_config import HistoryEntry, ImageConfig, ImageContents, ImageLayer
+from engine.domain.image_naming import NamedImage
 from engine.domain.registry import Credentials, LoginRefused, Registry, RegistryUnavailable
 from engine.domain.resources import Machine
 from engine.errors import InvalidRequest
 from engine.service.changes import Changes
+from engine.service.commits import Commits
 from engine.service.containers import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
@@ -30,7 +33,7 @@ from engine.service.usage import Statistics
 from engine.supervisor.content import Arrived, Usage
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
 from engine.supervisor.usage import Sample
-from tests.api.hold import Hold
+from tests.api.hold import NODES, Chest, Hold
 from tests.api.toy import Response, Served, get, post, served
 from tests.conformance.book import AnswerBook
 from tests.harness.recording import Recorder
@@ -73,6 +76,23 @@ class Shelf:
     async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
         arrived = await self.import_tar(body, at_ns=0, changes=(), comment="")
         return (Arrived(arrived.contents, ("docker.io/library/loaded:1",)),)
+
+    async def commit(
+        self,
+        layer: AsyncIterator[bytes],
+        *,
+        parent: ImageId,
+        config: ImageConfig,
+        step: HistoryEntry,
+        at_ns: int,
+    ) -> Arrived:
+        data = b"".join([chunk async for chunk in layer])
+        seed = b"%b %b %d" % (data, msgspec.json.encode((parent, config, step)), at_ns)
+        return Arrived(msgspec.structs.replace(imported(seed), config=config, history=(step,)))
+
+    async def save(self, images: Sequence[NamedImage]) -> Chest:
+        tags = " ".join(tag for image in images for tag in image.tags)
+        return Chest(NODES["/"], (b"saved: ", tags.encode()))
 
     def release(self, image: ImageId) -> None:
         return
@@ -223,11 +243,13 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         machine=Machine(cpus="0-1"),
     )
     containers = Containers(daemon.ledger, daemon.supervisor.starts, quay, changes)
+    shelf = Shelf()
     return Service(
+        commits=Commits(daemon.ledger, shelf, hold, changes),
         containers=containers,
         execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
         files=Files(daemon.ledger, hold, changes),
-        images=Images(daemon.ledger, Shelf()),
+        images=Images(daemon.ledger, shelf),
         history=daemon.history,
         registries=Registries(daemon.ledger, Lighthouse()),
         system=System(daemon.ledger, settings),

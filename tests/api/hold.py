@@ -87,6 +87,9 @@ class Hold:
     async def export(self, container: Container) -> Chest:
         return await self.read(container, "/")
 
+    async def layer(self, container: Container) -> Chest:
+        return await self.read(container, "/")
+
     async def receive(self, body: AsyncIterator[bytes]) -> Crate:
         self.crates.append(Crate(b"".join([chunk async for chunk in body])))
         if self.crates[-1].content == b"damaged":

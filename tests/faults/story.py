@@ -36,6 +36,7 @@ class Story:
             "start": lambda: self._api.start(NAME),
             "exec": lambda: self._api.exec_detached(NAME, "true"),
             "signal": lambda: self._api.kill(NAME, "CONT"),
+            "commit": lambda: self._api.post("/commit", container=NAME, repo="committed"),
             "pause": lambda: self._api.post(f"/containers/{NAME}/pause"),
             "unpause": lambda: self._api.post(f"/containers/{NAME}/unpause"),
             "damage": self._damage,
@@ -101,6 +102,7 @@ class Story:
         self._daemon.assert_settled()
         images = {tag for each in self._api.get("/images/json") for tag in each["RepoTags"]}
         assert "import" not in self.acknowledged or "small:one" in images
+        assert "commit" not in self.acknowledged or "committed:latest" in images
         if "create" in self.acknowledged:
             self._check_container()
 
@@ -109,6 +111,7 @@ class Story:
         told = {
             "start": "container_started",
             "exec": "exec_started",
+            "commit": "container_committed",
             "pause": "container_paused",
             "unpause": "container_unpaused",
             "damage": "container_drift_repaired",

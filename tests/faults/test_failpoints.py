@@ -1,5 +1,6 @@
 """At every registered point: fail there, or die there and start again. Neither costs an order or leaves anything behind."""
 
+import http.client
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.faults import points
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.faults.story import Story
 from tests.harness.client import Refused
+from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
 IN_THE_DAEMON = points.where(lambda name: not name.startswith("init_"))
@@ -47,6 +49,24 @@ def test_a_daemon_that_dies_there_starts_again_and_converges(
     harbour.start()
     story.check()
     story.live_on()
+
+
+def test_a_container_goes_on_when_the_daemon_dies_while_it_is_committed(
+    harbour: DaemonUnderTest,
+) -> None:
+    harbour.start("commit_layer_made=die")
+    harbour.api.run("held", *STOPS_AT_ONCE)
+    images = harbour.api.get("/images/json")
+
+    with pytest.raises((OSError, http.client.HTTPException)):
+        harbour.api.post("/commit", container="held", repo="half")
+
+    assert harbour.bury() == -signal.SIGKILL
+    harbour.start()
+    eventually(lambda: harbour.api.status("held") == "running", "it goes on")
+    assert harbour.api.get("/images/json") == images
+    harbour.api.remove("held")
+    harbour.assert_nothing_leaked()
 
 
 @pytest.mark.parametrize("point", IN_THE_DAEMON)

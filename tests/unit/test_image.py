@@ -3,15 +3,17 @@
 import pytest
 
 from engine.domain.event import Event
-from engine.domain.ids import ImageId
+from engine.domain.ids import ContainerId, ImageId
 from engine.domain.image import (
     EVENTS,
     TRANSITIONS,
     Change,
     Image,
+    ImageCommitted,
     ImageImported,
     ImageLoaded,
     ImageRemoved,
+    ImageSaved,
     ImageTagged,
     ImageUntagged,
     Phase,
@@ -123,6 +125,8 @@ def test_what_the_table_does_not_list_means_a_corrupt_log(phase: Phase, event: t
     sample = {
         ImageImported: ImageImported(contents=A, source="-"),
         ImageLoaded: ImageLoaded(contents=A),
+        ImageCommitted: ImageCommitted(contents=A, container=ContainerId("c"), parent=B.id),
+        ImageSaved: ImageSaved(),
         ImageTagged: ImageTagged(reference=Y),
         ImageUntagged: ImageUntagged(reference=X),
         ImageRemoved: ImageRemoved(),

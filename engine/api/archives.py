@@ -1,0 +1,32 @@
+"""Archives on their way to a client."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final, Protocol
+
+from engine.api.replies import Headers, Sink, Streamed
+
+TAR: Final = "application/x-tar"
+
+
+class Archive(Protocol):
+    """Something that is made while it is read."""
+
+    def blocks(self) -> AsyncGenerator[bytes, None]:
+        """All of it, once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it is made from."""
+        ...
+
+
+def streamed(archive: Archive, media_type: str, headers: Headers = ()) -> Streamed:
+    """An archive as a response, which closes it in any case."""
+
+    async def produce(send: Sink) -> None:
+        async with aclosing(archive.blocks()) as blocks:
+            async for block in blocks:
+                await send(block)
+
+    return Streamed(produce, media_type, headers=headers, release=archive.close)

@@ -1,0 +1,195 @@
+"""Images made of containers: the container stands still, its layer is packed, it goes on; then the log learns of the image.
+
+    PauseRequested(for_commit) ─▶ Paused ─▶ content on the disk ─▶ UnpauseRequested ─▶ image and Committed, in one append
+
+Whoever dies before the append leaves content that nobody speaks of, which is collected, and perhaps a container that stands still:
+the next daemon reads in the log what for, and lets it go on.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from engine.domain.commit import check_committable, committed_config
+from engine.domain.container import Container, Phase
+from engine.domain.container_decisions import decide_pause
+from engine.domain.container_events import OrderKind, PauseRequested, UnpauseRequested
+from engine.domain.container_uses import Committed
+from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.ids import ContainerId, ImageId
+from engine.domain.image import ImageCommitted, decide_commit
+from engine.domain.image_config import HistoryEntry, ImageConfig, ImageContents
+from engine.domain.reference import Reference
+from engine.domain.streams import container_stream, image_stream
+from engine.service.changes import Changes
+from engine.store.ledger import Ledger
+from engine.supervisor.content import Arrived, ImageStore
+from engine.supervisor.files import ContainerFiles
+
+GO_ON_TIMEOUT_S: Final = 5.0
+"""How long a client that is gone is outlived for the sake of the container."""
+_PAUSES: Final = (PauseRequested.TYPE, UnpauseRequested.TYPE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitOptions:
+    """How an image is to be made of a container."""
+
+    reference: Reference | None = None
+    """Its name, with a tag."""
+    config: ImageConfig | None = None
+    """What is laid over the container's own; None for nothing."""
+    changes: Sequence[str] = ()
+    author: str = ""
+    comment: str = ""
+    pause: bool = True
+
+
+class Commits:
+    """``docker commit``. Those of one container come one after the other."""
+
+    def __init__(
+        self, ledger: Ledger, store: ImageStore, files: ContainerFiles, changes: Changes
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._files = files
+        self._changes = changes
+        self._locks: dict[ContainerId, trio.Lock] = {}
+
+    async def commit(self, word: str, options: CommitOptions, origin: Origin) -> ImageId:
+        """Make an image of what a container changed of its own; it may run, stand still, have ended or never begun.
+
+        Raises:
+            NoSuchContainer: there is none.
+            Conflict: it is being removed.
+            InvalidRequest: a change that can't be.
+        """
+        container = self._ledger.head.container(word)
+        check_committable(container)
+        config = committed_config(container.spec, options.config, options.changes)
+        async with (
+            self._alone(container.id),
+            self._standing_still(container.id, origin, asked=options.pause),
+        ):
+            arrived = await self._pack(container, config, options)
+        try:
+            await self._record(container.id, arrived.contents, options, origin)
+        finally:
+            self._store.release(arrived.contents.id)
+        return arrived.contents.id
+
+    async def let_go_on(self) -> None:
+        """Undo pauses for commits that a crash cut off. Once, before the first request."""
+        origin = Origin(actor=SUPERVISOR)
+        for container in tuple(self._ledger.head.containers.values()):
+            if await self._is_left_paused(container):
+                await self._request_to_go_on(container.id, origin)
+
+    async def _pack(
+        self, container: Container, config: ImageConfig, options: CommitOptions
+    ) -> Arrived:
+        step = HistoryEntry(
+            created_by=" ".join(container.spec.command),
+            author=options.author,
+            comment=options.comment,
+        )
+        reading = await self._files.layer(container)
+        try:
+            async with aclosing(reading.blocks()) as blocks:
+                return await self._store.commit(
+                    blocks,
+                    parent=container.spec.image_id,
+                    config=config,
+                    step=step,
+                    at_ns=self._ledger.clock.wall_ns(),
+                )
+        finally:
+            reading.close()
+
+    async def _record(
+        self,
+        identity: ContainerId,
+        contents: ImageContents,
+        options: CommitOptions,
+        origin: Origin,
+    ) -> None:
+        """Speak of the image, unless what it was made of has begun to be removed: then parts may be missing."""
+        container = self._ledger.head.container(identity)
+        check_committable(container)
+        made = ImageCommitted(contents=contents, container=identity, parent=container.spec.image_id)
+        name = options.reference
+        image_changes = decide_commit(self._ledger.head.images, made, str(name) if name else None)
+        committed = Committed(
+            image=contents.id, comment=options.comment, reference=name.familiar if name else ""
+        )
+        await self._ledger.record(
+            origin,
+            *((image_stream(change.image), change.events) for change in image_changes),
+            (container_stream(identity), (committed,)),
+        )
+
+    @asynccontextmanager
+    async def _alone(self, identity: ContainerId) -> AsyncIterator[None]:
+        """Or one would let the container go on while the other still reads."""
+        lock = self._locks.setdefault(identity, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            statistics = lock.statistics()
+            if not statistics.locked and not statistics.tasks_waiting:
+                self._locks.pop(identity, None)
+
+    @asynccontextmanager
+    async def _standing_still(
+        self, identity: ContainerId, origin: Origin, *, asked: bool
+    ) -> AsyncIterator[None]:
+        """Have a container that runs pause; one that does not, or is paused, stays as it is."""
+        container = self._ledger.head.container(identity)
+        if not asked or container.phase is not Phase.RUNNING:
+            yield
+            return
+        (pause,) = decide_pause(container)
+        assert isinstance(pause, PauseRequested)
+        pause = PauseRequested(order=pause.order, for_commit=True)
+        try:
+            await self._ledger.record(origin, (container_stream(identity), (pause,)))
+            await self._changes.until(identity, lambda state: _is_done(state, pause.order))
+            yield
+        finally:
+            with trio.move_on_after(GO_ON_TIMEOUT_S, shield=True):
+                if await self._is_left_paused(self._ledger.head.containers.get(identity)):
+                    await self._go_on(identity, origin)
+
+    async def _is_left_paused(self, container: Container | None) -> bool:
+        """Whether it stands still, or is about to, for a commit and nothing else."""
+        if container is None or not container.is_running:
+            return False
+        pausing = any(order.kind is OrderKind.PAUSE for order in container.orders)
+        if container.phase is not Phase.PAUSED and not pausing:
+            return False
+        return await trio.to_thread.run_sync(self._last_pause_is_for_commit, container.id)
+
+    def _last_pause_is_for_commit(self, identity: ContainerId) -> bool:
+        last = None
+        for recorded in self._ledger.log.read(stream=container_stream(identity), types=_PAUSES):
+            last = recorded.event
+        return isinstance(last, PauseRequested) and last.for_commit
+
+    async def _go_on(self, identity: ContainerId, origin: Origin) -> None:
+        order = await self._request_to_go_on(identity, origin)
+        await self._changes.until(identity, lambda state: _is_done(state, order))
+
+    async def _request_to_go_on(self, identity: ContainerId, origin: Origin) -> int:
+        order = self._ledger.head.container(identity).orders_given + 1
+        unpause = UnpauseRequested(order=order)
+        await self._ledger.record(origin, (container_stream(identity), (unpause,)), essential=True)
+        return order
+
+
+def _is_done(state: Container | None, number: int) -> bool:
+    return state is None or not any(order.number == number for order in state.orders)
