@@ -8,6 +8,7 @@ import signal
 import subprocess
 import termios
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -91,6 +92,22 @@ class Terminal:
         """Drag the window's corner."""
         termios.tcsetwinsize(self.slave, (rows, columns))
 
+    def drag(self, rows: int, columns: int, noticed: Callable[[], bool]) -> None:
+        """Change the size until it is noticed: clients listen for changes a moment after the first thing is drawn."""
+
+        def dragged() -> bool:
+            self.resize(rows - 1, columns)
+            self.resize(rows, columns)
+            return noticed()
+
+        eventually(dragged, f"a window of {rows} by {columns}")
+
+    def has_drawn(self, wanted: str) -> bool:
+        """Whether ``wanted`` is among what is drawn by now."""
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536)
+        return wanted.encode() in self.seen
+
     @property
     def is_raw(self) -> bool:
         return not termios.tcgetattr(self.slave)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
@@ -105,6 +122,20 @@ class Terminal:
     def ends(self) -> int:
         """The exit code of the client, which ends by itself; negative for a signal."""
         return self.process.wait(patient(TIMEOUT_S))
+
+    def ends_by(self, key: str) -> int:
+        """The exit code of the client, which ends by a key in a shell.
+
+        Pressed until it does: a shell that has drawn its prompt may not read keys one by one yet, and then has no use for it.
+        """
+
+        def ended() -> bool:
+            if self.process.poll() is None:
+                self.type(key)
+            return self.process.poll() is not None
+
+        eventually(ended, f"{key!r} ends it", within_s=TIMEOUT_S)
+        return self.process.returncode
 
     def signal(self, number: signal.Signals) -> None:
         """As ``kill`` from another window."""

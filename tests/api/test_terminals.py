@@ -42,9 +42,7 @@ def test_the_window_has_its_size_inside_from_the_start_and_after_each_change(
         terminal.until("/ # ")
         assert terminal.asks("stty size") == f"{ROWS} {COLUMNS}"
 
-        terminal.resize(25, 80)
-
-        eventually(lambda: terminal.asks("stty size") == "25 80", "its size after the change")
+        terminal.drag(25, 80, lambda: terminal.asks("stty size") == "25 80")
 
 
 def test_a_window_change_is_a_signal_inside(client: Client) -> None:
@@ -52,9 +50,7 @@ def test_a_window_change_is_a_signal_inside(client: Client) -> None:
     with Terminal(client, "run", "-it", "--rm", "busybox", "sh", "-c", script) as terminal:
         terminal.until("ready")
 
-        terminal.resize(25, 80)
-
-        terminal.until("25 80")
+        terminal.drag(25, 80, lambda: terminal.has_drawn("25 80"))
 
 
 def test_jobs_stop_continue_and_are_interrupted(client: Client, daemon: DaemonUnderTest) -> None:
@@ -72,8 +68,7 @@ def test_jobs_stop_continue_and_are_interrupted(client: Client, daemon: DaemonUn
         terminal.type(CTRL_C)
 
         assert terminal.asks("echo $?") == "130"
-        terminal.type(CTRL_D)
-        assert terminal.ends() == 0
+        assert terminal.ends_by(CTRL_D) == 0
 
 
 def test_the_detach_keys_leave_it_running_and_it_can_be_attached_again(
@@ -129,8 +124,7 @@ def test_an_exec_has_a_terminal_of_its_own(client: Client, daemon: DaemonUnderTe
     with Terminal(client, "exec", "-it", "host", "sh") as terminal:
         terminal.until("/ # ")
         assert terminal.asks("stty size") == f"{ROWS} {COLUMNS}"
-        terminal.resize(30, 90)
-        eventually(lambda: terminal.asks("stty size") == "30 90", "its size after the change")
+        terminal.drag(30, 90, lambda: terminal.asks("stty size") == "30 90")
         terminal.type("exit 9\n")
 
         assert terminal.ends() == 9
