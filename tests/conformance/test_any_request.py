@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from tests.conformance.document import document
-from tests.conformance.junk import AnyRequest, any_request
+from tests.conformance.junk import EXEC, AnyRequest, any_request
 from tests.conformance.wire import Heard, ask, request_bytes
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
@@ -53,7 +53,10 @@ def test_no_request_fails_and_none_that_is_refused_leaves_anything(
 
 
 def put(engine: DaemonUnderTest, asked: AnyRequest) -> Heard | None:
-    request = request_bytes(asked.method, asked.target, *asked.headers, body=asked.body)
+    target = asked.target
+    if EXEC.encode() in target:
+        target = target.replace(EXEC.encode(), engine.api.create_exec("busy", "cat").encode())
+    request = request_bytes(asked.method, target, *asked.headers, body=asked.body)
     waiting = asked.operation.template in WAITING
     heard = ask(engine.api.socket_path, request, **({"patience_s": PATIENCE_S} if waiting else {}))
     assert heard is not None or waiting, "no answer"
