@@ -91,7 +91,10 @@ def parse_until(text: str, now_ns: int) -> int:
     if text and _SPAN.fullmatch(text):
         terms = _TERM.findall(text)
         return now_ns - sum(int(float(number) * _UNITS_NS[unit]) for number, unit in terms)
-    return parse_moment(text) or 0
+    try:
+        return parse_moment(text) or 0
+    except InvalidRequest:
+        raise InvalidRequest(f'failed to parse value as time or duration: "{text}"') from None
 
 
 def human_duration(span_ns: int) -> str:

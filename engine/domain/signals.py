@@ -23,6 +23,8 @@ def parse_signal(text: str) -> int:
     if text.isascii() and text.isdigit():
         if 0 < int(text) <= SIGRTMAX:
             return int(text)
+        if int(text) > 0:
+            raise InvalidRequest(f"the linux daemon does not support signal {int(text)}")
     elif (name := text.upper().removeprefix("SIG")) in _NUMBERS:
         return _NUMBERS[name]
     raise InvalidRequest(f"invalid signal: {text}")

@@ -28,7 +28,9 @@ def exit_code(status: int) -> int:
 
 
 def refusal_text(message: str) -> bytes:
-    """What dockerd writes to the client of an exec that could not start."""
+    """What dockerd writes to the client of an exec that could not start; it looks for users itself, so that is told without the runtime."""
+    if message.startswith("unable to find"):
+        return f"{message}\r\n".encode()
     return (
         f"OCI runtime exec failed: exec failed: unable to start container process: {message}: unknown\r\n"
     ).encode()
