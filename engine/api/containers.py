@@ -111,7 +111,7 @@ class ContainerHandlers:
                 continue
             removed.append(container.id)
             won_bytes += sizes[container.id]
-        await self._service.containers.pruned(request.origin)
+        await self._service.system.pruned("container", 0, request.origin)
         pruned: Json = {"ContainersDeleted": removed or None, "SpaceReclaimed": won_bytes}
         return json_answer(pruned)
 

@@ -5,6 +5,7 @@ A reader that begins in the middle of history asks the log for what a reader fro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from signal import Signals
 from typing import Final
 
 from engine.domain.container_events import (
@@ -12,6 +13,7 @@ from engine.domain.container_events import (
     Exited,
     RemoveRequested,
     Renamed,
+    Signalled,
     Started,
     StartFailed,
     StartRequested,
@@ -28,7 +30,7 @@ _REMEMBERED: Final = tuple(
     event.TYPE
     for event in (
         *(Created, Renamed, StartRequested, Started, StartFailed),
-        *(StopRequested, Exited, RemoveRequested),
+        *(StopRequested, Signalled, Exited, RemoveRequested),
     )
 )
 """What :meth:`Subject.follow` learns from."""
@@ -47,6 +49,8 @@ class Subject:
     stopping: bool = False
     restarting: bool = False
     """A restart was asked for, and its second half is still to come."""
+    killed: bool = False
+    """SIGKILL has been sent to this run."""
     started_ns: int = 0
     commands: dict[ExecId, str] = field(default_factory=dict)
     """What its execs that have not ended execute."""
@@ -72,7 +76,9 @@ class Subject:
                 self.stopping, self.restarting = True, then_start
             case Started():
                 self.running, self.stopping, self.restarting = True, False, False
-                self.started_ns = at_ns
+                self.killed, self.started_ns = False, at_ns
+            case Signalled(signal=Signals.SIGKILL):
+                self.killed = True
             case StartFailed():
                 self.stopping = self.restarting = False
             case Exited():

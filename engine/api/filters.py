@@ -65,7 +65,7 @@ def parse_filters(text: str, known: Collection[str]) -> Filters:
 
 
 def decode_filters(text: str) -> dict[str, list[str]]:
-    """Read the query's ``filters`` whatever their names are.
+    """Read the query's ``filters`` whatever their names are. In a map of values, what they map to says nothing.
 
     Raises:
         InvalidRequest: not such a map.
@@ -73,15 +73,10 @@ def decode_filters(text: str) -> dict[str, list[str]]:
     if not text:
         return {}
     try:
-        wanted = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]])
+        wanted = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]] | None)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as malformed:
         raise InvalidRequest(f"invalid filter: {malformed}") from None
-    return {
-        name: [value for value, is_wanted in values.items() if is_wanted]
-        if isinstance(values, dict)
-        else values
-        for name, values in wanted.items()
-    }
+    return {name: list(values) for name, values in (wanted or {}).items()}
 
 
 def parse_boolean_filter(filters: Filters, name: str) -> bool | None:

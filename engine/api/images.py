@@ -182,6 +182,7 @@ class ImageHandlers:
                 continue
             removed += removed_json(removal)
             won_bytes += sum(layer.size_bytes for layer in removal.layers)
+        await self._service.system.pruned("image", won_bytes, request.origin)
         return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": won_bytes})
 
 

@@ -119,6 +119,7 @@ class NetworkHandlers:
             raise InvalidRequest("more than one until filter specified")
         for limit in limits:
             parse_until(limit, self._service.ledger.clock.wall_ns())
+        await self._system.pruned("network", 0, request.origin)
         return json_answer({"NetworksDeleted": None})
 
     def _find(self, word: str) -> Network:

@@ -43,6 +43,8 @@ class Sizes:
 
 def docker_phase(container: Container) -> str:
     """Where in life, in Docker's words: what starts is what it was before, and what never ran has not exited."""
+    if container.phase is Phase.STARTING and container.restarts:
+        return Phase.RESTARTING
     if container.phase in (Phase.STARTING, Phase.EXITED):
         return Phase.EXITED if container.started_ns else Phase.CREATED
     return container.phase
@@ -146,12 +148,12 @@ def _sizes_json(sizes: Sizes | None) -> Json:
 
 
 def _state_json(container: Container) -> Json:
-    running = container.is_running
+    running, phase = container.is_running, docker_phase(container)
     return {
-        "Status": docker_phase(container),
-        "Running": running or container.phase is Phase.RESTARTING,
+        "Status": phase,
+        "Running": running or phase == Phase.RESTARTING,
         "Paused": container.phase is Phase.PAUSED,
-        "Restarting": container.phase is Phase.RESTARTING,
+        "Restarting": phase == Phase.RESTARTING,
         "OOMKilled": container.oom_killed,
         "Dead": container.phase is Phase.DEAD,
         "Pid": container.process.pid if running and container.process else 0,

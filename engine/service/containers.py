@@ -27,10 +27,9 @@ from engine.domain.container_events import AttachOpened, Created
 from engine.domain.container_uses import ProcessesListed, Resized
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
-from engine.domain.host import Pruned
 from engine.domain.ids import SHORT, ContainerId
 from engine.domain.spec import NetworkMode, Spec
-from engine.domain.streams import HOST, container_stream
+from engine.domain.streams import container_stream
 from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
 from engine.service.changes import Changes
 from engine.service.names import checked_name, fresh_name
@@ -408,10 +407,6 @@ class Containers:
         pids = await self._streams.processes(self._running(reference))
         await self._record(container, (ProcessesListed(),), origin)
         return pids
-
-    async def pruned(self, origin: Origin) -> None:
-        """Note that everything which nobody used has been removed."""
-        await self._ledger.record(origin, (HOST, (Pruned(kind="container"),)))
 
     async def _ended(self, container: Container) -> None:
         await self._changes.until(

@@ -10,9 +10,12 @@ from typing import Final
 
 import engine
 from engine.domain.container import Container, Phase
+from engine.domain.event import Origin
+from engine.domain.host import Pruned
 from engine.domain.ids import InstanceId
 from engine.domain.network import Network
 from engine.domain.resources import Machine
+from engine.domain.streams import HOST
 from engine.store.ledger import Ledger
 
 PRODUCT: Final = "shipslog"
@@ -68,6 +71,11 @@ class System:
     def instance(self) -> InstanceId:
         """Which data root this is."""
         return self._ledger.durable.host.instance
+
+    async def pruned(self, kind: str, reclaimed_bytes: int, origin: Origin) -> None:
+        """Note that everything of a kind which nobody used was to go, and what that won."""
+        pruned = Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes)
+        await self._ledger.record(origin, (HOST, (pruned,)))
 
     @property
     def kernel(self) -> os.uname_result:

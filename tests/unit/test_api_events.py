@@ -148,6 +148,16 @@ def test_a_removal_by_force_is_told_as_the_kill_that_it_is() -> None:
     assert told(happened.RemoveRequested(force=True)) == []
 
 
+def test_what_is_thawed_to_be_killed_is_not_told_to_go_on() -> None:
+    assert told(happened.Signalled(order=1, signal=9), happened.Unpaused(order=2)) == [
+        "container kill"
+    ]
+    assert told(happened.Signalled(order=1, signal=15), happened.Unpaused(order=2)) == [
+        "container kill",
+        "container unpause",
+    ]
+
+
 def test_a_start_without_a_program_has_been_on_the_network() -> None:
     assert told(happened.StartFailed(message="no", exit_code=127)) == [
         "network connect",

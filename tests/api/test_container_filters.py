@@ -1,0 +1,154 @@
+"""Which containers a list shows, and in which words a question that makes no sense is refused: as the reference engine has it."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import trio
+
+from tests.api.harbour import Harbour, harbour, told
+from tests.api.test_phases import put_off
+from tests.api.toy import in_trio
+
+TICK_S = 0.001
+"""Time stands still otherwise, and order is by age."""
+PORTS: dict[str, Any] = {
+    "ExposedPorts": {"80/tcp": {}, "91/udp": {}},
+    "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "18081"}]}},
+}
+
+
+async def fleet(port: Harbour) -> None:
+    """One container in each phase, oldest first."""
+    await port.create("up", Labels={"tier": "front"}, **PORTS)
+    await port.post("/containers/up/start")
+    await trio.sleep(TICK_S)
+    await port.create("gone")
+    await port.post("/containers/gone/start")
+    port.world.machine.end(port.service.containers.get("gone"), 3, None)
+    await port.post("/containers/gone/wait")
+    await trio.sleep(TICK_S)
+    await port.create("new", HostConfig={"Binds": ["/tmp:/data"], "NetworkMode": "none"})
+    await trio.sleep(TICK_S)
+    await port.create("still")
+    await port.post("/containers/still/start")
+    await port.post("/containers/still/pause")
+    await trio.sleep(TICK_S)
+    again = await port.create("again")
+    await port.post("/containers/again/start")
+    await port.post("/containers/again/kill")
+    await put_off(port, again)
+
+
+async def names(port: Harbour, query: str = "all=1", **filters: list[str]) -> list[str]:
+    answer = await port.get(f"/containers/json?{query}&filters={quote(json.dumps(filters))}")
+    assert answer.status == 200, answer
+    return [each["Names"][0].removeprefix("/") for each in told(answer)]
+
+
+@in_trio
+async def test_the_list_shows_what_runs_or_will_again_newest_first(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await fleet(port)
+        assert await names(port, "") == ["again", "still", "up"]
+        assert await names(port) == ["again", "still", "new", "gone", "up"]
+        assert await names(port, "limit=2") == ["again", "still"]
+        assert await names(port, "limit=-1") == ["again", "still", "up"]
+        assert await names(port, "", status=["exited", "created"]) == ["new", "gone"]
+
+
+@in_trio
+async def test_each_filter_chooses_as_dockers_does(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await fleet(port)
+        network = next(
+            each["Id"] for each in told(await port.get("/networks")) if each["Name"] == "bridge"
+        )
+        identity = told(await port.get("/containers/up/json"))["Id"]
+        for filters, chosen in (
+            ({"id": [identity[:5]]}, ["up"]),
+            ({"id": [identity[1:]]}, []),
+            ({"name": ["^/u"]}, ["up"]),
+            ({"name": ["p", "ne"]}, ["new", "gone", "up"]),
+            ({"status": ["restarting"]}, ["again"]),
+            ({"exited": ["3"]}, ["gone"]),
+            ({"before": ["new"]}, ["gone", "up"]),
+            ({"since": ["new"]}, ["again", "still"]),
+            ({"volume": ["/data"]}, ["new"]),
+            ({"volume": ["/tmp"]}, ["new"]),
+            ({"network": ["none"]}, ["new"]),
+            ({"network": [network[:8]], "status": ["running"]}, ["up"]),
+            ({"publish": ["18081"]}, ["up"]),
+            ({"publish": ["18000-18100/tcp"]}, ["up"]),
+            ({"publish": ["80"]}, []),
+            ({"publish": ["18081/udp"]}, []),
+            ({"expose": ["91/udp"]}, ["up"]),
+            ({"expose": ["70-85"]}, ["up"]),
+            ({"expose": ["18081"]}, []),
+            ({"expose": ["1"], "publish": ["18081"]}, ["up"]),
+            ({"label": ["tier"]}, ["up"]),
+            ({"label": ["tier=back"]}, []),
+            ({"ancestor": ["busybox"], "status": ["paused"]}, ["still"]),
+            ({"ancestor": ["nope"]}, []),
+            ({"health": ["healthy"]}, []),
+            (
+                {"health": ["none"], "is-task": ["false"], "isolation": ["x"], "name": ["up"]},
+                ["up"],
+            ),
+            ({"is-task": ["true"]}, []),
+        ):
+            assert await names(port, **filters) == chosen, filters
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"status": ["foo"]}, "invalid filter 'status=foo'"),
+        ({"health": ["foo"]}, "Unrecognised filter value for health: foo"),
+        ({"is-task": ["x"]}, "invalid filter 'is-task=[x]'"),
+        ({"exited": ["x"]}, 'strconv.Atoi: parsing "x": invalid syntax'),
+        ({"exited": [""]}, 'strconv.Atoi: parsing "": invalid syntax'),
+        ({"nope": ["x"]}, "invalid filter 'nope'"),
+        (
+            {"publish": ["x"]},
+            'error while looking up for publish x: strconv.ParseUint: parsing "x": invalid syntax',
+        ),
+        (
+            {"expose": ["99999"]},
+            'error while looking up for expose 99999: strconv.ParseUint: parsing "99999": value out of range',
+        ),
+        (
+            {"expose": [""]},
+            "error while looking up for expose : Empty string specified for ports.",
+        ),
+        (
+            {"publish": ["95-80"]},
+            "error while looking up for publish 95-80: Invalid range specified for the Port: 95-80",
+        ),
+    ],
+)
+@in_trio
+async def test_a_value_that_makes_no_sense_is_refused(
+    filters: dict[str, list[str]], message: str, tmp_path: Path
+) -> None:
+    async with harbour(tmp_path) as port:
+        answer = await port.get(f"/containers/json?filters={quote(json.dumps(filters))}")
+
+    assert (answer.status, told(answer)["message"]) == (400, message)
+
+
+@pytest.mark.parametrize("name", ["before", "since"])
+@pytest.mark.parametrize("reference", ["nope", ""])
+@in_trio
+async def test_a_neighbour_that_is_not_there_is_missed(
+    name: str, reference: str, tmp_path: Path
+) -> None:
+    async with harbour(tmp_path) as port:
+        await port.create("web")
+        answer = await port.get(
+            f"/containers/json?filters={quote(json.dumps({name: [reference]}))}"
+        )
+
+    assert (answer.status, told(answer)["message"]) == (404, f"No such container: {reference}")

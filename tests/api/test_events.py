@@ -1,0 +1,204 @@
+"""Readers of ``/events``: where they begin, where they go on, and what a crowd of slow ones costs."""
+
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import trio
+import trio.testing
+
+from engine.api.shapes_event import POSITION
+from engine.domain.container_uses import Resized
+from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.ids import ContainerId
+from engine.domain.streams import container_stream
+from tests.api.harbour import Harbour, harbour, told
+from tests.api.toy import Client, get, in_trio
+
+EVERYTHING = "since=0&until=NOW"
+BURST = 1200
+"""More than a follower's memory holds."""
+CROWD = 50
+
+
+async def some_history(port: Harbour) -> None:
+    await port.create("web", Labels={"a": "b"})
+    for verb in ("start", "pause", "unpause", "stop"):
+        await trio.sleep(0.001)  # so that not everything happens at one moment
+        await port.post(f"/containers/web/{verb}")
+    await port.delete("/containers/web")
+
+
+def moment(at_ns: int) -> str:
+    return f"{at_ns // 10**9}.{at_ns % 10**9:09d}"
+
+
+async def ask(port: Harbour, query: str) -> list[Any]:
+    """What has happened by now; the future, in which ``until`` lies, is not waited for."""
+    query = query.replace("until=NOW", f"until={moment(port.service.ledger.clock.wall_ns())}")
+    answer = await port.get(f"/events?{query}")
+    assert answer.status == 200, answer
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def filters(**wanted: list[str]) -> str:
+    return f"filters={quote(json.dumps(wanted))}"
+
+
+def positions(events: list[Any]) -> list[str]:
+    return [each["Actor"]["Attributes"][POSITION] for each in events]
+
+
+@in_trio
+async def test_a_reader_goes_on_after_any_event_without_gap_or_repetition(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await some_history(port)
+        everything = await ask(port, EVERYTHING)
+        for number, position in enumerate(positions(everything), 1):
+            rest = await ask(port, f"after_seq={position}&until=NOW")
+            filtered = await ask(port, f"{filters(after_seq=[position])}&until=NOW")
+            assert rest == filtered == everything[number:]
+
+    assert len(set(positions(everything))) == len(everything) > 10
+
+
+@in_trio
+async def test_a_number_of_the_log_stands_for_all_that_its_event_says(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await some_history(port)
+        everything = await ask(port, EVERYTHING)
+        started = [each for each in everything if each["Action"] == "start"]
+        seq, part = positions(started)[0].split(".")
+        rest = await ask(port, f"after_seq={seq}&until=NOW")
+
+    assert part == "2", "the network comes first"
+    assert rest == everything[everything.index(started[0]) + 1 :]
+
+
+@in_trio
+async def test_who_resumes_hears_what_comes_then(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await some_history(port)
+        *_, last = await ask(port, EVERYTHING)
+        client = await port.toy.connect()
+        await client.send(get(f"/events?after_seq={positions([last])[0]}"))
+        await client.stream.receive_some()
+        await port.create("later")
+        event = json.loads(bytes(await client.stream.receive_some()).split(b"\r\n")[1])
+
+    assert (event["Action"], event["Actor"]["Attributes"]["name"]) == ("create", "later")
+
+
+@in_trio
+async def test_moments_are_understood_in_every_form(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await some_history(port)
+        everything = await ask(port, EVERYTHING)
+        for since in ("1", "1.5", "2020-01-01T00:00:00Z", "2020-01-01T00:00:00.5%2B01:00", "1000h"):
+            assert await ask(port, f"since={since}&until=NOW") == everything
+        (number, paused), *_ = [
+            each for each in enumerate(everything) if each[1]["Action"] == "pause"
+        ]
+        at = moment(paused["timeNano"])
+        assert await ask(port, f"since={at}&until=NOW") == everything[number:]
+        assert await ask(port, f"until={at}") == everything[: number + 1]
+        assert await ask(port, "until=0s") == everything
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("since=x", 'strconv.ParseInt: parsing "x": invalid syntax'),
+        ("until=yesterday", 'strconv.ParseInt: parsing "yesterday": invalid syntax'),
+        ("since=20&until=10", "`since` time (20) cannot be after `until` time (10)"),
+        (filters(nope=["x"]), "invalid filter 'nope'"),
+        ("filters=%7B", "invalid filter"),
+        ("after_seq=x", "invalid after_seq 'x': not a position in the log"),
+        (filters(after_seq=["1.2.3"]), "invalid after_seq '1.2.3': not a position in the log"),
+    ],
+)
+@in_trio
+async def test_a_question_that_makes_no_sense_is_refused(
+    query: str, message: str, tmp_path: Path
+) -> None:
+    async with harbour(tmp_path) as port:
+        answer = await port.get(f"/events?{query}")
+
+    assert answer.status == 400
+    assert message in told(answer)["message"]
+
+
+@in_trio
+async def test_prunes_are_told_with_what_they_won(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        await port.create("web")
+        for kind in ("containers", "images", "networks"):
+            assert (await port.post(f"/{kind}/prune")).status == 200
+        events = await ask(port, f"{EVERYTHING}&{filters(event=['prune', 'destroy'])}")
+
+    assert [(each["Type"], each["Action"]) for each in events] == [
+        ("container", "destroy"),
+        ("container", "prune"),
+        ("image", "prune"),
+        ("network", "prune"),
+    ]
+    assert events[1]["Actor"] == {
+        "ID": "",
+        "Attributes": {"reclaimed": "0", POSITION: positions(events)[1]},
+    }
+    assert "id" not in events[1]
+
+
+async def burst(port: Harbour, identity: str, count: int) -> None:
+    """Many events at once: more than one group of the log has, and each for every follower."""
+    stream, origin = container_stream(ContainerId(identity)), Origin(actor=SUPERVISOR)
+    for first in range(0, count, 100):
+        sizes = tuple(Resized(height=number, width=1) for number in range(first, first + 100))
+        await port.service.ledger.record(origin, (stream, sizes))
+
+
+def heights(body: bytes) -> list[int]:
+    lines = [line for line in body.split(b"\r\n") if line.startswith(b'{"Type"')]
+    events = [json.loads(each) for line in lines for each in line.splitlines()]
+    return [int(each["Actor"]["Attributes"]["height"]) for each in events]
+
+
+@in_trio
+async def test_a_follower_that_falls_behind_misses_nothing(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port:
+        identity = await port.create("web")
+        client = await port.toy.connect()
+        await client.send(get("/events"))
+        await client.stream.receive_some()
+
+        await burst(port, identity, BURST)
+
+        body = b""
+        while f'"height":"{BURST - 1}"'.encode() not in body:
+            body += await client.stream.receive_some()
+    assert heights(body) == list(range(BURST))
+
+
+@in_trio
+async def test_a_crowd_of_followers_that_do_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async with harbour(tmp_path) as port, AsyncExitStack() as crowd:
+        identity = await port.create("web")
+        followers: list[Client] = []
+        for _ in range(CROWD):
+            client = await port.toy.connect()
+            await crowd.enter_async_context(client.stream)
+            await client.send(get("/events"))
+            followers.append(client)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+        await burst(port, identity, BURST)
+        assert (await port.post("/containers/web/start")).status == 204
+
+        slow = followers[-1]
+        body = b""
+        while b'"Action":"start"' not in body:
+            body += await slow.stream.receive_some()
+    assert heights(body.split(b'"Action":"connect"')[0].rsplit(b"\n", 1)[0]) == list(range(BURST))
