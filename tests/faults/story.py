@@ -36,6 +36,7 @@ class Story:
             "start": lambda: self._api.start(NAME),
             "exec": lambda: self._api.exec_detached(NAME, "true"),
             "signal": lambda: self._api.kill(NAME, "CONT"),
+            "update": lambda: self._api.post(f"/containers/{NAME}/update", {"PidsLimit": 100}),
             "commit": lambda: self._api.post("/commit", container=NAME, repo="committed"),
             "pause": lambda: self._api.post(f"/containers/{NAME}/pause"),
             "unpause": lambda: self._api.post(f"/containers/{NAME}/unpause"),
@@ -111,6 +112,7 @@ class Story:
         told = {
             "start": "container_started",
             "exec": "exec_started",
+            "update": "container_updated",
             "commit": "container_committed",
             "pause": "container_paused",
             "unpause": "container_unpaused",
