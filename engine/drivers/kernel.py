@@ -76,6 +76,8 @@ START_TIMEOUT_S: Final = 60.0
 """How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""
 EXEC_START_TIMEOUT_S: Final = 5.0
 """How long other effects on a container wait for an exec to begin."""
+LOOK_AGAIN_S: Final = 0.1
+"""How long a wait for a monitor relies on hints alone."""
 MONITOR_END_TIMEOUT_S: Final = 2.0
 """How long a monitor whose container was killed may take to write that down, before it is killed, too."""
 
@@ -325,7 +327,11 @@ class LinuxKernel:
     async def _until(
         self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]
     ) -> tuple[Fact, ...]:
-        """Wait for a word in the journal, or for the end of the monitor; the facts as they are then."""
+        """Wait for a word in the journal, or for the end of the monitor; the facts as they are then.
+
+        The end of a monitor that was killed is hinted at when its connection closes, and it may hold its lock for some
+        milliseconds more, so a hint can come too early to be of use.
+        """
         bundle = naming.bundle_directory(self.exec_root, container.id)
         while True:
             hinted = self._hinted.setdefault(container.id, trio.Event())
@@ -333,7 +339,8 @@ class LinuxKernel:
             facts = self._journal(container).after(0)
             if happened(facts) or not alive:
                 return facts
-            await hinted.wait()
+            with trio.move_on_after(LOOK_AGAIN_S):
+                await hinted.wait()
 
     async def _start_exec(self, container: Container, action: do.StartExec) -> tuple[Fact, ...]:
         execution = action.execution

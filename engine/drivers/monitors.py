@@ -35,6 +35,8 @@ REQUEST_TIMEOUT_S: Final = 5.0
 """A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody but its own container."""
 LOCK_PATIENCE_S: Final = 0.2
 _LOCK_RETRY_S: Final = 0.005
+ENDING_PATIENCE_S: Final = 2.0
+"""How long a monitor that can't be reached may still be about to end."""
 _ARRIVALS_MAX: Final = 64
 """Connections whose reader is about to start; more than one a tick only when a daemon finds its monitors again."""
 
@@ -303,11 +305,24 @@ class Monitors:
         if self._connections.get(connection.container) is not connection:
             return
         del self._connections[connection.container]
-        with suppress(DriverError):
-            if monitor_alive(self._bundles / connection.container):
-                log.warning("monitor_connection_lost", container_id=connection.container)
-                await self._connection(connection.container)
+        await self._find_again(connection.container)
         self._wake(connection.container)
+
+    async def _find_again(self, container: ContainerId) -> None:
+        """Connect to a monitor whose connection has ended, or wait until it has let go of its lock.
+
+        The kernel closes the descriptors of a killed process one after the other, so for some milliseconds it can be
+        unreachable and yet alive; who looked only then would never hear of its end.
+        """
+        with trio.move_on_after(ENDING_PATIENCE_S), suppress(DriverError):
+            while monitor_alive(self._bundles / container):
+                try:
+                    await self._connection(container)
+                except DriverError:
+                    await trio.sleep(_LOCK_RETRY_S)
+                else:
+                    log.warning("monitor_connection_lost", container_id=container)
+                    return
 
 
 async def _connect(bundle: Path) -> socket.socket:

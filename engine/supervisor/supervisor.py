@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 import trio
 
-from engine.domain.container import Container
+from engine.domain.container import Container, Phase
 from engine.domain.container_events import AttachOpened, Created, Renamed, Started, StartFailed
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.execution import ExecCreated
@@ -56,6 +56,9 @@ _MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated, HealthChan
 """Events after which the kernel is as right as before."""
 
 _STARTS_END: Final = (Started, StartFailed)
+
+_IN_BETWEEN: Final = frozenset({Phase.STARTING, Phase.REMOVING})
+"""Phases that are over when somebody has seen something happen."""
 
 log = structlog.get_logger()
 
@@ -242,7 +245,10 @@ class Supervisor:
 
 
 def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
+    """Those that are not as they should be, and those in between, for which a hint may have been lost."""
     for identity, container in view.containers.items():
+        if container.phase in _IN_BETWEEN:
+            yield identity
         if not container.is_running:
             continue
         if (

@@ -131,6 +131,10 @@ class EngineRoom:
                         return record
                 await woken.wait()
 
+    async def next_hint(self, container: ContainerId) -> None:
+        """Return when the daemon would have a look."""
+        await self._wakes.setdefault(container, trio.Event()).wait()
+
     def _client(self) -> "Client":
         self.clients.append(Client())
         return self.clients[-1]

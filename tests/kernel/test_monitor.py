@@ -1,5 +1,6 @@
 """What a monitor promises: output, exit code and journal are never lost, and streams behave as Docker's."""
 
+import ctypes
 import json
 import os
 import re
@@ -542,3 +543,39 @@ async def test_a_journal_is_shortened_when_the_daemon_says_so(room: EngineRoom) 
     await client.send(b"\n")
     exited = await room.record(container, Exited)
     assert (exited.code, exited.n) == (5, room.journal(container)[-1].n)
+
+
+PIDFD_GETFD = 438
+"""asm-generic/unistd.h; pidfd_getfd(2)."""
+
+
+def copy_of_lock(pid: int) -> int:
+    """A descriptor of the open file by which a monitor holds its lock: with it the lock outlives the monitor."""
+    (number,) = [fd for fd in descriptors(pid) if link(f"/proc/{pid}/fd/{fd}").endswith("/lock")]
+    pidfd = os.pidfd_open(pid)
+    copy: int = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, int(number), 0)
+    os.close(pidfd)
+    assert copy >= 0, os.strerror(ctypes.get_errno())
+    return copy
+
+
+@in_room
+async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
+    room: EngineRoom,
+) -> None:
+    """The kernel closes its connection some milliseconds before its lock: a hint from in between must not be the last."""
+    container = room.bundle("sleep", "100")
+    pid = await room.monitors.launch(container)
+    assert pid is not None
+    await room.record(container, Started)
+    lock_fd = copy_of_lock(pid)
+    end_process(pid)
+    with trio.move_on_after(0.2):
+        await room.next_hint(container)  # what may come too early
+    assert monitor_alive(room.bundles / container)
+
+    os.close(lock_fd)
+
+    with trio.fail_after(1.0):
+        await room.next_hint(container)
+    assert not monitor_alive(room.bundles / container)

@@ -373,6 +373,11 @@ class SimulatedKernel:
         places = self._machine.places.items()
         pinned = {sandbox for _, place in places for sandbox in place.sandboxes}
         return Inventory(
+            damaged_cgroups=frozenset(
+                identity
+                for identity, place in places
+                if place.process is not None and not place.process.alive
+            ),
             bundles=frozenset(identity for identity, place in places if place.bundle),
             cgroups=frozenset(identity for identity, place in places if place.cgroup),
             directories=frozenset(identity for identity, place in places if place.directory),

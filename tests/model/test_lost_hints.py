@@ -1,0 +1,98 @@
+"""No hint arrives, ever: a monitor's word and its end are found by looking, and nobody who asks is left without an answer."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from engine.domain.container import Phase
+from engine.domain.container_decisions import InvalidTransition
+from engine.service.containers import StartRefused, WaitCondition
+from engine.store.projections import NoSuchContainer
+from tests.model.machine import Fuse
+from tests.model.world import USER, Daemon, World, fresh_world, spec
+
+PATIENCE_S = 5.0
+"""Several sweeps: what is only found by looking."""
+
+
+def deaf(test: Callable[[World, Daemon], Awaitable[None]], place: Path) -> None:
+    """Run a test whose machine never says anything to the daemon."""
+
+    async def main() -> None:
+        world = fresh_world(place / "data")
+        async with trio.open_nursery() as lives, world.daemon(Fuse()) as daemon:
+            world.machine.nursery = lives
+            world.machine.wake = lambda _container: None
+            with trio.fail_after(PATIENCE_S):
+                await test(world, daemon)
+            await trio.sleep(PATIENCE_S)
+            world.check(daemon)
+            lives.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def ends_by_itself(_world: World, daemon: Daemon) -> None:
+    await daemon.containers.create("job", spec(lasts_s="0.5", code="7"), USER)
+    await daemon.containers.start("job", USER)
+    waiting = daemon.containers.waiting("job", WaitCondition.NOT_RUNNING)
+    assert await waiting.result() == (7, "")
+
+
+async def is_removed_by_force(_world: World, daemon: Daemon) -> None:
+    await daemon.containers.create("web", spec(obeys=""), USER)
+    await daemon.containers.start("web", USER)
+    await daemon.containers.remove("web", USER, force=True, volumes=False)
+    assert daemon.containers.all() == ()
+
+
+async def loses_its_monitor(world: World, daemon: Daemon) -> None:
+    identity = await daemon.containers.create("web", spec(), USER)
+    await daemon.containers.start("web", USER)
+    world.machine.kill_monitor(identity)
+    await daemon.containers.waiting("web", WaitCondition.NOT_RUNNING).result()
+    await daemon.containers.remove("web", USER, force=True, volumes=False)
+
+
+async def is_stopped(_world: World, daemon: Daemon) -> None:
+    await daemon.containers.create("web", spec(obeys=""), USER)
+    await daemon.containers.start("web", USER)
+    await daemon.containers.stop("web", USER, signal=None, timeout_s=1)
+    assert daemon.containers.get("web").phase is Phase.EXITED
+
+
+async def is_removed_while_it_starts(_world: World, daemon: Daemon) -> None:
+    await daemon.containers.create("web", spec(), USER)
+
+    async with trio.open_nursery() as users:
+        users.start_soon(start_or_be_told, daemon)
+        await trio.lowlevel.checkpoint()
+        await daemon.containers.remove("web", USER, force=True, volumes=False)
+
+    assert daemon.containers.all() == ()
+
+
+async def start_or_be_told(daemon: Daemon) -> None:
+    """Who comes second is told that the container is gone, or about to be."""
+    with suppress(StartRefused, NoSuchContainer, InvalidTransition):
+        await daemon.containers.start("web", USER)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        ends_by_itself,
+        is_removed_by_force,
+        loses_its_monitor,
+        is_stopped,
+        is_removed_while_it_starts,
+    ],
+)
+def test_a_container_of_which_nothing_is_heard(
+    what: Callable[[World, Daemon], Awaitable[None]], tmp_path: Path
+) -> None:
+    deaf(what, tmp_path)
