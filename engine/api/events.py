@@ -27,7 +27,7 @@ from engine.api.replies import JSON, Reply, Sink, Streamed, json_line
 from engine.api.requests import Query, Request
 from engine.api.router import Route
 from engine.api.shapes_event import Message, Translator
-from engine.api.times import SECOND_NS, parse_until
+from engine.api.times import SECOND_NS, parse_moment_or_span
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.service.history import Entry, Question
@@ -74,8 +74,8 @@ class EventHandlers:
         """The part of history that is asked for; who names no beginning but an end wants all that was before."""
         now_ns = self._service.ledger.clock.wall_ns()
         since, until = query.text("since"), query.text("until")
-        since_ns = parse_until(since, now_ns) if since else None
-        until_ns = parse_until(until, now_ns) if until not in ("", "0") else None
+        since_ns = parse_moment_or_span(since, now_ns) if since else None
+        until_ns = parse_moment_or_span(until, now_ns) if until not in ("", "0") else None
         if since_ns is not None and until_ns is not None and until_ns < since_ns:
             raise InvalidRequest(f"`since` time ({since}) cannot be after `until` time ({until})")
         after = _position(query.text(AFTER), *filters.values(AFTER))

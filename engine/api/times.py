@@ -82,8 +82,8 @@ def parse_moment(text: str) -> int | None:
     return -total_ns if match["sign"] else total_ns
 
 
-def parse_until(text: str, now_ns: int) -> int:
-    """A moment, or a span before now as Go writes it (``24h``, ``1h30m``): what ``until`` filters take.
+def parse_moment_or_span(text: str, now_ns: int) -> int:
+    """A moment, or a span before now as Go writes it (``24h``, ``1h30m``).
 
     Raises:
         InvalidRequest: it is neither.
@@ -91,8 +91,13 @@ def parse_until(text: str, now_ns: int) -> int:
     if text and _SPAN.fullmatch(text):
         terms = _TERM.findall(text)
         return now_ns - sum(int(float(number) * _UNITS_NS[unit]) for number, unit in terms)
+    return parse_moment(text) or 0
+
+
+def parse_until(text: str, now_ns: int) -> int:
+    """What ``until`` filters take: the same, refused in other words."""
     try:
-        return parse_moment(text) or 0
+        return parse_moment_or_span(text, now_ns)
     except InvalidRequest:
         raise InvalidRequest(f'failed to parse value as time or duration: "{text}"') from None
 
