@@ -43,7 +43,7 @@ class Sizes:
 
 def docker_phase(container: Container) -> str:
     """Where in life, in Docker's words: what starts is what it was before, and what never ran has not exited."""
-    if container.phase is Phase.STARTING and container.restarts:
+    if container.is_restarting:
         return Phase.RESTARTING
     if container.phase in (Phase.STARTING, Phase.EXITED):
         return Phase.EXITED if container.started_ns else Phase.CREATED

@@ -229,6 +229,13 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """In Docker's sense: it has a process, frozen or not."""
         return self.phase in HAS_PROCESS
 
+    @property
+    def is_restarting(self) -> bool:
+        """In Docker's sense: its policy's next run has not begun, whether it waits or is being made."""
+        return self.phase is Phase.RESTARTING or (
+            self.phase is Phase.STARTING and bool(self.restarts)
+        )
+
 
 def is_ending(container: Container, signal: int) -> bool:
     """Whether who sends this signal wants the run to end: then restart policies keep out."""

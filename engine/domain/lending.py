@@ -31,7 +31,7 @@ def check_lender(kind: Shared, lender: ContainerId, container: Container | None)
             f"No such container: {lender}"
         )
     prefix = _PREFIX[kind].format(lender=lender)
-    if container.phase is Phase.RESTARTING:
+    if container.is_restarting:
         raise Conflict(
             f"{prefix}Container {lender} is restarting, wait until the container is running"
         )
