@@ -26,6 +26,7 @@ The kernel's edge and what stands on it::
       mounts.py         the root filesystem: what is mounted, masked, and becomes the root
         mount_options.py cgroup_mounts.py
         inside.py       paths that an image wrote are resolved by the kernel, below its root
+      marks.py          by what programs know one of Docker's containers
       devices.py        the nodes and links of /dev
       console.py        a terminal of the container's own devpts
       users.py          who the process is: /etc/passwd and /etc/group as they stand inside

@@ -45,6 +45,7 @@ from engine.runtime.failure import (
     words,
 )
 from engine.runtime.inside import ensure_directory
+from engine.runtime.marks import leave_marks
 from engine.runtime.mount_options import parse_mount_options
 from engine.runtime.mounts import (
     attach_bind,
@@ -278,6 +279,12 @@ def _mount_root(child: _Child) -> None:
     child.root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def _leave_marks(child: _Child) -> None:
+    """In a writable layer of ours only, never in a directory of the host."""
+    if child.bundle.monitor.get("overlay"):
+        leave_marks(child.root_fd)
+
+
 def _mount_all(child: _Child) -> None:
     for index, mount in enumerate(child.bundle.config.get("mounts", ())):
         if index in child.binds:
@@ -431,6 +438,7 @@ INIT_STEPS: Final[Steps] = (
     ("name_host", lambda child: name_host(child.bundle.config)),
     ("set_sysctls", lambda child: set_sysctls(child.bundle.config)),
     ("mount_root", _mount_root),
+    ("leave_marks", _leave_marks),
     ("mount_all", _mount_all),
     ("make_devices", _make_devices),
     ("open_console", _open_console),

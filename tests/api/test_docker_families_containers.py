@@ -187,7 +187,7 @@ def test_a_list_shows_what_was_asked_for(docker: Client, daemon: DaemonUnderTest
     row = docker.ok("ps", "--no-trunc", "--format", form)
 
     assert row == 'busybox "sleep 1000" 127.0.0.1:18080->80/tcp running bridge /tmp a=b'
-    for filters in ("publish=80", "expose=80/tcp", "network=bridge", "volume=/host", "label=a"):
+    for filters in ("publish=18080", "expose=80/tcp", "network=bridge", "volume=/host", "label=a"):
         assert docker.ok("ps", "--filter", filters, "--format", "{{.Names}}") == "web", filters
     for filters in ("publish=81", "network=none", "volume=/nosuch", "label=nosuch", "id=zz"):
         assert docker.ok("ps", "--filter", filters, "--format", "{{.Names}}") == "", filters
@@ -236,3 +236,20 @@ def test_an_exec_that_can_not_be_is_refused(
     done = docker("exec", *words.split())
 
     assert (done.code, told in done.out + done.err) == (code, True), done
+
+
+def test_programs_see_that_they_are_in_a_container_of_dockers_and_nobody_changed_that(
+    docker: Client, tmp_path: Path
+) -> None:
+    docker.ok("run", "--name", "web", "--read-only", "busybox", "true")
+
+    shown = docker.ok("run", "--rm", "busybox", "ls", "-l", "/.dockerenv", "/etc/mtab")
+    assert [row[:10] for row in shown.splitlines()] == ["-rwxr-xr-x", "lrwxrwxrwx"]
+    assert docker.ok("diff", "web") == ""
+
+    docker.ok("export", "-o", str(tmp_path / "root.tar"), "web")
+    docker.ok("import", str(tmp_path / "root.tar"), "again")
+    docker.ok("run", "--name", "again", "again", "true")
+    assert docker.ok("diff", "again") == ""
+    docker.ok("rm", "again")
+    docker.ok("rmi", "again")
