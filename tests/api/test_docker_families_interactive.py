@@ -27,6 +27,11 @@ def commands(daemon: DaemonUnderTest, container: str) -> list[str]:
     return [row[-1] for row in daemon.api.get(f"/containers/{container}/top")["Processes"]]
 
 
+def attached(daemon: DaemonUnderTest, container: str) -> int:
+    """How many clients have attached, as the history tells."""
+    return len(daemon.api.history(container, type="container_attach_opened"))
+
+
 def test_a_window_has_its_size_before_the_first_command(docker: Client) -> None:
     """The container's first process asks at once, and the client tells it when it has started: so the shell waits for a size."""
     with Terminal(docker, "run", "-it", "--rm", *SHELL) as terminal:
@@ -71,6 +76,7 @@ def test_two_at_one_terminal_see_the_same_and_one_may_leave(
         Terminal(docker, "attach", "shared") as one,
         Terminal(docker, "attach", "--detach-keys", "ctrl-x,x", "shared") as two,
     ):
+        eventually(lambda: attached(daemon, "shared") == 2, "both are attached")
         one.await_raw()
         two.await_raw()
         one.type("echo o'n'e\n")
@@ -97,13 +103,12 @@ def test_whoever_attaches_without_input_only_watches(
         Terminal(docker, "attach", "--no-stdin", "shared") as watches,
         Terminal(docker, "attach", "shared") as types,
     ):
+        eventually(lambda: attached(daemon, "shared") == 2, "both are attached")
         types.await_raw()
         watches.type("exit 9\n")
         types.type("echo s'ee'n\n")
         types.until("\r\nseen\r\n")
-        watches.until(
-            "\r\r\nseen\r"
-        )  # whose own terminal is not raw, and adds a return to each line
+        watches.until("seen\r\r\n")  # its own terminal is not raw, and adds a return to each line
         types.type("exit 3\n")
 
         assert (types.ends(), watches.ends()) == (3, 3)
