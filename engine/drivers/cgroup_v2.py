@@ -71,7 +71,8 @@ class V2Driver(CgroupDriver):
         children = [
             place
             for place in self._root.iterdir()
-            if controller in files.read_or(place / "cgroup.controllers", "").split()
+            if place.is_dir()
+            and controller in files.read_or(place / "cgroup.controllers", "").split()
         ]
         return not children or any((place / name).exists() for place in children)
 

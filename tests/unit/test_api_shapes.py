@@ -21,8 +21,8 @@ from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, Imag
 from engine.domain.image import Image
 from engine.domain.image import Phase as ImagePhase
 from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
-from engine.domain.network import Network
 from engine.domain.mounts import Bind
+from engine.domain.network import Network
 from engine.domain.spec import PortBinding, Spec
 
 SECOND = 10**9

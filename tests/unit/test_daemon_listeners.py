@@ -90,16 +90,16 @@ def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
         open_listeners(config, {})
 
 
-# Descriptors are passed by number, from 3 on, which is somebody else's in a test: here it is 200.
+# Descriptors are passed by number, from 3 on, which is somebody else's in a test: here it is 900.
 
 
 def passed(
     monkeypatch: pytest.MonkeyPatch, sockets: list[socket.socket], names: str = ""
 ) -> dict[str, str]:
     """The environment of a process that was passed these."""
-    monkeypatch.setattr("engine.daemon.passed.FIRST_FD", 200)
+    monkeypatch.setattr("engine.daemon.passed.FIRST_FD", 900)
     for place, each in enumerate(sockets):
-        os.dup2(each.fileno(), 200 + place, inheritable=True)
+        os.dup2(each.fileno(), 900 + place, inheritable=True)
         each.close()
     count = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets))}
     return count | ({"LISTEN_FDNAMES": names} if names else {})
@@ -120,14 +120,14 @@ def test_passed_sockets_are_taken_are_not_inherited_and_stay_where_they_are(
 
     with opened(Config(hosts=("fd://",)), environment) as listeners:
         assert addresses(listeners) == [str(one), str(two)]
-        assert not os.get_inheritable(200)
-        assert not os.get_inheritable(201)
-        assert not os.get_blocking(200)
+        assert not os.get_inheritable(900)
+        assert not os.get_inheritable(901)
+        assert not os.get_blocking(900)
     assert one.is_socket()
     assert two.is_socket()
 
 
-@pytest.mark.parametrize("wanted", ["fd://api", "fd://201"])
+@pytest.mark.parametrize("wanted", ["fd://api", "fd://901"])
 def test_passed_sockets_are_told_apart_by_name_or_number(
     wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +136,7 @@ def test_passed_sockets_are_told_apart_by_name_or_number(
 
     with opened(Config(hosts=(wanted,)), environment) as listeners:
         assert addresses(listeners) == [str(tmp_path / "two")]
-    os.close(200)
+    os.close(900)
 
 
 def test_passed_sockets_take_the_place_of_the_default_one(
@@ -170,7 +170,7 @@ def test_what_was_not_passed_is_missed(
     with pytest.raises(ConfigError, match=words or "no sockets were passed"):
         open_listeners(Config(hosts=(host,)), environment)
     if words:
-        os.close(200)
+        os.close(900)
 
 
 def test_sockets_that_were_passed_to_another_process_are_not_ours(
@@ -180,7 +180,7 @@ def test_sockets_that_were_passed_to_another_process_are_not_ours(
 
     with pytest.raises(ConfigError, match="no sockets were passed"):
         open_listeners(Config(hosts=("fd://",)), environment)
-    os.close(200)
+    os.close(900)
 
 
 def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,4 +188,4 @@ def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(ConfigError, match="fd://api: not a listening stream socket"):
         open_listeners(Config(hosts=("fd://",)), environment)
-    os.close(200)
+    os.close(900)
