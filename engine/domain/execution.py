@@ -76,7 +76,7 @@ class ExecExited(Event, frozen=True, kw_only=True):
 
 
 class ExecDetached(Event, frozen=True, kw_only=True):
-    """Its client typed the detach keys; the process goes on."""
+    """Its client typed the detach keys, perhaps before the program began; the process goes on."""
 
     TYPE: ClassVar[str] = "exec_detached"
 
@@ -106,6 +106,7 @@ TRANSITIONS: Final[Mapping[ExecPhase, Mapping[type[Event], ExecPhase]]] = {
         ExecStartFailed: ExecPhase.ENDED,
     },
     ExecPhase.STARTING: {
+        ExecDetached: ExecPhase.STARTING,
         ExecStarted: ExecPhase.RUNNING,
         ExecStartFailed: ExecPhase.ENDED,
     },
