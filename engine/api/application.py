@@ -42,10 +42,10 @@ def application(service: Service) -> Application:
             *NetworkHandlers(service).routes(),
             *EventHandlers(service).routes(),
             *HistoryHandlers(service).routes(),
-            *volumes.routes(),
+            *volumes.routes(service.system),
             *plugins.routes(),
             *swarm.routes(),
-            *unavailable.routes(),
+            *unavailable.routes(service.system),
         )
     )
     return router.answer

@@ -162,8 +162,6 @@ class Translator:
                 yield from self._network(subject, "disconnect")
             case container.Unpaused() if subject.killed:
                 return  # it does not go on, it ends
-            case container.Unpaused() if subject.killed:
-                return  # it does not go on, it ends
             case container.RemoveRequested(force=True) if subject.running:
                 yield _about(subject, "kill", signal=str(int(Signals.SIGKILL)))
             case container.Exited(code=code):

@@ -1,5 +1,6 @@
 """Parts of Docker's API that this engine does not have yet, or will never have: each says so, none is merely absent."""
 
+from functools import partial
 from typing import Final
 
 from engine.api.filters import decode_filters
@@ -8,16 +9,17 @@ from engine.api.requests import Request
 from engine.api.router import Route
 from engine.domain.reference import parse_reference
 from engine.errors import InvalidRequest, Unsupported
+from engine.service.system import System
 
 _NOT_YET: Final = (("POST", "/build", "building images"),)
 
 
-def routes() -> tuple[Route, ...]:
+def routes(system: System) -> tuple[Route, ...]:
     """Who answers that there is nothing."""
     return (
         *(_not_yet(method, path, what) for method, path, what in _NOT_YET),
         ("POST", "/build/cancel", cancel_build),
-        ("POST", "/build/prune", prune_builds),
+        ("POST", "/build/prune", partial(prune_builds, system)),
         ("POST", "/session", session),
         ("POST", "/grpc", session),
         ("GET", "/distribution/{name}/json", distribution),
@@ -31,9 +33,10 @@ def _not_yet(method: str, path: str, what: str) -> Route:
     return method, path, refuse
 
 
-async def prune_builds(request: Request) -> Reply:
+async def prune_builds(system: System, request: Request) -> Reply:
     """``docker builder prune``, and a part of ``docker system prune``: nothing was built, so nothing is kept."""
     decode_filters(request.query.text("filters"))
+    await system.pruned("builder", 0, request.origin)
     return json_answer({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 

@@ -1,6 +1,7 @@
 """Managed volumes: there are none yet, and everything is answered as truly as that allows."""
 
 import re
+from functools import partial
 from typing import Any, Final
 
 from engine.api.filters import parse_boolean_filter, parse_filters
@@ -9,6 +10,7 @@ from engine.api.replies import NO_CONTENT, Reply, json_answer
 from engine.api.requests import ApiVersion, Request
 from engine.api.router import Route
 from engine.errors import InvalidRequest, NotFound, Unavailable, Unsupported
+from engine.service.system import System
 
 _LIST_FILTERS: Final = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE_FILTERS: Final = frozenset({"label", "label!"})
@@ -32,12 +34,12 @@ class VolumeBody(Wire, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
 
 
-def routes() -> tuple[Route, ...]:
+def routes(system: System) -> tuple[Route, ...]:
     """Who answers what."""
     return (
         ("GET", "/volumes", list_none),
         ("POST", "/volumes/create", create),
-        ("POST", "/volumes/prune", prune),
+        ("POST", "/volumes/prune", partial(prune, system)),
         ("GET", "/volumes/{name}", inspect),
         ("PUT", "/volumes/{name}", update),
         ("DELETE", "/volumes/{name}", remove),
@@ -89,11 +91,12 @@ async def update(request: Request) -> Reply:
     raise Unavailable("volume update only valid for cluster volumes, but swarm is unavailable")
 
 
-async def prune(request: Request) -> Reply:
+async def prune(system: System, request: Request) -> Reply:
     """``docker volume prune``."""
     known = _PRUNE_FILTERS
     if request.version >= _PRUNE_ALL_SINCE:
         known |= {"all"}
     parse_boolean_filter(parse_filters(request.query.text("filters"), known), "all")
+    await system.pruned("volume", 0, request.origin)
     nothing: Json = {"VolumesDeleted": [], "SpaceReclaimed": 0}
     return json_answer(nothing)

@@ -135,7 +135,7 @@ async def test_a_question_that_makes_no_sense_is_refused(
 async def test_prunes_are_told_with_what_they_won(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
         await port.create("web")
-        for kind in ("containers", "images", "networks"):
+        for kind in ("containers", "images", "networks", "volumes", "build"):
             assert (await port.post(f"/{kind}/prune")).status == 200
         events = await ask(port, f"{EVERYTHING}&{filters(event=['prune', 'destroy'])}")
 
@@ -144,6 +144,8 @@ async def test_prunes_are_told_with_what_they_won(tmp_path: Path) -> None:
         ("container", "prune"),
         ("image", "prune"),
         ("network", "prune"),
+        ("volume", "prune"),
+        ("builder", "prune"),
     ]
     assert events[1]["Actor"] == {
         "ID": "",
