@@ -3,8 +3,7 @@
 Translates and nothing else: bytes to requests, Docker's JSON to the domain's values, errors to status codes. Every
 decision is taken below, in ``engine.service``. May import ``service`` and what is below it, never a driver.
 
-    socket ── http11 ── router ── containers, exec, images, networks, system, events, history ── service
-                │          │                        │
-            incoming    status                  shapes_*
-            outgoing
+    socket ── http ── http.router ── containers, exec, images, networks, system, events, history ── service
+                                                 │
+                                              shapes
 """

@@ -11,11 +11,11 @@ from engine.api.disk_usage import DiskUsageHandlers
 from engine.api.events import EventHandlers
 from engine.api.exec import ExecHandlers
 from engine.api.history import HistoryHandlers
-from engine.api.http11 import Application
+from engine.api.http.http11 import Application
+from engine.api.http.router import Router
 from engine.api.images import ImageHandlers
 from engine.api.lifecycle import LifecycleHandlers
 from engine.api.networks import NetworkHandlers
-from engine.api.router import Router
 from engine.api.stats import StatsHandlers
 from engine.api.system import SystemHandlers
 from engine.api.update import UpdateHandlers
@@ -23,7 +23,7 @@ from engine.service.engine import Service
 
 
 def application(service: Service) -> Application:
-    """What a :class:`~engine.api.server.Server` serves. Where two templates fit a path, the first one counts."""
+    """What a :class:`~engine.api.http.server.Server` serves. Where two templates fit a path, the first one counts."""
     router = Router(
         (
             *SystemHandlers(service).routes(),

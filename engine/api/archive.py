@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from engine.api.archives import TAR, streamed
-from engine.api.replies import Answer, Reply, json_answer
-from engine.api.requests import Body, Request
-from engine.api.router import Route
-from engine.api.shapes_archive import change_json, path_stat_header
+from engine.api.http.replies import Answer, Reply, json_answer
+from engine.api.http.requests import Body, Request
+from engine.api.http.router import Route
+from engine.api.shapes.archive import change_json, path_stat_header
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.supervisor.files import UnpackOptions

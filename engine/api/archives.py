@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, Protocol
 
-from engine.api.replies import Headers, Sink, Streamed
+from engine.api.http.replies import Headers, Sink, Streamed
 
 TAR: Final = "application/x-tar"
 

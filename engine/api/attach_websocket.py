@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from engine.api.attaching import Conversation
-from engine.api.replies import Hijacked, Reply, WebSocket
-from engine.api.requests import Request
-from engine.api.router import Route
+from engine.api.http.replies import Hijacked, Reply, WebSocket
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
 from engine.api.streams import RAW_STREAM
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
@@ -33,7 +33,7 @@ class WebSocketHandlers:
 
     async def attach(self, request: Request) -> Reply:
         """Connect the streams to a WebSocket."""
-        from engine.api.websocket import accept_token  # a megabyte, for the few
+        from engine.api.http.websocket import accept_token  # a megabyte, for the few
 
         reference = request.params["name"]
         self._containers.get(reference)

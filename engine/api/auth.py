@@ -1,9 +1,9 @@
 """``docker login``: a registry is asked, and the client keeps what it gave."""
 
-from engine.api.json_bodies import Wire, read_json
-from engine.api.replies import Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
+from engine.api.http.json_bodies import Wire, read_json
+from engine.api.http.replies import Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
 from engine.domain.registry import Credentials
 from engine.service.engine import Service
 

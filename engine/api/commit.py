@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from engine.api.json_bodies import read_json
-from engine.api.replies import Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_health import healthcheck_of
-from engine.api.wire_container import CreateWire, words
+from engine.api.http.json_bodies import read_json
+from engine.api.http.replies import Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.health import healthcheck_of
+from engine.api.shapes.wire_container import CreateWire, words
 from engine.domain.image_config import ImageConfig
 from engine.domain.reference import parse_repository
 from engine.domain.signals import parse_signal

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from engine.api.filters import Filters, parse_boolean_filter, parse_filters
-from engine.api.requests import Query
-from engine.api.shapes_container import docker_phase
-from engine.api.shapes_health import health_name
-from engine.api.shapes_ports import summary_ports
+from engine.api.http.requests import Query
+from engine.api.shapes.container import docker_phase
+from engine.api.shapes.health import health_name
+from engine.api.shapes.ports import summary_ports
 from engine.domain.container import Container
 from engine.domain.ids import ImageId
 from engine.errors import InvalidRequest, NotFound

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from engine.api.shapes_container import Sizes
+from engine.api.shapes.container import Sizes
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId
 from engine.service.engine import Service

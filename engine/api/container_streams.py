@@ -3,10 +3,10 @@
 from contextlib import aclosing
 
 from engine.api.attaching import Conversation
+from engine.api.http.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
 from engine.api.processes import USUAL, process_table
-from engine.api.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
 from engine.api.streams import attach_options, stream_media_type, terminal_size
 from engine.api.times import parse_moment
 from engine.domain.detach import parse_detach_keys

@@ -7,16 +7,16 @@ from msgspec.structs import replace
 from engine.api.container_filters import ContainerFilter
 from engine.api.container_sizes import sizes_of
 from engine.api.filters import parse_filters
-from engine.api.json_bodies import Json, read_json
-from engine.api.replies import NO_CONTENT, Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_container import inspect_json, summary_json
-from engine.api.shapes_create import spec_of
-from engine.api.shapes_platform import check_platform
-from engine.api.surroundings import around_now
+from engine.api.http.json_bodies import Json, read_json
+from engine.api.http.replies import NO_CONTENT, Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.container import inspect_json, summary_json
+from engine.api.shapes.create import spec_of
+from engine.api.shapes.platform import check_platform
+from engine.api.shapes.surroundings import around_now
+from engine.api.shapes.wire_container import CreateWire
 from engine.api.times import parse_until
-from engine.api.wire_container import CreateWire
 from engine.domain.container import Container, Phase
 from engine.domain.resource_rules import accepted
 from engine.errors import Conflict, EngineError, InvalidRequest

@@ -3,13 +3,13 @@
 from typing import Final
 
 from engine.api.container_sizes import sizes_of
-from engine.api.json_bodies import Json
-from engine.api.replies import Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_container import summary_json
-from engine.api.shapes_image import image_summary_json
-from engine.api.surroundings import around_now
+from engine.api.http.json_bodies import Json
+from engine.api.http.replies import Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.container import summary_json
+from engine.api.shapes.image import image_summary_json
+from engine.api.shapes.surroundings import around_now
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 

@@ -7,7 +7,7 @@ of whatever the event is about, whatever that is, and a beginning of either will
 from typing import Final
 
 from engine.api.filters import Filters
-from engine.api.shapes_event import SCOPE, Said
+from engine.api.shapes.event import SCOPE, Said
 from engine.domain.reference import parse_reference
 from engine.errors import InvalidRequest
 

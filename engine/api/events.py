@@ -23,10 +23,10 @@ import trio
 from engine.api.event_filters import AFTER, KNOWN, is_wanted
 from engine.api.event_subjects import recollect
 from engine.api.filters import Filters, parse_filters
-from engine.api.replies import JSON, Reply, Sink, Streamed, json_line
-from engine.api.requests import Query, Request
-from engine.api.router import Route
-from engine.api.shapes_event import Message, Translator
+from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_line
+from engine.api.http.requests import Query, Request
+from engine.api.http.router import Route
+from engine.api.shapes.event import Message, Translator
 from engine.api.times import SECOND_NS, parse_moment_or_span
 from engine.errors import InvalidRequest
 from engine.service.engine import Service

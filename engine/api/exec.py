@@ -4,12 +4,12 @@ import socket
 from functools import partial
 from typing import Final
 
-from engine.api.json_bodies import Json, Wire, read_json
-from engine.api.replies import Answer, Hijacked, Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
+from engine.api.http.json_bodies import Json, Wire, read_json
+from engine.api.http.replies import Answer, Hijacked, Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.wire_container import Dimension, Words, words
 from engine.api.streams import stream_media_type, terminal_size
-from engine.api.wire_container import Dimension, Words, words
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Origin
 from engine.domain.execution import Exec, ExecPhase, ExecSpec

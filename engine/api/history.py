@@ -6,12 +6,12 @@ from contextlib import aclosing
 from typing import Final
 
 from engine.api.container_filters import ContainerFilter
-from engine.api.json_bodies import Json
-from engine.api.replies import Reply, Sink, Streamed, json_answer, json_line
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_container import inspect_json, summary_json
-from engine.api.surroundings import around
+from engine.api.http.json_bodies import Json
+from engine.api.http.replies import Reply, Sink, Streamed, json_answer, json_line
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.container import inspect_json, summary_json
+from engine.api.shapes.surroundings import around
 from engine.api.times import Moment, stamp
 from engine.errors import InvalidRequest
 from engine.service.engine import Service

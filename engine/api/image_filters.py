@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from engine.api.filters import Filters, parse_boolean_filter
-from engine.api.path_patterns import path_matches
+from engine.api.http.path_patterns import path_matches
 from engine.api.times import parse_stamp, parse_until
 from engine.domain.image import Image
 from engine.domain.reference import parse_reference

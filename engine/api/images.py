@@ -5,13 +5,13 @@ from typing import Final
 
 from engine.api.archives import TAR, streamed
 from engine.api.filters import parse_filters
+from engine.api.http.json_bodies import Json
+from engine.api.http.replies import JSON, Answer, Reply, json_answer, json_line
+from engine.api.http.requests import ApiVersion, Body, Request
+from engine.api.http.router import Route
 from engine.api.image_filters import LIST_FILTERS, PRUNE_FILTERS, listed, prunable
-from engine.api.json_bodies import Json
 from engine.api.platforms import check_platform, check_platform_for_import
-from engine.api.replies import JSON, Answer, Reply, json_answer, json_line
-from engine.api.requests import ApiVersion, Body, Request
-from engine.api.router import Route
-from engine.api.shapes_image import (
+from engine.api.shapes.image import (
     image_history_json,
     image_inspect_json,
     image_summary_json,

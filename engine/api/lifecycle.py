@@ -1,9 +1,9 @@
 """A container's life: start, stop, restart, kill, pause, unpause, wait."""
 
-from engine.api.json_bodies import Json
-from engine.api.replies import JSON, NO_CONTENT, Reply, Sink, Streamed, json_line
-from engine.api.requests import Request
-from engine.api.router import Route
+from engine.api.http.json_bodies import Json
+from engine.api.http.replies import JSON, NO_CONTENT, Reply, Sink, Streamed, json_line
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
 from engine.domain.signals import parse_signal
 from engine.errors import EngineError, InvalidRequest
 from engine.service.containers import WaitCondition, Waiting

@@ -3,11 +3,11 @@
 from typing import Final
 
 from engine.api.filters import Filters, parse_boolean_filter, parse_filters
-from engine.api.json_bodies import Wire, read_json
-from engine.api.replies import Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_network import network_json
+from engine.api.http.json_bodies import Wire, read_json
+from engine.api.http.replies import Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.network import network_json
 from engine.api.times import parse_until
 from engine.domain.network import Network
 from engine.errors import Forbidden, InvalidRequest, NotFound, Unsupported

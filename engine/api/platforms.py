@@ -4,8 +4,8 @@ import platform
 import re
 from typing import Final
 
-from engine.api.json_bodies import Wire, decode_json
-from engine.api.requests import Request
+from engine.api.http.json_bodies import Wire, decode_json
+from engine.api.http.requests import Request
 from engine.domain.image import Image
 from engine.errors import InvalidRequest, NotFound, Unsupported
 

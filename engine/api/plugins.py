@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from engine.api.filters import parse_boolean_filter, parse_filters
-from engine.api.json_bodies import read_json
-from engine.api.replies import Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
+from engine.api.http.json_bodies import read_json
+from engine.api.http.replies import Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
 from engine.domain.reference import parse_reference
 from engine.errors import InvalidRequest, NotFound, Unsupported
 

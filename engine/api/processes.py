@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from engine.api.json_bodies import Json
+from engine.api.http.json_bodies import Json
 from engine.errors import DriverError, InvalidRequest, Unsupported
 from engine.service.process_list import TITLES, full_listing
 

@@ -2,10 +2,10 @@
 
 from contextlib import aclosing
 
-from engine.api.replies import JSON, Reply, Sink, Streamed, json_answer, json_line
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_stats import stats_json
+from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_answer, json_line
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.stats import stats_json
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 

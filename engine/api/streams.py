@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.api.requests import Request
+from engine.api.http.requests import Request
 from engine.errors import InvalidRequest
 from engine.supervisor.streams import StreamOptions
 

@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from engine.api.filters import decode_filters
-from engine.api.json_bodies import Json, read_json
-from engine.api.replies import Reply
-from engine.api.requests import Query, Request
-from engine.api.router import Route
+from engine.api.http.json_bodies import Json, read_json
+from engine.api.http.replies import Reply
+from engine.api.http.requests import Query, Request
+from engine.api.http.router import Route
 from engine.errors import InvalidRequest, Unavailable, Unsupported
 
 _KINDS: Final = ("services", "tasks", "nodes", "secrets", "configs")

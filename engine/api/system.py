@@ -6,10 +6,10 @@ from typing import Final
 
 import trio
 
-from engine.api.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_system import info_json, version_json
+from engine.api.http.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.system import info_json, version_json
 from engine.service.engine import Service
 
 _NOT_CACHED: Final[Headers] = (

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Final
 
 from engine.api.filters import decode_filters
-from engine.api.replies import Answer, Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
+from engine.api.http.replies import Answer, Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
 from engine.domain.reference import parse_reference
 from engine.errors import InvalidRequest, Unsupported
 from engine.service.system import System

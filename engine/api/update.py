@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from engine.api.json_bodies import read_json
-from engine.api.replies import Reply, json_answer
-from engine.api.requests import Request
-from engine.api.router import Route
-from engine.api.shapes_program import parse_restart_policy
-from engine.api.shapes_resources import parse_resources, vain_wishes
-from engine.api.wire_container import UpdateWire
+from engine.api.http.json_bodies import read_json
+from engine.api.http.replies import Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.shapes.program import parse_restart_policy
+from engine.api.shapes.resources import parse_resources, vain_wishes
+from engine.api.shapes.wire_container import UpdateWire
 from engine.domain.resources import BlockLimits, Resources
 from engine.service.engine import Service
 

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any, Final
 
 from engine.api.filters import parse_boolean_filter, parse_filters
-from engine.api.json_bodies import Json, Wire, read_json
-from engine.api.replies import NO_CONTENT, Reply, json_answer
-from engine.api.requests import ApiVersion, Request
-from engine.api.router import Route
+from engine.api.http.json_bodies import Json, Wire, read_json
+from engine.api.http.replies import NO_CONTENT, Reply, json_answer
+from engine.api.http.requests import ApiVersion, Request
+from engine.api.http.router import Route
 from engine.errors import InvalidRequest, NotFound, Unavailable, Unsupported
 from engine.service.system import System
 

@@ -13,8 +13,8 @@ import structlog
 import trio
 
 from engine.api.application import application
-from engine.api.server import Server
-from engine.api.sockets import Entrance
+from engine.api.http.server import Server
+from engine.api.http.sockets import Entrance
 from engine.daemon import config as configuration
 from engine.daemon import logs
 from engine.daemon.config import Config
@@ -27,8 +27,8 @@ from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import InstanceId, SandboxId
 from engine.domain.streams import HOST
-from engine.drivers.process import boot_id
-from engine.drivers.watch import Watch
+from engine.drivers.networks.watch import Watch
+from engine.drivers.runs.process import boot_id
 from engine.errors import EngineError
 from engine.store.ledger import Ledger
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
-from engine.api.sockets import Entrance, listen_unix
+from engine.api.http.sockets import Entrance, listen_unix
 from engine.daemon.config import (
     DEFAULT_GROUP,
     DEFAULT_HOST,
@@ -93,7 +93,7 @@ def _hosts(config: Config, passed: list[PassedSocket]) -> tuple[str, ...]:
 def _tls_context(config: Config) -> "ssl.SSLContext | None":
     if not config.tls_wanted:
         return None
-    from engine.api.tls import TlsFiles, server_context  # few daemons listen to a network
+    from engine.api.http.tls import TlsFiles, server_context  # few daemons listen to a network
 
     authority = config.tlscacert if config.tlsverify else None
     files = TlsFiles(certificate=config.tlscert, key=config.tlskey, authority=authority)

@@ -9,7 +9,7 @@ from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.domain.ids import InstanceId, NetworkId
 from engine.domain.network import Network, NetworkCreated, NetworkMoved, free_subnet
 from engine.domain.streams import network_stream
-from engine.drivers.network import NetworkDriver
+from engine.drivers.networks.network import NetworkDriver
 from engine.store.ledger import Ledger
 from engine.supervisor.starts import DEFAULT_NETWORK
 

@@ -2,4 +2,7 @@
 
 They translate between what the supervisor asks for and what the kernel understands. They know addresses, names and IDs,
 never the rules. May import ``supervisor`` (the ports that they answer), ``domain``, ``runtime`` and what stands below.
+
+    kernel.py, usage.py, streams.py     the ports, answered by what is in
+    runs  cgroups  networks  filesystems  images  logs
 """

@@ -33,25 +33,25 @@ from engine.domain.oci import exec_process
 from engine.domain.resources import BlockLimits, Resources
 from engine.domain.sharing import lenders
 from engine.domain.spec import PortBinding
-from engine.drivers import process
-from engine.drivers.bridge import Bridge
-from engine.drivers.bundle_maker import BundleMaker
-from engine.drivers.cgroup_parents import Cgroups
-from engine.drivers.connections import Connections
-from engine.drivers.device_mappings import mapped_rules
-from engine.drivers.firewall import Firewall
-from engine.drivers.firewall_plan import firewall_plan, published_port, published_ports
-from engine.drivers.host_ports import check_host_port
-from engine.drivers.journal import JournalReader, fact
+from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.filesystems.trash import Trash
+from engine.drivers.filesystems.uppers import Uppers
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.lent_namespaces import Lenders
-from engine.drivers.monitors import Monitors
-from engine.drivers.network import NetworkDriver
-from engine.drivers.ruleset import ANY_ADDRESS
-from engine.drivers.sandbox import Endpoint, Sandbox
-from engine.drivers.sandbox_pool import SandboxPool
-from engine.drivers.trash import Trash
-from engine.drivers.uppers import Uppers
+from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.firewall import Firewall
+from engine.drivers.networks.firewall_plan import firewall_plan, published_port, published_ports
+from engine.drivers.networks.host_ports import check_host_port
+from engine.drivers.networks.network import NetworkDriver
+from engine.drivers.networks.ruleset import ANY_ADDRESS
+from engine.drivers.networks.sandbox import Endpoint, Sandbox
+from engine.drivers.networks.sandbox_pool import SandboxPool
+from engine.drivers.runs import process
+from engine.drivers.runs.bundle_maker import BundleMaker
+from engine.drivers.runs.connections import Connections
+from engine.drivers.runs.device_mappings import mapped_rules
+from engine.drivers.runs.journal import JournalReader, fact
+from engine.drivers.runs.lent_namespaces import Lenders
+from engine.drivers.runs.monitors import Monitors
 from engine.errors import Conflict, DriverError
 from engine.runtime.messages import ExecOrder
 from engine.supervisor import actions as do

@@ -11,13 +11,13 @@ import trio
 from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ExecId
-from engine.drivers.cgroup_parents import Cgroups
-from engine.drivers.connections import Connections
+from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.log_follow import read_log
-from engine.drivers.logs import LogQuery, LogReader
-from engine.drivers.monitors import Monitors
-from engine.drivers.replay import Gate, Replay
+from engine.drivers.logs.follow import read_log
+from engine.drivers.logs.query import LogQuery, LogReader
+from engine.drivers.logs.replay import Gate, Replay
+from engine.drivers.runs.connections import Connections
+from engine.drivers.runs.monitors import Monitors
 from engine.supervisor.streams import Client, LogOptions, StreamOptions
 
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from engine.domain.container import Container
 from engine.domain.spec import NetworkMode
-from engine.drivers.cgroup_parents import Cgroups
+from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.process import process_alive
+from engine.drivers.runs.process import process_alive
 from engine.supervisor.usage import Interface, Sample
 
 _LOOPBACK: Final = "lo"

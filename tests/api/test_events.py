@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from engine.api.shapes_event import POSITION
+from engine.api.shapes.event import POSITION
 from engine.domain.container_uses import Resized
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId

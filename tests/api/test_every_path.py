@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.api.requests import ApiVersion
-from engine.api.router import VERSION_MAX, VERSION_MIN, version_text
+from engine.api.http.requests import ApiVersion
+from engine.api.http.router import VERSION_MAX, VERSION_MIN, version_text
 from tests.api.harbour import Harbour, harbour
 from tests.api.toy import Response, get, in_trio, post
 from tests.conformance.document import Operation, document

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.api.replies import Hijacked, Reply
-from engine.api.requests import Request
+from engine.api.http.replies import Hijacked, Reply
+from engine.api.http.requests import Request
 from tests.api.toy import Client, get, in_trio, post, served
 
 RAW = "application/vnd.docker.raw-stream"

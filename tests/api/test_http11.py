@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.api.http11 import Limits
-from engine.api.replies import JSON, Answer, Reply, Sink, Streamed
-from engine.api.requests import Request
+from engine.api.http.http11 import Limits
+from engine.api.http.replies import JSON, Answer, Reply, Sink, Streamed
+from engine.api.http.requests import Request
 from engine.errors import Conflict, NotModified
 from tests.api.toy import Client, Served, get, in_trio, post, served
 

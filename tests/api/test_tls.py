@@ -10,12 +10,12 @@ from typing import Final, TypeVar
 import pytest
 import trio
 
-from engine.api.http11 import Limits
-from engine.api.replies import Answer, Hijacked, Reply, Sink, Streamed
-from engine.api.requests import Request
-from engine.api.server import Server
-from engine.api.sockets import Entrance
-from engine.api.tls import TlsFiles, server_context
+from engine.api.http.http11 import Limits
+from engine.api.http.replies import Answer, Hijacked, Reply, Sink, Streamed
+from engine.api.http.requests import Request
+from engine.api.http.server import Server
+from engine.api.http.sockets import Entrance
+from engine.api.http.tls import TlsFiles, server_context
 from engine.errors import Unavailable
 from tests.api.certificates import Certificates
 from tests.api.toy import get, in_trio, post

@@ -11,9 +11,9 @@ import h11
 import trio
 from trio.testing import MockClock
 
-from engine.api.http11 import Application, Limits
-from engine.api.server import Server
-from engine.api.sockets import Entrance, listen_unix
+from engine.api.http.http11 import Application, Limits
+from engine.api.http.server import Server
+from engine.api.http.sockets import Entrance, listen_unix
 
 P = ParamSpec("P")
 

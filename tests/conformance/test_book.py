@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.api.http11 import Application
-from engine.api.replies import JSON, Reply, Sink, Streamed, json_answer
-from engine.api.requests import Request
+from engine.api.http.http11 import Application
+from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_answer
+from engine.api.http.requests import Request
 from engine.errors import Conflict, NotModified
 from tests.api.toy import get, in_trio, post, served
 from tests.conformance import book

@@ -11,7 +11,7 @@ import pytest
 from engine.domain import naming
 from engine.domain.ids import ContainerId
 from engine.drivers import kernel
-from engine.drivers.journal import ExecExited, read_journal
+from engine.drivers.runs.journal import ExecExited, read_journal
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest

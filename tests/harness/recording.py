@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 
 from engine.api.application import application
-from engine.api.http11 import Application
-from engine.api.incoming import Refusal
-from engine.api.replies import JSON, Answer, Hijacked, Reply, Sink, Streamed
-from engine.api.requests import Request
-from engine.api.status import answer_error, error_answer
+from engine.api.http.http11 import Application
+from engine.api.http.incoming import Refusal
+from engine.api.http.replies import JSON, Answer, Hijacked, Reply, Sink, Streamed
+from engine.api.http.requests import Request
+from engine.api.http.status import answer_error, error_answer
 from engine.daemon import __main__ as shipslogd
 from engine.errors import EngineError, Kind
 from engine.service.engine import Service

@@ -14,10 +14,10 @@ from typing import Any, Final
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.journal import JournalRecord, MonitorStarted, read_journal
 from engine.drivers.lanes import Lanes
-from engine.drivers.launcher import Launcher
-from engine.drivers.monitors import Monitors
+from engine.drivers.runs.journal import JournalRecord, MonitorStarted, read_journal
+from engine.drivers.runs.launcher import Launcher
+from engine.drivers.runs.monitors import Monitors
 from engine.runtime.messages import Attachment, ExecOrder
 
 BUSYBOX: Final = Path("/bin/busybox")

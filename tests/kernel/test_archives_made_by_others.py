@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.content import Content, LoadedImage
+from engine.drivers.images.content import Content, LoadedImage
 from tests.kernel.tarballs import overlay
 
 pytestmark = [

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.container_unpack import check_tar, unpack_into
-from engine.drivers.tar_source import Source
+from engine.drivers.filesystems.container_unpack import check_tar, unpack_into
+from engine.drivers.filesystems.tar_source import Source
 from engine.errors import InvalidRequest
 from tests.kernel.engine_room import open_descriptors
 from tests.kernel.tarballs import (

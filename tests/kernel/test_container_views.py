@@ -14,10 +14,10 @@ from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId
 from engine.domain.mounts import Bind, Tmpfs
 from engine.domain.spec import Spec
-from engine.drivers.container_views import Purpose, Views
-from engine.drivers.content import Content
-from engine.drivers.process import boot_id
-from engine.drivers.rootfs import Rootfs
+from engine.drivers.filesystems.container_views import Purpose, Views
+from engine.drivers.filesystems.rootfs import Rootfs
+from engine.drivers.images.content import Content
+from engine.drivers.runs.process import boot_id
 from engine.supervisor.files import ProcessGone
 from tests.kernel.engine_room import open_descriptors
 from tests.kernel.tarballs import files, overlay

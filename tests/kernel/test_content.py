@@ -18,7 +18,7 @@ import zstandard
 
 from engine.domain.ids import Digest, ImageId
 from engine.domain.image_config import ImageContents, chain_ids
-from engine.drivers.content import Content
+from engine.drivers.images.content import Content
 from engine.errors import DriverError, EngineError, InvalidRequest, Unavailable
 from engine.failpoints import VARIABLE
 from engine.runtime import linux
@@ -458,7 +458,7 @@ def test_dying_or_failing_anywhere_leaves_nothing_after_a_sweep(
 ) -> None:
     (tmp_path / "archive").write_bytes(stacked(files(a="1"), files(b="2")))
     script = (
-        "import sys; from pathlib import Path; from engine.drivers.content import Content;"
+        "import sys; from pathlib import Path; from engine.drivers.images.content import Content;"
         "Content(Path(sys.argv[1]), tuple, 'amd64').load_archive(open(sys.argv[2], 'rb'))"
     )
     command = [sys.executable, "-c", script, str(shelf.data_root), str(tmp_path / "archive")]

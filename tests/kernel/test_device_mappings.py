@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.resources import DeviceMapping, DeviceRequest
-from engine.drivers.device_mappings import mapped_devices, mapped_rules, refuse_requests
+from engine.drivers.runs.device_mappings import mapped_devices, mapped_rules, refuse_requests
 from engine.errors import DriverError
 
 NULL = DeviceMapping(source="/dev/null", destination="/dev/nothing", access="rw")

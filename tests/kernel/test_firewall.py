@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 
 from engine.domain import naming
-from engine.drivers.bridge import mac_of
-from engine.drivers.firewall import Firewall
-from engine.drivers.host_ports import HostPortUnavailable, check_host_port
-from engine.drivers.ruleset import ANY_ADDRESS, BridgeRules, FirewallPlan, Protocol, PublishedPort
+from engine.drivers.networks.bridge import mac_of
+from engine.drivers.networks.firewall import Firewall
+from engine.drivers.networks.host_ports import HostPortUnavailable, check_host_port
+from engine.drivers.networks.ruleset import (
+    ANY_ADDRESS,
+    BridgeRules,
+    FirewallPlan,
+    Protocol,
+    PublishedPort,
+)
 from engine.errors import DriverError
 from tests.kernel.wire import (
     BRIDGE,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.drivers.journal import Exited, MonitorStarted, Started
-from engine.drivers.process import monitor_alive
+from engine.drivers.runs.journal import Exited, MonitorStarted, Started
+from engine.drivers.runs.process import monitor_alive
 from tests.kernel.engine_room import (
     EngineRoom,
     descriptors,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.layer_tar import layer_blocks
-from engine.drivers.trees import DIRECTORY
+from engine.drivers.filesystems.trees import DIRECTORY
+from engine.drivers.images.layer_tar import layer_blocks
 from tests.kernel.tarballs import overlay
 
 Pack = Callable[[Callable[[Path], object]], tarfile.TarFile]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trio
 
-from engine.drivers.log_follow import read_log
-from engine.drivers.logs import LogQuery
+from engine.drivers.logs.follow import read_log
+from engine.drivers.logs.query import LogQuery
 
 
 def record(log: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.drivers.log_files import close_parts, open_parts
-from engine.drivers.log_follow import read_log
-from engine.drivers.logs import LogQuery, LogReader
+from engine.drivers.logs.files import close_parts, open_parts
+from engine.drivers.logs.follow import read_log
+from engine.drivers.logs.query import LogQuery, LogReader
 from engine.runtime.log_rotation import FILE_MODE, Rotation
 from engine.runtime.logfile import LogFile
 

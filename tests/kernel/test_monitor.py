@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.journal import (
+from engine.drivers.runs.journal import (
     AttachClosed,
     ExecExited,
     ExecFailed,
@@ -23,8 +23,8 @@ from engine.drivers.journal import (
     Started,
     StartFailed,
 )
-from engine.drivers.process import monitor_alive, process_alive
-from engine.drivers.run_files import BundleLocked, RunHasHappened
+from engine.drivers.runs.process import monitor_alive, process_alive
+from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime.clients import frame_header
 from tests.harness.conditions import eventually

@@ -16,13 +16,13 @@ import pytest
 from engine import failpoints
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
-from engine.drivers import netns, rtnetlink
-from engine.drivers.bridge import Bridge, ForeignBridge, mac_of
-from engine.drivers.netlink import NetlinkSocket
-from engine.drivers.network import NetworkDriver
-from engine.drivers.ruleset import FirewallPlan
-from engine.drivers.sandbox import Sandbox
-from engine.drivers.watch import Hints, Watch
+from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks.bridge import Bridge, ForeignBridge, mac_of
+from engine.drivers.networks.netlink import NetlinkSocket
+from engine.drivers.networks.network import NetworkDriver
+from engine.drivers.networks.ruleset import FirewallPlan
+from engine.drivers.networks.sandbox import Sandbox
+from engine.drivers.networks.watch import Hints, Watch
 from engine.errors import DriverError
 from tests.kernel.wire import (
     BRIDGE,
@@ -123,7 +123,7 @@ def test_a_sandbox_that_cannot_be_built_leaves_nothing(world: World) -> None:
 PERFORM = """
 import sys
 from pathlib import Path
-from engine.drivers.network import NetworkDriver
+from engine.drivers.networks.network import NetworkDriver
 from tests.kernel.wire import INSTANCE, sandbox
 driver = NetworkDriver(INSTANCE, Path(sys.argv[1]))
 driver.prepare_sandbox(sandbox(2))

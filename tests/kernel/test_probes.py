@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.journal import Exited, MonitorStarted, Started
+from engine.drivers.runs.journal import Exited, MonitorStarted, Started
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import ProbeOrder

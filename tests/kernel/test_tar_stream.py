@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.tar_stream import BLOCK_BYTES, tar_blocks
-from engine.drivers.trees import DIRECTORY, erase, remove_tree
+from engine.drivers.filesystems.tar_stream import BLOCK_BYTES, tar_blocks
+from engine.drivers.filesystems.trees import DIRECTORY, erase, remove_tree
 from tests.kernel.engine_room import open_descriptors
 
 

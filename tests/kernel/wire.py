@@ -22,13 +22,13 @@ import pytest
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
-from engine.drivers import netns, rtnetlink
-from engine.drivers.bridge import Bridge, mac_of
-from engine.drivers.firewall import Firewall
-from engine.drivers.netlink import NetlinkSocket
-from engine.drivers.network import NetworkDriver
-from engine.drivers.sandbox import Endpoint, Sandbox
-from engine.drivers.watch import Watch
+from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks.bridge import Bridge, mac_of
+from engine.drivers.networks.firewall import Firewall
+from engine.drivers.networks.netlink import NetlinkSocket
+from engine.drivers.networks.network import NetworkDriver
+from engine.drivers.networks.sandbox import Endpoint, Sandbox
+from engine.drivers.networks.watch import Watch
 from engine.runtime import linux
 
 INSTANCE: Final = InstanceId("c0ffee" + "0" * 26)

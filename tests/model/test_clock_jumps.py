@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from engine.api.shapes_container import status_text
+from engine.api.shapes.container import status_text
 from engine.api.times import Moment
 from engine.domain.spec import RestartPolicy
 from tests.model.machine import SECOND_NS, Fuse, VirtualClock

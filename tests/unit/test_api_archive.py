@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from engine.api.shapes_archive import go_file_mode, path_stat_header
-from engine.drivers.container_paths import asked_path
+from engine.api.shapes.archive import go_file_mode, path_stat_header
+from engine.drivers.filesystems.container_paths import asked_path
 from engine.errors import InvalidRequest
 from engine.supervisor.files import PathStat
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.api.json_bodies import decode_json
-from engine.api.shapes_create import spec_of
-from engine.api.wire_container import CreateWire
+from engine.api.http.json_bodies import decode_json
+from engine.api.shapes.create import spec_of
+from engine.api.shapes.wire_container import CreateWire
 from engine.domain.ids import ImageId
 from engine.domain.image import Image, Phase
 from engine.domain.image_config import ImageConfig, ImageContents

@@ -5,7 +5,7 @@ import pytest
 from engine.api.event_filters import is_wanted
 from engine.api.event_subjects import Subject
 from engine.api.filters import Filters
-from engine.api.shapes_event import Said, Translator
+from engine.api.shapes.event import Said, Translator
 from engine.domain import container_events as happened
 from engine.domain import container_uses as uses
 from engine.domain.container_events import ProcessIdentity

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.api.framing import BODYLESS, ChunkedBody, CountedBody, Framing, Malformed
+from engine.api.http.framing import BODYLESS, ChunkedBody, CountedBody, Framing, Malformed
 
 
 def taken(framing: Framing, pieces: list[bytes]) -> tuple[bytes, bytes]:

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.api.shapes_health import (
+from engine.api.shapes.health import (
     HealthcheckWire,
     health_json,
     health_name,

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from engine.api.shapes_machine import limits_json, warnings_json
+from engine.api.shapes.machine import limits_json, warnings_json
 from engine.domain.resources import Machine
 
 WHOLE = Machine(cpus="0-1", kernel_memory_tcp=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.api.actors import peer_of
-from engine.api.requests import Body, Query
-from engine.api.sockets import listen_unix
-from engine.api.status import answer_error
+from engine.api.http.actors import peer_of
+from engine.api.http.requests import Body, Query
+from engine.api.http.sockets import listen_unix
+from engine.api.http.status import answer_error
 from engine.domain.event import ActorKind
 from engine.errors import (
     Conflict,

@@ -3,9 +3,9 @@
 import pytest
 import trio
 
-from engine.api.replies import Answer, Reply
-from engine.api.requests import Body, Request
-from engine.api.router import Router, split_version
+from engine.api.http.replies import Answer, Reply
+from engine.api.http.requests import Body, Request
+from engine.api.http.router import Router, split_version
 from engine.domain.event import Actor, ActorKind
 from engine.errors import InvalidRequest, NotFound
 

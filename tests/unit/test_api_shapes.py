@@ -5,15 +5,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.api.shapes_container import (
+from engine.api.shapes.container import (
     Surroundings,
     docker_phase,
     inspect_json,
     status_text,
     summary_json,
 )
-from engine.api.shapes_image import image_history_json, image_inspect_json, image_summary_json
-from engine.api.shapes_network import network_json
+from engine.api.shapes.image import image_history_json, image_inspect_json, image_summary_json
+from engine.api.shapes.network import network_json
 from engine.api.times import Moment
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import Endpoint, ProcessIdentity

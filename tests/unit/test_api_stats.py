@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from engine.api.shapes_stats import stats_json
+from engine.api.shapes.stats import stats_json
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ImageId
 from engine.domain.spec import Spec

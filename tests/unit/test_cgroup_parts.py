@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.resources import DeviceRule
-from engine.drivers import cgroup
-from engine.drivers.cgroup_devices import Kind, Policy, fold, v1_lines, v2_program
-from engine.drivers.cgroup_files import parse_flat, parse_nested
-from engine.drivers.cgroup_hierarchies import find_hierarchies
-from engine.drivers.cgroup_settings import weight
+from engine.drivers.cgroups import detect as cgroup
+from engine.drivers.cgroups.devices import Kind, Policy, fold, v1_lines, v2_program
+from engine.drivers.cgroups.files import parse_flat, parse_nested
+from engine.drivers.cgroups.hierarchies import find_hierarchies
+from engine.drivers.cgroups.settings import weight
 from engine.errors import InvalidRequest
 
 HYBRID = r"""

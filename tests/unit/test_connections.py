@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 
 from engine.domain.ids import ExecId
-from engine.drivers.connections import Connections
-from engine.drivers.monitors import Monitors
+from engine.drivers.runs.connections import Connections
+from engine.drivers.runs.monitors import Monitors
 from engine.supervisor.streams import Client, StreamOptions
 
 E = ExecId("e" * 64)

@@ -14,11 +14,11 @@ import msgspec
 import pytest
 import yaml
 
-from engine.api.json_bodies import decode_json
-from engine.api.shapes_container import config_json
-from engine.api.shapes_create import spec_of
-from engine.api.shapes_host_config import host_config_json
-from engine.api.wire_container import CreateWire
+from engine.api.http.json_bodies import decode_json
+from engine.api.shapes.container import config_json
+from engine.api.shapes.create import spec_of
+from engine.api.shapes.host_config import host_config_json
+from engine.api.shapes.wire_container import CreateWire
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ImageId
 from engine.domain.image import Image, Phase

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from engine.domain.container_events import ProcessIdentity
-from engine.drivers.journal import (
+from engine.drivers.runs.journal import (
     ExecStarted,
     Exited,
     JournalReader,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from engine.drivers.journal import JournalReader, MonitorStarted, Started, read_journal
+from engine.drivers.runs.journal import JournalReader, MonitorStarted, Started, read_journal
 from engine.runtime import journal
 from engine.runtime.journal import Journal
 

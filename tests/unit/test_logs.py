@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.logs import BLOCK_BYTES, LogQuery, LogReader
+from engine.drivers.logs.query import BLOCK_BYTES, LogQuery, LogReader
 from engine.runtime.clients import frame_header
 
 SECOND = 1_000_000_000

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.drivers import netlink, rtnetlink
+from engine.drivers.networks import netlink, rtnetlink
 
 
 @given(st.dictionaries(st.integers(1, 200), st.binary(max_size=40)))

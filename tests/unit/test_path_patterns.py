@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.api.path_patterns import path_matches
+from engine.api.http.path_patterns import path_matches
 from engine.errors import InvalidRequest
 
 

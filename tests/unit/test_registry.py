@@ -3,8 +3,8 @@
 import pytest
 
 from engine.domain.registry import Credentials, parse_registry
-from engine.drivers.registry_http import Answer
-from engine.drivers.registry_login import Challenge, challenges_of
+from engine.drivers.images.registry_http import Answer
+from engine.drivers.images.registry_login import Challenge, challenges_of
 from engine.errors import InvalidRequest
 
 

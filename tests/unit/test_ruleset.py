@@ -2,8 +2,8 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
-from engine.drivers.bridge import mac_of
-from engine.drivers.ruleset import (
+from engine.drivers.networks.bridge import mac_of
+from engine.drivers.networks.ruleset import (
     ANY_ADDRESS,
     BridgeRules,
     FirewallPlan,

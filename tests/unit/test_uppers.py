@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 from engine.domain.ids import ContainerId
-from engine.drivers.uppers import Uppers
+from engine.drivers.filesystems.uppers import Uppers
 
 A, B = ContainerId("a" * 64), ContainerId("b" * 64)
 

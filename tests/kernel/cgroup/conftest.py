@@ -5,10 +5,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from engine.drivers import cgroup
-from engine.drivers.cgroup import CgroupDriver
-from engine.drivers.cgroup_hierarchies import MOUNTINFO, Hierarchies, find_hierarchies
-from engine.drivers.cgroup_v1 import V1Driver
+from engine.drivers.cgroups import detect as cgroup
+from engine.drivers.cgroups.detect import CgroupDriver
+from engine.drivers.cgroups.hierarchies import MOUNTINFO, Hierarchies, find_hierarchies
+from engine.drivers.cgroups.v1 import V1Driver
 from tests.kernel.cgroup.members import ID, PARENT, places
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.domain.resources import DeviceRule, Resources
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroups.detect import CgroupDriver
 from tests.kernel.cgroup.members import (
     ID,
     Member,

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from engine.domain.resources import Resources
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroups.detect import CgroupDriver
 from tests.kernel.cgroup.members import (
     ID,
     Member,

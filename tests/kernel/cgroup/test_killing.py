@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from engine.domain.resources import Resources
-from engine.drivers import cgroup_files
-from engine.drivers.cgroup import CgroupDriver
-from engine.drivers.cgroup_hierarchies import MOUNTINFO, find_hierarchies
+from engine.drivers.cgroups import files as cgroup_files
+from engine.drivers.cgroups.detect import CgroupDriver
+from engine.drivers.cgroups.hierarchies import MOUNTINFO, find_hierarchies
 from tests.kernel.cgroup.members import (
     ID,
     OTHER,

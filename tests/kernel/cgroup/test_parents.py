@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from engine.drivers import cgroup
+from engine.drivers.cgroups import detect as cgroup
 from tests.kernel.cgroup.members import (
     ID,
     LIMITS,
@@ -36,7 +36,7 @@ def test_a_deep_parent_hands_everything_down() -> None:
 STEP_ASIDE = """
 import os, sys
 from engine.domain.resources import Resources
-from engine.drivers import cgroup
+from engine.drivers.cgroups import detect as cgroup
 own, container = sys.argv[1:]
 os.makedirs(f"/sys/fs/cgroup/{own}")
 open(f"/sys/fs/cgroup/{own}/cgroup.procs", "w").write("0")

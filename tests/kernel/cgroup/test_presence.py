@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from engine.domain.resources import Resources
-from engine.drivers import cgroup_files
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroups import files as cgroup_files
+from engine.drivers.cgroups.detect import CgroupDriver
 from engine.supervisor.observation import Presence
 from tests.kernel.cgroup.members import (
     ID,

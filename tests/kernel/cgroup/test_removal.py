@@ -3,8 +3,8 @@
 import pytest
 
 from engine.domain.resources import Resources
-from engine.drivers import cgroup_driver
-from engine.drivers.cgroup import CgroupDriver
+from engine.drivers.cgroups import driver as cgroup_driver
+from engine.drivers.cgroups.detect import CgroupDriver
 from engine.errors import DriverError
 from engine.supervisor.observation import Presence
 from tests.kernel.cgroup.members import (

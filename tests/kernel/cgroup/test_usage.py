@@ -9,10 +9,10 @@ from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ImageId
 from engine.domain.resources import Resources
 from engine.domain.spec import NetworkMode, Spec
-from engine.drivers.cgroup import CgroupDriver
-from engine.drivers.cgroup_parents import Cgroups
+from engine.drivers.cgroups.detect import CgroupDriver
+from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lanes
-from engine.drivers.process import _start_ticks, boot_id
+from engine.drivers.runs.process import _start_ticks, boot_id
 from engine.drivers.usage import LinuxUsage, interfaces, machine_cpu
 from tests.kernel.cgroup.members import ID, MIB, PARENT, Member, wait_quietly
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.drivers.seccomp import SeccompPrograms
+from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.runtime import init
 from tests.kernel.runtime import cell
 from tests.kernel.runtime.cell import Outcome, config, shell

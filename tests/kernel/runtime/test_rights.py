@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.seccomp import SeccompPrograms
+from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.runtime.bundle import Bundle
 from tests.kernel.runtime import cell
 from tests.kernel.runtime.cell import Cell, Outcome, config, mount, mounts_of, shell

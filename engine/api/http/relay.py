@@ -1,0 +1,91 @@
+"""Carrying a hijacked connection between a client whose bytes must be translated and whoever has the streams.
+
+A monitor takes a plain socket and is rid of the daemon; a client that speaks TLS or WebSocket has the daemon in between::
+
+    client ══ Transport ══▶ upload   ──▶ ╮
+              (TLS, …)                   socket pair ── monitor
+    client ══ Transport ◀══ download ◀── ╯
+
+Nothing piles up: each direction holds one block, and whoever does not read makes the other side wait, as without a relay.
+The end of the client's input is passed on, and its output goes on. Once the monitor has let go, what it has left behind is
+given to the client for as long as monitors themselves are patient; a client that breaks off is gone for the monitor at once.
+The daemon's end is the end of its relays; containers go on.
+"""
+
+import socket
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from engine.api.http.hangups import HangUps
+from engine.api.http.transports import RECEIVE_BYTES, Transport
+
+PATIENCE_S: Final = 10.0
+"""For a client that does not take what is left."""
+_GOODBYE_S: Final = 1.0
+"""For the client's own end, so that the last bytes to it are not lost over some from it that nobody reads."""
+
+
+class Relay:
+    """One client and one end of a socket pair."""
+
+    def __init__(self, client: Transport, process: socket.socket, hang_ups: HangUps) -> None:
+        """Owns ``process``, which does not block; the client stays its caller's to close."""
+        self._client = client
+        self._process = trio.SocketStream(trio.socket.from_stdlib_socket(process))
+        self._hang_ups = hang_ups
+        self._scope = trio.CancelScope()
+
+    def let_go(self) -> None:
+        """End it, with a word of goodbye to the client."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Until both sides are done with each other, or one has broken off."""
+        inner = self._process.socket
+        self._hang_ups.watch(inner, self._monitor_gone)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as directions:
+                    directions.start_soon(self._upload)
+                    await self._download()
+                    directions.cancel_scope.deadline = trio.current_time() + _GOODBYE_S
+            if self._scope.cancelled_caught:
+                with (
+                    trio.move_on_after(_GOODBYE_S, shield=True),
+                    suppress(trio.BrokenResourceError),
+                ):
+                    await self._client.send_eof()
+        finally:
+            self._hang_ups.forget(inner)
+            inner.close()
+
+    def _monitor_gone(self) -> None:
+        self._scope.deadline = trio.current_time() + PATIENCE_S
+
+    async def _upload(self) -> None:
+        """Once the monitor takes no more input, it is read on and forgotten: the client is not at fault."""
+        try:
+            while data := await self._client.receive():
+                with suppress(trio.BrokenResourceError):
+                    await self._process.send_all(data)
+        except trio.BrokenResourceError:
+            self._scope.cancel()
+        else:
+            with suppress(trio.BrokenResourceError):
+                await self._process.send_eof()
+
+    async def _download(self) -> None:
+        try:
+            while data := await self._from_monitor():
+                await self._client.send(data)
+            await self._client.send_eof()
+        except trio.BrokenResourceError:
+            self._scope.cancel()
+
+    async def _from_monitor(self) -> bytes:
+        try:
+            return bytes(await self._process.receive_some(RECEIVE_BYTES))
+        except trio.BrokenResourceError:  # it has closed without reading all of the input
+            return b""

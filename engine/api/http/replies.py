@@ -1,0 +1,86 @@
+"""What a handler returns: values that say how the response is to be, so that handlers do no I/O on the connection."""
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+Headers = tuple[tuple[str, str], ...]
+Sink = Callable[[bytes], Awaitable[None]]
+"""Sends some bytes of a body now; waits while the client is slow."""
+Take = Callable[[socket.socket, bytes], Awaitable[None]]
+"""Gets a descriptor of its own, which it must close, and the bytes of the client that were read already."""
+
+JSON: Final = "application/json"
+PLAIN_TEXT: Final = "text/plain; charset=utf-8"
+
+_encode_json: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is known whole."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = ""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A response whose head is sent at once and whose body is made while it is sent."""
+
+    produce: Callable[[Sink], Awaitable[None]]
+    media_type: str
+    status: int = 200
+    headers: Headers = ()
+    endless: bool = False
+    """It ends only when somebody ends it, so a daemon that shuts down ends it at once."""
+    release: Callable[[], None] | None = None
+    """Lets go of what the body is made from; called in any case, also when it is never made."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocket:
+    """How a client that asked for a WebSocket is answered."""
+
+    accept: str
+    """To its key: :func:`engine.api.http.websocket.accept_token`."""
+    text: bool = False
+    """Text frames towards the client, not binary ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hijacked:
+    """A response that leaves HTTP: after the head the connection belongs to someone else.
+
+    What ``take`` raises is logged; no error response is possible any more.
+    """
+
+    take: Take
+    media_type: str
+    websocket: WebSocket | None = None
+    """The client sees frames, and ``take`` gets the bytes in them."""
+    speaks_first: bool = False
+    """What ``take`` says does not wait for anything."""
+
+
+Reply = Answer | Streamed | Hijacked
+
+
+def json_line(value: Any) -> bytes:  # Any: everything msgspec can encode
+    """One line of a stream of JSON values."""
+    return _encode_json(value) + b"\n"
+
+
+def json_answer(
+    value: Any, status: int = 200, headers: Headers = ()
+) -> Answer:  # Any: everything msgspec can encode
+    """An answer of one JSON value, with the newline that Docker's encoder leaves behind it."""
+    return Answer(status, _encode_json(value) + b"\n", JSON, headers)
+
+
+NO_CONTENT: Final = Answer(204)

@@ -1,0 +1,51 @@
+"""Control groups: limits, counters, and the surest list of what runs in a container.
+
+One interface, two drivers. Which one serves is found out, not configured:
+
+    /sys/fs/cgroup is cgroup2, nothing else   →  cgroup_v2   every controller in one hierarchy
+    controllers are mounted by themselves     →  cgroup_v1   one hierarchy each; a cgroup2 beside them ("hybrid") has no
+                                                             controllers, but freezes and kills better: it is used for that
+
+Below every hierarchy's root there is one *parent* of this engine, and in it a directory for each container, named by its ID:
+
+    /sys/fs/cgroup/memory/PARENT/CONTAINER/…        /sys/fs/cgroup/PARENT/CONTAINER/…
+
+So what is ours is found by listing the parents, whatever was forgotten in a crash. Everything here is synchronous, quick, and
+idempotent; to be called on a thread. Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, cgroups(7).
+"""
+
+from pathlib import PurePosixPath
+
+from engine.drivers.cgroups.driver import CgroupDriver
+from engine.drivers.cgroups.hierarchies import MOUNTINFO, find_hierarchies
+from engine.drivers.cgroups.v1 import V1Driver
+from engine.drivers.cgroups.v2 import V2Driver
+from engine.errors import InvalidRequest, Unsupported
+
+__all__ = ["CgroupDriver", "detect"]
+
+
+def detect(parent: str) -> CgroupDriver:
+    """The driver for this machine's cgroups; nothing is made yet.
+
+    Args:
+        parent: the cgroup that will hold the containers', relative to each hierarchy's root; may have several parts.
+
+    Raises:
+        InvalidRequest: ``parent`` is empty or leads elsewhere.
+        Unsupported: no cgroups are mounted.
+    """
+    relative = _relative(parent)
+    found = find_hierarchies(MOUNTINFO.read_text())
+    if found.controllers:
+        return V1Driver(found, relative)
+    if found.unified is not None:
+        return V2Driver(found.unified, relative)
+    raise Unsupported("no cgroup hierarchy is mounted")
+
+
+def _relative(parent: str) -> PurePosixPath:
+    path = PurePosixPath(parent.strip("/"))
+    if not path.parts or ".." in path.parts or "\0" in parent:
+        raise InvalidRequest(f"invalid cgroup parent: {parent!r}")
+    return path

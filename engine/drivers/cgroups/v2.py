@@ -1,0 +1,221 @@
+"""cgroup v2: one hierarchy for everything. Documentation/admin-guide/cgroup-v2.rst.
+
+A controller works in a cgroup only if every ancestor hands it down (``cgroup.subtree_control``), and a cgroup that hands one down
+may have no processes of its own ("no internal processes"; the root is exempt). When we run inside a delegated cgroup, as under
+systemd with ``Delegate=yes``, our own processes are in the way: they move into a leaf of their own.
+"""
+
+import errno
+import os
+import threading
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from engine.domain.ids import ContainerId
+from engine.domain.resources import Machine, Resources
+from engine.drivers.cgroups import block as block
+from engine.drivers.cgroups import files as files
+from engine.drivers.cgroups import unified as unified
+from engine.drivers.cgroups.devices import Policy, fold, v2_program
+from engine.drivers.cgroups.driver import CgroupDriver, Entry
+from engine.drivers.cgroups.settings import v2_settings
+from engine.drivers.cgroups.v2_stats import read_stats
+from engine.errors import DriverError
+from engine.runtime import linux
+from engine.supervisor.usage import Counters
+
+CONTROLLERS: Final[tuple[str, ...]] = ("cpu", "cpuset", "io", "memory", "pids")
+OWN_LEAF: Final = "shipslog-engine"
+"""Where our own processes go when they stand in the way."""
+
+
+class V2Driver(CgroupDriver):
+    """One directory per container."""
+
+    def __init__(self, root: Path, parent: PurePosixPath) -> None:
+        super().__init__([root], parent)
+        self._root = root
+        self._place = root / parent
+        self._programs: dict[bytes, int] = {}
+        self._loading = threading.Lock()
+
+    def machine(self) -> Machine:
+        """CPUs and memory nodes of the root's cpuset, and the abilities of the controllers that there are.
+
+        The OOM killer can't be switched off in version 2, nor is there a swappiness or real-time budget for each cgroup.
+        """
+        online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
+        controllers = files.read_or(self._root / "cgroup.controllers", "").split()
+        memory, cpu, io = "memory" in controllers, "cpu" in controllers, "io" in controllers
+        return Machine(
+            cpus=files.read_or(self._root / "cpuset.cpus.effective", online),
+            memory_nodes=files.read_or(self._root / "cpuset.mems.effective", "0"),
+            memory_limit=memory,
+            swap_limit=memory and self._below_root_has("memory.swap.max"),
+            memory_reservation=memory,
+            memory_swappiness=False,
+            oom_kill_disable=False,
+            cpu_shares=cpu,
+            cpu_quota=cpu and self._below_root_has("cpu.max"),
+            cpu_realtime=False,
+            cpuset="cpuset" in controllers,
+            pids_limit="pids" in controllers,
+            block_weight=io
+            and (self._below_root_has("io.bfq.weight") or self._below_root_has("io.weight")),
+            block_rates=io and self._below_root_has("io.max"),
+        )
+
+    def _below_root_has(self, name: str) -> bool:
+        """The root itself has no limits; where nothing below it shows its controllers, they are believed to be whole."""
+        controller = name.partition(".")[0]
+        children = [
+            place
+            for place in self._root.iterdir()
+            if place.is_dir()
+            and controller in files.read_or(place / "cgroup.controllers", "").split()
+        ]
+        return not children or any((place / name).exists() for place in children)
+
+    def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
+        """Set what is given."""
+        directory = self._place / container
+        _set_memory_and_swap(directory, resources, whole=whole)
+        for setting in v2_settings(resources, whole=whole):
+            files.apply(directory, setting)
+        block.set_v2(directory, resources.block)
+
+    def _set_devices(
+        self, container: ContainerId, resources: Resources, *, all_devices: bool
+    ) -> None:
+        """Attach the program, in place of an older one without a moment between.
+
+        A policy that bans nothing needs no program, but must take away an older one.
+        """
+        policy = fold(resources.device_rules, all_devices=all_devices)
+        try:
+            fd = os.open(self._place / container, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._attach(fd, policy)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise DriverError(f"restrict devices of {container}: {error.strerror}") from error
+
+    def _attach(self, fd: int, policy: Policy) -> None:
+        attached = linux.bpf_prog_query(fd, linux.BPF_CGROUP_DEVICE)
+        flags = linux.BPF_F_ALLOW_MULTI
+        old_fds = [linux.bpf_prog_get_fd_by_id(program) for program in attached]
+        try:
+            if policy.allow and not policy.exceptions:
+                for old_fd in old_fds:
+                    linux.bpf_prog_detach(fd, old_fd, linux.BPF_CGROUP_DEVICE)
+            elif old_fds:
+                linux.bpf_prog_attach(
+                    fd,
+                    self._program(policy),
+                    linux.BPF_CGROUP_DEVICE,
+                    flags | linux.BPF_F_REPLACE,
+                    old_fds[0],
+                )
+            else:
+                linux.bpf_prog_attach(fd, self._program(policy), linux.BPF_CGROUP_DEVICE, flags)
+        finally:
+            for old_fd in old_fds:
+                os.close(old_fd)
+
+    def _program(self, policy: Policy) -> int:
+        """Nearly all containers have the same policy: it is verified and loaded once."""
+        code = v2_program(policy)
+        with self._loading:
+            if code not in self._programs:
+                self._programs[code] = linux.bpf_prog_load(
+                    linux.BPF_PROG_TYPE_CGROUP_DEVICE, code, "shipslog_dev"
+                )
+            return self._programs[code]
+
+    def entry(self, container: ContainerId) -> Entry:
+        """One directory to be born in."""
+        return Entry(str(self._place / container), ())
+
+    def oom_counters(self, container: ContainerId) -> tuple[tuple[str, str], ...]:
+        """``oom_kill`` of memory.events, which counts the cgroups below too."""
+        return ((str(self._place / container / "memory.events"), "oom_kill"),)
+
+    def stats(self, container: ContainerId) -> Counters:
+        """From the files of the one directory."""
+        return read_stats(self._place / container)
+
+    def freeze(self, container: ContainerId) -> None:
+        """By ``cgroup.freeze``."""
+        unified.freeze(self._place / container)
+
+    def thaw(self, container: ContainerId) -> None:
+        """By ``cgroup.freeze``."""
+        unified.thaw(self._place / container)
+
+    def is_frozen(self, container: ContainerId) -> bool:
+        """By ``cgroup.events``."""
+        return unified.is_frozen(self._place / container)
+
+    def populated(self, container: ContainerId) -> bool:
+        """By ``cgroup.events``."""
+        return unified.populated(self._place / container)
+
+    def _kill_at_once(self, container: ContainerId) -> bool:
+        return unified.kill(self._place / container)
+
+    def _make_parents(self) -> None:
+        self._place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        available = files.read(self._root / "cgroup.controllers").split()
+        wanted = [controller for controller in CONTROLLERS if controller in available]
+        ancestors = [*self._place.parents[: len(self._parent.parts)]]
+        for directory in (*reversed(ancestors), self._place):
+            _hand_down(directory, wanted)
+
+
+def _hand_down(directory: Path, wanted: list[str]) -> None:
+    """Have the controllers in the cgroups below ``directory``."""
+    control = directory / "cgroup.subtree_control"
+    missing = [f"+{name}" for name in wanted if name not in files.read(control).split()]
+    if not missing:
+        return
+    try:
+        files.write(control, " ".join(missing))
+    except OSError as error:
+        if error.errno != errno.EBUSY or not _is_ours(directory):
+            raise DriverError(f"hand down {missing} in {directory}: {error.strerror}") from error
+        _step_aside(directory)
+        files.demand(control, " ".join(missing))
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether we are in this very cgroup ourselves; of others' we keep our hands off."""
+    return str(os.getpid()) in files.read(directory / "cgroup.procs").split()
+
+
+def _step_aside(directory: Path) -> None:
+    leaf = directory / OWN_LEAF
+    leaf.mkdir(mode=0o755, exist_ok=True)
+    for pid in files.read(directory / "cgroup.procs").split():
+        try:
+            files.write(leaf / "cgroup.procs", pid)
+        except ProcessLookupError:
+            continue
+        except OSError as error:
+            raise DriverError(f"move process {pid} to {leaf}: {error.strerror}") from error
+
+
+def _limit(value: int) -> str:
+    return str(value) if value > 0 else "max"
+
+
+def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
+    """Docker counts memory and swap together, version 2 swap alone. Without CONFIG_SWAP there is no such file."""
+    memory_bytes, both = resources.memory_bytes, resources.memory_and_swap_bytes
+    if not memory_bytes and not whole:
+        return
+    swap_path = directory / "memory.swap.max"
+    if swap_path.exists():
+        unlimited = memory_bytes <= 0 or both < 0
+        files.demand(swap_path, "max" if unlimited else str(both - memory_bytes))
+    files.demand(directory / "memory.max", _limit(memory_bytes))

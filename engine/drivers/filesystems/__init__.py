@@ -1,0 +1,1 @@
+"""Directories and tars: what containers write, how it is looked at, copied and thrown away."""

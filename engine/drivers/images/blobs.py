@@ -1,0 +1,126 @@
+"""Content by its digest (OCI image-layout): written beside, made durable, then renamed to its name."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from engine.domain import naming
+from engine.domain.ids import Digest
+from engine.drivers.filesystems.files import disk_error, sync_directory, write_all
+from engine.drivers.filesystems.trees import incoming_directory, set_aside
+from engine.drivers.images.compression import Reader
+from engine.errors import DriverError
+from engine.failpoints import failpoint
+
+CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Bytes that have come in and are nobody's yet."""
+
+    fd: int
+    path: Path
+    digest: Digest
+    size_bytes: int
+
+
+class BlobStore:
+    """The blobs below one data root."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
+
+    @contextmanager
+    def receive(self, reader: Reader) -> Iterator[Arrival]:
+        """Take bytes in and hash them. They are gone at the end unless :meth:`keep` gave them their name.
+
+        Raises:
+            Unavailable: the disk is full. What ``reader`` raises passes through.
+        """
+        incoming = incoming_directory(self._data_root)
+        path = incoming / secrets.token_hex(8)
+        try:
+            incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise disk_error(f"write {path}", error) from error
+        try:
+            digest, size_bytes = _copy(reader, fd, path)
+            yield Arrival(fd, path, digest, size_bytes)
+        finally:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+
+    def keep(self, arrival: Arrival) -> None:
+        """Make arrived bytes a blob. It has been one already: fine.
+
+        Raises:
+            Unavailable: the disk is full.
+            DriverError: the kernel refuses otherwise.
+        """
+        path = naming.blob_path(self._data_root, arrival.digest)
+        if path.exists():
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.fsync(arrival.fd)
+            failpoint("blob_synced")
+            arrival.path.rename(path)
+            sync_directory(path.parent)
+        except OSError as error:
+            raise disk_error(f"keep blob {arrival.digest}", error) from error
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob, checked against its digest.
+
+        Raises:
+            DriverError: it is missing or damaged.
+        """
+        try:
+            content = naming.blob_path(self._data_root, digest).read_bytes()
+        except OSError as error:
+            raise DriverError(f"read blob {digest}: {error.strerror}") from error
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+            raise DriverError(f"read blob {digest}: it is damaged")
+        return content
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """A blob of any size, to be read.
+
+        Raises:
+            DriverError: it is missing.
+        """
+        try:
+            return naming.blob_path(self._data_root, digest).open("rb")
+        except OSError as error:
+            raise DriverError(f"read blob {digest}: {error.strerror}") from error
+
+    def set_aside(self, digest: Digest) -> Path | None:
+        """Move a blob to the trash."""
+        return set_aside(naming.blob_path(self._data_root, digest), self._data_root)
+
+    def sizes(self) -> dict[Digest, int]:
+        """Every blob and its bytes."""
+        directory = naming.blob_path(self._data_root, Digest("sha256:x")).parent
+        if not directory.exists():
+            return {}
+        return {Digest(f"sha256:{blob.name}"): blob.stat().st_size for blob in directory.iterdir()}
+
+
+def _copy(reader: Reader, fd: int, path: Path) -> tuple[Digest, int]:
+    digest = hashlib.sha256()
+    size_bytes = 0
+    while chunk := reader.read(CHUNK_BYTES):
+        digest.update(chunk)
+        size_bytes += len(chunk)
+        try:
+            write_all(fd, chunk)
+        except OSError as error:
+            raise disk_error(f"write {path}", error) from error
+    return Digest(f"sha256:{digest.hexdigest()}"), size_bytes

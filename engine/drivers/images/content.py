@@ -1,0 +1,358 @@
+"""Images on the disk: what comes in, what stands on what, and what nobody needs any more.
+
+    upload ─▶ incoming/X ─▶ plain tar, diff ID ─▶ incoming/Y/ ─▶ layers/HEX24/ + .json
+                  └───────────────────────────────▶ content/blobs/sha256/DIGEST   (as it came)
+                                                    content/blobs/sha256/IMAGE    (the config)
+
+All is found again from an image's ID: its blob lists the diff IDs, those give the chain IDs, and each layer's record names its
+blob. So needs are told in image IDs alone: those of the images that are present and of the containers that exist; the rest is
+garbage. Content comes before the event that speaks of it; until the event is durable, pins keep the content from being
+collected. A crash forgets pins, and what they kept is garbage afterwards.
+
+All methods block: they belong on a thread, and may be called on several at once.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from engine.domain import naming
+from engine.domain.changes import apply_changes
+from engine.domain.ids import ChainId, DiffId, Digest, ImageId
+from engine.domain.image_config import (
+    HistoryEntry,
+    ImageConfig,
+    ImageContents,
+    ImageLayer,
+    chain_id,
+    chain_ids,
+    contents_of,
+    digest_of,
+    read_config,
+    write_child_config,
+    write_config,
+)
+from engine.domain.image_naming import NamedImage
+from engine.drivers.filesystems.files import disk_error
+from engine.drivers.filesystems.tar_source import Source
+from engine.drivers.filesystems.tar_writer import END
+from engine.drivers.filesystems.trees import bury, empty_trash, incoming_directory, remove_tree
+from engine.drivers.images.archives import ArchivedImage, read_archive
+from engine.drivers.images.blobs import BlobStore
+from engine.drivers.images.compression import Reader
+from engine.drivers.images.layers import LayerStore, PackedLayer
+from engine.drivers.images.pins import Hold, Pins
+from engine.drivers.images.save import PackedImage, SavedImages
+from engine.drivers.images.uploads import PartReader, packed_layer, plain_layer, plain_tar
+from engine.errors import DriverError, EngineError, InvalidRequest
+from engine.failpoints import failpoint
+
+IMPORT_COMMENT: Final = "Imported from -"
+NOTHING: Final = digest_of(END)
+"""Of the tar of a layer that changes nothing: it is none, as Docker has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """An image out of an archive, and the canonical references that the archive gives it."""
+
+    contents: ImageContents
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """What images take on the disk; layers shared by several images are counted once."""
+
+    layers: dict[ChainId, ImageLayer]
+    blobs: dict[Digest, int]
+
+    @property
+    def size_bytes(self) -> int:
+        """All of it."""
+        return sum(layer.size_bytes for layer in self.layers.values()) + sum(self.blobs.values())
+
+
+class Content:
+    """The images of one data root.
+
+    Args:
+        needed: the images that are present and those of all containers, as the log has them now. Called on the thread that
+            collects, so it must copy in one step what another thread may be changing.
+        architecture: of this machine, in Go's words (``amd64``).
+    """
+
+    def __init__(
+        self, data_root: Path, needed: Callable[[], Collection[ImageId]], architecture: str
+    ) -> None:
+        self._data_root = data_root
+        self._needed = needed
+        self._architecture = architecture
+        self._blobs = BlobStore(data_root)
+        self._layers = LayerStore(data_root)
+        self._pins = Pins()
+        self._lowers: dict[ImageId, tuple[Path, ...]] = {}
+
+    # --- what comes in ---
+
+    def import_tar(
+        self,
+        reader: Reader,
+        *,
+        at_ns: int,
+        changes: Sequence[str] = (),
+        comment: str = IMPORT_COMMENT,
+    ) -> ImageContents:
+        """Make an image of a root filesystem, compressed or not. It is pinned until :meth:`release`.
+
+        Raises:
+            InvalidRequest: a bad change, a damaged archive; nothing is left of it.
+            Unavailable: the disk is full; likewise.
+            DriverError: the kernel refuses otherwise; likewise.
+        """
+        config = apply_changes(ImageConfig(), changes)  # before the wait for the upload
+        with self._tidied(), self._pins.hold() as hold, self._blobs.receive(reader) as arrival:
+            with packed_layer(self._blobs, arrival) as packed:
+                layer = self._make_layer(hold, None, packed)
+            document = write_config(
+                config,
+                layer.diff_id,
+                architecture=self._architecture,
+                created=_rfc3339(at_ns),
+                comment=comment,
+            )
+            return self._finished(hold, document, (layer,))
+
+    def load_archive(self, reader: Reader) -> tuple[LoadedImage, ...]:
+        """Take in the images of an archive, all or none. They are pinned until :meth:`release`.
+
+        Raises:
+            InvalidRequest: a damaged archive, or one that is not of images; nothing is left of it.
+            Unavailable: the disk is full; likewise.
+            DriverError: the kernel refuses otherwise; likewise.
+        """
+        with (
+            self._tidied(),
+            contextlib.ExitStack() as undo,
+            self._blobs.receive(reader) as arrival,
+            plain_tar(self._blobs, arrival) as (source, _),
+        ):
+            loaded: list[LoadedImage] = []
+            for image in read_archive(source, self._architecture):
+                loaded.append(self._load(image))
+                undo.callback(self.release, loaded[-1].contents.id)
+            undo.pop_all()
+            return tuple(loaded)
+
+    def commit(
+        self,
+        reader: Reader,
+        *,
+        parent: ImageId,
+        config: ImageConfig,
+        step: HistoryEntry,
+        at_ns: int,
+    ) -> ImageContents:
+        """Make an image of the tar of one layer on top of another image. It is pinned until :meth:`release`.
+
+        Args:
+            reader: the layer, not compressed.
+            parent: what it stands on; a container keeps it.
+            config: of the image.
+            step: what history will say, but for the time.
+            at_ns: when that is.
+
+        Raises:
+            Unavailable: the disk is full; nothing is left of it.
+            DriverError: the kernel refuses otherwise, or the parent is damaged; likewise.
+        """
+        document = self._blobs.read(Digest(parent))
+        with self._tidied(), self._pins.hold() as hold:
+            layers = self._standing(hold, document)
+            with self._blobs.receive(reader) as arrival:
+                changed = arrival.digest != NOTHING
+                if changed:
+                    below = layers[-1].chain_id if layers else None
+                    layers = (
+                        *layers,
+                        self._make_layer(hold, below, plain_layer(self._blobs, arrival)),
+                    )
+            try:
+                failpoint("commit_layer_made")
+            except OSError as error:
+                raise disk_error(f"commit on {parent}", error) from error
+            child = write_child_config(
+                document,
+                config,
+                replace(step, created=_rfc3339(at_ns)),
+                layers[-1].diff_id if changed else None,
+            )
+            return self._finished(hold, child, layers)
+
+    def _standing(self, hold: Hold, document: bytes) -> tuple[ImageLayer, ...]:
+        """The layers of an image that is there; they stay."""
+        layers: list[ImageLayer] = []
+        for chain in chain_ids(read_config(document).rootfs.diff_ids):
+            hold.add(chain)
+            layer = self._layers.find(chain)
+            if layer is None:
+                raise DriverError(f"layer {chain} is missing")
+            hold.add(layer.blob)
+            layers.append(layer)
+        return tuple(layers)
+
+    def save(self, images: Sequence[NamedImage]) -> SavedImages:
+        """An archive of images, to be read in blocks. What it is made of stays until it is closed.
+
+        Raises:
+            DriverError: something of an image is missing or damaged.
+        """
+        with contextlib.ExitStack() as undo:
+            hold = undo.enter_context(self._pins.hold())
+            packed = []
+            for image in images:
+                hold.add(image.id)
+                document = self._blobs.read(Digest(image.id))
+                packed.append(PackedImage(image, document, self._standing(hold, document)))
+            return SavedImages(self._blobs, tuple(packed), undo.pop_all())
+
+    def release(self, image: ImageId) -> None:
+        """The event that speaks of the image is durable, or will never be. Call once for each import and load."""
+        self._pins.release(image)
+
+    def _load(self, image: ArchivedImage) -> LoadedImage:
+        layers: list[ImageLayer] = []
+        with self._pins.hold() as hold:
+            for diff_id, source in zip(image.document.rootfs.diff_ids, image.layers, strict=True):
+                parent = layers[-1].chain_id if layers else None
+                layers.append(self._load_layer(hold, parent, diff_id, source))
+            contents = self._finished(hold, image.config, tuple(layers))
+        return LoadedImage(contents, image.references)
+
+    def _load_layer(
+        self, hold: Hold, parent: ChainId | None, diff_id: DiffId, source: Source
+    ) -> ImageLayer:
+        chain = chain_id(parent, diff_id)
+        hold.add(chain)
+        known = self._layers.find(chain)
+        if known is not None:
+            return known
+        with (
+            self._blobs.receive(PartReader(source)) as arrival,
+            packed_layer(self._blobs, arrival) as packed,
+        ):
+            if packed.diff_id != diff_id:
+                raise InvalidRequest(
+                    f"invalid diffID for layer: expected {diff_id}, got {packed.diff_id}"
+                )
+            return self._make_layer(hold, parent, packed)
+
+    def _make_layer(self, hold: Hold, parent: ChainId | None, packed: PackedLayer) -> ImageLayer:
+        hold.add(chain_id(parent, packed.diff_id))
+        hold.add(packed.blob)
+        return self._layers.make(parent, packed)
+
+    def _finished(
+        self, hold: Hold, document: bytes, layers: tuple[ImageLayer, ...]
+    ) -> ImageContents:
+        contents = contents_of(document, layers)
+        hold.add(contents.id)
+        with self._blobs.receive(io.BytesIO(document)) as arrival:
+            self._blobs.keep(arrival)
+        hold.settle(contents.id)
+        return contents
+
+    @contextlib.contextmanager
+    def _tidied(self) -> Iterator[None]:
+        """A failure leaves nothing behind: what it had made is garbage once its pins have fallen."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(
+                EngineError
+            ):  # the failure itself is what the caller must hear
+                self.collect()
+            raise
+
+    # --- what is there ---
+
+    def lower_directories(self, image: ImageId) -> tuple[Path, ...]:
+        """The layers of an image as overlay's ``lowerdir`` lists them: the topmost first, and never none.
+
+        Raises:
+            DriverError: the image's config is missing or damaged.
+        """
+        known = self._lowers.get(image)
+        if known is None:
+            chain = reversed(self._chain(image))
+            known = tuple(naming.layer_directory(self._data_root, layer) for layer in chain)
+            self._lowers[image] = known = known or (self._layers.empty_directory(),)
+        return known
+
+    def disk_usage(self) -> DiskUsage:
+        """What lies on the disk, needed or not."""
+        return DiskUsage(self._layers.all(), self._blobs.sizes())
+
+    def _chain(self, image: ImageId) -> tuple[ChainId, ...]:
+        document = read_config(self._blobs.read(Digest(image)))
+        return chain_ids(document.rootfs.diff_ids)
+
+    # --- what goes ---
+
+    def unreferenced(self) -> DiskUsage:
+        """What no image and no container needs, and no upload is about to need.
+
+        Raises:
+            DriverError: the config of a needed image is damaged, so nobody can tell what it stands on.
+        """
+        with self._pins.lock:
+            return self._unreferenced()
+
+    def collect(self) -> DiskUsage:
+        """Delete what :meth:`unreferenced` finds, and say what that was.
+
+        Raises:
+            DriverError: as there, or the kernel refuses; the rest is gone, and what is in the way stays in the trash.
+        """
+        with self._pins.lock:
+            garbage = self._unreferenced()
+            graves = [grave for chain in garbage.layers for grave in self._layers.set_aside(chain)]
+            graves += filter(None, map(self._blobs.set_aside, garbage.blobs))
+        for grave in graves:
+            bury(grave)
+        return garbage
+
+    def sweep(self) -> None:
+        """Take away what a crash left half-made. Once, before anything else is asked of the images.
+
+        Raises:
+            DriverError: something can't be removed now.
+        """
+        remove_tree(incoming_directory(self._data_root), self._data_root)
+        self._layers.remove_unfinished()
+        empty_trash(self._data_root)
+
+    def _unreferenced(self) -> DiskUsage:
+        needed, pinned = set(self._needed()), self._pins.pinned()
+        chains = {chain for image in needed for chain in self._chain(image)} | pinned
+        layers = self._layers.all()
+        blobs = {layer.blob for chain, layer in layers.items() if chain in chains}
+        kept = blobs | needed | pinned
+        return DiskUsage(
+            {chain: layer for chain, layer in layers.items() if chain not in chains},
+            {blob: size for blob, size in self._blobs.sizes().items() if blob not in kept},
+        )
+
+
+def _rfc3339(at_ns: int) -> str:
+    """``2026-11-23T19:07:53.569914252Z``: nanoseconds kept, the zeros at the end not, as Go writes it."""
+    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
+    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f".{nanoseconds:09}".rstrip("0").rstrip(".")
+    return f"{whole}{fraction}Z"

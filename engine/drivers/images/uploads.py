@@ -1,0 +1,68 @@
+"""From bytes that arrive to a plain tar that can be read at any place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from engine.domain.ids import DiffId
+from engine.drivers.filesystems.tar_source import Source
+from engine.drivers.images.blobs import Arrival, BlobStore
+from engine.drivers.images.compression import MAGIC_BYTES_MAX, unpacker
+from engine.drivers.images.layers import PackedLayer
+
+_READ_BYTES: Final = 1 << 20
+
+
+class PartReader:
+    """A part of a file as a stream."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._at = 0
+
+    def read(self, size: int = _READ_BYTES, /) -> bytes:
+        """The next bytes; none at the end."""
+        content = self._source.read(self._at, size)
+        self._at += len(content)
+        return content
+
+
+@contextmanager
+def plain_tar(blobs: BlobStore, arrival: Arrival) -> Iterator[tuple[Source, DiffId]]:
+    """An upload without its compression, and the digest of that. The tar is gone at the end.
+
+    Raises:
+        MalformedArchive: compressed data that are damaged or cut off.
+        Unavailable: the disk is full.
+    """
+    packed = Source(arrival.fd)
+    opened = unpacker(packed.read(0, MAGIC_BYTES_MAX))
+    if opened is None:
+        yield packed, DiffId(arrival.digest)
+        return
+    with arrival.path.open("rb") as file, blobs.receive(opened(file)) as plain:
+        yield Source(plain.fd), DiffId(plain.digest)
+
+
+def plain_layer(blobs: BlobStore, arrival: Arrival) -> PackedLayer:
+    """A tar of our own as a layer to be made; whatever the first name in it looks like, it is not compressed."""
+    return PackedLayer(
+        diff_id=DiffId(arrival.digest),
+        source=Source(arrival.fd),
+        blob=arrival.digest,
+        blob_bytes=arrival.size_bytes,
+        keep_blob=lambda: blobs.keep(arrival),
+    )
+
+
+@contextmanager
+def packed_layer(blobs: BlobStore, arrival: Arrival) -> Iterator[PackedLayer]:
+    """An upload as a layer to be made."""
+    with plain_tar(blobs, arrival) as (source, diff_id):
+        yield PackedLayer(
+            diff_id=diff_id,
+            source=source,
+            blob=arrival.digest,
+            blob_bytes=arrival.size_bytes,
+            keep_blob=lambda: blobs.keep(arrival),
+        )

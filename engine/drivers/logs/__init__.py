@@ -1,0 +1,1 @@
+"""Reading what containers have written, over all files of a log and as it comes."""

@@ -1,0 +1,102 @@
+"""Following a log: what is there, then what comes, until the container has exited.
+
+inotify(7) tells that a log has grown. Whether it will grow any more is not the file's to say, so the caller passes an event
+that is set once the container's end is known; what was written until then is still sent.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from engine.drivers.logs.query import LogQuery, LogReader
+from engine.errors import DriverError
+from engine.runtime import linux
+
+_EVENTS_BYTES: Final = 4096
+_GROWTH: Final = linux.IN_MODIFY | linux.IN_MOVED_TO
+_NS_PER_S: Final = 1_000_000_000
+
+NextBlock = Callable[[Iterator[bytes]], Awaitable[bytes | None]]
+"""Takes one block in the right place: a lane of threads, say."""
+
+
+async def next_here(blocks: Iterator[bytes]) -> bytes | None:
+    """Take one block on the spot: it takes a millisecond or two."""
+    await trio.lowlevel.checkpoint()
+    return next(blocks, None)
+
+
+async def read_log(
+    path: Path,
+    query: LogQuery,
+    *,
+    ended: trio.Event | None = None,
+    next_block: NextBlock = next_here,
+) -> AsyncIterator[bytes]:
+    """A log in blocks for Docker's clients; with ``ended``, on and on until that is set or ``until_ns`` is past.
+
+    Raises:
+        DriverError: the log can't be read or watched.
+    """
+    reader = LogReader(path, query)
+    try:
+        async with AsyncExitStack() as stack:
+            growth = None if ended is None else stack.enter_context(_Growth(path))
+            while True:
+                last = ended is None or ended.is_set() or _is_past(query.until_ns)
+                blocks = reader.blocks()
+                while (block := await next_block(blocks)) is not None:
+                    yield block
+                if last or ended is None or growth is None:
+                    return
+                await _more(growth, ended, query.until_ns)
+    finally:
+        reader.close()
+
+
+class _Growth:
+    """An inotify descriptor that watches a log's directory, for its files come and go; entered, it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> "_Growth":
+        try:
+            self._fd = linux.inotify_init1()
+            linux.inotify_add_watch(self._fd, str(self._path.parent), _GROWTH)
+        except OSError as error:
+            raise DriverError(f"watch the log {self._path}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        trio.lowlevel.notify_closing(self._fd)
+        os.close(self._fd)
+
+    async def wait(self) -> None:
+        """Return when a file has changed since the last time."""
+        await trio.lowlevel.wait_readable(self._fd)
+        with suppress(BlockingIOError):
+            os.read(self._fd, _EVENTS_BYTES)
+
+
+async def _more(growth: _Growth, ended: trio.Event, until_ns: int | None) -> None:
+    """Return when it is worth looking again."""
+    left_s = float("inf") if until_ns is None else (until_ns - time.time_ns()) / _NS_PER_S
+    with trio.move_on_after(max(0.0, left_s)):
+        async with trio.open_nursery() as first:
+
+            async def wait(what: Callable[[], Awaitable[None]]) -> None:
+                await what()
+                first.cancel_scope.cancel()
+
+            first.start_soon(wait, growth.wait)
+            first.start_soon(wait, ended.wait)
+
+
+def _is_past(moment_ns: int | None) -> bool:
+    return moment_ns is not None and time.time_ns() >= moment_ns

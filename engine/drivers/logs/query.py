@@ -1,0 +1,270 @@
+"""Reading containers' logs back, in blocks that are ready to be sent: ``runtime/logfile.py`` is the other end.
+
+A block of the file is decoded at once, filtered, and becomes as few frames of Docker's stream format as its streams allow: a
+frame may hold many lines. The reader has no opinion on how long a log may be and keeps none of it.
+
+What is no record (a line torn by a full disk, a block of NULs after a power cut) is passed over up to the next record, and a
+line on stderr says how much there was: to end silently there would hide everything that came after it.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote_plus
+
+import msgspec
+
+from engine.drivers.logs.files import Part, close_parts, open_content, open_parts, place_of
+from engine.errors import DriverError
+from engine.runtime.clients import STDERR, STDOUT, frame_header
+from engine.runtime.logfile import rfc3339
+
+BLOCK_BYTES: Final = 256 << 10
+"""What one step reads: large enough to be quick, small enough to take a millisecond or two."""
+_TAIL_BLOCK_BYTES: Final = 1 << 20
+_RECORD_START: Final = b'{"log":"'
+"""Never inside a record: there its quotes would be escaped."""
+_STREAMS: Final = {"stdout": STDOUT, "stderr": STDERR}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """Which records are wanted, and how they are to look."""
+
+    stdout: bool = True
+    stderr: bool = True
+    since_ns: int = 0
+    until_ns: int | None = None
+    tail: int | None = None
+    """The last so many records; None is all."""
+    timestamps: bool = False
+    details: bool = False
+    """With the attributes that the log's options chose."""
+    raw: bool = False
+    """Without frames, as from a terminal."""
+
+
+class _Line(msgspec.Struct, frozen=True):
+    log: str
+    stream: str
+    time: str
+    attrs: dict[str, str] = {}
+
+
+_decoder: Final = msgspec.json.Decoder(_Line)
+_stream_of: Final = attrgetter("stream")
+
+
+class LogReader:
+    """Reads one log from beginning to end, over all of its files, and on as it grows."""
+
+    def __init__(self, path: Path, query: LogQuery) -> None:
+        """Nothing is opened before the first block is asked for."""
+        self._path = path
+        self._part: Part | None = None
+        self._fd = -1
+        """Of the part's content."""
+        self._query = query
+        self._wanted = {
+            name for name, asked in (("stdout", query.stdout), ("stderr", query.stderr)) if asked
+        }
+        self._since = rfc3339(query.since_ns).decode() if query.since_ns > 0 else ""
+        self._until = rfc3339(query.until_ns).decode() if query.until_ns is not None else ""
+        self._rest = b""
+        self._offset = 0
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def blocks(self) -> Iterator[bytes]:
+        """What is there now, from where the last call ended; a log that does not exist is empty.
+
+        Raises:
+            DriverError: the disk fails.
+        """
+        if self._part is None and not self._begin():
+            return
+        last = self._present_inode()
+        yield from self._rest_of_part()
+        while self._inode != last and (following := self._following()) is not None:
+            # Put aside since we looked, so now it is final: what came in between is read before the next is.
+            yield from self._rest_of_part()
+            yield from self._torn_end()
+            self._open(following)
+            yield from self._rest_of_part()
+
+    @property
+    def _inode(self) -> int:
+        return self._part.inode if self._part is not None else 0
+
+    def _present_inode(self) -> int:
+        """The file that is written to; 0 between two of them."""
+        try:
+            return self._path.stat().st_ino
+        except FileNotFoundError:
+            return 0
+
+    def _begin(self) -> bool:
+        """Open the file in which the first of the wanted records is; False when there is none."""
+        wanted = self._query.tail
+        parts = open_parts(self._path)
+        try:
+            while parts:
+                self._open(parts.pop(0 if wanted is None else -1))
+                if wanted is None:
+                    break
+                self._offset, found = _tail_offset(self._fd, wanted)
+                wanted -= found
+                if not wanted:
+                    break
+        finally:
+            close_parts(parts)
+        return self._part is not None
+
+    def _open(self, part: Part) -> None:
+        """Leave one file for another, which is ours from now on."""
+        self.close()
+        self._part, self._offset = part, 0
+        self._fd = open_content(part, self._path.parent)
+
+    def _following(self) -> Part | None:
+        """The file after ours, open; None when ours is the one that is written to."""
+        assert self._part is not None
+        if self._present_inode() == self._inode:
+            return None
+        parts = open_parts(self._path)
+        place = place_of(self._part, parts)
+        index = (
+            0 if place is None else place + 1
+        )  # ours is gone: what comes first is the next there is
+        following = parts.pop(index) if index < len(parts) else None
+        close_parts(parts)
+        return following
+
+    def _rest_of_part(self) -> Iterator[bytes]:
+        size = os.fstat(self._fd).st_size
+        if size < self._offset:  # somebody has emptied it
+            self._offset, self._rest = 0, b""
+        while self._offset < size:
+            try:
+                block = os.pread(self._fd, min(BLOCK_BYTES, size - self._offset), self._offset)
+            except OSError as error:
+                raise DriverError("read a log") from error
+            if not block:
+                return
+            self._offset += len(block)
+            if ready := self._take(block):
+                yield ready
+
+    def _torn_end(self) -> Iterator[bytes]:
+        """A file that a full disk has ended in the middle of a record."""
+        torn, self._rest = self._rest, b""
+        if torn and (ready := self._encode(_decode(torn))):
+            yield ready
+
+    def _take(self, block: bytes) -> bytes:
+        block = self._rest + block
+        cut = block.rfind(b"\n") + 1
+        self._rest = block[cut:]
+        return self._encode(_decode(block[:cut]))
+
+    def _encode(self, lines: Sequence[_Line]) -> bytes:
+        query = self._query
+        if not (query.stdout and query.stderr):
+            lines = [line for line in lines if line.stream in self._wanted]
+        if self._since or self._until:
+            lines = [line for line in lines if self._in_time(line)]
+        if query.raw:
+            return self._text(lines)
+        parts: list[bytes] = []
+        for stream, run in groupby(lines, _stream_of):
+            text = self._text(run)
+            parts += (frame_header(_STREAMS.get(stream, STDOUT), len(text)), text)
+        return b"".join(parts)
+
+    def _in_time(self, line: _Line) -> bool:
+        # Times are of one width and in UTC, so they compare as text.
+        return line.time >= self._since and not (self._until and line.time > self._until)
+
+    def _text(self, lines: "Sequence[_Line] | Iterator[_Line]") -> bytes:
+        query = self._query
+        if query.details:
+            lines = [_detailed(line) for line in lines]
+        if query.timestamps:
+            return "".join([f"{line.time} {line.log}" for line in lines]).encode()
+        return "".join([line.log for line in lines]).encode()
+
+
+def _decode(records: bytes) -> Sequence[_Line]:
+    try:
+        return _decoder.decode_lines(records)
+    except msgspec.DecodeError:
+        return list(_salvage(records))
+
+
+def _salvage(records: bytes) -> Iterator[_Line]:
+    """The records among what is none, with a remark in the place of each damage."""
+    damaged, time = 0, ""
+    for text in records.splitlines(keepends=True):
+        line, lost = _record_in(text)
+        damaged += lost
+        if line is None:
+            continue
+        if damaged:
+            yield _remark(damaged, line.time)
+            damaged = 0
+        yield line
+        time = line.time
+    if damaged:
+        yield _remark(damaged, time)
+
+
+def _record_in(text: bytes) -> tuple[_Line | None, int]:
+    """The record that a line ends with, after so many bytes of something else."""
+    start = max(0, text.rfind(_RECORD_START))
+    try:
+        return _decoder.decode(text[start:]), start
+    except msgspec.DecodeError:
+        return None, len(text)
+
+
+def _detailed(line: _Line) -> _Line:
+    """A line after its attributes, in the form of a URL's query, as Docker writes them."""
+    pairs = (f"{quote_plus(name)}={quote_plus(line.attrs[name])}" for name in sorted(line.attrs))
+    return _Line(f"{','.join(pairs)} {line.log}", line.stream, line.time)
+
+
+def _remark(damaged: int, time: str) -> _Line:
+    return _Line(f"[{damaged} bytes of this log are damaged and left out]\n", "stderr", time)
+
+
+def _tail_offset(fd: int, count: int) -> tuple[int, int]:
+    """Where the last ``count`` records of a file begin, looked for from the end, and how many there are."""
+    end = position = os.fstat(fd).st_size
+    wanted = count + 1  # the newline before the first of them
+    while position > 0:
+        start = max(0, position - _TAIL_BLOCK_BYTES)
+        block = os.pread(fd, position - start, start)
+        found = block.count(b"\n")
+        if found >= wanted:
+            return start + _nth_last_newline(block, wanted) + 1, count
+        wanted -= found
+        position = start
+    return (end, 0) if count == 0 else (0, count + 1 - wanted)
+
+
+def _nth_last_newline(block: bytes, count: int) -> int:
+    at = len(block)
+    for _ in range(count):
+        at = block.rfind(b"\n", 0, at)
+    return at

@@ -1,0 +1,208 @@
+"""Bridges: a switch in the kernel, to which the sandboxes of one network are plugged, and the host with its gateway address.
+
+A bridge of ours carries the whole ID of its instance as interface alias, so that neither another instance nor an
+administrator's bridge of the same name is ever changed. Such a bridge can be *used* when somebody says so
+(``owned=False``): then it is looked at and never touched.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Final
+
+from engine.domain.ids import InstanceId
+from engine.drivers.networks import rtnetlink
+from engine.drivers.networks.netlink import NetlinkSocket
+from engine.drivers.networks.rtnetlink import Link
+from engine.errors import Conflict, DriverError
+
+_NET: Final = Path("/proc/sys/net")
+_IP_FORWARD: Final = _NET / "ipv4/ip_forward"
+_BRIDGE_NETFILTER: Final = _NET / "bridge/bridge-nf-call-iptables"
+DEFAULT_MTU: Final = 1500
+
+
+class ForeignBridge(Conflict):
+    """A link of the wanted name belongs to somebody else, or is no bridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """One network's bridge, as it should be."""
+
+    name: str
+    address: IPv4Interface
+    """The host's own address on it, which is the containers' gateway, with the subnet's prefix length."""
+    mtu: int = DEFAULT_MTU
+    icc: bool = True
+    """Whether containers on it may speak to each other."""
+    owned: bool = True
+    """False: an administrator's, used as it is."""
+
+
+def mac_of(address: IPv4Address) -> str:
+    """The MAC address that goes with an address: Docker's scheme, ``02:42`` and the four bytes.
+
+    Whoever gets an address again has the MAC that its neighbours still remember.
+    """
+    return (b"\x02\x42" + address.packed).hex(":")
+
+
+def alias_of(instance: InstanceId) -> str:
+    """What marks a bridge as an instance's own."""
+    return f"shipslog {instance}"
+
+
+def ensure(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None:
+    """Make the bridge as it should be, whatever there is of it.
+
+    Raises:
+        ForeignBridge: the name is taken.
+        DriverError: the administrator's bridge is not there.
+    """
+    link = rtnetlink.find_link(kernel, bridge.name)
+    if not bridge.owned:
+        _check_usable(bridge, link)
+    elif link is None:
+        _create(kernel, instance, bridge)
+    else:
+        _check_ours(instance, link)
+        _correct(kernel, bridge, link)
+    _write(_IP_FORWARD, "1")
+    for setting, value in _settings(bridge):
+        _write(setting, value)
+
+
+def _check_usable(bridge: Bridge, link: Link | None) -> None:
+    if link is None:
+        raise DriverError(f"bridge {bridge.name} does not exist")
+    if link.kind != "bridge":
+        raise ForeignBridge(f"{bridge.name} is not a bridge")
+
+
+def _check_ours(instance: InstanceId, link: Link) -> None:
+    if link.kind != "bridge" or link.alias != alias_of(instance):
+        raise ForeignBridge(
+            f"the name {link.name} is taken by a link that this daemon did not make"
+        )
+
+
+def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None:
+    """All of it in one sendmsg(2): a crash leaves a bridge that is marked, or none."""
+    try:
+        kernel.transact(
+            [
+                rtnetlink.create_bridge(bridge.name, mac_of(bridge.address.ip), bridge.mtu),
+                rtnetlink.change_link(bridge.name, alias=alias_of(instance)),
+            ]
+        )
+    except OSError:
+        kernel.transact([rtnetlink.delete_link(bridge.name)])
+        raise
+    link = rtnetlink.find_link(kernel, bridge.name)
+    assert link is not None
+    _correct(kernel, bridge, link)
+
+
+def _correct(kernel: NetlinkSocket, bridge: Bridge, link: Link) -> None:
+    present = _addresses(kernel, link)
+    kernel.transact(
+        [rtnetlink.delete_address(link.index, each) for each in present - {bridge.address}]
+        + [
+            rtnetlink.change_link(
+                link.index, up=True, mtu=bridge.mtu, mac=mac_of(bridge.address.ip)
+            ),
+            rtnetlink.add_address(link.index, bridge.address),
+        ]
+    )
+
+
+def _addresses(kernel: NetlinkSocket, link: Link) -> set[IPv4Interface]:
+    return {address for index, address in rtnetlink.addresses(kernel) if index == link.index}
+
+
+def faults(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> tuple[str, ...]:
+    """What is not as it should be, in words; empty when all is right."""
+    link = rtnetlink.find_link(kernel, bridge.name)
+    if link is None:
+        return (f"bridge {bridge.name} is gone",)
+    wrong = {
+        f"bridge {bridge.name} is down": not link.up,
+        f"bridge {bridge.name} lost {bridge.address}": bridge.address
+        not in _addresses(kernel, link),
+        "forwarding is off": _read(_IP_FORWARD) != "1",
+    }
+    if bridge.owned:
+        wrong |= {
+            f"bridge {bridge.name} is not ours": link.alias != alias_of(instance),
+            f"bridge {bridge.name} has MTU {link.mtu}": link.mtu != bridge.mtu,
+            f"bridge {bridge.name} has MAC {link.mac}": link.mac != mac_of(bridge.address.ip),
+        }
+    for setting, value in _settings(bridge):
+        wrong[f"{setting.relative_to(_NET)} is not {value}"] = _read(setting) not in (value, None)
+    return tuple(fault for fault, present in wrong.items() if present)
+
+
+def remove(kernel: NetlinkSocket, instance: InstanceId, name: str) -> None:
+    """Remove a bridge of ours; one that is gone or not ours is left alone."""
+    link = rtnetlink.find_link(kernel, name)
+    if link is not None and link.alias == alias_of(instance):
+        kernel.transact([rtnetlink.delete_link(name)])
+
+
+def owned(kernel: NetlinkSocket, instance: InstanceId) -> frozenset[str]:
+    """Names of all bridges that carry this instance's mark."""
+    mark = alias_of(instance)
+    return frozenset(link.name for link in rtnetlink.links(kernel) if link.alias == mark)
+
+
+def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[IPv4Network]:
+    """Subnets that the host has addresses in or routes to, not counting those of the links named ``apart_from``.
+
+    Default routes, which overlap everything, don't count.
+    """
+    ignored = {link.index for link in rtnetlink.links(kernel) if link.name in apart_from}
+    taken = {
+        address.network for index, address in rtnetlink.addresses(kernel) if index not in ignored
+    }
+    taken |= {
+        route.network
+        for route in rtnetlink.routes(kernel)
+        if route.output not in ignored and route.network.prefixlen
+    }
+    return sorted(taken)
+
+
+def netfilter_sees_bridged() -> bool:
+    """Whether the IP firewall, and with it address translation, also sees frames between two ports of a bridge.
+
+    Then a packet that a container sends to its own published port is turned round within the bridge, and its port needs
+    hairpin mode. Kernel documentation, networking/bridge.rst, "br_netfilter".
+    """
+    return _read(_BRIDGE_NETFILTER) == "1"
+
+
+def _settings(bridge: Bridge) -> tuple[tuple[Path, str], ...]:
+    """The bridge's own sysctls: kernel documentation, networking/ip-sysctl.rst.
+
+    - ``route_localnet``: what the host sends to 127.0.0.1 may leave by the bridge once its destination is translated.
+      The firewall drops what *comes* from there for 127.0.0.0/8, which this would otherwise allow (CVE-2020-8558).
+    - ``disable_ipv6``: without an IPv6 network nothing on it should listen to router advertisements (CVE-2020-13401).
+    """
+    ipv4, ipv6 = _NET / "ipv4/conf" / bridge.name, _NET / "ipv6/conf" / bridge.name
+    return ((ipv4 / "route_localnet", "1"),) + (
+        ((ipv6 / "disable_ipv6", "1"),) if bridge.owned else ()
+    )
+
+
+def _read(setting: Path) -> str | None:
+    try:
+        return setting.read_text().strip()
+    except FileNotFoundError:
+        return None  # the kernel was built or booted without that protocol
+
+
+def _write(setting: Path, value: str) -> None:
+    """Write only what differs: ip_forward=1 resets other settings each time it *changes*, and an auditor sees each write."""
+    if _read(setting) not in (value, None):
+        setting.write_text(value)

@@ -1,0 +1,51 @@
+"""Whether a port of the host can be published: no process of the host may be using it."""
+
+import os
+import socket
+from contextlib import ExitStack
+from typing import Final
+
+from engine.drivers.networks.ruleset import Protocol, PublishedPort
+from engine.errors import EngineError
+
+_KINDS: Final = {
+    Protocol.TCP: socket.SOCK_STREAM,
+    Protocol.UDP: socket.SOCK_DGRAM,
+    Protocol.SCTP: socket.SOCK_SEQPACKET,
+}
+
+
+class HostPortUnavailable(EngineError):
+    """A process of the host has the port, or the host has no such address. Docker answers 500 and these words."""
+
+
+def check_host_port(port: PublishedPort) -> None:
+    """Take the port as a server would, and let it go again.
+
+    Translation comes before delivery, so the kernel would let us take a port away from the host's own server without a
+    word. A server that starts *later* is not hindered: it binds, and hears nothing from outside.
+
+    SO_REUSEADDR for TCP only: it ignores connections in TIME_WAIT but not listeners, socket(7); with UDP it would ignore
+    another server.
+
+    Raises:
+        HostPortUnavailable: in Docker's words, to be put behind "driver failed programming external connectivity …".
+    """
+    with ExitStack() as stack:
+        try:
+            probe = stack.enter_context(
+                socket.socket(socket.AF_INET, _KINDS[port.protocol], port.protocol)
+            )
+            if port.protocol is Protocol.TCP:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((str(port.host_address), port.host_port))
+        except OSError as error:
+            raise HostPortUnavailable(_refusal(port, error)) from error
+
+
+def _refusal(port: PublishedPort, error: OSError) -> str:
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return (
+        f"failed to bind host port for {port.host_address}:{port.host_port}:"
+        f"{port.address}:{port.port}/{port.protocol.name.lower()}: {reason}"
+    )

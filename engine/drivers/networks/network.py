@@ -1,0 +1,252 @@
+"""The network driver: bridges and sandboxes of one instance, in the network namespace that the daemon runs in.
+
+All methods block for well under a millisecond to a few, and belong on *one* thread that stays in the daemon's namespace:
+the driver's socket is opened there, at the first use. Every method is idempotent; nothing is remembered that the kernel
+could be asked, but which links it is about to take down itself.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Final
+
+from engine.domain import naming
+from engine.domain.ids import InstanceId, SandboxId
+from engine.drivers.networks import bridge as bridges
+from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks import sandbox as sandboxes
+from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.netlink import NetlinkSocket
+from engine.drivers.networks.rtnetlink import Link
+from engine.drivers.networks.sandbox import Sandbox, Site
+from engine.errors import DriverError
+
+_IPV6: Final = Path("/proc/net/if_inet6")
+_VETH_DIGITS: Final = 8
+_SANDBOX_DIGITS: Final = 16
+_DISMANTLING_S: Final = 5.0
+"""How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
+_DOOMED_GROUP: Final = 0x5D000000
+"""Interface group of links that are about to be deleted together; the instance's tag is added."""
+
+
+class NetworkDriver:
+    """Performs what the supervisor plans for bridges and sandboxes, and tells what there is."""
+
+    def __init__(self, instance: InstanceId, exec_root: Path) -> None:
+        self._instance = instance
+        self._exec_root = exec_root
+        self._socket: NetlinkSocket | None = None
+        self._dismantled: dict[str, float] = {}
+
+    @property
+    def _kernel(self) -> NetlinkSocket:
+        if self._socket is None:
+            self._socket = NetlinkSocket()
+        return self._socket
+
+    @property
+    def port(self) -> int:
+        """The netlink port of the driver's own requests: what it caused itself, a watcher need not look at."""
+        return self._kernel.port
+
+    def close(self) -> None:
+        """Release the socket; the next use opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # Bridges
+
+    def ensure_bridge(self, bridge: Bridge) -> None:
+        """Make a bridge as it should be, with forwarding enabled, whatever there is of it.
+
+        Raises:
+            ForeignBridge: the name belongs to a link that is not ours.
+            DriverError: the kernel refused.
+        """
+        with _acting(f"bridge {bridge.name}"):
+            bridges.ensure(self._kernel, self._instance, bridge)
+
+    def bridge_faults(self, bridge: Bridge) -> tuple[str, ...]:
+        """What is wrong with a bridge, in words; empty when it is right."""
+        with _acting(f"bridge {bridge.name}"):
+            return bridges.faults(self._kernel, self._instance, bridge)
+
+    def bridge_is_right(self, bridge: Bridge) -> bool:
+        """Whether a bridge is as it should be."""
+        return not self.bridge_faults(bridge)
+
+    def remove_bridge(self, name: str) -> None:
+        """Remove a bridge of ours; nothing to do when it is gone or somebody else's."""
+        with _acting(f"bridge {name}"):
+            bridges.remove(self._kernel, self._instance, name)
+
+    def owned_bridges(self) -> frozenset[str]:
+        """The names of all bridges that this instance made."""
+        with _acting("bridges"):
+            return bridges.owned(self._kernel, self._instance)
+
+    def taken_subnets(self, apart_from: Collection[str] = ()) -> list[IPv4Network]:
+        """Subnets that the host has or routes to, in order, not counting those of the links named ``apart_from``."""
+        with _acting("subnets"):
+            return bridges.taken_subnets(self._kernel, frozenset(apart_from))
+
+    def address_of(self, name: str) -> IPv4Interface | None:
+        """The first address of a link; None when it has none or does not exist."""
+        with _acting(f"link {name}"):
+            link = rtnetlink.find_link(self._kernel, name)
+            found = rtnetlink.addresses(self._kernel) if link is not None else []
+            return next((address for index, address in found if link and index == link.index), None)
+
+    # Sandboxes
+
+    def prepare_sandbox(self, sandbox: Sandbox) -> None:
+        """Make a sandbox, or put right what is wrong with it."""
+        self.prepare_sandboxes((sandbox,))
+
+    def prepare_sandboxes(self, wanted: Iterable[Sandbox]) -> None:
+        """Make several, one after the other on one thread; those before one that failed stay.
+
+        Raises:
+            DriverError: the kernel refused; the message names the sandbox.
+        """
+        hairpin, ipv6 = bridges.netfilter_sees_bridged(), _IPV6.exists()
+        kernel = self._kernel
+
+        def prepare() -> None:
+            for sandbox in wanted:
+                site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
+                with _acting(f"sandbox {sandbox.id}"):
+                    if netns.is_pinned(site.pin):
+                        netns.enter(site.pin)
+                        sandboxes.repair(kernel, sandbox, site)
+                    else:
+                        netns.leave()
+                        sandboxes.build(kernel, sandbox, site)
+
+        netns.on_own_thread(prepare)
+
+    def adopt_sandbox(self, sandbox: Sandbox, pid: int) -> None:
+        """Pin again the namespace that process ``pid`` lives in, after somebody removed its pin; then prepare it.
+
+        The caller holds a pidfd, so that ``pid`` is the process it means.
+        """
+        with _acting(f"sandbox {sandbox.id}"):
+            netns.pin(naming.sandbox_path(self._exec_root, sandbox.id), f"/proc/{pid}/ns/net")
+        self.prepare_sandbox(sandbox)
+
+    def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
+        """What is wrong with a sandbox, in words; empty when it is right."""
+        kernel = self._kernel
+        return self._look(lambda name: rtnetlink.find_link(kernel, name), (sandbox,))[sandbox.id]
+
+    def sandbox_is_right(self, sandbox: Sandbox) -> bool:
+        """Whether a sandbox is as it should be, inside and outside."""
+        return not self.sandbox_faults(sandbox)
+
+    def faults_of_sandboxes(self, wanted: Collection[Sandbox]) -> dict[SandboxId, tuple[str, ...]]:
+        """What is wrong with each of many sandboxes; cheaper for all than one by one."""
+        with _acting("links"):
+            known = {link.name: link for link in rtnetlink.links(self._kernel)}
+        return self._look(known.get, wanted)
+
+    def _look(
+        self, find: Callable[[str], Link | None], wanted: Collection[Sandbox]
+    ) -> dict[SandboxId, tuple[str, ...]]:
+        hairpin, ipv6 = bridges.netfilter_sees_bridged(), _IPV6.exists()
+
+        def look(sandbox: Sandbox) -> tuple[str, ...]:
+            site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
+            with _acting(f"sandbox {sandbox.id}"):
+                wrong = sandboxes.outer_faults(find, sandbox, site)
+                if not wrong:
+                    netns.enter(site.pin)
+                    wrong = sandboxes.inner_faults(find, sandbox, site)
+            return tuple(wrong)
+
+        return netns.on_own_thread(lambda: {sandbox.id: look(sandbox) for sandbox in wanted})
+
+    def remove_sandbox(self, sandbox: SandboxId) -> None:
+        """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest down in the background."""
+        self.remove_sandboxes((sandbox,))
+
+    def remove_sandboxes(self, unwanted: Collection[SandboxId]) -> None:
+        """Let go of several; whatever outlived its pin is deleted.
+
+        Raises:
+            DriverError: the kernel refused.
+        """
+        left_over = []
+        with _acting("remove sandboxes"):
+            veths = {each: naming.host_veth(self._instance, each) for each in unwanted}
+            self._silence(veths.values())
+            for sandbox, veth in veths.items():
+                if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
+                    self._dismantled[veth] = time.monotonic() + _DISMANTLING_S
+                elif not self._being_dismantled(veth):
+                    left_over.append(veth)
+            self._delete_links(left_over)
+
+    def _silence(self, names: Collection[str]) -> None:
+        indices = {
+            link.index for name in names if (link := rtnetlink.find_link(self._kernel, name))
+        }
+        self._kernel.transact([rtnetlink.silence_port(index) for index in indices])
+
+    def _delete_links(self, names: Collection[str]) -> None:
+        """Delete links together: one by one, each would wait 20 ms for the kernel's readers."""
+        present = [name for name in names if rtnetlink.find_link(self._kernel, name) is not None]
+        if not present:
+            return
+        group = _DOOMED_GROUP | int(naming.tag(self._instance), 16)
+        self._kernel.transact([rtnetlink.change_link(name, group=group) for name in present])
+        self._kernel.transact([rtnetlink.delete_group(group)])
+
+    def owned_sandboxes(self) -> set[SandboxId]:
+        """All that there is of sandboxes of this instance: pins, and host ends of pairs that have none.
+
+        A link's name holds half of the sandbox's ID; the other half of one without a pin is given as zeros, which
+        names the same link.
+        """
+        with _acting("sandboxes"):
+            directory = naming.sandbox_path(self._exec_root, SandboxId(""))
+            found = (
+                {SandboxId(pin.name) for pin in directory.iterdir()}
+                if directory.exists()
+                else set()
+            )
+            pinned = {naming.host_veth(self._instance, sandbox) for sandbox in found}
+            prefix = naming.host_veth_prefix(self._instance)
+            for link in rtnetlink.links(self._kernel):
+                if not link.name.startswith(prefix) or len(link.name) != len(prefix) + _VETH_DIGITS:
+                    continue
+                if link.name not in pinned and not self._being_dismantled(link.name):
+                    digits = link.name.removeprefix(prefix)
+                    found.add(SandboxId(digits.ljust(_SANDBOX_DIGITS, "0")))
+            return found
+
+    def _being_dismantled(self, veth: str) -> bool:
+        """Whether the kernel is at it and still in its time."""
+        now = time.monotonic()
+        self._dismantled = {name: end for name, end in self._dismantled.items() if end > now}
+        return veth in self._dismantled
+
+    def _site(self, sandbox: SandboxId, *, hairpin: bool, ipv6: bool) -> Site:
+        return Site(
+            pin=naming.sandbox_path(self._exec_root, sandbox),
+            veth=naming.host_veth(self._instance, sandbox),
+            hairpin=hairpin,
+            ipv6=ipv6,
+        )
+
+
+@contextlib.contextmanager
+def _acting(subject: str) -> Iterator[None]:
+    """Name the object of an act that the kernel refused."""
+    try:
+        yield
+    except OSError as error:
+        raise DriverError(f"{subject}: {error.strerror or error}") from error

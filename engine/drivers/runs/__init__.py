@@ -1,0 +1,1 @@
+"""What a run of a container needs and leaves: bundle, launcher, monitor, journal, processes."""

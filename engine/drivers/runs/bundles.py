@@ -1,0 +1,140 @@
+"""Bundles: what the launcher is told about a container, as files (OCI runtime-spec, bundle.md).
+
+    EXEC_ROOT/bundles/ID/
+      config.json    the OCI configuration      rootfs   where the root filesystem will be mounted, inside
+      monitor.json   what OCI has no word for   lock monitor.sock   the monitor's
+
+A bundle is written before each start and removed after each run; it lives on a tmpfs and ends with the machine.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.ids import SHORT, ContainerId
+from engine.domain.log_config import log_attributes
+from engine.domain.oci import HostSide, oci_config
+from engine.drivers.cgroups.driver import Entry
+from engine.errors import DriverError
+
+CONFIG: Final = "config.json"
+MONITOR: Final = "monitor.json"
+ROOTFS: Final = "rootfs"
+
+
+class Bundles:
+    """The bundles of one exec root."""
+
+    def __init__(self, data_root: Path, exec_root: Path) -> None:
+        self._data_root = data_root
+        self._exec_root = exec_root
+
+    def write(
+        self,
+        container: Container,
+        host: HostSide,
+        *,
+        lower: tuple[Path, ...],
+        entry: Entry,
+        oom_counters: tuple[tuple[str, str], ...],
+        seccomp: Path | None,
+    ) -> None:
+        """Have a bundle for a container's present run.
+
+        Raises:
+            DriverError: it can't be written.
+        """
+        bundle = naming.bundle_directory(self._exec_root, container.id)
+        monitor = {
+            "container": container.id,
+            "run": container.run,
+            "log_path": str(naming.log_path(self._data_root, container.id)),
+            "log": self._log(container),
+            "journal_path": str(naming.journal_path(self._data_root, container.id, container.run)),
+            "tty": container.spec.tty,
+            "open_stdin": container.spec.open_stdin,
+            "stdin_once": container.spec.stdin_once,
+            "overlay": self._overlay(container.id, lower),
+            "cgroup_into": entry.clone_into or "",
+            "cgroup_procs": entry.join,
+            "oom_counters": oom_counters,
+            "seccomp_path": str(seccomp) if seccomp else None,
+        }
+        try:
+            (bundle / ROOTFS).mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(bundle / CONFIG, oci_config(container, host))
+            _write(bundle / MONITOR, monitor)
+        except OSError as error:
+            raise DriverError(f"write bundle {bundle}") from error
+
+    def _log(self, container: Container) -> dict[str, Any]:
+        wishes = container.spec.log
+        return {
+            "is_kept": wishes.is_kept,
+            "path": str(naming.log_path(self._data_root, container.id)),
+            "bytes_max": wishes.file_bytes_max,
+            "files_max": wishes.files_max,
+            "compress": wishes.compress,
+            "attributes": _log_attributes(container),
+        }
+
+    def rootfs(self, container: ContainerId) -> Path:
+        """Where a container's root filesystem is mounted, in its own mount namespace."""
+        return naming.bundle_directory(self._exec_root, container) / ROOTFS
+
+    def exists(self, container: ContainerId) -> bool:
+        """Whether there is a bundle, or a part of one."""
+        return naming.bundle_directory(self._exec_root, container).exists()
+
+    def remove(self, container: ContainerId) -> None:
+        """Remove a bundle; nothing to do when it is gone.
+
+        Raises:
+            DriverError: it can't be removed.
+        """
+        bundle = naming.bundle_directory(self._exec_root, container)
+        try:
+            shutil.rmtree(bundle)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError(f"remove bundle {bundle}") from error
+
+    def owned(self) -> frozenset[ContainerId]:
+        """Every container that has a bundle."""
+        bundles = naming.bundle_directory(self._exec_root, ContainerId(""))
+        if not bundles.exists():
+            return frozenset()
+        return frozenset(ContainerId(entry.name) for entry in bundles.iterdir())
+
+    def _overlay(self, container: ContainerId, lower: tuple[Path, ...]) -> dict[str, Any]:
+        directory = naming.container_directory(self._data_root, container)
+        return {
+            "lower": [str(layer) for layer in lower],
+            "upper": str(directory / "upper"),
+            "work": str(directory / "work"),
+        }
+
+
+def _log_attributes(container: Container) -> str:
+    spec = container.spec
+    image = spec.image_id.removeprefix("sha256:")
+    names = {
+        "ID": container.short_id,
+        "FullID": container.id,
+        "Name": container.name,
+        "ImageName": spec.image,
+        "ImageID": image[:SHORT],
+        "ImageFullID": spec.image_id,
+        "DaemonName": "shipslog",
+    }
+    found = log_attributes(spec.log.options, spec.labels, spec.env, names)
+    return msgspec.json.encode(found).decode() if found else ""
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_bytes(msgspec.json.encode(document))

@@ -1,0 +1,208 @@
+"""The daemon's hold on its launcher: started when first needed, started again when it dies."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+import trio
+
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.runs.interpreter import sealed_interpreter, start_lean
+from engine.drivers.runs.lent_namespaces import Lenders
+from engine.drivers.runs.run_files import OpenRun
+from engine.errors import DriverError
+from engine.runtime import messages
+from engine.runtime.messages import Attachment, Message, ProtocolError
+
+READY_TIMEOUT_S: Final = 10.0
+"""A launcher before it may still have to notice that its daemon is gone; the interpreter starts in 20 ms."""
+LAUNCH_TIMEOUT_S: Final = 5.0
+RETRY_FIRST_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+_STABLE_S: Final = 1.0
+"""A launcher that has lived this long is started again at once."""
+_ATTEMPTS: Final = 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Launched(NamedTuple):
+    """A monitor that was forked; the descriptors are the receiver's to close."""
+
+    pid: int
+    pidfd: int
+    control: socket.socket
+
+
+class _Gone(Exception):
+    """The launcher does not answer any more."""
+
+
+class Launcher:
+    """One launcher process. Its monitors don't depend on it."""
+
+    def __init__(self, exec_root: Path, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._lock_path = exec_root / "launcher.lock"
+        self._interpreter_fd = sealed_interpreter()
+        self._turn = trio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: trio.socket.SocketType | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The launcher's pid while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    async def launch(
+        self,
+        bundle: Path,
+        clients: Sequence[tuple[Attachment, socket.socket]] = (),
+        lenders: Lenders = (),
+    ) -> Launched:
+        """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has copies.
+
+        When the launcher dies on the way, a new one is asked once more, unless the monitor was there already.
+
+        Raises:
+            BundleLocked: the bundle has a monitor.
+            RunHasHappened: it had one, for this run.
+            DriverError: there is none.
+        """
+        wishes = [wish for wish, _ in clients]
+        client_fds = [client.fileno() for _, client in clients]
+        for _ in range(_ATTEMPTS):
+            # Anew each time: the lock tells whether the attempt before has left a monitor behind.
+            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes, lenders))
+            with suppress(_Gone), closing(run):
+                fds = [*run.files, *run.lent_fds, *client_fds]
+                return await self._launch(run.order.to_message(), fds)
+        raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
+
+    async def start(self) -> None:
+        """Have a launcher before it is needed.
+
+        Raises:
+            DriverError: it does not start.
+        """
+        async with self._turn:
+            await self._ready()
+
+    async def keep_alive(self) -> None:
+        """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs until cancelled."""
+        delay_s = 0.0
+        while True:
+            began = trio.current_time()
+            try:
+                await self._see_it_die()
+            except DriverError as error:
+                log.warning("launcher_not_started", error=str(error), cause=str(error.__cause__))
+            lasted_s = trio.current_time() - began
+            delay_s = 0.0 if lasted_s > _STABLE_S else min(RETRY_MAX_S, 2 * delay_s + RETRY_FIRST_S)
+            await trio.sleep(delay_s)
+
+    async def _see_it_die(self) -> None:
+        async with self._turn:
+            await self._ready()
+            assert self._process is not None
+            pidfd = os.pidfd_open(self._process.pid)
+        try:
+            await trio.lowlevel.wait_readable(pidfd)
+        finally:
+            trio.lowlevel.notify_closing(pidfd)
+            os.close(pidfd)
+        async with self._turn:
+            if self._process is not None and self._process.poll() is not None:
+                log.warning("launcher_died", pid=self._process.pid)
+                self._bury()
+
+    def close(self) -> None:
+        """Let the launcher end; its monitors go on."""
+        self._bury()
+        os.close(self._interpreter_fd)
+
+    async def _launch(self, request: Message, fds: list[int]) -> Launched:
+        async with self._turn:
+            await self._ready()
+            try:
+                return await self._launch_in_turn(request, fds)
+            except _Gone:
+                self._bury()
+                raise
+
+    async def _launch_in_turn(self, request: Message, fds: list[int]) -> Launched:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs:
+                reply, received = await self._ask(request, [theirs.fileno(), *fds])
+            if "error" in reply or len(received) != 1:
+                messages.close_all(received)
+                raise DriverError(f"launch {request['bundle']}: {reply.get('error')}")
+            undo.pop_all()
+            return Launched(reply["pid"], received[0], ours)
+
+    async def _ask(self, request: Message, fds: list[int]) -> tuple[Message, list[int]]:
+        assert self._socket is not None
+        try:
+            with trio.fail_after(LAUNCH_TIMEOUT_S):
+                await self._socket.sendmsg(
+                    [messages.encode(request)], messages.rights(fds), socket.MSG_NOSIGNAL
+                )
+                return await self._reply()
+        except (OSError, trio.TooSlowError, ProtocolError) as error:
+            raise _Gone from error
+        except trio.Cancelled:
+            self._bury()  # the reply to this request must not become the next one's
+            raise
+
+    async def _reply(self) -> tuple[Message, list[int]]:
+        assert self._socket is not None
+        packet, ancillary, flags, _ = await self._socket.recvmsg(
+            messages.PACKET_BYTES_MAX, messages.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+        )
+        received = messages.unpack(packet, ancillary, flags)
+        if received is None:
+            raise _Gone
+        return received
+
+    async def _ready(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._bury()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        messages.widen(ours)
+        self._socket = trio.socket.from_stdlib_socket(ours)
+        with theirs:
+            fd = theirs.fileno()
+            try:
+                self._process = start_lean(
+                    self._interpreter_fd,
+                    "engine.runtime.launcher",
+                    [str(fd), str(self._lock_path)],
+                    [fd],
+                )
+            except OSError as error:
+                raise DriverError("start the launcher") from error
+        try:
+            with trio.fail_after(READY_TIMEOUT_S):
+                await self._reply()
+        except (_Gone, OSError, ProtocolError, trio.TooSlowError) as error:
+            self._bury()
+            raise DriverError("the launcher does not start") from error
+
+    def _bury(self) -> None:
+        """Close our end, which ends the launcher, and reap it. It ends at once: it is never inside anything long."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None

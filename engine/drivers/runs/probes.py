@@ -1,0 +1,99 @@
+"""MonitorProbes: the port for probes, answered by the container's monitor through a socket for each."""
+
+import socket
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+
+from engine.domain.container import Container
+from engine.domain.execution import ExecSpec
+from engine.domain.oci import exec_process
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.runs.bundle_maker import BundleMaker
+from engine.drivers.runs.monitors import REQUEST_TIMEOUT_S, Monitors
+from engine.errors import DriverError
+from engine.runtime.messages import ProbeOrder
+from engine.supervisor.health import ProbeAnswer
+
+KILL_PATIENCE_S: Final = 5.0
+"""How long a probe that was killed may take to end; what is stuck in the kernel is not waited for."""
+_ANSWER_BYTES_MAX: Final = 16 << 10
+"""The output in hexadecimal digits, and a little more."""
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``runtime/probes.py`` sends."""
+
+    code: int = 0
+    output: str = ""
+    truncated: bool = False
+    error: str | None = None
+
+    @property
+    def text(self) -> str:
+        told = bytes.fromhex(self.output).decode(errors="replace")
+        return f"{told}..." if self.truncated else told
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorProbes:
+    """Probes by way of monitors."""
+
+    monitors: Monitors
+    bundles: BundleMaker
+    lanes: Lanes
+
+    async def probe(
+        self, container: Container, arguments: tuple[str, ...], timeout_s: float
+    ) -> ProbeAnswer | None:
+        """Run a command inside a container; it ends at the latest when the socket is closed here, by whatever reason."""
+        filtered = partial(self.bundles.seccomp_program, container)
+        program = await self.lanes.run(Lane.KERNEL, filtered)
+        order = ProbeOrder(
+            process=exec_process(container, ExecSpec(arguments=arguments)),  # type: ignore[arg-type]  # JSON on its way out
+            seccomp_path=str(program) if program else None,
+        )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with trio.socket.from_stdlib_socket(ours) as answer, theirs:
+            try:
+                with trio.move_on_after(max(timeout_s, REQUEST_TIMEOUT_S)) as started:
+                    await self.monitors.start_probe(container.id, order, theirs)
+            except DriverError:
+                if self.monitors.is_alive(container.id):
+                    raise
+                return None
+            if started.cancelled_caught:
+                return ProbeAnswer(exit_code=None)
+            theirs.close()  # the monitor's copy is the only one now: its end is the end
+            return await _answered(answer, timeout_s)
+
+
+async def _answered(answer: trio.socket.SocketType, timeout_s: float) -> ProbeAnswer | None:
+    with trio.move_on_after(timeout_s):
+        return _told(await answer.recv(_ANSWER_BYTES_MAX))
+    answer.shutdown(socket.SHUT_WR)  # the monitor kills it, and says what it had to say
+    said = ""
+    with trio.move_on_after(KILL_PATIENCE_S):
+        last_words = await answer.recv(_ANSWER_BYTES_MAX)
+        if not last_words:
+            return None
+        said = _decode(last_words).text
+    return ProbeAnswer(exit_code=None, output=said)
+
+
+def _told(packet: bytes) -> ProbeAnswer | None:
+    if not packet:
+        return None
+    told = _decode(packet)
+    if told.error is not None:
+        raise DriverError(
+            "OCI runtime exec failed: exec failed: unable to start container process: "
+            f"{told.error}: unknown"
+        )
+    return ProbeAnswer(exit_code=told.code, output=told.text)
