@@ -18,6 +18,13 @@ EXEC: Final = "the-exec"
 """Stands for an exec that has not been started: its ID is known when the request is sent."""
 NAMES: Final = ("idle", "busy", "busybox", EXEC, "bridge", "none", "nosuch")
 """What a request may name: two containers, an image, an exec, two networks, and nothing."""
+_FITTING: Final = {
+    "containers": ("idle", "busy"),
+    "images": ("busybox", "busybox:latest"),
+    "exec": (EXEC,),
+    "networks": ("bridge", "none"),
+}
+"""Names of what is there, by the first part of a path."""
 _TEXTS: Final = (
     "", " ", "/", ".", "..", "../../etc/passwd", "a/b:c@d", "\x00", "a\x00b", "\r\nX-Injected: 1", "\ud800", "\U0001f433", "é" * 200,
     "%", "%2e%2e", "%00", "x" * 70_000, "null", "true", "-1", "1e999", "0x10", "9" * 30, "1.5", "{}", "[]", '{"label":["a"]}',
@@ -36,7 +43,7 @@ _FILTERS: Final = (
 _RAW_BODIES: Final = (
     b"{", b"[", b"nonsense", b"null", b"[]", b'""', b"0", b"true", b"{}{}", b'{"Image":"busybox"}trailing', b"\xff\xfe", b'{"Image": "\xff"}', b"\x00",
     b'{"Image":"busybox","Image":7}', b'{"Image":"busybox","image":7}', b'{"Image":"busybox","Memory":NaN}', b'{"Cmd":["\\ud800"],"Image":"busybox"}',
-    b"[" * 100_000, b'{"HostConfig":' * 20_000, b'{"a":' * 500 + b"1" + b"}" * 500, b" " * 65_536, b'{"StopTimeout":' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}",
+    b"[" * 100_000, b'{"HostConfig":' * 10_000, b'{"a":' * 500 + b"1" + b"}" * 500, b" " * 65_536, b'{"StopTimeout":' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}",
 )  # fmt: skip
 _MEDIA_TYPES: Final = (
     "application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/x-tar", "text/plain", "application/x-www-form-urlencoded",
@@ -79,7 +86,8 @@ def any_request(draw: DrawFn) -> AnyRequest:
     path = operation.template
     for parameter in operation.parameters:
         if parameter["in"] == "path":
-            name = draw(mostly(st.sampled_from(NAMES), texts))
+            fitting = _FITTING.get(path.split("/")[1], NAMES)
+            name = draw(mostly(st.sampled_from(fitting), st.sampled_from(NAMES) | texts))
             path = path.replace(f"{{{parameter['name']}}}", _quoted(name, safe="/:@"))
     version = draw(
         mostly(st.sampled_from(("", "/v1.24", "/v1.41", "/v1.51")), st.sampled_from(_VERSIONS))
