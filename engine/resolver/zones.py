@@ -1,0 +1,214 @@
+"""Who has which names and addresses, on which network. Told by the daemon, looked up for each question; pure.
+
+A name is tried in this order, as Docker does (libnetwork, ``sandbox.ResolveName``): the sandbox's own links before what
+containers are called, a whole name before ``NAME.NETWORK``, and the sandbox's networks in their order; the first network
+that has an address of the family asked for answers alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, NamedTuple
+
+from engine.resolver import wire
+from engine.runtime.messages import Message, ProtocolError
+
+_IPV4_BYTES: Final = 4
+
+
+class HostRecord(NamedTuple):
+    """What one container is called on one network, and where it is. The first name is the one that addresses lead back to."""
+
+    network: str
+    network_name: str
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+    @classmethod
+    def from_message(cls, message: Message) -> "HostRecord":
+        """Read back what :meth:`to_message` wrote."""
+        try:
+            return cls(
+                network=str(message["network"]),
+                network_name=str(message["network_name"]),
+                names=tuple(map(str, message["names"])),
+                addresses=tuple(map(str, message["addresses"])),
+            )
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"host record: {error!r}") from error
+
+    def to_message(self) -> Message:
+        """As it travels."""
+        return self._asdict()
+
+
+class _Host(NamedTuple):
+    """A record as questions find it."""
+
+    owner: str
+    network: str
+    network_name: str
+    names: frozenset[bytes]
+    qualified: frozenset[bytes]
+    addresses: tuple[bytes, ...]
+    """In network byte order: 4 bytes or 16."""
+    reverse: tuple[bytes, ...]
+    called: bytes | None
+    """What an address leads back to."""
+
+
+class _Zone:
+    """One network: hosts by what they are asked for."""
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, list[_Host]] = {}
+        self.qualified: dict[bytes, list[_Host]] = {}
+        self.reverse: dict[bytes, list[_Host]] = {}
+
+    def add(self, host: _Host) -> None:
+        for table, keys in self._entries(host):
+            for key in keys:
+                table.setdefault(key, []).append(host)
+
+    def remove(self, host: _Host) -> None:
+        for table, keys in self._entries(host):
+            for key in keys:
+                table[key].remove(host)
+                if not table[key]:
+                    del table[key]
+
+    def _entries(self, host: _Host) -> Iterator[tuple[dict[bytes, list[_Host]], Iterable[bytes]]]:
+        yield self.names, host.names
+        yield self.qualified, host.qualified
+        yield self.reverse, set(host.reverse)
+
+
+class Links(NamedTuple):
+    """What one sandbox alone calls others: names as they travel, and the containers meant."""
+
+    names: dict[bytes, str]
+
+    @classmethod
+    def of(cls, links: Iterable[tuple[str, str]]) -> "Links":
+        """From pairs of an alias and a container."""
+        named = ((wire.name(alias.lower()), owner) for alias, owner in links)
+        return cls({name: owner for name, owner in named if name is not None})
+
+
+class Zones:
+    """All records."""
+
+    def __init__(self) -> None:
+        self._zones: dict[str, _Zone] = {}
+        self._owners: dict[str, list[_Host]] = {}
+        self.revision = 0
+        """Grows with each change: what was worked out from an older one is void."""
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """Containers that have a record."""
+        return frozenset(self._owners)
+
+    def __len__(self) -> int:
+        """How many containers have records."""
+        return len(self._owners)
+
+    def tell(self, owner: str, records: Iterable[HostRecord]) -> None:
+        """These and no others are a container's records.
+
+        Raises:
+            ValueError: an address is none; what was there stays.
+        """
+        hosts = [_host(owner, record) for record in records]
+        for host in self._owners.pop(owner, ()):
+            zone = self._zones[host.network]
+            zone.remove(host)
+            if not zone.names and not zone.reverse:
+                del self._zones[host.network]
+        for host in hosts:
+            self._zones.setdefault(host.network, _Zone()).add(host)
+        if hosts:
+            self._owners[owner] = hosts
+        self.revision += 1
+
+    def addresses(
+        self, networks: Sequence[str], links: Links, name: bytes, length: int
+    ) -> list[bytes] | None:
+        """Addresses of ``length`` bytes that a name has; None when nobody is called so."""
+        is_known = False
+        for hosts in self._candidates(networks, links, name):
+            is_known = True
+            found = [each for host in hosts for each in host.addresses if len(each) == length]
+            if found:
+                return list(dict.fromkeys(found))
+        return [] if is_known else None
+
+    def called(self, networks: Sequence[str], name: bytes) -> bytes | None:
+        """The name to which an address leads back, both as they travel; None when it is nobody's."""
+        for zone in self._seen(networks):
+            for host in zone.reverse.get(name, ()):
+                return host.called
+        return None
+
+    def _candidates(
+        self, networks: Sequence[str], links: Links, name: bytes
+    ) -> Iterator[list[_Host]]:
+        """Those who are called so, one network at a time, the best first; none of the lists is empty."""
+        if links.names:
+            yield from self._linked(networks, links, name)
+        zones = self._seen(networks)
+        for zone in zones:
+            if hosts := zone.names.get(name):
+                yield hosts
+        for zone in zones:
+            if hosts := zone.qualified.get(name):
+                yield hosts
+
+    def _linked(self, networks: Sequence[str], links: Links, name: bytes) -> Iterator[list[_Host]]:
+        for alias, owner in links.names.items():
+            if name.startswith(alias[:-1]):
+                for network in networks:
+                    hosts = [
+                        host
+                        for host in self._owners.get(owner, ())
+                        if host.network == network
+                        and name in (alias, _qualified(alias, host.network_name))
+                    ]
+                    if hosts:
+                        yield hosts
+
+    def _seen(self, networks: Sequence[str]) -> list[_Zone]:
+        zones = self._zones
+        return [zones[network] for network in networks if network in zones]
+
+
+def _host(owner: str, record: HostRecord) -> _Host:
+    addresses = [ip_address(address) for address in record.addresses]
+    names = [name for text in record.names if (name := wire.name(text)) is not None]
+    called = _qualified(names[0], record.network_name) if names else None
+    folded = frozenset(name.lower() for name in names)
+    qualified = (_qualified(name, record.network_name) for name in folded)
+    return _Host(
+        owner=owner,
+        network=record.network,
+        network_name=record.network_name,
+        names=folded,
+        qualified=frozenset(name.lower() for name in qualified if name is not None),
+        addresses=tuple(address.packed for address in addresses),
+        reverse=tuple(_reverse(address) for address in addresses),
+        called=called,
+    )
+
+
+def _qualified(name: bytes, network_name: str) -> bytes | None:
+    """``name.network_name``; None when that is no name."""
+    network = wire.name(network_name)
+    if network is None or len(name) - 1 + len(network) > wire.NAME_BYTES_MAX:
+        return None
+    return name[:-1] + network
+
+
+def _reverse(address: IPv4Address | IPv6Address) -> bytes:
+    """Where an address leads back from. RFC 1035 section 3.5, RFC 3596 section 2.5."""
+    name = wire.name(address.reverse_pointer)
+    assert name is not None
+    return name
