@@ -21,7 +21,9 @@ NEEDS_ROOT: Final = (
     "needs root, for namespaces, mounts and cgroups: config/run tests asks sudo for it"
 )
 IN_CI: Final = os.environ.get("CI", "").lower() in ("1", "true")
-WITH_A_KERNEL: Final = frozenset(Path(__file__).parent / name for name in ("faults", "kernel", "resolver"))
+WITH_A_KERNEL: Final = frozenset(
+    Path(__file__).parent / name for name in ("faults", "kernel", "resolver")
+)
 """Directories whose tests all need root."""
 CGROUP_MARKERS: Final = {
     "cgroup_v1": "cgroup_v1: needs cgroup v1's memory controller",

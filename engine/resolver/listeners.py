@@ -1,7 +1,8 @@
 """The sockets inside a sandbox: questions in, answers out.
 
 UDP and TCP at 127.0.0.11, port 61053; a rule of the sandbox's own leads port 53 there, so that a container may serve names
-itself on every address. Of connections (RFC 7766) there is a bound, each is closed when idle, and what one asks may be
+itself on every address. The rule has to be ``dnat to 127.0.0.11:61053``: ``redirect`` in the output hook leads to 127.0.0.1,
+nft(8). Of connections (RFC 7766) there is a bound, each is closed when idle, and what one asks may be
 answered in any order.
 """
 

@@ -104,11 +104,13 @@ async def running(exec_root: Path) -> AsyncIterator[Rig]:
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(rig.resolver.run)
-            with trio.fail_after(patient(60)):
-                yield rig
-            with trio.move_on_after(patient(5)):
-                await rig.resolver.set_all((), ())
-            nursery.cancel_scope.cancel()
+            try:
+                with trio.fail_after(patient(60)):
+                    yield rig
+            finally:
+                with trio.move_on_after(patient(5), shield=True):
+                    await rig.resolver.set_all((), ())
+                nursery.cancel_scope.cancel()
     finally:
         rig.close()
 

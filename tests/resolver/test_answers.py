@@ -9,6 +9,7 @@ import trio
 
 from engine.drivers.names.records import Listener
 from engine.resolver import wire
+from engine.resolver.forwarding import FORWARDS_OF_ONE_MAX
 from tests.resolver.rig import (
     NET,
     OTHER_NET,
@@ -198,6 +199,28 @@ def test_a_silent_server_keeps_nobody_else_waiting(tmp_path: Path) -> None:
                 assert len(other.asked) == 200
                 assert len(set(other.ports)) > 50
                 assert len({packet[:2] for packet in other.asked}) > 100
+
+    trio.run(body)
+
+
+def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as rig:
+            sandbox = rig.sandbox("asker")
+            with server(rig, sandbox, lambda _: None) as silent:
+                listener = Listener(
+                    sandbox=sandbox, networks=(NET,), servers=(silent.name,), from_host=False
+                )
+                await told(rig, host("web", "10.0.0.2"), listeners=(listener,))
+                with rig.socket(sandbox) as asker:
+                    for number in range(FORWARDS_OF_ONE_MAX + 1):
+                        asker.send(question("slow", number=number))
+                    refused = asker.recv(512)
+
+                    assert int.from_bytes(refused[:2], "big") == FORWARDS_OF_ONE_MAX
+                    assert wire.code_of(refused) == wire.SERVFAIL
+                    assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
+                await rig.resolver.forget(sandbox)
 
     trio.run(body)
 

@@ -163,6 +163,23 @@ def test_sandboxes_that_come_and_go_leave_no_descriptor(tmp_path: Path) -> None:
     trio.run(body)
 
 
+def test_names_that_are_none_are_refused_and_hinder_nobody(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as rig:
+            sandbox = rig.sandbox("asker")
+            broken = host("bad", "10.0.0.9", names=("\udcff",))
+            await told(rig, broken, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            with pytest.raises(DriverError):
+                await rig.resolver.tell("bad", (broken,))
+            await rig.resolver.tell("bad", ())
+            await rig.resolver.tell("db", (host("db", "10.0.0.3", names=("x" * 64, "db")),))
+
+            assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
+            assert rig.dig(sandbox, "db").values == ["10.0.0.3"]
+
+    trio.run(body)
+
+
 def test_what_can_not_be_served_is_refused_and_hinders_nobody(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as rig:

@@ -50,13 +50,15 @@ class Connection:
 
         Raises:
             Gone: it ends, has ended, or is stuck and was killed.
-            DriverError: it refuses.
+            DriverError: it refuses, or the order is too long.
         """
         try:
+            order = messages.encode(request)
+        except ProtocolError as error:
+            raise DriverError(f"tell the resolver: {error}") from error
+        try:
             with trio.fail_after(ORDER_TIMEOUT_S):
-                await self._socket.sendmsg(
-                    [messages.encode(request)], messages.rights(fds or []), socket.MSG_NOSIGNAL
-                )
+                await self._socket.sendmsg([order], messages.rights(fds or []), socket.MSG_NOSIGNAL)
                 packet, ancillary, flags, _ = await self._socket.recvmsg(
                     messages.PACKET_BYTES_MAX, messages.ANCILLARY_BYTES, _CLOSE_ON_EXEC
                 )

@@ -26,6 +26,7 @@ from engine.runtime.messages import Message
 
 CHANGES_MAX: Final = 30
 """In one packet, of listeners and of records each: every one may take a descriptor, and 64 travel."""
+END_TIMEOUT_S: Final = 1.0
 RETRY_FIRST_S: Final = 0.05
 RETRY_MAX_S: Final = 5.0
 
@@ -175,6 +176,8 @@ class Resolver:
                     await self._changed()
         except* Gone:
             log.warning("resolver_died", pid=connection.pid)
+            with trio.move_on_after(END_TIMEOUT_S):  # its sockets are in the way of the next one's
+                await connection.wait_end()
         finally:
             self.pid = None
             connection.close()
@@ -205,9 +208,9 @@ class Resolver:
             self._anew += waiting
             raise
         self._is_all_untold = bool(self._anew)
-        for sandbox, problem in failed.items():
-            if sandbox not in listeners:
-                log.warning("sandbox_without_resolver", sandbox=sandbox, error=problem)
+        for key, problem in failed.items():
+            if key not in listeners and key not in records:
+                log.warning("names_not_told", about=key, error=problem)
         for key, changes in (*listeners.items(), *records.items()):
             for change in changes:
                 change.conclude(failed.get(key, ""))
@@ -221,18 +224,37 @@ class Resolver:
         failed: dict[str, str] = {}
         sandboxes, owners = list(listeners), list(records)
         while sandboxes or owners:
-            with ExitStack() as files:
-                packet = _Packet(files)
-                for sandbox in sandboxes[:CHANGES_MAX]:
-                    self._add_listener(packet, sandbox, failed)
-                for owner in owners[:CHANGES_MAX]:
-                    packet.tell(owner, self._records.get(owner, ()))
-                del sandboxes[:CHANGES_MAX], owners[:CHANGES_MAX]
-                reply = await connection.ask(packet.message, packet.fds)
-            for line in reply["failed"].splitlines():
-                sandbox, _, problem = line.partition(": ")
-                failed[sandbox] = f"serve names to {sandbox}: {problem}"
+            some, others = sandboxes[:CHANGES_MAX], owners[:CHANGES_MAX]
+            del sandboxes[:CHANGES_MAX], owners[:CHANGES_MAX]
+            try:
+                await self._send_packet(connection, some, others, failed)
+            except DriverError as error:
+                if len(some) + len(others) == 1:
+                    failed[(*some, *others)[0]] = str(error)
+                    continue
+                for sandbox in some:  # one of them is at fault: the others shall not suffer
+                    failed |= await self._send(connection, (sandbox,), ())
+                for owner in others:
+                    failed |= await self._send(connection, (), (owner,))
         return failed
+
+    async def _send_packet(
+        self,
+        connection: Connection,
+        sandboxes: Iterable[str],
+        owners: Iterable[str],
+        failed: dict[str, str],
+    ) -> None:
+        with ExitStack() as files:
+            packet = _Packet(files)
+            for sandbox in sandboxes:
+                self._add_listener(packet, sandbox, failed)
+            for owner in owners:
+                packet.tell(owner, self._records.get(owner, ()))
+            reply = await connection.ask(packet.message, packet.fds)
+        for line in reply["failed"].splitlines():
+            sandbox, _, problem = line.partition(": ")
+            failed[sandbox] = f"serve names to {sandbox}: {problem}"
 
     def _add_listener(self, packet: "_Packet", sandbox: str, failed: dict[str, str]) -> None:
         listener = self._listeners.get(sandbox)
