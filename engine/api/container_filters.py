@@ -118,9 +118,10 @@ class ContainerFilter:
 
 def _is_on(container: Container, word: str) -> bool:
     """Whether it is on the network of that name, or whose ID begins so."""
-    endpoint = container.endpoint
-    known = endpoint is not None and endpoint.network.startswith(word)
-    return known or container.spec.network_mode == word
+    return container.spec.network_mode == word or any(
+        each.name == word or (each.network and each.network.startswith(word))
+        for each in container.networks
+    )
 
 
 def port_range(name: str, value: str) -> Iterator[tuple[int, str]]:

@@ -1,36 +1,31 @@
-"""Networks, to look at: the three that every engine has."""
+"""Networks: made, looked at, removed; containers connected to them."""
 
 from typing import Final
 
 from engine.api.filters import Filters, parse_boolean_filter, parse_filters
-from engine.api.http.json_bodies import Wire, read_json
-from engine.api.http.replies import Reply, json_answer
+from engine.api.http.json_bodies import read_json
+from engine.api.http.replies import NO_CONTENT, Answer, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.shapes.network import network_json
+from engine.api.shapes.network_wishes import (
+    ConnectWire,
+    DisconnectWire,
+    NetworkCreateWire,
+    parse_wish,
+)
+from engine.api.shapes.networking import membership
+from engine.api.shapes.wire_container import EndpointWire
 from engine.api.times import parse_until
-from engine.domain.network import Network
-from engine.errors import Forbidden, InvalidRequest, NotFound, Unsupported
+from engine.domain.network_decisions import PREDEFINED
+from engine.errors import InvalidRequest, NotFound
 from engine.service.engine import Service
 
 _LIST_FILTERS: Final = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 _PRUNE_FILTERS: Final = frozenset({"label", "label!", "until"})
 _TYPES: Final = frozenset({"builtin", "custom"})
-_PREDEFINED: Final = frozenset({"bridge", "default", "host", "none"})
 _BOOLEANS: Final = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})  # fmt: skip
 """What Go's strconv.ParseBool takes."""
-
-
-class NetworkCreateBody(Wire, frozen=True, kw_only=True):
-    """NetworkCreateRequest, as far as it can be wrong."""
-
-    name: str | None = None
-
-
-class MembershipBody(Wire, frozen=True, kw_only=True):
-    """NetworkConnectRequest and NetworkDisconnectRequest."""
-
-    container: str | None = None
 
 
 class NetworkHandlers:
@@ -39,6 +34,7 @@ class NetworkHandlers:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._system = service.system
+        self._networks = service.networks
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
@@ -47,7 +43,7 @@ class NetworkHandlers:
             ("POST", "/networks/create", self.create),
             ("POST", "/networks/prune", self.prune),
             ("POST", "/networks/{id}/connect", self.connect),
-            ("POST", "/networks/{id}/disconnect", self.connect),
+            ("POST", "/networks/{id}/disconnect", self.disconnect),
             ("GET", "/networks/{id}", self.inspect),
             ("DELETE", "/networks/{id}", self.remove),
         )
@@ -61,14 +57,14 @@ class NetworkHandlers:
                 raise InvalidRequest(f"invalid filter: 'type'='{value}'")
         return json_answer(
             [
-                network_json(network, self._system.connected(network), request.version)
-                for network in self._system.networks()
+                network_json(network, self._networks.members(network), request.version)
+                for network in self._networks.all()
                 if filters.pattern("name", network.name)
                 and filters.pattern("id", network.id)
                 and filters.exact("driver", network.driver)
                 and filters.exact("scope", "local")
-                and filters.exact("type", "builtin")
-                and filters.labels({})
+                and filters.exact("type", "builtin" if network.name in PREDEFINED else "custom")
+                and filters.labels(network.labels)
                 and not dangling
             ]
         )
@@ -84,32 +80,40 @@ class NetworkHandlers:
         word = request.params["id"]
         if query.text("scope", "local") not in ("", "local"):
             raise NotFound(f"network {word} not found")
-        network = self._find(word)
-        return json_answer(network_json(network, self._system.connected(network), request.version))
+        network = self._networks.get(word)
+        return json_answer(network_json(network, self._networks.members(network), request.version))
 
     async def create(self, request: Request) -> Reply:
         """``docker network create``."""
-        asked = await read_json(request, NetworkCreateBody)
-        name = asked.name or ""
-        if not name.strip():
-            raise InvalidRequest("invalid name: name is empty")
-        if name in _PREDEFINED:
-            raise Forbidden(f"operation is not permitted on predefined {name} network ")
-        raise Unsupported("creating networks is not supported yet")
+        asked = await read_json(request, NetworkCreateWire)
+        identity = await self._networks.create(parse_wish(asked), request.origin)
+        return json_answer({"Id": identity, "Warning": ""}, 201)
 
     async def connect(self, request: Request) -> Reply:
-        """``docker network connect`` and ``disconnect``."""
-        asked = await read_json(request, MembershipBody)
-        if not asked.container:
-            raise InvalidRequest('invalid name or ID supplied: ""')
-        self._service.containers.get(asked.container)
-        self._find(request.params["id"])
-        raise Unsupported("connecting and disconnecting networks is not supported yet")
+        """``docker network connect``."""
+        asked = await read_json(request, ConnectWire)
+        network = self._networks.get(request.params["id"])
+        wished = membership(network.name, asked.endpoint_config or EndpointWire())
+        await self._networks.connect(
+            network.id, _container(asked.container), wished, request.origin
+        )
+        return Answer(200)
+
+    async def disconnect(self, request: Request) -> Reply:
+        """``docker network disconnect``."""
+        asked = await read_json(request, DisconnectWire)
+        await self._networks.disconnect(
+            request.params["id"],
+            _container(asked.container),
+            request.origin,
+            force=bool(asked.force),
+        )
+        return Answer(200)
 
     async def remove(self, request: Request) -> Reply:
-        """``docker network rm``: there is none yet that could be removed."""
-        network = self._find(request.params["id"])
-        raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        """``docker network rm``."""
+        await self._networks.remove(request.params["id"], request.origin)
+        return NO_CONTENT
 
     async def prune(self, request: Request) -> Reply:
         """``docker network prune``: networks that every engine has are not taken away."""
@@ -122,19 +126,11 @@ class NetworkHandlers:
         await self._system.pruned("network", 0, request.origin)
         return json_answer({"NetworksDeleted": None})
 
-    def _find(self, word: str) -> Network:
-        """By whole ID or name, then by the unique beginning of an ID."""
-        try:
-            return self._system.network(word)
-        except NotFound:
-            beginning = [each for each in self._system.networks() if each.id.startswith(word)]
-            if len(beginning) == 1:
-                return beginning[0]
-            if beginning:
-                raise InvalidRequest(
-                    f"network {word} is ambiguous ({len(beginning)} matches found based on ID prefix)"
-                ) from None
-            raise
+
+def _container(word: str | None) -> str:
+    if not word:
+        raise InvalidRequest('invalid name or ID supplied: ""')
+    return word
 
 
 def _dangling(filters: Filters) -> bool:

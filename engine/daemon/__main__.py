@@ -66,7 +66,7 @@ async def serve(config: Config) -> None:
         daemon = assemble(config, ledger)
         daemon.content.sweep()
         await daemon.service.commits.let_go_on()
-        await ensure_networks(ledger, daemon.kernel.network, config)
+        await ensure_networks(ledger, daemon.kernel.networks.driver, config)
         listeners = open_listeners(config)
         if config.pidfile is not None:
             config.pidfile.write_text(f"{os.getpid()}\n")
@@ -98,11 +98,13 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
         kernel = daemon.kernel
         background.start_soon(kernel.monitors.run)
         await kernel.monitors.find()
-        await kernel.forget_strays(_sandboxes(daemon.ledger))
+        await kernel.networks.forget_strays(_sandboxes(daemon.ledger))
+        await background.start(kernel.networks.names.run)
+        await kernel.networks.tell_all_names(daemon.ledger.durable.containers.values())
         background.start_soon(daemon.launcher.keep_alive)
         background.start_soon(watch_network, daemon)
         await background.start(daemon.supervisor.run)
-        background.start_soon(kernel.pool.run)
+        background.start_soon(kernel.networks.pool.run)
         background.start_soon(kernel.trash.run)
         background.start_soon(watchdog)
         background.start_soon(collect_garbage, daemon)
@@ -116,9 +118,9 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
                 break
             notify("STOPPING=1")
             server.stop()
+        with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):
+            await kernel.networks.pool.empty()
         background.cancel_scope.cancel()
-    with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):
-        await kernel.pool.empty()
     daemon.connections.close()
     daemon.launcher.close()
 
@@ -136,7 +138,7 @@ async def watch_network(daemon: Daemon) -> None:
     with Watch() as watch:
         while True:
             await trio.lowlevel.wait_readable(watch.fileno())
-            if watch.drain(own_ports={daemon.kernel.network.port}):
+            if watch.drain(own_ports={daemon.kernel.networks.driver.port}):
                 daemon.supervisor.wake_sweep()
 
 

@@ -5,11 +5,12 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import IPv4Interface, ip_address
+from ipaddress import IPv4Interface, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from engine.domain.addresses import SubnetSource
 from engine.errors import EngineError
 
 DEFAULT_HOST: Final = "unix:///run/shipslog/shipslog.sock"
@@ -42,6 +43,10 @@ class Config:
     """The default bridge's own address, with its network's prefix length; None chooses a free subnet."""
     bridge: str = ""
     """An administrator's bridge to use instead of one of our own."""
+    default_address_pools: tuple[SubnetSource, ...] = ()
+    """Where networks' subnets are looked for when nobody names one; none of a family: the default ones."""
+    prepared_sandboxes: int = 8
+    """Network namespaces kept ready for the default network; one that somebody makes gets a quarter as many."""
     cgroup_parent: str = ""
     """Empty: one of this instance's own."""
     log_level: str = "info"
@@ -102,6 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--bip", metavar="CIDR", help="address and subnet of the default bridge")
     option("--bridge", metavar="NAME", help="an existing bridge to use")
+    option(
+        "--default-address-pool",
+        action="append",
+        dest="default_address_pools",
+        metavar="base=CIDR,size=LENGTH",
+        help="where subnets of networks are looked for",
+    )
+    option("--prepared-sandboxes", metavar="N", help="network namespaces kept ready (default 8)")
     option("--cgroup-parent", metavar="NAME")
     option("--log-level", choices=LOG_LEVELS)
     option("--log-format", choices=LOG_FORMATS)
@@ -170,6 +183,10 @@ def _convert(key: str, value: Any, where: str) -> Any:  # Any: whatever TOML or 
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise ConfigError(f"{where}: expected an array of strings")
         return tuple(value)
+    if key == "default_address_pools":
+        return _sources(value, where)
+    if key == "prepared_sandboxes":
+        return _count(value, where)
     if key in _SWITCHES:
         if not isinstance(value, bool):
             raise ConfigError(f"{where}: expected true or false")
@@ -184,6 +201,33 @@ def _convert(key: str, value: Any, where: str) -> Any:  # Any: whatever TOML or 
     if choices is not None and value not in choices:
         raise ConfigError(f"{where}: expected one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def _sources(value: Any, where: str) -> tuple[SubnetSource, ...]:  # Any: whatever TOML has
+    """Of texts (``base=CIDR,size=LENGTH``) or tables (``{base = "CIDR", size = LENGTH}``)."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: expected an array")
+    return tuple(_source(each, where) for each in value)
+
+
+def _source(value: Any, where: str) -> SubnetSource:  # Any: whatever TOML or argparse has
+    if isinstance(value, str):
+        pairs = (part.partition("=") for part in value.split(","))
+        value = {name: text for name, _, text in pairs}
+    try:
+        base, size = ip_network(value["base"]), int(value["size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: expected base=CIDR,size=LENGTH: {error}") from error
+    if not base.prefixlen <= size <= base.max_prefixlen - 2:
+        raise ConfigError(f"{where}: subnets of /{size} can't be cut from {base}")
+    return SubnetSource(base, size)
+
+
+def _count(value: Any, where: str) -> int:  # Any: whatever TOML or argparse has
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal():
+        raise ConfigError(f"{where}: expected a number, got {value!r}")
+    return int(text)
 
 
 def _bip(value: str, where: str) -> IPv4Interface:

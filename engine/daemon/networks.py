@@ -1,17 +1,30 @@
 """The three networks that there always are, and the subnet of the default bridge."""
 
 import secrets
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 
 from engine.daemon.config import Config, ConfigError
 from engine.domain import naming
+from engine.domain.addresses import (
+    IPV4_SOURCES,
+    SubnetSource,
+    first_address,
+    free_subnet,
+    local_source,
+)
 from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.domain.ids import InstanceId, NetworkId
-from engine.domain.network import Network, NetworkCreated, NetworkMoved, free_subnet
+from engine.domain.network import (
+    DEFAULT_BRIDGE_OPTION,
+    Network,
+    NetworkCreated,
+    NetworkMoved,
+    Pool,
+)
+from engine.domain.spec import DEFAULT_NETWORK
 from engine.domain.streams import network_stream
 from engine.drivers.networks.network import NetworkDriver
 from engine.store.ledger import Ledger
-from engine.supervisor.starts import DEFAULT_NETWORK
 
 DEFAULT_BRIDGE_PREFIX = "shipslog"
 
@@ -39,20 +52,30 @@ async def ensure_networks(ledger: Ledger, driver: NetworkDriver, config: Config)
         event = _created(DEFAULT_NETWORK, "bridge", bridge, address, owned=not config.bridge)
         await _record(ledger, origin, event)
     elif _differs(present, config):
-        if ledger.durable.addresses:
+        if ledger.durable.is_used(present.id):
             raise ConfigError(
                 "the default bridge can't be changed while containers have addresses of it"
             )
         bridge, address = _wanted(ledger.durable.host.instance, driver, config)
         moved = NetworkMoved(
             bridge=bridge,
-            subnet=str(address.network),
-            gateway=str(address.ip),
             bridge_owned=not config.bridge,
+            ipv4=_pool(address),
         )
         await ledger.record(origin, (network_stream(present.id), (moved,)))
         if present.bridge_owned and present.bridge != bridge:
             driver.remove_bridge(present.bridge)
+
+
+def subnet_sources(instance: InstanceId, config: Config) -> tuple[SubnetSource, ...]:
+    """Where subnets are looked for: of each family those that are configured, else the default ones."""
+    asked = config.default_address_pools
+    versions = {each.base.version for each in asked}
+    return (
+        *asked,
+        *(() if 4 in versions else IPV4_SOURCES),
+        *(() if 6 in versions else (local_source(instance),)),
+    )
 
 
 def _created(
@@ -68,10 +91,14 @@ def _created(
         name=name,
         driver=kind,
         bridge=bridge,
-        subnet=str(address.network) if address else "",
-        gateway=str(address.ip) if address else "",
         bridge_owned=owned,
+        ipv4=_pool(address) if address else None,
+        options={DEFAULT_BRIDGE_OPTION: "true"} if bridge else {},
     )
+
+
+def _pool(address: IPv4Interface) -> Pool:
+    return Pool(subnet=str(address.network), gateway=str(address.ip))
 
 
 async def _record(ledger: Ledger, origin: Origin, event: NetworkCreated) -> None:
@@ -83,7 +110,7 @@ def _differs(network: Network, config: Config) -> bool:
     if config.bridge:
         return network.bridge != config.bridge
     if config.bip is not None:
-        return (network.gateway, network.subnet) != (str(config.bip.ip), str(config.bip.network))
+        return network.ipv4 != _pool(config.bip)
     return not network.bridge_owned
 
 
@@ -100,9 +127,7 @@ def _wanted(
     bridge = bridge_name(instance)
     if config.bip is not None:
         return bridge, config.bip
-    return bridge, first_address(free_subnet(driver.taken_subnets(apart_from=(bridge,))))
-
-
-def first_address(subnet: IPv4Network) -> IPv4Interface:
-    """The gateway of a subnet that nobody has chosen one for: its first address."""
-    return IPv4Interface((int(subnet.network_address) + 1, subnet.prefixlen))
+    taken = driver.taken_subnets(apart_from=(bridge,))
+    sources = [each for each in subnet_sources(instance, config) if each.base.version == 4]
+    subnet = free_subnet(sources, taken)
+    return bridge, IPv4Interface(f"{first_address(subnet)}/{subnet.prefixlen}")

@@ -10,9 +10,12 @@ from typing import Final
 
 from engine.daemon.clock import KernelClock
 from engine.daemon.config import Config
+from engine.daemon.networks import subnet_sources
 from engine.domain import naming
 from engine.domain.container import Container
-from engine.domain.ids import ContainerId, ImageId
+from engine.domain.ids import ContainerId, ImageId, NetworkId, SandboxId
+from engine.domain.network import Network
+from engine.domain.spec import DEFAULT_NETWORK
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.cgroups.v2 import V2Driver
 from engine.drivers.filesystems.container_files import LinuxContainerFiles
@@ -24,9 +27,12 @@ from engine.drivers.images.registry import LinuxRegistries
 from engine.drivers.images.store import LinuxImages
 from engine.drivers.kernel import LinuxKernel
 from engine.drivers.lanes import Lanes
+from engine.drivers.names.resolver import Resolver
 from engine.drivers.networks.firewall import Firewall
+from engine.drivers.networks.linux import LinuxNetworks
+from engine.drivers.networks.name_plan import network_listener
 from engine.drivers.networks.network import NetworkDriver
-from engine.drivers.networks.sandbox_pool import SandboxPool
+from engine.drivers.networks.sandbox_pool import Attendants, SandboxPool
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.connections import Connections
@@ -36,6 +42,7 @@ from engine.drivers.runs.probes import MonitorProbes
 from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.drivers.streams import LinuxStreams
 from engine.drivers.usage import LinuxUsage
+from engine.errors import EngineError
 from engine.service.changes import Changes
 from engine.service.commits import Commits
 from engine.service.containers import Containers
@@ -44,17 +51,19 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
+from engine.service.networks import Networks
 from engine.service.registries import Registries
 from engine.service.system import Settings, System
 from engine.service.updates import Updates
 from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
-from engine.supervisor.starts import DEFAULT_NETWORK
 from engine.supervisor.supervisor import Supervisor
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """The machine in Go's words, as images have it."""
+_PREPARED_FACTOR: Final = 4
+"""All networks together have so many times the prepared namespaces of the default one, at most."""
 _INITS: Final = ("docker-init", "tini-static", "catatonit")
 
 
@@ -107,25 +116,48 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         cgroups=cgroups,
         seccomp=SeccompPrograms(config.data_root / "seccomp"),
         init_path=_init_path(config),
-        gateway=lambda: ledger.durable.network_named(DEFAULT_NETWORK).gateway,
+        gateway=lambda: _gateway(ledger),
+        network_of=lambda identity: ledger.durable.networks[identity],
+        container_of=ledger.durable.containers.get,
+    )
+    names = Resolver(config.exec_root)
+
+    def network_of(identity: NetworkId) -> Network:
+        return ledger.durable.networks[identity]
+
+    async def serve_prepared(identity: NetworkId, sandbox: SandboxId) -> None:
+        if wanted := network_listener(sandbox, network_of(identity)):
+            await names.serve(wanted)
+
+    networks = LinuxNetworks(
+        exec_root=config.exec_root,
+        lanes=lanes,
+        driver=network,
+        firewall=Firewall(instance),
+        pool=SandboxPool(
+            network,
+            lanes,
+            Attendants(prepared=serve_prepared, thrown_away=names.forget),
+            most=_PREPARED_FACTOR * config.prepared_sandboxes,
+        ),
+        names=names,
+        network_of=network_of,
+        container_named=lambda name: _container_named(ledger, name),
     )
     kernel = LinuxKernel(
         data_root=config.data_root,
         exec_root=config.exec_root,
         lanes=lanes,
         cgroups=cgroups,
-        network=network,
-        firewall=Firewall(instance),
-        pool=SandboxPool(network, lanes),
+        networks=networks,
         monitors=monitors,
         connections=connections,
         bundles=bundles,
         trash=Trash(lanes),
-        network_of=lambda identity: ledger.durable.networks[identity],
         running=lambda: _running(ledger),
     )
     probes = MonitorProbes(monitors=monitors, bundles=bundles, lanes=lanes)
-    supervisor = Supervisor(ledger, kernel, probes)
+    supervisor = Supervisor(ledger, kernel, probes, config.prepared_sandboxes)
     supervisors.append(supervisor)
     streams = LinuxStreams(
         data_root=config.data_root,
@@ -142,6 +174,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         cgroup_version="2" if isinstance(cgroups.own, V2Driver) else "1",
         machine=cgroups.own.machine(),
         init_path=str(_init_path(config) or ""),
+        subnet_sources=subnet_sources(instance, config),
     )
     containers = Containers(ledger, supervisor.starts, streams, changes)
     files = _container_files(config, content, kernel)
@@ -153,6 +186,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         files=Files(ledger, files, changes),
         images=Images(ledger, images),
         history=History(ledger),
+        networks=Networks(ledger, supervisor.networks, changes, subnet_sources(instance, config)),
         registries=Registries(ledger, LinuxRegistries(lanes)),
         system=System(ledger, settings),
         statistics=Statistics(containers, LinuxUsage(cgroups, lanes), changes),
@@ -184,6 +218,20 @@ def _container_files(config: Config, content: Content, kernel: LinuxKernel) -> L
         uppers=kernel.uppers,
         lanes=kernel.lanes,
     )
+
+
+def _container_named(ledger: Ledger, name: str) -> ContainerId | None:
+    try:
+        return ledger.durable.container(name).id
+    except EngineError:
+        return None
+
+
+def _gateway(ledger: Ledger) -> str:
+    """The address at which containers of the default network reach the host."""
+    pool = ledger.durable.network_named(DEFAULT_NETWORK).ipv4
+    assert pool is not None
+    return pool.gateway
 
 
 def _images_needed(ledger: Ledger) -> Collection[ImageId]:

@@ -16,8 +16,9 @@ recovery looks for. Intents come from users (and from restart policies), outcome
                                   ▼
                               REMOVING ──▶ REMOVED       RemoveFailed: DEAD, until it works
 
-What is to be done to the process of a running container are *orders*: numbered signals, pauses and unpauses, carried out one
-after the other, each once. An order that the end of the container overtakes is named in ``Exited.superseded``.
+What is to be done to a running container are *orders*: numbered signals, pauses, updates, connections to networks, carried out
+one after the other, each once. A signal that the end of the container overtakes is named in ``Exited.superseded``; what would
+also have held for the next run holds then.
 
 A *run* is one start of the container; outcomes carry no run number because a run's journal is a file of its own.
 """
@@ -37,7 +38,6 @@ from engine.domain.container_events import (
     Created,
     DriftDetected,
     DriftRepaired,
-    Endpoint,
     Exited,
     ExitReason,
     LogLost,
@@ -74,9 +74,19 @@ from engine.domain.container_update import (
 from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.health import Health, HealthChanged
-from engine.domain.ids import SHORT, ContainerId, SandboxId
+from engine.domain.ids import SHORT, ContainerId, NetworkId, SandboxId
+from engine.domain.membership import EVENTS as MEMBERSHIPS
+from engine.domain.membership import (
+    Connected,
+    ConnectFailed,
+    ConnectRequested,
+    Disconnected,
+    DisconnectRequested,
+    Endpoint,
+    initial_memberships,
+)
 from engine.domain.signals import parse_signal
-from engine.domain.spec import PortBinding, Spec
+from engine.domain.spec import Membership, PortBinding, Spec
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -100,15 +110,21 @@ def _stays(phase: Phase, *events: type[Event]) -> dict[type[Event], Phase]:
 
 
 _ALWAYS: Final[tuple[type[Event], ...]] = (Renamed, AttachOpened, AttachClosed, *USES)
+_OF_NO_RUN: Final[tuple[type[Event], ...]] = (
+    *(UpdateRequested, Updated),
+    *(ConnectRequested, Connected, DisconnectRequested, Disconnected),
+)
+"""Done as soon as they are asked for, while nothing runs."""
 _ORDERS: Final[tuple[type[Event], ...]] = (
     *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
     *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),
     *UPDATES,
+    *MEMBERSHIPS,
 )
 
 TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
     Phase.CREATED: {
-        **_stays(Phase.CREATED, *_ALWAYS, UpdateRequested, Updated),
+        **_stays(Phase.CREATED, *_ALWAYS, *_OF_NO_RUN),
         StartRequested: Phase.STARTING,
         RemoveRequested: Phase.REMOVING,
     },
@@ -131,13 +147,13 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
         RemoveRequested: Phase.REMOVING,
     },
     Phase.RESTARTING: {
-        **_stays(Phase.RESTARTING, *_ALWAYS, UpdateRequested, Updated),
+        **_stays(Phase.RESTARTING, *_ALWAYS, *_OF_NO_RUN),
         StartRequested: Phase.STARTING,
         StopRequested: Phase.EXITED,
         RemoveRequested: Phase.REMOVING,
     },
     Phase.EXITED: {
-        **_stays(Phase.EXITED, *_ALWAYS, UpdateRequested, Updated),
+        **_stays(Phase.EXITED, *_ALWAYS, *_OF_NO_RUN),
         StartRequested: Phase.STARTING,
         RestartScheduled: Phase.RESTARTING,
         RemoveRequested: Phase.REMOVING,
@@ -146,6 +162,7 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
         **_stays(
             Phase.REMOVING,
             *UPDATES,
+            *MEMBERSHIPS,
             *USES,
             *(AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested),
         ),
@@ -160,7 +177,9 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
 }
 assert TRANSITIONS.keys() == set(Phase)
 
+LASTING: Final = frozenset({OrderKind.UPDATE, OrderKind.CONNECT, OrderKind.DISCONNECT})
 HAS_PROCESS: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
+_HOLDS_ENDPOINTS: Final = frozenset({Phase.STARTING, *HAS_PROCESS})
 NAMELESS: Final = frozenset({Phase.REMOVING, Phase.REMOVED, Phase.DEAD})
 """Phases in which a container's name is free for others."""
 
@@ -180,7 +199,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sandbox: SandboxId | None = None
     sandbox_before: SandboxId | None = None
     """The last run's, while a start is under way: it may not be gone yet."""
-    endpoint: Endpoint | None = None
+    networks: tuple[Membership, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    """Of the present run or the last one."""
     ports: tuple[PortBinding, ...] = ()
     process: ProcessIdentity | None = None
     monitor: ProcessIdentity | None = None
@@ -207,7 +228,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_again: bool = False
     """A restart was asked for and its second half is due."""
     refusals: tuple[Refusal, ...] = ()
-    """Of the last updates that failed."""
+    """Of the last updates and connects that failed."""
     attachments: tuple[str, ...] = ()
     health: Health | None = None
     """None: there is no check, or it has never run."""
@@ -223,6 +244,22 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def pending_updates(self) -> tuple[Order, ...]:
         """Updates asked for and not yet done."""
         return tuple(order for order in self.orders if order.kind is OrderKind.UPDATE)
+
+    @property
+    def lasting_orders(self) -> tuple[Order, ...]:
+        """Those not yet done that outlast the run."""
+        return tuple(order for order in self.orders if order.kind in LASTING)
+
+    @property
+    def holds_endpoints(self) -> bool:
+        """Whether its addresses and ports are its own: from the decision to start it until its process has ended."""
+        return self.phase in _HOLDS_ENDPOINTS or self.process is not None
+
+    @property
+    def wanted_endpoints(self) -> tuple[Endpoint, ...]:
+        """Those that there should be: without the ones that somebody wants to go."""
+        going = {order.network for order in self.orders if order.kind is OrderKind.DISCONNECT}
+        return tuple(each for each in self.endpoints if each.network not in going)
 
     @property
     def is_running(self) -> bool:
@@ -250,7 +287,13 @@ def evolve(container: Container | None, event: Event, at_ns: int) -> Container:
     """
     if container is None:
         assert isinstance(event, Created)
-        return Container(id=event.id, name=event.name, spec=event.spec, created_ns=at_ns)
+        return Container(
+            id=event.id,
+            name=event.name,
+            spec=event.spec,
+            created_ns=at_ns,
+            networks=initial_memberships(event.spec),
+        )
     phase = TRANSITIONS[container.phase][type(event)]
     return _changed(replace(container, phase=phase), event, at_ns)
 
@@ -278,7 +321,9 @@ def _changed(container: Container, event: Event, at_ns: int) -> Container:
         case Updated(order=number):
             return _updated(container, number)
         case UpdateFailed(order=number, reason=reason):
-            return _update_failed(container, Refusal(order=number, reason=reason))
+            return _refused(container, Refusal(order=number, reason=reason))
+        case _ if isinstance(event, MEMBERSHIPS):
+            return _moved(container, event)
         case Paused(order=number):
             return replace(_done(container, number), health=checks.standing_still(container.health))
         case Signalled(order=number) | Unpaused(order=number):
@@ -293,7 +338,56 @@ def _updated(container: Container, number: int) -> Container:
     return replace(_done(container, number), spec=updated(container.spec, request))
 
 
-def _update_failed(container: Container, refusal: Refusal) -> Container:
+def _moved(container: Container, event: Event) -> Container:
+    """The events that change which networks it is in."""
+    match event:
+        case ConnectRequested(order=number, membership=membership, endpoint=endpoint):
+            joined = replace(
+                container,
+                networks=(*container.networks, membership),
+                endpoints=(*container.endpoints, *([endpoint] if endpoint else ())),
+            )
+            network = NetworkId(membership.network)
+            order = Order(number=number, kind=OrderKind.CONNECT, network=network)
+            return _ordered(joined, order)
+        case DisconnectRequested(order=number, network=network, name=name):
+            left = tuple(each for each in container.networks if not is_in(each, network, name))
+            order = Order(number=number, kind=OrderKind.DISCONNECT, network=network)
+            return _ordered(replace(container, networks=left), order)
+        case Connected(order=number):
+            return _done(container, number)
+        case Disconnected(order=number):
+            return _without_endpoint(_done(container, number), _network_of(container, number))
+        case _:
+            assert isinstance(event, ConnectFailed)
+            return _not_connected(container, event)
+
+
+def _not_connected(container: Container, event: ConnectFailed) -> Container:
+    network = _network_of(container, event.order)
+    left = tuple(each for each in container.networks if each.network != network)
+    refusal = Refusal(order=event.order, reason=event.reason)
+    return _refused(_without_endpoint(replace(container, networks=left), network), refusal)
+
+
+def is_in(membership: Membership, network: NetworkId, name: str) -> bool:
+    """Whether a membership is in that network; one that was asked for by a name has no ID."""
+    return membership.network == network or (not membership.network and membership.name == name)
+
+
+def _network_of(container: Container, number: int) -> NetworkId | None:
+    (network,) = (order.network for order in container.orders if order.number == number)
+    return network
+
+
+def _without_endpoint(container: Container, network: NetworkId | None) -> Container:
+    return replace(
+        container,
+        endpoints=tuple(each for each in container.endpoints if each.network != network),
+    )
+
+
+def _refused(container: Container, refusal: Refusal) -> Container:
     refusals = (*container.refusals, refusal)[-REFUSALS_MAX:]
     return replace(_done(container, refusal.order), refusals=refusals)
 
@@ -338,7 +432,8 @@ def _start_requested(container: Container, event: StartRequested) -> Container:
         run=event.run,
         sandbox=event.sandbox,
         sandbox_before=container.sandbox,
-        endpoint=event.endpoint,
+        networks=_found(container.networks, event.endpoints),
+        endpoints=event.endpoints,
         ports=event.ports,
         oom_killed=False,
         oom_kills=0,
@@ -351,6 +446,14 @@ def _start_requested(container: Container, event: StartRequested) -> Container:
         restart_delay_s=container.restart_delay_s if by_policy else 0.0,
         restart_due_boot_ns=0,
     )
+
+
+def _found(
+    memberships: tuple[Membership, ...], endpoints: tuple[Endpoint, ...]
+) -> tuple[Membership, ...]:
+    """The wishes, each with the network that it has led to."""
+    ids = {endpoint.name: endpoint.network for endpoint in endpoints}
+    return tuple(replace(each, network=ids.get(each.name, each.network)) for each in memberships)
 
 
 def _started(container: Container, event: Started, at_ns: int) -> Container:
@@ -380,7 +483,7 @@ def _exited(container: Container, event: Exited, at_ns: int) -> Container:
         exit_code=event.code,
         exit_reason=event.reason,
         oom_killed=event.oom,
-        orders=container.pending_updates,
+        orders=container.lasting_orders,
         start_again=again and event.reason is not ExitReason.REBOOT,
     )
 

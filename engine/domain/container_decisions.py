@@ -8,11 +8,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.domain.container import NAMELESS, TRANSITIONS, Container, Phase, is_ending
+from engine.domain.container import LASTING, NAMELESS, TRANSITIONS, Container, Phase, is_ending
 from engine.domain.container_events import (
-    Endpoint,
     Exited,
     ExitReason,
+    Order,
     OrderKind,
     PauseRequested,
     RemoveRequested,
@@ -33,6 +33,7 @@ from engine.domain.container_update import (
 )
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId
+from engine.domain.membership import Connected, Disconnected, Endpoint
 from engine.domain.resources import Resources
 from engine.domain.signals import parse_signal
 from engine.domain.spec import DEFAULT_STOP_TIMEOUT_S, PortBinding, RestartPolicy
@@ -85,7 +86,7 @@ def decide_start(
     container: Container,
     *,
     sandbox: SandboxId | None,
-    endpoint: Endpoint | None,
+    endpoints: tuple[Endpoint, ...],
     ports: tuple[PortBinding, ...],
 ) -> tuple[Event, ...]:
     """What ``POST /containers/{id}/start`` adds to the history.
@@ -100,7 +101,8 @@ def decide_start(
         raise InvalidTransition("cannot start a paused container, try unpause instead")
     if StartRequested not in TRANSITIONS[container.phase]:
         raise InvalidTransition("container is marked for removal and cannot be started")
-    return (StartRequested(run=container.run + 1, sandbox=sandbox, endpoint=endpoint, ports=ports),)
+    run = container.run + 1
+    return (StartRequested(run=run, sandbox=sandbox, endpoints=endpoints, ports=ports),)
 
 
 def decide_stop(
@@ -244,13 +246,11 @@ def decide_exited(
         signal=signal,
         oom=oom or bool(signal == Signals.SIGKILL and container.oom_kills),
         reason=reason,
-        superseded=tuple(
-            order.number for order in container.orders if order.kind is not OrderKind.UPDATE
-        ),
+        superseded=tuple(order.number for order in container.orders if order.kind not in LASTING),
     )
     if container.phase in NAMELESS:
         return (exited,)
-    settled = tuple(Updated(order=order.number) for order in container.pending_updates)
+    settled = tuple(map(_settled, container.lasting_orders))
     if restart_wanted(_after_updates(container), code):
         delay_s = _next_delay_s(container, boot_ns)
         due_boot_ns = boot_ns + int(delay_s * _SECOND_NS)
@@ -258,6 +258,17 @@ def decide_exited(
     if container.spec.auto_remove and not (container.stopping and container.stopping.then_start):
         return (exited, *settled, RemoveRequested())
     return (exited, *settled)
+
+
+def _settled(order: Order) -> Event:
+    """The outcome of what the next run will have from the beginning."""
+    match order.kind:
+        case OrderKind.CONNECT:
+            return Connected(order=order.number)
+        case OrderKind.DISCONNECT:
+            return Disconnected(order=order.number)
+        case _:
+            return Updated(order=order.number)
 
 
 def _after_updates(container: Container) -> Container:

@@ -14,6 +14,8 @@ from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.health import HealthChanged
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
+from engine.domain.membership import EVENTS as MEMBERSHIPS
+from engine.domain.membership import Endpoint
 from engine.domain.spec import PortBinding, Spec
 
 UNKNOWN_EXIT_CODE: Final = 255
@@ -30,16 +32,6 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """``/proc/sys/kernel/random/boot_id``."""
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A sandbox's joint with one network."""
-
-    network: NetworkId
-    address: str
-    """With the prefix length: ``172.17.0.2/16``."""
-    gateway: str
-    mac: str
-
-
 class OrderKind(StrEnum):
     """What can be ordered of a running container."""
 
@@ -47,6 +39,8 @@ class OrderKind(StrEnum):
     PAUSE = "pause"
     UNPAUSE = "unpause"
     UPDATE = "update"
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     kind: OrderKind
     signal: int = 0
     update: UpdateRequested | None = None
+    network: NetworkId | None = None
+    """What is to be connected or disconnected."""
 
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +96,7 @@ class StartRequested(Event, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "container_start_requested"
     run: int
     sandbox: SandboxId | None = None
-    endpoint: Endpoint | None = None
+    endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[PortBinding, ...] = ()
     restart: bool = False
     """A restart was asked for, of a container that did not run."""
@@ -296,4 +292,5 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     HealthChanged,
     *UPDATES,
     *USES,
+    *MEMBERSHIPS,
 )

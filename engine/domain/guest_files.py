@@ -18,12 +18,14 @@ _HOSTS: Final = (
 _FALLBACK_SERVERS: Final = ("8.8.8.8", "8.8.4.4")
 """Where names are asked for when the host asks only itself; Docker's choice."""
 _NO_SEARCH: Final = (".",)
+RESOLVER: Final = "127.0.0.11"
+"""Where the engine's resolver answers inside a container; Docker's choice."""
 _GATEWAY: Final = "host-gateway"
 
 
 def hosts_text(
     extra_hosts: Iterable[str] = (),
-    address: str = "",
+    addresses: Iterable[str] = (),
     hostname: str = "",
     domainname: str = "",
     gateway: str = "",
@@ -32,17 +34,16 @@ def hosts_text(
 
     Args:
         extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6, or ``host-gateway``.
-        address: the container's own, without prefix length; empty without a network.
-        hostname: by which it finds itself at that address.
+        addresses: the container's own, without prefix lengths.
+        hostname: by which it finds itself there.
         domainname: appended for a second, longer name; may be part of ``hostname`` already.
         gateway: the address at which a container reaches the host: what ``host-gateway`` stands for.
     """
     lines = [*_HOSTS, *(_extra(extra, gateway) for extra in extra_hosts)]
-    if address:
-        whole = f"{hostname}.{domainname}" if domainname else hostname
-        short = whole.partition(".")[0]
-        lines.append((address, f"{whole} {short}" if short != whole else whole))
-    return _text(lines)
+    whole = f"{hostname}.{domainname}" if domainname else hostname
+    short = whole.partition(".")[0]
+    names = f"{whole} {short}" if short != whole else whole
+    return _text([*lines, *((address, names) for address in addresses)])
 
 
 def hosts_of_host_text(host: str, extra_hosts: Iterable[str], gateway: str) -> str:
@@ -94,6 +95,32 @@ def resolv_conf_text(
     if wanted_options:
         lines.append(f"options {' '.join(wanted_options)}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def resolver_conf_text(host: str, search: Sequence[str] = (), options: Sequence[str] = ()) -> str:
+    """``/etc/resolv.conf`` of a container that finds others by name: it asks the engine's resolver, which asks everybody else.
+
+    A name without a dot is looked up as it is (``ndots:0``) unless the caller says otherwise.
+
+    Args:
+        host: the host's file.
+        search: ``--dns-search``; ``.`` alone for none.
+        options: ``--dns-opt``.
+    """
+    wanted_search = tuple(search or _last(host, ("search", "domain")))
+    wanted_options = tuple(options or _last(host, ("options",)))
+    if not any(option.startswith("ndots:") for option in wanted_options):
+        wanted_options += ("ndots:0",)
+    lines = [f"search {' '.join(wanted_search)}"] if wanted_search not in ((), _NO_SEARCH) else []
+    return "".join(
+        f"{line}\n"
+        for line in (*lines, f"nameserver {RESOLVER}", f"options {' '.join(wanted_options)}")
+    )
+
+
+def servers_of(host: str, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """Who is asked about names that are not of the engine's networks: ``--dns``, else the host's servers."""
+    return tuple(asked or _values(host, "nameserver"))
 
 
 def _filtered(host: str) -> str:

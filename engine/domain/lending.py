@@ -11,6 +11,12 @@ from engine.errors import Conflict
 _PREFIX: Final[Mapping[Shared, str]] = {
     Shared.PID: "",
     Shared.IPC: "can't join IPC of container {lender}: ",
+    Shared.NETWORK: "",
+}
+_WORD: Final[Mapping[Shared, str]] = {
+    Shared.PID: "PID",
+    Shared.IPC: "IPC",
+    Shared.NETWORK: "network",
 }
 
 
@@ -27,7 +33,7 @@ def check_lender(kind: Shared, lender: ContainerId, container: Container | None)
     """
     if container is None or container.phase in (Phase.REMOVED, Phase.DEAD):
         raise Conflict(
-            f"cannot join {kind.upper()} of a non running container: {lender}: "
+            f"cannot join {_WORD[kind]} of a non running container: {lender}: "
             f"No such container: {lender}"
         )
     prefix = _PREFIX[kind].format(lender=lender)
@@ -35,6 +41,8 @@ def check_lender(kind: Shared, lender: ContainerId, container: Container | None)
         raise Conflict(
             f"{prefix}Container {lender} is restarting, wait until the container is running"
         )
+    if not container.is_running and kind is Shared.NETWORK:
+        raise Conflict(f"cannot join network of a non running container: {lender}")
     if not container.is_running:
         raise Conflict(f"{prefix}container {lender} is not running")
     if kind is Shared.IPC and not lends_ipc(container.spec):

@@ -23,6 +23,11 @@ from engine.domain.ids import ChainId, ContainerId, Digest, InstanceId, SandboxI
 _TAG_DIGITS: Final = 5
 _LAYER_DIGITS: Final = 24
 _INTERFACE_PREFIX: Final = "sl"
+_VETH_DIGITS: Final = 7
+"""How much of a sandbox's ID the names of its links have."""
+SLOT_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+SLOTS_MAX: Final = len(SLOT_DIGITS)
+"""How many interfaces a sandbox can have."""
 
 
 def tag(instance: InstanceId) -> str:
@@ -30,9 +35,14 @@ def tag(instance: InstanceId) -> str:
     return instance[:_TAG_DIGITS]
 
 
-def host_veth(instance: InstanceId, sandbox: SandboxId) -> str:
-    """The host's end of a sandbox's veth pair: 15 bytes, IFNAMSIZ - 1, netdevice(7)."""
-    return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:8]}"
+def host_veth(instance: InstanceId, sandbox: SandboxId, slot: int = 0) -> str:
+    """The host's end of the veth pair whose other one is ``eth<slot>``: 15 bytes, IFNAMSIZ - 1, netdevice(7)."""
+    return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:_VETH_DIGITS]}{SLOT_DIGITS[slot]}"
+
+
+def host_veths(instance: InstanceId, sandbox: SandboxId) -> str:
+    """What the names of the host's ends of all pairs of a sandbox begin with; the rest is the slot."""
+    return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:_VETH_DIGITS]}"
 
 
 def host_veth_prefix(instance: InstanceId) -> str:
@@ -41,7 +51,7 @@ def host_veth_prefix(instance: InstanceId) -> str:
 
 
 def firewall_table(instance: InstanceId) -> str:
-    """The nftables table (families ip and ip6) that belongs to one instance."""
+    """The nftables table (family inet) that belongs to one instance."""
     return f"shipslog_{tag(instance)}"
 
 

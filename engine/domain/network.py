@@ -1,24 +1,40 @@
-"""A network: its events, its decisions, and the arithmetic of its addresses.
+"""A network: its events, and what follows from them.
 
-Addresses are not given out by the network: a container's ``StartRequested`` names the one it has, so the addresses in use are
-those of the containers that run, and nothing has to be given back.
+Addresses are not given out by the network: a container's endpoints name those that it has, so the addresses in use are those of
+the containers that run, and nothing has to be given back. The arithmetic is in ``addresses.py``.
 """
 
-from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.domain.event import Event
 from engine.domain.ids import NetworkId
-from engine.errors import Conflict, Unavailable
 
-DEFAULT_POOLS: Final = (
-    *(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32)),
-    *(IPv4Network(f"192.168.{third}.0/20") for third in range(0, 256, 16)),
-)
-"""Where a subnet is looked for when none is given: Docker's default address pools."""
+ICC_OPTION: Final = "com.docker.network.bridge.enable_icc"
+MASQUERADE_OPTION: Final = "com.docker.network.bridge.enable_ip_masquerade"
+HOST_BINDING_OPTION: Final = "com.docker.network.bridge.host_binding_ipv4"
+BRIDGE_NAME_OPTION: Final = "com.docker.network.bridge.name"
+DEFAULT_BRIDGE_OPTION: Final = "com.docker.network.bridge.default_bridge"
+MTU_OPTION: Final = "com.docker.network.driver.mtu"
+DEFAULT_MTU: Final = 1500
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+"""What Go's strconv.ParseBool takes for true."""
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The addresses of one family that a network has."""
+
+    subnet: str
+    gateway: str
+    """The host's own; never empty, for an internal network's bridge has one, too."""
+    ip_range: str = ""
+    """The part of the subnet that addresses are taken from when nobody asks for one; empty for all of it."""
+    auxiliary: dict[str, str] = msgspec.field(default_factory=dict)
+    """Addresses that are in use outside, by the names that were given them."""
+    is_chosen: bool = False
+    """Whether the subnet was asked for, rather than found: then containers may ask for addresses of it."""
 
 
 class NetworkCreated(Event, frozen=True, kw_only=True):
@@ -30,10 +46,14 @@ class NetworkCreated(Event, frozen=True, kw_only=True):
     driver: str
     """``bridge``, ``host`` or ``null``, as Docker names them."""
     bridge: str = ""
-    subnet: str = ""
-    gateway: str = ""
     bridge_owned: bool = True
     """False: an administrator's bridge, which is used and never removed."""
+    ipv4: Pool | None = None
+    ipv6: Pool | None = None
+    internal: bool = False
+    attachable: bool = False
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class NetworkMoved(Event, frozen=True, kw_only=True):
@@ -41,9 +61,23 @@ class NetworkMoved(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "network_moved"
     bridge: str
-    subnet: str
-    gateway: str
     bridge_owned: bool
+    ipv4: Pool
+    ipv6: Pool | None = None
+
+
+class NetworkRemoveRequested(Event, frozen=True, kw_only=True):
+    """Intent: have it no longer. The name is free from here on."""
+
+    TYPE: ClassVar[str] = "network_remove_requested"
+    reason: str = ""
+    """Why the engine gives it up itself; empty when somebody asked."""
+
+
+class NetworkRemoved(Event, frozen=True, kw_only=True):
+    """Nothing is left of it but its history."""
+
+    TYPE: ClassVar[str] = "network_removed"
 
 
 class NetworkDrifted(Event, frozen=True, kw_only=True):
@@ -63,6 +97,8 @@ class NetworkRepaired(Event, frozen=True, kw_only=True):
 EVENTS: Final[tuple[type[Event], ...]] = (
     NetworkCreated,
     NetworkMoved,
+    NetworkRemoveRequested,
+    NetworkRemoved,
     NetworkDrifted,
     NetworkRepaired,
 )
@@ -76,87 +112,84 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     driver: str
     created_ns: int
     bridge: str = ""
-    subnet: str = ""
-    gateway: str = ""
     bridge_owned: bool = True
+    ipv4: Pool | None = None
+    ipv6: Pool | None = None
+    internal: bool = False
+    attachable: bool = False
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
+    is_going: bool = False
+    """Its removal is under way."""
+    is_gone: bool = False
 
+    @property
+    def is_default(self) -> bool:
+        """The one that containers are in when nobody says otherwise: without names, aliases or chosen addresses."""
+        return self.options.get(DEFAULT_BRIDGE_OPTION) == "true"
 
-class AddressesExhausted(Unavailable):
-    """Every address of the subnet is in use."""
+    @property
+    def has_names(self) -> bool:
+        """Whether its containers find each other by name."""
+        return bool(self.bridge) and not self.is_default
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """One or two, IPv4 first."""
+        return tuple(pool for pool in (self.ipv4, self.ipv6) if pool is not None)
 
-class SubnetTaken(Conflict):
-    """The subnet overlaps one that the host already routes."""
+    @property
+    def icc(self) -> bool:
+        """Whether its containers may speak to each other."""
+        return self.options.get(ICC_OPTION, "true") in _TRUE
+
+    @property
+    def masquerade(self) -> bool:
+        """Whether what leaves for elsewhere comes from the host's address."""
+        return self.options.get(MASQUERADE_OPTION, "true") in _TRUE
+
+    @property
+    def mtu(self) -> int:
+        """Bytes that fit into one packet."""
+        return int(self.options.get(MTU_OPTION, "0")) or DEFAULT_MTU
+
+    @property
+    def host_binding(self) -> str:
+        """The host's address for ports that are published without one; empty for all of them."""
+        chosen = self.options.get(HOST_BINDING_OPTION, "")
+        return "" if chosen == "0.0.0.0" else chosen  # noqa: S104  (compared, not bound)
 
 
 def evolve(network: Network | None, event: Event, at_ns: int) -> Network:
     """The network after one more event."""
+    if network is None:
+        assert isinstance(event, NetworkCreated)
+        return Network(
+            id=event.id,
+            name=event.name,
+            driver=event.driver,
+            created_ns=at_ns,
+            bridge=event.bridge,
+            bridge_owned=event.bridge_owned,
+            ipv4=event.ipv4,
+            ipv6=event.ipv6,
+            internal=event.internal,
+            attachable=event.attachable,
+            labels=event.labels,
+            options=event.options,
+        )
     match event:
-        case NetworkCreated():
-            assert network is None
-            return Network(
-                id=event.id,
-                name=event.name,
-                driver=event.driver,
-                created_ns=at_ns,
-                bridge=event.bridge,
-                subnet=event.subnet,
-                gateway=event.gateway,
-                bridge_owned=event.bridge_owned,
-            )
         case NetworkMoved():
-            assert network is not None
-            return msgspec.structs.replace(
+            return replace(
                 network,
                 bridge=event.bridge,
-                subnet=event.subnet,
-                gateway=event.gateway,
                 bridge_owned=event.bridge_owned,
+                ipv4=event.ipv4,
+                ipv6=event.ipv6,
             )
+        case NetworkRemoveRequested():
+            return replace(network, is_going=True)
+        case NetworkRemoved():
+            return replace(network, is_gone=True)
         case _:
-            assert network is not None
             return network
-
-
-def free_subnet(taken: Collection[IPv4Network]) -> IPv4Network:
-    """The first default pool that overlaps nothing the host routes.
-
-    Raises:
-        SubnetTaken: all of them do.
-    """
-    for pool in DEFAULT_POOLS:
-        if not any(pool.overlaps(other) for other in taken):
-            return pool
-    raise SubnetTaken("could not find an available, non-overlapping IPv4 address pool")
-
-
-def lowest_free_addresses(
-    network: Network, used: Collection[str], count: int = 1
-) -> tuple[str, ...]:
-    """Up to ``count`` addresses that nobody has, lowest first, each with its prefix length.
-
-    Raises:
-        AddressesExhausted: there is none.
-    """
-    subnet = IPv4Network(network.subnet)
-    found: list[str] = []
-    for host in _hosts(subnet, IPv4Address(network.gateway)):
-        address = f"{host}/{subnet.prefixlen}"
-        if address not in used:
-            found.append(address)
-            if len(found) == count:
-                break
-    if not found:
-        raise AddressesExhausted("no available IPv4 addresses on this network's address pools")
-    return tuple(found)
-
-
-def _hosts(subnet: IPv4Network, gateway: IPv4Address) -> Iterable[IPv4Address]:
-    first, last = int(subnet.network_address) + 1, int(subnet.broadcast_address)
-    return (IPv4Address(number) for number in range(first, last) if number != int(gateway))
-
-
-def mac_address(address: str) -> str:
-    """The hardware address that belongs to an IPv4 address: Docker's ``02:42`` and the four bytes."""
-    packed = IPv4Address(address.partition("/")[0]).packed
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *packed))

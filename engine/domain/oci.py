@@ -14,7 +14,6 @@ from engine.domain.mounts import Bind, ReadOnlyBelow, Tmpfs
 from engine.domain.sharing import HOST, NONE, lender_in, owns_pid_namespace
 from engine.domain.spec import (
     ALL_CAPABILITIES,
-    NetworkMode,
     Spec,
     Ulimit,
     capabilities,
@@ -165,7 +164,7 @@ def _rlimit(limit: Ulimit) -> Json:
 
 def _sysctls(spec: Spec) -> dict[str, str]:
     """Docker lets every user of a container's own network ping, and bind low ports."""
-    if spec.network_mode is NetworkMode.HOST:
+    if spec.network_mode == HOST:
         return spec.sysctls
     own = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
     return {**own, **spec.sysctls}
@@ -181,7 +180,7 @@ def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
         "cgroup": spec.cgroupns_mode != HOST,
     }
     found: list[Json] = [{"type": name} for name, is_own in own.items() if is_own]
-    if spec.network_mode is not NetworkMode.HOST:
+    if host.sandbox:
         found.append({"type": "network", "path": host.sandbox})
     return found
 

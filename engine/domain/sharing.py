@@ -19,6 +19,7 @@ class Shared(StrEnum):
 
     PID = "pid"
     IPC = "ipc"
+    NETWORK = "network"
 
 
 def with_container(container: str) -> str:
@@ -38,7 +39,12 @@ def lender_in(mode: str) -> ContainerId | None:
 
 def lenders(spec: Spec) -> Iterator[tuple[Shared, ContainerId]]:
     """Which namespaces a container borrows, and from whom."""
-    for kind, mode in ((Shared.PID, spec.pid_mode), (Shared.IPC, spec.ipc_mode)):
+    modes = (
+        (Shared.PID, spec.pid_mode),
+        (Shared.IPC, spec.ipc_mode),
+        (Shared.NETWORK, spec.network_mode),
+    )
+    for kind, mode in modes:
         if lender := lender_in(mode):
             yield kind, lender
 

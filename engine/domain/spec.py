@@ -5,7 +5,6 @@ those of the container are looked up inside its root, those of the host by the k
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -84,12 +83,27 @@ ALL_CAPABILITIES: Final = (
 """Every capability of capabilities(7), in the order of their numbers."""
 
 
-class NetworkMode(StrEnum):
-    """Where a container's network namespace comes from."""
+DEFAULT_NETWORK: Final = "bridge"
+"""The network that a container is in when nobody says otherwise."""
 
-    BRIDGE = "bridge"
-    NONE = "none"
-    HOST = "host"
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is wished of a container's place in one network."""
+
+    name: str
+    """The network's, or whatever it was asked for by when it was not there."""
+    network: str = ""
+    """The ID of the network that was meant; when that is gone, another one of the name will do."""
+    ipv4: str = ""
+    """Empty for any that is free."""
+    ipv6: str = ""
+    mac: str = ""
+    """Empty for the one that belongs to the address."""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    """``CONTAINER:ALIAS``."""
+    driver_options: dict[str, str] = {}
+    gateway_priority: int = 0
 
 
 class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,10 +168,16 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     binds: tuple[Bind, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
-    network_mode: NetworkMode = NetworkMode.BRIDGE
+    network_mode: str = DEFAULT_NETWORK
+    """``none``, ``host``, ``container:ID``, or the name of the network that the first interface leads to."""
+    networks: tuple[Membership, ...] = ()
+    """What is wished of the places in networks; the mode's needs none."""
+    links: tuple[str, ...] = ()
+    """``CONTAINER:ALIAS``, within the default network."""
     ports: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     mac_address: str = ""
+    """As asked for beside the networks; the mode's network has it, too."""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()

@@ -10,11 +10,10 @@ Whether a sandbox is as it should be takes a look inside; that is done by the sw
 the kernel. Between two sweeps a sandbox is what the last look found.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from signal import SIGKILL
 from typing import Final
@@ -26,25 +25,16 @@ from msgspec.structs import replace as replace_fields
 from engine.domain import naming
 from engine.domain.container import Container, Phase
 from engine.domain.container_events import ProcessIdentity
-from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
+from engine.domain.ids import ContainerId, ExecId, SandboxId
 from engine.domain.lending import check_lender
-from engine.domain.network import Network
 from engine.domain.oci import exec_process
 from engine.domain.resources import BlockLimits, Resources
 from engine.domain.sharing import lenders
-from engine.domain.spec import PortBinding
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.filesystems.trash import Trash
 from engine.drivers.filesystems.uppers import Uppers
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.networks.bridge import Bridge
-from engine.drivers.networks.firewall import Firewall
-from engine.drivers.networks.firewall_plan import firewall_plan, published_port, published_ports
-from engine.drivers.networks.host_ports import check_host_port
-from engine.drivers.networks.network import NetworkDriver
-from engine.drivers.networks.ruleset import ANY_ADDRESS
-from engine.drivers.networks.sandbox import Endpoint, Sandbox
-from engine.drivers.networks.sandbox_pool import SandboxPool
+from engine.drivers.networks.linux import LinuxNetworks
 from engine.drivers.runs import process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
@@ -116,22 +106,17 @@ class LinuxKernel:
     exec_root: Path
     lanes: Lanes
     cgroups: Cgroups
-    network: NetworkDriver
-    firewall: Firewall
-    pool: SandboxPool
+    networks: LinuxNetworks
     monitors: Monitors
     connections: Connections
     bundles: BundleMaker
     trash: Trash
-    network_of: Callable[[NetworkId], Network]
     running: Callable[[], Collection[Container]]
     """Containers that run."""
     boot_id: str = field(default_factory=process.boot_id)
     uppers: Uppers = field(default_factory=Uppers)
     _journals: dict[ContainerId, _Journal] = field(default_factory=dict)
     _hinted: dict[ContainerId, trio.Event] = field(default_factory=dict)
-    _prepared: set[SandboxId] = field(default_factory=set)
-    _damaged: frozenset[SandboxId] = frozenset()
 
     def hint(self, container: ContainerId) -> None:
         """Its journal has grown, or its monitor is gone: let whoever waits for that look."""
@@ -178,10 +163,10 @@ class LinuxKernel:
         if sandbox is None:
             return Presence.ABSENT
         if container.phase is Phase.STARTING:
-            return _presence(sandbox in self._prepared)
+            return _presence(self.networks.is_prepared(sandbox))
         if container.is_running:
-            return Presence.DAMAGED if sandbox in self._damaged else Presence.RIGHT
-        return _presence(naming.sandbox_path(self.exec_root, sandbox).exists())
+            return Presence.DAMAGED if self.networks.is_damaged(sandbox) else Presence.RIGHT
+        return _presence(self.networks.is_pinned(sandbox))
 
     # --- Performing -----------------------------------------------------------------------------------------------------
 
@@ -200,14 +185,15 @@ class LinuxKernel:
     async def _make(self, container: Container, action: Action) -> None:
         match action:
             case do.PrepareSandbox():
-                await self._prepare_sandbox(container)
+                await self.networks.prepare_sandbox(container)
             case do.PrepareCgroup():
                 await self.lanes.run(Lane.KERNEL, partial(self._prepare_cgroup, container))
             case do.PrepareBundle():
                 await self.lanes.run(Lane.KERNEL, partial(self.bundles.make, container))
             case do.PublishPorts():
-                ports = published_ports(container)
-                await self.lanes.run(Lane.NETLINK, partial(self.firewall.publish, ports))
+                await self.networks.publish(container)
+            case do.Connect() | do.Disconnect():
+                await self._rewire(container)
             case do.Signal(order=order, signal=number):
                 await self._signal(container, order, number)
             case do.Freeze():
@@ -228,11 +214,9 @@ class LinuxKernel:
     async def _unmake(self, container: Container, action: Action) -> None:
         match action:
             case do.UnpublishPorts():
-                ports = published_ports(container)
-                await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
+                await self.networks.unpublish(container)
             case do.RemoveSandbox(sandbox=sandbox):
-                self._prepared.discard(sandbox)
-                await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
+                await self.networks.remove_sandbox(sandbox)
             case do.RemoveCgroup():
                 await self.lanes.run(
                     Lane.KERNEL, partial(self.cgroups.of(container).remove, container.id)
@@ -255,31 +239,9 @@ class LinuxKernel:
             self.trash.add(grave)
         self.connections.forget(container.id)
 
-    async def _prepare_sandbox(self, container: Container) -> None:
-        sandbox = self._sandbox(container)
-        pid = container.process.pid if container.process else None
-        if pid is not None and not naming.sandbox_path(self.exec_root, sandbox.id).is_file():
-            prepare = partial(self.network.adopt_sandbox, sandbox, pid)
-        else:
-            prepare = partial(self.network.prepare_sandbox, sandbox)
-        await self.lanes.run(Lane.NETLINK, prepare)
-        self._prepared.add(sandbox.id)
-        self._damaged -= {sandbox.id}
-
-    def _sandbox(self, container: Container) -> Sandbox:
-        assert container.sandbox is not None
-        joint = container.endpoint
-        if joint is None:
-            return Sandbox(container.sandbox)
-        return Sandbox(
-            container.sandbox,
-            Endpoint(
-                bridge=self.network_of(joint.network).bridge,
-                address=IPv4Interface(joint.address),
-                gateway=IPv4Address(joint.gateway),
-                mac=joint.mac,
-            ),
-        )
+    async def _rewire(self, container: Container) -> None:
+        await self.networks.rewire(container)
+        await self.lanes.run(Lane.KERNEL, partial(self.bundles.rewrite_files, container))
 
     def _prepare_cgroup(self, container: Container) -> None:
         cgroups, limits = self.cgroups.of(container), container.spec.resources
@@ -395,23 +357,13 @@ class LinuxKernel:
     async def inventory(self) -> Inventory:
         """Everything with our mark."""
         mine = tuple(self.running())
-        owned, self._damaged = await self.lanes.run(
-            Lane.NETLINK, partial(self._look_at_sandboxes, mine)
-        )
+        sandboxes, damaged, bridges = await self.networks.look(mine)
         inventory = await self.lanes.run(Lane.KERNEL, partial(self._list, mine))
         return replace(
             inventory,
-            sandboxes=frozenset(owned) - self.pool.members,
-            damaged_sandboxes=self._damaged,
-        )
-
-    def _look_at_sandboxes(
-        self, containers: Collection[Container]
-    ) -> tuple[set[SandboxId], frozenset[SandboxId]]:
-        wanted = [self._sandbox(container) for container in containers if container.sandbox]
-        faults = self.network.faults_of_sandboxes(wanted)
-        return self.network.owned_sandboxes(), frozenset(
-            each for each, found in faults.items() if found
+            sandboxes=sandboxes,
+            damaged_sandboxes=damaged,
+            bridges=bridges,
         )
 
     def _list(self, running: Collection[Container]) -> Inventory:
@@ -438,9 +390,10 @@ class LinuxKernel:
                 await self.lanes.run(Lane.KERNEL, partial(self._discard_bundle, container))
             case "cgroup":
                 await self.lanes.run(Lane.KERNEL, partial(self._discard_cgroup, container))
+            case "bridge":
+                await self.networks.discard_bridge(name)
             case "sandbox":
-                sandbox = SandboxId(name)
-                await self.lanes.run(Lane.NETLINK, partial(self.network.remove_sandbox, sandbox))
+                await self.networks.remove_sandbox(SandboxId(name))
             case _:  # a start makes it only once the log has the container: so somebody changed the log, or put it there
                 raise DriverError(f"{kind} {name} belongs to no container in the log")
 
@@ -455,60 +408,6 @@ class LinuxKernel:
                 f"cgroup {container} belongs to nobody, and processes {sorted(pids)} run in it"
             )
         self.cgroups.own.remove(container)
-
-    # --- Networks -------------------------------------------------------------------------------------------------------
-
-    async def network_wrong(
-        self, network: Network, containers: Collection[Container]
-    ) -> tuple[str, ...]:
-        """Which of ``bridge`` and ``firewall`` is not as it should be."""
-        plan = firewall_plan(network, containers)
-        return await self.lanes.run(
-            Lane.NETLINK,
-            lambda: (
-                *(() if self.network.bridge_is_right(_bridge(network)) else ("bridge",)),
-                *(() if self.firewall.is_right(plan) else ("firewall",)),
-            ),
-        )
-
-    async def repair_network(self, network: Network, containers: Collection[Container]) -> None:
-        """Have the bridge and the firewall's table."""
-        plan = firewall_plan(network, containers)
-
-        def repair() -> None:
-            self.network.ensure_bridge(_bridge(network))
-            self.firewall.apply(plan)
-
-        await self.lanes.run(Lane.NETLINK, repair)
-
-    async def forget_strays(self, in_use: Collection[SandboxId]) -> None:
-        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before the pool runs.
-
-        What can't be removed now is an orphan that the sweep will find: no reason not to start.
-        """
-
-        def remove() -> None:
-            self.network.remove_sandboxes(self.network.owned_sandboxes() - set(in_use))
-
-        try:
-            await self.lanes.run(Lane.NETLINK, remove)
-        except DriverError as error:
-            log.warning("strays_not_removed", error=str(error))
-
-    def take_sandbox(self, address: str) -> SandboxId | None:
-        """A namespace that was prepared with this address."""
-        sandbox = self.pool.take(address)
-        if sandbox is not None:
-            self._prepared.add(sandbox)
-        return sandbox
-
-    def offer_addresses(self, network: Network, addresses: Iterable[str]) -> None:
-        """Which addresses will be wanted next."""
-        self.pool.offer(network, addresses)
-
-    def check_host_port(self, binding: PortBinding) -> None:
-        """Refuse a port of the host that a process of the host has."""
-        check_host_port(published_port(binding, ANY_ADDRESS))
 
 
 _STARTED: Final = (ProcessStarted, ProcessNotStarted, ProcessExited)
@@ -525,10 +424,3 @@ def _process_in(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
 
 def _presence(there: bool) -> Presence:
     return Presence.RIGHT if there else Presence.ABSENT
-
-
-def _bridge(network: Network) -> Bridge:
-    prefix = IPv4Network(network.subnet).prefixlen
-    return Bridge(
-        network.bridge, IPv4Interface(f"{network.gateway}/{prefix}"), owned=network.bridge_owned
-    )

@@ -9,7 +9,7 @@ from time import time_ns
 from typing import Final
 
 from engine.domain.container import Container
-from engine.domain.spec import NetworkMode
+from engine.domain.sharing import HOST
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.runs.process import process_alive
@@ -39,7 +39,7 @@ class LinuxUsage:
         at_ns = time_ns()
         counters = self.cgroups.of(container).stats(container.id)
         machine_cpu_ns, cpus_online = machine_cpu()
-        is_hosts = container.spec.network_mode is NetworkMode.HOST
+        is_hosts = container.spec.network_mode == HOST
         found = {} if is_hosts else interfaces(process.pid)
         if not process_alive(process):  # or the numbers may be those of whoever has the pid now
             return None

@@ -28,7 +28,8 @@ from engine.domain.container_uses import ProcessesListed, Resized
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
-from engine.domain.spec import NetworkMode, Spec
+from engine.domain.sharing import HOST
+from engine.domain.spec import Spec
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
 from engine.service.changes import Changes
@@ -451,5 +452,5 @@ async def _check_bind_sources(spec: Spec) -> None:
 
 def _with_hostname(spec: Spec, identity: ContainerId) -> Spec:
     """Who shares the machine's network is known by the machine's name, everybody else by the beginning of the ID."""
-    is_host = spec.network_mode is NetworkMode.HOST
+    is_host = spec.network_mode == HOST
     return replace(spec, hostname=socket.gethostname() if is_host else identity[:SHORT])

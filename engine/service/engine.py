@@ -8,6 +8,7 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.history import History
 from engine.service.images import Images
+from engine.service.networks import Networks
 from engine.service.registries import Registries
 from engine.service.system import System
 from engine.service.updates import Updates
@@ -26,6 +27,7 @@ class Service:
     files: Files
     images: Images
     history: History
+    networks: Networks
     registries: Registries
     system: System
     statistics: Statistics

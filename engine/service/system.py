@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import engine
+from engine.domain.addresses import SubnetSource
 from engine.domain.container import Container, Phase
 from engine.domain.event import Origin
 from engine.domain.host import Pruned
 from engine.domain.ids import InstanceId
-from engine.domain.network import Network
 from engine.domain.resources import Machine
 from engine.domain.streams import HOST
 from engine.store.ledger import Ledger
@@ -37,6 +37,8 @@ class Settings:
     machine: Machine
     seccomp: bool = True
     init_path: str = ""
+    subnet_sources: tuple[SubnetSource, ...] = ()
+    """Where networks' subnets are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +129,6 @@ class System:
         phases = [container.phase for container in self._ledger.durable.containers.values()]
         running, paused = phases.count(Phase.RUNNING), phases.count(Phase.PAUSED)
         return Counts(running, paused, len(phases) - running - paused)
-
-    def networks(self) -> tuple[Network, ...]:
-        """All networks."""
-        return tuple(self._ledger.durable.networks.values())
-
-    def network(self, word: str) -> Network:
-        """A network by name or ID.
-
-        Raises:
-            NotFound: there is none.
-        """
-        return self._ledger.durable.network_named(word)
-
-    def connected(self, network: Network) -> tuple[Container, ...]:
-        """The containers that have an address of a network."""
-        containers = self._ledger.durable.containers
-        holders = (containers[identity] for identity in self._ledger.durable.addresses.values())
-        return tuple(
-            each for each in holders if each.endpoint and each.endpoint.network == network.id
-        )
 
     def uptime_s(self, container: Container) -> float:
         """How long a container has been running, by the clock that does not jump."""

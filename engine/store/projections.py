@@ -8,12 +8,15 @@ Both are folds over events and nothing more; :func:`replayed` makes one from the
 that the rest is true.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
 
 from engine.domain import container, execution, host, image, network
+from engine.domain.addresses import Used
 from engine.domain.container import NAMELESS, Container, Phase
 from engine.domain.event import Event
 from engine.domain.execution import Exec, ExecPhase
@@ -36,7 +39,6 @@ _KINDS: Final[Mapping[str, tuple[type[State], _Fold]]] = {
     "network": (Network, network.evolve),
     "image": (Image, image.evolve),
 }
-_ENDPOINT_IN_USE: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED})
 
 
 class NoSuchContainer(NotFound):
@@ -64,7 +66,9 @@ def is_gone(state: State) -> bool:
             return phase is Phase.REMOVED
         case Exec(phase=exec_phase):
             return exec_phase is ExecPhase.ENDED
-        case Host() | Network() | Image():  # an image may come back: its stream goes on
+        case Network(is_gone=gone):
+            return gone
+        case Host() | Image():  # an image may come back: its stream goes on
             return False
 
 
@@ -79,11 +83,14 @@ class View:
         self.networks: dict[NetworkId, Network] = {}
         self.images: dict[ImageId, Image] = {}
         self.execs_of: dict[ContainerId, dict[ExecId, Exec]] = {}
-        self.addresses: dict[str, ContainerId] = {}
-        """With the prefix length; of containers that run or are about to."""
+        self.addresses: dict[tuple[NetworkId, int], dict[int, ContainerId]] = {}
+        """By network and IP version: whose an address is, of containers that run or are about to."""
+        self.promised: dict[tuple[str, int], Counter[int]] = {}
+        """By network's name and IP version: addresses that containers ask for by number, running or not."""
         self.host_ports: dict[tuple[str, int], dict[str, ContainerId]] = {}
         """By protocol and port: who has it at which address of the host (empty: all of them)."""
         self._names: dict[str, ContainerId] = {}
+        self._networks_named: dict[str, Network] = {}
 
     @property
     def host(self) -> Host:
@@ -168,10 +175,31 @@ class View:
         Raises:
             NotFound: there is none.
         """
-        for found in self.networks.values():
-            if name in (found.name, found.id):
-                return found
+        if found := self._networks_named.get(name):
+            return found
+        if (named := self.networks.get(NetworkId(name))) and not named.is_going:
+            return named
         raise NotFound(f"network {name} not found")
+
+    def is_used(self, network: NetworkId) -> bool:
+        """Whether containers that run, or are about to, have addresses of a network."""
+        return any(self.addresses.get((network, version)) for version in (4, 6))
+
+    def members(self, network: NetworkId) -> tuple[Container, ...]:
+        """Containers that have addresses of a network."""
+        holders = {
+            holder: None
+            for version in (4, 6)
+            for holder in self.addresses.get((network, version), {}).values()
+        }
+        return tuple(self.containers[holder] for holder in holders)
+
+    def used_addresses(self, network: Network, version: int) -> Used:
+        """Which addresses of a network a container can't be given."""
+        return Used(
+            self.addresses.get((network.id, version), {}),
+            self.promised.get((network.name, version), {}),
+        )
 
     def check_name_free(self, name: str) -> None:
         """Refuse a name that another container has.
@@ -198,12 +226,15 @@ class View:
                 self.containers[state.id] = state
                 if state.phase not in NAMELESS:
                     self._names[state.name] = state.id
-                self._remember_endpoint(state)
+                self._promise(state, 1)
+                self._remember_endpoints(state)
             case Exec():
                 self.execs[state.id] = state
                 self.execs_of.setdefault(state.container, {})[state.id] = state
             case Network():
                 self.networks[state.id] = state
+                if not state.is_going:
+                    self._networks_named[state.name] = state
             case Image():
                 self.images[state.id] = state
             case Host():
@@ -215,7 +246,8 @@ class View:
                 del self.containers[state.id]
                 if self._names.get(state.name) == state.id:
                     del self._names[state.name]
-                self._forget_endpoint(state)
+                self._promise(state, -1)
+                self._forget_endpoints(state)
             case Exec():
                 del self.execs[state.id]
                 siblings = self.execs_of[state.container]
@@ -224,23 +256,40 @@ class View:
                     del self.execs_of[state.container]
             case Network():
                 del self.networks[state.id]
+                named = self._networks_named.get(state.name)
+                if named is not None and named.id == state.id:
+                    del self._networks_named[state.name]
             case Image():
                 del self.images[state.id]
             case Host():
                 pass
 
-    def _remember_endpoint(self, state: Container) -> None:
-        if not _uses_endpoint(state):
+    def _promise(self, state: Container, count: int) -> None:
+        for membership in state.networks:
+            for wanted in filter(None, (membership.ipv4, membership.ipv6)):
+                address = ip_address(wanted)
+                key = (membership.name, address.version)
+                promised = self.promised.setdefault(key, Counter())
+                promised[int(address)] += count
+                if not promised[int(address)]:
+                    del promised[int(address)]
+
+    def _remember_endpoints(self, state: Container) -> None:
+        if not state.holds_endpoints:
             return
-        if state.endpoint is not None:
-            self.addresses[state.endpoint.address] = state.id
+        for key, number in _addresses(state):
+            self.addresses.setdefault(key, {})[number] = state.id
         for port in state.ports:
             holders = self.host_ports.setdefault((port.protocol, port.host_port), {})
             holders[_normal_host_ip(port)] = state.id
 
-    def _forget_endpoint(self, state: Container) -> None:
-        if state.endpoint is not None and self.addresses.get(state.endpoint.address) == state.id:
-            del self.addresses[state.endpoint.address]
+    def _forget_endpoints(self, state: Container) -> None:
+        for where, number in _addresses(state):
+            held = self.addresses.get(where, {})
+            if held.get(number) == state.id:
+                del held[number]
+                if not held:
+                    del self.addresses[where]
         for port in state.ports:
             key = (port.protocol, port.host_port)
             holders = self.host_ports.get(key, {})
@@ -254,8 +303,11 @@ def _normal_host_ip(port: PortBinding) -> str:
     return "" if port.host_ip == "0.0.0.0" else port.host_ip  # noqa: S104  (compared, not bound)
 
 
-def _uses_endpoint(state: Container) -> bool:
-    return state.phase in _ENDPOINT_IN_USE or state.process is not None
+def _addresses(state: Container) -> Iterator[tuple[tuple[NetworkId, int], int]]:
+    for endpoint in state.endpoints:
+        for text in endpoint.addresses:
+            address = ip_address(text)
+            yield (endpoint.network, address.version), int(address)
 
 
 def snapshot(state: State) -> bytes:

@@ -70,6 +70,20 @@ class ApplyLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Connect:
+    """Have one more interface, or, when the kernel refuses, those that there were."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Have one interface less."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
 class KillEverything:
     """End all processes, and the monitor if it does not end by itself."""
 
@@ -112,6 +126,8 @@ Action = (
     | Freeze
     | Thaw
     | ApplyLimits
+    | Connect
+    | Disconnect
     | KillEverything
     | UnpublishPorts
     | RemoveSandbox

@@ -134,6 +134,7 @@ class Inventory:
     cgroups: frozenset[ContainerId] = frozenset()
     directories: frozenset[ContainerId] = frozenset()
     sandboxes: frozenset[SandboxId] = frozenset()
+    bridges: frozenset[str] = frozenset()
     damaged_sandboxes: frozenset[SandboxId] = frozenset()
     damaged_cgroups: frozenset[ContainerId] = frozenset()
     """Of containers that run: their process is outside, or moves although it should stand still."""

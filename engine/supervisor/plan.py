@@ -13,6 +13,8 @@ from engine.domain.sharing import owns_pid_namespace
 from engine.supervisor.actions import (
     Action,
     ApplyLimits,
+    Connect,
+    Disconnect,
     Freeze,
     KillEverything,
     Launch,
@@ -91,6 +93,10 @@ def _carry_out(order: Order) -> Action:
         case OrderKind.UPDATE:
             assert order.update is not None
             return ApplyLimits(order.number, order.update.resources)
+        case OrderKind.CONNECT:
+            return Connect(order.number)
+        case OrderKind.DISCONNECT:
+            return Disconnect(order.number)
 
 
 def _rest(container: Container, observed: Observation) -> Iterator[Action]:

@@ -3,15 +3,76 @@
 The real answer is in ``engine/drivers``; tests have a simulated kernel that is held to the same contract.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from engine.domain.addresses import Subnet
 from engine.domain.container import Container
-from engine.domain.ids import SandboxId
+from engine.domain.ids import NetworkId, SandboxId
+from engine.domain.membership import Endpoint
 from engine.domain.network import Network
 from engine.domain.spec import PortBinding
 from engine.supervisor.actions import Action
 from engine.supervisor.observation import Fact, Inventory, Observation
+
+
+class NetworkKernel(Protocol):
+    """What bridges, the firewall and the ports of the host are asked. Every method may be called again, after any crash."""
+
+    async def wrong(
+        self, networks: Sequence[Network], containers: Collection[Container]
+    ) -> tuple[tuple[NetworkId, str], ...]:
+        """Which parts of which networks (``bridge``, ``firewall``) are not as the log wants them; the firewall is the first one's."""
+        ...
+
+    async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
+        """Have all bridges, with their addresses, and the firewall's table, with the ports of these containers.
+
+        Raises:
+            DriverError: the kernel refuses; the other bridges are as they should be.
+        """
+        ...
+
+    async def taken_subnets(self) -> Sequence[Subnet]:
+        """What the host has addresses in, or routes to."""
+        ...
+
+    async def make(self, network: Network) -> None:
+        """Have one more bridge, with its place in the firewall.
+
+        Raises:
+            Conflict: a link that is not ours has the bridge's name.
+            DriverError: the kernel refuses.
+        """
+        ...
+
+    async def remove(self, network: Network) -> None:
+        """Have nothing of it any more; a bridge that is not ours stays.
+
+        Raises:
+            DriverError: the kernel refuses.
+        """
+        ...
+
+    def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
+        """A namespace that was prepared with this endpoint alone, which is the caller's from now on."""
+        ...
+
+    def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
+        """Which endpoints will be wanted next: namespaces with them may be prepared."""
+        ...
+
+    def tell_names(self, container: Container) -> None:
+        """Have a container found by its names, where and as long as it has endpoints."""
+        ...
+
+    def check_host_port(self, binding: PortBinding) -> None:
+        """Refuse a port of the host that a process of the host has.
+
+        Raises:
+            Conflict: with Docker's words.
+        """
+        ...
 
 
 class Kernel(Protocol):
@@ -20,6 +81,11 @@ class Kernel(Protocol):
     @property
     def boot_id(self) -> str:
         """``/proc/sys/kernel/random/boot_id``."""
+        ...
+
+    @property
+    def networks(self) -> NetworkKernel:
+        """What is not of one container."""
         ...
 
     async def observe(self, container: Container, facts_after: int) -> Observation:
@@ -42,40 +108,10 @@ class Kernel(Protocol):
         ...
 
     async def discard(self, kind: str, name: str) -> None:
-        """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox``, by its owner's ID.
+        """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox`` by its owner's ID, ``bridge`` by its name.
 
         Raises:
             DriverError: something runs in it, or it may hold somebody's data; it is left as it is.
-        """
-        ...
-
-    async def network_wrong(
-        self, network: Network, containers: Collection[Container]
-    ) -> tuple[str, ...]:
-        """Which parts of a network (``bridge``, ``firewall``) are not as the log wants them."""
-        ...
-
-    async def repair_network(self, network: Network, containers: Collection[Container]) -> None:
-        """Have the bridge, its address and the firewall's table, with the ports of these containers.
-
-        Raises:
-            DriverError: the kernel refuses.
-        """
-        ...
-
-    def take_sandbox(self, address: str) -> SandboxId | None:
-        """A namespace that was prepared with this address, which is the caller's from now on."""
-        ...
-
-    def offer_addresses(self, network: Network, addresses: Iterable[str]) -> None:
-        """Which addresses will be wanted next: namespaces for them may be prepared."""
-        ...
-
-    def check_host_port(self, binding: PortBinding) -> None:
-        """Refuse a port of the host that a process of the host has.
-
-        Raises:
-            Conflict: with Docker's words.
         """
         ...
 

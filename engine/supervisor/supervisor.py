@@ -14,29 +14,37 @@ from typing import Final
 import structlog
 import trio
 
-from engine.domain.container import Container, Phase
-from engine.domain.container_events import AttachOpened, Created, Renamed, Started, StartFailed
+from engine.domain.container import Phase
+from engine.domain.container_events import (
+    AttachOpened,
+    Created,
+    Exited,
+    Renamed,
+    Started,
+    StartFailed,
+    StartRequested,
+)
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.execution import ExecCreated
 from engine.domain.health import HealthChanged
 from engine.domain.host import OrphanFound, OrphanRemoved
 from engine.domain.ids import ContainerId
-from engine.domain.network import (
-    AddressesExhausted,
-    Network,
-    NetworkDrifted,
-    NetworkRepaired,
-    lowest_free_addresses,
+from engine.domain.membership import (
+    ConnectFailed,
+    ConnectRequested,
+    Disconnected,
+    DisconnectRequested,
 )
-from engine.domain.streams import HOST, network_stream
+from engine.domain.streams import HOST
 from engine.errors import DriverError, EngineError
 from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
 from engine.supervisor.health import HealthChecks, Probes
+from engine.supervisor.networks import Networks
 from engine.supervisor.observation import Inventory
 from engine.supervisor.ports import Kernel
-from engine.supervisor.starts import DEFAULT_NETWORK, Starts
+from engine.supervisor.starts import Starts
 from engine.supervisor.worker import Worker
 
 SWEEP_S: Final = 1.0
@@ -48,12 +56,18 @@ SWEEP_PATIENCE_S: Final = 0.2
 RECOVERY_S: Final = 1.0
 """How long a start waits for every container to have been looked at: what the first answers say should be true."""
 PREPARED_MAX: Final = 8
-"""Namespaces kept ready."""
+"""Namespaces kept ready for the default network."""
 CAUSES_MAX: Final = 4096
 """Containers whose last request is remembered, to name it as the cause of what follows."""
 
 _MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated, HealthChanged)
 """Events after which the kernel is as right as before."""
+
+_NAMES_CHANGE: Final = (
+    *(StartRequested, Started, StartFailed, Exited, Renamed),
+    *(ConnectRequested, ConnectFailed, DisconnectRequested, Disconnected),
+)
+"""Events after which a container is found by other names, at other addresses, or not at all."""
 
 _STARTS_END: Final = (Started, StartFailed)
 
@@ -66,9 +80,12 @@ log = structlog.get_logger()
 class Supervisor:
     """Keeps the kernel in agreement with the log."""
 
-    def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes) -> None:
-        self.starts = Starts(kernel)
+    def __init__(
+        self, ledger: Ledger, kernel: Kernel, probes: Probes, prepared: int = PREPARED_MAX
+    ) -> None:
+        self.starts = Starts(kernel.networks)
         self.health = HealthChecks(ledger, probes)
+        self.networks = Networks(ledger, kernel.networks, self.wake, prepared)
         self._ledger = ledger
         self._kernel = kernel
         self._workers: dict[ContainerId, Worker] = {}
@@ -87,7 +104,8 @@ class Supervisor:
         ):  # owns every worker and the checks; cancelling stops watching, never a container
             self._nursery = workers
             try:
-                await self._recover_networks()
+                await self.networks.recover()
+                self.networks.offer_all()
                 for identity in tuple(self._ledger.durable.containers):
                     self.wake(identity)
                 with trio.move_on_after(RECOVERY_S):
@@ -147,51 +165,24 @@ class Supervisor:
                 self._causes.popitem(last=False)
         if isinstance(recorded.event, _STARTS_END):
             # Not left to the sweep, for the next start may come before it; nor done while this one needs the processors.
-            self._offer_addresses()
+            self._offer_places(identity)
         log.info(recorded.event.TYPE, container_id=identity[:12], seq=recorded.seq)
+        if isinstance(recorded.event, _NAMES_CHANGE):
+            self._tell_names(identity)
         if not isinstance(recorded.event, _MOVES_NOTHING):
             self.wake(identity)
 
+    def _tell_names(self, identity: ContainerId) -> None:
+        if container := self._ledger.durable.containers.get(identity):
+            self._kernel.networks.tell_names(container)
+
+    def _offer_places(self, identity: ContainerId) -> None:
+        if container := self._ledger.durable.containers.get(identity):
+            for endpoint in container.endpoints:
+                self.networks.offer(endpoint.network)
+
     def _cause(self, container: ContainerId) -> Origin:
         return self._causes.get(container) or Origin(actor=SUPERVISOR)
-
-    # --- Networks -------------------------------------------------------------------------------------------------------
-
-    async def _recover_networks(self) -> None:
-        for network in self._bridged():
-            try:
-                await self._kernel.repair_network(network, self._published())
-            except DriverError as error:
-                log.warning("network_not_recovered", network=network.name, error=str(error))
-
-    def _bridged(self) -> Iterable[Network]:
-        return tuple(
-            network for network in self._ledger.durable.networks.values() if network.bridge
-        )
-
-    def _published(self) -> tuple[Container, ...]:
-        holders = {
-            holder for held in self._ledger.durable.host_ports.values() for holder in held.values()
-        }
-        return tuple(self._ledger.durable.containers[holder] for holder in holders)
-
-    async def _check_networks(self) -> None:
-        for network in self._bridged():
-            published = self._published()
-            wrong = await self._kernel.network_wrong(network, published)
-            if not wrong or published != self._published():
-                continue
-            stream = network_stream(network.id)
-            origin = Origin(actor=SUPERVISOR)
-            await self._ledger.record(
-                origin, (stream, tuple(NetworkDrifted(what=what) for what in wrong))
-            )
-            await self._kernel.repair_network(network, self._published())
-            await self._ledger.record(
-                origin, (stream, tuple(NetworkRepaired(what=what) for what in wrong))
-            )
-            for identity in self._ledger.durable.addresses.values():
-                self.wake(identity)
 
     # --- The sweep ------------------------------------------------------------------------------------------------------
 
@@ -212,13 +203,13 @@ class Supervisor:
 
     async def sweep(self) -> None:
         """Compare everything of ours with everything that should be; see the module's drawing."""
-        await self._check_networks()
+        await self.networks.check()
         view = self._ledger.durable
         inventory = await self._kernel.inventory()
         for identity in _damaged(view, inventory):
             self.wake(identity)
         await self._discard_orphans(_orphans(self._ledger.head, inventory))
-        self._offer_addresses()
+        self.networks.offer_all()
 
     async def _discard_orphans(self, orphans: set[tuple[str, str]]) -> None:
         """Take away what two sweeps in a row found without an owner: once may have been in the middle of something."""
@@ -234,14 +225,6 @@ class Supervisor:
                 await self._ledger.record(origin, (HOST, (found,)))
             else:
                 await self._ledger.record(origin, (HOST, (OrphanRemoved(kind=kind, name=name),)))
-
-    def _offer_addresses(self) -> None:
-        try:
-            network = self._ledger.head.network_named(DEFAULT_NETWORK)
-            wanted = lowest_free_addresses(network, self._ledger.head.addresses, PREPARED_MAX)
-        except AddressesExhausted:
-            wanted = ()
-        self._kernel.offer_addresses(network, wanted)
 
 
 def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
@@ -268,9 +251,11 @@ def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
 def _orphans(view: View, inventory: Inventory) -> set[tuple[str, str]]:
     known = view.containers.keys()
     sandboxes = {container.sandbox for container in view.containers.values() if container.sandbox}
+    bridges = {network.bridge for network in view.networks.values()}
     return {
         *(("bundle", name) for name in inventory.bundles - known),
         *(("cgroup", name) for name in inventory.cgroups - known),
         *(("directory", name) for name in inventory.directories - known),
         *(("sandbox", name) for name in inventory.sandboxes - sandboxes),
+        *(("bridge", name) for name in inventory.bridges - bridges),
     }

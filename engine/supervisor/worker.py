@@ -29,11 +29,21 @@ from engine.domain.container_update import Updated, UpdateFailed
 from engine.domain.event import SUPERVISOR, Actor, Event, Origin
 from engine.domain.execution import Exec
 from engine.domain.ids import ContainerId, ExecId
+from engine.domain.membership import Connected, ConnectFailed, Disconnected
 from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
 from engine.failpoints import failpoint
 from engine.store.ledger import Ledger
-from engine.supervisor.actions import Action, ApplyLimits, Freeze, RemoveDirectory, Signal, Thaw
+from engine.supervisor.actions import (
+    Action,
+    ApplyLimits,
+    Connect,
+    Disconnect,
+    Freeze,
+    RemoveDirectory,
+    Signal,
+    Thaw,
+)
 from engine.supervisor.conclude import Conclusion, conclude, conclude_facts, monitor_of
 from engine.supervisor.observation import Fact, Observation
 from engine.supervisor.plan import plan
@@ -255,6 +265,9 @@ class Worker:
         if isinstance(action, ApplyLimits):
             await self._record((UpdateFailed(order=action.order, reason=str(error)),))
             return True
+        if isinstance(action, Connect):
+            await self._record((ConnectFailed(order=action.order, reason=str(error)),))
+            return True
         if container.phase is Phase.REMOVING:
             await self._record((RemoveFailed(reason=str(error)),))
         return False
@@ -273,6 +286,10 @@ def _outcome(action: Action) -> Event | None:
             return Unpaused(order=order)
         case ApplyLimits(order=order):
             return Updated(order=order)
+        case Connect(order=order):
+            return Connected(order=order)
+        case Disconnect(order=order):
+            return Disconnected(order=order)
         case RemoveDirectory():
             return Removed()
         case _:

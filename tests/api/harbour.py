@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from engine.api.application import application
+from engine.domain.addresses import IPV4_SOURCES
 from engine.domain.container import Container
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
 from engine.domain.image_config import HistoryEntry, ImageConfig, ImageContents, ImageLayer
@@ -241,6 +242,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         cgroup_parent="x",
         cgroup_version="2",
         machine=Machine(cpus="0-1"),
+        subnet_sources=IPV4_SOURCES,
     )
     containers = Containers(daemon.ledger, daemon.supervisor.starts, quay, changes)
     shelf = Shelf()
@@ -250,6 +252,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
         files=Files(daemon.ledger, hold, changes),
         images=Images(daemon.ledger, shelf),
+        networks=daemon.networks,
         history=daemon.history,
         registries=Registries(daemon.ledger, Lighthouse()),
         system=System(daemon.ledger, settings),

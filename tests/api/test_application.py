@@ -79,7 +79,6 @@ CREATE_REFUSED: list[tuple[str, Any, int, str]] = [
     ("?name=taken", {"Image": "busybox"}, 409, 'Conflict. The container name "/taken" is already in use by container "'),
     ("", {"Image": "busybox", "HostConfig": {"Memory": 1}}, 400, "Minimum memory limit allowed is 6MB"),
     ("", {"Image": "busybox", "HostConfig": {"CpusetCpus": "99"}}, 400, "Requested CPUs are not available"),
-    ("", {"Image": "busybox", "HostConfig": {"NetworkMode": "mine"}}, 400, "network mine not found"),
     ("", {"Image": "busybox", "HostConfig": {"Devices": [{}]}}, 400, "invalid device: it has no path on the host"),
 ]  # fmt: skip
 

@@ -38,7 +38,6 @@ RUNS_REFUSED: list[tuple[list[str], str]] = [
     (["--tmpfs", "rel"], "invalid mount path: 'rel' mount path must be absolute"),
     (["--mount", "type=bind,src=/nonexistent-y,dst=/a"], 'invalid mount config for type "bind": bind source path does not exist: /nonexistent-y'),
     (["--mount", "type=bogus,dst=/a"], 'invalid mount config for type "bogus": mount type unknown'),
-    (["--network", "nope"], "network nope not found"),
     (["-p", "99999:80"], "invalid hostPort: 99999"),
     (["-p", "abc"], "invalid containerPort: abc"),
     (["-l", ""], "invalid label '': empty name"),

@@ -104,7 +104,9 @@ NETWORKS: Final = """
 1 | network rm bridge | bridge is a pre-defined network and cannot be removed
 1 | network rm nosuch | network nosuch not found
 0 | network prune --force |
-1 | network create tried | creating networks is not supported yet
+0 | network create tried |
+1 | network create tried | network with name tried already exists
+0 | network rm tried | tried
 """
 
 VOLUMES: Final = """

@@ -65,13 +65,11 @@ NOTHING_TO_CALL_THEM_ON: Final = frozenset(
         *(f"Secret.{name}" for name in ("reload", "remove")),
         *(f"Config.{name}" for name in ("reload", "remove")),
         *(f"Volume.{name}" for name in ("reload", "remove")),
-        *(f"Network.{name}" for name in ("connect", "disconnect")),
         "Swarm.update",
         *(f"RegistryData.{name}" for name in ("has_platform", "pull", "reload")),
     }
 )
-"""Methods of things that there are none of: this engine has no plugins and no swarm, and not yet volumes, networks of one's own and
-registries. Asking for such a thing is part of the script."""
+"""Methods of things that there are none of: this engine has no plugins and no swarm, and not yet volumes and registries. Asking for such a thing is part of the script."""
 
 
 def public_methods(model: type) -> Iterator[str]:
@@ -258,8 +256,14 @@ def what_there_is_not(client: docker.DockerClient, directory: Path) -> None:
     assert {each.name for each in client.networks.list()} == {"bridge", "host", "none"}
     with pytest.raises(errors.APIError, match="pre-defined"):
         bridge.remove()
-    with pytest.raises(errors.APIError):
-        client.networks.create("mine")
+    mine = client.networks.create("mine", labels={"of": "mine"})
+    joined = client.containers.create("busybox", "true")
+    mine.connect(joined, aliases=["web"])
+    joined.reload()
+    assert set(joined.attrs["NetworkSettings"]["Networks"]) == {"bridge", "mine"}
+    mine.disconnect(joined)
+    joined.remove()
+    mine.remove()
     assert client.networks.prune()["NetworksDeleted"] in (None, [])
     assert client.volumes.list() == []
     with pytest.raises(errors.NotFound):

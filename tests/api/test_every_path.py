@@ -99,7 +99,6 @@ ANSWERS: list[tuple[str, str, str | None, int, str]] = [
     ("GET", "/networks/bridge?verbose=zz", None, 400, 'invalid value for verbose: zz: strconv.ParseBool: parsing "zz": invalid syntax'),
     ("GET", "/networks?filters=%7B%22type%22:%5B%22x%22%5D%7D", None, 400, "invalid filter: 'type'='x'"),
     ("POST", "/networks/create", '{"Name":"host"}', 403, "operation is not permitted on predefined host network "),
-    ("POST", "/networks/create", '{"Name":"mine"}', 501, "creating networks is not supported yet"),
     ("POST", "/networks/bridge/connect", '{"Container":"nosuch"}', 404, "No such container: nosuch"),
     ("POST", "/networks/bridge/disconnect", "{}", 400, 'invalid name or ID supplied: ""'),
     ("POST", "/networks/prune?filters=%7B%22foo%22:%5B%22x%22%5D%7D", None, 400, "invalid filter 'foo'"),

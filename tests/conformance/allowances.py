@@ -52,6 +52,8 @@ MORE_STATUSES: Final[dict[str, dict[int, str]]] = {
     "POST /containers/{id}/start": {409: "it is paused, or being removed"},
     "POST /containers/{id}/unpause": {409: "it is not paused"},
     "POST /containers/{id}/update": {409: "it contradicts what is there, or the kernel refuses"},
+    "POST /networks/create": {409: "the name is taken; Docker says so, the document does not"},
+    "POST /networks/{id}/connect": {409: "the container is being removed"},
     "POST /exec/{id}/start": {
         101: "as the document has it for attach; Docker and its clients do it here too"
     },

@@ -15,6 +15,7 @@ from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
 NAME: Final = "life"
+_NETWORK: Final = "lifenet"
 _PORT: Final = {"PortBindings": {"80/tcp": [{"HostPort": "8090"}]}}
 
 Step = Callable[[], object]
@@ -32,11 +33,14 @@ class Story:
         """In order."""
         return {
             "import": self._import,
+            "make network": self._make_network,
             "create": lambda: self._api.create(NAME, *STOPS_AT_ONCE, HostConfig=_PORT),
             "start": lambda: self._api.start(NAME),
             "exec": lambda: self._api.exec_detached(NAME, "true"),
             "signal": lambda: self._api.kill(NAME, "CONT"),
             "update": lambda: self._api.post(f"/containers/{NAME}/update", {"PidsLimit": 100}),
+            "connect": lambda: self._move("connect"),
+            "disconnect": lambda: self._move("disconnect"),
             "commit": lambda: self._api.post("/commit", container=NAME, repo="committed"),
             "pause": lambda: self._api.post(f"/containers/{NAME}/pause"),
             "unpause": lambda: self._api.post(f"/containers/{NAME}/unpause"),
@@ -44,6 +48,7 @@ class Story:
             "stop": lambda: self._api.stop(NAME),
             "start again": lambda: self._api.start(NAME),
             "remove": lambda: self._api.remove(NAME),
+            "take network away": self._take_network_away,
         }
 
     def tell(self, *, again: bool = False) -> bool:
@@ -81,6 +86,23 @@ class Story:
             tar.addfile(file, io.BytesIO(b"ahoy\n"))
         self._api.post("/images/create", archive.getvalue(), fromSrc="-", repo="small", tag="one")
 
+    def _make_network(self) -> None:
+        if not self._has_network():
+            self._api.post("/networks/create", {"Name": _NETWORK, "EnableIPv6": True})
+
+    def _take_network_away(self) -> None:
+        if self._has_network():
+            self._api.call("DELETE", f"/networks/{_NETWORK}")
+
+    def _has_network(self) -> bool:
+        return any(each["Name"] == _NETWORK for each in self._api.get("/networks"))
+
+    def _move(self, verb: str) -> None:
+        """Asked again after a crash it may be refused: it was done."""
+        wanted = verb == "connect"
+        if (_NETWORK in self._api.inspect(NAME)["NetworkSettings"]["Networks"]) != wanted:
+            self._api.post(f"/networks/{_NETWORK}/{verb}", {"Container": NAME})
+
     def _damage(self) -> None:
         """What makes a sandbox be prepared that is not from the pool."""
         sandbox = SandboxId(self._api.inspect(NAME)["NetworkSettings"]["SandboxID"])
@@ -104,6 +126,9 @@ class Story:
         images = {tag for each in self._api.get("/images/json") for tag in each["RepoTags"]}
         assert "import" not in self.acknowledged or "small:one" in images
         assert "commit" not in self.acknowledged or "committed:latest" in images
+        if "make network" in self.acknowledged and "take network away" not in self.acknowledged:
+            types = [each["type"] for each in self._api.history(_NETWORK)]
+            assert "network_removed" in types or self._has_network()
         if "create" in self.acknowledged:
             self._check_container()
 
@@ -113,6 +138,8 @@ class Story:
             "start": "container_started",
             "exec": "exec_started",
             "update": "container_updated",
+            "connect": "container_connected",
+            "disconnect": "container_disconnected",
             "commit": "container_committed",
             "pause": "container_paused",
             "unpause": "container_unpaused",
@@ -137,4 +164,5 @@ class Story:
         assert self._api.exec_output(NAME, "echo", "alive") == (0, b"alive\n")
         self._api.remove(NAME)
         self._import()
+        self._take_network_away()
         self._daemon.assert_nothing_leaked()

@@ -209,7 +209,7 @@ def test_damage_done_while_the_daemon_was_down_is_repaired_at_its_start(
     veth = veth_of(daemon, pair[0])
     daemon.kill()
     ip("link", "delete", veth)
-    nft("delete", "table", "ip", naming.firewall_table(daemon.instance))
+    nft("delete", "table", "inet", naming.firewall_table(daemon.instance))
 
     daemon.start()
 
@@ -249,7 +249,7 @@ def ruleset(daemon: DaemonUnderTest) -> list[Json]:
     """The instance's table without what the kernel numbers anew."""
     table = naming.firewall_table(daemon.instance)
     listed = subprocess.run(
-        ["nft", "--json", "--stateless", "list", "table", "ip", table],
+        ["nft", "--json", "--stateless", "list", "table", "inet", table],
         check=False,
         capture_output=True,
         text=True,
@@ -267,11 +267,11 @@ def flush_ruleset(daemon: DaemonUnderTest) -> None:
 
 
 def flush_table(daemon: DaemonUnderTest) -> None:
-    nft("flush", "table", "ip", naming.firewall_table(daemon.instance))
+    nft("flush", "table", "inet", naming.firewall_table(daemon.instance))
 
 
 def delete_table(daemon: DaemonUnderTest) -> None:
-    nft("delete", "table", "ip", naming.firewall_table(daemon.instance))
+    nft("delete", "table", "inet", naming.firewall_table(daemon.instance))
 
 
 @pytest.mark.parametrize("damage", [flush_ruleset, flush_table, delete_table])

@@ -18,6 +18,8 @@ from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
 from tests.harness.client import Api, Json
 
+PREPARED_SHARE: Final = 4
+"""A network that somebody made gets one part in so many of them."""
 PREPARED_MAX: Final = 8
 """Namespaces that a running daemon may keep ready for nobody: the supervisor's PREPARED_MAX."""
 _LIVE: Final = ("running", "paused")
@@ -43,8 +45,9 @@ class Census:
     directories: set[str]
     bridges: set[str]
     tables: set[str]
+    resolvers: set[int]
     others: dict[int, str]
-    """Processes with a file of the daemon open that are neither daemon nor launcher nor monitor."""
+    """Processes with a file of the daemon open that are neither daemon nor launcher, monitor or resolver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,14 @@ class Roots:
 def take_census(roots: Roots) -> Census:
     """Count."""
     monitors: dict[str, list[int]] = {}
+    resolvers: set[int] = set()
     others: dict[int, str] = {}
     for pid, path in _files_open_below(roots.exec_root):
         parts = path.relative_to(roots.exec_root).parts
         if parts[0] == "bundles" and parts[2:] == ("lock",):
             monitors.setdefault(parts[1], []).append(pid)
+        elif parts[0] == "resolver":
+            resolvers.add(pid)
         elif parts[0] != "launcher.lock":
             others[pid] = str(path)
     mounts = _mounts_below(roots)
@@ -84,12 +90,17 @@ def take_census(roots: Roots) -> Census:
         other_mounts={each for each in mounts if Path(each).parent != roots.exec_root / "netns"},
         bundles=_names(roots.exec_root / "bundles"),
         directories=_names(roots.data_root / "containers"),
-        bridges={name for name in links() if name == f"shipslog{roots.tag}"},
+        bridges={
+            link["ifname"]
+            for link in _all_links()
+            if link.get("ifalias") == f"shipslog {roots.instance}"
+        },
         tables={each for each in _tables() if each == naming.firewall_table(roots.instance)},
+        resolvers=resolvers,
         others={
             pid: path
             for pid, path in others.items()
-            if not any(pid in held for held in monitors.values())
+            if pid not in resolvers and not any(pid in held for held in monitors.values())
         },
     )
 
@@ -97,11 +108,22 @@ def take_census(roots: Roots) -> Census:
 def problems(roots: Roots, api: Api) -> list[str]:
     """What is untrue or leaked, in words, while the daemon answers; empty when kernel and log agree."""
     containers = [api.inspect(each["Id"]) for each in api.ps()]
-    return compare(roots, take_census(roots), containers, prepared_max=PREPARED_MAX)
+    bridges = bridges_of(api)
+    prepared_max = PREPARED_MAX + (len(bridges) - 1) * (PREPARED_MAX // PREPARED_SHARE)
+    return compare(roots, take_census(roots), containers, bridges, prepared_max=prepared_max)
+
+
+def bridges_of(api: Api) -> set[str]:
+    """Those that there should be."""
+    return {
+        each["Options"].get("com.docker.network.bridge.name") or f"br-{each['Id'][:12]}"
+        for each in api.get("/networks")
+        if each["Driver"] == "bridge"
+    }
 
 
 def compare(
-    roots: Roots, census: Census, containers: list[Json], *, prepared_max: int
+    roots: Roots, census: Census, containers: list[Json], bridges: set[str], *, prepared_max: int
 ) -> list[str]:
     """What is wrong, given what ``inspect`` says of every container."""
     live = {each["Id"]: each for each in containers if each["State"]["Status"] in _LIVE}
@@ -121,8 +143,8 @@ def compare(
         *(f"stray mount {each}" for each in census.other_mounts),
         *(f"stray process {pid} has {path} open" for pid, path in census.others.items()),
     ]
-    if census.bridges != {f"shipslog{roots.tag}"}:
-        found.append("the bridge is gone")
+    found += (f"bridge {each} of no network" for each in census.bridges - bridges)
+    found += (f"bridge {each} is gone" for each in bridges - census.bridges)
     if census.tables != {naming.firewall_table(roots.instance)}:
         found.append("the firewall's table is gone")
     return found
@@ -159,17 +181,34 @@ def _wrong_sandboxes(
     }
     yield from (f"sandbox {each} is not pinned" for each in wanted - census.pins)
     yield from (f"{each} in netns/ is no pin" for each in census.pin_files - census.pins)
-    expected = {naming.host_veth(roots.instance, SandboxId(each)): each for each in census.pins}
-    yield from (f"link {each} of no sandbox" for each in census.veths - expected.keys())
+    pinned = {naming.host_veths(roots.instance, SandboxId(each)) for each in census.pins}
+    yield from (f"link {each} of no sandbox" for each in census.veths if each[:-1] not in pinned)
+    for container in live:
+        yield from _wrong_links(roots, census, container)
     spare = census.pins - wanted
     if len(spare) > prepared_max:
         yield f"{len(spare)} sandboxes of nobody: {sorted(spare)}"
 
 
+def _wrong_links(roots: Roots, census: Census, container: Json) -> Iterator[str]:
+    settings = container["NetworkSettings"]
+    if not settings["SandboxID"]:
+        return
+    begin = naming.host_veths(roots.instance, SandboxId(settings["SandboxID"]))
+    present = sum(each.startswith(begin) for each in census.veths)
+    wanted = sum(bool(each["MacAddress"]) for each in settings["Networks"].values())
+    if present != wanted:
+        yield f"{container['Id'][:12]} has {present} links, and should have {wanted}"
+
+
 def links() -> set[str]:
     """Names of all links in the test's network namespace."""
-    listed = json.loads(_output("ip", "-json", "link", "show") or "[]")
-    return {link["ifname"] for link in listed}
+    return {link["ifname"] for link in _all_links()}
+
+
+def _all_links() -> list[Json]:
+    listed: list[Json] = json.loads(_output("ip", "-json", "link", "show") or "[]")
+    return listed
 
 
 def _tables() -> set[str]:

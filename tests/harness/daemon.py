@@ -226,10 +226,11 @@ class DaemonUnderTest:
         """SIGTERM, after which not even prepared namespaces may be left; then count everything. It stays down."""
         self.assert_settled()
         containers = [self.api.inspect(each["Id"]) for each in self.api.ps()]
+        bridges = census.bridges_of(self.api)
         assert self.terminate() == 0
 
         def found() -> list[str]:
-            return census.compare(self.roots, self.census(), containers, prepared_max=0)
+            return census.compare(self.roots, self.census(), containers, bridges, prepared_max=0)
 
         settled(found)
 
@@ -259,9 +260,8 @@ class DaemonUnderTest:
             subprocess.run(["umount", "-l", self.exec_root / "netns" / pin], check=True)
         for link in (*found.veths, *found.bridges):
             subprocess.run(["ip", "link", "delete", link], check=False, capture_output=True)
-        for family in ("ip", "ip6"):
-            table = ["nft", "delete", "table", family, naming.firewall_table(self.instance)]
-            subprocess.run(table, check=False, capture_output=True)
+        table = ["nft", "delete", "table", "inet", naming.firewall_table(self.instance)]
+        subprocess.run(table, check=False, capture_output=True)
 
     def _kill_processes(self, found: Census) -> None:
         pids = [
@@ -270,6 +270,7 @@ class DaemonUnderTest:
             for each in held.values()
             for pid in each
         ]
+        pids += found.resolvers
         for pid in pids:
             for cgroup in self._freezers():
                 cgroup.write_text("THAWED")

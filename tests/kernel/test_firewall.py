@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain import naming
-from engine.drivers.networks.bridge import mac_of
+from engine.domain.membership import mac_address
 from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.host_ports import HostPortUnavailable, check_host_port
 from engine.drivers.networks.ruleset import (
@@ -42,7 +42,7 @@ from tests.kernel.wire import (
 
 pytestmark = pytest.mark.root
 BRIDGES = frozenset(
-    BridgeRules(bridge.name, bridge.address.network) for bridge in (BRIDGE, OTHER_BRIDGE)
+    BridgeRules(bridge.name, (bridge.addresses[0].network,)) for bridge in (BRIDGE, OTHER_BRIDGE)
 )
 TABLE = naming.firewall_table(INSTANCE)
 
@@ -55,7 +55,7 @@ def published(
     on: IPv4Address = ANY_ADDRESS,
     protocol: Protocol = Protocol.TCP,
 ) -> PublishedPort:
-    return PublishedPort(protocol, on, host_port, BRIDGE.address.network[number], port)
+    return PublishedPort(protocol, on, host_port, BRIDGE.addresses[0].network[number], port)
 
 
 def plan(*ports: PublishedPort) -> FirewallPlan:
@@ -93,7 +93,7 @@ def test_containers_call_the_outside_under_the_hosts_address(world: World) -> No
 def test_without_masquerading_they_call_under_their_own(world: World) -> None:
     outside = world.outside()
     add_default_route(outside, WAN.ip)
-    rules = BridgeRules(BRIDGE.name, BRIDGE.address.network, masquerade=False)
+    rules = BridgeRules(BRIDGE.name, (BRIDGE.addresses[0].network,), masquerade=False)
     world.firewall.apply(FirewallPlan(frozenset({rules})))
 
     with bind(outside, 80) as server:
@@ -111,10 +111,10 @@ def test_a_published_port_is_reached_from_everywhere(world: World, kind: socket.
     with bind(itself, 80, kind=kind) as server:
         assert talk(server, outside, str(WAN.ip), 8080) == str(OUTSIDE.ip), "the caller is kept"
         assert talk(server, None, str(WAN.ip), 8080) == str(WAN.ip)
-        assert talk(server, None, "127.0.0.1", 8080) == str(BRIDGE.address.ip)
+        assert talk(server, None, "127.0.0.1", 8080) == str(BRIDGE.addresses[0].ip)
         for caller in (neighbour, itself, other):
             assert talk(server, caller, str(WAN.ip), 8080)
-        assert talk(server, neighbour, str(BRIDGE.address.ip), 8080)
+        assert talk(server, neighbour, str(BRIDGE.addresses[0].ip), 8080)
 
 
 def test_protocols_have_ports_of_their_own(world: World) -> None:
@@ -138,9 +138,9 @@ def test_a_port_published_at_localhost_is_the_hosts_alone(world: World) -> None:
     world.firewall.publish([published(8080, 80, on=IPv4Address("127.0.0.1"))])
 
     with bind(place, 80) as server:
-        assert talk(server, None, "127.0.0.1", 8080) == str(BRIDGE.address.ip)
+        assert talk(server, None, "127.0.0.1", 8080) == str(BRIDGE.addresses[0].ip)
         assert not can_call(outside, str(WAN.ip), 8080)
-        assert not can_call(neighbour, str(BRIDGE.address.ip), 8080)
+        assert not can_call(neighbour, str(BRIDGE.addresses[0].ip), 8080)
 
 
 def test_a_specific_address_goes_before_all_addresses(world: World) -> None:
@@ -163,7 +163,7 @@ def test_what_is_not_published_is_not_reached_from_other_networks_or_by_routing(
     with bind(place, 80) as server:
         assert not can_call(outside, "172.17.0.2", 80)
         assert not can_call(other, "172.17.0.2", 80)
-        nft(f"flush chain ip {TABLE} forward")
+        nft(f"flush chain inet {TABLE} forward")
         assert talk(server, outside, "172.17.0.2", 80), "else the refusals above prove nothing"
 
 
@@ -175,7 +175,7 @@ def test_containers_do_not_reach_the_hosts_loopback(world: World) -> None:
         with pytest.raises(TimeoutError):
             secret.recv(16)
 
-        nft(f"flush chain ip {TABLE} raw")
+        nft(f"flush chain inet {TABLE} raw")
         _send_to_loopback(place, 9)
         assert secret.recv(16) == b"knock", "else the silence above proves nothing"
 
@@ -183,13 +183,13 @@ def test_containers_do_not_reach_the_hosts_loopback(world: World) -> None:
 def _send_to_loopback(place: Path, port: int) -> None:
     """A datagram to 127.0.0.1 as only one who makes frames by hand can send it to the gateway."""
     datagram = struct.pack("!HHHH", 1000, port, 13, 0) + b"knock"
-    addresses = BRIDGE.address.network[2].packed + IPv4Address("127.0.0.1").packed
+    addresses = BRIDGE.addresses[0].network[2].packed + IPv4Address("127.0.0.1").packed
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0) + addresses
     total = sum(struct.unpack("!10H", header))
     checksum = ~(total + (total >> 16)) & 0xFFFF
     packet = header[:10] + struct.pack("!H", checksum) + header[12:] + datagram
     with in_place(place, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as wire:
-        gateway = bytes.fromhex(mac_of(BRIDGE.address.ip).replace(":", ""))
+        gateway = bytes.fromhex(mac_address(str(BRIDGE.addresses[0])).replace(":", ""))
         index = in_place(place, lambda: socket.if_nametoindex("eth0"))
         assert index
         wire.sendto(packet, ("eth0", 0x0800, 0, 0, gateway))
@@ -259,15 +259,15 @@ def test_a_daemon_that_comes_back_finds_its_table_right(world: World) -> None:
     "damage",
     [
         "flush ruleset",
-        f"delete table ip {TABLE}",
-        f"delete element ip {TABLE} ports {{ tcp . 8080 }}",
-        f"add element ip {TABLE} ports {{ tcp . 9090 : 172.17.0.9 . 90 }}",
-        f"delete element ip {TABLE} ports_at {{ tcp . {WAN.ip} . 8081 }}",
-        f"delete element ip {TABLE} bridges {{ {BRIDGE.name} }}",
-        f"flush chain ip {TABLE} forward",
-        f"insert rule ip {TABLE} forward counter drop",
-        f"add chain ip {TABLE} output {{ policy drop; }}",
-        f"add set ip {TABLE} strange {{ type ipv4_addr; }}",
+        f"delete table inet {TABLE}",
+        f"delete element inet {TABLE} ports4 {{ tcp . 8080 }}",
+        f"add element inet {TABLE} ports4 {{ tcp . 9090 : 172.17.0.9 . 90 }}",
+        f"delete element inet {TABLE} ports4_at {{ tcp . {WAN.ip} . 8081 }}",
+        f"delete element inet {TABLE} bridges {{ {BRIDGE.name} }}",
+        f"flush chain inet {TABLE} forward",
+        f"insert rule inet {TABLE} forward counter drop",
+        f"add chain inet {TABLE} output {{ policy drop; }}",
+        f"add set inet {TABLE} strange {{ type ipv4_addr; }}",
     ],
 )
 def test_damage_is_found_and_repaired(world: World, damage: str) -> None:

@@ -16,8 +16,9 @@ import pytest
 from engine import failpoints
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
+from engine.domain.membership import mac_address
 from engine.drivers.networks import netns, rtnetlink
-from engine.drivers.networks.bridge import Bridge, ForeignBridge, mac_of
+from engine.drivers.networks.bridge import Bridge, ForeignBridge
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.ruleset import FirewallPlan
@@ -38,7 +39,7 @@ from tests.kernel.wire import (
 )
 
 pytestmark = pytest.mark.root
-GATEWAY = str(BRIDGE.address.ip)
+GATEWAY = str(BRIDGE.addresses[0].ip)
 VETH = naming.host_veth(INSTANCE, sandbox(2).id)
 
 
@@ -64,8 +65,8 @@ def test_the_host_reaches_a_container(world: World) -> None:
 
 def test_eth0_has_the_mac_and_mtu_that_were_asked_for(world: World) -> None:
     wanted = sandbox(2)
-    assert wanted.endpoint is not None
-    wanted = replace(wanted, endpoint=replace(wanted.endpoint, mac="02:42:01:02:03:04", mtu=1400))
+    (endpoint,) = wanted.endpoints
+    wanted = replace(wanted, endpoints=(replace(endpoint, mac="02:42:01:02:03:04", mtu=1400),))
 
     world.network.prepare_sandbox(wanted)
 
@@ -90,7 +91,7 @@ def test_a_sandbox_without_an_endpoint_has_a_loopback_that_works_and_nothing_els
 def test_containers_that_must_not_speak_to_each_other_still_reach_their_gateway(
     world: World,
 ) -> None:
-    quiet = Bridge("slquiet", IPv4Interface("172.19.0.1/16"), icc=False)
+    quiet = Bridge("slquiet", (IPv4Interface("172.19.0.1/16"),), icc=False)
     world.network.ensure_bridge(quiet)
     one, two = world.container(2, quiet), world.container(3, quiet)
 
@@ -314,22 +315,24 @@ def test_faults_of_many_are_told_apart(world: World) -> None:
 
 
 def test_a_bridge_is_right_once_ensured_and_whatever_is_broken_is_mended(world: World) -> None:
-    assert world.network.bridge_faults(BRIDGE) == ()
+    assert world.network.faults_of_bridges((BRIDGE,))[BRIDGE.name] == ()
     index = _link(BRIDGE.name).index
     world.kernel.transact(
         [
             rtnetlink.change_link(index, up=False, mtu=1400),
             rtnetlink.add_address(index, IPv4Interface("10.9.9.9/24")),
-            rtnetlink.delete_address(index, BRIDGE.address),
+            rtnetlink.delete_address(index, BRIDGE.addresses[0]),
         ]
     )
     Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
-    assert len(world.network.bridge_faults(BRIDGE)) == 4
+    assert len(world.network.faults_of_bridges((BRIDGE,))[BRIDGE.name]) == 4
 
     world.network.ensure_bridge(BRIDGE)
 
-    assert world.network.bridge_faults(BRIDGE) == ()
-    assert rtnetlink.addresses(world.kernel)[1:] == [(index, BRIDGE.address)]
+    assert world.network.faults_of_bridges((BRIDGE,))[BRIDGE.name] == ()
+    assert [each for each in rtnetlink.addresses(world.kernel) if each[0] == index] == [
+        (index, BRIDGE.addresses[0])
+    ]
 
 
 def test_a_bridge_of_another_instance_is_neither_changed_nor_removed(world: World) -> None:
@@ -349,10 +352,10 @@ def test_a_bridge_of_another_instance_is_neither_changed_nor_removed(world: Worl
 
 def test_an_administrators_bridge_is_used_as_it_is_and_stays(world: World) -> None:
     address = IPv4Interface("10.0.0.1/24")
-    theirs = Bridge("theirs", address, owned=False)
+    theirs = Bridge("theirs", (address,), owned=False)
     with pytest.raises(DriverError, match="does not exist"):
         world.network.ensure_bridge(theirs)
-    world.kernel.transact([rtnetlink.create_bridge("theirs", mac_of(address.ip), 1500)])
+    world.kernel.transact([rtnetlink.create_bridge("theirs", mac_address(str(address.ip)), 1500)])
     index = _link("theirs").index
     world.kernel.transact(
         [rtnetlink.change_link(index, up=True), rtnetlink.add_address(index, address)]
@@ -371,7 +374,9 @@ def test_a_removed_bridge_is_gone_and_may_be_removed_again(world: World) -> None
     world.network.remove_bridge(BRIDGE.name)
 
     assert world.links() == {"lo"}
-    assert world.network.bridge_faults(BRIDGE) == (f"bridge {BRIDGE.name} is gone",)
+    assert world.network.faults_of_bridges((BRIDGE,))[BRIDGE.name] == (
+        f"bridge {BRIDGE.name} is gone",
+    )
 
 
 def test_subnets_of_addresses_and_routes_are_taken_those_of_our_own_bridge_are_not(
@@ -380,8 +385,8 @@ def test_subnets_of_addresses_and_routes_are_taken_those_of_our_own_bridge_are_n
     world.outside()
 
     assert IPv4Network("192.0.2.0/24") in world.network.taken_subnets()
-    assert BRIDGE.address.network in world.network.taken_subnets()
-    assert BRIDGE.address.network not in world.network.taken_subnets(apart_from={BRIDGE.name})
+    assert BRIDGE.addresses[0].network in world.network.taken_subnets()
+    assert BRIDGE.addresses[0].network not in world.network.taken_subnets(apart_from={BRIDGE.name})
 
 
 def test_the_watch_names_links_that_were_broken_and_not_those_being_made(world: World) -> None:
@@ -401,7 +406,7 @@ def test_the_watch_names_links_that_were_broken_and_not_those_being_made(world: 
 def test_the_watch_notices_a_lost_address_and_a_changed_firewall(world: World) -> None:
     index = _link(BRIDGE.name).index
     with Watch() as watch:
-        world.kernel.transact([rtnetlink.delete_address(index, BRIDGE.address)])
+        world.kernel.transact([rtnetlink.delete_address(index, BRIDGE.addresses[0])])
         assert watch.drain().addresses
 
         world.firewall.apply(FirewallPlan())

@@ -28,7 +28,7 @@ def test_the_bridge_is_one_up_and_has_its_address(world: World) -> None:
 
     assert link.get(("linkinfo", "kind")) == "bridge"
     assert link["flags"] & 1, "IFF_UP"
-    assert addresses == [str(BRIDGE.address.ip)]
+    assert addresses == [str(BRIDGE.addresses[0].ip)]
 
 
 def test_the_hosts_end_of_a_pair_is_plugged_into_the_bridge(world: World) -> None:
@@ -46,7 +46,7 @@ def test_the_hosts_end_of_a_pair_is_plugged_into_the_bridge(world: World) -> Non
 def test_inside_there_is_eth0_with_its_address_and_a_default_route(world: World) -> None:
     wanted = sandbox(2)
     world.network.prepare_sandbox(wanted)
-    assert wanted.endpoint is not None
+    assert wanted.endpoints
 
     def look() -> tuple[str, list[str], list[str]]:
         with IPRoute() as witness:
@@ -59,6 +59,6 @@ def test_inside_there_is_eth0_with_its_address_and_a_default_route(world: World)
 
     mac, addresses, gateways = in_place(world.place(wanted), look)
 
-    assert mac == wanted.endpoint.mac
-    assert addresses == [str(wanted.endpoint.address.ip)]
-    assert gateways == [str(wanted.endpoint.gateway)]
+    assert mac == wanted.endpoints[0].mac
+    assert addresses == [str(wanted.endpoints[0].addresses[0].ip)]
+    assert gateways == [str(wanted.endpoints[0].gateways[0])]

@@ -22,8 +22,9 @@ import pytest
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
+from engine.domain.membership import mac_address
 from engine.drivers.networks import netns, rtnetlink
-from engine.drivers.networks.bridge import Bridge, mac_of
+from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.network import NetworkDriver
@@ -32,8 +33,8 @@ from engine.drivers.networks.watch import Watch
 from engine.runtime import linux
 
 INSTANCE: Final = InstanceId("c0ffee" + "0" * 26)
-BRIDGE: Final = Bridge("sltest0", IPv4Interface("172.17.0.1/16"))
-OTHER_BRIDGE: Final = Bridge("sltest1", IPv4Interface("172.18.0.1/16"))
+BRIDGE: Final = Bridge("sltest0", (IPv4Interface("172.17.0.1/16"),))
+OTHER_BRIDGE: Final = Bridge("sltest1", (IPv4Interface("172.18.0.1/16"),))
 WAN: Final = IPv4Interface("192.0.2.1/24")
 OUTSIDE: Final = IPv4Interface("192.0.2.2/24")
 PATIENCE_S: Final = 5.0
@@ -46,10 +47,19 @@ T = TypeVar("T")
 
 def sandbox(number: int, bridge: Bridge = BRIDGE) -> Sandbox:
     """The sandbox with the ``number``-th address of a bridge's subnet."""
-    address = IPv4Interface((bridge.address.network[number], bridge.address.network.prefixlen))
-    endpoint = Endpoint(bridge.name, address, bridge.address.ip, mac_of(address.ip), icc=bridge.icc)
-    name = f"{number:04x}{bridge.address.packed[1]:04x}".ljust(16, "e")
-    return Sandbox(SandboxId(name), endpoint)
+    address = IPv4Interface(
+        (bridge.addresses[0].network[number], bridge.addresses[0].network.prefixlen)
+    )
+    endpoint = Endpoint(
+        bridge=bridge.name,
+        slot=0,
+        addresses=(address,),
+        mac=mac_address(str(address)),
+        icc=bridge.icc,
+        gateways=(bridge.addresses[0].ip,),
+    )
+    name = f"{number:04x}{bridge.addresses[0].packed[1]:03x}".ljust(16, "e")
+    return Sandbox(SandboxId(name), (endpoint,))
 
 
 def in_place(place: Path | None, function: Callable[[], T]) -> T:
@@ -144,7 +154,7 @@ class World:
         def settle() -> None:
             netns.leave()
             own_fd = netns.open_own()
-            pair = rtnetlink.create_veth("wan", "eth0", mac_of(OUTSIDE.ip), own_fd, 1500)
+            pair = rtnetlink.create_veth("wan", "eth0", mac_address(str(OUTSIDE.ip)), own_fd, 1500)
             self.kernel.transact([pair])
             os.close(own_fd)
             with NetlinkSocket() as inside:

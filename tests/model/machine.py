@@ -5,15 +5,17 @@ happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th step that
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from signal import Signals
 
 import trio
 
+from engine.domain.addresses import Subnet
 from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
-from engine.domain.ids import ContainerId, ExecId, SandboxId
+from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
+from engine.domain.membership import Endpoint
 from engine.domain.network import Network
 from engine.domain.resources import Resources
 from engine.domain.spec import PortBinding
@@ -21,6 +23,8 @@ from engine.errors import DriverError
 from engine.supervisor.actions import (
     Action,
     ApplyLimits,
+    Connect,
+    Disconnect,
     Freeze,
     KillEverything,
     Launch,
@@ -100,6 +104,7 @@ class Place:
     written: Counter[int] = field(default_factory=Counter)
     """How many facts each run's journal has had; it forgets those that were taken over, at once."""
     sandboxes: set[SandboxId] = field(default_factory=set)
+    interfaces: frozenset[NetworkId] = frozenset()
     cgroup: bool = False
     limits: Resources = field(default_factory=Resources)
     frozen: bool = False
@@ -126,6 +131,7 @@ class Machine:
     def __init__(self) -> None:
         self.places: dict[ContainerId, Place] = {}
         self.loose_sandboxes: set[SandboxId] = set()
+        self.bridges: set[str] = set()
         self.boots = 1
         self.pids = 100
         self.launches: Counter[tuple[ContainerId, int]] = Counter()
@@ -152,11 +158,13 @@ class Machine:
     def reboot(self) -> None:
         """Power off and on: what is on the disk stays."""
         self.boots += 1
+        self.bridges.clear()
         for place in self.places.values():
             if place.process is not None:
                 place.process.alive = False
             place.monitor, place.process = None, None
-            place.sandboxes, place.cgroup, place.bundle = set(), False, False
+            place.sandboxes, place.interfaces = set(), frozenset()
+            place.cgroup = place.bundle = False
             place.frozen = place.ports = False
             place.limits = Resources()
 
@@ -287,7 +295,7 @@ class SimulatedKernel:
     def __init__(self, machine: Machine, fuse: Fuse) -> None:
         self._machine = machine
         self._fuse = fuse
-        self._prepared: dict[str, SandboxId] = {}
+        self._prepared: dict[Endpoint, SandboxId] = {}
         self.refusals: dict[type[Action], str] = {}
 
     @property
@@ -329,6 +337,7 @@ class SimulatedKernel:
             case PrepareSandbox():
                 assert container.sandbox is not None
                 place.sandboxes.add(container.sandbox)
+                place.interfaces = _interfaces(container)
                 machine.loose_sandboxes.discard(container.sandbox)
             case PrepareCgroup():
                 place.cgroup = True
@@ -336,6 +345,8 @@ class SimulatedKernel:
             case ApplyLimits(resources=resources):
                 assert place.cgroup, "limits need a cgroup"
                 place.limits = resources
+            case Connect() | Disconnect():
+                place.interfaces = _interfaces(container)
             case PrepareBundle():
                 place.bundle = place.directory = True
             case PublishPorts():
@@ -359,6 +370,8 @@ class SimulatedKernel:
             case RemoveSandbox(sandbox=sandbox):
                 assert place.process is None or not place.process.alive
                 place.sandboxes.discard(sandbox)
+                if not place.sandboxes:
+                    place.interfaces = frozenset()
             case RemoveCgroup():
                 assert place.process is None or not place.process.alive
                 place.cgroup, place.limits = False, Resources()
@@ -378,6 +391,7 @@ class SimulatedKernel:
                 for identity, place in places
                 if place.process is not None and not place.process.alive
             ),
+            bridges=frozenset(self._machine.bridges),
             bundles=frozenset(identity for identity, place in places if place.bundle),
             cgroups=frozenset(identity for identity, place in places if place.cgroup),
             directories=frozenset(identity for identity, place in places if place.directory),
@@ -397,32 +411,68 @@ class SimulatedKernel:
                 place.cgroup = False
             case "directory":
                 place.directory = False
+            case "bridge":
+                self._machine.bridges.discard(name)
             case "sandbox":
                 self._machine.loose_sandboxes.discard(SandboxId(name))
         self._fuse.step()
 
-    async def network_wrong(
-        self, network: Network, containers: Collection[Container]
-    ) -> tuple[str, ...]:
+    @property
+    def networks(self) -> "SimulatedKernel":
+        return self
+
+    async def wrong(
+        self, networks: Sequence[Network], containers: Collection[Container]
+    ) -> tuple[tuple[NetworkId, str], ...]:
+        await trio.lowlevel.checkpoint()
+        return tuple(
+            (each.id, "bridge") for each in networks if each.bridge not in self._machine.bridges
+        )
+
+    async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
+        await trio.lowlevel.checkpoint()
+        for network in networks:
+            self._machine.bridges.add(network.bridge)
+
+    async def taken_subnets(self) -> Sequence[Subnet]:
         await trio.lowlevel.checkpoint()
         return ()
 
-    async def repair_network(self, network: Network, containers: Collection[Container]) -> None:
+    async def make(self, network: Network) -> None:
+        self._fuse.step()
+        self._machine.bridges.add(network.bridge)
+        self._fuse.step()
         await trio.lowlevel.checkpoint()
 
-    def take_sandbox(self, address: str) -> SandboxId | None:
-        return self._prepared.pop(address, None)
+    async def remove(self, network: Network) -> None:
+        self._fuse.step()
+        for place in self._machine.places.values():
+            alive = place.process is not None and place.process.alive
+            assert not alive or network.id not in place.interfaces
+        self._machine.bridges.discard(network.bridge)
+        self._fuse.step()
+        await trio.lowlevel.checkpoint()
 
-    def offer_addresses(self, network: Network, addresses: Iterable[str]) -> None:
-        for address in addresses:
-            if address not in self._prepared:
+    def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
+        return self._prepared.pop(endpoint, None)
+
+    def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
+        for endpoint in endpoints:
+            if endpoint not in self._prepared:
                 self._machine.pids += 1
                 sandbox = SandboxId(f"{self._machine.pids:016x}")
-                self._prepared[address] = sandbox
+                self._prepared[endpoint] = sandbox
                 self._machine.loose_sandboxes.add(sandbox)
+
+    def tell_names(self, container: Container) -> None:
+        return
 
     def check_host_port(self, binding: PortBinding) -> None:
         return
+
+
+def _interfaces(container: Container) -> frozenset[NetworkId]:
+    return frozenset(each.network for each in container.wanted_endpoints)
 
 
 class SimulatedProbes:

@@ -12,12 +12,14 @@ import trio.testing
 
 from engine.domain.container_update import UpdateRefused
 from engine.domain.execution import ExecSpec
+from engine.domain.network_decisions import NetworkWish
 from engine.domain.resources import Resources
-from engine.domain.spec import PortBinding, RestartPolicy
+from engine.domain.spec import Membership, PortBinding, RestartPolicy
+from engine.errors import DriverError, Forbidden
 from engine.service.containers import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import replayed
-from engine.supervisor.actions import ApplyLimits
+from engine.supervisor.actions import ApplyLimits, Connect
 from engine.supervisor.streams import StreamOptions
 from tests.model.machine import Fuse, Killed
 from tests.model.world import USER, Daemon, World, fresh_world, spec
@@ -124,6 +126,33 @@ async def updating(daemon: Daemon, told: list[str]) -> None:
     await trio.sleep(8)
 
 
+async def moving(daemon: Daemon, told: list[str]) -> None:
+    for name in ("front", "back"):
+        await daemon.networks.create(NetworkWish(name=name), USER)
+        told.append("made a network")
+    front = Membership(name="front", aliases=("web",))
+    both = msgspec.structs.replace(spec(), network_mode="front", networks=(front,))
+    await daemon.containers.create("web", both, USER)
+    await daemon.networks.connect("back", "web", Membership(name="back"), USER)
+    told.append("connected web")
+    await daemon.containers.start("web", USER)
+    await daemon.networks.disconnect("front", "web", USER, force=False)
+    told.append("disconnected web")
+    daemon.kernel.refusals[Connect] = "no more interfaces"
+    with pytest.raises(DriverError, match="no more interfaces"):
+        await daemon.networks.connect("front", "web", front, USER)
+    del daemon.kernel.refusals[Connect]
+    async with trio.open_nursery() as users:
+        users.start_soon(daemon.networks.connect, "front", "web", front, USER)
+        users.start_soon(daemon.networks.connect, "bridge", "web", Membership(name="bridge"), USER)
+    told += ["connected web", "connected web"]
+    with pytest.raises(Forbidden, match="has active endpoints"):
+        await daemon.networks.remove("back", USER)
+    await daemon.containers.kill("web", USER, signal=9)
+    await daemon.networks.remove("back", USER)
+    told.append("took a network away")
+
+
 async def failing(daemon: Daemon, told: list[str]) -> None:
     await daemon.containers.create("wrong", spec(missing=""), USER)
     with pytest.raises(StartRefused, match="executable file not found"):
@@ -140,6 +169,7 @@ SCRIPTS: tuple[Script, ...] = (
     restarting,
     failing,
     updating,
+    moving,
 )
 
 
@@ -206,6 +236,10 @@ def check_promises(world: World, told: list[str]) -> None:
         ("removed", "container_removed"),
         ("ended", "container_exited"),
         ("updated", "container_updated"),
+        ("made", "network_created"),
+        ("took", "network_removed"),
+        ("connected", "container_connected"),
+        ("disconnected", "container_disconnected"),
         ("exec", "exec_started"),
         ("refused", "container_start_failed"),
     ):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engine.domain.execution import ExecSpec
+from engine.domain.network_decisions import NetworkWish
 from engine.domain.resources import Resources
-from engine.domain.spec import RestartPolicy, Spec
+from engine.domain.spec import Membership, RestartPolicy, Spec
 from engine.errors import EngineError
 from engine.supervisor.streams import StreamOptions
 from tests.model.machine import Fuse
@@ -62,6 +63,24 @@ async def update(daemon: Daemon, step: Step) -> None:
     await daemon.updates.update(step.name, limits, RestartPolicy(name="no"), USER)
 
 
+async def make_network(daemon: Daemon, step: Step) -> None:
+    await daemon.networks.create(NetworkWish(name=f"net-{step.name}"), USER)
+
+
+async def remove_network(daemon: Daemon, step: Step) -> None:
+    await daemon.networks.remove(f"net-{step.name}", USER)
+
+
+async def connect(daemon: Daemon, step: Step) -> None:
+    network = f"net-{NAMES[len(step.kind) % len(NAMES)]}"
+    await daemon.networks.connect(network, step.name, Membership(name=network), USER)
+
+
+async def disconnect(daemon: Daemon, step: Step) -> None:
+    network = f"net-{NAMES[len(step.kind) % len(NAMES)]}"
+    await daemon.networks.disconnect(network, step.name, USER, force=False)
+
+
 async def rename(daemon: Daemon, step: Step) -> None:
     await daemon.containers.rename(step.name, f"{step.name}-{step.kind[0]}", USER)
 
@@ -87,6 +106,10 @@ VERBS: dict[str, Verb] = {
     "unpause": lambda daemon, step: daemon.containers.unpause(step.name, USER),
     "exec": run_exec,
     "update": update,
+    "make network": make_network,
+    "remove network": remove_network,
+    "connect": connect,
+    "disconnect": disconnect,
     "rename": rename,
     "remove": remove,
     "wait": wait_a_moment,

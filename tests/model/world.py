@@ -1,7 +1,8 @@
 """Daemons that come and go on one simulated machine, over one real database."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,12 +11,13 @@ from tempfile import mkdtemp
 
 import trio
 
+from engine.domain.addresses import IPV4_SOURCES
 from engine.domain.container import Container, Phase
 from engine.domain.event import Actor, ActorKind, Origin
 from engine.domain.health import HealthStatus
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
-from engine.domain.network import NetworkCreated
+from engine.domain.network import DEFAULT_BRIDGE_OPTION, NetworkCreated, Pool
 from engine.domain.resources import Machine as Abilities
 from engine.domain.spec import Spec
 from engine.domain.streams import HOST, network_stream
@@ -23,6 +25,7 @@ from engine.service.changes import Changes
 from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.history import History
+from engine.service.networks import Networks
 from engine.service.updates import Updates
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
@@ -80,6 +83,7 @@ class Daemon:
     execs: Execs
     streams: NoStreams
     history: History
+    networks: Networks
     updates: Updates
 
 
@@ -119,6 +123,7 @@ class World:
                     execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
                     streams=streams,
                     history=History(ledger),
+                    networks=Networks(ledger, supervisor.networks, changes, IPV4_SOURCES),
                     updates=Updates(ledger, changes, Abilities(cpus="0-3")),
                 )
                 nursery.cancel_scope.cancel()
@@ -159,6 +164,10 @@ class World:
         assert not view.execs or all(
             view.containers[execution.container].is_running for execution in view.execs.values()
         )
+        bridges = {each.bridge for each in view.networks.values()}
+        assert machine.bridges == bridges
+        assert not any(each.is_going for each in view.networks.values())
+        _check_addresses(view.containers.values())
         assert all(count == 1 for count in machine.launches.values()), machine.launches
         assert all(count == 1 for count in machine.deliveries.values()), machine.deliveries
         assert all(count == 1 for count in machine.exec_starts.values()), machine.exec_starts
@@ -175,12 +184,26 @@ class World:
         assert place.process.alive
         assert place.process.identity == container.process
         assert place.sandboxes == {container.sandbox}
+        assert place.interfaces == {each.network for each in container.endpoints}
+        assert len(place.interfaces) == len(container.endpoints)
         assert place.cgroup
         assert place.limits == container.spec.resources
         assert place.bundle
         assert place.frozen == (container.phase is Phase.PAUSED)
         if container.health is not None:
             assert container.health.status is not HealthStatus.STARTING, "it has been asked by now"
+
+
+def _check_addresses(containers: Iterable[Container]) -> None:
+    """No two of them have one."""
+    given = Counter(
+        (endpoint.network, address)
+        for container in containers
+        if container.is_running
+        for endpoint in container.endpoints
+        for address in endpoint.addresses
+    )
+    assert all(count == 1 for count in given.values()), given
 
 
 async def _begin(ledger: Ledger) -> None:
@@ -196,8 +219,8 @@ async def _begin(ledger: Ledger) -> None:
                     name="bridge",
                     driver="bridge",
                     bridge="br0",
-                    subnet="172.17.0.0/16",
-                    gateway="172.17.0.1",
+                    ipv4=Pool(subnet="172.17.0.0/16", gateway="172.17.0.1"),
+                    options={DEFAULT_BRIDGE_OPTION: "true"},
                 ),
             ),
         ),

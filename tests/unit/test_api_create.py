@@ -13,7 +13,7 @@ from engine.domain.ids import ImageId
 from engine.domain.image import Image, Phase
 from engine.domain.image_config import ImageConfig, ImageContents
 from engine.domain.mounts import AskedBy, Bind, Tmpfs
-from engine.domain.spec import NetworkMode, PortBinding, RestartPolicy, Spec, Ulimit
+from engine.domain.spec import PortBinding, RestartPolicy, Spec, Ulimit
 from engine.errors import EngineError, InvalidRequest, Kind, Unsupported
 
 IMAGE_ID = ImageId("sha256:" + "1" * 64)
@@ -173,7 +173,7 @@ def test_limits_and_privileges_are_taken_over() -> None:
     assert (spec.cap_add, spec.cap_drop) == (("CAP_NET_ADMIN",), ("CAP_CHOWN", "ALL"))
     assert (spec.no_new_privileges, spec.seccomp) == (True, "unconfined")
     assert spec.restart_policy == RestartPolicy(name="on-failure", retries_max=3)
-    assert spec.network_mode is NetworkMode.NONE
+    assert spec.network_mode == "none"
     assert (spec.oom_score_adj, spec.shm_bytes, spec.init) == (-500, 1000, True)
 
 
@@ -283,7 +283,6 @@ def test_what_makes_no_sense_is_refused_in_dockers_words(
         {"Binds": ["named:/data"]},
         {"Binds": ["/data"]},
         {"Mounts": [{"Type": "volume", "Source": "v", "Target": "/x"}]},
-        {"NetworkMode": "container:other"},
         {"Links": ["other:alias"]},
         {"VolumeDriver": "other"},
         {"SecurityOpt": ["apparmor=mine"]},

@@ -16,14 +16,15 @@ from engine.api.shapes.image import image_history_json, image_inspect_json, imag
 from engine.api.shapes.network import network_json
 from engine.api.times import Moment
 from engine.domain.container import Container, Phase
-from engine.domain.container_events import Endpoint, ProcessIdentity
+from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId, NetworkId
 from engine.domain.image import Image
 from engine.domain.image import Phase as ImagePhase
 from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
+from engine.domain.membership import Endpoint
 from engine.domain.mounts import Bind
-from engine.domain.network import Network
-from engine.domain.spec import PortBinding, Spec
+from engine.domain.network import DEFAULT_BRIDGE_OPTION, Network, Pool
+from engine.domain.spec import Membership, PortBinding, Spec
 
 SECOND = 10**9
 ID = ContainerId("c" * 64)
@@ -34,8 +35,8 @@ NETWORK = Network(
     driver="bridge",
     created_ns=SECOND,
     bridge="br0",
-    subnet="172.17.0.0/16",
-    gateway="172.17.0.1",
+    ipv4=Pool(subnet="172.17.0.0/16", gateway="172.17.0.1"),
+    options={DEFAULT_BRIDGE_OPTION: "true"},
 )
 LAYERS = tuple(
     ImageLayer(
@@ -70,14 +71,26 @@ SPEC = Spec(
     binds=(Bind(source="/a", destination="/b", mode="ro", read_only=True),),
     ports=(PortBinding(container_port=80),),
 )
-CREATED = Container(id=ID, name="web", spec=SPEC, created_ns=100 * SECOND)
+CREATED = Container(
+    id=ID,
+    name="web",
+    spec=SPEC,
+    created_ns=100 * SECOND,
+    networks=(Membership(name="bridge"),),
+)
 RUNNING = replace(
     CREATED,
     phase=Phase.RUNNING,
     run=1,
     process=ProcessIdentity(pid=42, start_ticks=1, boot_id="b"),
-    endpoint=Endpoint(
-        network=NETWORK.id, address="172.17.0.2/16", gateway="172.17.0.1", mac="02:42:ac:11:00:02"
+    endpoints=(
+        Endpoint(
+            network=NETWORK.id,
+            name="bridge",
+            address="172.17.0.2/16",
+            gateway="172.17.0.1",
+            mac="02:42:ac:11:00:02",
+        ),
     ),
     ports=(PortBinding(container_port=80, host_port=8080),),
     started_ns=110 * SECOND,

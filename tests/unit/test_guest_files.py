@@ -27,7 +27,7 @@ def test_a_container_without_network_knows_itself_only_as_localhost() -> None:
 
 
 def test_extra_hosts_come_before_the_containers_own_name() -> None:
-    text = hosts_text(("foo:1.2.3.4", "six:::1", "seven:[::2]"), "172.17.0.2", "web", "dom.ain")
+    text = hosts_text(("foo:1.2.3.4", "six:::1", "seven:[::2]"), ("172.17.0.2",), "web", "dom.ain")
 
     assert text == LOCAL + "1.2.3.4\tfoo\n::1\tsix\n::2\tseven\n172.17.0.2\tweb.dom.ain web\n"
 
@@ -36,7 +36,7 @@ def test_extra_hosts_come_before_the_containers_own_name() -> None:
     ("hostname", "names"), [("162308424f2d", "162308424f2d"), ("web.example", "web.example web")]
 )
 def test_a_container_finds_itself_by_name(hostname: str, names: str) -> None:
-    assert hosts_text((), "172.17.0.2", hostname) == f"{LOCAL}172.17.0.2\t{names}\n"
+    assert hosts_text((), ("172.17.0.2",), hostname) == f"{LOCAL}172.17.0.2\t{names}\n"
 
 
 def test_the_hosts_servers_are_asked_unless_somebody_says_otherwise() -> None:

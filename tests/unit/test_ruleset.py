@@ -1,18 +1,21 @@
 """What the firewall is told, and how its answers are read."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from engine.drivers.networks.bridge import mac_of
 from engine.drivers.networks.ruleset import (
     ANY_ADDRESS,
+    ANY_ADDRESS_6,
     BridgeRules,
     FirewallPlan,
     Protocol,
     PublishedPort,
     additions,
+    bridge_additions,
+    bridge_deletions,
     definition,
     deletions,
     ports_of,
+    replacement,
     skeleton_of,
 )
 
@@ -23,56 +26,70 @@ AT_ONE = PublishedPort(Protocol.UDP, IPv4Address("192.0.2.1"), 53, CONTAINER, 53
 
 def test_a_port_is_one_element_of_the_map_that_its_address_calls_for() -> None:
     assert additions("t", [EVERYWHERE, AT_ONE]) == (
-        "add element ip t ports { 6 . 8080 : 172.17.0.2 . 80 }\n"
-        "add element ip t ports_at { 17 . 192.0.2.1 . 53 : 172.17.0.2 . 5353 }\n"
+        "add element inet t ports4 { 6 . 8080 : 172.17.0.2 . 80 }\n"
+        "add element inet t ports4_at { 17 . 192.0.2.1 . 53 : 172.17.0.2 . 5353 }\n"
     )
-    assert deletions("t", [EVERYWHERE]) == "delete element ip t ports { 6 . 8080 }\n"
+    assert deletions("t", [EVERYWHERE]) == "delete element inet t ports4 { 6 . 8080 }\n"
 
 
-def test_rules_do_not_grow_with_ports() -> None:
+def test_ports_of_both_versions_have_maps_of_their_own() -> None:
+    six = PublishedPort(Protocol.TCP, ANY_ADDRESS_6, 8080, IPv6Address("fd00::2"), 80)
+    at_one = PublishedPort(
+        Protocol.TCP, IPv6Address("2001:db8::1"), 8080, IPv6Address("fd00::2"), 80
+    )
+
+    assert additions("t", [six, at_one]) == (
+        "add element inet t ports6 { 6 . 8080 : fd00::2 . 80 }\n"
+        "add element inet t ports6_at { 6 . 2001:db8::1 . 8080 : fd00::2 . 80 }\n"
+    )
+
+
+def test_rules_grow_neither_with_ports_nor_with_bridges() -> None:
+    rules = definition("t")
     ports = frozenset(
         PublishedPort(Protocol.TCP, ANY_ADDRESS, number, CONTAINER, 80) for number in range(1, 99)
     )
+    bridges = frozenset(BridgeRules(f"b{n}", (IPv4Network(f"10.{n}.0.0/16"),)) for n in range(9))
 
-    few = definition("t", FirewallPlan(ports=frozenset({EVERYWHERE})))
-    many = definition("t", FirewallPlan(ports=ports))
+    whole = replacement("t", FirewallPlan(bridges, ports))
 
-    assert len(many.splitlines()) == len(few.splitlines())
-
-
-def test_a_set_without_elements_has_no_word_for_them() -> None:
-    assert "elements" not in definition("t", FirewallPlan())
+    assert rules in whole
+    assert "elements" not in rules
 
 
-def test_the_definition_is_the_same_in_whatever_order_bridges_came() -> None:
-    bridges = [BridgeRules(f"b{n}", IPv4Network(f"10.{n}.0.0/16")) for n in range(9)]
+def test_what_is_added_for_a_bridge_is_what_is_deleted() -> None:
+    bridge = BridgeRules("b", (IPv4Network("10.0.0.0/16"), IPv6Network("fd00::/64")))
 
-    assert definition("t", FirewallPlan(frozenset(bridges))) == definition(
-        "t", FirewallPlan(frozenset(reversed(bridges)))
-    )
+    added, deleted = bridge_additions("t", [bridge]), bridge_deletions("t", [bridge])
+
+    assert added.replace("add ", "delete ") == deleted
+    assert 'add element inet t home6 { fd00::/64 . "b" }' in added
 
 
-def test_a_bridge_that_keeps_its_addresses_masquerades_only_what_comes_back_to_it() -> None:
-    bridge = BridgeRules("b", IPv4Network("10.0.0.0/16"), masquerade=False)
+def test_a_bridges_options_show_in_the_sets_that_it_is_in() -> None:
+    def sets(**options: bool) -> set[str]:
+        bridge = BridgeRules("b", (IPv4Network("10.0.0.0/16"),), **options)
+        return {line.split()[4] for line in bridge_additions("t", [bridge]).splitlines()}
 
-    text = definition("t", FirewallPlan(frozenset({bridge})))
-
-    assert 'ip saddr 10.0.0.0/16 oifname "b" ct status dnat masquerade' in text
-    assert 'oifname != "b"' not in text
+    usual = {"bridges", "within", "sources4", "home4", "masquerade4"}
+    assert sets() == usual
+    assert sets(masquerade=False) == usual - {"masquerade4"}
+    assert sets(icc=False) == usual - {"within"}
+    assert sets(internal=True) == usual - {"masquerade4"} | {"internal"}
 
 
 LISTING = [
-    {"table": {"family": "ip", "name": "t", "handle": 4}},
+    {"table": {"family": "inet", "name": "t", "handle": 4}},
     {
         "map": {
-            "name": "ports",
+            "name": "ports4",
             "handle": 5,
             "elem": [[{"concat": [6, 8080]}, {"concat": ["172.17.0.2", 80]}]],
         }
     },
     {
         "map": {
-            "name": "ports_at",
+            "name": "ports4_at",
             "handle": 6,
             "elem": [[{"concat": ["17", "192.0.2.1", 53]}, {"concat": ["172.17.0.2", 5353]}]],
         }
@@ -88,13 +105,9 @@ def test_ports_are_read_from_a_listing() -> None:
 
 def test_a_skeleton_has_neither_ports_nor_handles_nor_an_order_of_elements() -> None:
     assert skeleton_of(LISTING) == [
-        {"table": {"family": "ip", "name": "t"}},
-        {"map": {"name": "ports"}},
-        {"map": {"name": "ports_at"}},
+        {"table": {"family": "inet", "name": "t"}},
+        {"map": {"name": "ports4"}},
+        {"map": {"name": "ports4_at"}},
         {"set": {"name": "bridges", "elem": ["a", "b"]}},
         {"map": {"name": "empty"}},
     ]
-
-
-def test_a_mac_address_follows_from_the_address() -> None:
-    assert mac_of(IPv4Address("172.17.0.2")) == "02:42:ac:11:00:02"

@@ -8,7 +8,7 @@ from engine.api.http.json_bodies import Json
 from engine.api.shapes.health import health_json, health_suffix
 from engine.api.shapes.host_config import host_config_json
 from engine.api.shapes.mount_points import mount_points_json
-from engine.api.shapes.network import endpoint_json, network_settings_json
+from engine.api.shapes.network import endpoints_json, network_settings_json
 from engine.api.shapes.ports import summary_ports
 from engine.api.times import SECOND_NS, Moment, human_duration, stamp
 from engine.domain import naming
@@ -85,9 +85,7 @@ def summary_json(container: Container, around: Surroundings, sizes: Sizes | None
         "State": docker_phase(container),
         "Status": status_text(container, around.moment),
         "HostConfig": {"NetworkMode": spec.network_mode},
-        "NetworkSettings": {
-            "Networks": {spec.network_mode: endpoint_json(container, around.networks)}
-        },
+        "NetworkSettings": {"Networks": endpoints_json(container, around.networks)},
         "Mounts": mount_points_json(spec),
     }
     return summary | _sizes_json(sizes)

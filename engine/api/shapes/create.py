@@ -15,6 +15,7 @@ from engine.api.shapes.log_config import parse_log_config
 from engine.api.shapes.networking import (
     extra_hosts,
     mac_address,
+    memberships,
     name_servers,
     network_mode,
     networking_warnings,
@@ -67,6 +68,7 @@ def spec_of(
     modes = parse_modes(host, lookup, version)
     security = parse_security(host)
     binds, tmpfs = all_mounts(host, lookup, version)
+    mode = network_mode(asked, host, lookup)
     spec = Spec(
         image=asked.image or "",
         image_id=image.id,
@@ -99,7 +101,8 @@ def spec_of(
         tmpfs=tmpfs,
         volumes_from=tuple(host.volumes_from or ()),
         volume_driver=host.volume_driver or "",
-        network_mode=network_mode(asked, host),
+        network_mode=mode,
+        networks=memberships(asked, mode),
         network_disabled=bool(asked.network_disabled),
         ports=port_bindings(host.port_bindings or {}),
         publish_all=bool(host.publish_all_ports),

@@ -9,7 +9,7 @@ from engine.api.shapes.ports import bindings_json
 from engine.api.shapes.resources import resources_json
 from engine.api.shapes.security import security_json
 from engine.api.shapes.sharing import modes_json
-from engine.domain.spec import NetworkMode, Spec
+from engine.domain.spec import DEFAULT_NETWORK, Spec
 
 RUNTIME: Final = "shipslog"
 
@@ -19,7 +19,7 @@ def host_config_json(spec: Spec) -> Json:
     asked: Json = {
         "ContainerIDFile": spec.container_id_file,
         "LogConfig": log_config_json(spec.log),
-        "NetworkMode": NetworkMode.BRIDGE if spec.network_disabled else spec.network_mode,
+        "NetworkMode": DEFAULT_NETWORK if spec.network_disabled else spec.network_mode,
         "PortBindings": bindings_json(spec.ports),
         "RestartPolicy": {
             "Name": spec.restart_policy.name,

@@ -6,9 +6,15 @@ from ipaddress import ip_address
 from typing import Final
 
 from engine.api.http.requests import ApiVersion
-from engine.api.shapes.wire_container import CreateWire, EndpointWire, HostConfigWire
-from engine.domain.sharing import HOST, is_with_container, lender_in
-from engine.domain.spec import NetworkMode
+from engine.api.shapes.sharing import Lookup, known_container
+from engine.api.shapes.wire_container import (
+    CreateWire,
+    EndpointIpamWire,
+    EndpointWire,
+    HostConfigWire,
+)
+from engine.domain.sharing import HOST, NONE, is_with_container, lender_in, with_container
+from engine.domain.spec import DEFAULT_NETWORK, Membership
 from engine.errors import InvalidRequest, Unsupported
 
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
@@ -16,26 +22,83 @@ _MAC_OF_ENDPOINT_SINCE: Final[ApiVersion] = (1, 44)
 _DEFAULT_NETWORKS: Final = ("", "default", "bridge")
 
 
-def network_mode(asked: CreateWire, host: HostConfigWire) -> NetworkMode:
-    """Where the network namespace comes from.
+def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str:
+    """Where the network namespace comes from: ``none``, ``host``, ``container:ID`` or a network's name.
+
+    A network's name is not looked for: it may come to be.
 
     Raises:
-        InvalidRequest: no such network, or a wish that this one can't fulfil.
-        Unsupported: another container's network, or a name for one.
+        InvalidRequest: wishes that contradict each other, or a container that is not there.
     """
     mode = host.network_mode or ""
-    chosen = "bridge" if mode in _DEFAULT_NETWORKS else mode
+    chosen = DEFAULT_NETWORK if mode in _DEFAULT_NETWORKS else mode
     _check_conflicts(asked, host, chosen)
-    if is_with_container(chosen):
-        raise Unsupported("sharing the network of another container is not supported yet")
-    if chosen not in set(NetworkMode):
-        # No 404, which clients take for a missing image, and pull that.
-        raise InvalidRequest(f"network {chosen} not found")
-    for name, endpoint in _endpoints(asked).items():
-        _check_endpoint(name, endpoint, chosen)
     if host.links:
         raise Unsupported("links are not supported yet")
-    return NetworkMode.NONE if asked.network_disabled else NetworkMode(chosen)
+    if lender := lender_in(chosen):
+        return with_container(known_container(lender, lookup).id)
+    return NONE if asked.network_disabled else chosen
+
+
+def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
+    """What is wished of the places in networks.
+
+    Raises:
+        InvalidRequest: a wish that no such network could fulfil.
+    """
+    if mode in (NONE, HOST) or is_with_container(mode):
+        return ()
+    return tuple(
+        membership(DEFAULT_NETWORK if name in _DEFAULT_NETWORKS else name, endpoint)
+        for name, endpoint in _endpoints(asked).items()
+    )
+
+
+def membership(network: str, endpoint: EndpointWire) -> Membership:
+    """One wished place.
+
+    Raises:
+        InvalidRequest: an address that is none, or a wish that the default network can't fulfil.
+    """
+    addresses = endpoint.ipam_config or EndpointIpamWire()
+    wished = Membership(
+        name=network,
+        ipv4=_address(addresses.ipv4_address, 4),
+        ipv6=_address(addresses.ipv6_address, 6),
+        mac=_mac(endpoint.mac_address or ""),
+        aliases=tuple(dict.fromkeys(endpoint.aliases or ())),
+        links=tuple(endpoint.links or ()),
+        driver_options=endpoint.driver_opts or {},
+        gateway_priority=endpoint.gw_priority or 0,
+    )
+    if wished.links:
+        raise Unsupported("links are not supported yet")
+    if network == DEFAULT_NETWORK:
+        _check_default(wished)
+    if addresses.link_local_ips:
+        raise Unsupported("link-local addresses of an endpoint are not supported")
+    return wished
+
+
+def _check_default(wished: Membership) -> None:
+    if wished.ipv4 or wished.ipv6:
+        raise InvalidRequest("user specified IP address is supported on user defined networks only")
+    if wished.aliases:
+        raise InvalidRequest(
+            "network-scoped alias is supported only for containers in user defined networks"
+        )
+
+
+def _address(text: str | None, version: int) -> str:
+    if not text:
+        return ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise InvalidRequest(f"invalid IPv{version} address: {text}") from None
+    if address.version != version:
+        raise InvalidRequest(f"invalid IPv{version} address: {text}")
+    return str(address)
 
 
 def _check_conflicts(asked: CreateWire, host: HostConfigWire, mode: str) -> None:
@@ -59,21 +122,6 @@ def _check_conflicts(asked: CreateWire, host: HostConfigWire, mode: str) -> None
             raise InvalidRequest(f"conflicting options: {what}")
 
 
-def _check_endpoint(name: str, endpoint: EndpointWire, mode: str) -> None:
-    if (name in _DEFAULT_NETWORKS) != (mode == "bridge") and name != mode:
-        raise InvalidRequest(f"network {name} not found")
-    if any((endpoint.ipam_config or {}).values()):
-        raise InvalidRequest("user specified IP address is supported on user defined networks only")
-    if endpoint.aliases:
-        raise InvalidRequest(
-            "network-scoped alias is supported only for containers in user defined networks"
-        )
-    if endpoint.links:
-        raise Unsupported("links are not supported yet")
-    if endpoint.driver_opts:
-        raise Unsupported("driver options of an endpoint are not supported yet")
-
-
 def _endpoints(asked: CreateWire) -> dict[str, EndpointWire]:
     networking = asked.networking_config
     configs = networking.endpoints_config if networking else None
@@ -81,16 +129,18 @@ def _endpoints(asked: CreateWire) -> dict[str, EndpointWire]:
 
 
 def mac_address(asked: CreateWire) -> str:
-    """The link's address; older clients name it beside the networks.
+    """The link's address where it is named beside the networks, as older clients do.
 
     Raises:
         InvalidRequest: it is none.
     """
-    given = (each.mac_address for each in _endpoints(asked).values() if each.mac_address)
-    address = next(given, asked.mac_address or "")
-    if address and not _MAC.fullmatch(address):
-        raise InvalidRequest(f"invalid MAC address: {address}")
-    return address.lower().replace("-", ":")
+    return _mac(asked.mac_address or "")
+
+
+def _mac(text: str) -> str:
+    if text and not _MAC.fullmatch(text):
+        raise InvalidRequest(f"invalid MAC address: {text}")
+    return text.lower().replace("-", ":")
 
 
 def name_servers(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """The engine about itself: domain → Docker JSON."""
 
 import platform
-from ipaddress import collapse_addresses
-from itertools import groupby
+from collections.abc import Iterable
 from typing import Final
 
 from engine.api.http.json_bodies import Json
@@ -13,8 +12,8 @@ from engine.api.shapes.container import STORAGE_DRIVER
 from engine.api.shapes.host_config import RUNTIME
 from engine.api.shapes.machine import limits_json, warnings_json
 from engine.api.times import stamp
+from engine.domain.addresses import SubnetSource
 from engine.domain.log_config import JSON_FILE, LOCAL
-from engine.domain.network import DEFAULT_POOLS
 from engine.domain.resources import parse_list
 from engine.service.engine import Service
 
@@ -129,17 +128,12 @@ def _daemon_json(service: Service, open_descriptors: int, tasks: int) -> Json:
         "LiveRestoreEnabled": True,
         "InitBinary": settings.init_path.rpartition("/")[2],
         "CDISpecDirs": [],
-        "DefaultAddressPools": _pools_json(),
+        "DefaultAddressPools": _pools_json(service.system.settings.subnet_sources),
     }
 
 
-def _pools_json() -> list[Json]:
-    """Neighbouring subnets of one size as the blocks that they are cut from."""
-    return [
-        {"Base": str(base), "Size": size}
-        for size, pools in groupby(DEFAULT_POOLS, key=lambda pool: pool.prefixlen)
-        for base in collapse_addresses(pools)
-    ]
+def _pools_json(sources: Iterable[SubnetSource]) -> list[Json]:
+    return [{"Base": str(source.base), "Size": source.prefix} for source in sources]
 
 
 def _of_version_json(version: ApiVersion) -> Json:

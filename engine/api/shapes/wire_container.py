@@ -86,16 +86,22 @@ class HostConfigWire(ResourcesWire, frozen=True, kw_only=True):
     volumes_from: list[str] | None = None
 
 
+class EndpointIpamWire(Wire, frozen=True, kw_only=True):
+    """Docker's EndpointIPAMConfig."""
+
+    ipv4_address: str | None = msgspec.field(default=None, name="IPv4Address")
+    ipv6_address: str | None = msgspec.field(default=None, name="IPv6Address")
+    link_local_ips: list[str] | None = msgspec.field(default=None, name="LinkLocalIPs")
+
+
 class EndpointWire(Wire, frozen=True, kw_only=True):
     """Docker's EndpointSettings, as far as they ask for something."""
 
     gw_priority: Int64 | None = None
-    """Which of several networks has the default route: with one network, that one."""
+    """Which of several networks has the default route."""
     aliases: list[str] | None = None
     driver_opts: dict[str, str] | None = None
-    ipam_config: dict[str, Any] | None = msgspec.field(
-        default=None, name="IPAMConfig"
-    )  # Any: refused unless empty
+    ipam_config: EndpointIpamWire | None = msgspec.field(default=None, name="IPAMConfig")
     links: list[str] | None = None
     mac_address: str | None = None
 

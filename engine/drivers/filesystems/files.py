@@ -48,6 +48,24 @@ def replace_file(path: Path, content: bytes, mode: int = 0o644, *, durable: bool
         raise disk_error(f"write {path}", error) from error
 
 
+def overwrite_file(path: Path, content: bytes) -> None:
+    """Give a file this content where it is, for those who have it open or mounted; who reads meanwhile may see a part.
+
+    Raises:
+        Unavailable: the disk is full.
+        DriverError: the kernel refuses otherwise.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(fd, content)
+            os.ftruncate(fd, len(content))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise disk_error(f"write {path}", error) from error
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory survive a power cut, fsync(2)."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -11,14 +11,15 @@ What must exist *inside* upper for mounts to land on is made by init, from insid
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from engine.domain import naming
 from engine.domain.guest_files import only_loopback
 from engine.domain.ids import ContainerId, is_full_id
-from engine.drivers.filesystems.files import disk_error, replace_file
+from engine.drivers.filesystems.files import disk_error, overwrite_file, replace_file
 from engine.drivers.filesystems.trees import set_aside, size_of_tree
 from engine.errors import DriverError
 from engine.failpoints import failpoint
@@ -98,11 +99,24 @@ class Rootfs:
             Unavailable: the disk is full.
             DriverError: the kernel refuses otherwise.
         """
+        self._write(container, texts, partial(replace_file, durable=False))
+
+    def rewrite_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
+        """The same, for a container that runs: it sees what is written into the files that it has, not another file of the name.
+
+        Raises:
+            Unavailable, DriverError: as above.
+        """
+        self._write(container, texts, overwrite_file)
+
+    def _write(
+        self, container: ContainerId, texts: Mapping[str, str], write: Callable[[Path, bytes], None]
+    ) -> None:
         directory = naming.container_directory(self._data_root, container)
         for name, text in texts.items():
             content = text.encode(errors="surrogateescape")
             if not _holds(directory / name, content):
-                replace_file(directory / name, content, durable=False)
+                write(directory / name, content)
 
 
 def _make_upper(upper: Path, model: os.stat_result) -> None:

@@ -126,6 +126,15 @@ class Resolver:
             return
         await self._tell(self._untold_records, owner)
 
+    def note(self, owner: str, records: tuple[HostNames, ...]) -> None:
+        """The same for who does not wait."""
+        if records:
+            self._records[owner] = records
+        elif self._records.pop(owner, None) is None:
+            return
+        self._untold_records.setdefault(owner, [])
+        self._wake.set()
+
     async def set_all(self, listeners: Iterable[Listener], records: Iterable[HostNames]) -> None:
         """This is all there is; what else a resolver has kept goes. A sandbox that can't be served is logged.
 

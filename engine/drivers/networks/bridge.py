@@ -5,19 +5,21 @@ administrator's bridge of the same name is ever changed. Such a bridge can be *u
 (``owned=False``): then it is looked at and never touched.
 """
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final
 
 from engine.domain.ids import InstanceId
+from engine.domain.membership import mac_address
 from engine.drivers.networks import rtnetlink
 from engine.drivers.networks.netlink import NetlinkSocket
-from engine.drivers.networks.rtnetlink import Link
+from engine.drivers.networks.rtnetlink import Interface, Link, Subnet
 from engine.errors import Conflict, DriverError
 
 _NET: Final = Path("/proc/sys/net")
 _IP_FORWARD: Final = _NET / "ipv4/ip_forward"
+_IPV6_FORWARD: Final = _NET / "ipv6/conf/all/forwarding"
 _BRIDGE_NETFILTER: Final = _NET / "bridge/bridge-nf-call-iptables"
 DEFAULT_MTU: Final = 1500
 
@@ -31,21 +33,24 @@ class Bridge:
     """One network's bridge, as it should be."""
 
     name: str
-    address: IPv4Interface
-    """The host's own address on it, which is the containers' gateway, with the subnet's prefix length."""
+    addresses: tuple[Interface, ...]
+    """The host's own on it, which are the containers' gateways, with the subnets' prefix lengths; at most one of a family."""
     mtu: int = DEFAULT_MTU
     icc: bool = True
     """Whether containers on it may speak to each other."""
     owned: bool = True
     """False: an administrator's, used as it is."""
+    internal: bool = False
+    """Whether nothing on it has a way out."""
 
+    @property
+    def mac(self) -> str:
+        """That of its first address."""
+        return mac_address(str(self.addresses[0]))
 
-def mac_of(address: IPv4Address) -> str:
-    """The MAC address that goes with an address: Docker's scheme, ``02:42`` and the four bytes.
-
-    Whoever gets an address again has the MAC that its neighbours still remember.
-    """
-    return (b"\x02\x42" + address.packed).hex(":")
+    def has(self, version: int) -> bool:
+        """Whether it has an address of that IP version."""
+        return any(each.version == version for each in self.addresses)
 
 
 def alias_of(instance: InstanceId) -> str:
@@ -68,8 +73,9 @@ def ensure(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None:
     else:
         _check_ours(instance, link)
         _correct(kernel, bridge, link)
-    _write(_IP_FORWARD, "1")
     for setting, value in _settings(bridge):
+        if setting == _IPV6_FORWARD and _read(setting) == "0":
+            _keep_router_advertisements()
         _write(setting, value)
 
 
@@ -92,7 +98,7 @@ def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None
     try:
         kernel.transact(
             [
-                rtnetlink.create_bridge(bridge.name, mac_of(bridge.address.ip), bridge.mtu),
+                rtnetlink.create_bridge(bridge.name, bridge.mac, bridge.mtu),
                 rtnetlink.change_link(bridge.name, alias=alias_of(instance)),
             ]
         )
@@ -106,37 +112,52 @@ def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None
 
 def _correct(kernel: NetlinkSocket, bridge: Bridge, link: Link) -> None:
     present = _addresses(kernel, link)
+    wanted = set(bridge.addresses)
+    _write(_of_link(6, bridge.name, "disable_ipv6"), "0" if bridge.has(6) else "1")
     kernel.transact(
-        [rtnetlink.delete_address(link.index, each) for each in present - {bridge.address}]
-        + [
-            rtnetlink.change_link(
-                link.index, up=True, mtu=bridge.mtu, mac=mac_of(bridge.address.ip)
-            ),
-            rtnetlink.add_address(link.index, bridge.address),
-        ]
+        [rtnetlink.delete_address(link.index, each) for each in present - wanted]
+        + [rtnetlink.change_link(link.index, up=True, mtu=bridge.mtu, mac=bridge.mac)]
+        + [rtnetlink.add_address(link.index, each) for each in bridge.addresses]
     )
 
 
-def _addresses(kernel: NetlinkSocket, link: Link) -> set[IPv4Interface]:
-    return {address for index, address in rtnetlink.addresses(kernel) if index == link.index}
+def _addresses(kernel: NetlinkSocket, link: Link) -> set[Interface]:
+    """Without the link-local ones, which the kernel gives."""
+    return {
+        address
+        for index, address in rtnetlink.addresses(kernel)
+        if index == link.index and not address.is_link_local
+    }
 
 
-def faults(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> tuple[str, ...]:
-    """What is not as it should be, in words; empty when all is right."""
-    link = rtnetlink.find_link(kernel, bridge.name)
+def all_faults(
+    kernel: NetlinkSocket, instance: InstanceId, bridges: Iterable[Bridge]
+) -> dict[str, tuple[str, ...]]:
+    """What is not as it should be, in words, by the bridges' names: one look at links and addresses for all."""
+    links = {link.name: link for link in rtnetlink.links(kernel)}
+    addresses = set(rtnetlink.addresses(kernel))
+    return {
+        bridge.name: _faults(instance, bridge, links.get(bridge.name), addresses)
+        for bridge in bridges
+    }
+
+
+def _faults(
+    instance: InstanceId,
+    bridge: Bridge,
+    link: Link | None,
+    addresses: Container[tuple[int, Interface]],
+) -> tuple[str, ...]:
     if link is None:
         return (f"bridge {bridge.name} is gone",)
-    wrong = {
-        f"bridge {bridge.name} is down": not link.up,
-        f"bridge {bridge.name} lost {bridge.address}": bridge.address
-        not in _addresses(kernel, link),
-        "forwarding is off": _read(_IP_FORWARD) != "1",
-    }
+    wrong = {f"bridge {bridge.name} is down": not link.up}
+    for address in bridge.addresses:
+        wrong[f"bridge {bridge.name} lost {address}"] = (link.index, address) not in addresses
     if bridge.owned:
         wrong |= {
             f"bridge {bridge.name} is not ours": link.alias != alias_of(instance),
             f"bridge {bridge.name} has MTU {link.mtu}": link.mtu != bridge.mtu,
-            f"bridge {bridge.name} has MAC {link.mac}": link.mac != mac_of(bridge.address.ip),
+            f"bridge {bridge.name} has MAC {link.mac}": link.mac != bridge.mac,
         }
     for setting, value in _settings(bridge):
         wrong[f"{setting.relative_to(_NET)} is not {value}"] = _read(setting) not in (value, None)
@@ -156,7 +177,7 @@ def owned(kernel: NetlinkSocket, instance: InstanceId) -> frozenset[str]:
     return frozenset(link.name for link in rtnetlink.links(kernel) if link.alias == mark)
 
 
-def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[IPv4Network]:
+def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[Subnet]:
     """Subnets that the host has addresses in or routes to, not counting those of the links named ``apart_from``.
 
     Default routes, which overlap everything, don't count.
@@ -170,7 +191,7 @@ def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[IPv
         for route in rtnetlink.routes(kernel)
         if route.output not in ignored and route.network.prefixlen
     }
-    return sorted(taken)
+    return sorted(taken, key=lambda subnet: (subnet.version, subnet))
 
 
 def netfilter_sees_bridged() -> bool:
@@ -183,16 +204,36 @@ def netfilter_sees_bridged() -> bool:
 
 
 def _settings(bridge: Bridge) -> tuple[tuple[Path, str], ...]:
-    """The bridge's own sysctls: kernel documentation, networking/ip-sysctl.rst.
+    """The sysctls that a bridge needs: kernel documentation, networking/ip-sysctl.rst.
 
+    - ``ip_forward``, ``forwarding``: only where something on it has a way out, by the protocols that it speaks.
     - ``route_localnet``: what the host sends to 127.0.0.1 may leave by the bridge once its destination is translated.
       The firewall drops what *comes* from there for 127.0.0.0/8, which this would otherwise allow (CVE-2020-8558).
     - ``disable_ipv6``: without an IPv6 network nothing on it should listen to router advertisements (CVE-2020-13401).
+    - ``accept_ra``: with one, nobody on it is believed to be a router.
     """
-    ipv4, ipv6 = _NET / "ipv4/conf" / bridge.name, _NET / "ipv6/conf" / bridge.name
-    return ((ipv4 / "route_localnet", "1"),) + (
-        ((ipv6 / "disable_ipv6", "1"),) if bridge.owned else ()
-    )
+    found: list[tuple[Path, str]] = []
+    if bridge.has(4):
+        found.append((_of_link(4, bridge.name, "route_localnet"), "1"))
+        if not bridge.internal:
+            found.append((_IP_FORWARD, "1"))
+    if bridge.has(6) and not bridge.internal:
+        found.append((_IPV6_FORWARD, "1"))
+    if bridge.owned:
+        found.append((_of_link(6, bridge.name, "disable_ipv6"), "0" if bridge.has(6) else "1"))
+        found.append((_of_link(6, bridge.name, "accept_ra"), "0"))
+    return tuple(found)
+
+
+def _of_link(version: int, link: str, setting: str) -> Path:
+    return _NET / f"ipv{version}" / "conf" / link / setting
+
+
+def _keep_router_advertisements() -> None:
+    """Let the host's links go on learning their routes: with forwarding, 1 means no longer, and 2 all the same."""
+    for setting in (_NET / "ipv6/conf").glob("*/accept_ra"):
+        if _read(setting) == "1":
+            _write(setting, "2")
 
 
 def _read(setting: Path) -> str | None:

@@ -9,7 +9,7 @@ between versions of both.
 
 import struct
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine.domain import naming
@@ -30,6 +30,18 @@ _GETGEN: Final = Request(
 )
 
 
+@dataclass(slots=True)
+class _Content:
+    """What the table holds; the ports change in place, for a copy of many would cost more than the change."""
+
+    bridges: frozenset[BridgeRules]
+    ports: set[PublishedPort]
+
+    @classmethod
+    def of(cls, plan: FirewallPlan) -> "_Content":
+        return cls(plan.bridges, set(plan.ports))
+
+
 class Firewall:
     """The table of one instance, in the namespace of the thread that first uses the driver, and on that thread."""
 
@@ -37,7 +49,7 @@ class Firewall:
         self._table = naming.firewall_table(instance)
         self._nft: Nftables | None = None
         self._netfilter: NetlinkSocket | None = None
-        self._known: tuple[int, FirewallPlan] | None = None
+        self._known: tuple[int, _Content] | None = None
         self._skeleton: tuple[frozenset[BridgeRules], list[dict[str, Any]]] | None = None
 
     def close(self) -> None:
@@ -56,7 +68,7 @@ class Firewall:
         """
         before = self._generation()
         self._run(ruleset.replacement(self._table, plan))
-        self._learn(before, plan)
+        self._learn(before, _Content.of(plan))
 
     def publish(self, ports: Collection[PublishedPort]) -> None:
         """Add ports to the table: all or none. One that is there already is fine, if it leads to the same place.
@@ -64,13 +76,7 @@ class Firewall:
         Raises:
             DriverError: the table is gone, or a key leads elsewhere: :meth:`apply` puts both right.
         """
-        if not ports:
-            return
-        before = self._generation()
-        known = self._plan_at(before)
-        self._run(ruleset.additions(self._table, ports))
-        if known is not None:
-            self._learn(before, replace(known, ports=known.ports.union(ports)))
+        self._change(ruleset.additions(self._table, ports), added=ports)
 
     def unpublish(self, ports: Collection[PublishedPort]) -> None:
         """Take ports out of the table: nothing to do for those that are not there.
@@ -78,17 +84,74 @@ class Firewall:
         Raises:
             DriverError: nft refused.
         """
+        present = self._present(ports)
+        self._change(ruleset.deletions(self._table, present), removed=present)
+
+    def move(self, before: Collection[PublishedPort], after: Collection[PublishedPort]) -> None:
+        """Have ports lead elsewhere, in one transaction.
+
+        Raises:
+            DriverError: nft refused; nothing has changed.
+        """
+        present = self._present(before)
+        commands = ruleset.deletions(self._table, present) + ruleset.additions(self._table, after)
+        self._change(commands, removed=present, added=after)
+
+    def add_bridge(self, bridge: BridgeRules) -> None:
+        """Let one more bridge take part; one that does already is put right by :meth:`apply` alone.
+
+        Raises:
+            DriverError: nft refused.
+        """
+        before = self._generation()
+        known = self._known_at(before)
+        self._run(ruleset.bridge_additions(self._table, (bridge,)))
+        if known is not None:
+            self._learn(before, replace(known, bridges=known.bridges | {bridge}))
+
+    def remove_bridge(self, bridge: BridgeRules) -> None:
+        """End a bridge's part; nothing to do when it has none.
+
+        Raises:
+            DriverError: nft refused; what it was in the middle of the next :meth:`apply` puts right.
+        """
+        before = self._generation()
+        known = self._known_at(before)
+        if known is not None and bridge not in known.bridges:
+            return
+        try:
+            self._context.run(ruleset.bridge_deletions(self._table, (bridge,)))
+        except NftError:
+            if known is not None:
+                raise
+            return  # by whoever deleted the table, or part of it: the sweep will have noticed
+        if known is not None:
+            self._learn(before, replace(known, bridges=known.bridges - {bridge}))
+
+    def _present(self, ports: Collection[PublishedPort]) -> Collection[PublishedPort]:
+        """Those of some ports that the table holds."""
         if not ports:
+            return ()
+        known = self._known_at(self._generation())
+        present = self.published() if known is None else known.ports
+        return [each for each in ports if each in present]
+
+    def _change(
+        self,
+        commands: str,
+        removed: Collection[PublishedPort] = (),
+        added: Collection[PublishedPort] = (),
+    ) -> None:
+        """Run commands, and remember what they did to the ports without looking at the others."""
+        if not commands:
             return
         before = self._generation()
-        known = self._plan_at(before)
-        if known is not None and known.ports.issuperset(ports):
-            self._run(ruleset.deletions(self._table, ports))
-            self._learn(before, replace(known, ports=known.ports.difference(ports)))
-            return
-        present = self.published().intersection(ports)
-        if present:
-            self._run(ruleset.deletions(self._table, present))
+        known = self._known_at(before)
+        self._run(commands)
+        if known is not None:
+            known.ports.difference_update(removed)
+            known.ports.update(added)
+            self._learn(before, known)
 
     def is_right(self, plan: FirewallPlan) -> bool:
         """Whether the kernel has exactly the planned table.
@@ -97,7 +160,8 @@ class Firewall:
             DriverError: nft could not tell.
         """
         generation = self._generation()
-        if self._plan_at(generation) == plan:
+        known = self._known_at(generation)
+        if known is not None and known.bridges == plan.bridges and known.ports == plan.ports:
             return True
         listing = self._listing()
         right = (
@@ -105,28 +169,28 @@ class Firewall:
             and ruleset.ports_of(listing) == plan.ports
             and ruleset.skeleton_of(listing) == self._expected(plan.bridges)
         )
-        self._known = (generation, plan) if right else None
+        self._known = (generation, _Content.of(plan)) if right else None
         return right
 
     def remove(self) -> None:
         """Remove the table; nothing to do when it is gone."""
-        self._run(f"add table ip {self._table}\ndelete table ip {self._table}\n")
+        self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
         self._known = None
 
     def published(self) -> frozenset[PublishedPort]:
         """The ports that the kernel's table holds."""
         return ruleset.ports_of(self._listing())
 
-    def _plan_at(self, generation: int) -> FirewallPlan | None:
+    def _known_at(self, generation: int) -> "_Content | None":
         """What the table is known to hold, if nothing has happened since it was known."""
         if self._known is None or self._known[0] != generation:
             return None
         return self._known[1]
 
-    def _learn(self, before: int, plan: FirewallPlan) -> None:
+    def _learn(self, before: int, content: "_Content") -> None:
         """Remember what our own transaction made, unless somebody else's came between."""
         after = self._generation()
-        self._known = (after, plan) if after == before + 1 else None
+        self._known = (after, content) if after == before + 1 else None
 
     def _generation(self) -> int:
         if self._netfilter is None:
@@ -141,10 +205,10 @@ class Firewall:
     def _listing(self) -> list[dict[str, Any]]:
         """The table as nft lists it; empty when there is none."""
         try:
-            tables = self._context.objects("list tables ip")
+            tables = self._context.objects("list tables inet")
             if not any(each["table"]["name"] == self._table for each in tables):
                 return []
-            return self._context.objects(f"list table ip {self._table}")
+            return self._context.objects(f"list table inet {self._table}")
         except NftError as error:
             raise DriverError(f"firewall table {self._table}: {error}") from error
 
@@ -157,8 +221,10 @@ class Firewall:
     def _rehearse(self, bridges: frozenset[BridgeRules]) -> list[dict[str, Any]]:
         netns.leave()
         with Nftables() as nft:
-            nft.run(ruleset.definition(self._table, FirewallPlan(bridges)))
-            return ruleset.skeleton_of(nft.objects(f"list table ip {self._table}"))
+            nft.run(
+                ruleset.definition(self._table) + ruleset.bridge_additions(self._table, bridges)
+            )
+            return ruleset.skeleton_of(nft.objects(f"list table inet {self._table}"))
 
     @property
     def _context(self) -> Nftables:

@@ -1,13 +1,16 @@
 """What the firewall should hold, computed from networks and containers."""
 
-from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from collections.abc import Collection, Iterable, Iterator
+from ipaddress import ip_address, ip_network
 
 from engine.domain.container import Container
+from engine.domain.membership import Endpoint, leader
 from engine.domain.network import Network
 from engine.domain.spec import PortBinding
 from engine.drivers.networks.ruleset import (
     ANY_ADDRESS,
+    ANY_ADDRESS_6,
+    Address,
     BridgeRules,
     FirewallPlan,
     Protocol,
@@ -17,26 +20,54 @@ from engine.drivers.networks.ruleset import (
 _PROTOCOLS = {"tcp": Protocol.TCP, "udp": Protocol.UDP, "sctp": Protocol.SCTP}
 
 
-def firewall_plan(network: Network, containers: Collection[Container]) -> FirewallPlan:
+def firewall_plan(networks: Iterable[Network], containers: Collection[Container]) -> FirewallPlan:
     """The whole table."""
-    rules = BridgeRules(network.bridge, IPv4Network(network.subnet))
-    ports = (port for container in containers for port in published_ports(container))
-    return FirewallPlan(frozenset({rules}), frozenset(ports))
+    ports = (
+        port
+        for container in containers
+        for port in published_ports(container, container.wanted_endpoints)
+    )
+    return FirewallPlan(frozenset(map(bridge_rules, networks)), frozenset(ports))
 
 
-def published_ports(container: Container) -> tuple[PublishedPort, ...]:
-    """A container's ports, as the firewall knows them."""
-    if container.endpoint is None:
-        return ()
-    address = IPv4Interface(container.endpoint.address).ip
-    return tuple(published_port(binding, address) for binding in container.ports)
+def bridge_rules(network: Network) -> BridgeRules:
+    """A network's part of it."""
+    return BridgeRules(
+        name=network.bridge,
+        subnets=tuple(ip_network(pool.subnet) for pool in network.pools),
+        masquerade=network.masquerade,
+        internal=network.internal,
+        icc=network.icc,
+    )
 
 
-def published_port(binding: PortBinding, address: IPv4Address) -> PublishedPort:
+def published_ports(
+    container: Container, endpoints: Iterable[Endpoint]
+) -> tuple[PublishedPort, ...]:
+    """A container's ports, as they lead to the endpoints that have the way out."""
+    present = tuple(endpoints)
+    leading, leading6 = leader(present), leader(present, ipv6=True)
+    targets = (
+        *((leading.address,) if leading else ()),
+        *((leading6.address6,) if leading6 else ()),
+    )
+    addresses = [ip_address(each.partition("/")[0]) for each in targets]
+    return tuple(port for binding in container.ports for port in _published(binding, addresses))
+
+
+def _published(binding: PortBinding, addresses: Iterable[Address]) -> Iterator[PublishedPort]:
+    """One of each IP version that both the binding and the container have."""
+    for address in addresses:
+        if not binding.host_ip or ip_address(binding.host_ip).version == address.version:
+            yield published_port(binding, address)
+
+
+def published_port(binding: PortBinding, address: Address) -> PublishedPort:
     """One port of the host that leads to a container's address."""
+    anywhere = ANY_ADDRESS if address.version == 4 else ANY_ADDRESS_6
     return PublishedPort(
         protocol=_PROTOCOLS[binding.protocol],
-        host_address=IPv4Address(binding.host_ip) if binding.host_ip else ANY_ADDRESS,
+        host_address=ip_address(binding.host_ip) if binding.host_ip else anywhere,
         host_port=binding.host_port,
         address=address,
         port=binding.container_port,

@@ -34,13 +34,19 @@ def check_host_port(port: PublishedPort) -> None:
     with ExitStack() as stack:
         try:
             probe = stack.enter_context(
-                socket.socket(socket.AF_INET, _KINDS[port.protocol], port.protocol)
+                socket.socket(_family(port), _KINDS[port.protocol], port.protocol)
             )
+            if port.host_address.version == 6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port.protocol is Protocol.TCP:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((str(port.host_address), port.host_port))
         except OSError as error:
             raise HostPortUnavailable(_refusal(port, error)) from error
+
+
+def _family(port: PublishedPort) -> socket.AddressFamily:
+    return socket.AF_INET if port.host_address.version == 4 else socket.AF_INET6
 
 
 def _refusal(port: PublishedPort, error: OSError) -> str:

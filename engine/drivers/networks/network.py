@@ -8,7 +8,7 @@ could be asked, but which links it is about to take down itself.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Final
 
@@ -19,15 +19,16 @@ from engine.drivers.networks import netns, rtnetlink
 from engine.drivers.networks import sandbox as sandboxes
 from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.netlink import NetlinkSocket
-from engine.drivers.networks.rtnetlink import Link
+from engine.drivers.networks.rtnetlink import Link, Subnet
 from engine.drivers.networks.sandbox import Sandbox, Site
 from engine.errors import DriverError
 
 _IPV6: Final = Path("/proc/net/if_inet6")
-_VETH_DIGITS: Final = 8
 _SANDBOX_DIGITS: Final = 16
 _DISMANTLING_S: Final = 5.0
 """How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
+_GAP_MAX: Final = 2
+"""How many slots in a row may be without a link before those behind are not looked for: the sweep finds them."""
 _DOOMED_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
 
@@ -70,14 +71,14 @@ class NetworkDriver:
         with _acting(f"bridge {bridge.name}"):
             bridges.ensure(self._kernel, self._instance, bridge)
 
-    def bridge_faults(self, bridge: Bridge) -> tuple[str, ...]:
-        """What is wrong with a bridge, in words; empty when it is right."""
-        with _acting(f"bridge {bridge.name}"):
-            return bridges.faults(self._kernel, self._instance, bridge)
+    def faults_of_bridges(self, wanted: Iterable[Bridge]) -> dict[str, tuple[str, ...]]:
+        """What is wrong with each of many bridges, in words, by their names; an empty tuple for one that is right."""
+        with _acting("bridges"):
+            return bridges.all_faults(self._kernel, self._instance, wanted)
 
     def bridge_is_right(self, bridge: Bridge) -> bool:
         """Whether a bridge is as it should be."""
-        return not self.bridge_faults(bridge)
+        return not self.faults_of_bridges((bridge,))[bridge.name]
 
     def remove_bridge(self, name: str) -> None:
         """Remove a bridge of ours; nothing to do when it is gone or somebody else's."""
@@ -89,17 +90,24 @@ class NetworkDriver:
         with _acting("bridges"):
             return bridges.owned(self._kernel, self._instance)
 
-    def taken_subnets(self, apart_from: Collection[str] = ()) -> list[IPv4Network]:
+    def taken_subnets(self, apart_from: Collection[str] = ()) -> list[Subnet]:
         """Subnets that the host has or routes to, in order, not counting those of the links named ``apart_from``."""
         with _acting("subnets"):
             return bridges.taken_subnets(self._kernel, frozenset(apart_from))
 
     def address_of(self, name: str) -> IPv4Interface | None:
-        """The first address of a link; None when it has none or does not exist."""
+        """The first IPv4 address of a link; None when it has none or does not exist."""
         with _acting(f"link {name}"):
             link = rtnetlink.find_link(self._kernel, name)
             found = rtnetlink.addresses(self._kernel) if link is not None else []
-            return next((address for index, address in found if link and index == link.index), None)
+            return next(
+                (
+                    address
+                    for index, address in found
+                    if link and index == link.index and isinstance(address, IPv4Interface)
+                ),
+                None,
+            )
 
     # Sandboxes
 
@@ -179,22 +187,34 @@ class NetworkDriver:
         Raises:
             DriverError: the kernel refused.
         """
-        left_over = []
+        left_over: list[str] = []
         with _acting("remove sandboxes"):
-            veths = {each: naming.host_veth(self._instance, each) for each in unwanted}
-            self._silence(veths.values())
-            for sandbox, veth in veths.items():
+            for sandbox in unwanted:
+                veths = self._silence(sandbox)
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
-                    self._dismantled[veth] = time.monotonic() + _DISMANTLING_S
-                elif not self._being_dismantled(veth):
-                    left_over.append(veth)
+                    now = time.monotonic()
+                    self._dismantled |= dict.fromkeys(veths, now + _DISMANTLING_S)
+                else:
+                    left_over += (each for each in veths if not self._being_dismantled(each))
             self._delete_links(left_over)
 
-    def _silence(self, names: Collection[str]) -> None:
-        indices = {
-            link.index for name in names if (link := rtnetlink.find_link(self._kernel, name))
-        }
-        self._kernel.transact([rtnetlink.silence_port(index) for index in indices])
+    def _silence(self, sandbox: SandboxId) -> list[str]:
+        """Let nothing more out of a sandbox; the host's ends of its pairs.
+
+        Slots are given out from the lowest, so the first few without a link are the end of them.
+        """
+        found: list[Link] = []
+        missing = 0
+        for slot in range(naming.SLOTS_MAX):
+            link = rtnetlink.find_link(
+                self._kernel, naming.host_veth(self._instance, sandbox, slot)
+            )
+            if link is not None:
+                found.append(link)
+            elif (missing := missing + 1) >= _GAP_MAX:
+                break
+        self._kernel.transact([rtnetlink.silence_port(link.index) for link in found])
+        return [link.name for link in found]
 
     def _delete_links(self, names: Collection[str]) -> None:
         """Delete links together: one by one, each would wait 20 ms for the kernel's readers."""
@@ -208,8 +228,8 @@ class NetworkDriver:
     def owned_sandboxes(self) -> set[SandboxId]:
         """All that there is of sandboxes of this instance: pins, and host ends of pairs that have none.
 
-        A link's name holds half of the sandbox's ID; the other half of one without a pin is given as zeros, which
-        names the same link.
+        A link's name holds part of the sandbox's ID; the rest of one without a pin is given as zeros, which
+        names the same links.
         """
         with _acting("sandboxes"):
             directory = naming.sandbox_path(self._exec_root, SandboxId(""))
@@ -218,13 +238,14 @@ class NetworkDriver:
                 if directory.exists()
                 else set()
             )
-            pinned = {naming.host_veth(self._instance, sandbox) for sandbox in found}
+            pinned = {naming.host_veths(self._instance, sandbox) for sandbox in found}
             prefix = naming.host_veth_prefix(self._instance)
+            length = len(naming.host_veth(self._instance, SandboxId("0" * _SANDBOX_DIGITS)))
             for link in rtnetlink.links(self._kernel):
-                if not link.name.startswith(prefix) or len(link.name) != len(prefix) + _VETH_DIGITS:
+                if not link.name.startswith(prefix) or len(link.name) != length:
                     continue
-                if link.name not in pinned and not self._being_dismantled(link.name):
-                    digits = link.name.removeprefix(prefix)
+                if link.name[:-1] not in pinned and not self._being_dismantled(link.name):
+                    digits = link.name[:-1].removeprefix(prefix)
                     found.add(SandboxId(digits.ljust(_SANDBOX_DIGITS, "0")))
             return found
 
@@ -237,7 +258,7 @@ class NetworkDriver:
     def _site(self, sandbox: SandboxId, *, hairpin: bool, ipv6: bool) -> Site:
         return Site(
             pin=naming.sandbox_path(self._exec_root, sandbox),
-            veth=naming.host_veth(self._instance, sandbox),
+            veths=naming.host_veths(self._instance, sandbox),
             hairpin=hairpin,
             ipv6=ipv6,
         )

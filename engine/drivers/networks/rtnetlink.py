@@ -9,7 +9,17 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from typing import Final
 
 from engine.drivers.networks import netlink
@@ -28,6 +38,7 @@ RTM_GETROUTE: Final = 26
 RTMGRP_LINK: Final = 0x1
 RTMGRP_IPV4_IFADDR: Final = 0x10
 RTMGRP_IPV4_ROUTE: Final = 0x40
+RTMGRP_IPV6_IFADDR: Final = 0x100
 
 IFLA_ADDRESS: Final = 1
 IFLA_IFNAME: Final = 3
@@ -58,6 +69,8 @@ IFF_UP: Final = 0x1
 IFA_ADDRESS: Final = 1
 IFA_LOCAL: Final = 2
 IFA_BROADCAST: Final = 4
+IFA_FLAGS: Final = 8
+IFA_F_NODAD: Final = 0x02
 RTA_DST: Final = 1
 RTA_OIF: Final = 4
 RTA_GATEWAY: Final = 5
@@ -66,6 +79,11 @@ RTPROT_BOOT: Final = 3
 RTN_UNICAST: Final = 1
 LOOPBACK_INDEX: Final = 1
 """Of ``lo``, in every network namespace."""
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Subnet = IPv4Network | IPv6Network
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 _IFINFO: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _IFADDR: Final = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
@@ -108,10 +126,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An IPv4 route of any table."""
+    """A route of any table."""
 
-    network: IPv4Network
-    gateway: IPv4Address | None
+    network: Subnet
+    gateway: Address | None
     output: int
 
 
@@ -235,34 +253,43 @@ def delete_group(group: int) -> Request:
     return Request(RTM_DELLINK, 0, body, f"delete links of group {group:#x}", _GONE)
 
 
-def add_address(index: int, address: IPv4Interface) -> Request:
-    """Give a link an address and the route to its subnet; nothing to do when it has it."""
+def add_address(index: int, address: Interface) -> Request:
+    """Give a link an address and the route to its subnet; nothing to do when it has it.
+
+    Of an IPv6 one it is not asked whether somebody else has it (RFC 4862, section 5.4): for a second it could not be used.
+    """
     expected = frozenset({errno.EEXIST})
     return _address_request(RTM_NEWADDR, _CREATE, index, address, "add", expected)
 
 
-def delete_address(index: int, address: IPv4Interface) -> Request:
+def delete_address(index: int, address: Interface) -> Request:
     """Take an address away from a link; nothing to do when it has it no more."""
     expected = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
     return _address_request(RTM_DELADDR, 0, index, address, "delete", expected)
 
 
 def _address_request(
-    kind: int, flags: int, index: int, address: IPv4Interface, verb: str, expected: frozenset[int]
+    kind: int, flags: int, index: int, address: Interface, verb: str, expected: frozenset[int]
 ) -> Request:
     body = (
-        _IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
+        _IFADDR.pack(_FAMILIES[address.version], address.network.prefixlen, 0, 0, index)
         + netlink.attribute(IFA_LOCAL, address.ip.packed)
         + netlink.attribute(IFA_ADDRESS, address.ip.packed)
-        + netlink.attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
+        + (
+            netlink.attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
+            if address.version == 4
+            else netlink.u32(IFA_FLAGS, IFA_F_NODAD)
+        )
     )
     return Request(kind, flags, body, f"{verb} address {address}", expected)
 
 
-def replace_default_route(index: int, gateway: IPv4Address) -> Request:
+def replace_default_route(index: int, gateway: Address) -> Request:
     """Make ``gateway`` the way to everywhere, whatever was it before."""
     body = (
-        _ROUTE.pack(socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0)
+        _ROUTE.pack(
+            *(_FAMILIES[gateway.version], 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0)
+        )
         + netlink.attribute(RTA_GATEWAY, gateway.packed)
         + netlink.u32(RTA_OIF, index)
     )
@@ -288,18 +315,22 @@ def links(kernel: NetlinkSocket) -> list[Link]:
     ]
 
 
-def addresses(kernel: NetlinkSocket) -> list[tuple[int, IPv4Interface]]:
-    """All IPv4 addresses, each with the index of its link."""
-    body = _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0)
+def addresses(kernel: NetlinkSocket) -> list[tuple[int, Interface]]:
+    """All addresses, each with the index of its link."""
+    body = _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     answers = kernel.dump(Request(RTM_GETADDR, 0, body, "list addresses"))
-    return [_address(answer) for answer in answers]
+    return [_address(answer) for answer in answers if answer[0] in _FAMILIES.values()]
 
 
 def routes(kernel: NetlinkSocket) -> list[Route]:
-    """All IPv4 routes to other hosts; not those to the host's own and to broadcast addresses."""
-    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    """All routes to other hosts; not those to the host's own and to broadcast addresses."""
+    body = _ROUTE.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
     answers = kernel.dump(Request(RTM_GETROUTE, 0, body, "list routes"))
-    return [_route(answer) for answer in answers if answer[7] == RTN_UNICAST]
+    return [
+        _route(answer)
+        for answer in answers
+        if answer[7] == RTN_UNICAST and answer[0] in _FAMILIES.values()
+    ]
 
 
 def _number(found: dict[int, bytes], kind: int) -> int:
@@ -338,19 +369,20 @@ def _port(about: dict[int, bytes]) -> Port:
     )
 
 
-def _address(body: bytes) -> tuple[int, IPv4Interface]:
+def _address(body: bytes) -> tuple[int, Interface]:
     _, length, _, _, index = _IFADDR.unpack_from(body)
     found = netlink.attributes(body, _IFADDR.size)
     own = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
-    return index, IPv4Interface((own, length))
+    return index, ip_interface((own, length))
 
 
 def _route(body: bytes) -> Route:
-    length = body[1]
+    family, length = body[0], body[1]
     found = netlink.attributes(body, _ROUTE.size)
+    anywhere = bytes(4 if family == socket.AF_INET else 16)
     gateway = found.get(RTA_GATEWAY)
     return Route(
-        network=IPv4Network((found.get(RTA_DST, bytes(4)), length)),
-        gateway=IPv4Address(gateway) if gateway else None,
+        network=ip_network((found.get(RTA_DST, anywhere), length)),
+        gateway=ip_address(gateway) if gateway else None,
         output=_number(found, RTA_OIF),
     )

@@ -2,37 +2,55 @@
 
 Theory of operation
 -------------------
-One table of family ``ip`` for one instance. What grows with the number of containers is data, not rules: a published port
-is one element of a map, so a packet costs the same with one port as with a thousand, and so does adding one.
+One table of family ``inet`` for one instance. Its rules are the same for everybody; what grows with the number of networks and of
+published ports is data, elements of sets and maps, so a packet costs the same with one port as with a thousand, and so does
+adding one::
 
-    prerouting ─┐ to an address of the host's own                ┌─ ports_at  (protocol, address, port) → container, port
-    output ─────┴──────────────▶ chain published ──── dnat to ───┴─ ports     (protocol, port)          → container, port
+    prerouting ─┐ to an address of the host's own                ┌─ ports4_at  (protocol, address, port) → container, port
+    output ─────┴──────────────▶ chain published ──── dnat to ───┼─ ports4     (protocol, port)          → container, port
+                                                                 └─ ports6_at, ports6: the same of IPv6
 
     postrouting   from 127.0.0.0/8 to a bridge          masquerade   the host calls a published port at localhost
-                  from a bridge, translated, back to it masquerade   a container calls itself or a neighbour by the host's
+                  home: from a bridge's subnet to it
+                     translated                         masquerade   a container calls itself or a neighbour by the host's
                                                                      address: the answer must come back this way, too
-                  from a bridge to elsewhere            masquerade   containers call the world
+                     else                               accept
+                  from a bridge's subnet to elsewhere   masquerade   containers call the world, unless told to keep their addresses
 
     forward       answers                               accept
-                  within one bridge; translated         accept
+                  within one bridge                     accept       unless its containers are not to speak to each other
+                  from or to an internal network        drop
+                  translated                            accept
                   else to a bridge                      drop         other networks, and machines that route to us, reach
                                                                      published ports only
 
     raw           from a bridge to 127.0.0.0/8          drop         ``route_localnet`` opens the host's loopback to them
+                  from a bridge, not of its subnets     drop         forged
+                  from elsewhere to 127.0.0.0/8         drop         where published ports at localhost would be reached
 
 The source address of a caller from outside is kept. "Accept" ends our table's say only: an administrator's own tables
 still drop what they drop. Protocols are numbers, because their names depend on the machine's /etc/protocols.
+
+A port published at ``::1`` leads nowhere: the kernel lets no packet from ::1 leave the host, and has no ``route_localnet`` for IPv6.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
 from typing import Any, Final
 
+Address = IPv4Address | IPv6Address
+Subnet = IPv4Network | IPv6Network
 ANY_ADDRESS: Final = IPv4Address(0)
-PORTS: Final = "ports"
-PORTS_AT: Final = "ports_at"
+ANY_ADDRESS_6: Final = IPv6Address(0)
+MAPS: Final = ("ports4", "ports4_at", "ports6", "ports6_at")
 
 
 class Protocol(IntEnum):
@@ -45,24 +63,25 @@ class Protocol(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PublishedPort:
-    """A port of the host that leads to one of a container."""
+    """A port of the host that leads to one of a container; both addresses are of one IP version."""
 
     protocol: Protocol
-    host_address: IPv4Address
-    """The host's address that is published, or 0.0.0.0: all of them."""
+    host_address: Address
+    """The host's address that is published, or 0.0.0.0 or ``::`` for all of them."""
     host_port: int
-    address: IPv4Address
+    address: Address
     port: int
 
     @property
     def map(self) -> str:
         """The map that holds it."""
-        return PORTS if self.host_address == ANY_ADDRESS else PORTS_AT
+        everywhere = self.host_address in (ANY_ADDRESS, ANY_ADDRESS_6)
+        return f"ports{self.host_address.version}{'' if everywhere else '_at'}"
 
     @property
     def key(self) -> str:
         """What is looked up. Of two ports with the same key and map, only one can be published."""
-        if self.host_address == ANY_ADDRESS:
+        if self.host_address in (ANY_ADDRESS, ANY_ADDRESS_6):
             return f"{self.protocol:d} . {self.host_port}"
         return f"{self.protocol:d} . {self.host_address} . {self.host_port}"
 
@@ -72,14 +91,19 @@ class PublishedPort:
         return f"{self.key} : {self.address} . {self.port}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class BridgeRules:
     """What the firewall does for one bridge."""
 
     name: str
-    subnet: IPv4Network
+    subnets: tuple[Subnet, ...]
+    """At most one of a version."""
     masquerade: bool = True
     """Whether the outside sees the host's address instead of the containers'."""
+    internal: bool = False
+    """Whether nothing gets in or out."""
+    icc: bool = True
+    """Whether its containers may speak to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,36 +116,42 @@ class FirewallPlan:
 
 def replacement(table: str, plan: FirewallPlan) -> str:
     """Commands that put the planned table in place of whatever there is, as one transaction."""
-    return f"add table ip {table}\ndelete table ip {table}\n{definition(table, plan)}"
+    return (
+        f"add table inet {table}\ndelete table inet {table}\n"
+        + definition(table)
+        + bridge_additions(table, plan.bridges)
+        + additions(table, plan.ports)
+    )
 
 
-def definition(table: str, plan: FirewallPlan) -> str:
-    """The table in nft's language."""
-    bridges = sorted(plan.bridges)
-    return f"""table ip {table} {{
-    set bridges {{
-        type ifname
-        {_elements(f'"{bridge.name}"' for bridge in bridges)}
-    }}
-    set within {{
-        type ifname . ifname
-        {_elements(f'"{bridge.name}" . "{bridge.name}"' for bridge in bridges)}
-    }}
-    map {PORTS} {{
-        type inet_proto . inet_service : ipv4_addr . inet_service
-        {_elements(port.element for port in plan.ports if port.map == PORTS)}
-    }}
-    map {PORTS_AT} {{
-        type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service
-        {_elements(port.element for port in plan.ports if port.map == PORTS_AT)}
-    }}
+def definition(table: str) -> str:
+    """The table's rules, with empty sets and maps, in nft's language."""
+    return f"""table inet {table} {{
+    set bridges {{ type ifname; }}
+    set within {{ type ifname . ifname; }}
+    set internal {{ type ifname; }}
+    set sources4 {{ type ifname . ipv4_addr; flags interval; }}
+    set sources6 {{ type ifname . ipv6_addr; flags interval; }}
+    set home4 {{ type ipv4_addr . ifname; flags interval; }}
+    set home6 {{ type ipv6_addr . ifname; flags interval; }}
+    set masquerade4 {{ type ipv4_addr; flags interval; }}
+    set masquerade6 {{ type ipv6_addr; flags interval; }}
+    map ports4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+    map ports4_at {{ type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }}
+    map ports6 {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
+    map ports6_at {{ type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }}
     chain raw {{
         type filter hook prerouting priority -300; policy accept;
-        iifname @bridges ip daddr 127.0.0.0/8 drop
+        iifname != "lo" ip daddr 127.0.0.0/8 drop
+        iifname @bridges meta nfproto ipv4 iifname . ip saddr != @sources4 drop
+        iifname @bridges ip6 saddr {{ ::, fe80::/10 }} accept
+        iifname @bridges meta nfproto ipv6 iifname . ip6 saddr != @sources6 drop
     }}
     chain published {{
-        dnat ip to meta l4proto . ip daddr . th dport map @{PORTS_AT}
-        dnat ip to meta l4proto . th dport map @{PORTS}
+        dnat ip to meta l4proto . ip daddr . th dport map @ports4_at
+        dnat ip to meta l4proto . th dport map @ports4
+        dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6_at
+        dnat ip6 to meta l4proto . th dport map @ports6
     }}
     chain prerouting {{
         type nat hook prerouting priority -100; policy accept;
@@ -134,12 +164,19 @@ def definition(table: str, plan: FirewallPlan) -> str:
     chain postrouting {{
         type nat hook postrouting priority 100; policy accept;
         oifname @bridges ip saddr 127.0.0.0/8 masquerade
-        {_lines(_masquerading(bridge) for bridge in bridges)}
+        ip saddr . oifname @home4 ct status dnat masquerade
+        ip saddr . oifname @home4 accept
+        ip saddr @masquerade4 masquerade
+        ip6 saddr . oifname @home6 ct status dnat masquerade
+        ip6 saddr . oifname @home6 accept
+        ip6 saddr @masquerade6 masquerade
     }}
     chain forward {{
         type filter hook forward priority 0; policy accept;
         ct state established,related accept
         iifname . oifname @within accept
+        iifname @internal drop
+        oifname @internal drop
         ct status dnat accept
         oifname @bridges drop
     }}
@@ -147,22 +184,55 @@ def definition(table: str, plan: FirewallPlan) -> str:
 """
 
 
+def bridge_additions(table: str, bridges: Iterable[BridgeRules]) -> str:
+    """Commands that let bridges take part."""
+    return _elements("add", table, bridges)
+
+
+def bridge_deletions(table: str, bridges: Iterable[BridgeRules]) -> str:
+    """Commands that end that."""
+    return _elements("delete", table, bridges)
+
+
+def _elements(verb: str, table: str, bridges: Iterable[BridgeRules]) -> str:
+    return "".join(
+        f"{verb} element inet {table} {name} {{ {element} }}\n"
+        for bridge in bridges
+        for name, element in _of_bridge(bridge)
+    )
+
+
+def _of_bridge(bridge: BridgeRules) -> Iterable[tuple[str, str]]:
+    """The sets that a bridge is in, and as what."""
+    name = f'"{bridge.name}"'
+    yield "bridges", name
+    if bridge.icc:
+        yield "within", f"{name} . {name}"
+    if bridge.internal:
+        yield "internal", name
+    for subnet in bridge.subnets:
+        yield f"sources{subnet.version}", f"{name} . {subnet}"
+        yield f"home{subnet.version}", f"{subnet} . {name}"
+        if bridge.masquerade and not bridge.internal:
+            yield f"masquerade{subnet.version}", f"{subnet}"
+
+
 def additions(table: str, ports: Iterable[PublishedPort]) -> str:
     """Commands that publish ports."""
-    return "".join(f"add element ip {table} {port.map} {{ {port.element} }}\n" for port in ports)
+    return "".join(f"add element inet {table} {port.map} {{ {port.element} }}\n" for port in ports)
 
 
 def deletions(table: str, ports: Iterable[PublishedPort]) -> str:
     """Commands that withdraw ports."""
-    return "".join(f"delete element ip {table} {port.map} {{ {port.key} }}\n" for port in ports)
+    return "".join(f"delete element inet {table} {port.map} {{ {port.key} }}\n" for port in ports)
 
 
 def ports_of(listing: Iterable[dict[str, Any]]) -> frozenset[PublishedPort]:
     """The published ports in what nft lists: libnftables-json(5), MAP."""
     return frozenset(
-        _port(key["concat"], target["concat"])
+        _port(each["map"]["name"], key["concat"], target["concat"])
         for each in listing
-        if each.get("map", {}).get("name") in (PORTS, PORTS_AT)
+        if each.get("map", {}).get("name") in MAPS
         for key, target in each["map"].get("elem", ())
     )
 
@@ -175,34 +245,18 @@ def skeleton_of(listing: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _constant(about: dict[str, Any]) -> dict[str, Any]:
     """An object without its handle, a number that is drawn; a set's elements in an order that does not hang on its seed."""
     constant = {key: value for key, value in about.items() if key not in ("handle", "elem")}
-    if "elem" in about and about["name"] not in (PORTS, PORTS_AT):
+    if "elem" in about and about["name"] not in MAPS:
         constant["elem"] = sorted(about["elem"], key=str)
     return constant
 
 
-def _port(key: list[Any], target: list[Any]) -> PublishedPort:
+def _port(name: str, key: list[Any], target: list[Any]) -> PublishedPort:
     protocol, *address, host_port = key
+    anywhere = ANY_ADDRESS if name.startswith("ports4") else ANY_ADDRESS_6
     return PublishedPort(
         protocol=Protocol(int(protocol)),
-        host_address=IPv4Address(address[0]) if address else ANY_ADDRESS,
+        host_address=ip_address(address[0]) if address else anywhere,
         host_port=int(host_port),
-        address=IPv4Address(target[0]),
+        address=ip_address(target[0]),
         port=int(target[1]),
     )
-
-
-def _masquerading(bridge: BridgeRules) -> str:
-    source = f"ip saddr {bridge.subnet} oifname"
-    back = f'{source} "{bridge.name}" ct status dnat masquerade'
-    out = f'{source} != "{bridge.name}" masquerade'
-    return f"{back}\n        {out}" if bridge.masquerade else back
-
-
-def _elements(elements: Iterable[str]) -> str:
-    """A set's contents; nft has no word for none."""
-    joined = ", ".join(elements)
-    return f"elements = {{ {joined} }}" if joined else ""
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "\n        ".join(lines)

@@ -1,36 +1,38 @@
-"""Sandboxes: one network namespace each, with ``lo`` and, if it has an endpoint, ``eth0`` plugged into a bridge.
+"""Sandboxes: one network namespace each, with ``lo`` and an ``ethN`` for each endpoint, plugged into that one's bridge.
 
-    host namespace                         sandbox, pinned at EXEC_ROOT/netns/ID
-    bridge ── sl<tag><8 digits of ID> ════ eth0  address, MAC, default route
-                                           lo
+    host namespace                             sandbox, pinned at EXEC_ROOT/netns/ID
+    bridge ── sl<tag><7 digits of ID>0 ══════ eth0  addresses, MAC, sysctls, default routes if it leads
+    bridge ── sl<tag><7 digits of ID>1 ══════ eth1
+                                               lo
 
 A sandbox is built from inside a thread that has just left for a new namespace, and pinned *last*. So the pin is the
-commit: a crash before it ends the thread, the thread's end takes the namespace and both ends of the pair with it, and
+commit: a crash before it ends the thread, the thread's end takes the namespace and both ends of the pairs with it, and
 whatever has a pin was once complete.
 
-Removal is the pin's end too. The bridge's port is silenced, so that an address can be given to the next container at
-once, the pin goes, and the kernel dismantles namespace and pair in the background (100 of them in 60 ms; deleting each
+Removal is the pin's end too. The bridges' ports are silenced, so that an address can be given to the next container at
+once, the pin goes, and the kernel dismantles namespace and pairs in the background (100 of them in 60 ms; deleting each
 pair ourselves waits for 20 ms a piece).
 """
 
 import contextlib
 import errno
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Final
 
+from engine.domain import naming
 from engine.domain.ids import SandboxId
-from engine.drivers.networks import netns, rtnetlink
-from engine.drivers.networks.netlink import NetlinkSocket
-from engine.drivers.networks.rtnetlink import LOOPBACK_INDEX, Link, Port
+from engine.drivers.networks import netns, redirect, rtnetlink
+from engine.drivers.networks.netlink import NetlinkSocket, Request
+from engine.drivers.networks.rtnetlink import LOOPBACK_INDEX, Address, Interface, Link, Port
+from engine.errors import DriverError
 from engine.failpoints import failpoint
 
-INSIDE: Final = "eth0"
-_DISABLE_IPV6: Final = f"/proc/sys/net/ipv6/conf/{INSIDE}/disable_ipv6"
+_NET: Final = Path("/proc/sys/net")
+_IFNAME: Final = "IFNAME"
+"""What stands for an interface's name in its sysctls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,32 @@ class Endpoint:
     """A sandbox's joint with one network."""
 
     bridge: str
-    address: IPv4Interface
-    gateway: IPv4Address
+    slot: int
+    """Its interface is ``eth<slot>``."""
+    addresses: tuple[Interface, ...]
     mac: str
     mtu: int = 1500
     icc: bool = True
     """Whether it may speak to other endpoints of the same bridge."""
+    gateways: tuple[Address, ...] = ()
+    """The default routes that lead over it."""
+    sysctls: tuple[tuple[str, str], ...] = ()
+    """``net.…`` with IFNAME for the interface's name."""
+
+    @property
+    def name(self) -> str:
+        """The interface's, inside."""
+        return inner_name(self.slot)
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A network namespace, as it should be; without an endpoint it has ``lo`` alone (Docker's ``none``)."""
+    """A network namespace, as it should be; without endpoints it has ``lo`` alone (Docker's ``none``)."""
 
     id: SandboxId
-    endpoint: Endpoint | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    resolver: bool = False
+    """Whether somebody answers at 127.0.0.11: :mod:`engine.drivers.networks.redirect`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +73,35 @@ class Site:
     """Where a sandbox's two halves stand, and what the host is like."""
 
     pin: Path
-    veth: str
+    veths: str
+    """What the names of the host's ends begin with; the rest is :data:`engine.domain.naming.SLOT_DIGITS`."""
     hairpin: bool
     """Whether bridged frames pass the IP firewall: :func:`engine.drivers.networks.bridge.netfilter_sees_bridged`."""
     ipv6: bool
     """Whether the kernel speaks it at all."""
+
+    def veth(self, slot: int) -> str:
+        """The host's end of the pair whose other one is ``eth<slot>``."""
+        return f"{self.veths}{naming.SLOT_DIGITS[slot]}"
 
     def port(self, endpoint: Endpoint) -> Port:
         """How the host's end is plugged in."""
         return Port(hairpin=self.hairpin, isolated=not endpoint.icc)
 
 
+def inner_name(slot: int) -> str:
+    """Of a sandbox's interface."""
+    return f"eth{slot}"
+
+
 def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
     """Make the calling thread's fresh namespace the sandbox. ``kernel`` speaks to the host's namespace."""
     with NetlinkSocket() as inside:
-        _furnish(kernel, inside, sandbox, site)
+        inside.transact([rtnetlink.change_link(LOOPBACK_INDEX, up=True)])
+        for endpoint in sandbox.endpoints:
+            _join(kernel, inside, endpoint, site)
+    if sandbox.resolver:
+        redirect.add()
     failpoint("sandbox_furnished")
     netns.pin(site.pin)
 
@@ -81,112 +109,162 @@ def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
 def repair(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
     """Put right whatever is wrong with the sandbox whose namespace the calling thread has entered.
 
-    What is right is left alone, so connections survive where they can. Addresses and routes that somebody in the
-    container added are the container's own business.
+    Interfaces that nobody wants any more go, those that are missing are made; what is right is left alone, so connections survive
+    where they can. Addresses and routes that somebody in the container added are the container's own business.
     """
     with NetlinkSocket() as inside:
-        if sandbox.endpoint is None or not _joined(kernel, inside, site):
-            inside.transact([rtnetlink.delete_link(INSIDE)])
-            _furnish(kernel, inside, sandbox, site)
-            return
-        plug(kernel, sandbox.endpoint, site)
-        configure(inside, sandbox.endpoint)
-
-
-def _furnish(kernel: NetlinkSocket, inside: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
-    if sandbox.endpoint is None:
         inside.transact([rtnetlink.change_link(LOOPBACK_INDEX, up=True)])
-        return
-    connect(kernel, sandbox.endpoint, site)
-    configure(inside, sandbox.endpoint)
+        present = {link.name: link for link in rtnetlink.links(inside)}
+        _remove_unwanted(kernel, present, sandbox, site)
+        for endpoint in sandbox.endpoints:
+            inner = present.get(endpoint.name)
+            if inner is not None and not _is_pair(kernel, inner, site.veth(endpoint.slot)):
+                inside.transact([rtnetlink.delete_link(endpoint.name)])
+                inner = None
+            if inner is None:
+                _connect(kernel, endpoint, site)
+            _plug(kernel, endpoint, site)
+        for endpoint in sandbox.endpoints:
+            _configure(inside, endpoint)
+    if sandbox.resolver and not redirect.is_there():
+        redirect.add()
 
 
-def connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
-    """Make the pair that joins the calling thread's namespace to the bridge; one left over from before goes."""
+def _remove_unwanted(
+    kernel: NetlinkSocket, present: dict[str, Link], sandbox: Sandbox, site: Site
+) -> None:
+    wanted = {endpoint.slot for endpoint in sandbox.endpoints}
+    for slot in set(range(naming.SLOTS_MAX)) - wanted:
+        inner = present.get(inner_name(slot))
+        if inner is not None and _is_pair(kernel, inner, site.veth(slot)):
+            kernel.transact([rtnetlink.delete_link(site.veth(slot))])
+
+
+def _is_pair(kernel: NetlinkSocket, inner: Link, veth: str) -> bool:
+    outer = rtnetlink.find_link(kernel, veth)
+    return outer is not None and inner.peer == outer.index
+
+
+def _join(kernel: NetlinkSocket, inside: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
+    _connect(kernel, endpoint, site)
+    _plug(kernel, endpoint, site)
+    _configure(inside, endpoint)
+
+
+def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
+    """Make the pair that joins the calling thread's namespace to the host's; one left over from before goes."""
     own_fd = netns.open_own()
+    veth = site.veth(endpoint.slot)
     try:
-        pair = rtnetlink.create_veth(site.veth, INSIDE, endpoint.mac, own_fd, endpoint.mtu)
+        pair = rtnetlink.create_veth(veth, endpoint.name, endpoint.mac, own_fd, endpoint.mtu)
         try:
             kernel.transact([pair])
         except FileExistsError:
-            kernel.transact([rtnetlink.delete_link(site.veth), pair])
+            kernel.transact([rtnetlink.delete_link(veth), pair])
     finally:
         os.close(own_fd)
-    plug(kernel, endpoint, site)
 
 
-def plug(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
+def _plug(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
     """Plug the host's end into the bridge and bring it up."""
     bridge = rtnetlink.find_link(kernel, endpoint.bridge)
     if bridge is None:
         raise OSError(errno.ENODEV, f"bridge {endpoint.bridge} does not exist")
+    veth = site.veth(endpoint.slot)
     requests = [
-        rtnetlink.change_link(site.veth, up=True, master=bridge.index, no_link_local=site.ipv6)
+        rtnetlink.change_link(
+            veth, up=True, mtu=endpoint.mtu, master=bridge.index, no_link_local=site.ipv6
+        )
     ]
     if site.port(endpoint) != Port():
-        requests.append(rtnetlink.change_port(site.veth, site.port(endpoint)))
+        requests.append(rtnetlink.change_port(veth, site.port(endpoint)))
     kernel.transact(requests)
 
 
-def configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
-    """Give ``eth0`` of the calling thread's namespace its address and its way out, and bring it up.
+def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
+    """Give an interface of the calling thread's namespace its addresses, sysctls and ways out, and bring it up."""
+    link = rtnetlink.find_link(inside, endpoint.name)
+    if link is None:
+        raise OSError(errno.ENODEV, f"{endpoint.name} does not exist")
+    for name, value in _ipv6_settings(endpoint):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            (_NET / "ipv6/conf" / endpoint.name / name).write_text(value)
+    requests: list[Request] = [
+        rtnetlink.change_link(link.index, up=True, mtu=endpoint.mtu, mac=endpoint.mac),
+        *(rtnetlink.add_address(link.index, each) for each in endpoint.addresses),
+        *(rtnetlink.replace_default_route(link.index, each) for each in endpoint.gateways),
+    ]
+    inside.transact(requests)
+    for name, value in endpoint.sysctls:
+        _set(name.replace(_IFNAME, endpoint.name), value)
 
-    Without an IPv6 network eth0 has no IPv6 at all, as Docker has it, while ``lo`` keeps ``::1``.
+
+def _ipv6_settings(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+    """Without an IPv6 network an interface has no IPv6 at all, as Docker has it, while ``lo`` keeps ``::1``.
+
+    With one it has the addresses that it was given and no others: nobody on the bridge is believed to be a router.
     """
-    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        Path(_DISABLE_IPV6).write_text("1")
-    index = socket.if_nametoindex(INSIDE)
-    inside.transact(
-        [
-            rtnetlink.change_link(LOOPBACK_INDEX, up=True),
-            rtnetlink.change_link(index, up=True, mtu=endpoint.mtu),
-            rtnetlink.add_address(index, endpoint.address),
-            rtnetlink.replace_default_route(index, endpoint.gateway),
-        ]
-    )
+    if not any(each.version == 6 for each in endpoint.addresses):
+        return (("disable_ipv6", "1"),)
+    return (("disable_ipv6", "0"), ("accept_ra", "0"), ("autoconf", "0"))
 
 
-def _joined(kernel: NetlinkSocket, inside: NetlinkSocket, site: Site) -> bool:
-    """Whether the two ends are there and belong to each other."""
-    outer, inner = rtnetlink.find_link(kernel, site.veth), rtnetlink.find_link(inside, INSIDE)
-    return outer is not None and inner is not None and inner.peer == outer.index
+def _set(name: str, value: str) -> None:
+    """Write a sysctl of the calling thread's namespace; its name has dots, but an interface's name may, too."""
+    path = _NET.parent / name.replace(".", "/")
+    if not path.is_relative_to(_NET) or ".." in path.parts:
+        raise DriverError(f"{name} is not a sysctl of an interface")
+    try:
+        path.write_text(value)
+    except OSError as error:
+        raise DriverError(f"sysctl {name}={value}: {error.strerror}") from error
 
 
 def outer_faults(find: Callable[[str], Link | None], sandbox: Sandbox, site: Site) -> list[str]:
     """What is wrong on the host's side, in words. ``find`` knows the host's links."""
     if not netns.is_pinned(site.pin):
         return ["its network namespace is not pinned"]
-    if sandbox.endpoint is None:
-        return []
-    link, bridge = find(site.veth), find(sandbox.endpoint.bridge)
+    return [fault for endpoint in sandbox.endpoints for fault in _outer(find, endpoint, site)]
+
+
+def _outer(find: Callable[[str], Link | None], endpoint: Endpoint, site: Site) -> list[str]:
+    veth = site.veth(endpoint.slot)
+    link, bridge = find(veth), find(endpoint.bridge)
     if link is None:
-        return [f"link {site.veth} is gone"]
+        return [f"link {veth} is gone"]
     wrong = {
-        f"link {site.veth} is down": not link.up,
-        f"link {site.veth} is unplugged": bridge is None or link.master != bridge.index,
-        f"link {site.veth} is plugged in otherwise": link.port
-        not in (None, site.port(sandbox.endpoint)),
+        f"link {veth} is down": not link.up,
+        f"link {veth} is unplugged": bridge is None or link.master != bridge.index,
+        f"link {veth} is plugged in otherwise": link.port not in (None, site.port(endpoint)),
     }
     return [fault for fault, present in wrong.items() if present]
 
 
 def inner_faults(find: Callable[[str], Link | None], sandbox: Sandbox, site: Site) -> list[str]:
     """What is wrong inside the namespace that the calling thread has entered, in words."""
-    if sandbox.endpoint is None:
+    if not sandbox.endpoints:
         return []
-    outer = find(site.veth)
     with NetlinkSocket() as inside:
-        link = rtnetlink.find_link(inside, INSIDE)
+        links = {link.name: link for link in rtnetlink.links(inside)}
+        addresses = set(rtnetlink.addresses(inside))
+        routes = {
+            (route.output, route.gateway)
+            for route in rtnetlink.routes(inside)
+            if not route.network.prefixlen
+        }
+    faults: list[str] = []
+    for endpoint in sandbox.endpoints:
+        link, outer = links.get(endpoint.name), find(site.veth(endpoint.slot))
         if link is None or outer is None or link.peer != outer.index:
-            return [f"{INSIDE} is gone"]
-        owned = (link.index, sandbox.endpoint.address) in rtnetlink.addresses(inside)
-        routes = rtnetlink.routes(inside)
-    wrong = {
-        f"{INSIDE} is down": not link.up,
-        f"{INSIDE} lost {sandbox.endpoint.address}": not owned,
-        f"{INSIDE} lost its default route": not any(
-            not route.network.prefixlen and route.gateway == sandbox.endpoint.gateway
-            for route in routes
-        ),
-    }
-    return [fault for fault, present in wrong.items() if present]
+            faults.append(f"{endpoint.name} is gone")
+            continue
+        wrong = {f"{endpoint.name} is down": not link.up}
+        for address in endpoint.addresses:
+            wrong[f"{endpoint.name} lost {address}"] = (link.index, address) not in addresses
+        for gateway in endpoint.gateways:
+            lost = (link.index, gateway) not in routes
+            wrong[f"{endpoint.name} lost its default route"] = lost
+        faults += [fault for fault, present in wrong.items() if present]
+    if sandbox.resolver and not redirect.is_there():
+        faults.append("the way to the resolver is gone")
+    return faults

@@ -1,101 +1,157 @@
-"""A few network namespaces prepared ahead of time, each complete with the address that will be wanted next.
+"""A few network namespaces prepared ahead of time for each network, complete with the addresses that will be wanted next.
 
 Addresses are given out in order, so which ones will be next is known: a start that finds its namespace here has nothing to do on
 the network. What is not taken is made anew for other addresses, or removed; a crash leaves orphans, which the next daemon removes.
 """
 
 import secrets
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 import trio
 
-from engine.domain.ids import SandboxId
-from engine.domain.network import Network, mac_address
+from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.network import NetworkDriver
-from engine.drivers.networks.sandbox import Endpoint, Sandbox
+from engine.drivers.networks.sandbox import Sandbox
 from engine.errors import DriverError
 
 log = structlog.get_logger()
 
+Key = tuple[str, ...]
+"""The addresses that a namespace has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A namespace that will be wanted; its ID is chosen when it is made."""
+
+    key: Key
+    make: Callable[[SandboxId], Sandbox]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attendants:
+    """What else belongs to a namespace: done once it is made, undone when it is thrown away."""
+
+    prepared: Callable[[NetworkId, SandboxId], Awaitable[None]]
+    thrown_away: Callable[[SandboxId], Awaitable[None]]
+
 
 class SandboxPool:
-    """Prepared sandboxes by address. All methods are for the trio thread."""
+    """Prepared sandboxes by network and address. All methods are for the trio thread."""
 
-    def __init__(self, driver: NetworkDriver, lanes: Lanes) -> None:
+    def __init__(
+        self, driver: NetworkDriver, lanes: Lanes, attendants: Attendants, most: int
+    ) -> None:
         self._driver = driver
         self._lanes = lanes
-        self._ready: dict[str, SandboxId] = {}
-        self._wanted: tuple[str, ...] = ()
-        self._network: Network | None = None
-        self._preparing: SandboxId | None = None
+        self._attendants = attendants
+        self._most = most
+        self._wanted: dict[NetworkId, dict[Key, Prepared]] = {}
+        self._ready: dict[NetworkId, dict[Key, SandboxId]] = {}
+        self._busy: set[SandboxId] = set()
         self._changed = trio.Event()
+        self._alone = trio.Lock()
 
     @property
     def members(self) -> frozenset[SandboxId]:
-        """What is ready or being prepared: nobody's, and no orphans."""
-        preparing = () if self._preparing is None else (self._preparing,)
-        return frozenset((*self._ready.values(), *preparing))
+        """What is ready, or being prepared or thrown away: nobody's, and no orphans."""
+        ready = (each for group in self._ready.values() for each in group.values())
+        return frozenset((*ready, *self._busy))
 
-    def take(self, address: str) -> SandboxId | None:
-        """The sandbox prepared for an address, the caller's from now on."""
-        self._wanted = tuple(each for each in self._wanted if each != address)
-        return self._ready.pop(address, None)
+    def counts(self) -> dict[NetworkId, int]:
+        """How many are ready, by network."""
+        return {network: len(group) for network, group in self._ready.items() if group}
 
-    def offer(self, network: Network, addresses: Iterable[str]) -> None:
-        """Which addresses will be wanted next."""
-        wanted = tuple(addresses)
-        if (network, wanted) != (self._network, self._wanted):
-            if self._network is not None and network.bridge != self._network.bridge:
-                self._ready.clear()  # orphans from here on: they hang on the wrong bridge
-            self._network, self._wanted = network, wanted
+    def take(self, network: NetworkId, key: Key) -> SandboxId | None:
+        """The sandbox prepared for these addresses, the caller's from now on."""
+        self._wanted.get(network, {}).pop(key, None)
+        return self._ready.get(network, {}).pop(key, None)
+
+    def offer(self, network: NetworkId, wanted: Sequence[Prepared]) -> None:
+        """Which ones will be wanted next in a network, in order."""
+        by_key = {each.key: each for each in wanted}
+        if self._wanted.get(network, {}).keys() != by_key.keys():
+            self._wanted[network] = by_key
             self._changed.set()
+
+    async def forget(self, network: NetworkId) -> None:
+        """Have none of a network that is going; returns when they are gone.
+
+        Raises:
+            DriverError: the kernel refused.
+        """
+        self._wanted.pop(network, None)
+        async with self._alone:  # whatever is being prepared is ready, or was given up
+            await self._throw_away(tuple(self._ready.pop(network, {}).values()))
 
     async def run(self) -> None:
         """Prepare what is wanted and remove what is not, one at a time and behind everybody else. Until cancelled."""
         while True:
             self._changed = trio.Event()
             try:
-                if await self._step():
+                async with self._alone:
+                    worked = await self._step()
+                if worked:
                     continue
             except DriverError as error:
                 log.warning("sandbox_not_prepared", error=str(error))
             await self._changed.wait()
 
     async def empty(self) -> None:
-        """Remove all that is ready, when the daemon ends in good order."""
-        unwanted = tuple(self._ready.values())
-        self._ready.clear()
-        await self._lanes.run(Lane.NETLINK, lambda: self._driver.remove_sandboxes(unwanted))
+        """Remove all that is ready, and prepare no more: the daemon ends in good order."""
+        self._most = 0
+        async with self._alone:
+            unwanted = tuple(each for group in self._ready.values() for each in group.values())
+            self._ready.clear()
+            await self._throw_away(unwanted)
 
     async def _step(self) -> bool:
         """Do one thing; whether there was one."""
-        stale = [address for address in self._ready if address not in self._wanted]
-        if stale:
-            unwanted = self._ready.pop(stale[0])
-            await self._lanes.run(Lane.NETLINK, lambda: self._driver.remove_sandbox(unwanted))
+        stale = next(self._stale(), None)
+        if stale is not None:
+            network, key = stale
+            await self._throw_away((self._ready[network].pop(key),))
             return True
-        missing = [address for address in self._wanted if address not in self._ready]
-        if not missing or self._network is None:
+        missing = next(self._missing(), None)
+        if missing is None:
             return False
-        await self._prepare(self._network, missing[0])
+        await self._prepare(*missing)
         return True
 
-    async def _prepare(self, network: Network, address: str) -> None:
-        sandbox = Sandbox(
-            SandboxId(secrets.token_hex(8)),
-            Endpoint(
-                bridge=network.bridge,
-                address=IPv4Interface(address),
-                gateway=IPv4Address(network.gateway),
-                mac=mac_address(address),
-            ),
+    def _stale(self) -> Iterator[tuple[NetworkId, Key]]:
+        for network, group in self._ready.items():
+            for key in group:
+                if key not in self._wanted.get(network, {}):
+                    yield network, key
+
+    def _missing(self) -> Iterator[tuple[NetworkId, Prepared]]:
+        """In the order in which networks were made, as many as there may be at once."""
+        every = (
+            (network, each) for network, wanted in self._wanted.items() for each in wanted.values()
         )
-        self._preparing = sandbox.id
+        for network, each in islice(every, self._most):
+            if each.key not in self._ready.get(network, {}):
+                yield network, each
+
+    async def _prepare(self, network: NetworkId, wanted: Prepared) -> None:
+        sandbox = wanted.make(SandboxId(secrets.token_hex(8)))
+        self._busy.add(sandbox.id)
         try:
             await self._lanes.run(Lane.NETLINK, lambda: self._driver.prepare_sandbox(sandbox))
-            self._ready[address] = sandbox.id
+            await self._attendants.prepared(network, sandbox.id)
+            self._ready.setdefault(network, {})[wanted.key] = sandbox.id
         finally:
-            self._preparing = None
+            self._busy.discard(sandbox.id)
+
+    async def _throw_away(self, unwanted: Sequence[SandboxId]) -> None:
+        self._busy.update(unwanted)
+        try:
+            for sandbox in unwanted:
+                await self._attendants.thrown_away(sandbox)
+            await self._lanes.run(Lane.NETLINK, lambda: self._driver.remove_sandboxes(unwanted))
+        finally:
+            self._busy.difference_update(unwanted)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,13 @@ from engine.domain.guest_files import (
     hosts_of_host_text,
     hosts_text,
     resolv_conf_text,
+    resolver_conf_text,
 )
+from engine.domain.ids import ContainerId, NetworkId
+from engine.domain.network import Network
 from engine.domain.oci import HostSide
-from engine.domain.spec import NetworkMode, Spec, capabilities
+from engine.domain.sharing import HOST, lender_in
+from engine.domain.spec import Spec, capabilities
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.filesystems.propagation import check_propagation
 from engine.drivers.filesystems.rootfs import Rootfs, host_file, host_resolv_conf
@@ -42,6 +45,8 @@ class BundleMaker:
     """A static init for ``--init``."""
     gateway: Callable[[], str]
     """The address at which containers reach the host."""
+    network_of: Callable[[NetworkId], Network]
+    container_of: Callable[[ContainerId], Container | None]
 
     def make(self, container: Container) -> None:
         """Have all of it for a container's present run.
@@ -53,7 +58,7 @@ class BundleMaker:
         refuse_requests(spec.resources.device_requests)
         lower = self.content.lower_directories(spec.image_id)
         self.rootfs.make(container.id, lower[0])
-        self.rootfs.write_files(container.id, _files(container, self.gateway()))
+        self.write_files(container)
         self._make_bind_sources(container)
         check_propagation(spec.binds)
         self.bundles.write(
@@ -65,6 +70,29 @@ class BundleMaker:
             seccomp=self.seccomp_program(container),
         )
 
+    def write_files(self, container: Container) -> None:
+        """Have ``hosts``, ``hostname`` and ``resolv.conf`` as its networks want them now."""
+        self.rootfs.write_files(container.id, self._files(container))
+
+    def rewrite_files(self, container: Container) -> None:
+        """The same, for one that runs."""
+        self.rootfs.rewrite_files(container.id, self._files(container))
+
+    def _files(self, container: Container) -> dict[str, str]:
+        spec = container.spec
+        if spec.network_mode == HOST:
+            return _files_of_host(spec, self.gateway())
+        endpoints = container.wanted_endpoints
+        addresses = [address for each in endpoints for address in each.addresses]
+        has_names = any(self.network_of(each.network).has_names for each in endpoints)
+        return {
+            "hosts": hosts_text(
+                spec.extra_hosts, addresses, spec.hostname, spec.domainname, self.gateway()
+            ),
+            "hostname": hostname_text(spec.hostname),
+            "resolv.conf": _resolv_conf(spec, has_names=has_names),
+        }
+
     def seccomp_program(self, container: Container, *, privileged: bool = False) -> Path | None:
         """The compiled filter for a container's processes; None without one."""
         spec = container.spec
@@ -72,8 +100,10 @@ class BundleMaker:
         return self.seccomp.path(profile, capabilities(spec))
 
     def _host_side(self, container: Container) -> HostSide:
-        directory = naming.container_directory(self.data_root, container.id)
-        sandbox = container.sandbox
+        """The namespace and the files in /etc are those of whoever owns the network that it is in."""
+        owner = self._network_owner(container)
+        directory = naming.container_directory(self.data_root, owner.id)
+        sandbox = owner.sandbox
         return HostSide(
             rootfs=str(self.bundles.rootfs(container.id)),
             hosts=str(directory / "hosts"),
@@ -83,6 +113,20 @@ class BundleMaker:
             init=self._init() if container.spec.init else "",
             devices=_devices(container.spec),
         )
+
+    def _network_owner(self, container: Container) -> Container:
+        """Itself, or the container at the end of the chain of those that lend what they have borrowed.
+
+        Raises:
+            DriverError: one of them is gone.
+        """
+        owner = container
+        while lender := lender_in(owner.spec.network_mode):
+            found = self.container_of(lender)
+            if found is None or not found.is_running:
+                raise DriverError(f"cannot join network of a non running container: {lender}")
+            owner = found
+        return owner
 
     def _init(self) -> str:
         if self.init_path is None:
@@ -116,20 +160,17 @@ def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
     return (*host_devices(), *mapped_devices(moved))
 
 
-def _files(container: Container, gateway: str) -> dict[str, str]:
-    spec = container.spec
+def _files_of_host(spec: Spec, gateway: str) -> dict[str, str]:
     names = (spec.dns, spec.dns_search, spec.dns_options)
-    if spec.network_mode is NetworkMode.HOST:
-        resolv_conf = host_file("resolv.conf")
-        return {
-            "hosts": hosts_of_host_text(host_file("hosts"), spec.extra_hosts, gateway),
-            "hostname": hostname_text(spec.hostname),
-            "resolv.conf": resolv_conf_text(resolv_conf, *names) if any(names) else resolv_conf,
-        }
-    endpoint = container.endpoint
-    address = str(IPv4Interface(endpoint.address).ip) if endpoint else ""
+    resolv_conf = host_file("resolv.conf")
     return {
-        "hosts": hosts_text(spec.extra_hosts, address, spec.hostname, spec.domainname, gateway),
+        "hosts": hosts_of_host_text(host_file("hosts"), spec.extra_hosts, gateway),
         "hostname": hostname_text(spec.hostname),
-        "resolv.conf": resolv_conf_text(host_resolv_conf(), *names),
+        "resolv.conf": resolv_conf_text(resolv_conf, *names) if any(names) else resolv_conf,
     }
+
+
+def _resolv_conf(spec: Spec, *, has_names: bool) -> str:
+    if has_names:
+        return resolver_conf_text(host_resolv_conf(), spec.dns_search, spec.dns_options)
+    return resolv_conf_text(host_resolv_conf(), spec.dns, spec.dns_search, spec.dns_options)

@@ -17,8 +17,9 @@ Lenders = Sequence[tuple[Shared, Container]]
 _FILES: Final[Mapping[Shared, Mapping[str, str]]] = {
     Shared.PID: {"pid": "pid"},
     Shared.IPC: {"ipc": "ipc", "shm": "mnt"},
+    Shared.NETWORK: {},
 }
-"""Shared memory is a filesystem, so who joins an IPC namespace must find the lender's mounts as well."""
+"""Shared memory is a filesystem, so who joins an IPC namespace must find the lender's mounts as well. A network namespace has a pin."""
 
 
 def open_namespaces(kind: Shared, lender: Container) -> dict[str, int]:

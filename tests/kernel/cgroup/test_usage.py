@@ -8,7 +8,7 @@ from engine.domain.container import Container, Phase
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ImageId
 from engine.domain.resources import Resources
-from engine.domain.spec import NetworkMode, Spec
+from engine.domain.spec import Spec
 from engine.drivers.cgroups.detect import CgroupDriver
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lanes
@@ -17,7 +17,7 @@ from engine.drivers.usage import LinuxUsage, interfaces, machine_cpu
 from tests.kernel.cgroup.members import ID, MIB, PARENT, Member, wait_quietly
 
 
-def container(process: ProcessIdentity, mode: NetworkMode = NetworkMode.BRIDGE) -> Container:
+def container(process: ProcessIdentity, mode: str = "bridge") -> Container:
     spec = Spec(image="busybox", image_id=ImageId("sha256:1"), network_mode=mode)
     return Container(
         id=ID, name="web", spec=spec, created_ns=1, phase=Phase.RUNNING, process=process

@@ -1,0 +1,62 @@
+"""What the kernel should have of networks and endpoints, computed from the log's side of them."""
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address, ip_interface, ip_network
+
+from engine.domain import membership
+from engine.domain.ids import NetworkId
+from engine.domain.network import Network
+from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.sandbox import Endpoint
+
+
+def wanted_bridge(network: Network) -> Bridge:
+    """A network's bridge, with the host's own addresses."""
+    return Bridge(
+        name=network.bridge,
+        addresses=tuple(
+            ip_interface(f"{pool.gateway}/{ip_network(pool.subnet).prefixlen}")
+            for pool in network.pools
+        ),
+        mtu=network.mtu,
+        icc=network.icc,
+        owned=network.bridge_owned,
+        internal=network.internal,
+    )
+
+
+def sandbox_endpoints(
+    wanted: Iterable[membership.Endpoint], network_of: Callable[[NetworkId], Network]
+) -> tuple[Endpoint, ...]:
+    """A sandbox's interfaces; the ways out belong to those that lead."""
+    endpoints = tuple(wanted)
+    leading = membership.leader(endpoints)
+    leading6 = membership.leader(endpoints, ipv6=True)
+    return tuple(
+        _endpoint(
+            each,
+            network_of(each.network),
+            (each.gateway if each is leading else "", each.gateway6 if each is leading6 else ""),
+        )
+        for each in endpoints
+    )
+
+
+def _endpoint(
+    endpoint: membership.Endpoint, network: Network, gateways: tuple[str, str]
+) -> Endpoint:
+    return Endpoint(
+        bridge=network.bridge,
+        slot=endpoint.slot,
+        addresses=tuple(map(ip_interface, filter(None, (endpoint.address, endpoint.address6)))),
+        mac=endpoint.mac,
+        mtu=network.mtu,
+        icc=network.icc,
+        gateways=tuple(map(ip_address, filter(None, gateways))),
+        sysctls=tuple(map(_sysctl, endpoint.sysctls)),
+    )
+
+
+def _sysctl(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value

@@ -1,0 +1,69 @@
+"""The way to the resolver: within a sandbox, 127.0.0.11:53 leads to the port where the engine's resolver listens.
+
+Port 53 itself stays the container's: a name server in it may bind 0.0.0.0:53. All functions act on the namespace of the calling thread.
+"""
+
+import struct
+from typing import Final
+
+from engine.domain.guest_files import RESOLVER
+from engine.drivers.networks import netlink
+from engine.drivers.networks.libnftables import Nftables, NftError
+from engine.drivers.networks.netlink import NETLINK_NETFILTER, NetlinkSocket, Request
+from engine.errors import DriverError
+from engine.resolver.listeners import PORT
+
+_TABLE: Final = "shipslog_resolver"
+_CHAIN: Final = "output"
+_RULES: Final = 2
+_COMMANDS: Final = f"""
+add table ip {_TABLE}
+delete table ip {_TABLE}
+table ip {_TABLE} {{
+    chain {_CHAIN} {{
+        type nat hook output priority -100; policy accept;
+        ip daddr {RESOLVER} udp dport 53 dnat to {RESOLVER}:{PORT}
+        ip daddr {RESOLVER} tcp dport 53 dnat to {RESOLVER}:{PORT}
+    }}
+}}
+"""
+# linux/netfilter/nfnetlink.h, nf_tables.h
+_NFNL_SUBSYS_NFTABLES: Final = 10
+_NFT_MSG_GETCHAIN: Final = 4
+_NFTA_CHAIN_TABLE: Final = 1
+_NFTA_CHAIN_NAME: Final = 3
+_NFTA_CHAIN_USE: Final = 6
+_NFPROTO_IPV4: Final = 2
+_NFGENMSG: Final = struct.Struct("=BBH")  # family, version, resource
+_GET_CHAIN: Final = Request(
+    _NFNL_SUBSYS_NFTABLES << 8 | _NFT_MSG_GETCHAIN,
+    0,
+    _NFGENMSG.pack(_NFPROTO_IPV4, 0, 0)
+    + netlink.text(_NFTA_CHAIN_TABLE, _TABLE)
+    + netlink.text(_NFTA_CHAIN_NAME, _CHAIN),
+    "look at the way to the resolver",
+)
+
+
+def add() -> None:
+    """Have it, whatever there is of it.
+
+    Raises:
+        DriverError: nft refused.
+    """
+    try:
+        with Nftables() as nft:
+            nft.run(_COMMANDS)
+    except NftError as error:
+        raise DriverError(f"the way to the resolver: {error}") from error
+
+
+def is_there() -> bool:
+    """Whether the chain is there with as many rules as it should have: 30 microseconds, for the sweep."""
+    with NetlinkSocket(NETLINK_NETFILTER) as kernel:
+        try:
+            answer = kernel.ask(_GET_CHAIN)
+        except FileNotFoundError:
+            return False
+    found = netlink.attributes(answer or b"", _NFGENMSG.size)
+    return int.from_bytes(found.get(_NFTA_CHAIN_USE, b""), "big") == _RULES

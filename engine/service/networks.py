@@ -1,0 +1,187 @@
+"""Networks: defined, removed, and containers connected to them."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import trio
+from msgspec.structs import replace
+
+from engine.domain.addresses import Subnet, SubnetSource
+from engine.domain.connecting import check_connectable, decide_connect, decide_disconnect
+from engine.domain.container import Container, Phase
+from engine.domain.container_events import OrderKind
+from engine.domain.event import Event, Origin
+from engine.domain.ids import ContainerId, NetworkId
+from engine.domain.membership import free_slot
+from engine.domain.network import Network, NetworkCreated
+from engine.domain.network_decisions import (
+    NetworkWish,
+    Surroundings,
+    check_removable,
+    decide_create_network,
+)
+from engine.domain.spec import Membership
+from engine.domain.streams import container_stream
+from engine.errors import DriverError, InvalidRequest, NotFound
+from engine.service.changes import Changes
+from engine.store.ledger import Ledger
+from engine.supervisor.endpoints import choose_endpoint
+from engine.supervisor.networks import Networks as Supervised
+
+LOOK_AGAIN_S: Final = 1.0
+_MOVES: Final = frozenset({OrderKind.CONNECT, OrderKind.DISCONNECT})
+
+
+class Networks:
+    """What can be asked of networks. References are names, IDs, or unique beginnings of IDs."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        supervised: Supervised,
+        changes: Changes,
+        sources: Sequence[SubnetSource],
+    ) -> None:
+        self._ledger = ledger
+        self._supervised = supervised
+        self._changes = changes
+        self._sources = sources
+
+    def all(self) -> tuple[Network, ...]:
+        """Every network, oldest first."""
+        return tuple(each for each in self._ledger.durable.networks.values() if not each.is_going)
+
+    def get(self, reference: str) -> Network:
+        """One network.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: several IDs begin like that.
+        """
+        try:
+            return self._ledger.durable.network_named(reference)
+        except NotFound:
+            beginning = [each for each in self.all() if each.id.startswith(reference)]
+        if len(beginning) == 1:
+            return beginning[0]
+        if beginning:
+            raise InvalidRequest(
+                f"network {reference} is ambiguous ({len(beginning)} matches found based on ID prefix)"
+            )
+        raise NotFound(f"network {reference} not found")
+
+    def members(self, network: Network) -> tuple[Container, ...]:
+        """Containers that are in a network now."""
+        if network.bridge:
+            return self._ledger.durable.members(network.id)
+        running = (each for each in self._ledger.durable.containers.values() if each.is_running)
+        return tuple(each for each in running if each.spec.network_mode == network.name)
+
+    async def create(self, wish: NetworkWish, origin: Origin) -> NetworkId:
+        """Define a network, and return when its bridge is there.
+
+        Raises:
+            Conflict, Forbidden, InvalidRequest: see ``decide_create_network``.
+        """
+        identity = NetworkId(secrets.token_hex(32))
+        return await self._supervised.create(partial(self._created, wish, identity), origin)
+
+    def _created(
+        self, wish: NetworkWish, identity: NetworkId, routed: Sequence[Subnet]
+    ) -> NetworkCreated:
+        around = Surroundings(
+            networks=tuple(self._ledger.head.networks.values()),
+            routed=routed,
+            sources=self._sources,
+        )
+        return decide_create_network(wish, identity, around)
+
+    async def remove(self, reference: str, origin: Origin) -> None:
+        """Take a network away, and return when nothing is left of it.
+
+        Raises:
+            Forbidden: it is one of the engine's own, or in use.
+        """
+        identity = self.get(reference).id
+        await self._supervised.remove(partial(self._removable, identity), origin)
+
+    def _removable(self, identity: NetworkId) -> Network:
+        network = self._ledger.head.network_named(identity)
+        members = self._ledger.head.members(network.id)
+        check_removable(network, tuple((each.name, each.id) for each in members))
+        return network
+
+    async def connect(
+        self, reference: str, container: str, membership: Membership, origin: Origin
+    ) -> None:
+        """Have a container in one more network, and return when it is.
+
+        Raises:
+            Forbidden, InvalidRequest, Conflict: see ``check_connectable`` and ``choose_endpoint``.
+            DriverError: the kernel refuses; it is not in the network.
+        """
+        network = self.get(reference)
+        wished = replace(membership, name=network.name, network=network.id)
+
+        def decide(state: Container) -> tuple[Event, ...]:
+            head = self._ledger.head
+            check_connectable(state, head.network_named(network.id))
+            endpoint = (
+                choose_endpoint(head, network, wished, free_slot(state.endpoints))
+                if state.is_running
+                else None
+            )
+            return decide_connect(state, wished, endpoint)
+
+        await self._move(container, decide, origin)
+
+    async def disconnect(
+        self, reference: str, container: str, origin: Origin, *, force: bool
+    ) -> None:
+        """Have a container no longer in a network, and return when it is not.
+
+        Raises:
+            NotConnected, InvalidRequest, Conflict: see ``decide_disconnect``.
+        """
+        network = self.get(reference)
+        await self._move(
+            container, lambda state: decide_disconnect(state, network, force=force), origin
+        )
+
+    async def _move(
+        self, reference: str, decide: Callable[[Container], tuple[Event, ...]], origin: Origin
+    ) -> None:
+        container = await self._at_rest(reference)
+        await self._ledger.record(origin, (container_stream(container.id), decide(container)))
+        await self._done(container.id, container.orders_given + 1)
+
+    async def _at_rest(self, reference: str) -> Container:
+        """Wait until nothing is under way that a decision about networks depends on."""
+        head = self._ledger.head
+        identity = head.container(reference).id
+        while not _is_at_rest(container := head.container(identity)):
+            # Nobody is told when an append fails and takes the head back, so a look now and then has to do.
+            with trio.move_on_after(LOOK_AGAIN_S):
+                await self._changes.until(
+                    identity, lambda _: _is_at_rest(head.containers.get(identity))
+                )
+        return container
+
+    async def _done(self, identity: ContainerId, number: int) -> None:
+        def settled(state: Container | None) -> bool:
+            return state is None or all(order.number != number for order in state.orders)
+
+        await self._changes.until(identity, settled)
+        state = self._ledger.durable.containers.get(identity)
+        reasons = [each.reason for each in state.refusals if each.order == number] if state else []
+        if reasons:
+            raise DriverError(reasons[0])
+
+
+def _is_at_rest(state: Container | None) -> bool:
+    return state is None or (
+        state.phase is not Phase.STARTING
+        and not any(order.kind in _MOVES for order in state.orders)
+    )

@@ -1,0 +1,105 @@
+"""Which addresses a container gets in its networks. Chosen on the head view, so that two starts never share."""
+
+from engine.domain.addresses import fixed, lowest_free
+from engine.domain.container import Container
+from engine.domain.ids import NetworkId
+from engine.domain.membership import SYSCTLS_OPTION, Endpoint, mac_address
+from engine.domain.network import Network, Pool
+from engine.domain.spec import Membership
+from engine.errors import InvalidRequest
+from engine.store.projections import View
+
+
+def network_of(head: View, membership: Membership) -> Network:
+    """The network that a wish means: the one it was meant for, else one of the name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    known = head.networks.get(NetworkId(membership.network))
+    if known is not None and not known.is_going:
+        return known
+    return head.network_named(membership.name)
+
+
+def choose_endpoint(head: View, network: Network, membership: Membership, slot: int) -> Endpoint:
+    """A place in a network.
+
+    Raises:
+        AddressesExhausted: the network is full.
+        InvalidRequest, AddressInUse: the address that was asked for can't be had.
+    """
+    _check_wishes(network, membership)
+    address = _address(head, network, network.ipv4, 4, membership.ipv4)
+    address6 = _address(head, network, network.ipv6, 6, membership.ipv6)
+    return _endpoint(network, membership, slot, address, address6)
+
+
+def next_endpoints(head: View, network: Network, count: int) -> tuple[Endpoint, ...]:
+    """The places that starts without wishes will be given next, in order; fewer when the network is nearly full.
+
+    Raises:
+        AddressesExhausted: it is full.
+    """
+    membership = Membership(name=network.name, network=network.id)
+    families = [
+        lowest_free(pool, head.used_addresses(network, version), count) if pool else ("",) * count
+        for pool, version in ((network.ipv4, 4), (network.ipv6, 6))
+    ]
+    pairs = zip(*families, strict=False)
+    return tuple(_endpoint(network, membership, 0, *pair) for pair in pairs)
+
+
+def _address(head: View, network: Network, pool: Pool | None, version: int, wanted: str) -> str:
+    used = head.used_addresses(network, version)
+    if wanted:
+        return fixed(network, pool, wanted, used)
+    return lowest_free(pool, used)[0] if pool is not None else ""
+
+
+def _check_wishes(network: Network, membership: Membership) -> None:
+    """Addresses can be asked for where somebody has chosen the subnet; aliases where there are names."""
+    if not (membership.ipv4 or membership.ipv6):
+        return
+    if network.is_default:
+        raise InvalidRequest("user specified IP address is supported on user defined networks only")
+    if not any(pool.is_chosen for pool in network.pools):
+        raise InvalidRequest(
+            "user specified IP address is supported only when connecting to networks"
+            " with user configured subnets"
+        )
+
+
+def _endpoint(
+    network: Network, membership: Membership, slot: int, address: str, address6: str
+) -> Endpoint:
+    sysctls = membership.driver_options.get(SYSCTLS_OPTION, "")
+    return Endpoint(
+        network=network.id,
+        name=network.name,
+        slot=slot,
+        address=address,
+        gateway=_gateway(network, network.ipv4),
+        address6=address6,
+        gateway6=_gateway(network, network.ipv6),
+        mac=membership.mac or mac_address(address or address6),
+        priority=membership.gateway_priority,
+        sysctls=tuple(filter(None, sysctls.split(","))),
+    )
+
+
+def _gateway(network: Network, pool: Pool | None) -> str:
+    return "" if pool is None or network.internal else pool.gateway
+
+
+def choose_endpoints(head: View, container: Container) -> tuple[Endpoint, ...]:
+    """All places of a container, in the order in which it was connected.
+
+    Raises:
+        NotFound: one of its networks is no more.
+        AddressesExhausted, InvalidRequest, AddressInUse: see :func:`choose_endpoint`.
+    """
+    return tuple(
+        choose_endpoint(head, network_of(head, membership), membership, slot)
+        for slot, membership in enumerate(container.networks)
+    )

@@ -1,0 +1,113 @@
+"""Which ports of the host a container's published ports get. Chosen on the head view, so that two starts never share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from engine.domain.container import Container
+from engine.domain.spec import PortBinding
+from engine.errors import Conflict
+from engine.store.projections import View
+
+EPHEMERAL_PORTS: Final = range(32768, 61000)
+"""Where a port is looked for when the caller leaves the choice: the kernel's default ip_local_port_range, ip(7)."""
+
+
+@dataclass(slots=True)
+class HostPorts:
+    """Chooses ports; remembers where the last one was, so that a port just given back rests a while."""
+
+    check_free: Callable[[PortBinding], None]
+    """Refuses, with a Conflict, a port that a process of the host has."""
+    _next: int = EPHEMERAL_PORTS.start
+
+    def choose(
+        self, head: View, container: Container, default_host_ip: str
+    ) -> tuple[PortBinding, ...]:
+        """One port of the host for each that is wanted.
+
+        Raises:
+            Conflict: one is taken, or none is left.
+        """
+        chosen: tuple[PortBinding, ...] = ()
+        for wanted in wanted_ports(container):
+            bound = replace(wanted, host_ip=wanted.host_ip or default_host_ip)
+            chosen = (*chosen, self._port(head, container, bound, chosen))
+        return chosen
+
+    def _port(
+        self,
+        head: View,
+        container: Container,
+        wanted: PortBinding,
+        chosen: tuple[PortBinding, ...],
+    ) -> PortBinding:
+        if not wanted.host_port:
+            return self._any_port(head, wanted)
+        if wanted.host_port_last:
+            return self._port_in_range(head, container, wanted, chosen)
+        if head.port_holder(wanted) is not None:
+            raise Conflict(
+                f"driver failed programming external connectivity on endpoint {container.name} "
+                f"({container.id}): Bind for {wanted.host_ip or '0.0.0.0'}:{wanted.host_port} failed: "  # noqa: S104
+                "port is already allocated"
+            )
+        self.check_free(wanted)
+        return wanted
+
+    def _port_in_range(
+        self,
+        head: View,
+        container: Container,
+        wanted: PortBinding,
+        chosen: tuple[PortBinding, ...],
+    ) -> PortBinding:
+        """The lowest free port of a range; the refusal is that of its last one."""
+        taken = {(port.protocol, port.host_port) for port in chosen}
+        ports = range(wanted.host_port, wanted.host_port_last + 1)
+        refused = Conflict("all ports are allocated")
+        for port in ports:
+            if (wanted.protocol, port) in taken:
+                continue
+            candidate = replace(wanted, host_port=port, host_port_last=0)
+            try:
+                return self._port(head, container, candidate, chosen)
+            except Conflict as conflict:
+                refused = conflict
+        raise refused
+
+    def _any_port(self, head: View, wanted: PortBinding) -> PortBinding:
+        for _ in EPHEMERAL_PORTS:
+            candidate = replace(wanted, host_port=self._next)
+            following = self._next + 1
+            self._next = following if following in EPHEMERAL_PORTS else EPHEMERAL_PORTS.start
+            if head.port_holder(candidate) is not None:
+                continue
+            try:
+                self.check_free(candidate)
+            except Conflict:
+                continue
+            return candidate
+        raise Conflict("all ports are allocated")
+
+
+def wanted_ports(container: Container) -> tuple[PortBinding, ...]:
+    """Those that were asked for by number, and with ``-P`` the exposed ones."""
+    spec = container.spec
+    if not spec.publish_all:
+        return spec.ports
+    bound = {(port.container_port, port.protocol) for port in spec.ports}
+    exposed = (_parse_exposed(text) for text in spec.exposed_ports)
+    added = (
+        PortBinding(container_port=number, protocol=protocol)
+        for number, protocol in exposed
+        if (number, protocol) not in bound
+    )
+    return (*spec.ports, *added)
+
+
+def _parse_exposed(text: str) -> tuple[int, str]:
+    number, _, protocol = text.partition("/")
+    return int(number), protocol or "tcp"

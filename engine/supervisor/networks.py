@@ -1,0 +1,168 @@
+"""Networks: made and removed on order, looked after like everything else.
+
+One thing at a time is done to bridges and the firewall's frame; what is done to single containers doesn't wait for it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+import trio
+
+from engine.domain.addresses import AddressesExhausted, Subnet
+from engine.domain.container import Container
+from engine.domain.event import SUPERVISOR, Event, Origin
+from engine.domain.ids import ContainerId, NetworkId
+from engine.domain.network import (
+    Network,
+    NetworkCreated,
+    NetworkDrifted,
+    NetworkRemoved,
+    NetworkRemoveRequested,
+    NetworkRepaired,
+)
+from engine.domain.streams import network_stream
+from engine.errors import DriverError, EngineError
+from engine.store.ledger import Ledger
+from engine.supervisor.endpoints import next_endpoints
+from engine.supervisor.ports import NetworkKernel
+
+PREPARED_SHARE: Final = 4
+"""A network that somebody made gets one part in so many of the namespaces that are kept ready for the default one."""
+
+log = structlog.get_logger()
+
+
+class Networks:
+    """Keeps the kernel's bridges in agreement with the log."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        kernel: NetworkKernel,
+        wake: Callable[[ContainerId], None],
+        prepared: int,
+    ) -> None:
+        self._ledger = ledger
+        self._kernel = kernel
+        self._wake = wake
+        self._prepared = prepared
+        self._alone = trio.Lock()
+
+    # --- On order -------------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, decide: Callable[[Sequence[Subnet]], NetworkCreated], origin: Origin
+    ) -> NetworkId:
+        """Record a network and have its bridge.
+
+        Args:
+            decide: says what is to be recorded, given the subnets that the host routes, once nothing else can come between;
+                may refuse.
+            origin: who asked.
+
+        Raises:
+            EngineError: the decision's refusal, or the kernel's; then the network is given up.
+        """
+        async with self._alone:
+            created = decide(await self._kernel.taken_subnets())
+            await self._record(created.id, (created,), origin)
+            network = self._ledger.durable.networks[created.id]
+            try:
+                await self._kernel.make(network)
+            except EngineError as error:
+                requested = NetworkRemoveRequested(reason=str(error))
+                await self._record(created.id, (requested,), origin)
+                await self._remove(network.id, origin)
+                raise
+        self.offer(network.id)
+        return network.id
+
+    async def remove(self, decide: Callable[[], Network], origin: Origin) -> None:
+        """Record that a network is to go, and take it away.
+
+        Args:
+            decide: says which one, once nothing else can come between; may refuse.
+            origin: who asked.
+
+        Raises:
+            EngineError: the decision's refusal, or the kernel's: the engine goes on trying.
+        """
+        async with self._alone:
+            network = decide()
+            await self._record(network.id, (NetworkRemoveRequested(),), origin)
+            await self._remove(network.id, origin)
+
+    async def _remove(self, identity: NetworkId, origin: Origin) -> None:
+        await self._kernel.remove(self._ledger.durable.networks[identity])
+        await self._record(identity, (NetworkRemoved(),), origin)
+
+    # --- Looking after --------------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Have all bridges and the firewall, whatever there is of them; finish removals that were under way."""
+        async with self._alone:
+            try:
+                await self._kernel.repair(self._bridged(), self._published())
+            except DriverError as error:
+                log.warning("networks_not_recovered", error=str(error))
+            await self._finish_removals()
+
+    async def check(self) -> None:
+        """Compare the kernel's bridges and firewall with the log; record and repair what somebody changed."""
+        async with self._alone:
+            await self._finish_removals()
+            networks, published = self._bridged(), self._published()
+            wrong = await self._kernel.wrong(networks, published)
+            if not wrong or published != self._published():
+                return
+            origin = Origin(actor=SUPERVISOR)
+            for identity, what in wrong:
+                await self._record(identity, (NetworkDrifted(what=what),), origin)
+            await self._kernel.repair(networks, self._published())
+            for identity, what in wrong:
+                await self._record(identity, (NetworkRepaired(what=what),), origin)
+        for identity in {identity for identity, _ in wrong}:
+            for member in self._ledger.durable.members(identity):
+                self._wake(member.id)
+
+    async def _finish_removals(self) -> None:
+        going = [each.id for each in self._ledger.durable.networks.values() if each.is_going]
+        for identity in going:
+            try:
+                await self._remove(identity, Origin(actor=SUPERVISOR))
+            except DriverError as error:
+                log.warning("network_not_removed", network=identity, error=str(error))
+
+    def _bridged(self) -> tuple[Network, ...]:
+        """The default network first: a daemon makes it before any other."""
+        networks = self._ledger.durable.networks.values()
+        return tuple(each for each in networks if each.bridge and not each.is_going)
+
+    def _published(self) -> tuple[Container, ...]:
+        holders = {
+            holder for held in self._ledger.durable.host_ports.values() for holder in held.values()
+        }
+        return tuple(self._ledger.durable.containers[holder] for holder in holders)
+
+    async def _record(self, identity: NetworkId, events: tuple[Event, ...], origin: Origin) -> None:
+        await self._ledger.record(origin, (network_stream(identity), events))
+
+    # --- What will be wanted next ---------------------------------------------------------------------------------------
+
+    def offer_all(self) -> None:
+        """Say of every network which places will be wanted next."""
+        for network in self._bridged():
+            self.offer(network.id)
+
+    def offer(self, identity: NetworkId) -> None:
+        """Say which places in a network will be wanted next."""
+        network = self._ledger.head.networks.get(identity)
+        if network is None or network.is_going:
+            return
+        count = self._prepared if network.is_default else self._prepared // PREPARED_SHARE
+        try:
+            wanted = next_endpoints(self._ledger.head, network, count) if count else ()
+        except AddressesExhausted:
+            wanted = ()
+        self._kernel.offer_endpoints(network, wanted)
