@@ -159,3 +159,18 @@ def end_isolated(*outer: int) -> None:
         os.kill(pid, signal.SIGKILL)
     for pid in outer:
         os.waitpid(pid, 0)
+
+
+def inside_network(pid: int, make: Callable[[], Stream]) -> Stream:
+    """A socket made in a process's network namespace; it stays there whoever uses it, setns(2)."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        linux.setns(there, linux.CLONE_NEWNET)
+        try:
+            return make()
+        finally:
+            linux.setns(own, linux.CLONE_NEWNET)
+    finally:
+        os.close(there)
+        os.close(own)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.bench import calls, client, crash, crowd, memory, one, store, streams
+from tests.bench import calls, client, crash, crowd, memory, networks, one, store, streams
 from tests.bench.sampling import Benchmark, Better, Figure
 
 LOW: Final = Better.LOWER
@@ -141,6 +141,66 @@ BENCHMARKS: Final = (
         method=streams.attach,
         floor=streams.echo,
         rounds=7,
+    ),
+    Benchmark(
+        name="network",
+        figures=(
+            Figure("start alone, no network", "ms", LOW, times=3),
+            Figure("  what the default network adds", "ms", LOW, 10, 3),
+            Figure("  what a network of its own adds", "ms", LOW, 10, 3),
+        ),
+        method=networks.start_on_each,
+        rounds=15,
+    ),
+    Benchmark(
+        name="connect",
+        figures=(
+            Figure("connecting a running container to a network", "ms", LOW, times=3),
+            Figure("  disconnecting it", "ms", LOW, times=1),
+        ),
+        method=networks.connect,
+        rounds=15,
+    ),
+    Benchmark(
+        name="names",
+        figures=(
+            Figure("name of a neighbour, one question at a time", "µs", LOW, times=1),
+            Figure(f"  {networks.WINDOW} at once", "/s", HIGH, times=1),
+        ),
+        method=networks.names,
+        rounds=5,
+    ),
+    Benchmark(
+        name="port",
+        figures=(
+            Figure("TCP from the host, to the container's address", "MB/s", HIGH),
+            Figure("  to the published port", "MB/s", HIGH),
+            Figure("  round trip of one byte, to the address", "µs", LOW),
+            Figure("  to the published port", "µs", LOW),
+        ),
+        method=networks.published_port,
+        rounds=5,
+        comparable=False,
+    ),
+    Benchmark(
+        name="containers",
+        figures=tuple(
+            Figure(f"start of one more, {count} on the network", "ms", LOW)
+            for count in networks.COUNTS
+        ),
+        method=networks.nth_container(networks.COUNTS),
+        rounds=3,
+        comparable=False,
+    ),
+    Benchmark(
+        name="ports",
+        figures=tuple(
+            Figure(f"start with one port more, {count} published", "ms", LOW)
+            for count in networks.COUNTS
+        ),
+        method=networks.nth_port(networks.COUNTS),
+        rounds=3,
+        comparable=False,
     ),
     Benchmark(
         name="history",
