@@ -229,7 +229,7 @@ def _container_named(ledger: Ledger, name: str) -> ContainerId | None:
 
 def _gateway(ledger: Ledger) -> str:
     """The address at which containers of the default network reach the host."""
-    pool = ledger.durable.network_named(DEFAULT_NETWORK).ipv4
+    pool = ledger.durable.network(DEFAULT_NETWORK).ipv4
     assert pool is not None
     return pool.gateway
 

@@ -104,7 +104,9 @@ def initial_memberships(spec: Spec) -> tuple[Membership, ...]:
     mode = spec.network_mode
     if mode in (NONE, HOST) or is_with_container(mode):
         return ()
-    first = next((each for each in spec.networks if mode in (each.name, each.network)), None)
+    first = next(
+        (each for each in spec.networks if mode == each.name or each.network.startswith(mode)), None
+    )
     others = (each for each in spec.networks if each is not first)
     first = first or Membership(name=mode)
     return (replace(first, mac=first.mac or spec.mac_address), *others)

@@ -36,6 +36,7 @@ from engine.service.changes import Changes
 from engine.service.names import checked_name, fresh_name
 from engine.store.ledger import Ledger
 from engine.store.projections import NameInUse
+from engine.supervisor.endpoints import with_networks
 from engine.supervisor.starts import Starts
 from engine.supervisor.streams import Client, LogOptions, StreamOptions, Streams
 
@@ -172,7 +173,7 @@ class Containers:
             chosen = fresh_name(self._is_free)
         if not spec.hostname:
             spec = _with_hostname(spec, identity)
-        created = Created(id=identity, name=chosen, spec=spec)
+        created = Created(id=identity, name=chosen, spec=with_networks(self._ledger.head, spec))
         await self._ledger.record(origin, (container_stream(identity), (created,)))
         return identity
 

@@ -24,7 +24,7 @@ from engine.domain.network_decisions import (
 )
 from engine.domain.spec import Membership
 from engine.domain.streams import container_stream
-from engine.errors import DriverError, InvalidRequest, NotFound
+from engine.errors import DriverError
 from engine.service.changes import Changes
 from engine.store.ledger import Ledger
 from engine.supervisor.endpoints import choose_endpoint
@@ -60,17 +60,7 @@ class Networks:
             NotFound: there is none.
             InvalidRequest: several IDs begin like that.
         """
-        try:
-            return self._ledger.durable.network_named(reference)
-        except NotFound:
-            beginning = [each for each in self.all() if each.id.startswith(reference)]
-        if len(beginning) == 1:
-            return beginning[0]
-        if beginning:
-            raise InvalidRequest(
-                f"network {reference} is ambiguous ({len(beginning)} matches found based on ID prefix)"
-            )
-        raise NotFound(f"network {reference} not found")
+        return self._ledger.durable.network(reference)
 
     def members(self, network: Network) -> tuple[Container, ...]:
         """Containers that are in a network now."""
@@ -108,7 +98,7 @@ class Networks:
         await self._supervised.remove(partial(self._removable, identity), origin)
 
     def _removable(self, identity: NetworkId) -> Network:
-        network = self._ledger.head.network_named(identity)
+        network = self._ledger.head.network(identity)
         members = self._ledger.head.members(network.id)
         check_removable(network, tuple((each.name, each.id) for each in members))
         return network
@@ -127,7 +117,7 @@ class Networks:
 
         def decide(state: Container) -> tuple[Event, ...]:
             head = self._ledger.head
-            check_connectable(state, head.network_named(network.id))
+            check_connectable(state, head.network(network.id))
             endpoint = (
                 choose_endpoint(head, network, wished, free_slot(state.endpoints))
                 if state.is_running

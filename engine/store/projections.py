@@ -169,17 +169,27 @@ class View:
             return found
         raise NoSuchExec(f"No such exec instance: {execution}")
 
-    def network_named(self, name: str) -> Network:
-        """A network by its name or ID.
+    def network(self, reference: str) -> Network:
+        """The network of that name, ID, or unique beginning of an ID; one that is about to go has neither.
 
         Raises:
             NotFound: there is none.
+            InvalidRequest: several IDs begin like that.
         """
-        if found := self._networks_named.get(name):
+        if found := self._networks_named.get(reference):
             return found
-        if (named := self.networks.get(NetworkId(name))) and not named.is_going:
-            return named
-        raise NotFound(f"network {name} not found")
+        matching = [
+            each
+            for each in self.networks.values()
+            if reference and each.id.startswith(reference) and not each.is_going
+        ]
+        if len(matching) > 1:
+            raise InvalidRequest(
+                f"network {reference} is ambiguous ({len(matching)} matches found based on ID prefix)"
+            )
+        if not matching:
+            raise NotFound(f"network {reference} not found")
+        return matching[0]
 
     def is_used(self, network: NetworkId) -> bool:
         """Whether containers that run, or are about to, have addresses of a network."""

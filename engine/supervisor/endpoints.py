@@ -1,12 +1,19 @@
 """Which addresses a container gets in its networks. Chosen on the head view, so that two starts never share."""
 
+from msgspec.structs import replace
+
 from engine.domain.addresses import fixed, lowest_free
 from engine.domain.container import Container
 from engine.domain.ids import NetworkId
-from engine.domain.membership import SYSCTLS_OPTION, Endpoint, mac_address
+from engine.domain.membership import (
+    SYSCTLS_OPTION,
+    Endpoint,
+    initial_memberships,
+    mac_address,
+)
 from engine.domain.network import Network, Pool
-from engine.domain.spec import Membership
-from engine.errors import InvalidRequest
+from engine.domain.spec import Membership, Spec
+from engine.errors import InvalidRequest, NotFound
 from engine.store.projections import View
 
 
@@ -19,7 +26,20 @@ def network_of(head: View, membership: Membership) -> Network:
     known = head.networks.get(NetworkId(membership.network))
     if known is not None and not known.is_going:
         return known
-    return head.network_named(membership.name)
+    return head.network(membership.name)
+
+
+def with_networks(head: View, spec: Spec) -> Spec:
+    """A wish for a container with all its networks named, as far as there are such; others may come to be."""
+    found = []
+    for wish in initial_memberships(spec):
+        try:
+            network = head.network(wish.name)
+        except NotFound:
+            found.append(wish)
+        else:
+            found.append(replace(wish, name=network.name, network=network.id))
+    return replace(spec, networks=tuple(found))
 
 
 def choose_endpoint(head: View, network: Network, membership: Membership, slot: int) -> Endpoint:
