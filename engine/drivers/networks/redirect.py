@@ -16,10 +16,8 @@ from engine.resolver.listeners import PORT
 _TABLE: Final = "shipslog_resolver"
 _CHAIN: Final = "output"
 _RULES: Final = 2
-_COMMANDS: Final = f"""
-add table ip {_TABLE}
-delete table ip {_TABLE}
-table ip {_TABLE} {{
+_AWAY: Final = f"add table ip {_TABLE}\ndelete table ip {_TABLE}\n"
+_HERE: Final = f"""table ip {_TABLE} {{
     chain {_CHAIN} {{
         type nat hook output priority -100; policy accept;
         ip daddr {RESOLVER} udp dport 53 dnat to {RESOLVER}:{PORT}
@@ -46,14 +44,27 @@ _GET_CHAIN: Final = Request(
 
 
 def add() -> None:
-    """Have it, whatever there is of it.
+    """Make it in a namespace that is new.
 
     Raises:
         DriverError: nft refused.
     """
+    _run(_HERE)
+
+
+def replace() -> None:
+    """Make it anew, whatever there is of it: the kernel waits for its readers, which takes 10 ms.
+
+    Raises:
+        DriverError: nft refused.
+    """
+    _run(_AWAY + _HERE)
+
+
+def _run(commands: str) -> None:
     try:
         with Nftables() as nft:
-            nft.run(_COMMANDS)
+            nft.run(commands)
     except NftError as error:
         raise DriverError(f"the way to the resolver: {error}") from error
 

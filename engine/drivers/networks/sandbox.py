@@ -127,7 +127,7 @@ def repair(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
         for endpoint in sandbox.endpoints:
             _configure(inside, endpoint)
     if sandbox.resolver and not redirect.is_there():
-        redirect.add()
+        redirect.replace()
 
 
 def _remove_unwanted(
