@@ -5,7 +5,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -346,3 +346,31 @@ def test_a_prepared_container_and_its_port_are_right_together(world: World) -> N
 
     assert world.network.sandbox_is_right(sandbox(2))
     assert world.firewall.is_right(plan(published(8080, 80)))
+
+
+def test_a_client_that_goes_on_sending_follows_a_port_that_leads_elsewhere(world: World) -> None:
+    one, other = world.container(2), world.container(3)
+    outside = world.outside()
+    before = published(8053, 53, protocol=Protocol.UDP)
+    after = published(8053, 53, number=3, protocol=Protocol.UDP)
+
+    def send() -> None:
+        with suppress(ConnectionRefusedError):  # the host's word that nobody is there, of earlier
+            client.send(b"ping")
+
+    with (
+        bind(one, 53, kind=socket.SOCK_DGRAM) as first,
+        bind(other, 53, kind=socket.SOCK_DGRAM) as second,
+        in_place(outside, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client,
+    ):
+        client.connect((str(WAN.ip), 8053))
+        send()  # to nobody: the kernel remembers that, too
+        world.firewall.publish([before])
+        send()
+        send()
+        assert first.recv(16) == b"ping"
+
+        world.firewall.move([before], [after])
+        send()
+
+        assert second.recv(16) == b"ping"

@@ -12,13 +12,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import structlog
+
 from engine.domain import naming
 from engine.domain.ids import InstanceId
-from engine.drivers.networks import netlink, netns, ruleset
+from engine.drivers.networks import conntrack, netlink, netns, ruleset
 from engine.drivers.networks.libnftables import Nftables, NftError
 from engine.drivers.networks.netlink import NETLINK_NETFILTER, NetlinkSocket, Request
 from engine.drivers.networks.ruleset import BridgeRules, FirewallPlan, PublishedPort
 from engine.errors import DriverError
+
+log = structlog.get_logger()
 
 # linux/netfilter/nfnetlink.h, nf_tables.h
 NFNL_SUBSYS_NFTABLES: Final = 10
@@ -152,6 +156,15 @@ class Firewall:
             known.ports.difference_update(removed)
             known.ports.update(added)
             self._learn(before, known)
+        self._forget_connections((*removed, *added))
+
+    def _forget_connections(self, ports: Collection[PublishedPort]) -> None:
+        """Better late than not at all: where the kernel can't, datagrams go where they went for half a minute more."""
+        assert self._netfilter is not None
+        try:
+            conntrack.forget(self._netfilter, ports)
+        except OSError as error:
+            log.warning("connections_not_forgotten", error=str(error))
 
     def is_right(self, plan: FirewallPlan) -> bool:
         """Whether the kernel has exactly the planned table.
