@@ -357,13 +357,13 @@ class LinuxKernel:
     async def inventory(self) -> Inventory:
         """Everything with our mark."""
         mine = tuple(self.running())
-        sandboxes, damaged, bridges = await self.networks.look(mine)
+        found = await self.networks.survey(mine)
         inventory = await self.lanes.run(Lane.KERNEL, partial(self._list, mine))
         return replace(
             inventory,
-            sandboxes=sandboxes,
-            damaged_sandboxes=damaged,
-            bridges=bridges,
+            sandboxes=found.sandboxes,
+            damaged_sandboxes=found.damaged,
+            bridges=found.bridges,
         )
 
     def _list(self, running: Collection[Container]) -> Inventory:

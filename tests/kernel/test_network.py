@@ -233,6 +233,11 @@ def _set_down(kernel: NetlinkSocket) -> None:
     kernel.transact([rtnetlink.change_link(VETH, up=False)])
 
 
+def _set_own_eth0_down() -> None:
+    with NetlinkSocket() as own:
+        _set_eth0_down(own)
+
+
 def _set_eth0_down(kernel: NetlinkSocket) -> None:
     kernel.transact([rtnetlink.change_link("eth0", up=False)])
 
@@ -309,9 +314,25 @@ def test_faults_of_many_are_told_apart(world: World) -> None:
     world.network.prepare_sandboxes(wanted)
     _delete_veth(world.kernel)
 
-    found = world.network.faults_of_sandboxes(wanted)
+    found = world.network.survey(wanted)
 
-    assert {each for each, faults in found.items() if faults} == {sandbox(2).id}
+    assert found.damaged == {sandbox(2).id}
+    assert found.sandboxes == {each.id for each in wanted}
+    assert found.bridges == {BRIDGE.name}
+
+
+def test_many_sandboxes_are_looked_into_in_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.drivers.networks.network.INSIDE_MAX", 2)
+    wanted = [sandbox(number) for number in range(2, 6)]
+    world.network.prepare_sandboxes(wanted)
+    for each in wanted:
+        in_place(world.place(each), _set_own_eth0_down)
+
+    counts = [len(world.network.survey(wanted).damaged) for _ in range(2)]
+
+    assert counts == [2, 4]
 
 
 def test_a_bridge_is_right_once_ensured_and_whatever_is_broken_is_mended(world: World) -> None:
@@ -423,7 +444,7 @@ def test_preparing_leaks_no_descriptor_and_no_thread(world: World) -> None:
     before = (_open_descriptors(), threading.active_count())
 
     world.network.prepare_sandboxes([sandbox(number) for number in range(3, 9)])
-    world.network.faults_of_sandboxes([sandbox(number) for number in range(2, 9)])
+    world.network.survey([sandbox(number) for number in range(2, 9)])
 
     assert (_open_descriptors(), threading.active_count()) == before
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,7 +28,7 @@ from engine.drivers.networks.firewall_plan import (
 )
 from engine.drivers.networks.host_ports import check_host_port
 from engine.drivers.networks.name_plan import host_names, links, listener
-from engine.drivers.networks.network import NetworkDriver
+from engine.drivers.networks.network import NetworkDriver, Survey
 from engine.drivers.networks.plans import sandbox_endpoints, wanted_bridge
 from engine.drivers.networks.ruleset import ANY_ADDRESS, ANY_ADDRESS_6, Address
 from engine.drivers.networks.sandbox import Sandbox
@@ -124,19 +124,12 @@ class LinuxNetworks:
         ports = published_ports(container, container.endpoints)
         await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
 
-    async def look(
-        self, containers: Collection[Container]
-    ) -> tuple[frozenset[SandboxId], frozenset[SandboxId], frozenset[str]]:
+    async def survey(self, containers: Collection[Container]) -> Survey:
         """All sandboxes with our mark but the pool's, those of these containers that are damaged, and all bridges with our mark."""
-
-        def find() -> tuple[set[SandboxId], frozenset[SandboxId], frozenset[str]]:
-            wanted = [self._sandbox(container) for container in containers if container.sandbox]
-            faults = self.driver.faults_of_sandboxes(wanted)
-            damaged = frozenset(each for each, found in faults.items() if found)
-            return self.driver.owned_sandboxes(), damaged, self.driver.owned_bridges()
-
-        owned, self._damaged, bridges = await self.lanes.run(Lane.NETLINK, find)
-        return frozenset(owned) - self.pool.members, self._damaged, bridges
+        wanted = [self._sandbox(container) for container in containers if container.sandbox]
+        found = await self.lanes.run(Lane.NETLINK, partial(self.driver.survey, wanted))
+        self._damaged = found.damaged
+        return replace(found, sandboxes=found.sandboxes - self.pool.members)
 
     def _sandbox(self, container: Container) -> Sandbox:
         assert container.sandbox is not None

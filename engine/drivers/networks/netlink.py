@@ -80,12 +80,13 @@ def u32(kind: int, value: int) -> bytes:
 def attributes(body: bytes, offset: int = 0) -> dict[int, bytes]:
     """The attributes that begin at ``offset``, by type; of a repeated one the last."""
     found: dict[int, bytes] = {}
-    while offset + 4 <= len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+    unpack, last = _ATTRIBUTE.unpack_from, len(body) - 4  # of the few places where it counts
+    while offset <= last:
+        length, kind = unpack(body, offset)
         if length < 4:
             break
         found[kind & _TYPE_MASK] = body[offset + 4 : offset + length]
-        offset += align(length)
+        offset += (length + 3) & ~3
     return found
 
 

@@ -8,6 +8,8 @@ could be asked, but which links it is about to take down itself.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Final
@@ -27,10 +29,24 @@ _IPV6: Final = Path("/proc/net/if_inet6")
 _SANDBOX_DIGITS: Final = 16
 _DISMANTLING_S: Final = 5.0
 """How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
+INSIDE_MAX: Final = 128
+"""How many sandboxes a survey looks into, 0.15 ms each: with more of them, it takes several until all have had their turn."""
 _GAP_MAX: Final = 2
 """How many slots in a row may be without a link before those behind are not looked for: the sweep finds them."""
 _DOOMED_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one look at everything has found."""
+
+    sandboxes: frozenset[SandboxId]
+    """With our mark, wanted or not."""
+    damaged: frozenset[SandboxId]
+    """Of those that were wanted."""
+    bridges: frozenset[str]
+    """Names, of those with our mark."""
 
 
 class NetworkDriver:
@@ -41,6 +57,10 @@ class NetworkDriver:
         self._exec_root = exec_root
         self._socket: NetlinkSocket | None = None
         self._dismantled: dict[str, float] = {}
+        self._damaged: set[SandboxId] = set()
+        self._looked_at: dict[SandboxId, int] = {}
+        self._surveys = 0
+        self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
 
     @property
     def _kernel(self) -> NetlinkSocket:
@@ -149,33 +169,73 @@ class NetworkDriver:
     def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
         """What is wrong with a sandbox, in words; empty when it is right."""
         kernel = self._kernel
-        return self._look(lambda name: rtnetlink.find_link(kernel, name), (sandbox,))[sandbox.id]
+        find = partial(rtnetlink.find_link, kernel)
+        return self._look(find, (sandbox,), (sandbox.id,))[sandbox.id]
 
     def sandbox_is_right(self, sandbox: Sandbox) -> bool:
         """Whether a sandbox is as it should be, inside and outside."""
         return not self.sandbox_faults(sandbox)
 
-    def faults_of_sandboxes(self, wanted: Collection[Sandbox]) -> dict[SandboxId, tuple[str, ...]]:
-        """What is wrong with each of many sandboxes; cheaper for all than one by one."""
+    def survey(self, wanted: Collection[Sandbox]) -> Survey:
+        """Everything with our mark, and what is wrong with the sandboxes that there should be: one listing of links for all."""
         with _acting("links"):
-            known = {link.name: link for link in rtnetlink.links(self._kernel)}
-        return self._look(known.get, wanted)
+            links = rtnetlink.links(self._kernel)
+        known = {link.name: link for link in links}
+        looked_into = self._turn(wanted)
+        faults = self._look(known.get, wanted, looked_into)
+        self._damaged = {
+            each
+            for each, found in faults.items()
+            if found or (each in self._damaged and each not in looked_into)
+        }
+        mark = bridges.alias_of(self._instance)
+        return Survey(
+            sandboxes=frozenset(self._owned(links)),
+            damaged=frozenset(self._damaged),
+            bridges=frozenset(link.name for link in links if link.alias == mark),
+        )
+
+    def _turn(self, wanted: Collection[Sandbox]) -> frozenset[SandboxId]:
+        """Which ones are looked into this time: those whose turn is the longest ago."""
+        order = sorted((each.id for each in wanted), key=lambda each: self._looked_at.get(each, 0))
+        chosen = order[:INSIDE_MAX]
+        self._surveys += 1
+        self._looked_at = {each: self._looked_at.get(each, 0) for each in order}
+        self._looked_at |= dict.fromkeys(chosen, self._surveys)
+        return frozenset(chosen)
 
     def _look(
-        self, find: Callable[[str], Link | None], wanted: Collection[Sandbox]
+        self,
+        find: Callable[[str], Link | None],
+        wanted: Collection[Sandbox],
+        into: Collection[SandboxId],
     ) -> dict[SandboxId, tuple[str, ...]]:
+        """What is wrong with each; inside of those that are to be looked into."""
         hairpin, ipv6 = bridges.netfilter_sees_bridged(), _IPV6.exists()
 
         def look(sandbox: Sandbox) -> tuple[str, ...]:
             site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
             with _acting(f"sandbox {sandbox.id}"):
                 wrong = sandboxes.outer_faults(find, sandbox, site)
-                if not wrong:
+                if not wrong and sandbox.id in into and sandbox.endpoints:
                     netns.enter(site.pin)
-                    wrong = sandboxes.inner_faults(find, sandbox, site)
+                    wrong = self._inner_faults(find, sandbox, site)
             return tuple(wrong)
 
         return netns.on_own_thread(lambda: {sandbox.id: look(sandbox) for sandbox in wanted})
+
+    def _inner_faults(
+        self, find: Callable[[str], Link | None], sandbox: Sandbox, site: Site
+    ) -> list[str]:
+        """None in a namespace that is still as it was when it was right."""
+        inside = sandboxes.look_inside(sandbox)
+        right = (sandbox, inside.fingerprint)
+        if self._right.get(sandbox.id) == right:
+            return []
+        faults = sandboxes.inner_faults(find, sandbox, site, inside)
+        if not faults:
+            self._right[sandbox.id] = right
+        return faults
 
     def remove_sandbox(self, sandbox: SandboxId) -> None:
         """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest down in the background."""
@@ -190,6 +250,7 @@ class NetworkDriver:
         left_over: list[str] = []
         with _acting("remove sandboxes"):
             for sandbox in unwanted:
+                self._right.pop(sandbox, None)
                 veths = self._silence(sandbox)
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
                     now = time.monotonic()
@@ -232,22 +293,23 @@ class NetworkDriver:
         names the same links.
         """
         with _acting("sandboxes"):
-            directory = naming.sandbox_path(self._exec_root, SandboxId(""))
-            found = (
-                {SandboxId(pin.name) for pin in directory.iterdir()}
-                if directory.exists()
-                else set()
-            )
-            pinned = {naming.host_veths(self._instance, sandbox) for sandbox in found}
-            prefix = naming.host_veth_prefix(self._instance)
-            length = len(naming.host_veth(self._instance, SandboxId("0" * _SANDBOX_DIGITS)))
-            for link in rtnetlink.links(self._kernel):
-                if not link.name.startswith(prefix) or len(link.name) != length:
-                    continue
-                if link.name[:-1] not in pinned and not self._being_dismantled(link.name):
-                    digits = link.name[:-1].removeprefix(prefix)
-                    found.add(SandboxId(digits.ljust(_SANDBOX_DIGITS, "0")))
-            return found
+            return self._owned(rtnetlink.links(self._kernel))
+
+    def _owned(self, links: Iterable[Link]) -> set[SandboxId]:
+        directory = naming.sandbox_path(self._exec_root, SandboxId(""))
+        found = (
+            {SandboxId(pin.name) for pin in directory.iterdir()} if directory.exists() else set()
+        )
+        pinned = {naming.host_veths(self._instance, sandbox) for sandbox in found}
+        prefix = naming.host_veth_prefix(self._instance)
+        length = len(naming.host_veth(self._instance, SandboxId("0" * _SANDBOX_DIGITS)))
+        for link in links:
+            if not link.name.startswith(prefix) or len(link.name) != length:
+                continue
+            if link.name[:-1] not in pinned and not self._being_dismantled(link.name):
+                digits = link.name[:-1].removeprefix(prefix)
+                found.add(SandboxId(digits.ljust(_SANDBOX_DIGITS, "0")))
+        return found
 
     def _being_dismantled(self, veth: str) -> bool:
         """Whether the kernel is at it and still in its time."""

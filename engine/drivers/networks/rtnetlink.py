@@ -1,13 +1,14 @@
 """Links, addresses and routes as netlink messages. rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/rtnetlink.h.
 
 Builders return a :class:`~engine.drivers.networks.netlink.Request` and readers a value: nothing here talks to the kernel but the
-three dumps and :func:`find_link`.
+dumps and :func:`find_link`.
 """
 
 import errno
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -309,23 +310,44 @@ def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
 
 def links(kernel: NetlinkSocket) -> list[Link]:
     """All links of the socket's namespace."""
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-    return [
-        parse_link(answer) for answer in kernel.dump(Request(RTM_GETLINK, 0, body, "list links"))
-    ]
+    return list(map(parse_link, dump_links(kernel)))
 
 
 def addresses(kernel: NetlinkSocket) -> list[tuple[int, Interface]]:
     """All addresses, each with the index of its link."""
-    body = _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    answers = kernel.dump(Request(RTM_GETADDR, 0, body, "list addresses"))
-    return [_address(answer) for answer in answers if answer[0] in _FAMILIES.values()]
+    return parse_addresses(dump_addresses(kernel))
 
 
 def routes(kernel: NetlinkSocket) -> list[Route]:
     """All routes to other hosts; not those to the host's own and to broadcast addresses."""
+    return parse_routes(dump_routes(kernel))
+
+
+def dump_links(kernel: NetlinkSocket) -> list[bytes]:
+    """All links as the kernel tells of them."""
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    return kernel.dump(Request(RTM_GETLINK, 0, body, "list links"))
+
+
+def dump_addresses(kernel: NetlinkSocket) -> list[bytes]:
+    """All addresses as the kernel tells of them."""
+    body = _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    return kernel.dump(Request(RTM_GETADDR, 0, body, "list addresses"))
+
+
+def dump_routes(kernel: NetlinkSocket) -> list[bytes]:
+    """All routes of all tables as the kernel tells of them."""
     body = _ROUTE.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
-    answers = kernel.dump(Request(RTM_GETROUTE, 0, body, "list routes"))
+    return kernel.dump(Request(RTM_GETROUTE, 0, body, "list routes"))
+
+
+def parse_addresses(answers: Iterable[bytes]) -> list[tuple[int, Interface]]:
+    """What :func:`dump_addresses` has found."""
+    return [_address(answer) for answer in answers if answer[0] in _FAMILIES.values()]
+
+
+def parse_routes(answers: Iterable[bytes]) -> list[Route]:
+    """What of :func:`dump_routes` leads to other hosts."""
     return [
         _route(answer)
         for answer in answers

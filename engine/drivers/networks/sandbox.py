@@ -240,19 +240,44 @@ def _outer(find: Callable[[str], Link | None], endpoint: Endpoint, site: Site) -
     return [fault for fault, present in wrong.items() if present]
 
 
-def inner_faults(find: Callable[[str], Link | None], sandbox: Sandbox, site: Site) -> list[str]:
-    """What is wrong inside the namespace that the calling thread has entered, in words."""
-    if not sandbox.endpoints:
-        return []
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a sandbox's own namespace holds, as the kernel tells of it."""
+
+    links: list[bytes]
+    addresses: list[bytes]
+    routes: list[bytes]
+    redirected: bool
+
+    @property
+    def fingerprint(self) -> int:
+        """Equal while nothing has changed: to compare it takes a tenth of the time that reading takes."""
+        return hash((*self.links, *self.addresses, *self.routes, self.redirected))
+
+
+def look_inside(sandbox: Sandbox) -> Inside:
+    """The state of the namespace that the calling thread has entered."""
     with NetlinkSocket() as inside:
-        links = {link.name: link for link in rtnetlink.links(inside)}
-        addresses = set(rtnetlink.addresses(inside))
-        routes = {
-            (route.output, route.gateway)
-            for route in rtnetlink.routes(inside)
-            if not route.network.prefixlen
-        }
-    faults: list[str] = []
+        return Inside(
+            rtnetlink.dump_links(inside),
+            rtnetlink.dump_addresses(inside),
+            rtnetlink.dump_routes(inside),
+            not sandbox.resolver or redirect.is_there(),
+        )
+
+
+def inner_faults(
+    find: Callable[[str], Link | None], sandbox: Sandbox, site: Site, inside: Inside
+) -> list[str]:
+    """What is wrong inside, in words. ``find`` knows the host's links."""
+    links = {link.name: link for link in map(rtnetlink.parse_link, inside.links)}
+    addresses = set(rtnetlink.parse_addresses(inside.addresses))
+    ways_out = {
+        (route.output, route.gateway)
+        for route in rtnetlink.parse_routes(inside.routes)
+        if not route.network.prefixlen
+    }
+    faults = [] if inside.redirected else ["the way to the resolver is gone"]
     for endpoint in sandbox.endpoints:
         link, outer = links.get(endpoint.name), find(site.veth(endpoint.slot))
         if link is None or outer is None or link.peer != outer.index:
@@ -262,9 +287,7 @@ def inner_faults(find: Callable[[str], Link | None], sandbox: Sandbox, site: Sit
         for address in endpoint.addresses:
             wrong[f"{endpoint.name} lost {address}"] = (link.index, address) not in addresses
         for gateway in endpoint.gateways:
-            lost = (link.index, gateway) not in routes
+            lost = (link.index, gateway) not in ways_out
             wrong[f"{endpoint.name} lost its default route"] = lost
         faults += [fault for fault, present in wrong.items() if present]
-    if sandbox.resolver and not redirect.is_there():
-        faults.append("the way to the resolver is gone")
     return faults
