@@ -51,6 +51,10 @@ SWEEP_S: Final = 1.0
 """How long something changed by hand may go unnoticed when the kernel gives no hint."""
 SWEEP_REST_S: Final = 0.2
 """How long hints are gathered before the next sweep: one start or removal makes the kernel report a dozen changes of links."""
+SWEEP_SHARE: Final = 8
+"""A sweep is followed by a rest of so many times its own length: with many containers, too, most of the time is left to requests."""
+SWEEP_REST_MAX_S: Final = 1.5
+"""But not by a longer one: what was changed by hand is found within two seconds."""
 SWEEP_PATIENCE_S: Final = 0.2
 """How long a sweep lets workers go first."""
 RECOVERY_S: Final = 1.0
@@ -188,12 +192,15 @@ class Supervisor:
 
     async def _sweep_forever(self) -> None:
         while True:
+            began = trio.current_time()
             try:
                 await self.sweep()
             except EngineError as error:
                 log.warning("sweep_failed", error=str(error))
-            await trio.sleep(SWEEP_REST_S)
-            with trio.move_on_after(SWEEP_S - SWEEP_REST_S):
+            took_s = trio.current_time() - began
+            rest_s = min(max(SWEEP_REST_S, SWEEP_SHARE * took_s), SWEEP_REST_MAX_S)
+            await trio.sleep(rest_s)
+            with trio.move_on_after(max(0.0, SWEEP_S - rest_s)):
                 await self._sweep_woken.receive()
             with trio.move_on_after(
                 SWEEP_PATIENCE_S
