@@ -325,6 +325,14 @@ def decide_start_failed(container: Container, message: str, exit_code: int) -> t
     return (failed,)
 
 
+def decide_not_started(container: Container, message: str) -> tuple[Event, ...]:
+    """What the second half of a restart adds that can't even be tried; the last run's exit code stays, as Docker has it."""
+    return (
+        StartRequested(run=container.run + 1),
+        *decide_start_failed(container, message, container.exit_code),
+    )
+
+
 def restart_wanted(container: Container, code: int) -> bool:
     """Whether the restart policy asks for another run after an end with this code."""
     policy = container.spec.restart_policy

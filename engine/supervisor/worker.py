@@ -14,9 +14,7 @@ import structlog
 import trio
 
 from engine.domain.container import Container, Phase
-from engine.domain.container_decisions import (
-    decide_start_failed,
-)
+from engine.domain.container_decisions import decide_not_started, decide_start_failed
 from engine.domain.container_events import (
     Paused,
     ProcessIdentity,
@@ -236,7 +234,13 @@ class Worker:
         return container.phase is Phase.EXITED and container.start_again
 
     async def _start_again(self, container: Container) -> None:
-        events = self._starts.decide(self._ledger.head, container)
+        """The second half of a restart that somebody waits for, or what a policy wants; that is tried again when it can't be."""
+        try:
+            events = self._starts.decide(self._ledger.head, container)
+        except EngineError as error:
+            if not container.start_again:
+                raise
+            events = decide_not_started(container, str(error))
         await self._record(events)
 
     async def _carry_out(self, container: Container, action: Action) -> bool:

@@ -197,7 +197,9 @@ class Machine:
             return
         assert place.bundle, "a launch needs its bundle"
         assert place.cgroup, "a launch needs its cgroup"
-        assert container.sandbox in place.sandboxes, "a launch needs its sandbox"
+        assert container.sandbox is None or container.sandbox in place.sandboxes, (
+            "needs its sandbox"
+        )
         assert place.process is None or not place.process.alive
         self.launches[container.id, container.run] += 1
         place.monitor = self.identity()

@@ -183,7 +183,7 @@ class World:
         assert place.process is not None
         assert place.process.alive
         assert place.process.identity == container.process
-        assert place.sandboxes == {container.sandbox}
+        assert place.sandboxes == ({container.sandbox} if container.sandbox else set())
         assert place.interfaces == {each.network for each in container.endpoints}
         assert len(place.interfaces) == len(container.endpoints)
         assert place.cgroup

@@ -1,0 +1,44 @@
+"""A restart whose second half can't be is refused, to whoever waits for it; a crash in between changes nothing."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from engine.domain.container import Phase
+from engine.domain.sharing import with_container
+from engine.service.containers import StartRefused
+from tests.model.machine import Fuse
+from tests.model.test_crashes import crash_at, memory_directory
+from tests.model.test_health import lived, run
+from tests.model.world import USER, Daemon, World, spec
+
+__all__ = ["memory_directory"]
+
+
+async def restart_without_the_owner(daemon: Daemon, told: list[str]) -> None:
+    owner = await daemon.containers.create("owner", spec(), USER)
+    await daemon.containers.start("owner", USER)
+    await run(daemon, "sharer", replace(spec(), network_mode=with_container(owner)))
+    await daemon.containers.kill("owner", USER, signal=9)
+    with pytest.raises(StartRefused, match="cannot join network of a non running container"):
+        await daemon.containers.restart("sharer", USER, signal=None, timeout_s=1)
+    told.append("refused sharer")
+
+
+def test_who_restarts_a_container_without_the_owner_of_its_network_is_told(tmp_path: Path) -> None:
+    async def life(world: World) -> None:
+        async with world.daemon(Fuse()) as daemon:
+            await restart_without_the_owner(daemon, [])
+            sharer = daemon.containers.get("sharer")
+            assert sharer.phase is Phase.EXITED
+            assert "cannot join network" in sharer.error
+        await world.settled()
+
+    lived(tmp_path, life)
+
+
+def test_a_crash_meanwhile_leaves_nothing_undone(memory_directory: Path) -> None:
+    step = 1
+    while crash_at(restart_without_the_owner, step, memory_directory / str(step)):
+        step += 1
