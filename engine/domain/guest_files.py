@@ -29,6 +29,7 @@ def hosts_text(
     hostname: str = "",
     domainname: str = "",
     gateway: str = "",
+    linked: Iterable[tuple[str, str]] = (),
 ) -> str:
     """``/etc/hosts`` of a container.
 
@@ -38,8 +39,9 @@ def hosts_text(
         hostname: by which it finds itself there.
         domainname: appended for a second, longer name; may be part of ``hostname`` already.
         gateway: the address at which a container reaches the host: what ``host-gateway`` stands for.
+        linked: addresses of other containers, and what they are called.
     """
-    lines = [*_HOSTS, *(_extra(extra, gateway) for extra in extra_hosts)]
+    lines = [*_HOSTS, *(_extra(extra, gateway) for extra in extra_hosts), *linked]
     whole = f"{hostname}.{domainname}" if domainname else hostname
     short = whole.partition(".")[0]
     names = f"{whole} {short}" if short != whole else whole

@@ -61,6 +61,8 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
     """The pinned network namespace; empty for the host's own."""
     init: str = ""
     """A static init for ``--init``; empty without."""
+    linked_env: tuple[str, ...] = ()
+    """Variables that tell of linked containers."""
     devices: tuple[Json, ...] = ()
     """Nodes beyond the default ones (Linux devices)."""
 
@@ -70,7 +72,7 @@ def oci_config(container: Container, host: HostSide) -> Json:
     spec = container.spec
     return {
         "ociVersion": "1.1.0",
-        "process": _process(spec),
+        "process": _process(spec, host.linked_env),
         "root": {"path": host.rootfs, "readonly": spec.read_only},
         "hostname": "" if spec.uts_mode == HOST else spec.hostname,
         "domainname": "" if spec.uts_mode == HOST else spec.domainname,
@@ -103,7 +105,7 @@ def _paths(spec: Spec, asked: tuple[str, ...] | None, default: tuple[str, ...]) 
     return () if spec.privileged else default
 
 
-def exec_process(container: Container, asked: ExecSpec) -> Json:
+def exec_process(container: Container, asked: ExecSpec, linked_env: tuple[str, ...] = ()) -> Json:
     """The process object of an exec: the container's own, with what was asked differently."""
     spec = container.spec
     process = _process(spec)
@@ -113,7 +115,9 @@ def exec_process(container: Container, asked: ExecSpec) -> Json:
         "terminal": asked.tty,
         "consoleSize": _console_size(asked.console_size),
         "args": list(asked.arguments),
-        "env": list(merged_env(_default_env(spec, tty=False), terminal, spec.env, asked.env)),
+        "env": list(
+            merged_env(_default_env(spec, tty=False), terminal, linked_env, spec.env, asked.env)
+        ),
         "cwd": asked.working_dir or spec.working_dir or "/",
         "user": _user(asked.user or spec.user, () if asked.user else spec.group_add),
         "capabilities": _capability_sets(ALL_CAPABILITIES)
@@ -122,14 +126,14 @@ def exec_process(container: Container, asked: ExecSpec) -> Json:
     }
 
 
-def _process(spec: Spec) -> Json:
+def _process(spec: Spec, linked_env: tuple[str, ...] = ()) -> Json:
     arguments = list(spec.arguments)
     return {
         "terminal": spec.tty,
         "consoleSize": _console_size(spec.console_size),
         "user": _user(spec.user, spec.group_add),
         "args": [INIT_DESTINATION, "--", *arguments] if spec.init else arguments,
-        "env": list(merged_env(_default_env(spec, tty=spec.tty), spec.env)),
+        "env": list(merged_env(_default_env(spec, tty=spec.tty), linked_env, spec.env)),
         "cwd": spec.working_dir or "/",
         "capabilities": _capability_sets(capabilities(spec)),
         "rlimits": [_rlimit(limit) for limit in spec.ulimits],

@@ -173,7 +173,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     networks: tuple[Membership, ...] = ()
     """What is wished of the places in networks; the mode's needs none."""
     links: tuple[str, ...] = ()
-    """``CONTAINER:ALIAS``, within the default network."""
+    """``ID:NAME:ALIAS``, within the default network."""
     ports: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     mac_address: str = ""

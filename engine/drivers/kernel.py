@@ -313,7 +313,7 @@ class LinuxKernel:
         with self.connections.executing(execution.id, tty=execution.spec.tty) as (wishes, client):
             order = ExecOrder(
                 exec_id=execution.id,
-                process=exec_process(container, execution.spec),  # type: ignore[arg-type]  # JSON on its way out
+                process=exec_process(container, execution.spec, self.bundles.linked_env(container)),  # type: ignore[arg-type]  # JSON on its way out
                 tty=execution.spec.tty,
                 streams=wishes,
                 seccomp_path=str(program) if program else None,

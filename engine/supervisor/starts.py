@@ -8,6 +8,7 @@ from engine.domain.container_decisions import decide_start
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId
 from engine.domain.lending import check_lender
+from engine.domain.links import check_links
 from engine.domain.membership import Endpoint, leader
 from engine.domain.sharing import HOST, is_with_container, lenders
 from engine.domain.spec import PortBinding
@@ -33,6 +34,7 @@ class Starts:
         Raises:
             AlreadyRunning, InvalidTransition: see ``decide_start``.
             AddressesExhausted, InvalidRequest, NotFound: see ``choose_endpoints``.
+            BrokenLink: a linked container is not there.
             Conflict: a port is taken, or a container that lends a namespace does not run.
         """
         decide_start(
@@ -40,6 +42,7 @@ class Starts:
         )  # refuse before anything is chosen
         for kind, lender in lenders(container.spec):
             check_lender(kind, lender, head.containers.get(lender))
+        check_links(container, head.containers.get)
         mode = container.spec.network_mode
         if mode == HOST or is_with_container(mode):
             return decide_start(container, sandbox=None, endpoints=(), ports=())

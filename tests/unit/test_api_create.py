@@ -283,7 +283,6 @@ def test_what_makes_no_sense_is_refused_in_dockers_words(
         {"Binds": ["named:/data"]},
         {"Binds": ["/data"]},
         {"Mounts": [{"Type": "volume", "Source": "v", "Target": "/x"}]},
-        {"Links": ["other:alias"]},
         {"VolumeDriver": "other"},
         {"SecurityOpt": ["apparmor=mine"]},
     ],

@@ -129,7 +129,7 @@ HOST_CONFIG: Final[dict[str, Case]] = {
     "Init": Case(True),
     "IpcMode": Case("container:lender", Shown(f"container:{LENDER}")),
     "Isolation": Case("hyperv", INVALID),
-    "Links": Case(["other:alias"], UNSUPPORTED),
+    "Links": Case(["other:alias"], INVALID),
     "KernelMemoryTCP": Case(1 << 20, Warned("kernel memory TCP")),
     "LogConfig": Case({"Type": "json-file", "Config": {"max-file": "3", "max-size": "1m"}}),
     "MaskedPaths": Case(["/proc/kcore"]),
@@ -169,7 +169,7 @@ HOST_CONFIG: Final[dict[str, Case]] = {
 }
 ENDPOINT: Final[dict[str, Case]] = {
     "IPAMConfig": Case({"IPv4Address": "172.17.0.9"}, INVALID),
-    "Links": Case(["other:alias"], UNSUPPORTED),
+    "Links": Case(["other:alias"]),
     "MacAddress": Case("02:42:ac:11:00:02"),
     "Aliases": Case(["other"], INVALID),
     "DriverOpts": Case({"a": "b"}),
@@ -305,6 +305,7 @@ def test_each_field_of_an_endpoint_is_honoured_or_refused(field: str) -> None:
         spec, _ = created(body)
         (membership,) = spec.networks
         kept = {
+            "Links": list(membership.links),
             "MacAddress": membership.mac,
             "DriverOpts": membership.driver_options,
             "GwPriority": membership.gateway_priority,

@@ -15,6 +15,7 @@ from engine.domain import naming
 from engine.domain.container import Container, Phase
 from engine.domain.ids import ExecId, ImageId, NetworkId
 from engine.domain.image import Image
+from engine.domain.links import links_json
 from engine.domain.log_config import JSON_FILE
 from engine.domain.network import Network
 
@@ -125,7 +126,7 @@ def inspect_json(
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": sorted(execs) or None,
-        "HostConfig": host_config_json(spec),
+        "HostConfig": host_config_json(spec) | {"Links": links_json(container)},
         "GraphDriver": _graph_driver_json(container, around),
         "Mounts": mount_points_json(spec),
         "Config": config_json(container),

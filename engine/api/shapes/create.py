@@ -14,6 +14,7 @@ from engine.api.shapes.health import health_warnings, healthcheck_of
 from engine.api.shapes.log_config import parse_log_config
 from engine.api.shapes.networking import (
     extra_hosts,
+    links,
     mac_address,
     memberships,
     name_servers,
@@ -103,6 +104,7 @@ def spec_of(
         volume_driver=host.volume_driver or "",
         network_mode=mode,
         networks=memberships(asked, mode),
+        links=links(host, mode, lookup),
         network_disabled=bool(asked.network_disabled),
         ports=port_bindings(host.port_bindings or {}),
         publish_all=bool(host.publish_all_ports),

@@ -48,7 +48,6 @@ def host_config_json(spec: Spec) -> Json:
 
 _FIXED: Final[Json] = {
     "Cgroup": "",
-    "Links": None,
 }
 """What nothing else can be asked for yet."""
 

@@ -13,9 +13,10 @@ from engine.api.shapes.wire_container import (
     EndpointWire,
     HostConfigWire,
 )
+from engine.domain.links import Link, parse_link
 from engine.domain.sharing import HOST, NONE, is_with_container, lender_in, with_container
 from engine.domain.spec import DEFAULT_NETWORK, Membership
-from engine.errors import InvalidRequest, Unsupported
+from engine.errors import InvalidRequest, NotFound, Unsupported
 
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _MAC_OF_ENDPOINT_SINCE: Final[ApiVersion] = (1, 44)
@@ -33,11 +34,44 @@ def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str
     mode = host.network_mode or ""
     chosen = DEFAULT_NETWORK if mode in _DEFAULT_NETWORKS else mode
     _check_conflicts(asked, host, chosen)
-    if host.links:
-        raise Unsupported("links are not supported yet")
     if lender := lender_in(chosen):
         return with_container(known_container(lender, lookup).id)
     return NONE if asked.network_disabled else chosen
+
+
+def links(host: HostConfigWire, mode: str, lookup: Lookup) -> tuple[str, ...]:
+    """Links within the default network, each with the container that has the network that the linked one is in.
+
+    Raises:
+        InvalidRequest: malformed, or to a container that is not there.
+    """
+    if mode != DEFAULT_NETWORK:
+        return ()
+    found = (_link(*parse_link(text), lookup) for text in host.links or ())
+    return tuple(dict.fromkeys(map(str, found)))
+
+
+def _link(name: str, alias: str, lookup: Lookup) -> Link:
+    try:
+        target = lookup(name) if name else None
+        while target and (lender := lender_in(target.spec.network_mode)):
+            target = lookup(lender)
+    except NotFound as error:
+        raise InvalidRequest(f"could not get container for {name}: {error}") from error
+    if target is None:
+        raise InvalidRequest('could not get container for : invalid name or ID supplied: ""')
+    if target.spec.network_mode == HOST:
+        raise InvalidRequest(
+            "conflicting options: host type networking can't be used with links."
+            " This would result in undefined behavior"
+        )
+    return Link(target.id, target.name, alias)
+
+
+def _private_names(texts: Iterable[str]) -> tuple[str, ...]:
+    for text in texts:
+        parse_link(text)
+    return tuple(texts)
 
 
 def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
@@ -67,12 +101,10 @@ def membership(network: str, endpoint: EndpointWire) -> Membership:
         ipv6=_address(addresses.ipv6_address, 6),
         mac=_mac(endpoint.mac_address or ""),
         aliases=tuple(dict.fromkeys(endpoint.aliases or ())),
-        links=tuple(endpoint.links or ()),
+        links=_private_names(endpoint.links or ()),
         driver_options=endpoint.driver_opts or {},
         gateway_priority=endpoint.gw_priority or 0,
     )
-    if wished.links:
-        raise Unsupported("links are not supported yet")
     if network == DEFAULT_NETWORK:
         _check_default(wished)
     if addresses.link_local_ips:

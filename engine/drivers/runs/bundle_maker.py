@@ -15,6 +15,7 @@ from engine.domain.guest_files import (
     resolver_conf_text,
 )
 from engine.domain.ids import ContainerId, NetworkId
+from engine.domain.links import linked_environment, linked_hosts
 from engine.domain.network import Network
 from engine.domain.oci import HostSide
 from engine.domain.sharing import HOST, lender_in
@@ -87,11 +88,20 @@ class BundleMaker:
         has_names = any(self.network_of(each.network).has_names for each in endpoints)
         return {
             "hosts": hosts_text(
-                spec.extra_hosts, addresses, spec.hostname, spec.domainname, self.gateway()
+                spec.extra_hosts,
+                addresses,
+                spec.hostname,
+                spec.domainname,
+                self.gateway(),
+                linked_hosts(container, self.container_of),
             ),
             "hostname": hostname_text(spec.hostname),
             "resolv.conf": _resolv_conf(spec, has_names=has_names),
         }
+
+    def linked_env(self, container: Container) -> tuple[str, ...]:
+        """What a container's processes are told of linked ones."""
+        return linked_environment(container, self.container_of)
 
     def seccomp_program(self, container: Container, *, privileged: bool = False) -> Path | None:
         """The compiled filter for a container's processes; None without one."""
@@ -111,6 +121,7 @@ class BundleMaker:
             resolv_conf=str(directory / "resolv.conf"),
             sandbox=str(naming.sandbox_path(self.exec_root, sandbox)) if sandbox else "",
             init=self._init() if container.spec.init else "",
+            linked_env=self.linked_env(container),
             devices=_devices(container.spec),
         )
 
