@@ -106,7 +106,7 @@ def _endpoints(options: Options) -> Body:
         return {}
     endpoint: Body = {
         "IPAMConfig": address or None,
-        "Links": None,
+        "Links": options.many("link") or None,
         "Aliases": options.many("network-alias") or None,
         "MacAddress": options.text("mac-address"),
     }
@@ -133,6 +133,7 @@ def _host_config(options: Options, binds: list[str], bindings: Body) -> Body:
         "ExtraHosts": options.many("add-host") or None,
         "GroupAdd": options.many("group-add") or None,
         "IpcMode": options.text("ipc"),
+        "Links": options.many("link"),
         "OomScoreAdj": options.number("oom-score-adj"),
         "PidMode": options.text("pid"),
         "Privileged": options.on("privileged"),

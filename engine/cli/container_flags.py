@@ -126,6 +126,7 @@ SHARED: Final[tuple[Flag, ...]] = (
     text("ipc", "", "IPC mode to use"),
     LABEL,
     LABEL_FILE,
+    texts("link", "", "Add link to another container"),
     text("log-driver", "", "Logging driver for the container"),
     Flag("log-opt", "", Kind("list", _parse_pair, many=True), "Log driver options"),
     text("mac-address", "", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),

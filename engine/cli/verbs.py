@@ -6,6 +6,7 @@ from engine.cli.command import Command
 
 _LIFECYCLE: Final = "engine.cli.lifecycle"
 _IMAGES: Final = "engine.cli.images"
+_NETWORKS: Final = "engine.cli.networks"
 
 MODULES: Final = {
     "run": "engine.cli.run",
@@ -36,6 +37,11 @@ MODULES: Final = {
     "import": _IMAGES,
     "load": _IMAGES,
     "tag": _IMAGES,
+    "network ls": _NETWORKS,
+    "network create": _NETWORKS,
+    "network connect": _NETWORKS,
+    "network disconnect": _NETWORKS,
+    "network rm": _NETWORKS,
     "commit": "engine.cli.committing",
     "save": "engine.cli.committing",
     "events": "engine.cli.events",
@@ -60,6 +66,14 @@ _GROUPED: Final = {
     ("image", "save"): "save",
     ("image", "tag"): "tag",
     ("image", "inspect"): "inspect",
+    ("network", "ls"): "network ls",
+    ("network", "list"): "network ls",
+    ("network", "create"): "network create",
+    ("network", "connect"): "network connect",
+    ("network", "disconnect"): "network disconnect",
+    ("network", "rm"): "network rm",
+    ("network", "remove"): "network rm",
+    ("network", "inspect"): "inspect",
     ("system", "events"): "events",
     ("system", "info"): "info",
 }
@@ -95,7 +109,7 @@ _OF_CONTAINERS: Final = frozenset(
 def resolve(words: list[str]) -> tuple[str | None, list[str]]:
     """The verb and what follows it; Docker's longer spellings (``container ls``) lead to the same verbs."""
     group = words[0]
-    if len(words) > 1 and group in ("container", "image", "system"):
+    if len(words) > 1 and group in ("container", "image", "network", "system"):
         verb = _GROUPED.get((group, words[1]))
         if verb is None and group == "container" and words[1] in _OF_CONTAINERS:
             verb = words[1]
