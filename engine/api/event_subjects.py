@@ -21,7 +21,14 @@ from engine.domain.container_events import (
 )
 from engine.domain.event import Event
 from engine.domain.execution import ExecCreated, ExecExited, ExecSpec, ExecStartFailed
-from engine.domain.ids import ContainerId, ExecId
+from engine.domain.ids import ContainerId, ExecId, NetworkId
+from engine.domain.membership import (
+    Connected,
+    ConnectFailed,
+    ConnectRequested,
+    Disconnected,
+    DisconnectRequested,
+)
 from engine.errors import NotFound
 from engine.service.history import Entry
 from engine.store.read import Reader
@@ -31,6 +38,7 @@ _REMEMBERED: Final = tuple(
     for event in (
         *(Created, Renamed, StartRequested, Started, StartFailed),
         *(StopRequested, Signalled, Exited, RemoveRequested),
+        *(ConnectRequested, ConnectFailed, DisconnectRequested, Connected, Disconnected),
     )
 )
 """What :meth:`Subject.follow` learns from."""
@@ -44,7 +52,12 @@ class Subject:
     name: str
     image: str
     labels: Mapping[str, str]
-    network: str = ""
+    mode: str = ""
+    """Where its network comes from."""
+    networks: dict[NetworkId, str] = field(default_factory=dict)
+    """Names of those that it is in, by ID."""
+    moving: dict[int, tuple[NetworkId, str]] = field(default_factory=dict)
+    """Networks that it is about to be in, or no more, by order."""
     running: bool = False
     stopping: bool = False
     restarting: bool = False
@@ -70,8 +83,20 @@ class Subject:
         match event:
             case Renamed(name=name):
                 self.name = name
-            case StartRequested(restart=True):
-                self.restarting = True
+            case StartRequested(restart=restart, endpoints=endpoints):
+                self.restarting = self.restarting or restart
+                self.networks = {each.network: each.name for each in endpoints}
+            case ConnectRequested(order=order, membership=to):
+                self.moving[order] = (NetworkId(to.network), to.name)
+            case DisconnectRequested(order=order, network=network, name=name):
+                self.moving[order] = (network, name)
+            case Connected(order=order):
+                network, name = self.moving.pop(order)
+                self.networks[network] = name
+            case Disconnected(order=order):
+                self.networks.pop(self.moving.pop(order)[0], None)
+            case ConnectFailed(order=order):
+                del self.moving[order]
             case StopRequested(then_start=then_start):
                 self.stopping, self.restarting = True, then_start
             case Started():

@@ -17,6 +17,7 @@ from engine.api.shapes.network_wishes import (
 from engine.api.shapes.networking import membership
 from engine.api.shapes.wire_container import EndpointWire
 from engine.api.times import parse_until
+from engine.domain.network import Network
 from engine.domain.network_decisions import PREDEFINED
 from engine.errors import InvalidRequest, NotFound
 from engine.service.engine import Service
@@ -65,7 +66,7 @@ class NetworkHandlers:
                 and filters.exact("scope", "local")
                 and filters.exact("type", "builtin" if network.name in PREDEFINED else "custom")
                 and filters.labels(network.labels)
-                and not dangling
+                and (dangling is None or dangling == self._is_dangling(network))
             ]
         )
 
@@ -121,10 +122,22 @@ class NetworkHandlers:
         limits = filters.values("until")
         if len(limits) > 1:
             raise InvalidRequest("more than one until filter specified")
-        for limit in limits:
-            parse_until(limit, self._service.ledger.clock.wall_ns())
+        now_ns = self._service.ledger.clock.wall_ns()
+        before_ns = [parse_until(limit, now_ns) for limit in limits]
+        deleted = await self._networks.prune(
+            lambda network: (
+                filters.labels(network.labels)
+                and not (filters.values("label!") and filters.labels(network.labels, "label!"))
+                and all(network.created_ns < limit_ns for limit_ns in before_ns)
+            ),
+            request.origin,
+        )
         await self._system.pruned("network", 0, request.origin)
-        return json_answer({"NetworksDeleted": None})
+        return json_answer({"NetworksDeleted": deleted or None})
+
+    def _is_dangling(self, network: Network) -> bool:
+        """Whether nobody uses a network that somebody has made."""
+        return network.name not in PREDEFINED and not self._networks.members(network)
 
 
 def _container(word: str | None) -> str:
@@ -133,10 +146,10 @@ def _container(word: str | None) -> str:
     return word
 
 
-def _dangling(filters: Filters) -> bool:
-    """Whether only networks that nothing uses are wanted: none of those that every engine has."""
+def _dangling(filters: Filters) -> bool | None:
+    """Whether only networks that nobody uses are wanted, or only the others; None: all."""
     try:
-        return parse_boolean_filter(filters, "dangling") or False
+        return parse_boolean_filter(filters, "dangling")
     except InvalidRequest:
         raise InvalidRequest(
             'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")'

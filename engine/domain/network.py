@@ -78,6 +78,7 @@ class NetworkRemoved(Event, frozen=True, kw_only=True):
     """Nothing is left of it but its history."""
 
     TYPE: ClassVar[str] = "network_removed"
+    name: str
 
 
 class NetworkDrifted(Event, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from engine.domain.ids import ContainerId, NetworkId
 from engine.domain.membership import free_slot
 from engine.domain.network import Network, NetworkCreated
 from engine.domain.network_decisions import (
+    PREDEFINED,
     NetworkWish,
     Surroundings,
     check_removable,
@@ -24,7 +26,7 @@ from engine.domain.network_decisions import (
 )
 from engine.domain.spec import Membership
 from engine.domain.streams import container_stream
-from engine.errors import DriverError
+from engine.errors import DriverError, Forbidden, NotFound
 from engine.service.changes import Changes
 from engine.store.ledger import Ledger
 from engine.supervisor.endpoints import choose_endpoint
@@ -102,6 +104,17 @@ class Networks:
         members = self._ledger.head.members(network.id)
         check_removable(network, tuple((each.name, each.id) for each in members))
         return network
+
+    async def prune(self, is_meant: Callable[[Network], bool], origin: Origin) -> tuple[str, ...]:
+        """Take away the networks that are meant, somebody made and no running container uses; their names."""
+        deleted = []
+        for network in self.all():
+            if network.name in PREDEFINED or self.members(network) or not is_meant(network):
+                continue
+            with suppress(Forbidden, NotFound):  # somebody uses it by now, or was faster
+                await self.remove(network.id, origin)
+                deleted.append(network.name)
+        return tuple(deleted)
 
     async def connect(
         self, reference: str, container: str, membership: Membership, origin: Origin

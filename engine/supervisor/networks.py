@@ -94,8 +94,9 @@ class Networks:
             await self._remove(network.id, origin)
 
     async def _remove(self, identity: NetworkId, origin: Origin) -> None:
-        await self._kernel.remove(self._ledger.durable.networks[identity])
-        await self._record(identity, (NetworkRemoved(),), origin)
+        network = self._ledger.durable.networks[identity]
+        await self._kernel.remove(network)
+        await self._record(identity, (NetworkRemoved(name=network.name),), origin)
 
     # --- Looking after --------------------------------------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ def test_a_name_is_free_again_when_the_network_goes() -> None:
     going = evolve(OTHER, NetworkRemoveRequested(), 2)
     assert going.is_going
     assert made(NetworkWish(name="other"), around(going)).name == "other"
-    assert evolve(going, NetworkRemoved(), 3).is_gone
+    assert evolve(going, NetworkRemoved(name="other"), 3).is_gone
 
 
 def test_what_is_in_use_or_of_the_engines_own_stays() -> None:

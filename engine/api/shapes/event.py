@@ -13,12 +13,13 @@ from engine.api.event_subjects import Subject, command_text, exec_of, owner_of
 from engine.api.http.json_bodies import Json
 from engine.api.times import SECOND_NS
 from engine.domain import container_events as container
-from engine.domain import container_update, execution, health, host, image, network
+from engine.domain import container_update, execution, health, host, image, membership, network
 from engine.domain import container_uses as uses
 from engine.domain.event import ActorKind, Event
 from engine.domain.ids import ExecId, ImageId, NetworkId
 from engine.domain.image import Image
 from engine.domain.network import Network
+from engine.domain.network_decisions import BRIDGE_DRIVER
 from engine.domain.reference import parse_reference
 from engine.service.history import Entry
 
@@ -153,13 +154,13 @@ class Translator:
         """What moves a container from one phase to another, which is seldom told in one word."""
         match event:
             case container.Started():
-                yield from self._network(subject, "connect")
+                yield from self._networks_of(subject, "connect")
                 yield _about(subject, "start")
                 if subject.restarting:
                     yield _about(subject, "restart")
             case container.StartFailed(exit_code=code) if code in _WITHOUT_COMMAND:
-                yield from self._network(subject, "connect")
-                yield from self._network(subject, "disconnect")
+                yield from self._networks_of(subject, "connect")
+                yield from self._networks_of(subject, "disconnect")
             case container.Unpaused() if subject.killed:
                 return  # it does not go on, it ends
             case container.RemoveRequested(force=True) if subject.running:
@@ -167,17 +168,23 @@ class Translator:
             case container.Exited(code=code):
                 ran_s = str(subject.ran_ns(at_ns) // SECOND_NS)
                 yield _about(subject, "die", execDuration=ran_s, exitCode=str(code))
-                yield from self._network(subject, "disconnect")
+                yield from self._networks_of(subject, "disconnect")
                 if subject.stopping:
                     yield _about(subject, "stop")
+            case membership.Connected(order=order) if subject.running:
+                yield _of_membership(subject, "connect", *subject.moving[order])
+            case membership.Disconnected(order=order):
+                yield _of_membership(subject, "disconnect", *subject.moving[order])
             case _:
                 yield from _of_use(subject, event)
 
-    def _network(self, subject: Subject, action: str) -> Iterator[Said]:
+    def _networks_of(self, subject: Subject, action: str) -> Iterator[Said]:
+        """All that it is in: with a namespace of the host's, or none of its own, those that every engine has."""
+        for identity, name in subject.networks.items():
+            yield _of_membership(subject, action, identity, name)
         for found in self._networks.values():
-            if found.name == subject.network:
-                attributes = {"container": subject.id, "name": found.name, "type": found.driver}
-                yield Said("network", action, found.id, attributes)
+            if not found.bridge and found.name == subject.mode:
+                yield _of_membership(subject, action, found.id, found.name, found.driver)
 
     def _of_image(self, entry: Entry) -> Iterator[Said]:
         """What is loaded brings its names along; only what people give is told."""
@@ -195,6 +202,13 @@ class Translator:
         labels = known.contents.config.labels if known else {}
         told = {} if isinstance(event, image.ImageRemoved) else labels
         yield Said("image", action, entry.id, {**told, "name": name})
+
+
+def _of_membership(
+    subject: Subject, action: str, network: NetworkId, name: str, driver: str = BRIDGE_DRIVER
+) -> Said:
+    attributes = {"container": subject.id, "name": name, "type": driver}
+    return Said("network", action, network, attributes)
 
 
 def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
@@ -240,6 +254,9 @@ def _of_others(entry: Entry) -> Iterator[Said]:
             # Nobody is told of the networks that every engine has.
             if entry.actor.kind is ActorKind.USER:
                 yield Said("network", "create", entry.id, {"name": name, "type": driver})
+        case network.NetworkRemoved(name=name):
+            if entry.actor.kind is ActorKind.USER:
+                yield Said("network", "destroy", entry.id, {"name": name, "type": BRIDGE_DRIVER})
         case host.Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes):
             yield Said(kind, "prune", "", {"reclaimed": str(reclaimed_bytes)})
         case _:
