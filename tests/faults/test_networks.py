@@ -1,0 +1,258 @@
+"""Networks of containers while the daemon dies: requests and names are answered, addresses and ports are nobody else's."""
+
+import http.client
+import os
+import random
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from engine.domain import naming
+from engine.domain.ids import SandboxId
+from tests.faults.conftest import STOPS_AT_ONCE
+from tests.harness.client import Refused
+from tests.harness.conditions import eventually
+from tests.harness.daemon import DaemonUnderTest
+from tests.kernel.wire import in_place
+
+pytestmark = pytest.mark.root
+
+RESTARTS = 20
+LIVES = 60
+OTHERS = ("aa", "bb", "cc")
+PAUSE_S = 1 / 200
+PATIENCE_S = 5.0
+WEB = ("sh", "-c", "echo ahoy > /tmp/index.html; exec httpd -f -p 80 -h /tmp")
+RESOLVER = ("127.0.0.11", 53)
+
+
+def question(name: str) -> bytes:
+    """A question for an IPv4 address, RFC 1035, section 4."""
+    labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+    header = struct.pack(">HHHHHH", random.randrange(1 << 16), 0x0100, 1, 0, 0, 0)
+    return header + labels + b"\0" + struct.pack(">HH", 1, 1)
+
+
+@dataclass
+class Caller:
+    """Asks again and again, and counts."""
+
+    ask: Callable[[], None]
+    answered: int = 0
+    failures: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.over.wait(PAUSE_S):
+            try:
+                self.ask()
+                self.answered += 1
+            except (OSError, http.client.HTTPException, AssertionError) as error:
+                self.failures.append(repr(error))
+
+
+@contextmanager
+def calling(*asks: Callable[[], None]) -> Iterator[list[Caller]]:
+    callers = [Caller(ask) for ask in asks]
+    threads = [threading.Thread(target=caller.run) for caller in callers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield callers
+    finally:
+        for caller, thread in zip(callers, threads, strict=True):
+            caller.over.set()
+            thread.join()
+
+
+def fetch(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/index.html")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"ahoy\n")
+    finally:
+        connection.close()
+
+
+def can_fetch(port: int) -> bool:
+    try:
+        fetch(port)
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def place_of(daemon: DaemonUnderTest, container: str) -> Path:
+    sandbox = daemon.api.inspect(container)["NetworkSettings"]["SandboxID"]
+    return naming.sandbox_path(daemon.exec_root, SandboxId(sandbox))
+
+
+def asking(place: Path) -> socket.socket:
+    client = in_place(place, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    client.settimeout(PATIENCE_S)
+    client.connect(RESOLVER)
+    return client
+
+
+def answers(client: socket.socket, name: str) -> int:
+    """How many addresses the resolver knows."""
+    asked = question(name)
+    client.send(asked)
+    while (answer := client.recv(512))[:2] != asked[:2]:
+        pass
+    count: int = struct.unpack_from(">HHHHHH", answer)[3]
+    return count
+
+
+def address_of(daemon: DaemonUnderTest, container: str, network: str) -> str:
+    return str(daemon.api.inspect(container)["NetworkSettings"]["Networks"][network]["IPAddress"])
+
+
+def test_requests_and_questions_are_answered_however_often_the_daemon_is_killed(
+    daemon: DaemonUnderTest,
+) -> None:
+    api = daemon.api
+    api.post("/networks/create", {"Name": "front"})
+    front = {"NetworkMode": "front"}
+    api.run("web", *WEB, HostConfig={**front, "PortBindings": {"80/tcp": [{"HostPort": "8085"}]}})
+    api.run("client", *STOPS_AT_ONCE, HostConfig=front)
+    eventually(lambda: can_fetch(8085), "it serves")
+
+    with asking(place_of(daemon, "client")) as client:
+
+        def ask() -> None:
+            assert answers(client, "web") == 1
+
+        with calling(lambda: fetch(8085), ask) as callers:
+            for _ in range(RESTARTS):
+                daemon.kill()
+                daemon.start()
+
+    for caller in callers:
+        assert caller.failures == []
+        assert caller.answered > RESTARTS
+    daemon.assert_settled()
+
+
+def test_who_ends_while_the_daemon_is_down_is_out_of_the_names_at_once(
+    daemon: DaemonUnderTest,
+) -> None:
+    api = daemon.api
+    api.post("/networks/create", {"Name": "front"})
+    for name in ("one", "two", "asker"):
+        place = {"EndpointsConfig": {"front": {"Aliases": ["both"]}}} if name != "asker" else {}
+        api.run(name, *STOPS_AT_ONCE, HostConfig={"NetworkMode": "front"}, NetworkingConfig=place)
+    init = api.inspect("one")["State"]["Pid"]
+    with asking(place_of(daemon, "asker")) as client:
+        assert answers(client, "both") == 2
+        daemon.kill()
+
+        os.kill(init, signal.SIGKILL)
+
+        eventually(lambda: answers(client, "both") == 1, "it is out of the names", within_s=1)
+        assert answers(client, "two") == 1
+    daemon.start()
+    daemon.assert_settled()
+
+
+def test_a_fixed_address_is_safe_from_others_however_often_the_daemon_is_killed(
+    daemon: DaemonUnderTest,
+) -> None:
+    api = daemon.api
+    pool = {"Config": [{"Subnet": "10.77.0.0/28", "Gateway": "10.77.0.1"}]}
+    api.post("/networks/create", {"Name": "small", "IPAM": pool})
+    fixed = {"EndpointsConfig": {"small": {"IPAMConfig": {"IPv4Address": "10.77.0.3"}}}}
+    settings = {"NetworkMode": "small"}
+    api.create("fixed", *STOPS_AT_ONCE, HostConfig=settings, NetworkingConfig=fixed)
+    for name in OTHERS:
+        api.create(name, *STOPS_AT_ONCE, HostConfig=settings)
+    order = random.Random(7)
+    for _ in range(5):
+        names = [*OTHERS, "fixed"]
+        order.shuffle(names)
+        for name in names:
+            api.start(name)
+        addresses = {name: address_of(daemon, name, "small") for name in names}
+        assert addresses["fixed"] == "10.77.0.3"
+        assert sorted(addresses.values()) == [f"10.77.0.{number}" for number in (2, 3, 4, 5)]
+        daemon.kill()
+        daemon.start()
+        for name in names:
+            api.kill(name)
+    daemon.assert_settled()
+
+
+@pytest.mark.parametrize("point", ["before_PublishPorts", "after_PublishPorts", "before_Launch"])
+def test_a_port_taken_by_a_start_that_a_crash_broke_off_is_somebodys_or_nobodys(
+    daemon: DaemonUnderTest, point: str
+) -> None:
+    bound = {"PortBindings": {"80/tcp": [{"HostPort": "8086"}]}}
+    for name in ("one", "two"):
+        daemon.api.create(name, *STOPS_AT_ONCE, HostConfig=bound)
+    daemon.terminate()
+    daemon.start(f"{point}=die")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        daemon.api.start("one")
+    eventually(lambda: daemon.has_died, "it has died")
+    daemon.bury()
+    daemon.start()
+
+    eventually(lambda: daemon.api.status("one") == "running", "the start is finished")
+    with pytest.raises(Refused, match="port is already allocated"):
+        daemon.api.start("two")
+    daemon.api.remove("one")
+    daemon.api.start("two")
+    daemon.assert_settled()
+
+
+def test_a_hundred_published_ports_add_no_process(daemon: DaemonUnderTest) -> None:
+    def processes() -> int:
+        return sum(each.name.isdigit() for each in Path("/proc").iterdir())
+
+    bindings = {f"{port}/tcp": [{"HostPort": str(20000 + port)}] for port in range(1, 101)}
+    daemon.api.run("plain", *STOPS_AT_ONCE)
+    before = processes()
+    daemon.api.run("other", *STOPS_AT_ONCE)
+    one_more = processes() - before
+
+    daemon.api.run("ports", *STOPS_AT_ONCE, HostConfig={"PortBindings": bindings})
+
+    assert processes() - before == 2 * one_more
+
+
+def test_lives_on_networks_with_kills_in_between_leave_nothing(daemon: DaemonUnderTest) -> None:
+    daemon.api.post("/networks/create", {"Name": "front", "EnableIPv6": True})
+    chance = random.Random(11)
+    for number in range(LIVES):
+        if number % 10 == 9:
+            threading.Timer(chance.random() * 0.02, os.kill, (daemon.pid, signal.SIGKILL)).start()
+        try:
+            live(daemon, f"life{number}", chance)
+        except (OSError, http.client.HTTPException, Refused):
+            eventually(lambda: daemon.has_died, "it was killed")
+        if number % 10 == 9:
+            eventually(lambda: daemon.has_died, "it was killed")
+            daemon.bury()
+            daemon.start()
+    for container in daemon.api.ps():
+        daemon.api.remove(container["Id"])
+    daemon.api.call("DELETE", "/networks/front")
+    daemon.assert_nothing_leaked()
+
+
+def live(daemon: DaemonUnderTest, name: str, chance: random.Random) -> None:
+    """Create, start, sometimes connect to a second network, remove."""
+    first, second = chance.sample(("front", "bridge"), 2)
+    settings = {"NetworkMode": first, "PortBindings": {"80/tcp": [{}]}}
+    daemon.api.run(name, *STOPS_AT_ONCE, HostConfig=settings)
+    if chance.random() < 0.3:
+        daemon.api.post(f"/networks/{second}/connect", {"Container": name})
+    daemon.api.remove(name)
