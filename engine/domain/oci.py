@@ -11,7 +11,7 @@ import msgspec
 from engine.domain.container import Container
 from engine.domain.execution import ExecSpec
 from engine.domain.mounts import Bind, ReadOnlyBelow, Tmpfs
-from engine.domain.sharing import HOST, NONE, lender_in, owns_pid_namespace
+from engine.domain.sharing import HOST, NONE, is_with_container, lender_in, owns_pid_namespace
 from engine.domain.spec import (
     ALL_CAPABILITIES,
     Spec,
@@ -167,8 +167,8 @@ def _rlimit(limit: Ulimit) -> Json:
 
 
 def _sysctls(spec: Spec) -> dict[str, str]:
-    """Docker lets every user of a container's own network ping, and bind low ports."""
-    if spec.network_mode == HOST:
+    """Docker lets every user of a container's own network ping, and bind low ports; in another's its owner has decided."""
+    if spec.network_mode == HOST or is_with_container(spec.network_mode):
         return spec.sysctls
     own = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
     return {**own, **spec.sysctls}

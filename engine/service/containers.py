@@ -28,7 +28,7 @@ from engine.domain.container_uses import ProcessesListed, Resized
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
-from engine.domain.sharing import HOST
+from engine.domain.sharing import HOST, lender_in
 from engine.domain.spec import Spec
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
@@ -53,6 +53,12 @@ class StartRefused(EngineError):
     """The container was to start and did not; the message is what Docker's clients show."""
 
     kind = Kind.INVALID
+
+
+class RestartRefused(StartRefused):
+    """The second half of a restart was refused before it was tried: Docker says so with 500."""
+
+    kind = Kind.INTERNAL
 
 
 class RemovalFailed(EngineError):
@@ -172,7 +178,7 @@ class Containers:
         else:
             chosen = fresh_name(self._is_free)
         if not spec.hostname:
-            spec = _with_hostname(spec, identity)
+            spec = replace(spec, hostname=self._hostname(spec, identity))
         created = Created(id=identity, name=chosen, spec=with_networks(self._ledger.head, spec))
         await self._ledger.record(origin, (container_stream(identity), (created,)))
         return identity
@@ -251,10 +257,16 @@ class Containers:
                 then_start=True,
             )
         except NotModified:
-            await self._start(container, origin, restart=True)
+            await self._start_stopped(reference, container, origin)
             return
         await self._record(container, events, origin)
         await self._started(container.id, container.run + 1)
+
+    async def _start_stopped(self, reference: str, container: Container, origin: Origin) -> None:
+        try:
+            await self._start(container, origin, restart=True)
+        except Conflict as conflict:
+            raise RestartRefused(f"Cannot restart container {reference}: {conflict}") from conflict
 
     async def kill(self, reference: str, origin: Origin, *, signal: int) -> None:
         """Send a signal, and return when it has been sent; for SIGKILL when the container has ended.
@@ -434,6 +446,13 @@ class Containers:
         stream = container_stream(container.id)
         await self._ledger.record(origin, (stream, events), essential=essential)
 
+    def _hostname(self, spec: Spec, identity: ContainerId) -> str:
+        """Who shares a network is known by its owner's name, the machine's or a container's; others by the beginning of the ID."""
+        if spec.network_mode == HOST:
+            return socket.gethostname()
+        lender = self._ledger.head.containers.get(lender_in(spec.network_mode) or identity)
+        return lender.spec.hostname if lender is not None else identity[:SHORT]
+
     def _is_free(self, name: str) -> bool:
         try:
             self._ledger.head.check_name_free(name)
@@ -449,9 +468,3 @@ async def _check_bind_sources(spec: Spec) -> None:
                 'invalid mount config for type "bind": bind source path does not exist: '
                 f"{bind.source}"
             )
-
-
-def _with_hostname(spec: Spec, identity: ContainerId) -> Spec:
-    """Who shares the machine's network is known by the machine's name, everybody else by the beginning of the ID."""
-    is_host = spec.network_mode == HOST
-    return replace(spec, hostname=socket.gethostname() if is_host else identity[:SHORT])
