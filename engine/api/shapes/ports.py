@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.api.http.json_bodies import Json, Wire
 from engine.domain.container import Container
+from engine.domain.membership import leader
 from engine.domain.spec import PortBinding
 from engine.errors import InvalidRequest
 
@@ -15,6 +16,7 @@ _HOST_PORT: Final = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 _PORT_MAX: Final = 65535
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (told, not bound)
+_EVERYWHERE_6: Final = "::"
 
 
 class BindingWire(Wire, frozen=True, kw_only=True):
@@ -98,7 +100,10 @@ def published_json(container: Container) -> Json:
         bound = found.get(_name(port)) or []
         found[_name(port)] = [
             *bound,
-            {"HostIp": port.host_ip or _EVERYWHERE, "HostPort": str(port.host_port)},
+            *(
+                {"HostIp": address, "HostPort": str(port.host_port)}
+                for address in _host_addresses(container, port)
+            ),
         ]
     return dict(sorted(found.items()))
 
@@ -109,12 +114,13 @@ def summary_ports(container: Container) -> list[Json]:
         return []
     published = [
         {
-            "IP": port.host_ip or _EVERYWHERE,
+            "IP": address,
             "PrivatePort": port.container_port,
             "PublicPort": port.host_port,
             "Type": port.protocol,
         }
         for port in container.ports
+        for address in _host_addresses(container, port)
     ]
     bound = {_name(port) for port in container.ports}
     private = [
@@ -124,6 +130,15 @@ def summary_ports(container: Container) -> list[Json]:
         for port, protocol in parse_ports(name)
     ]
     return [*published, *private]
+
+
+def _host_addresses(container: Container, port: PortBinding) -> tuple[str, ...]:
+    """Where a port is published: without an address asked for, on all of each IP version that the container has a way out by."""
+    if port.host_ip:
+        return (port.host_ip,)
+    has_ipv6 = leader(container.endpoints, ipv6=True) is not None
+    has_ipv4 = leader(container.endpoints) is not None or not has_ipv6
+    return (*((_EVERYWHERE,) if has_ipv4 else ()), *((_EVERYWHERE_6,) if has_ipv6 else ()))
 
 
 def _name(port: PortBinding) -> str:
