@@ -31,11 +31,11 @@ def check_connectable(container: Container, network: Network) -> None:
     """
     _check_movable(container)
     mode = container.spec.network_mode
-    if mode == HOST or network.driver == HOST:
+    if network.driver == HOST:
         raise InvalidRequest(
             "container cannot be disconnected from host network or connected to host network"
         )
-    if is_with_container(mode):
+    if mode == HOST or is_with_container(mode):
         raise InvalidRequest(
             "container sharing network namespace with another container or host"
             " cannot be connected to any other network"
@@ -83,7 +83,9 @@ def decide_disconnect(container: Container, network: Network, *, force: bool) ->
             "container cannot be disconnected from host network or connected to host network"
         )
     if not any(is_in(each, network.id, network.name) for each in container.networks):
-        raise NotConnected(f"container {container.id} is not connected to network {network.name}")
+        raise NotConnected(
+            f"container {container.id} is not connected to the network {network.name}"
+        )
     number = container.orders_given + 1
     requested = DisconnectRequested(
         order=number, network=network.id, name=network.name, force=force

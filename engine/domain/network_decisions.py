@@ -152,7 +152,7 @@ def _check_pools(wish: NetworkWish) -> None:
         raise InvalidRequest("invalid network config:\n" + "\n".join(wrong))
     for version in (4, 6):
         if sum(_version(pool) == version for pool in wish.pools) > 1:
-            raise InvalidRequest(f"bridge driver doesn't support multiple IPv{version} subnets")
+            raise Forbidden("bridge driver doesn't support multiple subnets")
 
 
 def _complaints(pool: PoolWish, wish: NetworkWish) -> Iterator[str]:

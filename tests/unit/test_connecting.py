@@ -136,7 +136,7 @@ def test_the_end_of_a_run_settles_what_was_under_way() -> None:
 @pytest.mark.parametrize(
     ("state", "network", "error", "words"),
     [
-        (container(mode="host"), FRONT, InvalidRequest, "cannot be disconnected from host network"),
+        (container(mode="host"), FRONT, InvalidRequest, "sharing network namespace"),
         (container(), HOST, InvalidRequest, "connected to host network"),
         (container(mode="none"), FRONT, InvalidRequest, "in private (none) mode"),
         (container(), NONE, InvalidRequest, "in private (none) mode"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_connected_is_refused(
 
 
 def test_nobody_leaves_a_network_that_he_is_not_in_or_the_hosts() -> None:
-    with pytest.raises(NotConnected, match="is not connected to network front"):
+    with pytest.raises(NotConnected, match="is not connected to the network front"):
         decide_disconnect(container(), FRONT, force=False)
     with pytest.raises(InvalidRequest, match="cannot be disconnected from host network"):
         decide_disconnect(container(mode="host"), HOST, force=True)

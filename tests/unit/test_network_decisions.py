@@ -126,8 +126,8 @@ def refusals() -> list[tuple[NetworkWish, type[EngineError], str]]:
         ),
         (
             pools(PoolWish(subnet="10.2.0.0/24"), PoolWish(subnet="10.3.0.0/24")),
-            InvalidRequest,
-            "doesn't support multiple IPv4 subnets",
+            Forbidden,
+            "doesn't support multiple subnets",
         ),
         (
             NetworkWish(name="mine", options={BRIDGE_NAME_OPTION: "br-other"}),

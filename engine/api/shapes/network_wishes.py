@@ -5,7 +5,7 @@ import msgspec
 from engine.api.http.json_bodies import Wire
 from engine.api.shapes.wire_container import EndpointWire
 from engine.domain.network_decisions import NetworkWish, PoolWish
-from engine.errors import InvalidRequest, NotFound, Unsupported
+from engine.errors import Forbidden, NotFound, Unsupported
 
 _ABSENT_DRIVERS = ("macvlan", "ipvlan")
 
@@ -64,7 +64,7 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
     """A network as it is wished for.
 
     Raises:
-        InvalidRequest, NotFound: in Docker's words.
+        Forbidden, NotFound: in Docker's words.
         Unsupported: a kind of network that this engine does not have.
     """
     _check_driver(asked.driver or "bridge")
@@ -74,9 +74,7 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
         raise Unsupported("This node is not a swarm manager.")
     ipam = asked.ipam or IpamWire()
     if (ipam.driver or "default") != "default":
-        raise NotFound(
-            f"could not find plugin {ipam.driver} in v1 plugin registry: plugin not found"
-        )
+        raise NotFound(f'plugin "{ipam.driver}" not found')
     return NetworkWish(
         name=asked.name or "",
         enable_ipv4=asked.enable_ipv4 is not False,
@@ -93,9 +91,9 @@ def _check_driver(driver: str) -> None:
     if driver in _ABSENT_DRIVERS:
         raise Unsupported(f"networks of the driver {driver} are not supported on this host")
     if driver in ("host", "null"):
-        raise InvalidRequest(f'only one instance of "{driver}" network is allowed')
+        raise Forbidden(f'only one instance of "{driver}" network is allowed')
     if driver != "bridge":
-        raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
+        raise NotFound(f'plugin "{driver}" not found')
 
 
 def _pool(config: IpamConfigWire) -> PoolWish:
