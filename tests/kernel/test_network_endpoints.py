@@ -14,6 +14,7 @@ from pyroute2 import IPRoute  # type: ignore[import-untyped]
 from engine.domain import naming
 from engine.domain.ids import SandboxId
 from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
 from engine.drivers.networks.watch import Watch
 from engine.errors import DriverError
@@ -244,6 +245,25 @@ def test_the_hosts_links_go_on_learning_routes_when_ipv6_is_forwarded(tmp_path: 
         made.network.ensure_bridge(FRONT)
 
         assert learning.read_text() == "2\n"
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_an_interface_behind_free_slots_goes_even_if_somebody_keeps_the_namespace(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    """Whether the daemon that removes it has made it, or another one."""
+    monkeypatch.setattr("engine.drivers.networks.network._DISMANTLING_S", 0.0)
+    last = replace(front(3, slot=2), gateways=())
+    world.network.prepare_sandbox(Sandbox(ONE, (front(2), back(2), last)))
+    world.network.prepare_sandbox(Sandbox(ONE, (last,)))
+    driver = NetworkDriver(INSTANCE, world.exec_root) if is_new else world.network
+    with in_place(world.place(Sandbox(ONE)), socket.socket):
+        driver.remove_sandbox(ONE)
+        driver.remove_sandboxes(driver.owned_sandboxes())
+
+        assert world.links() == {"lo", FRONT.name, BACK.name}
+    if is_new:
+        driver.close()
 
 
 def test_nothing_is_left_of_a_sandbox_with_several_interfaces(world: World) -> None:

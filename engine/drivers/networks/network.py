@@ -31,8 +31,6 @@ _DISMANTLING_S: Final = 5.0
 """How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
 INSIDE_MAX: Final = 128
 """How many sandboxes a survey looks into, 0.15 ms each: with more of them, it takes several until all have had their turn."""
-_GAP_MAX: Final = 2
-"""How many slots in a row may be without a link before those behind are not looked for: the sweep finds them."""
 _DOOMED_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
 
@@ -60,6 +58,8 @@ class NetworkDriver:
         self._damaged: set[SandboxId] = set()
         self._looked_at: dict[SandboxId, int] = {}
         self._surveys = 0
+        self._slots: dict[SandboxId, int] = {}
+        """How many slots of each have been in use."""
         self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
 
     @property
@@ -146,6 +146,7 @@ class NetworkDriver:
 
         def prepare() -> None:
             for sandbox in wanted:
+                self._note_slots(sandbox)
                 site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
                 with _acting(f"sandbox {sandbox.id}"):
                     if netns.is_pinned(site.pin):
@@ -182,6 +183,8 @@ class NetworkDriver:
             links = rtnetlink.links(self._kernel)
         known = {link.name: link for link in links}
         looked_into = self._turn(wanted)
+        for sandbox in wanted:
+            self._note_slots(sandbox)
         faults = self._look(known.get, wanted, looked_into)
         self._damaged = {
             each
@@ -262,20 +265,19 @@ class NetworkDriver:
     def _silence(self, sandbox: SandboxId) -> list[str]:
         """Let nothing more out of a sandbox; the host's ends of its pairs.
 
-        Slots are given out from the lowest, so the first few without a link are the end of them.
+        One that has been seen since the daemon's start is known to have no more interfaces than it had then.
         """
-        found: list[Link] = []
-        missing = 0
-        for slot in range(naming.SLOTS_MAX):
-            link = rtnetlink.find_link(
-                self._kernel, naming.host_veth(self._instance, sandbox, slot)
-            )
-            if link is not None:
-                found.append(link)
-            elif (missing := missing + 1) >= _GAP_MAX:
-                break
-        self._kernel.transact([rtnetlink.silence_port(link.index) for link in found])
-        return [link.name for link in found]
+        found = (
+            rtnetlink.find_link(self._kernel, naming.host_veth(self._instance, sandbox, slot))
+            for slot in range(self._slots.pop(sandbox, naming.SLOTS_MAX))
+        )
+        links = [link for link in found if link is not None]
+        self._kernel.transact([rtnetlink.silence_port(link.index) for link in links])
+        return [link.name for link in links]
+
+    def _note_slots(self, sandbox: Sandbox) -> None:
+        slots = max((endpoint.slot + 1 for endpoint in sandbox.endpoints), default=0)
+        self._slots[sandbox.id] = max(slots, self._slots.get(sandbox.id, 0))
 
     def _delete_links(self, names: Collection[str]) -> None:
         """Delete links together: one by one, each would wait 20 ms for the kernel's readers."""
