@@ -215,7 +215,10 @@ def test_a_port_taken_by_a_start_that_a_crash_broke_off_is_somebodys_or_nobodys(
 
 def test_a_hundred_published_ports_add_no_process(daemon: DaemonUnderTest) -> None:
     def processes() -> int:
-        return sum(each.name.isdigit() for each in Path("/proc").iterdir())
+        census = daemon.census()
+        held = [pid for pids in census.monitors.values() for pid in pids]
+        roots = {daemon.pid, *held, *census.resolvers, *census.others}
+        return len(with_descendants(roots))
 
     bindings = {f"{port}/tcp": [{"HostPort": str(20000 + port)}] for port in range(1, 101)}
     daemon.api.run("plain", *STOPS_AT_ONCE)
@@ -226,6 +229,20 @@ def test_a_hundred_published_ports_add_no_process(daemon: DaemonUnderTest) -> No
     daemon.api.run("ports", *STOPS_AT_ONCE, HostConfig={"PortBindings": bindings})
 
     assert processes() - before == 2 * one_more
+
+
+def with_descendants(roots: set[int]) -> set[int]:
+    """Processes, and all that they started or their children did."""
+    found, newest = set(roots), set(roots)
+    while newest:
+        texts = [
+            each.read_text()
+            for pid in newest
+            for each in Path(f"/proc/{pid}/task").glob("*/children")
+        ]
+        newest = {int(pid) for text in texts for pid in text.split()} - found
+        found |= newest
+    return found
 
 
 def test_lives_on_networks_with_kills_in_between_leave_nothing(daemon: DaemonUnderTest) -> None:
