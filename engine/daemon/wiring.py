@@ -36,6 +36,7 @@ from engine.drivers.networks.sandbox_pool import Attendants, SandboxPool
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.connections import Connections
+from engine.drivers.runs.etc_files import EtcFiles
 from engine.drivers.runs.launcher import Launcher
 from engine.drivers.runs.monitors import Monitors
 from engine.drivers.runs.probes import MonitorProbes
@@ -107,23 +108,29 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
     monitors = Monitors(config.exec_root / "bundles", launcher, wake)
     connections = Connections(monitors)
     content = Content(config.data_root, lambda: _images_needed(ledger), _architecture())
+
+    def network_of(identity: NetworkId) -> Network:
+        return ledger.durable.networks[identity]
+
+    rootfs = Rootfs(config.data_root)
     bundles = BundleMaker(
         data_root=config.data_root,
         exec_root=config.exec_root,
         bundles=Bundles(config.data_root, config.exec_root),
-        rootfs=Rootfs(config.data_root),
+        rootfs=rootfs,
+        files=EtcFiles(
+            rootfs=rootfs,
+            gateway=lambda: _gateway(ledger),
+            network_of=network_of,
+            container_of=ledger.durable.containers.get,
+        ),
         content=content,
         cgroups=cgroups,
         seccomp=SeccompPrograms(config.data_root / "seccomp"),
         init_path=_init_path(config),
-        gateway=lambda: _gateway(ledger),
-        network_of=lambda identity: ledger.durable.networks[identity],
         container_of=ledger.durable.containers.get,
     )
     names = Resolver(config.exec_root)
-
-    def network_of(identity: NetworkId) -> Network:
-        return ledger.durable.networks[identity]
 
     async def serve_prepared(identity: NetworkId, sandbox: SandboxId) -> None:
         if wanted := network_listener(sandbox, network_of(identity)):

@@ -42,10 +42,35 @@ def hosts_text(
         linked: addresses of other containers, and what they are called.
     """
     lines = [*_HOSTS, *(_extra(extra, gateway) for extra in extra_hosts), *linked]
+    names = own_names(hostname, domainname)
+    return _text([*lines, *((address, names) for address in addresses)])
+
+
+def own_names(hostname: str, domainname: str) -> str:
+    """What a container calls itself in its ``/etc/hosts``."""
     whole = f"{hostname}.{domainname}" if domainname else hostname
     short = whole.partition(".")[0]
-    names = f"{whole} {short}" if short != whole else whole
-    return _text([*lines, *((address, names) for address in addresses)])
+    return f"{whole} {short}" if short != whole else whole
+
+
+def updated_hosts_text(current: str, wanted: str, own: Iterable[str]) -> str:
+    """``/etc/hosts`` of a container that runs, as it should be now; lines that somebody else wrote stay where they are.
+
+    Args:
+        current: what the file says.
+        wanted: what :func:`hosts_text` says now.
+        own: what the names in the engine's lines that can change begin with: such lines go unless they are wanted.
+    """
+    ours = tuple(own)
+    lines, due = current.splitlines(), wanted.splitlines()
+    kept = [line for line in lines if line in due or not _begins(line, ours)]
+    added = [line for line in due if line not in kept and _begins(line, ours)]
+    return "".join(f"{line}\n" for line in (*kept, *added))
+
+
+def _begins(line: str, names: tuple[str, ...]) -> bool:
+    _, _, told = line.partition("\t")
+    return any(told == each or told.startswith(f"{each} ") for each in names)
 
 
 def hosts_of_host_text(host: str, extra_hosts: Iterable[str], gateway: str) -> str:
@@ -118,6 +143,11 @@ def resolver_conf_text(host: str, search: Sequence[str] = (), options: Sequence[
         f"{line}\n"
         for line in (*lines, f"nameserver {RESOLVER}", f"options {' '.join(wanted_options)}")
     )
+
+
+def asks_resolver(text: str) -> bool:
+    """Whether a ``resolv.conf`` names the engine's resolver."""
+    return RESOLVER in _values(text, "nameserver")
 
 
 def servers_of(host: str, asked: Sequence[str] = ()) -> tuple[str, ...]:

@@ -99,6 +99,12 @@ def linked_hosts(container: Container, find: Find) -> Iterator[tuple[str, str]]:
         yield address, " ".join(dict.fromkeys((link.alias, target.id[:SHORT], target.name)))
 
 
+def linked_names(container: Container) -> Iterator[str]:
+    """What the names in those lines begin with, whether or not a target is there."""
+    for link in links_of(container.spec):
+        yield f"{link.alias} {link.target[:SHORT]}"
+
+
 def linked_environment(container: Container, find: Find) -> tuple[str, ...]:
     """The variables that tell of targets: where their ports are, and what they were started with."""
     return tuple(

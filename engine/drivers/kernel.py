@@ -149,6 +149,7 @@ class LinuxKernel:
             frozen=frozen and cgroups.is_frozen(identity),
             bundle=_presence(bundle.exists()),
             directory=_presence(naming.container_directory(self.data_root, identity).exists()),
+            files=self._files_presence(container),
         )
 
     def _journal(self, container: Container) -> _Journal:
@@ -167,6 +168,9 @@ class LinuxKernel:
         if container.is_running:
             return Presence.DAMAGED if self.networks.is_damaged(sandbox) else Presence.RIGHT
         return _presence(self.networks.is_pinned(sandbox))
+
+    def _files_presence(self, container: Container) -> Presence:
+        return self.bundles.files.presence(container) if container.is_running else Presence.ABSENT
 
     # --- Performing -----------------------------------------------------------------------------------------------------
 
@@ -190,6 +194,8 @@ class LinuxKernel:
                 await self.lanes.run(Lane.KERNEL, partial(self._prepare_cgroup, container))
             case do.PrepareBundle():
                 await self.lanes.run(Lane.KERNEL, partial(self.bundles.make, container))
+            case do.UpdateFiles():
+                await self.lanes.run(Lane.KERNEL, partial(self.bundles.files.update, container))
             case do.PublishPorts():
                 await self.networks.publish(container)
             case do.Connect() | do.Disconnect():
@@ -241,7 +247,7 @@ class LinuxKernel:
 
     async def _rewire(self, container: Container) -> None:
         await self.networks.rewire(container)
-        await self.lanes.run(Lane.KERNEL, partial(self.bundles.rewrite_files, container))
+        await self.lanes.run(Lane.KERNEL, partial(self.bundles.files.update, container))
 
     def _prepare_cgroup(self, container: Container) -> None:
         cgroups, limits = self.cgroups.of(container), container.spec.resources
@@ -372,6 +378,9 @@ class LinuxKernel:
             cgroups=self.cgroups.owned(running),
             directories=self.bundles.rootfs.all(),
             damaged_cgroups=frozenset(each.id for each in running if not self._is_held(each)),
+            missing_files=frozenset(
+                each.id for each in running if self.bundles.files.presence(each) is Presence.ABSENT
+            ),
         )
 
     def _is_held(self, container: Container) -> bool:

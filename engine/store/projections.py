@@ -23,6 +23,7 @@ from engine.domain.execution import Exec, ExecPhase
 from engine.domain.host import Host
 from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
 from engine.domain.image import Image
+from engine.domain.links import links_of
 from engine.domain.network import Network
 from engine.domain.spec import PortBinding
 from engine.domain.streams import HOST
@@ -89,6 +90,8 @@ class View:
         """By network's name and IP version: addresses that containers ask for by number, running or not."""
         self.host_ports: dict[tuple[str, int], dict[str, ContainerId]] = {}
         """By protocol and port: who has it at which address of the host (empty: all of them)."""
+        self.linked_to: dict[ContainerId, set[ContainerId]] = {}
+        """By target of links: whose they are."""
         self._names: dict[str, ContainerId] = {}
         self._networks_named: dict[str, Network] = {}
 
@@ -238,6 +241,8 @@ class View:
                     self._names[state.name] = state.id
                 self._promise(state, 1)
                 self._remember_endpoints(state)
+                for link in links_of(state.spec):
+                    self.linked_to.setdefault(link.target, set()).add(state.id)
             case Exec():
                 self.execs[state.id] = state
                 self.execs_of.setdefault(state.container, {})[state.id] = state
@@ -258,6 +263,7 @@ class View:
                     del self._names[state.name]
                 self._promise(state, -1)
                 self._forget_endpoints(state)
+                self._forget_links(state)
             case Exec():
                 del self.execs[state.id]
                 siblings = self.execs_of[state.container]
@@ -307,6 +313,13 @@ class View:
                 del holders[_normal_host_ip(port)]
                 if not holders:
                     del self.host_ports[key]
+
+    def _forget_links(self, state: Container) -> None:
+        for link in links_of(state.spec):
+            linked = self.linked_to.get(link.target, set())
+            linked.discard(state.id)
+            if not linked:
+                self.linked_to.pop(link.target, None)
 
 
 def _normal_host_ip(port: PortBinding) -> str:

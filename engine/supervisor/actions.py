@@ -23,6 +23,11 @@ class PrepareBundle:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateFiles:
+    """Have the files in ``/etc`` of a container that runs tell of its networks and links as they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class PublishPorts:
     """Have the firewall's elements for the published ports."""
 
@@ -119,6 +124,7 @@ Action = (
     PrepareSandbox
     | PrepareCgroup
     | PrepareBundle
+    | UpdateFiles
     | PublishPorts
     | Launch
     | StartExec

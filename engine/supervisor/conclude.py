@@ -248,6 +248,7 @@ def _drift(container: Container, observed: Observation) -> tuple[Event, ...]:
     wrong = {
         "sandbox": container.sandbox is not None and observed.sandbox is not Presence.RIGHT,
         "cgroup": observed.cgroup is not Presence.RIGHT,
+        "files": observed.files is Presence.ABSENT,
     }
     detected = (
         DriftDetected(what=what)

@@ -123,6 +123,8 @@ class Observation:
     cgroup: Presence = Presence.ABSENT
     frozen: bool = False
     bundle: Presence = Presence.ABSENT
+    files: Presence = Presence.ABSENT
+    """Those in ``/etc``, of a container that runs; damaged when they are there and tell of what is no more."""
     directory: Presence = Presence.ABSENT
 
 
@@ -138,3 +140,5 @@ class Inventory:
     damaged_sandboxes: frozenset[SandboxId] = frozenset()
     damaged_cgroups: frozenset[ContainerId] = frozenset()
     """Of containers that run: their process is outside, or moves although it should stand still."""
+    missing_files: frozenset[ContainerId] = frozenset()
+    """Of containers that run: a file of those in ``/etc`` was deleted."""

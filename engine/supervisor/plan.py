@@ -30,6 +30,7 @@ from engine.supervisor.actions import (
     StartExec,
     Thaw,
     UnpublishPorts,
+    UpdateFiles,
 )
 from engine.supervisor.observation import Observation, Presence
 
@@ -77,6 +78,8 @@ def _keep(container: Container, execs: Iterable[Exec], observed: Observation) ->
         yield PrepareSandbox()
     if observed.cgroup is not Presence.RIGHT:
         yield PrepareCgroup()
+    if observed.files is not Presence.RIGHT:
+        yield UpdateFiles()
     for execution in execs:
         if execution.phase is ExecPhase.STARTING:
             yield StartExec(execution)

@@ -175,6 +175,9 @@ class Supervisor:
             self._tell_names(identity)
         if not isinstance(recorded.event, _MOVES_NOTHING):
             self.wake(identity)
+        if isinstance(recorded.event, Started):  # perhaps with another address
+            for linked in self._ledger.durable.linked_to.get(identity, ()):
+                self.wake(linked)
 
     def _tell_names(self, identity: ContainerId) -> None:
         if container := self._ledger.durable.containers.get(identity):
@@ -250,6 +253,7 @@ def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
                 )
             )
             or identity in inventory.damaged_cgroups
+            or identity in inventory.missing_files
             or identity not in inventory.cgroups
         ):
             yield identity

@@ -6,6 +6,7 @@ import pytest
 
 from tests.api.clients import Client
 from tests.harness.client import Api, Refused
+from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
 pytestmark = pytest.mark.root
@@ -73,6 +74,27 @@ def test_the_files_are_right_again_at_the_next_start(api: Api) -> None:
 
     assert address(api, "web") != before
     assert f"{address(api, 'web')}\tw ".encode() in hosts
+
+
+def test_who_runs_follows_a_target_that_has_another_address_now(api: Api) -> None:
+    api.run("web", *WAITING)
+    api.run("guest", *WAITING, HostConfig={"Links": ["web:w"]})
+    assert api.exec_output("guest", "sh", "-c", "echo '10.9.9.9 mine' >> /etc/hosts")[0] == 0
+    before = address(api, "web")
+    api.kill("web")
+    api.wait("web")
+    api.run("squatter", *WAITING)
+
+    api.start("web")
+
+    def told() -> list[str]:
+        return api.exec_output("guest", "cat", "/etc/hosts")[1].decode().splitlines()
+
+    now = f"{address(api, 'web')}\tw {api.inspect('web')['Id'][:12]} web"
+    eventually(lambda: now in told(), "the new address is told")
+    assert not any(line.startswith(f"{before}\t") for line in told())
+    assert "10.9.9.9 mine" in told()
+    assert api.history("guest", type="container_drift_detected") == []
 
 
 def test_a_link_to_what_does_not_run_is_refused_at_the_start(api: Api) -> None:

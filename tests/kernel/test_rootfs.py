@@ -185,3 +185,25 @@ def test_files_are_written_only_when_they_change(rootfs: Rootfs) -> None:
     assert (directory / "hosts").stat().st_ino == before.st_ino
     assert (directory / "hostname").read_text() == "other\n"
     assert stat.S_IMODE(before.st_mode) == 0o644
+
+
+def test_a_file_that_lost_its_name_gets_it_back_with_all_that_is_in_it(rootfs: Rootfs) -> None:
+    rootfs.write_files(C, {"hosts": "a\n"})
+    hosts = rootfs.upper(C).parent / "hosts"
+    before = hosts.stat().st_ino
+    rootfs.overwrite_files(C, {"hosts": "a\nmine\n"})
+    hosts.unlink()
+
+    rootfs.restore_files(C, {"hosts": "a\n"})
+
+    assert (hosts.stat().st_ino, hosts.read_text()) == (before, "a\nmine\n")
+
+
+def test_a_file_without_any_name_left_is_a_new_one(rootfs: Rootfs) -> None:
+    rootfs.write_files(C, {"hosts": "a\n"})
+    for each in rootfs.upper(C).parent.glob("*hosts"):
+        each.unlink()
+
+    rootfs.restore_files(C, {"hosts": "a\n"})
+
+    assert rootfs.file_text(C, "hosts") == "a\n"

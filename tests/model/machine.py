@@ -40,6 +40,7 @@ from engine.supervisor.actions import (
     StartExec,
     Thaw,
     UnpublishPorts,
+    UpdateFiles,
 )
 from engine.supervisor.health import ProbeAnswer
 from engine.supervisor.observation import (
@@ -110,6 +111,7 @@ class Place:
     frozen: bool = False
     bundle: bool = False
     directory: bool = False
+    files: bool = False
     ports: bool = False
     orders: set[int] = field(default_factory=set)
     execs: set[ExecId] = field(default_factory=set)
@@ -320,6 +322,7 @@ class SimulatedKernel:
             frozen=place.frozen,
             bundle=_presence(place.bundle),
             directory=_presence(place.directory),
+            files=_presence(place.files),
         )
 
     async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
@@ -350,7 +353,9 @@ class SimulatedKernel:
             case Connect() | Disconnect():
                 place.interfaces = _interfaces(container)
             case PrepareBundle():
-                place.bundle = place.directory = True
+                place.bundle = place.directory = place.files = True
+            case UpdateFiles():
+                place.files = True
             case PublishPorts():
                 place.ports = True
             case Launch():
@@ -380,7 +385,7 @@ class SimulatedKernel:
             case RemoveBundle():
                 place.bundle = False
             case RemoveDirectory():
-                place.directory = False
+                place.directory = place.files = False
                 place.process = None
 
     async def inventory(self) -> Inventory:
@@ -397,6 +402,9 @@ class SimulatedKernel:
             bundles=frozenset(identity for identity, place in places if place.bundle),
             cgroups=frozenset(identity for identity, place in places if place.cgroup),
             directories=frozenset(identity for identity, place in places if place.directory),
+            missing_files=frozenset(
+                identity for identity, place in places if place.monitor and not place.files
+            ),
             sandboxes=frozenset(
                 pinned | self._machine.loose_sandboxes - set(self._prepared.values())
             ),
@@ -412,7 +420,7 @@ class SimulatedKernel:
             case "cgroup":
                 place.cgroup = False
             case "directory":
-                place.directory = False
+                place.directory = place.files = False
             case "bridge":
                 self._machine.bridges.discard(name)
             case "sandbox":

@@ -8,6 +8,7 @@ from engine.domain.guest_files import (
     hosts_text,
     only_loopback,
     resolv_conf_text,
+    updated_hosts_text,
 )
 
 LOCAL = """\
@@ -30,6 +31,21 @@ def test_extra_hosts_come_before_the_containers_own_name() -> None:
     text = hosts_text(("foo:1.2.3.4", "six:::1", "seven:[::2]"), ("172.17.0.2",), "web", "dom.ain")
 
     assert text == LOCAL + "1.2.3.4\tfoo\n::1\tsix\n::2\tseven\n172.17.0.2\tweb.dom.ain web\n"
+
+
+def test_while_it_runs_only_the_engines_lines_change() -> None:
+    by_hand = "10.0.0.9 printer # mine\n10.0.0.8\tweb2\n"
+    linked = [("172.17.0.3", "db 0123456789ab database")]
+    before = hosts_text((), ("172.17.0.2",), "web", linked=linked).replace("127.0.0.1", "127.0.0.5")
+    moved = [("172.17.0.7", "db 0123456789ab database")]
+    wanted = hosts_text((), ("172.17.0.2", "10.1.0.2"), "web", linked=moved)
+
+    text = updated_hosts_text(before + by_hand, wanted, ("web", "db 0123456789ab"))
+
+    kept = before.replace("172.17.0.3\tdb 0123456789ab database\n", "")
+    new = "172.17.0.7\tdb 0123456789ab database\n10.1.0.2\tweb\n"
+    assert text == kept + by_hand + new
+    assert updated_hosts_text(text, wanted, ("web", "db 0123456789ab")) == text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
       upper/                  what it changed of its image, overlay's ``upperdir``; its mode and owner are those that ``/`` has
       work/                   overlay's own, on the same filesystem
       hosts hostname resolv.conf      bound over those of the image
+      .hosts .hostname .resolv.conf   second names of the same files, by which those get their names back that somebody deleted
       ID-json.log journal.RUN         the monitor's
 
 What must exist *inside* upper for mounts to land on is made by init, from inside.
@@ -11,8 +12,7 @@ What must exist *inside* upper for mounts to land on is made by init, from insid
 
 import os
 import stat
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,10 @@ from engine.failpoints import failpoint
 _HOST_RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
 """The servers that systemd-resolved itself asks; systemd-resolved.service(8)."""
+FILES: Final = ("hosts", "hostname", "resolv.conf")
+"""Those that every container has."""
+_TEXT_MAX: Final = 1 << 20
+"""Characters of such a file that count."""
 _ROOT_MODE_MIN: Final = 0o755
 """The root of Docker's containers is open to every user whatever the image says, and images rely on it: many a root filesystem was
 packed in the 0700 of ``mktemp -d``."""
@@ -91,7 +95,7 @@ class Rootfs:
         return size_of_tree(self.upper(container))
 
     def write_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """Have files of these names and contents in the directory; one that is right already is left alone.
+        """Have files of these names and contents, for a run that is about to begin; one that is right already is left alone.
 
         Not made durable: they are written again before each start.
 
@@ -99,24 +103,72 @@ class Rootfs:
             Unavailable: the disk is full.
             DriverError: the kernel refuses otherwise.
         """
-        self._write(container, texts, partial(replace_file, durable=False))
+        for path, content in self._contents(container, texts):
+            if not _holds(path, content):
+                replace_file(path, content, durable=False)
+                _name_twice(path)
 
-    def rewrite_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
+    def overwrite_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
         """The same, for a container that runs: it sees what is written into the files that it has, not another file of the name.
 
         Raises:
             Unavailable, DriverError: as above.
         """
-        self._write(container, texts, overwrite_file)
+        for path, content in self._contents(container, texts):
+            if not _holds(path, content):
+                overwrite_file(path, content)
 
-    def _write(
-        self, container: ContainerId, texts: Mapping[str, str], write: Callable[[Path, bytes], None]
-    ) -> None:
+    def restore_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
+        """Have files of these names: those that a running container has, as long as one of their names is left, else new ones.
+
+        Raises:
+            Unavailable, DriverError: as above.
+        """
+        for path, content in self._contents(container, texts):
+            try:
+                os.link(_second_name(path), path)
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                replace_file(path, content, durable=False)
+                _name_twice(path)
+            except OSError as error:
+                raise disk_error(f"restore {path}", error) from error
+
+    def has_files(self, container: ContainerId) -> bool:
+        """Whether all of the files have their names."""
+        directory = naming.container_directory(self._data_root, container)
+        return all((directory / name).exists() for name in FILES)
+
+    def file_text(self, container: ContainerId, name: str) -> str:
+        """What a file says now, as far as that has a reasonable size: the container may have written it. Empty if it is gone."""
+        path = naming.container_directory(self._data_root, container) / name
+        try:
+            with path.open(errors="surrogateescape") as file:
+                return file.read(_TEXT_MAX)
+        except OSError:
+            return ""
+
+    def _contents(
+        self, container: ContainerId, texts: Mapping[str, str]
+    ) -> Iterator[tuple[Path, bytes]]:
         directory = naming.container_directory(self._data_root, container)
         for name, text in texts.items():
-            content = text.encode(errors="surrogateescape")
-            if not _holds(directory / name, content):
-                write(directory / name, content)
+            yield directory / name, text.encode(errors="surrogateescape")
+
+
+def _second_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
+
+
+def _name_twice(path: Path) -> None:
+    """Whoever deletes the name has not deleted the file then, which containers have mounted."""
+    second = _second_name(path)
+    try:
+        second.unlink(missing_ok=True)
+        os.link(path, second)
+    except OSError as error:
+        raise disk_error(f"link {second}", error) from error
 
 
 def _make_upper(upper: Path, model: os.stat_result) -> None:

@@ -1,4 +1,4 @@
-"""Everything on disk that a run needs: the container's directory, the files that it sees in /etc, and its bundle."""
+"""Everything on disk that a run needs: the container's directory with what it sees in /etc, and its bundle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,26 +7,19 @@ from typing import Any
 
 from engine.domain import naming
 from engine.domain.container import Container
-from engine.domain.guest_files import (
-    hostname_text,
-    hosts_of_host_text,
-    hosts_text,
-    resolv_conf_text,
-    resolver_conf_text,
-)
-from engine.domain.ids import ContainerId, NetworkId
-from engine.domain.links import linked_environment, linked_hosts
-from engine.domain.network import Network
+from engine.domain.ids import ContainerId
+from engine.domain.links import linked_environment
 from engine.domain.oci import HostSide
-from engine.domain.sharing import HOST, lender_in
+from engine.domain.sharing import lender_in
 from engine.domain.spec import Spec, capabilities
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.filesystems.propagation import check_propagation
-from engine.drivers.filesystems.rootfs import Rootfs, host_file, host_resolv_conf
+from engine.drivers.filesystems.rootfs import Rootfs
 from engine.drivers.images.content import Content
 from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.runs.devices import host_devices
+from engine.drivers.runs.etc_files import EtcFiles
 from engine.drivers.runs.seccomp import UNCONFINED, SeccompPrograms
 from engine.errors import DriverError
 
@@ -44,9 +37,7 @@ class BundleMaker:
     seccomp: SeccompPrograms
     init_path: Path | None
     """A static init for ``--init``."""
-    gateway: Callable[[], str]
-    """The address at which containers reach the host."""
-    network_of: Callable[[NetworkId], Network]
+    files: EtcFiles
     container_of: Callable[[ContainerId], Container | None]
 
     def make(self, container: Container) -> None:
@@ -59,7 +50,7 @@ class BundleMaker:
         refuse_requests(spec.resources.device_requests)
         lower = self.content.lower_directories(spec.image_id)
         self.rootfs.make(container.id, lower[0])
-        self.write_files(container)
+        self.files.write(container)
         self._make_bind_sources(container)
         check_propagation(spec.binds)
         self.bundles.write(
@@ -70,34 +61,6 @@ class BundleMaker:
             oom_counters=self.cgroups.of(container).oom_counters(container.id),
             seccomp=self.seccomp_program(container),
         )
-
-    def write_files(self, container: Container) -> None:
-        """Have ``hosts``, ``hostname`` and ``resolv.conf`` as its networks want them now."""
-        self.rootfs.write_files(container.id, self._files(container))
-
-    def rewrite_files(self, container: Container) -> None:
-        """The same, for one that runs."""
-        self.rootfs.rewrite_files(container.id, self._files(container))
-
-    def _files(self, container: Container) -> dict[str, str]:
-        spec = container.spec
-        if spec.network_mode == HOST:
-            return _files_of_host(spec, self.gateway())
-        endpoints = container.wanted_endpoints
-        addresses = [address for each in endpoints for address in each.addresses]
-        has_names = any(self.network_of(each.network).has_names for each in endpoints)
-        return {
-            "hosts": hosts_text(
-                spec.extra_hosts,
-                addresses,
-                spec.hostname,
-                spec.domainname,
-                self.gateway(),
-                linked_hosts(container, self.container_of),
-            ),
-            "hostname": hostname_text(spec.hostname),
-            "resolv.conf": _resolv_conf(spec, has_names=has_names),
-        }
 
     def linked_env(self, container: Container) -> tuple[str, ...]:
         """What a container's processes are told of linked ones."""
@@ -169,19 +132,3 @@ def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
         return mapped_devices(mappings)
     moved = (each for each in mappings if each.source != each.destination)
     return (*host_devices(), *mapped_devices(moved))
-
-
-def _files_of_host(spec: Spec, gateway: str) -> dict[str, str]:
-    names = (spec.dns, spec.dns_search, spec.dns_options)
-    resolv_conf = host_file("resolv.conf")
-    return {
-        "hosts": hosts_of_host_text(host_file("hosts"), spec.extra_hosts, gateway),
-        "hostname": hostname_text(spec.hostname),
-        "resolv.conf": resolv_conf_text(resolv_conf, *names) if any(names) else resolv_conf,
-    }
-
-
-def _resolv_conf(spec: Spec, *, has_names: bool) -> str:
-    if has_names:
-        return resolver_conf_text(host_resolv_conf(), spec.dns_search, spec.dns_options)
-    return resolv_conf_text(host_resolv_conf(), spec.dns, spec.dns_search, spec.dns_options)
