@@ -45,6 +45,12 @@ def program(place: Path) -> Iterator[DaemonUnderTest]:
         yield made.start().import_busybox()
 
 
+@pytest.fixture
+def pair(daemon: DaemonUnderTest) -> tuple[str, str]:
+    """Two containers on the default network."""
+    return daemon.api.run("one", *STOPS_AT_ONCE), daemon.api.run("other", *STOPS_AT_ONCE)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

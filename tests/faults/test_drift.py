@@ -1,83 +1,23 @@
 """What somebody changes by hand is noticed within a second or two, repaired where that is possible, and told."""
 
-import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from engine.domain import naming
-from engine.domain.ids import SandboxId
+from engine.domain.ids import ContainerId
+from engine.drivers.filesystems.rootfs import FILES
 from tests.faults.conftest import STOPS_AT_ONCE
+from tests.faults.repairs import NOTICED_S, is_repaired
 from tests.harness import census
-from tests.harness.client import Json
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest
-
-NOTICED_S: Final = 3.0
-"""Two seconds, and what a busy machine adds."""
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)
-
-
-def nft(*arguments: str) -> None:
-    subprocess.run(["nft", *arguments], check=True)
-
-
-def types_of(events: list[Json], kind: str) -> list[str]:
-    return [event["data"]["what"] for event in events if event["type"] == kind]
-
-
-def is_repaired(daemon: DaemonUnderTest, container: str, what: str) -> bool:
-    events = daemon.api.history(container)
-    return types_of(events, "container_drift_detected") == [what] and types_of(
-        events, "container_drift_repaired"
-    ) == [what]
-
-
-def network_is_repaired(daemon: DaemonUnderTest, what: str) -> bool:
-    drifted = daemon.api.history(type="network_drift_detected")
-    repaired = daemon.api.history(type="network_drift_repaired")
-    return what in types_of(drifted, "network_drift_detected") and len(drifted) == len(repaired)
-
-
-def veth_of(daemon: DaemonUnderTest, container: str) -> str:
-    return naming.host_veth(daemon.instance, sandbox_of(daemon, container))
-
-
-def sandbox_of(daemon: DaemonUnderTest, container: str) -> SandboxId:
-    return SandboxId(daemon.api.inspect(container)["NetworkSettings"]["SandboxID"])
-
-
-def address_of(daemon: DaemonUnderTest, container: str) -> str:
-    networks = daemon.api.inspect(container)["NetworkSettings"]["Networks"]
-    return str(networks["bridge"]["IPAddress"])
-
-
-def reaches(daemon: DaemonUnderTest, one: str, other: str) -> bool:
-    """Whether a packet from one container comes back from another."""
-    ping = ("ping", "-c", "1", "-W", "1", address_of(daemon, other))
-    return daemon.api.exec_output(one, *ping)[0] == 0
-
-
-@pytest.fixture
-def pair(daemon: DaemonUnderTest) -> tuple[str, str]:
-    """Two containers that see each other."""
-    one = daemon.api.run("one", *STOPS_AT_ONCE)
-    other = daemon.api.run("other", *STOPS_AT_ONCE)
-    assert reaches(daemon, one, other)
-    return one, other
-
 
 # --- Processes ----------------------------------------------------------------------------------------------------------
 
@@ -162,149 +102,40 @@ def _removed(cgroup: Path) -> bool:
     return True
 
 
-# --- Network ------------------------------------------------------------------------------------------------------------
+# --- Files --------------------------------------------------------------------------------------------------------------
 
 
-def delete_veth(daemon: DaemonUnderTest, container: str) -> None:
-    ip("link", "delete", veth_of(daemon, container))
-
-
-def set_veth_down(daemon: DaemonUnderTest, container: str) -> None:
-    ip("link", "set", veth_of(daemon, container), "down")
-
-
-def unplug_veth(daemon: DaemonUnderTest, container: str) -> None:
-    ip("link", "set", veth_of(daemon, container), "nomaster")
-
-
-def unmount_pin(daemon: DaemonUnderTest, container: str) -> None:
-    pin = naming.sandbox_path(daemon.exec_root, sandbox_of(daemon, container))
-    subprocess.run(["umount", pin], check=True)
-
-
-def unmount_and_delete_pin(daemon: DaemonUnderTest, container: str) -> None:
-    pin = naming.sandbox_path(daemon.exec_root, sandbox_of(daemon, container))
-    subprocess.run(["umount", pin], check=True)
-    pin.unlink()
-
-
-@pytest.mark.parametrize(
-    "damage", [delete_veth, set_veth_down, unplug_veth, unmount_pin, unmount_and_delete_pin]
-)
-def test_a_damaged_sandbox_is_repaired(
-    daemon: DaemonUnderTest,
-    pair: tuple[str, str],
-    damage: Callable[[DaemonUnderTest, str], None],
+@pytest.mark.parametrize("name", FILES)
+def test_a_deleted_file_of_etc_is_there_again_with_what_was_written_into_it(
+    daemon: DaemonUnderTest, pair: tuple[str, str], name: str
 ) -> None:
-    damage(daemon, pair[0])
+    """It is the file that the container has mounted, not another one of the name."""
+    file = naming.container_directory(daemon.data_root, ContainerId(pair[0])) / name
+    line = "10.9.8.7 other.example # mine"
+    assert daemon.api.exec_output(pair[0], "sh", "-c", f"echo '{line}' >> /etc/{name}")[0] == 0
+    before = file.read_text()
 
-    eventually(lambda: is_repaired(daemon, pair[0], "sandbox"), "repaired", within_s=NOTICED_S)
-    assert reaches(daemon, pair[1], pair[0])
-    daemon.assert_settled()
+    file.unlink()
+
+    eventually(lambda: is_repaired(daemon, pair[0], "files"), "repaired", within_s=NOTICED_S)
+    assert line in before
+    assert file.read_text() == before
+    file.write_text("seen inside\n")
+    assert daemon.api.exec_output(pair[0], "cat", f"/etc/{name}") == (0, b"seen inside\n")
 
 
-def test_damage_done_while_the_daemon_was_down_is_repaired_at_its_start(
+def test_deleted_by_all_its_names_it_is_written_anew(
     daemon: DaemonUnderTest, pair: tuple[str, str]
 ) -> None:
-    veth = veth_of(daemon, pair[0])
-    daemon.kill()
-    ip("link", "delete", veth)
-    nft("delete", "table", "inet", naming.firewall_table(daemon.instance))
+    directory = naming.container_directory(daemon.data_root, ContainerId(pair[0]))
+    before = (directory / "hosts").read_text()
 
-    daemon.start()
+    (directory / ".hosts").unlink()
+    (directory / "hosts").unlink()
 
-    eventually(lambda: is_repaired(daemon, pair[0], "sandbox"), "repaired", within_s=NOTICED_S)
-    assert reaches(daemon, pair[1], pair[0])
-    daemon.assert_settled()
-
-
-def delete_bridge(daemon: DaemonUnderTest) -> None:
-    ip("link", "delete", daemon.bridge)
-
-
-def remove_bridge_address(daemon: DaemonUnderTest) -> None:
-    ip("address", "flush", "dev", daemon.bridge)
-
-
-def set_bridge_down(daemon: DaemonUnderTest) -> None:
-    ip("link", "set", daemon.bridge, "down")
-
-
-@pytest.mark.parametrize("damage", [delete_bridge, remove_bridge_address, set_bridge_down])
-def test_a_damaged_bridge_is_repaired(
-    daemon: DaemonUnderTest,
-    pair: tuple[str, str],
-    damage: Callable[[DaemonUnderTest], None],
-) -> None:
-    damage(daemon)
-
-    eventually(lambda: network_is_repaired(daemon, "bridge"), "repaired", within_s=NOTICED_S)
-    eventually(lambda: reaches(daemon, *pair), "they see each other again", within_s=NOTICED_S)
-    gateway = daemon.api.get("/networks/bridge")["IPAM"]["Config"][0]["Gateway"]
-    assert daemon.api.exec_output(pair[0], "ping", "-c", "1", "-W", "1", gateway)[0] == 0
-    daemon.assert_settled()
-
-
-def ruleset(daemon: DaemonUnderTest) -> list[Json]:
-    """The instance's table without what the kernel numbers anew."""
-    table = naming.firewall_table(daemon.instance)
-    listed = subprocess.run(
-        ["nft", "--json", "--stateless", "list", "table", "inet", table],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    entries = json.loads(listed.stdout or "{}").get("nftables", [])
-    return [_without_handles(entry) for entry in entries if "metainfo" not in entry]
-
-
-def _without_handles(entry: Json) -> Json:
-    return {kind: {k: v for k, v in what.items() if k != "handle"} for kind, what in entry.items()}
-
-
-def flush_ruleset(daemon: DaemonUnderTest) -> None:
-    nft("flush", "ruleset")
-
-
-def flush_table(daemon: DaemonUnderTest) -> None:
-    nft("flush", "table", "inet", naming.firewall_table(daemon.instance))
-
-
-def delete_table(daemon: DaemonUnderTest) -> None:
-    nft("delete", "table", "inet", naming.firewall_table(daemon.instance))
-
-
-@pytest.mark.parametrize("damage", [flush_ruleset, flush_table, delete_table])
-def test_the_firewall_is_equal_again_after_somebody_was_at_it(
-    daemon: DaemonUnderTest, damage: Callable[[DaemonUnderTest], None]
-) -> None:
-    """casebook 24."""
-    web = daemon.api.run(
-        "web",
-        *("sh", "-c", "echo served > /index.html; exec httpd -f -p 80 -h /"),
-        HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}},
-        ExposedPorts={"80/tcp": {}},
-    )
-    eventually(lambda: fetch(8080) == b"served\n", "the published port works", catch=OSError)
-    before = ruleset(daemon)
-
-    damage(daemon)
-
-    eventually(lambda: ruleset(daemon) == before, "equal again", within_s=NOTICED_S)
-    eventually(lambda: network_is_repaired(daemon, "firewall"), "told", within_s=NOTICED_S)
-    eventually(lambda: fetch(8080) == b"served\n", "the port works again", catch=OSError)
-    daemon.api.remove(web)
-    assert str(8080) not in json.dumps(ruleset(daemon))
-
-
-def fetch(port: int) -> bytes:
-    """What the container answers on a published port of the host."""
-    with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-        connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
-        answer = b""
-        while block := connection.recv(4096):
-            answer += block
-    return answer.partition(b"\r\n\r\n")[2]
+    eventually(lambda: is_repaired(daemon, pair[0], "files"), "repaired", within_s=NOTICED_S)
+    assert (directory / "hosts").read_text() == before
+    assert daemon.api.exec_output(pair[0], "cat", "/etc/hosts") == (0, before.encode())
 
 
 # --- Strangers ----------------------------------------------------------------------------------------------------------

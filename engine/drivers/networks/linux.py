@@ -19,6 +19,7 @@ from engine.domain.spec import PortBinding
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.names.records import Listener
 from engine.drivers.names.resolver import Resolver
+from engine.drivers.networks import netns
 from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.firewall_plan import (
     bridge_rules,
@@ -69,9 +70,11 @@ class LinuxNetworks:
 
     async def prepare_sandbox(self, container: Container) -> None:
         """Have a container's namespace with all of its interfaces, whatever there is of it."""
+        for endpoint in container.wanted_endpoints:
+            await self.pool.evict(endpoint.network, endpoint.addresses)
         sandbox = self._sandbox(container)
         pid = container.process.pid if container.process else None
-        if pid is not None and not naming.sandbox_path(self.exec_root, sandbox.id).is_file():
+        if pid is not None and not netns.is_pinned(naming.sandbox_path(self.exec_root, sandbox.id)):
             prepare = partial(self.driver.adopt_sandbox, sandbox, pid)
         else:
             prepare = partial(self.driver.prepare_sandbox, sandbox)

@@ -5,16 +5,17 @@ the network. What is not taken is made anew for other addresses, or removed; a c
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
+from typing import Protocol
 
 import structlog
 import trio
 
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.sandbox import Sandbox
 from engine.errors import DriverError
 
@@ -40,12 +41,20 @@ class Attendants:
     thrown_away: Callable[[SandboxId], Awaitable[None]]
 
 
+class Driver(Protocol):
+    """Who makes sandboxes; both methods block."""
+
+    def prepare_sandbox(self, sandbox: Sandbox) -> None:
+        """Make one."""
+
+    def remove_sandboxes(self, unwanted: Collection[SandboxId]) -> None:
+        """Have none of these."""
+
+
 class SandboxPool:
     """Prepared sandboxes by network and address. All methods are for the trio thread."""
 
-    def __init__(
-        self, driver: NetworkDriver, lanes: Lanes, attendants: Attendants, most: int
-    ) -> None:
+    def __init__(self, driver: Driver, lanes: Lanes, attendants: Attendants, most: int) -> None:
         self._driver = driver
         self._lanes = lanes
         self._attendants = attendants
@@ -53,6 +62,7 @@ class SandboxPool:
         self._wanted: dict[NetworkId, dict[Key, Prepared]] = {}
         self._ready: dict[NetworkId, dict[Key, SandboxId]] = {}
         self._busy: set[SandboxId] = set()
+        self._preparing: Key = ()
         self._changed = trio.Event()
         self._alone = trio.Lock()
 
@@ -77,6 +87,27 @@ class SandboxPool:
         if self._wanted.get(network, {}).keys() != by_key.keys():
             self._wanted[network] = by_key
             self._changed.set()
+
+    async def evict(self, network: NetworkId, addresses: Collection[str]) -> None:
+        """Have none with any of these addresses, which somebody else is about to get: both would answer to them.
+
+        Raises:
+            DriverError: the kernel refused.
+        """
+
+        def shares(key: Key) -> bool:
+            return not set(addresses).isdisjoint(key)
+
+        wanted = self._wanted.get(network, {})
+        for key in tuple(filter(shares, wanted)):
+            del wanted[key]
+        ready = self._ready.get(network, {})
+        if not any(map(shares, (*ready, self._preparing))):
+            return
+        async with self._alone:  # what is being prepared is ready now, or was given up
+            ready = self._ready.get(network, {})
+            unwanted = [ready.pop(key) for key in tuple(filter(shares, ready))]
+            await self._throw_away(unwanted)
 
     async def forget(self, network: NetworkId) -> None:
         """Have none of a network that is going; returns when they are gone.
@@ -129,22 +160,26 @@ class SandboxPool:
                     yield network, key
 
     def _missing(self) -> Iterator[tuple[NetworkId, Prepared]]:
-        """In the order in which networks were made, as many as there may be at once."""
-        every = (
-            (network, each) for network, wanted in self._wanted.items() for each in wanted.values()
+        """As many as there may be at once: first one of each network, then a second one of each."""
+        ranked = (
+            (rank, network, each)
+            for network, wanted in self._wanted.items()
+            for rank, each in enumerate(wanted.values())
         )
-        for network, each in islice(every, self._most):
+        for _, network, each in islice(sorted(ranked, key=itemgetter(0)), self._most):
             if each.key not in self._ready.get(network, {}):
                 yield network, each
 
     async def _prepare(self, network: NetworkId, wanted: Prepared) -> None:
         sandbox = wanted.make(SandboxId(secrets.token_hex(8)))
         self._busy.add(sandbox.id)
+        self._preparing = wanted.key
         try:
             await self._lanes.run(Lane.NETLINK, lambda: self._driver.prepare_sandbox(sandbox))
             await self._attendants.prepared(network, sandbox.id)
             self._ready.setdefault(network, {})[wanted.key] = sandbox.id
         finally:
+            self._preparing = ()
             self._busy.discard(sandbox.id)
 
     async def _throw_away(self, unwanted: Sequence[SandboxId]) -> None:
