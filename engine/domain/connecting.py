@@ -83,9 +83,8 @@ def decide_disconnect(container: Container, network: Network, *, force: bool) ->
             "container cannot be disconnected from host network or connected to host network"
         )
     if not any(is_in(each, network.id, network.name) for each in container.networks):
-        raise NotConnected(
-            f"container {container.id} is not connected to the network {network.name}"
-        )
+        place = "network" if container.is_running else "the network"  # Docker's words
+        raise NotConnected(f"container {container.id} is not connected to {place} {network.name}")
     number = container.orders_given + 1
     requested = DisconnectRequested(
         order=number, network=network.id, name=network.name, force=force

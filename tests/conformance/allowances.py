@@ -49,7 +49,10 @@ MORE_STATUSES: Final[dict[str, dict[int, str]]] = {
     "POST /containers/{id}/attach": {409: "it is paused, or being removed"},
     "POST /containers/{id}/pause": {409: _NOT_RUNNING},
     "POST /containers/{id}/resize": {409: _NOT_RUNNING},
-    "POST /containers/{id}/start": {409: "it is paused, or being removed"},
+    "POST /containers/{id}/start": {
+        403: "the address that it asks for is somebody's; Docker says so, the document does not",
+        409: "it is paused, or being removed",
+    },
     "POST /containers/{id}/unpause": {409: "it is not paused"},
     "POST /containers/{id}/update": {409: "it contradicts what is there, or the kernel refuses"},
     "POST /networks/create": {409: "the name is taken; Docker says so, the document does not"},

@@ -2,13 +2,10 @@
 
 import io
 import tarfile
-from collections.abc import Callable
 from typing import Final
 
-from tests.conformance.stage import Stage
+from tests.conformance.stage import Session, Stage
 from tests.harness.conditions import eventually
-
-Session = Callable[[Stage], None]
 
 IDLE: Final = ("sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")
 

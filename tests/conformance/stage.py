@@ -7,7 +7,7 @@ is kept as its fields and their types.
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -86,15 +86,23 @@ class Stage:
         self.steps.append(Step(what, (f"status {status}", *_told(reply))))
         return reply
 
-    def events(self) -> None:
-        """Keep what happened since the session began, of each kind of thing in its order."""
+    def keep(self, what: str, *lines: str) -> None:
+        """Keep what came of something that was done otherwise."""
+        self.steps.append(Step(what, tuple(map(normalised, lines))))
+
+    def events(self, *, ordered: bool = True) -> None:
+        """Keep what happened since the session began, of each kind of thing in its order if that is the same each time."""
         lines = self.api.call(
             "GET", "/events", since=f"{self.began_s:.9f}", until=f"{time.time():.9f}"
         ).body
         events = [json.loads(line) for line in lines.splitlines()]
         for kind in sorted({each["Type"] for each in events}):
             told = tuple(normalised(_event_line(each)) for each in events if each["Type"] == kind)
-            self.steps.append(Step(f"events of {kind}", told))
+            self.steps.append(Step(f"events of {kind}", told if ordered else tuple(sorted(told))))
+
+
+Session = Callable[[Stage], None]
+"""What somebody does on a stage; it checks for itself what must come of a step."""
 
 
 def normalised(text: str) -> str:

@@ -5,23 +5,24 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from engine.cli.builtin_image import busybox_tar
 from tests.conformance.differences import differences
+from tests.conformance.network_sessions import NETWORK_SESSIONS
 from tests.conformance.reference import NoReference, reference_engine
-from tests.conformance.sessions import SESSIONS, Session
-from tests.conformance.stage import Stage, Step
+from tests.conformance.sessions import SESSIONS
+from tests.conformance.stage import Session, Stage, Step
 from tests.harness.client import Api
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
 pytestmark = pytest.mark.root
 
-each_session = pytest.mark.parametrize(
-    "session", SESSIONS, ids=[each.__name__ for each in SESSIONS]
-)
+ALL: Final = (*SESSIONS, *NETWORK_SESSIONS)
+each_session = pytest.mark.parametrize("session", ALL, ids=[each.__name__ for each in ALL])
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def played(session: Session, api: Api) -> tuple[Step, ...]:
     finally:
         for each in api.ps():
             api.request("DELETE", f"/containers/{each['Id']}", force=1)
+        api.post("/networks/prune")
     return tuple(stage.steps)
 
 

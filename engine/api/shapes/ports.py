@@ -93,7 +93,7 @@ def bindings_json(ports: Iterable[PortBinding]) -> Json:
 
 def published_json(container: Container) -> Json:
     """As they are: ``NetworkSettings.Ports``. An exposed port that is not published is null."""
-    if not container.is_running:
+    if not _has_ports(container):
         return {}
     found: dict[str, list[Json] | None] = dict.fromkeys(container.spec.exposed_ports)
     for port in container.ports:
@@ -110,7 +110,7 @@ def published_json(container: Container) -> Json:
 
 def summary_ports(container: Container) -> list[Json]:
     """As the list has them: flat, the unpublished without an address."""
-    if not container.is_running:
+    if not _has_ports(container):
         return []
     published = [
         {
@@ -130,6 +130,13 @@ def summary_ports(container: Container) -> list[Json]:
         for port, protocol in parse_ports(name)
     ]
     return [*published, *private]
+
+
+def _has_ports(container: Container) -> bool:
+    """Whether there are ports to speak of: without a network that has a way out there are none, as with Docker."""
+    endpoints = container.endpoints
+    has_way_out = leader(endpoints) is not None or leader(endpoints, ipv6=True) is not None
+    return container.is_running and has_way_out
 
 
 def _host_addresses(container: Container, port: PortBinding) -> tuple[str, ...]:
