@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.domain import naming
-from engine.domain.ids import SandboxId
+from engine.domain.ids import ContainerId, SandboxId
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.client import Api, Refused
 from tests.harness.conditions import eventually
@@ -45,6 +45,7 @@ class Story:
             "pause": lambda: self._api.post(f"/containers/{NAME}/pause"),
             "unpause": lambda: self._api.post(f"/containers/{NAME}/unpause"),
             "damage": self._damage,
+            "damage a file": self._damage_a_file,
             "stop": lambda: self._api.stop(NAME),
             "start again": lambda: self._api.start(NAME),
             "remove": lambda: self._api.remove(NAME),
@@ -108,13 +109,19 @@ class Story:
         sandbox = SandboxId(self._api.inspect(NAME)["NetworkSettings"]["SandboxID"])
         veth = naming.host_veth(self._daemon.instance, sandbox)
         subprocess.run(["ip", "link", "delete", veth], check=True)
+        eventually(lambda: self._is_repaired("sandbox"), "it is repaired", catch=OSError)
 
-        def repaired() -> bool:
-            if self._daemon.has_died:
-                return True
-            return "container_drift_repaired" in self._api.event_types(NAME)
+    def _damage_a_file(self) -> None:
+        container = ContainerId(self._api.inspect(NAME)["Id"])
+        hosts = naming.container_directory(self._daemon.data_root, container) / "hosts"
+        hosts.unlink(missing_ok=True)
+        eventually(lambda: self._is_repaired("files"), "it is repaired", catch=OSError)
 
-        eventually(repaired, "the sandbox is repaired", catch=OSError)
+    def _is_repaired(self, what: str) -> bool:
+        if self._daemon.has_died:
+            return True
+        repaired = self._api.history(NAME, type="container_drift_repaired")
+        return any(each["data"]["what"] == what for each in repaired)
 
     # --- Afterwards -----------------------------------------------------------------------------------------------------
 
