@@ -4,17 +4,15 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
 
-import trio
 from msgspec.structs import replace
 
 from engine.domain.addresses import Subnet, SubnetSource
 from engine.domain.connecting import check_connectable, decide_connect, decide_disconnect
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import OrderKind
 from engine.domain.event import Event, Origin
-from engine.domain.ids import ContainerId, NetworkId
+from engine.domain.ids import NetworkId
 from engine.domain.membership import free_slot
 from engine.domain.network import Network, NetworkCreated
 from engine.domain.network_decisions import (
@@ -25,15 +23,12 @@ from engine.domain.network_decisions import (
     decide_create_network,
 )
 from engine.domain.spec import Membership
-from engine.domain.streams import container_stream
 from engine.errors import DriverError, Forbidden, NotFound
 from engine.service.changes import Changes
+from engine.service.orders import Orders
 from engine.store.ledger import Ledger
 from engine.supervisor.endpoints import choose_endpoint
 from engine.supervisor.networks import Networks as Supervised
-
-LOOK_AGAIN_S: Final = 1.0
-_MOVES: Final = frozenset({OrderKind.CONNECT, OrderKind.DISCONNECT})
 
 
 class Networks:
@@ -48,7 +43,7 @@ class Networks:
     ) -> None:
         self._ledger = ledger
         self._supervised = supervised
-        self._changes = changes
+        self._orders = Orders(ledger, changes, (OrderKind.CONNECT, OrderKind.DISCONNECT))
         self._sources = sources
 
     def all(self) -> tuple[Network, ...]:
@@ -154,37 +149,7 @@ class Networks:
         )
 
     async def _move(
-        self, reference: str, decide: Callable[[Container], tuple[Event, ...]], origin: Origin
+        self, container: str, decide: Callable[[Container], tuple[Event, ...]], origin: Origin
     ) -> None:
-        container = await self._at_rest(reference)
-        await self._ledger.record(origin, (container_stream(container.id), decide(container)))
-        await self._done(container.id, container.orders_given + 1)
-
-    async def _at_rest(self, reference: str) -> Container:
-        """Wait until nothing is under way that a decision about networks depends on."""
-        head = self._ledger.head
-        identity = head.container(reference).id
-        while not _is_at_rest(container := head.container(identity)):
-            # Nobody is told when an append fails and takes the head back, so a look now and then has to do.
-            with trio.move_on_after(LOOK_AGAIN_S):
-                await self._changes.until(
-                    identity, lambda _: _is_at_rest(head.containers.get(identity))
-                )
-        return container
-
-    async def _done(self, identity: ContainerId, number: int) -> None:
-        def settled(state: Container | None) -> bool:
-            return state is None or all(order.number != number for order in state.orders)
-
-        await self._changes.until(identity, settled)
-        state = self._ledger.durable.containers.get(identity)
-        reasons = [each.reason for each in state.refusals if each.order == number] if state else []
-        if reasons:
-            raise DriverError(reasons[0])
-
-
-def _is_at_rest(state: Container | None) -> bool:
-    return state is None or (
-        state.phase is not Phase.STARTING
-        and not any(order.kind in _MOVES for order in state.orders)
-    )
+        if refusal := await self._orders.give(container, decide, origin):
+            raise DriverError(refusal)
