@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from engine.domain.event import Event
 from engine.domain.ids import NetworkId
 
+BRIDGE_DRIVER: Final = "bridge"
 ICC_OPTION: Final = "com.docker.network.bridge.enable_icc"
 MASQUERADE_OPTION: Final = "com.docker.network.bridge.enable_ip_masquerade"
 HOST_BINDING_OPTION: Final = "com.docker.network.bridge.host_binding_ipv4"
@@ -28,7 +29,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     subnet: str
     gateway: str
-    """The host's own; never empty, for an internal network's bridge has one, too."""
+    """The host's own, or that of the neighbourhood where there is no bridge; never empty, for an internal network's bridge has one."""
     ip_range: str = ""
     """The part of the subnet that addresses are taken from when nobody asks for one; empty for all of it."""
     auxiliary: dict[str, str] = msgspec.field(default_factory=dict)
@@ -44,10 +45,11 @@ class NetworkCreated(Event, frozen=True, kw_only=True):
     id: NetworkId
     name: str
     driver: str
-    """``bridge``, ``host`` or ``null``, as Docker names them."""
+    """``bridge``, ``macvlan``, ``ipvlan``, ``host`` or ``null``, as Docker names them."""
     bridge: str = ""
+    """The host's link that containers are joined to: a bridge, or what their own links lie over; empty where there is none."""
     bridge_owned: bool = True
-    """False: an administrator's bridge, which is used and never removed."""
+    """False: an administrator's link, which is used and never removed."""
     ipv4: Pool | None = None
     ipv6: Pool | None = None
     internal: bool = False
@@ -79,6 +81,7 @@ class NetworkRemoved(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "network_removed"
     name: str
+    driver: str = BRIDGE_DRIVER
 
 
 class NetworkDrifted(Event, frozen=True, kw_only=True):
@@ -128,6 +131,11 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_default(self) -> bool:
         """The one that containers are in when nobody says otherwise: without names, aliases or chosen addresses."""
         return self.options.get(DEFAULT_BRIDGE_OPTION) == "true"
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether there is a bridge, and so a way to and from the host: published ports, masquerading, isolation."""
+        return self.driver == BRIDGE_DRIVER
 
     @property
     def has_names(self) -> bool:

@@ -16,15 +16,16 @@ from engine.domain.addresses import (
 )
 from engine.domain.ids import SHORT, NetworkId
 from engine.domain.network import (
+    BRIDGE_DRIVER,
     BRIDGE_NAME_OPTION,
     MTU_OPTION,
     Network,
     NetworkCreated,
     Pool,
 )
+from engine.domain.uplinks import UPLINK_DRIVERS, decide_parent, is_dummy, vlan_of
 from engine.errors import Conflict, Forbidden, InvalidRequest
 
-BRIDGE_DRIVER: Final = "bridge"
 PREDEFINED: Final = frozenset({"bridge", "default", "host", "none"})
 """Names that nobody can give to a network."""
 _BRIDGE_PREFIX: Final = "br-"
@@ -45,6 +46,8 @@ class NetworkWish(msgspec.Struct, frozen=True, kw_only=True):
     """What ``POST /networks/create`` asks for."""
 
     name: str
+    driver: str = BRIDGE_DRIVER
+    """``bridge``, ``macvlan`` or ``ipvlan``."""
     enable_ipv4: bool = True
     enable_ipv6: bool = False
     pools: tuple[PoolWish, ...] = ()
@@ -78,20 +81,30 @@ def decide_create_network(
     """
     _check_name(wish.name, around)
     _check_pools(wish)
-    bridge = wish.options.get(BRIDGE_NAME_OPTION) or f"{_BRIDGE_PREFIX}{identity[:SHORT]}"
-    _check_bridge(bridge, wish, identity, around)
+    _check_mtu(wish)
+    link = _link(wish, identity, around)
     return NetworkCreated(
         id=identity,
         name=wish.name,
-        driver=BRIDGE_DRIVER,
-        bridge=bridge,
+        driver=wish.driver,
+        bridge=link,
+        bridge_owned=wish.driver == BRIDGE_DRIVER or is_dummy(link) or vlan_of(link) is not None,
         ipv4=_pool(wish, 4, around) if wish.enable_ipv4 else None,
         ipv6=_pool(wish, 6, around) if wish.enable_ipv6 else None,
-        internal=wish.internal,
+        internal=wish.internal or is_dummy(link),
         attachable=wish.attachable,
         labels=wish.labels,
         options=wish.options,
     )
+
+
+def _link(wish: NetworkWish, identity: NetworkId, around: Surroundings) -> str:
+    """The host's link that containers will be joined to."""
+    if wish.driver in UPLINK_DRIVERS:
+        return decide_parent(wish.driver, wish.options, identity, around.networks)
+    bridge = wish.options.get(BRIDGE_NAME_OPTION) or f"{_BRIDGE_PREFIX}{identity[:SHORT]}"
+    _check_bridge(bridge, identity, around)
+    return bridge
 
 
 def _check_name(name: str, around: Surroundings) -> None:
@@ -103,23 +116,24 @@ def _check_name(name: str, around: Surroundings) -> None:
         raise Conflict(f"network with name {name} already exists")
 
 
-def _check_bridge(
-    bridge: str, wish: NetworkWish, identity: NetworkId, around: Surroundings
-) -> None:
+def _check_bridge(bridge: str, identity: NetworkId, around: Surroundings) -> None:
     if len(bridge.encode()) > _INTERFACE_NAME_BYTES or any(each in bridge for each in "/: \t\n"):
         raise InvalidRequest(f"invalid bridge name: {bridge}")
-    mtu = wish.options.get(MTU_OPTION, "0")
-    if not mtu.isdecimal():
-        raise InvalidRequest(
-            f"failed to parse {MTU_OPTION} value: {mtu} "
-            f'(strconv.Atoi: parsing "{mtu}": invalid syntax)'
-        )
     for other in around.networks:
         if other.bridge == bridge and not other.is_gone:
             raise Forbidden(
                 f"cannot create network {identity} ({bridge}): conflicts with network "
                 f"{other.id} ({bridge}): networks have same bridge name"
             )
+
+
+def _check_mtu(wish: NetworkWish) -> None:
+    mtu = wish.options.get(MTU_OPTION, "0")
+    if not mtu.isdecimal():
+        raise InvalidRequest(
+            f"failed to parse {MTU_OPTION} value: {mtu} "
+            f'(strconv.Atoi: parsing "{mtu}": invalid syntax)'
+        )
 
 
 def _pool(wish: NetworkWish, version: int, around: Surroundings) -> Pool:
@@ -152,7 +166,7 @@ def _check_pools(wish: NetworkWish) -> None:
         raise InvalidRequest("invalid network config:\n" + "\n".join(wrong))
     for version in (4, 6):
         if sum(_version(pool) == version for pool in wish.pools) > 1:
-            raise Forbidden("bridge driver doesn't support multiple subnets")
+            raise Forbidden(f"{wish.driver} driver doesn't support multiple subnets")
 
 
 def _complaints(pool: PoolWish, wish: NetworkWish) -> Iterator[str]:

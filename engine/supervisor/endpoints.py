@@ -13,6 +13,7 @@ from engine.domain.membership import (
 )
 from engine.domain.network import Network, Pool
 from engine.domain.spec import Membership, Spec
+from engine.domain.uplinks import IPVLAN
 from engine.errors import InvalidRequest, NotFound
 from engine.store.projections import View
 
@@ -102,7 +103,7 @@ def _endpoint(
         gateway=_gateway(network, network.ipv4),
         address6=address6,
         gateway6=_gateway(network, network.ipv6),
-        mac=membership.mac or mac_address(address or address6),
+        mac="" if network.driver == IPVLAN else membership.mac or mac_address(address or address6),
         priority=membership.gateway_priority,
         sysctls=tuple(filter(None, sysctls.split(","))),
     )

@@ -30,11 +30,14 @@ from engine.supervisor.ports import NetworkKernel
 PREPARED_SHARE: Final = 4
 """A network that somebody made gets one part in so many of the namespaces that are kept ready for the default one."""
 
+Fault = tuple[NetworkId, str]
+"""Which part of which network is not as it should be."""
+
 log = structlog.get_logger()
 
 
 class Networks:
-    """Keeps the kernel's bridges in agreement with the log."""
+    """Keeps the kernel's bridges, and other links that networks need, in agreement with the log."""
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class Networks:
         self._wake = wake
         self._prepared = prepared
         self._alone = trio.Lock()
+        self._drifted: set[Fault] = set()
+        """What was found wrong and is not yet right again."""
 
     # --- On order -------------------------------------------------------------------------------------------------------
 
@@ -96,7 +101,9 @@ class Networks:
     async def _remove(self, identity: NetworkId, origin: Origin) -> None:
         network = self._ledger.durable.networks[identity]
         await self._kernel.remove(network)
-        await self._record(identity, (NetworkRemoved(name=network.name),), origin)
+        await self._record(
+            identity, (NetworkRemoved(name=network.name, driver=network.driver),), origin
+        )
 
     # --- Looking after --------------------------------------------------------------------------------------------------
 
@@ -104,7 +111,7 @@ class Networks:
         """Have all bridges and the firewall, whatever there is of them; finish removals that were under way."""
         async with self._alone:
             try:
-                await self._kernel.repair(self._bridged(), self._published())
+                await self._kernel.repair(self._with_links(), self._published())
             except DriverError as error:
                 log.warning("networks_not_recovered", error=str(error))
             await self._finish_removals()
@@ -113,19 +120,42 @@ class Networks:
         """Compare the kernel's bridges and firewall with the log; record and repair what somebody changed."""
         async with self._alone:
             await self._finish_removals()
-            networks, published = self._bridged(), self._published()
+            networks, published = self._with_links(), self._published()
             wrong = await self._kernel.wrong(networks, published)
-            if not wrong or published != self._published():
+            if published != self._published():
                 return
-            origin = Origin(actor=SUPERVISOR)
-            for identity, what in wrong:
-                await self._record(identity, (NetworkDrifted(what=what),), origin)
-            await self._kernel.repair(networks, self._published())
-            for identity, what in wrong:
-                await self._record(identity, (NetworkRepaired(what=what),), origin)
-        for identity in {identity for identity, _ in wrong}:
+            repaired = self._drifted - set(wrong)
+            if await self._mend(networks, set(wrong) - self._drifted):
+                repaired |= self._drifted
+            for fault in repaired:
+                await self._note_repair(fault)
+        for identity in {identity for identity, _ in repaired}:
             for member in self._ledger.durable.members(identity):
                 self._wake(member.id)
+
+    async def _mend(self, networks: Sequence[Network], new: set[Fault]) -> bool:
+        """Tell of what was not known to be wrong, and try to mend all that is; whether that was possible.
+
+        What can't be mended, for somebody took a link away that was never ours, is tried at each look and told once.
+        """
+        for identity, what in new:
+            await self._record(identity, (NetworkDrifted(what=what),), Origin(actor=SUPERVISOR))
+            self._drifted.add((identity, what))
+        if not self._drifted:
+            return True
+        try:
+            await self._kernel.repair(networks, self._published())
+        except DriverError as error:
+            if new:
+                log.warning("networks_not_repaired", error=str(error))
+            return False
+        return True
+
+    async def _note_repair(self, fault: Fault) -> None:
+        identity, what = fault
+        if identity in self._ledger.durable.networks:
+            await self._record(identity, (NetworkRepaired(what=what),), Origin(actor=SUPERVISOR))
+        self._drifted.discard(fault)
 
     async def _finish_removals(self) -> None:
         going = [each.id for each in self._ledger.durable.networks.values() if each.is_going]
@@ -135,7 +165,7 @@ class Networks:
             except DriverError as error:
                 log.warning("network_not_removed", network=identity, error=str(error))
 
-    def _bridged(self) -> tuple[Network, ...]:
+    def _with_links(self) -> tuple[Network, ...]:
         """The default network first: a daemon makes it before any other."""
         networks = self._ledger.durable.networks.values()
         return tuple(each for each in networks if each.bridge and not each.is_going)
@@ -153,13 +183,13 @@ class Networks:
 
     def offer_all(self) -> None:
         """Say of every network which places will be wanted next."""
-        for network in self._bridged():
+        for network in self._with_links():
             self.offer(network.id)
 
     def offer(self, identity: NetworkId) -> None:
         """Say which places in a network will be wanted next."""
         network = self._ledger.head.networks.get(identity)
-        if network is None or network.is_going:
+        if network is None or network.is_going or not network.is_bridged:
             return
         count = self._prepared if network.is_default else self._prepared // PREPARED_SHARE
         try:

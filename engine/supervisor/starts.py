@@ -54,12 +54,12 @@ class Starts:
     def _ports(
         self, head: View, container: Container, endpoints: tuple[Endpoint, ...]
     ) -> tuple[PortBinding, ...]:
-        """None without a network that has a way out: nobody could use them."""
+        """None without a network that has a way out by the host: nobody could use them."""
         leading = leader(endpoints) or leader(endpoints, ipv6=True)
-        if leading is None:
+        network = head.networks[leading.network] if leading else None
+        if network is None or not network.is_bridged:
             return ()
-        host_binding = head.networks[leading.network].host_binding
-        return self.host_ports.choose(head, container, host_binding)
+        return self.host_ports.choose(head, container, network.host_binding)
 
     def _prepared(self, container: Container, endpoints: tuple[Endpoint, ...]) -> SandboxId | None:
         """A namespace that is as it should be already."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
+from engine.domain.uplinks import UPLINK_DRIVERS
 from tests.harness.client import Api, Json
 
 PREPARED_SHARE: Final = 4
@@ -107,10 +108,18 @@ def take_census(roots: Roots) -> Census:
 
 def problems(roots: Roots, api: Api) -> list[str]:
     """What is untrue or leaked, in words, while the daemon answers; empty when kernel and log agree."""
-    containers = [api.inspect(each["Id"]) for each in api.ps()]
+    containers = [_bridged_alone(api, api.inspect(each["Id"])) for each in api.ps()]
     bridges = bridges_of(api)
     prepared_max = PREPARED_MAX + (len(bridges) - 1) * (PREPARED_MAX // PREPARED_SHARE)
     return compare(roots, take_census(roots), containers, bridges, prepared_max=prepared_max)
+
+
+def _bridged_alone(api: Api, container: Json) -> Json:
+    """Without the networks whose links have no other end among the host's."""
+    settings = container["NetworkSettings"]
+    uplinks = {each["Id"] for each in api.get("/networks") if each["Driver"] in UPLINK_DRIVERS}
+    bridged = {k: v for k, v in settings["Networks"].items() if v["NetworkID"] not in uplinks}
+    return container | {"NetworkSettings": settings | {"Networks": bridged}}
 
 
 def bridges_of(api: Api) -> set[str]:

@@ -17,7 +17,17 @@ GUEST: Final = Path(__file__).parent / "guest"
 
 # Asked for by name, each with what it depends on; built into the kernel counts as loaded.
 DISK_AND_PORTS: Final = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
-CONTAINERS: Final = ("overlay", "veth", "bridge", "br_netfilter", "dummy", "tun")
+CONTAINERS: Final = (
+    "overlay",
+    "veth",
+    "bridge",
+    "br_netfilter",
+    "dummy",
+    "tun",
+    "macvlan",
+    "ipvlan",
+    "8021q",
+)
 FIREWALL: Final = (
     "nf_tables", "nf_conntrack", "nf_conntrack_netlink", "nf_log_syslog", "nf_nat",
     "nft_chain_nat", "nft_ct", "nft_fib", "nft_fib_inet", "nft_fib_ipv4", "nft_fib_ipv6", "nft_hash", "nft_limit", "nft_log",

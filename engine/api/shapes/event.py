@@ -18,8 +18,7 @@ from engine.domain import container_uses as uses
 from engine.domain.event import ActorKind, Event
 from engine.domain.ids import ExecId, ImageId, NetworkId
 from engine.domain.image import Image
-from engine.domain.network import Network
-from engine.domain.network_decisions import BRIDGE_DRIVER
+from engine.domain.network import BRIDGE_DRIVER, Network
 from engine.domain.reference import parse_reference
 from engine.service.history import Entry
 
@@ -172,19 +171,25 @@ class Translator:
                 if subject.stopping:
                     yield _about(subject, "stop")
             case membership.Connected(order=order) if subject.running:
-                yield _of_membership(subject, "connect", *subject.moving[order])
+                yield self._of_membership(subject, "connect", *subject.moving[order])
             case membership.Disconnected(order=order):
-                yield _of_membership(subject, "disconnect", *subject.moving[order])
+                yield self._of_membership(subject, "disconnect", *subject.moving[order])
             case _:
                 yield from _of_use(subject, event)
 
     def _networks_of(self, subject: Subject, action: str) -> Iterator[Said]:
         """All that it is in: with a namespace of the host's, or none of its own, those that every engine has."""
         for identity, name in subject.networks.items():
-            yield _of_membership(subject, action, identity, name)
+            yield self._of_membership(subject, action, identity, name)
         for found in self._networks.values():
             if not found.bridge and found.name == subject.mode:
-                yield _of_membership(subject, action, found.id, found.name, found.driver)
+                yield self._of_membership(subject, action, found.id, found.name)
+
+    def _of_membership(self, subject: Subject, action: str, identity: NetworkId, name: str) -> Said:
+        network = self._networks.get(identity)  # what is gone was most likely a bridge
+        driver = network.driver if network else BRIDGE_DRIVER
+        attributes = {"container": subject.id, "name": name, "type": driver}
+        return Said("network", action, identity, attributes)
 
     def _of_image(self, entry: Entry) -> Iterator[Said]:
         """What is loaded brings its names along; only what people give is told."""
@@ -202,13 +207,6 @@ class Translator:
         labels = known.contents.config.labels if known else {}
         told = {} if isinstance(event, image.ImageRemoved) else labels
         yield Said("image", action, entry.id, {**told, "name": name})
-
-
-def _of_membership(
-    subject: Subject, action: str, network: NetworkId, name: str, driver: str = BRIDGE_DRIVER
-) -> Said:
-    attributes = {"container": subject.id, "name": name, "type": driver}
-    return Said("network", action, network, attributes)
 
 
 def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
@@ -254,9 +252,9 @@ def _of_others(entry: Entry) -> Iterator[Said]:
             # Nobody is told of the networks that every engine has.
             if entry.actor.kind is ActorKind.USER:
                 yield Said("network", "create", entry.id, {"name": name, "type": driver})
-        case network.NetworkRemoved(name=name):
+        case network.NetworkRemoved(name=name, driver=driver):
             if entry.actor.kind is ActorKind.USER:
-                yield Said("network", "destroy", entry.id, {"name": name, "type": BRIDGE_DRIVER})
+                yield Said("network", "destroy", entry.id, {"name": name, "type": driver})
         case host.Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes):
             yield Said(kind, "prune", "", {"reclaimed": str(reclaimed_bytes)})
         case _:

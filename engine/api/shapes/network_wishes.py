@@ -4,10 +4,10 @@ import msgspec
 
 from engine.api.http.json_bodies import Wire
 from engine.api.shapes.wire_container import EndpointWire
+from engine.domain.network import BRIDGE_DRIVER
 from engine.domain.network_decisions import NetworkWish, PoolWish
+from engine.domain.uplinks import UPLINK_DRIVERS
 from engine.errors import Forbidden, NotFound, Unsupported
-
-_ABSENT_DRIVERS = ("macvlan", "ipvlan")
 
 
 class IpamConfigWire(Wire, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
         Forbidden, NotFound: in Docker's words.
         Unsupported: a kind of network that this engine does not have.
     """
-    _check_driver(asked.driver or "bridge")
+    _check_driver(asked.driver or BRIDGE_DRIVER)
     if asked.config_only or (asked.config_from or {}).get("Network"):
         raise Unsupported("configuration-only networks are not supported")
     if asked.ingress or (asked.scope or "local") != "local":
@@ -77,6 +77,7 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
         raise NotFound(f'plugin "{ipam.driver}" not found')
     return NetworkWish(
         name=asked.name or "",
+        driver=asked.driver or BRIDGE_DRIVER,
         enable_ipv4=asked.enable_ipv4 is not False,
         enable_ipv6=bool(asked.enable_ipv6),
         pools=tuple(map(_pool, ipam.config or ())),
@@ -88,11 +89,9 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
 
 
 def _check_driver(driver: str) -> None:
-    if driver in _ABSENT_DRIVERS:
-        raise Unsupported(f"networks of the driver {driver} are not supported on this host")
     if driver in ("host", "null"):
         raise Forbidden(f'only one instance of "{driver}" network is allowed')
-    if driver != "bridge":
+    if driver not in (BRIDGE_DRIVER, *UPLINK_DRIVERS):
         raise NotFound(f'plugin "{driver}" not found')
 
 

@@ -113,6 +113,7 @@ def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None
 def _correct(kernel: NetlinkSocket, bridge: Bridge, link: Link) -> None:
     present = _addresses(kernel, link)
     wanted = set(bridge.addresses)
+    _write(_of_link(6, bridge.name, "accept_ra"), "0")
     _write(_of_link(6, bridge.name, "disable_ipv6"), "0" if bridge.has(6) else "1")
     kernel.transact(
         [rtnetlink.delete_address(link.index, each) for each in present - wanted]

@@ -27,7 +27,8 @@ def firewall_plan(networks: Iterable[Network], containers: Collection[Container]
         for container in containers
         for port in published_ports(container, container.wanted_endpoints)
     )
-    return FirewallPlan(frozenset(map(bridge_rules, networks)), frozenset(ports))
+    bridged = (each for each in networks if each.is_bridged)
+    return FirewallPlan(frozenset(map(bridge_rules, bridged)), frozenset(ports))
 
 
 def bridge_rules(network: Network) -> BridgeRules:

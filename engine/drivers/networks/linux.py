@@ -30,7 +30,7 @@ from engine.drivers.networks.firewall_plan import (
 from engine.drivers.networks.host_ports import check_host_port
 from engine.drivers.networks.name_plan import host_names, links, listener
 from engine.drivers.networks.network import NetworkDriver, Survey
-from engine.drivers.networks.plans import sandbox_endpoints, wanted_bridge
+from engine.drivers.networks.plans import sandbox_endpoints, wanted_bridge, wanted_parent
 from engine.drivers.networks.ruleset import ANY_ADDRESS, ANY_ADDRESS_6, Address
 from engine.drivers.networks.sandbox import Sandbox
 from engine.drivers.networks.sandbox_pool import Prepared, SandboxPool
@@ -152,11 +152,17 @@ class LinuxNetworks:
         plan = firewall_plan(networks, containers)
 
         def look() -> tuple[tuple[NetworkId, str], ...]:
-            faults = self.driver.faults_of_bridges([wanted_bridge(each) for each in networks])
-            bridges = tuple((each.id, "bridge") for each in networks if faults.get(each.bridge))
-            if not networks or self.firewall.is_right(plan):
-                return bridges
-            return (*bridges, (networks[0].id, "firewall"))
+            bridged = [each for each in networks if each.is_bridged]
+            faults = self.driver.faults_of_bridges(map(wanted_bridge, bridged))
+            wrong = [(each.id, "bridge") for each in bridged if faults.get(each.bridge)]
+            wrong += (
+                (each.id, "parent")
+                for each in networks
+                if not each.is_bridged and self.driver.faults_of_parent(wanted_parent(each))
+            )
+            if networks and not self.firewall.is_right(plan):
+                wrong.append((networks[0].id, "firewall"))
+            return tuple(wrong)
 
         return await self.lanes.run(Lane.NETLINK, look)
 
@@ -168,7 +174,7 @@ class LinuxNetworks:
             refusals = []
             for network in networks:
                 try:
-                    self.driver.ensure_bridge(wanted_bridge(network))
+                    self._ensure(network)
                 except EngineError as error:
                     refusals.append(str(error))
             self.firewall.apply(plan)
@@ -177,14 +183,23 @@ class LinuxNetworks:
 
         await self.lanes.run(Lane.NETLINK, repair)
 
+    def _ensure(self, network: Network) -> None:
+        if network.is_bridged:
+            self.driver.ensure_bridge(wanted_bridge(network))
+        else:
+            self.driver.ensure_parent(wanted_parent(network))
+
     async def taken_subnets(self) -> Sequence[Subnet]:
         """What the host has addresses in, or routes to."""
         return await self.lanes.run(Lane.NETLINK, self.driver.taken_subnets)
 
     async def make(self, network: Network) -> None:
-        """Have one more bridge, with its place in the firewall."""
+        """Have one more bridge with its place in the firewall, or one more parent."""
 
         def make() -> None:
+            if not network.is_bridged:
+                self.driver.make_parent(wanted_parent(network))
+                return
             self.driver.ensure_bridge(wanted_bridge(network))
             self.firewall.add_bridge(bridge_rules(network))
 
@@ -195,7 +210,8 @@ class LinuxNetworks:
         await self.pool.forget(network.id)
 
         def remove() -> None:
-            self.firewall.remove_bridge(bridge_rules(network))
+            if network.is_bridged:
+                self.firewall.remove_bridge(bridge_rules(network))
             if network.bridge_owned:
                 self.driver.remove_bridge(network.bridge)
 

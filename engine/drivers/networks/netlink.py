@@ -72,6 +72,11 @@ def u8(kind: int, value: int) -> bytes:
     return attribute(kind, bytes((value,)))
 
 
+def u16(kind: int, value: int) -> bytes:
+    """Two bytes, in the machine's own order."""
+    return attribute(kind, struct.pack("=H", value))
+
+
 def u32(kind: int, value: int) -> bytes:
     """A number in the machine's own byte order."""
     return attribute(kind, struct.pack("=I", value))

@@ -17,10 +17,11 @@ from typing import Final
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
 from engine.drivers.networks import bridge as bridges
-from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks import netns, parents, rtnetlink
 from engine.drivers.networks import sandbox as sandboxes
 from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.netlink import NetlinkSocket
+from engine.drivers.networks.parents import Parent
 from engine.drivers.networks.rtnetlink import Link, Subnet
 from engine.drivers.networks.sandbox import Sandbox, Site
 from engine.errors import DriverError
@@ -61,6 +62,8 @@ class NetworkDriver:
         self._slots: dict[SandboxId, int] = {}
         """How many slots of each have been in use."""
         self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
+        self._with_overs: set[SandboxId] = set()
+        """Those with links over one of the host's."""
 
     @property
     def _kernel(self) -> NetlinkSocket:
@@ -128,6 +131,31 @@ class NetworkDriver:
                 ),
                 None,
             )
+
+    # Parents
+
+    def make_parent(self, parent: Parent) -> None:
+        """Have a parent for the first time, which also shows whether the kernel can do what will be wanted of it.
+
+        Raises:
+            InvalidRequest, Unsupported, DriverError: see :mod:`engine.drivers.networks.parents`.
+        """
+        self.ensure_parent(parent)
+        parents.check_supported(self._kernel, parent)
+
+    def ensure_parent(self, parent: Parent) -> None:
+        """Have a parent, whatever there is of it.
+
+        Raises:
+            InvalidRequest, Unsupported, DriverError: as above.
+        """
+        with _acting(f"link {parent.name}"):
+            parents.ensure(self._kernel, self._instance, parent)
+
+    def faults_of_parent(self, parent: Parent) -> tuple[str, ...]:
+        """What is wrong with it, in words."""
+        with _acting(f"link {parent.name}"):
+            return parents.faults(self._kernel, self._instance, parent)
 
     # Sandboxes
 
@@ -254,6 +282,7 @@ class NetworkDriver:
         with _acting("remove sandboxes"):
             for sandbox in unwanted:
                 self._right.pop(sandbox, None)
+                self._take_overs(sandbox)
                 veths = self._silence(sandbox)
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
                     now = time.monotonic()
@@ -275,7 +304,22 @@ class NetworkDriver:
         self._kernel.transact([rtnetlink.silence_port(link.index) for link in links])
         return [link.name for link in links]
 
+    def _take_overs(self, sandbox: SandboxId) -> None:
+        """At once: until the kernel has dismantled a namespace, its links answer, and nobody else can have their MACs."""
+        pin = naming.sandbox_path(self._exec_root, sandbox)
+        if sandbox not in self._with_overs or not netns.is_pinned(pin):
+            return
+
+        def take() -> None:
+            netns.enter(pin)
+            sandboxes.remove_overs()
+
+        netns.on_own_thread(take)
+        self._with_overs.discard(sandbox)
+
     def _note_slots(self, sandbox: Sandbox) -> None:
+        if any(endpoint.over for endpoint in sandbox.endpoints):
+            self._with_overs.add(sandbox.id)
         slots = max((endpoint.slot + 1 for endpoint in sandbox.endpoints), default=0)
         self._slots[sandbox.id] = max(slots, self._slots.get(sandbox.id, 0))
 

@@ -1,12 +1,16 @@
 """What the kernel should have of networks and endpoints, computed from the log's side of them."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 from engine.domain import membership
 from engine.domain.ids import NetworkId
-from engine.domain.network import Network
+from engine.domain.network import MTU_OPTION, Network
+from engine.domain.uplinks import MODES, has_routed_links, mode_name
 from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.parents import Parent
+from engine.drivers.networks.rtnetlink import Over
 from engine.drivers.networks.sandbox import Endpoint
 
 
@@ -23,6 +27,16 @@ def wanted_bridge(network: Network) -> Bridge:
         owned=network.bridge_owned,
         internal=network.internal,
     )
+
+
+def wanted_parent(network: Network) -> Parent:
+    """The host's link over which a network's containers have theirs."""
+    return Parent(network.bridge, _over(network))
+
+
+def _over(network: Network) -> Over:
+    mode = mode_name(network.driver, network.options)
+    return Over(network.driver, MODES[network.driver][mode])
 
 
 def sandbox_endpoints(
@@ -45,16 +59,23 @@ def sandbox_endpoints(
 def _endpoint(
     endpoint: membership.Endpoint, network: Network, gateways: tuple[str, str]
 ) -> Endpoint:
-    return Endpoint(
+    ways_out = tuple(map(ip_address, filter(None, gateways)))
+    plain = Endpoint(
         bridge=network.bridge,
         slot=endpoint.slot,
         addresses=tuple(map(ip_interface, filter(None, (endpoint.address, endpoint.address6)))),
         mac=endpoint.mac,
         mtu=network.mtu,
         icc=network.icc,
-        gateways=tuple(map(ip_address, filter(None, gateways))),
+        gateways=ways_out,
         sysctls=tuple(map(_sysctl, endpoint.sysctls)),
     )
+    if network.is_bridged:
+        return plain
+    if has_routed_links(network):
+        ways_out = tuple(type(each)(0) for each in ways_out)
+    mtu = network.mtu if MTU_OPTION in network.options else 0
+    return replace(plain, over=_over(network), gateways=ways_out, mtu=mtu)
 
 
 def _sysctl(text: str) -> tuple[str, str]:

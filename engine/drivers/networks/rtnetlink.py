@@ -63,6 +63,9 @@ IFLA_BRPORT_STATE: Final = 1
 IFLA_BRPORT_MODE: Final = 4  # "hairpin mode"
 IFLA_BRPORT_FLUSH: Final = 24
 IFLA_BRPORT_ISOLATED: Final = 33
+IFLA_MACVLAN_MODE: Final = 1
+IFLA_IPVLAN_MODE: Final = 1
+IFLA_VLAN_ID: Final = 1
 IFLA_INET6_ADDR_GEN_MODE: Final = 8
 IN6_ADDR_GEN_MODE_NONE: Final = 1
 BR_STATE_DISABLED: Final = 0
@@ -78,6 +81,8 @@ RTA_GATEWAY: Final = 5
 RT_TABLE_MAIN: Final = 254
 RTPROT_BOOT: Final = 3
 RTN_UNICAST: Final = 1
+RT_SCOPE_UNIVERSE: Final = 0
+RT_SCOPE_LINK: Final = 253
 LOOPBACK_INDEX: Final = 1
 """Of ``lo``, in every network namespace."""
 
@@ -107,6 +112,21 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """How a link without a cable of its own uses another one's."""
+
+    kind: str
+    """``macvlan`` or ``ipvlan``."""
+    mode: int
+    """MACVLAN_MODE_… or IPVLAN_MODE_…, linux/if_link.h."""
+
+    @property
+    def has_mac(self) -> bool:
+        """Whether it has a hardware address of its own."""
+        return self.kind == "macvlan"
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A network interface, as the kernel describes it."""
 
@@ -116,7 +136,7 @@ class Link:
     mtu: int
     mac: str
     peer: int
-    """Index of a pair's other end, in the other end's namespace, or 0."""
+    """Index of a pair's other end, or of the link that this one lies over, in that one's namespace; or 0."""
     master: int
     """Index of the bridge it is plugged into, or 0."""
     kind: str
@@ -171,6 +191,53 @@ def create_veth(name: str, peer: str, peer_mac: str, peer_netns_fd: int, mtu: in
         )
     )
     return Request(RTM_NEWLINK, _CREATE, body, f"create link {name}")
+
+
+def create_over(parent: int, name: str, over: Over, mac: str, netns_fd: int, mtu: int) -> Request:
+    """A link over ``parent``, down, in the namespace behind ``netns_fd``; EOPNOTSUPP where the kernel has no such links.
+
+    With ``mtu`` 0 it has its parent's, and without a MAC one of the kernel's choice.
+    """
+    if over.kind == "macvlan":
+        mode = netlink.u32(IFLA_MACVLAN_MODE, over.mode)
+    else:
+        mode = netlink.u16(IFLA_IPVLAN_MODE, over.mode)
+    body = (
+        _IFINFO.pack(0, 0, 0, 0, 0)
+        + netlink.text(IFLA_IFNAME, name)
+        + netlink.u32(IFLA_LINK, parent)
+        + (netlink.attribute(IFLA_ADDRESS, mac_bytes(mac)) if mac else b"")
+        + (netlink.u32(IFLA_MTU, mtu) if mtu else b"")
+        + netlink.u32(IFLA_NET_NS_FD, netns_fd)
+        + netlink.nested(
+            IFLA_LINKINFO,
+            netlink.text(IFLA_INFO_KIND, over.kind),
+            netlink.nested(IFLA_INFO_DATA, mode),
+        )
+    )
+    return Request(RTM_NEWLINK, _CREATE, body, f"create {over.kind} {name}")
+
+
+def create_dummy(name: str) -> Request:
+    """A link that leads nowhere, down."""
+    return Request(RTM_NEWLINK, _CREATE, _new_link(name, "dummy"), f"create dummy {name}")
+
+
+def create_vlan(name: str, parent: int, number: int) -> Request:
+    """A VLAN of a link, down: IEEE 802.1Q."""
+    body = _new_link(name, "vlan", netlink.u16(IFLA_VLAN_ID, number))
+    return Request(
+        RTM_NEWLINK, _CREATE, body + netlink.u32(IFLA_LINK, parent), f"create vlan {name}"
+    )
+
+
+def _new_link(name: str, kind: str, *about: bytes) -> bytes:
+    info = (netlink.nested(IFLA_INFO_DATA, *about),) if about else ()
+    return (
+        _IFINFO.pack(0, 0, 0, 0, 0)
+        + netlink.text(IFLA_IFNAME, name)
+        + netlink.nested(IFLA_LINKINFO, netlink.text(IFLA_INFO_KIND, kind), *info)
+    )
 
 
 def change_link(
@@ -286,12 +353,12 @@ def _address_request(
 
 
 def replace_default_route(index: int, gateway: Address) -> Request:
-    """Make ``gateway`` the way to everywhere, whatever was it before."""
+    """Make ``gateway`` the way to everywhere, whatever was it before; with the unspecified address, the link itself."""
+    scope = RT_SCOPE_LINK if gateway.is_unspecified else RT_SCOPE_UNIVERSE
+    family = _FAMILIES[gateway.version]
     body = (
-        _ROUTE.pack(
-            *(_FAMILIES[gateway.version], 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0)
-        )
-        + netlink.attribute(RTA_GATEWAY, gateway.packed)
+        _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
+        + (b"" if gateway.is_unspecified else netlink.attribute(RTA_GATEWAY, gateway.packed))
         + netlink.u32(RTA_OIF, index)
     )
     return Request(RTM_NEWROUTE, _REPLACE, body, f"set default route to {gateway}")

@@ -3,6 +3,7 @@
     host namespace                             sandbox, pinned at EXEC_ROOT/netns/ID
     bridge ── sl<tag><7 digits of ID>0 ══════ eth0  addresses, MAC, sysctls, default routes if it leads
     bridge ── sl<tag><7 digits of ID>1 ══════ eth1
+    any link ───────────────────────────────── eth2  a macvlan or ipvlan over it
                                                lo
 
 A sandbox is built from inside a thread that has just left for a new namespace, and pinned *last*. So the pin is the
@@ -19,18 +20,29 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import SandboxId
+from engine.domain.uplinks import UPLINK_DRIVERS
 from engine.drivers.networks import netns, redirect, rtnetlink
 from engine.drivers.networks.netlink import NetlinkSocket, Request
-from engine.drivers.networks.rtnetlink import LOOPBACK_INDEX, Address, Interface, Link, Port
+from engine.drivers.networks.rtnetlink import (
+    LOOPBACK_INDEX,
+    Address,
+    Interface,
+    Link,
+    Over,
+    Port,
+)
 from engine.errors import DriverError
 from engine.failpoints import failpoint
 
 _NET: Final = Path("/proc/sys/net")
+_DIRECTLY: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
+"""The gateway of a route that has none."""
 _IFNAME: Final = "IFNAME"
 """What stands for an interface's name in its sysctls."""
 
@@ -40,17 +52,21 @@ class Endpoint:
     """A sandbox's joint with one network."""
 
     bridge: str
+    """The host's link that it is joined to."""
     slot: int
     """Its interface is ``eth<slot>``."""
     addresses: tuple[Interface, ...]
     mac: str
     mtu: int = 1500
+    """0: that of the link it lies over."""
     icc: bool = True
     """Whether it may speak to other endpoints of the same bridge."""
     gateways: tuple[Address, ...] = ()
-    """The default routes that lead over it."""
+    """The default routes that lead over it; the unspecified address where the link itself is the way."""
     sysctls: tuple[tuple[str, str], ...] = ()
     """``net.…`` with IFNAME for the interface's name."""
+    over: Over | None = None
+    """How the interface lies over the link that ``bridge`` names; None: it is one end of a pair, the other in that bridge."""
 
     @property
     def name(self) -> str:
@@ -84,6 +100,10 @@ class Site:
         """The host's end of the pair whose other one is ``eth<slot>``."""
         return f"{self.veths}{naming.SLOT_DIGITS[slot]}"
 
+    def outer(self, endpoint: Endpoint) -> str:
+        """The host's link that the interface itself tells of: the pair's other end, or what it lies over."""
+        return endpoint.bridge if endpoint.over else self.veth(endpoint.slot)
+
     def port(self, endpoint: Endpoint) -> Port:
         """How the host's end is plugged in."""
         return Port(hairpin=self.hairpin, isolated=not endpoint.icc)
@@ -115,10 +135,10 @@ def repair(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
     with NetlinkSocket() as inside:
         inside.transact([rtnetlink.change_link(LOOPBACK_INDEX, up=True)])
         present = {link.name: link for link in rtnetlink.links(inside)}
-        _remove_unwanted(kernel, present, sandbox, site)
+        _remove_unwanted(kernel, inside, present, sandbox, site)
         for endpoint in sandbox.endpoints:
             inner = present.get(endpoint.name)
-            if inner is not None and not _is_pair(kernel, inner, site.veth(endpoint.slot)):
+            if inner is not None and not _is_joined(kernel, inner, site.outer(endpoint)):
                 inside.transact([rtnetlink.delete_link(endpoint.name)])
                 inner = None
             if inner is None:
@@ -131,17 +151,32 @@ def repair(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
 
 
 def _remove_unwanted(
-    kernel: NetlinkSocket, present: dict[str, Link], sandbox: Sandbox, site: Site
+    kernel: NetlinkSocket,
+    inside: NetlinkSocket,
+    present: dict[str, Link],
+    sandbox: Sandbox,
+    site: Site,
 ) -> None:
     wanted = {endpoint.slot for endpoint in sandbox.endpoints}
     for slot in set(range(naming.SLOTS_MAX)) - wanted:
         inner = present.get(inner_name(slot))
-        if inner is not None and _is_pair(kernel, inner, site.veth(slot)):
+        if inner is None:
+            continue
+        if inner.kind in UPLINK_DRIVERS:
+            inside.transact([rtnetlink.delete_link(inner.name)])
+        elif _is_joined(kernel, inner, site.veth(slot)):
             kernel.transact([rtnetlink.delete_link(site.veth(slot))])
 
 
-def _is_pair(kernel: NetlinkSocket, inner: Link, veth: str) -> bool:
-    outer = rtnetlink.find_link(kernel, veth)
+def remove_overs() -> None:
+    """Delete the links over the host's from the calling thread's namespace: their addresses may be wanted elsewhere at once."""
+    with NetlinkSocket() as inside:
+        overs = [link for link in rtnetlink.links(inside) if link.kind in UPLINK_DRIVERS]
+        inside.transact([rtnetlink.delete_link(link.name) for link in overs])
+
+
+def _is_joined(kernel: NetlinkSocket, inner: Link, name: str) -> bool:
+    outer = rtnetlink.find_link(kernel, name)
     return outer is not None and inner.peer == outer.index
 
 
@@ -152,7 +187,10 @@ def _join(kernel: NetlinkSocket, inside: NetlinkSocket, endpoint: Endpoint, site
 
 
 def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
-    """Make the pair that joins the calling thread's namespace to the host's; one left over from before goes."""
+    """Make what joins the calling thread's namespace to the host's; a pair left over from before goes."""
+    if endpoint.over is not None:
+        _lay_over(kernel, endpoint, endpoint.over)
+        return
     own_fd = netns.open_own()
     veth = site.veth(endpoint.slot)
     try:
@@ -165,8 +203,25 @@ def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
         os.close(own_fd)
 
 
+def _lay_over(kernel: NetlinkSocket, endpoint: Endpoint, over: Over) -> None:
+    parent = rtnetlink.find_link(kernel, endpoint.bridge)
+    if parent is None:
+        raise OSError(errno.ENODEV, f"link {endpoint.bridge} does not exist")
+    own_fd = netns.open_own()
+    try:
+        mac = endpoint.mac if over.has_mac else ""
+        request = rtnetlink.create_over(
+            parent.index, endpoint.name, over, mac, own_fd, endpoint.mtu
+        )
+        kernel.transact([request])
+    finally:
+        os.close(own_fd)
+
+
 def _plug(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
-    """Plug the host's end into the bridge and bring it up."""
+    """Plug the host's end, if there is one, into the bridge and bring it up."""
+    if endpoint.over is not None:
+        return
     bridge = rtnetlink.find_link(kernel, endpoint.bridge)
     if bridge is None:
         raise OSError(errno.ENODEV, f"bridge {endpoint.bridge} does not exist")
@@ -190,7 +245,9 @@ def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             (_NET / "ipv6/conf" / endpoint.name / name).write_text(value)
     requests: list[Request] = [
-        rtnetlink.change_link(link.index, up=True, mtu=endpoint.mtu, mac=endpoint.mac),
+        rtnetlink.change_link(
+            link.index, up=True, mtu=endpoint.mtu or None, mac=endpoint.mac or None
+        ),
         *(rtnetlink.add_address(link.index, each) for each in endpoint.addresses),
         *(rtnetlink.replace_default_route(link.index, each) for each in endpoint.gateways),
     ]
@@ -228,10 +285,12 @@ def outer_faults(find: Callable[[str], Link | None], sandbox: Sandbox, site: Sit
 
 
 def _outer(find: Callable[[str], Link | None], endpoint: Endpoint, site: Site) -> list[str]:
-    veth = site.veth(endpoint.slot)
+    veth = site.outer(endpoint)
     link, bridge = find(veth), find(endpoint.bridge)
     if link is None:
         return [f"link {veth} is gone"]
+    if endpoint.over is not None:
+        return []
     wrong = {
         f"link {veth} is down": not link.up,
         f"link {veth} is unplugged": bridge is None or link.master != bridge.index,
@@ -273,13 +332,13 @@ def inner_faults(
     links = {link.name: link for link in map(rtnetlink.parse_link, inside.links)}
     addresses = set(rtnetlink.parse_addresses(inside.addresses))
     ways_out = {
-        (route.output, route.gateway)
+        (route.output, route.gateway or _DIRECTLY[route.network.version])
         for route in rtnetlink.parse_routes(inside.routes)
         if not route.network.prefixlen
     }
     faults = [] if inside.redirected else ["the way to the resolver is gone"]
     for endpoint in sandbox.endpoints:
-        link, outer = links.get(endpoint.name), find(site.veth(endpoint.slot))
+        link, outer = links.get(endpoint.name), find(site.outer(endpoint))
         if link is None or outer is None or link.peer != outer.index:
             faults.append(f"{endpoint.name} is gone")
             continue
