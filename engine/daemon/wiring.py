@@ -149,6 +149,7 @@ def assemble(config: Config, ledger: Ledger) -> Daemon:
         ),
         names=names,
         network_of=network_of,
+        everything=lambda: (ledger.durable.networks_with_links(), ledger.durable.publishers()),
         container_named=lambda name: _container_named(ledger, name),
     )
     kernel = LinuxKernel(

@@ -207,6 +207,15 @@ class View:
         }
         return tuple(self.containers[holder] for holder in holders)
 
+    def networks_with_links(self) -> tuple[Network, ...]:
+        """Those that need something of the host's, the default one first: a daemon makes it before any other."""
+        return tuple(each for each in self.networks.values() if each.bridge and not each.is_going)
+
+    def publishers(self) -> tuple[Container, ...]:
+        """Containers that have ports of the host."""
+        holders = {holder for held in self.host_ports.values() for holder in held.values()}
+        return tuple(self.containers[holder] for holder in holders)
+
     def used_addresses(self, network: Network, version: int) -> Used:
         """Which addresses of a network a container can't be given."""
         return Used(

@@ -10,7 +10,6 @@ import structlog
 import trio
 
 from engine.domain.addresses import AddressesExhausted, Subnet
-from engine.domain.container import Container
 from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.domain.ids import ContainerId, NetworkId
 from engine.domain.network import (
@@ -111,7 +110,8 @@ class Networks:
         """Have all bridges and the firewall, whatever there is of them; finish removals that were under way."""
         async with self._alone:
             try:
-                await self._kernel.repair(self._with_links(), self._published())
+                view = self._ledger.durable
+                await self._kernel.repair(view.networks_with_links(), view.publishers())
             except DriverError as error:
                 log.warning("networks_not_recovered", error=str(error))
             await self._finish_removals()
@@ -120,9 +120,10 @@ class Networks:
         """Compare the kernel's bridges and firewall with the log; record and repair what somebody changed."""
         async with self._alone:
             await self._finish_removals()
-            networks, published = self._with_links(), self._published()
+            view = self._ledger.durable
+            networks, published = view.networks_with_links(), view.publishers()
             wrong = await self._kernel.wrong(networks, published)
-            if published != self._published():
+            if published != view.publishers():
                 return
             repaired = self._drifted - set(wrong)
             if await self._mend(networks, set(wrong) - self._drifted):
@@ -144,7 +145,7 @@ class Networks:
         if not self._drifted:
             return True
         try:
-            await self._kernel.repair(networks, self._published())
+            await self._kernel.repair(networks, self._ledger.durable.publishers())
         except DriverError as error:
             if new:
                 log.warning("networks_not_repaired", error=str(error))
@@ -165,17 +166,6 @@ class Networks:
             except DriverError as error:
                 log.warning("network_not_removed", network=identity, error=str(error))
 
-    def _with_links(self) -> tuple[Network, ...]:
-        """The default network first: a daemon makes it before any other."""
-        networks = self._ledger.durable.networks.values()
-        return tuple(each for each in networks if each.bridge and not each.is_going)
-
-    def _published(self) -> tuple[Container, ...]:
-        holders = {
-            holder for held in self._ledger.durable.host_ports.values() for holder in held.values()
-        }
-        return tuple(self._ledger.durable.containers[holder] for holder in holders)
-
     async def _record(self, identity: NetworkId, events: tuple[Event, ...], origin: Origin) -> None:
         await self._ledger.record(origin, (network_stream(identity), events))
 
@@ -183,7 +173,7 @@ class Networks:
 
     def offer_all(self) -> None:
         """Say of every network which places will be wanted next."""
-        for network in self._with_links():
+        for network in self._ledger.durable.networks_with_links():
             self.offer(network.id)
 
     def offer(self, identity: NetworkId) -> None:

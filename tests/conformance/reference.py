@@ -1,7 +1,7 @@
 """The engine that ours is compared with: Docker's own, started for the tests in namespaces of its own.
 
 SHIPSLOG_REFERENCE=unix:///PATH names one that runs already. Else it is Debian's or Ubuntu's, installed or unpacked into .cache by
-config/run. Its firewall stays off: nothing is compared that leaves the machine.
+config/run. Its firewall stays off where it is only compared: nothing of that leaves the machine.
 """
 
 import os
@@ -32,21 +32,29 @@ class NoReference(Exception):
 
 
 @contextmanager
-def reference_engine(place: Path) -> Iterator[Api]:
+def reference_engine(place: Path, *, beside: bool = False) -> Iterator[Api]:
     """A Docker engine that answers, without containers.
+
+    Args:
+        place: a directory for it.
+        beside: whether it has its rules and bridges in the test's own network, as on a host that has both engines.
 
     Raises:
         NoReference: see there.
     """
     running = os.environ.get(VARIABLE, "")
-    if running:
+    if running and not beside:
         yield Api(Path(running.removeprefix("unix://")))
         return
     api = Api(place / "docker.sock")
     with (
         (place / "log").open("ab") as log,
         subprocess.Popen(
-            _command(place), env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            _command(place, beside=beside),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         ) as process,
     ):
         try:
@@ -58,16 +66,18 @@ def reference_engine(place: Path) -> Iterator[Api]:
             _remove_cgroups(_cgroup_parent(place))
 
 
-def _command(place: Path) -> list[str]:
+def _command(place: Path, *, beside: bool) -> list[str]:
     dockerd = shutil.which("dockerd", path=_environment()["PATH"])
     if dockerd is None:
         raise NoReference("dockerd is not there: config/run setup unpacks it")
     options = [
         *("-H", f"unix://{place}/docker.sock", "-p", f"{place}/pid"),
         *("--data-root", f"{place}/data", "--exec-root", f"{place}/exec"),
-        *("--iptables=false", "--ip-masq=false"),
         *("--cgroup-parent", _cgroup_parent(place)),
     ]
+    if beside:
+        return [dockerd, *options]
+    options += ("--iptables=false", "--ip-masq=false")
     alone = 'ip link set lo up && exec "$@"'
     return ["unshare", "--net", "--mount", "sh", "-c", alone, "sh", dockerd, *options]
 

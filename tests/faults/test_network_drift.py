@@ -338,6 +338,21 @@ def test_elements_of_the_firewall_come_back_and_removed_networks_do_not(
     assert bridge_of_front(daemon) in json.dumps(ruleset(daemon))
 
 
+def test_who_starts_before_the_sweep_has_seen_it_has_a_port_all_the_same(
+    daemon: DaemonUnderTest,
+) -> None:
+    for number, damage in enumerate((delete_table, flush_ruleset, flush_table)):
+        damage(daemon)
+        daemon.api.post("/networks/create", {"Name": f"net{number}"})
+        damage(daemon)
+        bound = {"PortBindings": {"80/tcp": [{"HostPort": f"809{number}"}]}}
+        daemon.api.run(f"web{number}", *STOPS_AT_ONCE, HostConfig=bound)
+
+    assert all(f"809{number}" in json.dumps(ruleset(daemon)) for number in range(3))
+    eventually(lambda: network_is_repaired(daemon, "firewall"), "told", within_s=NOTICED_S)
+    daemon.assert_settled()
+
+
 def flush_firewall(daemon: DaemonUnderTest, _container: str) -> None:
     nft("flush", "ruleset")
 

@@ -51,8 +51,12 @@ class LinuxNetworks:
     names: Resolver
     network_of: Callable[[NetworkId], Network]
     container_named: Callable[[str], ContainerId | None]
+    everything: Callable[[], tuple[Sequence[Network], Collection[Container]]]
+    """All networks that need something of the host's, and all containers that have ports of it."""
     _prepared: set[SandboxId] = field(default_factory=set)
     _damaged: frozenset[SandboxId] = frozenset()
+    _firewall_was_wrong: bool = False
+    """Whether it was found wrong, and put right, by somebody who does not tell."""
 
     # --- Containers -----------------------------------------------------------------------------------------------------
 
@@ -108,7 +112,7 @@ class LinuxNetworks:
         before = published_ports(container, container.endpoints)
         after = published_ports(container, container.wanted_endpoints)
         if before != after:
-            await self.lanes.run(Lane.NETLINK, partial(self.firewall.move, before, after))
+            await self._change_firewall(partial(self.firewall.move, before, after))
 
     async def remove_sandbox(self, sandbox: SandboxId) -> None:
         """Have nothing of it."""
@@ -120,7 +124,7 @@ class LinuxNetworks:
     async def publish(self, container: Container) -> None:
         """Have the host's ports lead to the container."""
         ports = published_ports(container, container.wanted_endpoints)
-        await self.lanes.run(Lane.NETLINK, partial(self.firewall.publish, ports))
+        await self._change_firewall(partial(self.firewall.publish, ports))
 
     async def unpublish(self, container: Container) -> None:
         """Have them lead nowhere."""
@@ -143,6 +147,16 @@ class LinuxNetworks:
             resolver=any(self.network_of(each.network).has_names for each in wanted),
         )
 
+    async def _change_firewall(self, change: Callable[[], None]) -> None:
+        """Change the table; or have it whole, when somebody has been at it and the sweep has not seen that yet."""
+        try:
+            await self.lanes.run(Lane.NETLINK, change)
+        except DriverError as error:
+            log.warning("firewall_not_changed", error=str(error))
+            plan = firewall_plan(*self.everything())
+            await self.lanes.run(Lane.NETLINK, partial(self.firewall.apply, plan))
+            self._firewall_was_wrong = True
+
     # --- Networks -------------------------------------------------------------------------------------------------------
 
     async def wrong(
@@ -160,7 +174,9 @@ class LinuxNetworks:
                 for each in networks
                 if not each.is_bridged and self.driver.faults_of_parent(wanted_parent(each))
             )
-            if networks and not self.firewall.is_right(plan):
+            is_right = self.firewall.is_right(plan) and not self._firewall_was_wrong
+            self._firewall_was_wrong = False
+            if networks and not is_right:
                 wrong.append((networks[0].id, "firewall"))
             return tuple(wrong)
 
@@ -195,15 +211,14 @@ class LinuxNetworks:
 
     async def make(self, network: Network) -> None:
         """Have one more bridge with its place in the firewall, or one more parent."""
-
-        def make() -> None:
-            if not network.is_bridged:
-                self.driver.make_parent(wanted_parent(network))
-                return
-            self.driver.ensure_bridge(wanted_bridge(network))
-            self.firewall.add_bridge(bridge_rules(network))
-
-        await self.lanes.run(Lane.NETLINK, make)
+        if not network.is_bridged:
+            make_parent = partial(self.driver.make_parent, wanted_parent(network))
+            await self.lanes.run(Lane.NETLINK, make_parent)
+            return
+        await self.lanes.run(
+            Lane.NETLINK, partial(self.driver.ensure_bridge, wanted_bridge(network))
+        )
+        await self._change_firewall(partial(self.firewall.add_bridge, bridge_rules(network)))
 
     async def remove(self, network: Network) -> None:
         """Have nothing of it any more; a bridge that is not ours stays."""
