@@ -123,8 +123,8 @@ class Used:
     """To containers that asked for them: for nobody who did not."""
 
 
-def lowest_free(pool: Pool, used: Used, count: int = 1) -> tuple[str, ...]:
-    """Up to ``count`` addresses that nobody has or was promised, lowest first, each with its prefix length.
+def lowest_free(network: Network, pool: Pool, used: Used, count: int = 1) -> tuple[str, ...]:
+    """Up to ``count`` addresses of one of a network's pools that nobody has or was promised, lowest first, each with its prefix length.
 
     Raises:
         AddressesExhausted: there is none.
@@ -140,7 +140,8 @@ def lowest_free(pool: Pool, used: Used, count: int = 1) -> tuple[str, ...]:
     found = tuple(f"{kind(number)}/{subnet.prefixlen}" for number in islice(free, count))
     if not found:
         raise AddressesExhausted(
-            f"no available IPv{subnet.version} addresses on this network's address pools: {pool.subnet}"
+            f"no available IPv{subnet.version} addresses on this network's address pools:"
+            f" {network.name} ({network.id})"
         )
     return found
 

@@ -64,7 +64,9 @@ def next_endpoints(head: View, network: Network, count: int) -> tuple[Endpoint, 
     """
     membership = Membership(name=network.name, network=network.id)
     families = [
-        lowest_free(pool, head.used_addresses(network, version), count) if pool else ("",) * count
+        lowest_free(network, pool, head.used_addresses(network, version), count)
+        if pool
+        else ("",) * count
         for pool, version in ((network.ipv4, 4), (network.ipv6, 6))
     ]
     pairs = zip(*families, strict=False)
@@ -75,7 +77,7 @@ def _address(head: View, network: Network, pool: Pool | None, version: int, want
     used = head.used_addresses(network, version)
     if wanted:
         return fixed(network, pool, wanted, used)
-    return lowest_free(pool, used)[0] if pool is not None else ""
+    return lowest_free(network, pool, used)[0] if pool is not None else ""
 
 
 def _check_wishes(network: Network, membership: Membership) -> None:

@@ -250,7 +250,7 @@ def _open_files(pid: int) -> Iterator[str]:
     # It ended while we looked; or it is the machine's own init, which not every sandbox's root may look into.
     with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for fd in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # closed by now; or too long a path for readlink(2)
                 yield str(fd.readlink()).removesuffix(" (deleted)")
 
 

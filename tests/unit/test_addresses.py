@@ -65,8 +65,8 @@ def test_a_subnet_that_overlaps_another_is_refused() -> None:
 
 def test_addresses_are_given_out_from_the_lowest() -> None:
     assert first_address(ip_network(POOL.subnet)) == POOL.gateway
-    assert lowest_free(POOL, held(), 2) == ("172.20.0.2/24", "172.20.0.3/24")
-    assert lowest_free(POOL, held("172.20.0.2", "172.20.0.4"), 2) == (
+    assert lowest_free(NETWORK, POOL, held(), 2) == ("172.20.0.2/24", "172.20.0.3/24")
+    assert lowest_free(NETWORK, POOL, held("172.20.0.2", "172.20.0.4"), 2) == (
         "172.20.0.3/24",
         "172.20.0.5/24",
     )
@@ -76,13 +76,13 @@ def test_neither_promised_nor_auxiliary_addresses_are_given_to_somebody_else() -
     pool = Pool(subnet="172.20.0.0/24", gateway="172.20.0.1", auxiliary={"router": "172.20.0.2"})
     promised = {int(ip_address("172.20.0.3"))}
 
-    assert lowest_free(pool, Used({}, promised)) == ("172.20.0.4/24",)
+    assert lowest_free(NETWORK, pool, Used({}, promised)) == ("172.20.0.4/24",)
 
 
 def test_a_range_limits_what_is_given_out_and_not_what_may_be_asked_for() -> None:
     pool = Pool(subnet="172.20.0.0/24", gateway="172.20.0.1", ip_range="172.20.0.128/30")
 
-    found = lowest_free(pool, held(), 10)
+    found = lowest_free(NETWORK, pool, held(), 10)
 
     assert found == tuple(f"172.20.0.{number}/24" for number in range(128, 132))
     assert fixed(NETWORK, pool, "172.20.0.9", held()) == "172.20.0.9/24"
@@ -90,15 +90,15 @@ def test_a_range_limits_what_is_given_out_and_not_what_may_be_asked_for() -> Non
 
 def test_the_last_address_is_the_broadcast_one_in_ipv4_alone() -> None:
     small = Pool(subnet="10.0.0.0/30", gateway="10.0.0.1")
-    assert lowest_free(small, held(), 10) == ("10.0.0.2/30",)
+    assert lowest_free(NETWORK, small, held(), 10) == ("10.0.0.2/30",)
     small = Pool(subnet="fd00::/126", gateway="fd00::1")
-    assert lowest_free(small, held(), 10) == ("fd00::2/126", "fd00::3/126")
+    assert lowest_free(NETWORK, small, held(), 10) == ("fd00::2/126", "fd00::3/126")
 
 
 def test_a_full_network_says_so() -> None:
     pool = Pool(subnet="10.0.0.0/30", gateway="10.0.0.1")
     with pytest.raises(AddressesExhausted, match="no available IPv4 addresses"):
-        lowest_free(pool, held("10.0.0.2"))
+        lowest_free(NETWORK, pool, held("10.0.0.2"))
 
 
 def test_an_address_can_be_asked_for_if_the_network_has_it_and_nobody_else() -> None:
@@ -123,7 +123,7 @@ def test_whatever_is_in_use_what_is_given_out_is_free_in_order_and_in_the_subnet
     if not free:
         return
 
-    found = [ip_interface(each) for each in lowest_free(POOL, taken, count)]
+    found = [ip_interface(each) for each in lowest_free(NETWORK, POOL, taken, count)]
 
     numbers = [int(each.ip) - first for each in found]
     assert numbers == sorted(set(numbers))

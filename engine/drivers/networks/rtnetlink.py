@@ -81,6 +81,9 @@ RTA_GATEWAY: Final = 5
 RT_TABLE_MAIN: Final = 254
 RTPROT_BOOT: Final = 3
 RTN_UNICAST: Final = 1
+RTN_BLACKHOLE: Final = 6
+RTN_UNREACHABLE: Final = 7
+RTN_PROHIBIT: Final = 8
 RT_SCOPE_UNIVERSE: Final = 0
 RT_SCOPE_LINK: Final = 253
 LOOPBACK_INDEX: Final = 1
@@ -98,6 +101,7 @@ _ROUTE: Final = struct.Struct(
 )  # family, dst, src, tos, table, protocol, scope, type, flags
 _CREATE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
+_ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
 _GONE: Final = frozenset({errno.ENODEV})
 
 
@@ -414,11 +418,11 @@ def parse_addresses(answers: Iterable[bytes]) -> list[tuple[int, Interface]]:
 
 
 def parse_routes(answers: Iterable[bytes]) -> list[Route]:
-    """What of :func:`dump_routes` leads to other hosts."""
+    """What of :func:`dump_routes` leads to other hosts, or keeps packets from them."""
     return [
         _route(answer)
         for answer in answers
-        if answer[7] == RTN_UNICAST and answer[0] in _FAMILIES.values()
+        if answer[7] in _ELSEWHERE and answer[0] in _FAMILIES.values()
     ]
 
 

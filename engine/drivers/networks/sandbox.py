@@ -244,10 +244,10 @@ def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
     for name, value in _ipv6_settings(endpoint):
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             (_NET / "ipv6/conf" / endpoint.name / name).write_text(value)
+    has_mac = endpoint.over is None or endpoint.over.has_mac
+    mac = endpoint.mac if endpoint.mac and has_mac else None
     requests: list[Request] = [
-        rtnetlink.change_link(
-            link.index, up=True, mtu=endpoint.mtu or None, mac=endpoint.mac or None
-        ),
+        rtnetlink.change_link(link.index, up=True, mtu=endpoint.mtu or None, mac=mac),
         *(rtnetlink.add_address(link.index, each) for each in endpoint.addresses),
         *(rtnetlink.replace_default_route(link.index, each) for each in endpoint.gateways),
     ]
