@@ -17,7 +17,7 @@ from engine import failpoints
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
 from engine.domain.membership import mac_address
-from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks import link_kinds, netns, rtnetlink
 from engine.drivers.networks.bridge import Bridge, ForeignBridge
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.network import NetworkDriver
@@ -376,7 +376,7 @@ def test_an_administrators_bridge_is_used_as_it_is_and_stays(world: World) -> No
     theirs = Bridge("theirs", (address,), owned=False)
     with pytest.raises(DriverError, match="does not exist"):
         world.network.ensure_bridge(theirs)
-    world.kernel.transact([rtnetlink.create_bridge("theirs", mac_address(str(address.ip)), 1500)])
+    world.kernel.transact([link_kinds.create_bridge("theirs", mac_address(str(address.ip)), 1500)])
     index = _link("theirs").index
     world.kernel.transact(
         [rtnetlink.change_link(index, up=True), rtnetlink.add_address(index, address)]

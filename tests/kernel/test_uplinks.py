@@ -9,9 +9,9 @@ import pytest
 
 from engine.domain.ids import SandboxId
 from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks.link_kinds import Over
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.parents import Parent
-from engine.drivers.networks.rtnetlink import Over
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
 from engine.errors import InvalidRequest, Unsupported
 from tests.kernel.wire import World, bind, can_call, in_place, new_world, talk

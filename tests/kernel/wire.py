@@ -23,7 +23,7 @@ import pytest
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
 from engine.domain.membership import mac_address
-from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks import link_kinds, netns, rtnetlink
 from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.netlink import NetlinkSocket
@@ -154,7 +154,7 @@ class World:
         def settle() -> None:
             netns.leave()
             own_fd = netns.open_own()
-            pair = rtnetlink.create_veth("wan", "eth0", mac_address(str(OUTSIDE.ip)), own_fd, 1500)
+            pair = link_kinds.create_veth("wan", "eth0", mac_address(str(OUTSIDE.ip)), own_fd, 1500)
             self.kernel.transact([pair])
             os.close(own_fd)
             with NetlinkSocket() as inside:

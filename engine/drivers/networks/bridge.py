@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.domain.ids import InstanceId
 from engine.domain.membership import mac_address
-from engine.drivers.networks import rtnetlink
+from engine.drivers.networks import link_kinds, rtnetlink
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.rtnetlink import Interface, Link, Subnet
 from engine.errors import Conflict, DriverError
@@ -98,7 +98,7 @@ def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None
     try:
         kernel.transact(
             [
-                rtnetlink.create_bridge(bridge.name, bridge.mac, bridge.mtu),
+                link_kinds.create_bridge(bridge.name, bridge.mac, bridge.mtu),
                 rtnetlink.change_link(bridge.name, alias=alias_of(instance)),
             ]
         )

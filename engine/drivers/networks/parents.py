@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from engine.domain.ids import InstanceId
 from engine.domain.uplinks import is_dummy, vlan_of
-from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks import link_kinds, netns, rtnetlink
 from engine.drivers.networks.bridge import alias_of
+from engine.drivers.networks.link_kinds import Over
 from engine.drivers.networks.netlink import NetlinkSocket, Request
-from engine.drivers.networks.rtnetlink import Link, Over
+from engine.drivers.networks.rtnetlink import Link
 from engine.errors import DriverError, InvalidRequest, Unsupported
 
 
@@ -65,7 +66,7 @@ def check_supported(kernel: NetlinkSocket, parent: Parent) -> None:
         netns.leave()
         own_fd = netns.open_own()
         try:
-            request = rtnetlink.create_over(link.index, "try0", parent.over, "", own_fd, 0)
+            request = link_kinds.create_over(link.index, "try0", parent.over, "", own_fd, 0)
             kernel.transact([request])
             with NetlinkSocket() as inside:
                 inside.transact([rtnetlink.delete_link("try0")])
@@ -92,7 +93,7 @@ def _create(kernel: NetlinkSocket, instance: InstanceId, name: str) -> Link:
 
 def _making(kernel: NetlinkSocket, name: str) -> tuple[str, Request]:
     if is_dummy(name):
-        return "dummy", rtnetlink.create_dummy(name)
+        return "dummy", link_kinds.create_dummy(name)
     vlan = vlan_of(name)
     if vlan is None:
         raise InvalidRequest(
@@ -101,7 +102,7 @@ def _making(kernel: NetlinkSocket, name: str) -> tuple[str, Request]:
     base = rtnetlink.find_link(kernel, vlan[0])
     if base is None:
         raise InvalidRequest(f"failed to find master interface {vlan[0]} on the host")
-    return "vlan", rtnetlink.create_vlan(name, base.index, vlan[1])
+    return "vlan", link_kinds.create_vlan(name, base.index, vlan[1])
 
 
 def _refusal(kind: str, link: str, error: OSError) -> Exception:

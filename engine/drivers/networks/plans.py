@@ -9,8 +9,8 @@ from engine.domain.ids import NetworkId
 from engine.domain.network import MTU_OPTION, Network
 from engine.domain.uplinks import MODES, has_routed_links, mode_name
 from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.link_kinds import Over
 from engine.drivers.networks.parents import Parent
-from engine.drivers.networks.rtnetlink import Over
 from engine.drivers.networks.sandbox import Endpoint
 
 

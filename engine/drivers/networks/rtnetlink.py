@@ -58,14 +58,10 @@ IFLA_INFO_KIND: Final = 1
 IFLA_INFO_DATA: Final = 2
 IFLA_INFO_SLAVE_KIND: Final = 4
 IFLA_INFO_SLAVE_DATA: Final = 5
-VETH_INFO_PEER: Final = 1
 IFLA_BRPORT_STATE: Final = 1
 IFLA_BRPORT_MODE: Final = 4  # "hairpin mode"
 IFLA_BRPORT_FLUSH: Final = 24
 IFLA_BRPORT_ISOLATED: Final = 33
-IFLA_MACVLAN_MODE: Final = 1
-IFLA_IPVLAN_MODE: Final = 1
-IFLA_VLAN_ID: Final = 1
 IFLA_INET6_ADDR_GEN_MODE: Final = 8
 IN6_ADDR_GEN_MODE_NONE: Final = 1
 BR_STATE_DISABLED: Final = 0
@@ -94,12 +90,12 @@ Interface = IPv4Interface | IPv6Interface
 Subnet = IPv4Network | IPv6Network
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
-_IFINFO: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
+IFINFO: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _IFADDR: Final = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
 _ROUTE: Final = struct.Struct(
     "=BBBBBBBBI"
 )  # family, dst, src, tos, table, protocol, scope, type, flags
-_CREATE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
+CREATE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
 _ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
 _GONE: Final = frozenset({errno.ENODEV})
@@ -113,21 +109,6 @@ class Port:
     """Whether frames may leave through the port they came in by."""
     isolated: bool = False
     """Whether the port speaks to the bridge itself only, not to other isolated ports."""
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """How a link without a cable of its own uses another one's."""
-
-    kind: str
-    """``macvlan`` or ``ipvlan``."""
-    mode: int
-    """MACVLAN_MODE_… or IPVLAN_MODE_…, linux/if_link.h."""
-
-    @property
-    def has_mac(self) -> bool:
-        """Whether it has a hardware address of its own."""
-        return self.kind == "macvlan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,87 +144,6 @@ def mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
-def create_bridge(name: str, mac: str, mtu: int) -> Request:
-    """A bridge that is down. With a MAC of its own it does not take on, and change, that of its ports."""
-    body = (
-        _IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.attribute(IFLA_ADDRESS, mac_bytes(mac))
-        + netlink.u32(IFLA_MTU, mtu)
-        + netlink.nested(IFLA_LINKINFO, netlink.text(IFLA_INFO_KIND, "bridge"))
-    )
-    return Request(RTM_NEWLINK, _CREATE, body, f"create bridge {name}")
-
-
-def create_veth(name: str, peer: str, peer_mac: str, peer_netns_fd: int, mtu: int) -> Request:
-    """A pair of links, both down: one end here, the other in the namespace behind ``peer_netns_fd``."""
-    inner = (
-        _IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, peer)
-        + netlink.attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
-        + netlink.u32(IFLA_MTU, mtu)
-        + netlink.u32(IFLA_NET_NS_FD, peer_netns_fd)
-    )
-    body = (
-        _IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.u32(IFLA_MTU, mtu)
-        + netlink.nested(
-            IFLA_LINKINFO,
-            netlink.text(IFLA_INFO_KIND, "veth"),
-            netlink.nested(IFLA_INFO_DATA, netlink.attribute(VETH_INFO_PEER, inner)),
-        )
-    )
-    return Request(RTM_NEWLINK, _CREATE, body, f"create link {name}")
-
-
-def create_over(parent: int, name: str, over: Over, mac: str, netns_fd: int, mtu: int) -> Request:
-    """A link over ``parent``, down, in the namespace behind ``netns_fd``; EOPNOTSUPP where the kernel has no such links.
-
-    With ``mtu`` 0 it has its parent's, and without a MAC one of the kernel's choice.
-    """
-    if over.kind == "macvlan":
-        mode = netlink.u32(IFLA_MACVLAN_MODE, over.mode)
-    else:
-        mode = netlink.u16(IFLA_IPVLAN_MODE, over.mode)
-    body = (
-        _IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.u32(IFLA_LINK, parent)
-        + (netlink.attribute(IFLA_ADDRESS, mac_bytes(mac)) if mac else b"")
-        + (netlink.u32(IFLA_MTU, mtu) if mtu else b"")
-        + netlink.u32(IFLA_NET_NS_FD, netns_fd)
-        + netlink.nested(
-            IFLA_LINKINFO,
-            netlink.text(IFLA_INFO_KIND, over.kind),
-            netlink.nested(IFLA_INFO_DATA, mode),
-        )
-    )
-    return Request(RTM_NEWLINK, _CREATE, body, f"create {over.kind} {name}")
-
-
-def create_dummy(name: str) -> Request:
-    """A link that leads nowhere, down."""
-    return Request(RTM_NEWLINK, _CREATE, _new_link(name, "dummy"), f"create dummy {name}")
-
-
-def create_vlan(name: str, parent: int, number: int) -> Request:
-    """A VLAN of a link, down: IEEE 802.1Q."""
-    body = _new_link(name, "vlan", netlink.u16(IFLA_VLAN_ID, number))
-    return Request(
-        RTM_NEWLINK, _CREATE, body + netlink.u32(IFLA_LINK, parent), f"create vlan {name}"
-    )
-
-
-def _new_link(name: str, kind: str, *about: bytes) -> bytes:
-    info = (netlink.nested(IFLA_INFO_DATA, *about),) if about else ()
-    return (
-        _IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.nested(IFLA_LINKINFO, netlink.text(IFLA_INFO_KIND, kind), *info)
-    )
-
-
 def change_link(
     link: str | int,
     *,
@@ -261,7 +161,7 @@ def change_link(
     """
     flag = 0 if up is None else IFF_UP
     index = link if isinstance(link, int) else 0
-    parts = [_IFINFO.pack(0, 0, index, IFF_UP if up else 0, flag)]
+    parts = [IFINFO.pack(0, 0, index, IFF_UP if up else 0, flag)]
     if isinstance(link, str):
         parts.append(netlink.text(IFLA_IFNAME, link))
     if mtu is not None:
@@ -283,7 +183,7 @@ def change_link(
 def change_port(name: str, port: Port) -> Request:
     """Set how a link that is plugged into a bridge behaves there."""
     body = (
-        _IFINFO.pack(0, 0, 0, 0, 0)
+        IFINFO.pack(0, 0, 0, 0, 0)
         + netlink.text(IFLA_IFNAME, name)
         + netlink.nested(
             IFLA_LINKINFO,
@@ -308,20 +208,20 @@ def silence_port(index: int) -> Request:
         netlink.u8(IFLA_BRPORT_STATE, BR_STATE_DISABLED),
         netlink.attribute(IFLA_BRPORT_FLUSH, b""),
     )
-    body = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0) + port
+    body = IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0) + port
     expected = _GONE | {errno.EINVAL, errno.EOPNOTSUPP}
     return Request(RTM_SETLINK, 0, body, f"silence bridge port {index}", expected)
 
 
 def delete_link(name: str) -> Request:
     """Remove a link, and with one end of a pair the other; nothing to do when it is gone."""
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + netlink.text(IFLA_IFNAME, name)
+    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.text(IFLA_IFNAME, name)
     return Request(RTM_DELLINK, 0, body, f"delete link {name}", _GONE)
 
 
 def delete_group(group: int) -> Request:
     """Remove all links of a group in one go: the kernel waits for its readers once, not once for each (20 ms)."""
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_GROUP, group)
+    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_GROUP, group)
     return Request(RTM_DELLINK, 0, body, f"delete links of group {group:#x}", _GONE)
 
 
@@ -331,7 +231,7 @@ def add_address(index: int, address: Interface) -> Request:
     Of an IPv6 one it is not asked whether somebody else has it (RFC 4862, section 5.4): for a second it could not be used.
     """
     expected = frozenset({errno.EEXIST})
-    return _address_request(RTM_NEWADDR, _CREATE, index, address, "add", expected)
+    return _address_request(RTM_NEWADDR, CREATE, index, address, "add", expected)
 
 
 def delete_address(index: int, address: Interface) -> Request:
@@ -371,7 +271,7 @@ def replace_default_route(index: int, gateway: Address) -> Request:
 def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
     """The link of that name, if there is one."""
     body = (
-        _IFINFO.pack(0, 0, 0, 0, 0)
+        IFINFO.pack(0, 0, 0, 0, 0)
         + netlink.text(IFLA_IFNAME, name)
         + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     )
@@ -396,7 +296,7 @@ def routes(kernel: NetlinkSocket) -> list[Route]:
 
 def dump_links(kernel: NetlinkSocket) -> list[bytes]:
     """All links as the kernel tells of them."""
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     return kernel.dump(Request(RTM_GETLINK, 0, body, "list links"))
 
 
@@ -437,8 +337,8 @@ def _string(found: dict[int, bytes], kind: int) -> str:
 
 def parse_link(body: bytes) -> Link:
     """The link that a message of type RTM_NEWLINK or RTM_DELLINK is about."""
-    _, _, index, flags, _ = _IFINFO.unpack_from(body)
-    found = netlink.attributes(body, _IFINFO.size)
+    _, _, index, flags, _ = IFINFO.unpack_from(body)
+    found = netlink.attributes(body, IFINFO.size)
     about = netlink.attributes(found.get(IFLA_LINKINFO, b""))
     return Link(
         index=index,

@@ -27,14 +27,14 @@ from typing import Final
 from engine.domain import naming
 from engine.domain.ids import SandboxId
 from engine.domain.uplinks import UPLINK_DRIVERS
-from engine.drivers.networks import netns, redirect, rtnetlink
+from engine.drivers.networks import link_kinds, netns, redirect, rtnetlink
+from engine.drivers.networks.link_kinds import Over
 from engine.drivers.networks.netlink import NetlinkSocket, Request
 from engine.drivers.networks.rtnetlink import (
     LOOPBACK_INDEX,
     Address,
     Interface,
     Link,
-    Over,
     Port,
 )
 from engine.errors import DriverError
@@ -194,7 +194,7 @@ def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
     own_fd = netns.open_own()
     veth = site.veth(endpoint.slot)
     try:
-        pair = rtnetlink.create_veth(veth, endpoint.name, endpoint.mac, own_fd, endpoint.mtu)
+        pair = link_kinds.create_veth(veth, endpoint.name, endpoint.mac, own_fd, endpoint.mtu)
         try:
             kernel.transact([pair])
         except FileExistsError:
@@ -210,7 +210,7 @@ def _lay_over(kernel: NetlinkSocket, endpoint: Endpoint, over: Over) -> None:
     own_fd = netns.open_own()
     try:
         mac = endpoint.mac if over.has_mac else ""
-        request = rtnetlink.create_over(
+        request = link_kinds.create_over(
             parent.index, endpoint.name, over, mac, own_fd, endpoint.mtu
         )
         kernel.transact([request])
