@@ -1,6 +1,5 @@
 """The verbs that move containers through their lives: stop, kill, restart, pause, unpause, wait, rename, rm, prune."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -10,6 +9,7 @@ from engine.cli.command import Command, Invocation
 from engine.cli.failures import EngineRefused, Failure
 from engine.cli.filters import FILTER, encoded
 from engine.cli.flags import Flag, integer, switch, text
+from engine.cli.questions import confirmed
 from engine.cli.units import human_size
 from engine.cli.waiting import RETRY_S, Wait
 
@@ -108,7 +108,9 @@ def _rm(invocation: Invocation) -> int:
 
 def _prune(invocation: Invocation) -> int:
     options = invocation.options
-    if not options.on("force") and not _confirmed():
+    if not options.on("force") and not confirmed(
+        "WARNING! This will remove all stopped containers."
+    ):
         return 0
     filters = encoded(options.many("filter"))
     report: dict[str, Any] = invocation.engine.ask(
@@ -118,15 +120,6 @@ def _prune(invocation: Invocation) -> int:
         output.line("Deleted Containers:\n" + "\n".join(deleted) + "\n")
     output.line(f"Total reclaimed space: {human_size(report.get('SpaceReclaimed') or 0)}")
     return 0
-
-
-def _confirmed() -> bool:
-    output.write(
-        "WARNING! This will remove all stopped containers.\n"
-        "Are you sure you want to continue? [y/N] "
-    )
-    answer = os.read(output.STDIN, 1024).decode(errors="replace").strip().lower()
-    return answer in ("y", "yes")
 
 
 def _containers(verb: str, summary: str, run: Callable[[Invocation], int], *flags: Flag) -> Command:

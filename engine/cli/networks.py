@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.cli import output
+from engine.cli.address_pools import POOL_FLAGS, address_pools
 from engine.cli.columns import short_id
 from engine.cli.command import Command, Invocation
 from engine.cli.environment import LABEL, labels
 from engine.cli.failures import EngineRefused
 from engine.cli.filters import FILTER, encoded
-from engine.cli.flags import switch, text, texts
+from engine.cli.flags import integer, switch, text, texts
+from engine.cli.questions import confirmed
 from engine.cli.tables import Layout
 from engine.cli.template.values import Fields
 
@@ -50,18 +52,13 @@ def _fields(network: Network, *, whole: bool) -> Fields:
 
 def _create(invocation: Invocation) -> int:
     options = invocation.options
-    pool = {
-        "Subnet": options.text("subnet"),
-        "Gateway": options.text("gateway"),
-        "IPRange": options.text("ip-range"),
-    }
-    pool = {name: value for name, value in pool.items() if value}
     body = {
         "Name": invocation.arguments[0],
         "Driver": options.text("driver", "bridge"),
+        "Attachable": options.on("attachable"),
         "Internal": options.on("internal"),
         "EnableIPv6": options.on("ipv6"),
-        "IPAM": {"Driver": "default", "Config": [pool] if pool else []},
+        "IPAM": {"Driver": "default", "Config": address_pools(options)},
         "Options": _pairs(options.many("opt")),
         "Labels": labels(options),
     }
@@ -95,6 +92,8 @@ def _connect(invocation: Invocation) -> int:
         "IPAMConfig": {name: value for name, value in address.items() if value} or None,
         "Aliases": options.many("alias") or None,
         "Links": options.many("link") or None,
+        "DriverOpts": _pairs(options.many("driver-opt")) or None,
+        "GwPriority": options.number("gw-priority"),
     }
     body = {"Container": container, "EndpointConfig": endpoint}
     invocation.engine.ask("POST", f"/networks/{network}/connect", {}, body)
@@ -105,6 +104,19 @@ def _disconnect(invocation: Invocation) -> int:
     network, container = invocation.arguments
     body = {"Container": container, "Force": invocation.options.on("force")}
     invocation.engine.ask("POST", f"/networks/{network}/disconnect", {}, body)
+    return 0
+
+
+def _prune(invocation: Invocation) -> int:
+    options = invocation.options
+    if not options.on("force") and not confirmed(
+        "WARNING! This will remove all custom networks not used by at least one container."
+    ):
+        return 0
+    filters = encoded(options.many("filter"))
+    report: dict[str, Any] = invocation.engine.ask("POST", "/networks/prune", {"filters": filters})
+    if deleted := report.get("NetworksDeleted"):
+        output.line("Deleted Networks:\n" + "\n".join(deleted) + "\n")
     return 0
 
 
@@ -127,13 +139,12 @@ COMMANDS: Final = {
         _create,
         (
             text("driver", "d", "Driver to manage the network", '"bridge"'),
-            text("gateway", "", "Gateway of the subnet"),
+            switch("attachable", "", "Enable manual container attachment"),
+            *POOL_FLAGS,
             switch("internal", "", "Restrict external access to the network"),
-            text("ip-range", "", "Allocate container addresses from a part of the subnet"),
             switch("ipv6", "", "Enable IPv6 address assignment"),
             LABEL,
             texts("opt", "o", "Set driver specific options"),
-            text("subnet", "", "Subnet in CIDR format"),
         ),
         least=1,
         most=1,
@@ -147,6 +158,8 @@ COMMANDS: Final = {
             text("ip", "", "IPv4 address (e.g., 172.30.100.104)"),
             text("ip6", "", "IPv6 address (e.g., 2001:db8::33)"),
             texts("link", "", "Add link to another container"),
+            texts("driver-opt", "", "driver options for the network"),
+            integer("gw-priority", "", "Highest gw-priority provides the default gateway"),
         ),
         least=2,
         most=2,
@@ -158,6 +171,13 @@ COMMANDS: Final = {
         (switch("force", "f", "Force the container to disconnect from a network"),),
         least=2,
         most=2,
+    ),
+    "network prune": Command(
+        "network prune [OPTIONS]",
+        "Remove all unused networks",
+        _prune,
+        (FILTER, switch("force", "f", "Do not prompt for confirmation")),
+        most=0,
     ),
     "network rm": Command(
         "network rm NETWORK [NETWORK...]",

@@ -1,0 +1,12 @@
+"""What is asked before something goes for good."""
+
+import os
+
+from engine.cli import output
+
+
+def confirmed(warning: str) -> bool:
+    """Whether the person at the terminal says yes to what was said."""
+    output.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
+    answer = os.read(output.STDIN, 1024).decode(errors="replace").strip().lower()
+    return answer in ("y", "yes")
