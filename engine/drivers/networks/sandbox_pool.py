@@ -72,10 +72,6 @@ class SandboxPool:
         ready = (each for group in self._ready.values() for each in group.values())
         return frozenset((*ready, *self._busy))
 
-    def counts(self) -> dict[NetworkId, int]:
-        """How many are ready, by network."""
-        return {network: len(group) for network, group in self._ready.items() if group}
-
     def take(self, network: NetworkId, key: Key) -> SandboxId | None:
         """The sandbox prepared for these addresses, the caller's from now on."""
         self._wanted.get(network, {}).pop(key, None)
