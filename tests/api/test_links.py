@@ -29,6 +29,17 @@ def address(api: Api, name: str) -> str:
     return str(api.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"])
 
 
+def test_a_container_is_listed_by_all_its_names(docker: Client, api: Api) -> None:
+    api.run("web", *WAITING)
+    api.run("guest", *WAITING, HostConfig={"Links": ["web:w"]})
+
+    names = {each["Names"][-1]: each["Names"] for each in api.ps()}
+    assert names == {"/web": ["/guest/w", "/web"], "/guest": ["/guest"]}
+    assert docker.ok("ps", "--format", "{{.Names}}").splitlines() == ["guest", "web"]
+    api.remove("guest")
+    assert [each["Names"] for each in api.ps()] == [["/web"]]
+
+
 def test_a_linked_container_is_found_by_its_alias(docker: Client, api: Api) -> None:
     docker.ok(
         "run", "-d", "--name", "web", "--expose", "80", "-e", "COLOUR=red", "busybox", *WAITING

@@ -3,16 +3,20 @@
 import random
 import socket
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import trio
 
 from engine.drivers.names.records import Listener
 from engine.resolver import wire
 from engine.resolver.forwarding import FORWARDS_OF_ONE_MAX
+from tests.harness.conditions import eventually
 from tests.resolver.rig import (
     NET,
     OTHER_NET,
+    FakeServer,
     Rig,
     address_answer,
     host,
@@ -21,6 +25,9 @@ from tests.resolver.rig import (
     server,
     told,
 )
+
+BURST: Final = 16
+"""Datagrams that no socket's buffer is too small for."""
 
 
 async def _two_networks(rig: Rig) -> str:
@@ -203,6 +210,10 @@ def test_a_silent_server_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     trio.run(body)
 
 
+def has_asked(server: FakeServer, number: int) -> bool:
+    return len(server.asked) > number
+
+
 def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as rig:
@@ -213,8 +224,12 @@ def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
                 )
                 await told(rig, host("web", "10.0.0.2"), listeners=(listener,))
                 with rig.socket(sandbox) as asker:
-                    for number in range(FORWARDS_OF_ONE_MAX + 1):
+                    for number in range(FORWARDS_OF_ONE_MAX):
                         asker.send(question("slow", number=number))
+                        if number % BURST == 0:  # a socket's buffer has room for so many
+                            eventually(partial(has_asked, silent, number), "it was asked")
+                    eventually(partial(has_asked, silent, number), "it was asked")
+                    asker.send(question("slow", number=FORWARDS_OF_ONE_MAX))
                     refused = asker.recv(512)
 
                     assert int.from_bytes(refused[:2], "big") == FORWARDS_OF_ONE_MAX

@@ -99,7 +99,7 @@ RUNNING = replace(
 EXITED = replace(RUNNING, phase=Phase.EXITED, process=None, exit_code=7, finished_ns=115 * SECOND)
 AROUND = Surroundings(
     data_root=Path("/data"), exec_root=Path("/run"), networks={NETWORK.id: NETWORK}, images={IMAGE_ID: IMAGE},
-    moment=Moment(wall_ns=120 * SECOND, boot_ns=310 * SECOND),
+    moment=Moment(wall_ns=120 * SECOND, boot_ns=310 * SECOND), link_names=lambda _: (),
 )  # fmt: skip
 
 SUMMARY_FIELDS = "Id Names Image ImageID Command Created Ports Labels State Status HostConfig NetworkSettings Mounts"

@@ -1,6 +1,6 @@
 """Containers as the list and ``inspect`` show them: domain → Docker JSON."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from engine.api.shapes.ports import summary_ports
 from engine.api.times import SECOND_NS, Moment, human_duration, stamp
 from engine.domain import naming
 from engine.domain.container import Container, Phase
-from engine.domain.ids import ExecId, ImageId, NetworkId
+from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
 from engine.domain.image import Image
 from engine.domain.links import links_json
 from engine.domain.log_config import JSON_FILE
@@ -32,6 +32,8 @@ class Surroundings:
     networks: Mapping[NetworkId, Network]
     images: Mapping[ImageId, Image]
     moment: Moment
+    link_names: Callable[[ContainerId], Iterable[str]]
+    """What a container is called by those that are linked to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def summary_json(container: Container, around: Surroundings, sizes: Sizes | None
     spec = container.spec
     summary: Json = {
         "Id": container.id,
-        "Names": [f"/{container.name}"],
+        "Names": sorted([f"/{container.name}", *around.link_names(container.id)]),
         "Image": spec.image,
         "ImageID": spec.image_id,
         "Command": " ".join(map(_command_word, spec.arguments)),
