@@ -22,9 +22,9 @@ _DEFAULT_MODE: Final = {"macvlan": "bridge", IPVLAN: "l2"}
 _DUMMY_PREFIX: Final = "dm-"
 
 
-def mode_name(network_driver: str, options: Mapping[str, str]) -> str:
+def mode_name(driver: str, options: Mapping[str, str]) -> str:
     """How the links of a network behave among each other."""
-    return options.get(f"{network_driver}_mode") or _DEFAULT_MODE[network_driver]
+    return options.get(f"{driver}_mode") or _DEFAULT_MODE[driver]
 
 
 def has_routed_links(network: Network) -> bool:
@@ -46,7 +46,7 @@ def vlan_of(link: str) -> tuple[str, int] | None:
 
 
 def decide_parent(
-    network_driver: str,
+    driver: str,
     options: Mapping[str, str],
     identity: NetworkId,
     networks: Collection[Network],
@@ -57,16 +57,16 @@ def decide_parent(
         InvalidRequest: it can't be one, or the mode is unknown.
         Forbidden: another network of the kind has it.
     """
-    mode = mode_name(network_driver, options)
-    if mode not in MODES[network_driver]:
-        default = _DEFAULT_MODE[network_driver]
+    mode = mode_name(driver, options)
+    if mode not in MODES[driver]:
+        default = _DEFAULT_MODE[driver]
         raise InvalidRequest(
-            f"requested {network_driver} mode '{mode}' is not valid,"
-            f" '{default}' mode is the {network_driver} driver default"
+            f"requested {driver} mode '{mode}' is not valid,"
+            f" '{default}' mode is the {driver} driver default"
         )
     parent = options.get(PARENT_OPTION) or f"{_DUMMY_PREFIX}{identity[:SHORT]}"
     if parent == "lo":
-        raise InvalidRequest(f"loopback interface is not a valid {network_driver} parent link")
+        raise InvalidRequest(f"loopback interface is not a valid {driver} parent link")
     for other in networks:
         if other.bridge == parent and not other.is_gone:
             raise Forbidden(f"network {other.name} is already using parent interface {parent}")

@@ -22,14 +22,14 @@ class NetworkKernel(Protocol):
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
-        """Which parts of which networks (``bridge``, ``firewall``) are not as the log wants them; the firewall is the first one's."""
+        """Which parts of which networks (``bridge``, ``parent``, ``firewall``) are not as the log wants them; the firewall is the first one's."""
         ...
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
-        """Have all bridges, with their addresses, and the firewall's table, with the ports of these containers.
+        """Have all bridges, with their addresses, all parents, and the firewall's table, with the ports of these containers.
 
         Raises:
-            DriverError: the kernel refuses; the other bridges are as they should be.
+            DriverError: the kernel refuses; the others are as they should be.
         """
         ...
 
@@ -38,16 +38,18 @@ class NetworkKernel(Protocol):
         ...
 
     async def make(self, network: Network) -> None:
-        """Have one more bridge, with its place in the firewall.
+        """Have one more bridge, with its place in the firewall, or one more parent.
 
         Raises:
             Conflict: a link that is not ours has the bridge's name.
+            InvalidRequest: there is no such parent.
+            Unsupported: the kernel has no links of the kind that is wanted.
             DriverError: the kernel refuses.
         """
         ...
 
     async def remove(self, network: Network) -> None:
-        """Have nothing of it any more; a bridge that is not ours stays.
+        """Have nothing of it any more; a link that is not ours stays.
 
         Raises:
             DriverError: the kernel refuses.

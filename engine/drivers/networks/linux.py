@@ -162,7 +162,7 @@ class LinuxNetworks:
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
-        """Which bridges, and whether the firewall, are not as they should be."""
+        """Which bridges and parents, and whether the firewall, are not as they should be."""
         plan = firewall_plan(networks, containers)
 
         def look() -> tuple[tuple[NetworkId, str], ...]:
@@ -183,7 +183,7 @@ class LinuxNetworks:
         return await self.lanes.run(Lane.NETLINK, look)
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
-        """Have the bridges and the firewall's table; what one bridge can't have the others don't wait for."""
+        """Have the bridges, the parents and the firewall's table; what one can't have the others don't wait for."""
         plan = firewall_plan(networks, containers)
 
         def repair() -> None:
