@@ -17,7 +17,8 @@ from engine.api.shapes.platform import check_platform
 from engine.api.shapes.surroundings import around_now
 from engine.api.shapes.wire_container import CreateWire
 from engine.api.times import parse_until
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
+from engine.domain.phases import Phase
 from engine.domain.resource_rules import accepted
 from engine.errors import Conflict, EngineError, InvalidRequest
 from engine.service.engine import Service

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from engine.domain.changes import apply_changes
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.image_config import ImageConfig
+from engine.domain.phases import Phase
 from engine.domain.spec import DEFAULT_STOP_SIGNAL, Spec
 from engine.errors import Conflict
 

@@ -1,6 +1,6 @@
 """Connecting containers to networks, and disconnecting them: (state, command) → events, or a refusal in Docker's words."""
 
-from engine.domain.container import NAMELESS, Container, Phase, is_in
+from engine.domain.container import Container, is_in
 from engine.domain.event import Event
 from engine.domain.membership import (
     Connected,
@@ -10,6 +10,7 @@ from engine.domain.membership import (
     Endpoint,
 )
 from engine.domain.network import Network
+from engine.domain.phases import NAMELESS, Phase
 from engine.domain.sharing import HOST, NONE, is_with_container
 from engine.domain.spec import Membership
 from engine.errors import Conflict, EngineError, Forbidden, InvalidRequest, Kind

@@ -1,20 +1,4 @@
-"""A container's life: its phases, what may follow what, and how its state follows from its events.
-
-Theory of operation
-===================
-
-An *intent* and its *outcome* are different events; between the two the log says "asked, not yet done", and that gap is what
-recovery looks for. Intents come from users (and from restart policies), outcomes from what the kernel and the monitor say::
-
-                 StartRequested          Started
-        CREATED ───────────────▶ STARTING ──────▶ RUNNING ◀──▶ PAUSED
-           ▲                      ▲ │ StartFailed    │ Exited     │ Exited
-           │                      │ ▼                ▼            │
-           └─ (never ran)       EXITED ◀─────────────┴────────────┘
-                                  │ ▲ RestartScheduled: RESTARTING, then StartRequested again
-      RemoveRequested (any phase) │
-                                  ▼
-                              REMOVING ──▶ REMOVED       RemoveFailed: DEAD, until it works
+"""A container: what its state is, and how that follows from its events. Its phases, with their drawing, are in ``phases.py``.
 
 What is to be done to a running container are *orders*: numbered signals, pauses, updates, connections to networks, carried out
 one after the other, each once. A signal that the end of the container overtakes is named in ``Exited.superseded``; what would
@@ -23,8 +7,6 @@ also have held for the next run holds then.
 A *run* is one start of the container; outcomes carry no run number because a run's journal is a file of its own.
 """
 
-from collections.abc import Mapping
-from enum import StrEnum
 from signal import Signals
 from typing import Final
 
@@ -62,7 +44,6 @@ from engine.domain.container_events import (
     Unpaused,
     UnpauseRequested,
 )
-from engine.domain.container_update import EVENTS as UPDATES
 from engine.domain.container_update import (
     REFUSALS_MAX,
     Refusal,
@@ -85,103 +66,15 @@ from engine.domain.membership import (
     Endpoint,
     initial_memberships,
 )
+from engine.domain.phases import HAS_PROCESS, TRANSITIONS, Phase
 from engine.domain.signals import parse_signal
 from engine.domain.spec import Membership, PortBinding, Spec
 
 _SECOND_NS: Final = 1_000_000_000
 
 
-class Phase(StrEnum):
-    """Where in life. ``STARTING`` is ours: to Docker's clients it is still what it was before."""
-
-    CREATED = "created"
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    RESTARTING = "restarting"
-    EXITED = "exited"
-    REMOVING = "removing"
-    REMOVED = "removed"
-    DEAD = "dead"
-
-
-def _stays(phase: Phase, *events: type[Event]) -> dict[type[Event], Phase]:
-    return dict.fromkeys(events, phase)
-
-
-_ALWAYS: Final[tuple[type[Event], ...]] = (Renamed, AttachOpened, AttachClosed, *USES)
-_OF_NO_RUN: Final[tuple[type[Event], ...]] = (
-    *(UpdateRequested, Updated),
-    *(ConnectRequested, Connected, DisconnectRequested, Disconnected),
-)
-"""Done as soon as they are asked for, while nothing runs."""
-_ORDERS: Final[tuple[type[Event], ...]] = (
-    *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
-    *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),
-    *UPDATES,
-    *MEMBERSHIPS,
-)
-
-TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
-    Phase.CREATED: {
-        **_stays(Phase.CREATED, *_ALWAYS, *_OF_NO_RUN),
-        StartRequested: Phase.STARTING,
-        RemoveRequested: Phase.REMOVING,
-    },
-    Phase.STARTING: {
-        **_stays(Phase.STARTING, *_ALWAYS, SignalRequested, StopRequested),
-        Started: Phase.RUNNING,
-        StartFailed: Phase.EXITED,
-        RemoveRequested: Phase.REMOVING,
-    },
-    Phase.RUNNING: {
-        **_stays(Phase.RUNNING, *_ALWAYS, *_ORDERS, Unpaused, HealthChanged),
-        Paused: Phase.PAUSED,
-        Exited: Phase.EXITED,
-        RemoveRequested: Phase.REMOVING,
-    },
-    Phase.PAUSED: {
-        **_stays(Phase.PAUSED, *_ALWAYS, *_ORDERS, Paused),
-        Unpaused: Phase.RUNNING,
-        Exited: Phase.EXITED,
-        RemoveRequested: Phase.REMOVING,
-    },
-    Phase.RESTARTING: {
-        **_stays(Phase.RESTARTING, *_ALWAYS, *_OF_NO_RUN),
-        StartRequested: Phase.STARTING,
-        StopRequested: Phase.EXITED,
-        RemoveRequested: Phase.REMOVING,
-    },
-    Phase.EXITED: {
-        **_stays(Phase.EXITED, *_ALWAYS, *_OF_NO_RUN),
-        StartRequested: Phase.STARTING,
-        RestartScheduled: Phase.RESTARTING,
-        RemoveRequested: Phase.REMOVING,
-    },
-    Phase.REMOVING: {
-        **_stays(
-            Phase.REMOVING,
-            *UPDATES,
-            *MEMBERSHIPS,
-            *USES,
-            *(AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested),
-        ),
-        RemoveFailed: Phase.DEAD,
-        Removed: Phase.REMOVED,
-    },
-    Phase.DEAD: {
-        **_stays(Phase.DEAD, *USES, AttachClosed, RemoveRequested, RemoveFailed),
-        Removed: Phase.REMOVED,
-    },
-    Phase.REMOVED: {},
-}
-assert TRANSITIONS.keys() == set(Phase)
-
 LASTING: Final = frozenset({OrderKind.UPDATE, OrderKind.CONNECT, OrderKind.DISCONNECT})
-HAS_PROCESS: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
 _HOLDS_ENDPOINTS: Final = frozenset({Phase.STARTING, *HAS_PROCESS})
-NAMELESS: Final = frozenset({Phase.REMOVING, Phase.REMOVED, Phase.DEAD})
-"""Phases in which a container's name is free for others."""
 
 
 # --- State -----------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What users, monitors and policies may add to a container's history: (state, command) → events, or a refusal.
 
-The phases that allow it are in ``container.py``; the words of a refusal are Docker's.
+The phases that allow it are in ``phases.py``; the words of a refusal are Docker's.
 """
 
 from signal import Signals
@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.domain.container import LASTING, NAMELESS, TRANSITIONS, Container, Phase, is_ending
+from engine.domain.container import LASTING, Container, is_ending
 from engine.domain.container_events import (
     Exited,
     ExitReason,
@@ -34,6 +34,7 @@ from engine.domain.container_update import (
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId
 from engine.domain.membership import Connected, Disconnected, Endpoint
+from engine.domain.phases import NAMELESS, TRANSITIONS, Phase
 from engine.domain.resources import Resources
 from engine.domain.signals import parse_signal
 from engine.domain.spec import DEFAULT_STOP_TIMEOUT_S, PortBinding, RestartPolicy

@@ -1,6 +1,6 @@
 """What can happen to a container, as events, and the values they carry.
 
-What may follow what is told in ``container.py``. Intents are named ``…Requested``; everything else is an outcome.
+What may follow what is told in ``phases.py``. Intents are named ``…Requested``; everything else is an outcome.
 """
 
 from enum import StrEnum

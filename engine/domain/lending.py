@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.ids import ContainerId
+from engine.domain.phases import Phase
 from engine.domain.sharing import Shared, lends_ipc
 from engine.errors import Conflict
 

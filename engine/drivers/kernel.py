@@ -23,11 +23,12 @@ import trio
 from msgspec.structs import replace as replace_fields
 
 from engine.domain import naming
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId, ExecId, SandboxId
 from engine.domain.lending import check_lender
 from engine.domain.oci import exec_process
+from engine.domain.phases import Phase
 from engine.domain.resources import BlockLimits, Resources
 from engine.domain.sharing import lenders
 from engine.drivers.cgroups.parents import Cgroups

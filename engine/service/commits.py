@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from engine.domain.commit import check_committable, committed_config
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_decisions import decide_pause
 from engine.domain.container_events import OrderKind, PauseRequested, UnpauseRequested
 from engine.domain.container_uses import Committed
@@ -22,6 +22,7 @@ from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId, ImageId
 from engine.domain.image import ImageCommitted, decide_commit
 from engine.domain.image_config import HistoryEntry, ImageConfig, ImageContents
+from engine.domain.phases import Phase
 from engine.domain.reference import Reference
 from engine.domain.streams import container_stream, image_stream
 from engine.service.changes import Changes

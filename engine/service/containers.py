@@ -11,7 +11,7 @@ from signal import Signals
 import trio
 from msgspec.structs import replace
 
-from engine.domain.container import NAMELESS, Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_decisions import (
     AlreadyRunning,
     NotRunning,
@@ -28,6 +28,7 @@ from engine.domain.container_uses import ProcessesListed, Resized
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
+from engine.domain.phases import NAMELESS, Phase
 from engine.domain.sharing import HOST, lender_in
 from engine.domain.spec import Spec
 from engine.domain.streams import container_stream

@@ -6,7 +6,6 @@ from typing import Final
 
 import trio
 
-from engine.domain.container import Phase
 from engine.domain.container_decisions import NotRunning, still_restarting
 from engine.domain.event import Origin
 from engine.domain.execution import (
@@ -18,6 +17,7 @@ from engine.domain.execution import (
     evolve,
 )
 from engine.domain.ids import ContainerId, ExecId
+from engine.domain.phases import Phase
 from engine.domain.streams import exec_stream
 from engine.errors import Conflict, DriverError
 from engine.service.changes import Changes

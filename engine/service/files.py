@@ -5,10 +5,11 @@ from typing import Final, TypeVar
 
 import trio
 
-from engine.domain.container import NAMELESS, Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_uses import Exported, PathRead, PathWritten
 from engine.domain.event import Event, Origin
 from engine.domain.ids import ContainerId
+from engine.domain.phases import NAMELESS, Phase
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, NotFound, Unavailable
 from engine.service.changes import Changes

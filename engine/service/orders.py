@@ -5,10 +5,11 @@ from typing import Final
 
 import trio
 
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import OrderKind
 from engine.domain.event import Event, Origin
 from engine.domain.ids import ContainerId
+from engine.domain.phases import Phase
 from engine.domain.streams import container_stream
 from engine.service.changes import Changes
 from engine.store.ledger import Ledger

@@ -10,10 +10,11 @@ from typing import Final
 
 import engine
 from engine.domain.addresses import SubnetSource
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.event import Origin
 from engine.domain.host import Pruned
 from engine.domain.ids import InstanceId
+from engine.domain.phases import Phase
 from engine.domain.resources import Machine
 from engine.domain.streams import HOST
 from engine.store.ledger import Ledger

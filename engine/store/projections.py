@@ -17,7 +17,7 @@ import msgspec
 
 from engine.domain import container, execution, host, image, network
 from engine.domain.addresses import Used
-from engine.domain.container import NAMELESS, Container, Phase
+from engine.domain.container import Container
 from engine.domain.event import Event
 from engine.domain.execution import Exec, ExecPhase
 from engine.domain.host import Host
@@ -25,6 +25,7 @@ from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
 from engine.domain.image import Image
 from engine.domain.links import links_of
 from engine.domain.network import Network
+from engine.domain.phases import NAMELESS, Phase
 from engine.domain.spec import PortBinding
 from engine.domain.streams import HOST
 from engine.errors import Conflict, InvalidRequest, NotFound

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.domain import container as life
 from engine.domain import execution as exec_life
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_decisions import (
     decide_escalation,
     decide_exited,
@@ -37,6 +37,7 @@ from engine.domain.execution import (
     decide_exec_lost,
 )
 from engine.domain.ids import ExecId
+from engine.domain.phases import Phase
 from engine.domain.streams import container_stream, exec_stream
 from engine.supervisor.observation import (
     AttachEnded,

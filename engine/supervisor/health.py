@@ -20,12 +20,13 @@ import trio
 from msgspec.structs import replace
 
 from engine.domain import health as checks
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import Exited, Paused, Removed, Started, Unpaused
 from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.domain.health import Health, HealthChanged, ProbeResult
 from engine.domain.ids import ContainerId
 from engine.domain.image_config import Healthcheck
+from engine.domain.phases import Phase
 from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
 from engine.store.ledger import Ledger

@@ -6,9 +6,10 @@ daemon has just been asked, has just been restarted, or finds that somebody else
 
 from collections.abc import Iterable, Iterator
 
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import Order, OrderKind
 from engine.domain.execution import Exec, ExecPhase
+from engine.domain.phases import Phase
 from engine.domain.sharing import owns_pid_namespace
 from engine.supervisor.actions import (
     Action,

@@ -14,7 +14,6 @@ from typing import Final
 import structlog
 import trio
 
-from engine.domain.container import Phase
 from engine.domain.container_events import (
     AttachOpened,
     Created,
@@ -35,6 +34,7 @@ from engine.domain.membership import (
     Disconnected,
     DisconnectRequested,
 )
+from engine.domain.phases import Phase
 from engine.domain.streams import HOST
 from engine.errors import DriverError, EngineError
 from engine.store.ledger import Ledger

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_decisions import decide_not_started, decide_start_failed
 from engine.domain.container_events import (
     Paused,
@@ -28,6 +28,7 @@ from engine.domain.event import SUPERVISOR, Actor, Event, Origin
 from engine.domain.execution import Exec
 from engine.domain.ids import ContainerId, ExecId
 from engine.domain.membership import Connected, ConnectFailed, Disconnected
+from engine.domain.phases import Phase
 from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
 from engine.failpoints import failpoint

@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from engine.domain.container import Phase
 from engine.domain.container_decisions import InvalidTransition
+from engine.domain.phases import Phase
 from engine.service.containers import StartRefused, WaitCondition
 from engine.store.projections import NoSuchContainer
 from tests.model.machine import Fuse

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine.domain.container import Phase
+from engine.domain.phases import Phase
 from engine.domain.sharing import with_container
 from engine.service.containers import StartRefused
 from tests.model.machine import Fuse

@@ -12,12 +12,13 @@ from tempfile import mkdtemp
 import trio
 
 from engine.domain.addresses import IPV4_SOURCES
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.event import Actor, ActorKind, Origin
 from engine.domain.health import HealthStatus
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
 from engine.domain.network import DEFAULT_BRIDGE_OPTION, NetworkCreated, Pool
+from engine.domain.phases import Phase
 from engine.domain.resources import Machine as Abilities
 from engine.domain.spec import Spec
 from engine.domain.streams import HOST, network_stream

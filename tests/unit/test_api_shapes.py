@@ -15,7 +15,7 @@ from engine.api.shapes.container import (
 from engine.api.shapes.image import image_history_json, image_inspect_json, image_summary_json
 from engine.api.shapes.network import network_json
 from engine.api.times import Moment
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId, NetworkId
 from engine.domain.image import Image
@@ -24,6 +24,7 @@ from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
 from engine.domain.membership import Endpoint
 from engine.domain.mounts import Bind
 from engine.domain.network import DEFAULT_BRIDGE_OPTION, Network, Pool
+from engine.domain.phases import Phase
 from engine.domain.spec import Membership, PortBinding, Spec
 
 SECOND = 10**9

@@ -9,7 +9,7 @@ from engine.domain.connecting import (
     decide_connect,
     decide_disconnect,
 )
-from engine.domain.container import Container, Phase, evolve
+from engine.domain.container import Container, evolve
 from engine.domain.container_decisions import decide_exited
 from engine.domain.container_events import Created, ExitReason
 from engine.domain.event import Event
@@ -24,6 +24,7 @@ from engine.domain.membership import (
     mac_address,
 )
 from engine.domain.network import Network, Pool
+from engine.domain.phases import Phase
 from engine.domain.spec import Membership, Spec
 from engine.errors import Conflict, EngineError, Forbidden, InvalidRequest
 

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.domain.container import Container, Phase, evolve
+from engine.domain.container import Container, evolve
 from engine.domain.container_decisions import decide_exited, decide_update
 from engine.domain.container_events import (
     Exited,
@@ -20,6 +20,7 @@ from engine.domain.container_update import (
     merged,
 )
 from engine.domain.ids import ContainerId, ImageId
+from engine.domain.phases import Phase
 from engine.domain.resources import Resources
 from engine.domain.spec import RestartPolicy, Spec
 from engine.errors import Conflict, EngineError, InvalidRequest

@@ -12,12 +12,13 @@ from engine.api.shapes.network import endpoints_json, network_settings_json
 from engine.api.shapes.ports import summary_ports
 from engine.api.times import SECOND_NS, Moment, human_duration, stamp
 from engine.domain import naming
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
 from engine.domain.image import Image
 from engine.domain.links import links_json
 from engine.domain.log_config import JSON_FILE
 from engine.domain.network import Network
+from engine.domain.phases import Phase
 
 STORAGE_DRIVER = "overlay2"
 """What clients know overlay(fs) by; the directories are told in ``GraphDriver``."""

@@ -4,9 +4,10 @@ import os
 
 import trio
 
-from engine.domain.container import Container, Phase
+from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ImageId
+from engine.domain.phases import Phase
 from engine.domain.resources import Resources
 from engine.domain.spec import Spec
 from engine.drivers.cgroups.detect import CgroupDriver
