@@ -138,7 +138,7 @@ async def watch_network(daemon: Daemon) -> None:
     with Watch() as watch:
         while True:
             await trio.lowlevel.wait_readable(watch.fileno())
-            if watch.drain(own_ports={daemon.kernel.networks.driver.port}):
+            if watch.drain():
                 daemon.supervisor.wake_sweep()
 
 

@@ -9,7 +9,6 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 import pytest
-from pyroute2 import IPRoute  # type: ignore[import-untyped]
 
 from engine.domain import naming
 from engine.domain.ids import SandboxId
@@ -18,7 +17,7 @@ from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
 from engine.drivers.networks.watch import Watch
 from engine.errors import DriverError
-from tests.kernel.wire import INSTANCE, World, bind, in_place, new_world, wait_until
+from tests.kernel.wire import INSTANCE, World, bind, in_place, new_world, wait_until, witness
 
 pytestmark = pytest.mark.root
 
@@ -60,29 +59,20 @@ def world(tmp_path: Path) -> Iterator[World]:
 def seen(world: World, sandbox: Sandbox) -> dict[str, set[str]]:
     """Interfaces but ``lo``, each with its addresses that are not link-local, by an independent witness."""
 
-    def look() -> dict[str, set[str]]:
-        with IPRoute() as witness:
-            names = {link["index"]: link.get("ifname") for link in witness.get_links()}
-            found: dict[str, set[str]] = {name: set() for name in names.values() if name != "lo"}
-            for each in witness.get_addr():
-                if (name := names[each["index"]]) != "lo" and each["scope"] == 0:
-                    found[name].add(each.get("address"))
-            return found
-
-    return in_place(world.place(sandbox), look)
+    return {
+        link["ifname"]: {each["local"] for each in link["addr_info"] if each["scope"] == "global"}
+        for link in witness(world.place(sandbox), "address", "show")
+        if link["ifname"] != "lo"
+    }
 
 
 def ways_out(world: World, sandbox: Sandbox) -> set[str]:
-    def look() -> set[str]:
-        with IPRoute() as witness:
-            return {
-                route.get("gateway")
-                for family in (socket.AF_INET, socket.AF_INET6)
-                for route in witness.get_default_routes(family=family)
-                if route.get("gateway")
-            }
-
-    return in_place(world.place(sandbox), look)
+    return {
+        route["gateway"]
+        for family in ("-4", "-6")
+        for route in witness(world.place(sandbox), family, "route", "show", "default")
+        if "gateway" in route
+    }
 
 
 def sysctl(world: World, sandbox: Sandbox, name: str) -> str:

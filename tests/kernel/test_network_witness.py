@@ -1,13 +1,12 @@
-"""What another netlink library sees of the networks that the engine's own codec asked for: pyroute2 is the witness."""
+"""What iproute2 sees of the networks that the engine made: a witness that shares no code with the engine."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyroute2 import IPRoute  # type: ignore[import-untyped]  # it has no types
 
 from engine.domain import naming
-from tests.kernel.wire import BRIDGE, INSTANCE, World, in_place, new_world, sandbox
+from tests.kernel.wire import BRIDGE, INSTANCE, World, new_world, sandbox, witness
 
 pytestmark = pytest.mark.root
 
@@ -20,45 +19,37 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_the_bridge_is_one_up_and_has_its_address(world: World) -> None:
-    with IPRoute() as witness:
-        (link,) = witness.get_links(ifname=BRIDGE.name)
-        addresses = [
-            each.get("address") for each in witness.get_addr(index=link["index"], family=2)
-        ]
+    (link,) = witness(None, "address", "show", "dev", BRIDGE.name)
 
-    assert link.get(("linkinfo", "kind")) == "bridge"
-    assert link["flags"] & 1, "IFF_UP"
-    assert addresses == [str(BRIDGE.addresses[0].ip)]
+    assert link["linkinfo"]["info_kind"] == "bridge"
+    assert "UP" in link["flags"]
+    assert link["address"] == BRIDGE.mac
+    assert [each["local"] for each in link["addr_info"] if each["family"] == "inet"] == [
+        str(BRIDGE.addresses[0].ip)
+    ]
 
 
 def test_the_hosts_end_of_a_pair_is_plugged_into_the_bridge(world: World) -> None:
     wanted = sandbox(2)
     world.network.prepare_sandbox(wanted)
 
-    with IPRoute() as witness:
-        (bridge,) = witness.link_lookup(ifname=BRIDGE.name)
-        (veth,) = witness.get_links(ifname=naming.host_veth(INSTANCE, wanted.id))
+    (veth,) = witness(None, "link", "show", "dev", naming.host_veth(INSTANCE, wanted.id))
 
-    assert veth.get(("linkinfo", "kind")) == "veth"
-    assert veth.get("master") == bridge
+    assert veth["linkinfo"]["info_kind"] == "veth"
+    assert veth["inet6_addr_gen_mode"] == "none"
+    assert veth["master"] == BRIDGE.name
 
 
 def test_inside_there_is_eth0_with_its_address_and_a_default_route(world: World) -> None:
     wanted = sandbox(2)
     world.network.prepare_sandbox(wanted)
-    assert wanted.endpoints
+    (endpoint,) = wanted.endpoints
 
-    def look() -> tuple[str, list[str], list[str]]:
-        with IPRoute() as witness:
-            (link,) = witness.get_links(ifname="eth0")
-            addresses = [
-                each.get("address") for each in witness.get_addr(index=link["index"], family=2)
-            ]
-            gateways = [each.get("gateway") for each in witness.get_default_routes(family=2)]
-            return link.get("address"), addresses, gateways
+    (link,) = witness(world.place(wanted), "address", "show", "dev", "eth0")
+    routes = witness(world.place(wanted), "-4", "route", "show", "default")
 
-    mac, addresses, gateways = in_place(world.place(wanted), look)
-
-    assert mac == wanted.endpoints[0].mac
-    assert addresses == [str(wanted.endpoints[0].addresses[0].ip)]
-    assert gateways == [str(wanted.endpoints[0].gateways[0])]
+    assert link["address"] == endpoint.mac
+    assert [each["local"] for each in link["addr_info"] if each["family"] == "inet"] == [
+        str(endpoint.addresses[0].ip)
+    ]
+    assert [each["gateway"] for each in routes] == [str(endpoint.gateways[0])]

@@ -9,7 +9,7 @@ import pytest
 
 from engine.domain.ids import SandboxId
 from engine.drivers.networks import netns, rtnetlink
-from engine.drivers.networks.link_kinds import Over
+from engine.drivers.networks.link_kinds import Stacking
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.parents import Parent
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
@@ -18,7 +18,7 @@ from tests.kernel.wire import World, bind, can_call, in_place, new_world, talk
 
 pytestmark = pytest.mark.root
 
-MACVLAN, IPVLAN, ROUTED = Over("macvlan", 4), Over("ipvlan", 0), Over("ipvlan", 1)
+MACVLAN, IPVLAN, ROUTED = Stacking("macvlan", 4), Stacking("ipvlan", 0), Stacking("ipvlan", 1)
 KINDS = [
     pytest.param(MACVLAN, id="macvlan"),
     pytest.param(IPVLAN, id="ipvlan"),
@@ -61,7 +61,7 @@ def neighbour(world: World) -> Path:
     return world.exec_root / "outside"
 
 
-def sandbox(number: int, over: Over, name: str = "") -> Sandbox:
+def sandbox(number: int, over: Stacking, name: str = "") -> Sandbox:
     gateway = ip_address("0.0.0.0") if over == ROUTED else ip_address(NEIGHBOUR)
     endpoint = Endpoint(
         bridge="wan",
@@ -70,13 +70,13 @@ def sandbox(number: int, over: Over, name: str = "") -> Sandbox:
         mac=f"02:42:0a:09:00:{number:02x}",
         mtu=0,
         gateways=(gateway,),
-        over=over,
+        stacking=over,
     )
     return Sandbox(SandboxId((name or str(number)) * 16), (endpoint,))
 
 
 @pytest.mark.parametrize("over", KINDS)
-def test_what_the_kernel_lacks_is_said_at_once(world: World, over: Over) -> None:
+def test_what_the_kernel_lacks_is_said_at_once(world: World, over: Stacking) -> None:
     if kernel_has(over.kind):
         world.network.make_parent(Parent("wan", over))
     else:
@@ -86,7 +86,7 @@ def test_what_the_kernel_lacks_is_said_at_once(world: World, over: Over) -> None
 
 
 @pytest.mark.parametrize("over", KINDS)
-def test_containers_reach_each_other_and_the_neighbour(world: World, over: Over) -> None:
+def test_containers_reach_each_other_and_the_neighbour(world: World, over: Stacking) -> None:
     if not kernel_has(over.kind):
         with pytest.raises(Exception, match="not supported"):
             world.network.prepare_sandbox(sandbox(2, over))
@@ -102,7 +102,9 @@ def test_containers_reach_each_other_and_the_neighbour(world: World, over: Over)
 
 
 @pytest.mark.parametrize("over", [MACVLAN, IPVLAN], ids=["macvlan", "ipvlan"])
-def test_address_and_mac_are_free_as_soon_as_a_sandbox_is_removed(world: World, over: Over) -> None:
+def test_address_and_mac_are_free_as_soon_as_a_sandbox_is_removed(
+    world: World, over: Stacking
+) -> None:
     if not kernel_has(over.kind):
         assert over == IPVLAN
         return

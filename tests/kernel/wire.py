@@ -5,18 +5,20 @@
 
 The host is the network namespace of the test's own thread, made for the test; a place elsewhere is the path of a pinned
 namespace. A socket belongs to the namespace in which it was made, so one made by a thread that went there can be used from
-here: packets really travel, and no process is started.
+here: packets really travel, and no process is started for them.
 """
 
+import json
 import os
 import select
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -72,6 +74,16 @@ def in_place(place: Path | None, function: Callable[[], T]) -> T:
         return function()
 
     return netns.on_own_thread(visit)
+
+
+def witness(place: Path | None, *question: str) -> list[dict[str, Any]]:
+    """What iproute2 tells of the network there: it shares no code with the engine."""
+    command = ("ip", "-json", "-details", *question)
+    answer = in_place(
+        place, lambda: subprocess.run(command, capture_output=True, text=True, check=True)
+    )
+    found: list[dict[str, Any]] = json.loads(answer.stdout or "[]")
+    return found
 
 
 def bind(

@@ -126,7 +126,7 @@ def _addresses(kernel: NetlinkSocket, link: Link) -> set[Interface]:
     """Without the link-local ones, which the kernel gives."""
     return {
         address
-        for index, address in rtnetlink.addresses(kernel)
+        for index, address in rtnetlink.addresses(kernel, link.index)
         if index == link.index and not address.is_link_local
     }
 

@@ -1,34 +1,33 @@
-"""Connections that the kernel remembers, so that it forgets those whose port leads elsewhere now. linux/netfilter/nfnetlink_conntrack.h.
+"""Delete connections that the kernel tracks once their port leads elsewhere. linux/netfilter/nfnetlink_conntrack.h.
 
-A datagram that belongs to a remembered "connection" is translated as its first one was, whatever the firewall's maps say today. TCP
+A datagram that belongs to a tracked "connection" is translated as its first one was, whatever the firewall's maps say today. TCP
 begins anew by itself; a UDP client that goes on sending would be led to a container that is gone for as long as it does.
 """
 
 import errno
-import struct
+import socket
 from collections.abc import Iterable
 from typing import Final
 
-from engine.drivers.networks import netlink
+from engine.drivers.networks.messages import (
+    Attribute,
+    Decoded,
+    connection_layout,
+    decode,
+    encode,
+    nested,
+)
 from engine.drivers.networks.netlink import NetlinkSocket, Request
 from engine.drivers.networks.ruleset import Protocol, PublishedPort
 
 _CTNETLINK: Final = 1 << 8
 _IPCTNL_MSG_CT_GET: Final = 1
 _IPCTNL_MSG_CT_DELETE: Final = 2
-_CTA_TUPLE_ORIG: Final = 1
-_CTA_FILTER: Final = 25
-_CTA_TUPLE_PROTO: Final = 2
-_CTA_PROTO_NUM: Final = 1
-_CTA_PROTO_DST_PORT: Final = 3
-_CTA_FILTER_ORIG_FLAGS: Final = 1
-_CTA_FILTER_REPLY_FLAGS: Final = 2
 _FILTER_PROTO_NUM: Final = 1 << 3
 _FILTER_PROTO_DST_PORT: Final = 1 << 5
 _VERSION: Final = 1
 """With 0 the kernel takes no notice of the family."""
-_NFGENMSG: Final = struct.Struct("=BBH")  # family, version, resource
-_FAMILIES: Final = {4: 2, 6: 10}
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _GONE: Final = frozenset({errno.ENOENT})
 
 
@@ -46,39 +45,50 @@ def forget(kernel: NetlinkSocket, ports: Iterable[PublishedPort]) -> None:
         if port.protocol is Protocol.UDP
     }
     for version, port in sorted(keys):
-        header = _NFGENMSG.pack(_FAMILIES[version], _VERSION, 0)
-        what = f"the datagrams to port {port}"
-        request = Request(_CTNETLINK | _IPCTNL_MSG_CT_GET, 0, header + _filter(port), what)
-        found = [
-            netlink.attributes(body, _NFGENMSG.size)[_CTA_TUPLE_ORIG]
-            for body in kernel.dump(request)
-        ]
-        kernel.transact(
-            [
-                Request(
-                    _CTNETLINK | _IPCTNL_MSG_CT_DELETE,
-                    0,
-                    header + netlink.attribute(_CTA_TUPLE_ORIG | netlink.NLA_F_NESTED, each),
-                    f"forget {what}",
-                    _GONE,
-                )
-                for each in found
-            ]
-        )
+        kernel.transact([delete(version, port, each) for each in kernel.dump(_list(version, port))])
 
 
-def _filter(port: int) -> bytes:
-    """Of UDP, and first sent to this port."""
-    sent_to = netlink.nested(
-        _CTA_TUPLE_ORIG | netlink.NLA_F_NESTED,
-        netlink.nested(
-            _CTA_TUPLE_PROTO | netlink.NLA_F_NESTED,
-            netlink.u8(_CTA_PROTO_NUM, Protocol.UDP),
-            netlink.attribute(_CTA_PROTO_DST_PORT, port.to_bytes(2, "big")),
+def _list(version: int, port: int) -> Request:
+    """Ask for the connections that were first sent to this port by UDP."""
+    sent_to = nested(
+        ("CTA_PROTO_NUM", int(Protocol.UDP)),
+        ("CTA_PROTO_DST_PORT", port),
+    )
+    compared = nested(
+        ("CTA_FILTER_ORIG_FLAGS", _FILTER_PROTO_NUM | _FILTER_PROTO_DST_PORT),
+        ("CTA_FILTER_REPLY_FLAGS", 0),
+    )
+    body = _body(
+        version, ("CTA_TUPLE_ORIG", nested(("CTA_TUPLE_PROTO", sent_to))), ("CTA_FILTER", compared)
+    )
+    return Request(_CTNETLINK | _IPCTNL_MSG_CT_GET, 0, body, f"list the datagrams to port {port}")
+
+
+def delete(version: int, port: int, connection: bytes) -> Request:
+    """Delete a connection that the kernel listed; nothing to do when it is gone."""
+    found = decode(connection_layout(), connection).nested("CTA_TUPLE_ORIG")
+    body = _body(version, ("CTA_TUPLE_ORIG", _tuple(version, found)))
+    what = f"forget the datagrams to port {port}"
+    return Request(_CTNETLINK | _IPCTNL_MSG_CT_DELETE, 0, body, what, _GONE)
+
+
+def _tuple(version: int, found: Decoded) -> dict[str, object]:
+    """What identifies a connection: both ends as its first datagram named them."""
+    addresses, ports = found.nested("CTA_TUPLE_IP"), found.nested("CTA_TUPLE_PROTO")
+    source, destination = f"CTA_IP_V{version}_SRC", f"CTA_IP_V{version}_DST"
+    return nested(
+        ("CTA_TUPLE_IP", nested(*((name, addresses.text(name)) for name in (source, destination)))),
+        (
+            "CTA_TUPLE_PROTO",
+            nested(
+                ("CTA_PROTO_NUM", int(Protocol.UDP)),
+                ("CTA_PROTO_SRC_PORT", ports.number("CTA_PROTO_SRC_PORT")),
+                ("CTA_PROTO_DST_PORT", ports.number("CTA_PROTO_DST_PORT")),
+            ),
         ),
     )
-    return sent_to + netlink.nested(
-        _CTA_FILTER | netlink.NLA_F_NESTED,
-        netlink.u32(_CTA_FILTER_ORIG_FLAGS, _FILTER_PROTO_NUM | _FILTER_PROTO_DST_PORT),
-        netlink.u32(_CTA_FILTER_REPLY_FLAGS, 0),
-    )
+
+
+def _body(version: int, *attributes: Attribute) -> bytes:
+    fields = {"nfgen_family": _FAMILIES[version], "version": _VERSION}
+    return encode(connection_layout(), fields, attributes)

@@ -7,7 +7,6 @@ libnftables show of the same rules in a network namespace made for the purpose, 
 between versions of both.
 """
 
-import struct
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,8 +15,9 @@ import structlog
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId
-from engine.drivers.networks import conntrack, netlink, netns, ruleset
+from engine.drivers.networks import conntrack, netns, ruleset
 from engine.drivers.networks.libnftables import Nftables, NftError
+from engine.drivers.networks.messages import GENERATION, decode, encode
 from engine.drivers.networks.netlink import NETLINK_NETFILTER, NetlinkSocket, Request
 from engine.drivers.networks.ruleset import BridgeRules, FirewallPlan, PublishedPort
 from engine.errors import DriverError
@@ -27,10 +27,8 @@ log = structlog.get_logger()
 # linux/netfilter/nfnetlink.h, nf_tables.h
 NFNL_SUBSYS_NFTABLES: Final = 10
 NFT_MSG_GETGEN: Final = 16
-NFTA_GEN_ID: Final = 1
-_NFGENMSG: Final = struct.Struct("=BBH")  # family, version, resource
 _GETGEN: Final = Request(
-    NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, _NFGENMSG.pack(0, 0, 0), "ask for the generation"
+    NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, encode(GENERATION, {}), "ask for the generation"
 )
 
 
@@ -213,7 +211,7 @@ class Firewall:
         except OSError as error:
             raise DriverError(f"firewall: {error.strerror}") from error
         assert answer is not None
-        return int.from_bytes(netlink.attributes(answer, _NFGENMSG.size)[NFTA_GEN_ID], "big")
+        return decode(GENERATION, answer).number("NFTA_GEN_ID")
 
     def _listing(self) -> list[dict[str, Any]]:
         """The table as nft lists it; empty when there is none."""

@@ -1,34 +1,18 @@
-"""New links of each kind that networks need, as netlink messages. ip-link(8), linux/if_link.h, linux/veth.h."""
+"""Requests for new links, of each kind that networks need. ip-link(8), linux/if_link.h, linux/veth.h."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from engine.drivers.networks import netlink
+from engine.drivers.networks.messages import LINK, Attribute, encode, nested
 from engine.drivers.networks.netlink import Request
-from engine.drivers.networks.rtnetlink import (
-    CREATE,
-    IFINFO,
-    IFLA_ADDRESS,
-    IFLA_IFNAME,
-    IFLA_INFO_DATA,
-    IFLA_INFO_KIND,
-    IFLA_LINK,
-    IFLA_LINKINFO,
-    IFLA_MTU,
-    IFLA_NET_NS_FD,
-    RTM_NEWLINK,
-    mac_bytes,
-)
+from engine.drivers.networks.rtnetlink import CREATE, RTM_NEWLINK, link_name
 
-VETH_INFO_PEER: Final = 1
-IFLA_MACVLAN_MODE: Final = 1
-IFLA_IPVLAN_MODE: Final = 1
-IFLA_VLAN_ID: Final = 1
+_MODE: Final = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE"}
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
-    """How a link without a cable of its own uses another one's."""
+class Stacking:
+    """The kind and mode of links that are stacked on another link, whose cable they share."""
 
     kind: str
     """``macvlan`` or ``ipvlan``."""
@@ -37,86 +21,60 @@ class Over:
 
     @property
     def has_mac(self) -> bool:
-        """Whether it has a hardware address of its own."""
+        """Whether such a link has a hardware address of its own."""
         return self.kind == "macvlan"
 
 
 def create_bridge(name: str, mac: str, mtu: int) -> Request:
-    """A bridge that is down. With a MAC of its own it does not take on, and change, that of its ports."""
-    body = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.attribute(IFLA_ADDRESS, mac_bytes(mac))
-        + netlink.u32(IFLA_MTU, mtu)
-        + netlink.nested(IFLA_LINKINFO, netlink.text(IFLA_INFO_KIND, "bridge"))
-    )
-    return Request(RTM_NEWLINK, CREATE, body, f"create bridge {name}")
+    """Create a bridge, down. With a MAC of its own it does not take on, and change, that of its ports."""
+    return _create("bridge", name, (), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu))
 
 
 def create_veth(name: str, peer: str, peer_mac: str, peer_netns_fd: int, mtu: int) -> Request:
-    """A pair of links, both down: one end here, the other in the namespace behind ``peer_netns_fd``."""
-    inner = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, peer)
-        + netlink.attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
-        + netlink.u32(IFLA_MTU, mtu)
-        + netlink.u32(IFLA_NET_NS_FD, peer_netns_fd)
+    """Create a pair of links, both down: one end here, the other in the namespace behind ``peer_netns_fd``."""
+    inner = nested(
+        link_name(peer),
+        ("IFLA_ADDRESS", peer_mac),
+        ("IFLA_MTU", mtu),
+        ("IFLA_NET_NS_FD", peer_netns_fd),
+        index=0,
     )
-    body = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.u32(IFLA_MTU, mtu)
-        + netlink.nested(
-            IFLA_LINKINFO,
-            netlink.text(IFLA_INFO_KIND, "veth"),
-            netlink.nested(IFLA_INFO_DATA, netlink.attribute(VETH_INFO_PEER, inner)),
-        )
-    )
-    return Request(RTM_NEWLINK, CREATE, body, f"create link {name}")
+    return _create("veth", name, (("VETH_INFO_PEER", inner),), ("IFLA_MTU", mtu))
 
 
-def create_over(parent: int, name: str, over: Over, mac: str, netns_fd: int, mtu: int) -> Request:
-    """A link over ``parent``, down, in the namespace behind ``netns_fd``; EOPNOTSUPP where the kernel has no such links.
+def create_stacked_link(
+    parent: int, name: str, stacking: Stacking, mac: str, netns_fd: int, mtu: int
+) -> Request:
+    """Create a link stacked on ``parent``, down, in the namespace behind ``netns_fd``.
 
-    With ``mtu`` 0 it has its parent's, and without a MAC one of the kernel's choice.
+    The kernel answers EOPNOTSUPP when it has no such links. With ``mtu`` 0 the link has its parent's, and without a MAC
+    one of the kernel's choice.
     """
-    if over.kind == "macvlan":
-        mode = netlink.u32(IFLA_MACVLAN_MODE, over.mode)
-    else:
-        mode = netlink.u16(IFLA_IPVLAN_MODE, over.mode)
-    body = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.u32(IFLA_LINK, parent)
-        + (netlink.attribute(IFLA_ADDRESS, mac_bytes(mac)) if mac else b"")
-        + (netlink.u32(IFLA_MTU, mtu) if mtu else b"")
-        + netlink.u32(IFLA_NET_NS_FD, netns_fd)
-        + netlink.nested(
-            IFLA_LINKINFO,
-            netlink.text(IFLA_INFO_KIND, over.kind),
-            netlink.nested(IFLA_INFO_DATA, mode),
-        )
+    optional: list[Attribute] = [("IFLA_ADDRESS", mac)] if mac else []
+    optional += [("IFLA_MTU", mtu)] if mtu else []
+    return _create(
+        stacking.kind,
+        name,
+        ((_MODE[stacking.kind], stacking.mode),),
+        ("IFLA_LINK", parent),
+        ("IFLA_NET_NS_FD", netns_fd),
+        *optional,
     )
-    return Request(RTM_NEWLINK, CREATE, body, f"create {over.kind} {name}")
 
 
 def create_dummy(name: str) -> Request:
-    """A link that leads nowhere, down."""
-    return Request(RTM_NEWLINK, CREATE, _new_link(name, "dummy"), f"create dummy {name}")
+    """Create a link that leads nowhere, down."""
+    return _create("dummy", name, ())
 
 
 def create_vlan(name: str, parent: int, number: int) -> Request:
-    """A VLAN of a link, down: IEEE 802.1Q."""
-    body = _new_link(name, "vlan", netlink.u16(IFLA_VLAN_ID, number))
-    return Request(
-        RTM_NEWLINK, CREATE, body + netlink.u32(IFLA_LINK, parent), f"create vlan {name}"
-    )
+    """Create a VLAN of a link, down: IEEE 802.1Q."""
+    return _create("vlan", name, (("IFLA_VLAN_ID", number),), ("IFLA_LINK", parent))
 
 
-def _new_link(name: str, kind: str, *about: bytes) -> bytes:
-    info = (netlink.nested(IFLA_INFO_DATA, *about),) if about else ()
-    return (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.nested(IFLA_LINKINFO, netlink.text(IFLA_INFO_KIND, kind), *info)
-    )
+def _create(kind: str, name: str, about: tuple[Attribute, ...], *attributes: Attribute) -> Request:
+    """``about``: the attributes that only links of this kind have."""
+    own: tuple[Attribute, ...] = (("IFLA_INFO_DATA", nested(*about)),) if about else ()
+    info = nested(("IFLA_INFO_KIND", kind), *own)
+    body = encode(LINK, {}, (link_name(name), *attributes, ("IFLA_LINKINFO", info)))
+    return Request(RTM_NEWLINK, CREATE, body, f"create {kind} link {name}")

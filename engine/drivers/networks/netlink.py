@@ -1,29 +1,31 @@
-"""Netlink by hand: framing, batches, acknowledgements, dumps. netlink(7).
+"""A netlink socket: requests in batches, acknowledgements, dumps. netlink(7).
 
     request   ── nlmsghdr ── family header ── attributes (type, length, value; may nest)
     batch     ── many requests in one sendmsg(2); the kernel works through all of them before it returns
     answer    ── NLMSG_ERROR with 0 (done) or -errno and, thanks to NETLINK_EXT_ACK, the kernel's own words
 
-Why not a library: the engine needs eight kinds of message. pyroute2 0.9.7 costs the daemon 10 MB and 90 ms at start,
-14 ms for each IPRoute object and 42 ms to decode 200 links, where this module takes 2 ms. And a socket belongs to the
-network namespace in which it was *opened*, so opening one must be cheap enough to do inside every container.
+pyroute2 encodes and decodes the bodies: :mod:`engine.drivers.networks.messages`. Its sockets are not used: each brings an asyncio loop, and
+opening one takes 0.3 ms instead of 0.01. A socket belongs to the network namespace in which it was *opened*, so the engine opens one inside
+every container that it prepares or looks at.
 """
 
 import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
+
+from engine.drivers.networks.messages import refusal_words
 
 # linux/netlink.h
 NETLINK_ROUTE: Final = 0
 NETLINK_NETFILTER: Final = 12
 SOL_NETLINK: Final = 270
-NETLINK_CAP_ACK: Final = 10
 NETLINK_EXT_ACK: Final = 11
+NETLINK_GET_STRICT_CHK: Final = 12
 NLM_F_REQUEST: Final = 0x1
 NLM_F_ACK: Final = 0x4
 NLM_F_DUMP_INTR: Final = 0x10
@@ -35,64 +37,15 @@ NLM_F_ACK_TLVS: Final = 0x200
 NLA_F_NESTED: Final = 0x8000
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
-NLMSGERR_ATTR_MSG: Final = 1
-_TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 _HEADER: Final = struct.Struct("=IHHII")
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _ERRNO: Final = struct.Struct("=i")
 _BATCH_MAX: Final = 64
 """Requests in one sendmsg(2): their acknowledgements (about 800 bytes each as the kernel counts) fit a default buffer."""
 _RECEIVE_BYTES: Final = 1 << 16
 _DUMP_ATTEMPTS_MAX: Final = 10
 
-
-def align(length: int) -> int:
-    """``length`` rounded up to NLMSG_ALIGNTO, which is also NLA_ALIGNTO."""
-    return (length + 3) & ~3
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded."""
-    return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def nested(kind: int, *attributes: bytes) -> bytes:
-    """An attribute made of attributes."""
-    return attribute(kind, b"".join(attributes))
-
-
-def text(kind: int, value: str) -> bytes:
-    """A NUL-terminated string."""
-    return attribute(kind, value.encode() + b"\0")
-
-
-def u8(kind: int, value: int) -> bytes:
-    """One byte."""
-    return attribute(kind, bytes((value,)))
-
-
-def u16(kind: int, value: int) -> bytes:
-    """Two bytes, in the machine's own order."""
-    return attribute(kind, struct.pack("=H", value))
-
-
-def u32(kind: int, value: int) -> bytes:
-    """A number in the machine's own byte order."""
-    return attribute(kind, struct.pack("=I", value))
-
-
-def attributes(body: bytes, offset: int = 0) -> dict[int, bytes]:
-    """The attributes that begin at ``offset``, by type; of a repeated one the last."""
-    found: dict[int, bytes] = {}
-    unpack, last = _ATTRIBUTE.unpack_from, len(body) - 4  # of the few places where it counts
-    while offset <= last:
-        length, kind = unpack(body, offset)
-        if length < 4:
-            break
-        found[kind & _TYPE_MASK] = body[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +68,6 @@ class Message:
     kind: int
     flags: int
     sequence: int
-    port: int
     body: bytes
 
 
@@ -123,13 +75,12 @@ def split(datagram: bytes) -> Iterator[Message]:
     """The messages of one datagram."""
     offset = 0
     while offset + _HEADER.size <= len(datagram):
-        length, kind, flags, sequence, port = _HEADER.unpack_from(datagram, offset)
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, offset)
         if length < _HEADER.size:
             return
-        yield Message(
-            kind, flags, sequence, port, datagram[offset + _HEADER.size : offset + length]
-        )
-        offset += align(length)
+        body = datagram[offset + _HEADER.size : offset + length]
+        yield Message(kind, flags, sequence, body)
+        offset += (length + 3) & ~3
 
 
 class NetlinkSocket:
@@ -139,9 +90,11 @@ class NetlinkSocket:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
-        self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        if protocol == NETLINK_ROUTE:  # so that a dump can name a link
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._sequence = 0
+        self._parsed: dict[int, dict[int, Any]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -157,12 +110,6 @@ class NetlinkSocket:
     def close(self) -> None:
         """Release the descriptor."""
         self._socket.close()
-
-    @property
-    def port(self) -> int:
-        """What the kernel writes into the notifications that our own requests cause; 0 before the first request."""
-        port: int = self._socket.getsockname()[0]
-        return port
 
     def transact(self, requests: Sequence[Request]) -> None:
         """Carry out requests in order, in as few system calls as possible.
@@ -220,6 +167,22 @@ class NetlinkSocket:
                 return bodies
         raise OSError(errno.EAGAIN, f"{request.what}: changed {_DUMP_ATTEMPTS_MAX} times meanwhile")
 
+    def dump_parsed(self, request: Request, parse: Callable[[bytes], T]) -> list[T]:
+        """Like :meth:`dump`, and parse each; what is as it was in this socket's last dump of the kind is not parsed again.
+
+        Messages are told apart by their 64-bit hashes, so as not to keep a kilobyte for each link of the machine.
+
+        Raises:
+            OSError: as above.
+        """
+        known: dict[int, T] = self._parsed.get(request.kind, {})
+        found: dict[int, T] = {}
+        for body in self.dump(request):
+            key = hash(body)
+            found[key] = known[key] if key in known else parse(body)
+        self._parsed[request.kind] = found
+        return list(found.values())
+
     def _read_dump(self, request: Request) -> tuple[list[bytes], bool]:
         bodies: list[bytes] = []
         consistent = True
@@ -228,9 +191,7 @@ class NetlinkSocket:
                 if message.sequence != self._sequence:
                     continue
                 consistent = consistent and not message.flags & NLM_F_DUMP_INTR
-                if message.kind == NLMSG_DONE:
-                    return bodies, consistent
-                if message.kind == NLMSG_ERROR:
+                if message.kind in (NLMSG_DONE, NLMSG_ERROR):
                     failure = _failure(message, request)
                     if failure is not None:
                         raise failure
@@ -247,13 +208,12 @@ class NetlinkSocket:
 
 
 def _failure(message: Message, request: Request) -> OSError | None:
-    """What an acknowledgement says, unless it is success or was expected."""
+    """What an acknowledgement, or a dump's end, says, unless it is success or was expected."""
     number = -_ERRNO.unpack_from(message.body)[0]
     if number == 0 or number in request.expected:
         return None
     reason = os.strerror(number)
-    if message.flags & NLM_F_ACK_TLVS:
-        words = attributes(message.body, _ERRNO.size + _HEADER.size).get(NLMSGERR_ATTR_MSG)
-        if words:
-            reason = f"{reason} ({words.rstrip(bytes(1)).decode(errors='replace')})"
+    if message.kind == NLMSG_ERROR and message.flags & NLM_F_ACK_TLVS:
+        words = refusal_words(message.body)
+        reason = f"{reason} ({words})" if words else reason
     return OSError(number, f"{request.what}: {reason}")

@@ -62,19 +62,14 @@ class NetworkDriver:
         self._slots: dict[SandboxId, int] = {}
         """How many slots of each have been in use."""
         self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
-        self._with_overs: set[SandboxId] = set()
-        """Those with links over one of the host's."""
+        self._with_stacked_links: set[SandboxId] = set()
+        """Those with links that are stacked on one of the host's."""
 
     @property
     def _kernel(self) -> NetlinkSocket:
         if self._socket is None:
             self._socket = NetlinkSocket()
         return self._socket
-
-    @property
-    def port(self) -> int:
-        """The netlink port of the driver's own requests: what it caused itself, a watcher need not look at."""
-        return self._kernel.port
 
     def close(self) -> None:
         """Release the socket; the next use opens another."""
@@ -122,7 +117,7 @@ class NetworkDriver:
         """The first IPv4 address of a link; None when it has none or does not exist."""
         with _acting(f"link {name}"):
             link = rtnetlink.find_link(self._kernel, name)
-            found = rtnetlink.addresses(self._kernel) if link is not None else []
+            found = rtnetlink.addresses(self._kernel, link.index) if link is not None else []
             return next(
                 (
                     address
@@ -282,7 +277,7 @@ class NetworkDriver:
         with _acting("remove sandboxes"):
             for sandbox in unwanted:
                 self._right.pop(sandbox, None)
-                self._take_overs(sandbox)
+                self._take_stacked_links(sandbox)
                 veths = self._silence(sandbox)
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
                     now = time.monotonic()
@@ -304,22 +299,22 @@ class NetworkDriver:
         self._kernel.transact([rtnetlink.silence_port(link.index) for link in links])
         return [link.name for link in links]
 
-    def _take_overs(self, sandbox: SandboxId) -> None:
+    def _take_stacked_links(self, sandbox: SandboxId) -> None:
         """At once: until the kernel has dismantled a namespace, its links answer, and nobody else can have their MACs."""
         pin = naming.sandbox_path(self._exec_root, sandbox)
-        if sandbox not in self._with_overs or not netns.is_pinned(pin):
+        if sandbox not in self._with_stacked_links or not netns.is_pinned(pin):
             return
 
         def take() -> None:
             netns.enter(pin)
-            sandboxes.remove_overs()
+            sandboxes.remove_stacked_links()
 
         netns.on_own_thread(take)
-        self._with_overs.discard(sandbox)
+        self._with_stacked_links.discard(sandbox)
 
     def _note_slots(self, sandbox: Sandbox) -> None:
-        if any(endpoint.over for endpoint in sandbox.endpoints):
-            self._with_overs.add(sandbox.id)
+        if any(endpoint.stacking for endpoint in sandbox.endpoints):
+            self._with_stacked_links.add(sandbox.id)
         slots = max((endpoint.slot + 1 for endpoint in sandbox.endpoints), default=0)
         self._slots[sandbox.id] = max(slots, self._slots.get(sandbox.id, 0))
 

@@ -12,7 +12,7 @@ from engine.domain.ids import InstanceId
 from engine.domain.uplinks import is_dummy, vlan_of
 from engine.drivers.networks import link_kinds, netns, rtnetlink
 from engine.drivers.networks.bridge import alias_of
-from engine.drivers.networks.link_kinds import Over
+from engine.drivers.networks.link_kinds import Stacking
 from engine.drivers.networks.netlink import NetlinkSocket, Request
 from engine.drivers.networks.rtnetlink import Link
 from engine.errors import DriverError, InvalidRequest, Unsupported
@@ -23,7 +23,7 @@ class Parent:
     """A network's."""
 
     name: str
-    over: Over
+    stacking: Stacking
     """The kind of its containers' links."""
 
 
@@ -66,7 +66,9 @@ def check_supported(kernel: NetlinkSocket, parent: Parent) -> None:
         netns.leave()
         own_fd = netns.open_own()
         try:
-            request = link_kinds.create_over(link.index, "try0", parent.over, "", own_fd, 0)
+            request = link_kinds.create_stacked_link(
+                link.index, "try0", parent.stacking, "", own_fd, 0
+            )
             kernel.transact([request])
             with NetlinkSocket() as inside:
                 inside.transact([rtnetlink.delete_link("try0")])
@@ -76,7 +78,7 @@ def check_supported(kernel: NetlinkSocket, parent: Parent) -> None:
     try:
         netns.on_own_thread(attempt)
     except OSError as error:
-        raise _refusal(parent.over.kind, parent.name, error) from error
+        raise _refusal(parent.stacking.kind, parent.name, error) from error
 
 
 def _create(kernel: NetlinkSocket, instance: InstanceId, name: str) -> Link:

@@ -9,7 +9,7 @@ from engine.domain.ids import NetworkId
 from engine.domain.network import MTU_OPTION, Network
 from engine.domain.uplinks import MODES, has_routed_links, mode_name
 from engine.drivers.networks.bridge import Bridge
-from engine.drivers.networks.link_kinds import Over
+from engine.drivers.networks.link_kinds import Stacking
 from engine.drivers.networks.parents import Parent
 from engine.drivers.networks.sandbox import Endpoint
 
@@ -31,12 +31,12 @@ def wanted_bridge(network: Network) -> Bridge:
 
 def wanted_parent(network: Network) -> Parent:
     """The host's link over which a network's containers have theirs."""
-    return Parent(network.bridge, _over(network))
+    return Parent(network.bridge, _stacking(network))
 
 
-def _over(network: Network) -> Over:
+def _stacking(network: Network) -> Stacking:
     mode = mode_name(network.driver, network.options)
-    return Over(network.driver, MODES[network.driver][mode])
+    return Stacking(network.driver, MODES[network.driver][mode])
 
 
 def sandbox_endpoints(
@@ -75,7 +75,7 @@ def _endpoint(
     if has_routed_links(network):
         ways_out = tuple(type(each)(0) for each in ways_out)
     mtu = network.mtu if MTU_OPTION in network.options else 0
-    return replace(plain, over=_over(network), gateways=ways_out, mtu=mtu)
+    return replace(plain, stacking=_stacking(network), gateways=ways_out, mtu=mtu)
 
 
 def _sysctl(text: str) -> tuple[str, str]:

@@ -3,12 +3,11 @@
 Port 53 itself stays the container's: a name server in it may bind 0.0.0.0:53. All functions act on the namespace of the calling thread.
 """
 
-import struct
 from typing import Final
 
 from engine.domain.guest_files import RESOLVER
-from engine.drivers.networks import netlink
 from engine.drivers.networks.libnftables import Nftables, NftError
+from engine.drivers.networks.messages import CHAIN, decode, encode
 from engine.drivers.networks.netlink import NETLINK_NETFILTER, NetlinkSocket, Request
 from engine.errors import DriverError
 from engine.resolver.listeners import PORT
@@ -28,17 +27,15 @@ _HERE: Final = f"""table ip {_TABLE} {{
 # linux/netfilter/nfnetlink.h, nf_tables.h
 _NFNL_SUBSYS_NFTABLES: Final = 10
 _NFT_MSG_GETCHAIN: Final = 4
-_NFTA_CHAIN_TABLE: Final = 1
-_NFTA_CHAIN_NAME: Final = 3
-_NFTA_CHAIN_USE: Final = 6
 _NFPROTO_IPV4: Final = 2
-_NFGENMSG: Final = struct.Struct("=BBH")  # family, version, resource
 _GET_CHAIN: Final = Request(
     _NFNL_SUBSYS_NFTABLES << 8 | _NFT_MSG_GETCHAIN,
     0,
-    _NFGENMSG.pack(_NFPROTO_IPV4, 0, 0)
-    + netlink.text(_NFTA_CHAIN_TABLE, _TABLE)
-    + netlink.text(_NFTA_CHAIN_NAME, _CHAIN),
+    encode(
+        CHAIN,
+        {"nfgen_family": _NFPROTO_IPV4},
+        [("NFTA_CHAIN_TABLE", _TABLE), ("NFTA_CHAIN_NAME", _CHAIN)],
+    ),
     "look at the way to the resolver",
 )
 
@@ -76,5 +73,4 @@ def is_there() -> bool:
             answer = kernel.ask(_GET_CHAIN)
         except FileNotFoundError:
             return False
-    found = netlink.attributes(answer or b"", _NFGENMSG.size)
-    return int.from_bytes(found.get(_NFTA_CHAIN_USE, b""), "big") == _RULES
+    return answer is not None and decode(CHAIN, answer).number("NFTA_CHAIN_USE") == _RULES

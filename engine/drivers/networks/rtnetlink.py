@@ -1,13 +1,11 @@
-"""Links, addresses and routes as netlink messages. rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/rtnetlink.h.
+"""Links, addresses and routes: requests to the kernel, and what it answers. rtnetlink(7), linux/if_link.h, linux/rtnetlink.h.
 
-Builders return a :class:`~engine.drivers.networks.netlink.Request` and readers a value: nothing here talks to the kernel but the
+Builders return a :class:`~engine.drivers.networks.netlink.Request` and parsers a value: nothing here talks to the kernel but the
 dumps and :func:`find_link`.
 """
 
 import errno
 import socket
-import struct
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import (
@@ -24,6 +22,16 @@ from ipaddress import (
 from typing import Final
 
 from engine.drivers.networks import netlink
+from engine.drivers.networks.messages import (
+    ADDRESS,
+    LINK,
+    ROUTE,
+    Attribute,
+    Decoded,
+    decode,
+    encode,
+    nested,
+)
 from engine.drivers.networks.netlink import NetlinkSocket, Request
 
 RTM_NEWLINK: Final = 16
@@ -41,39 +49,11 @@ RTMGRP_IPV4_IFADDR: Final = 0x10
 RTMGRP_IPV4_ROUTE: Final = 0x40
 RTMGRP_IPV6_IFADDR: Final = 0x100
 
-IFLA_ADDRESS: Final = 1
-IFLA_IFNAME: Final = 3
-IFLA_MTU: Final = 4
-IFLA_LINK: Final = 5
-IFLA_MASTER: Final = 10
-IFLA_PROTINFO: Final = 12
-IFLA_LINKINFO: Final = 18
-IFLA_IFALIAS: Final = 20
-IFLA_AF_SPEC: Final = 26
-IFLA_GROUP: Final = 27
-IFLA_NET_NS_FD: Final = 28
-IFLA_EXT_MASK: Final = 29
 RTEXT_FILTER_SKIP_STATS: Final = 8
-IFLA_INFO_KIND: Final = 1
-IFLA_INFO_DATA: Final = 2
-IFLA_INFO_SLAVE_KIND: Final = 4
-IFLA_INFO_SLAVE_DATA: Final = 5
-IFLA_BRPORT_STATE: Final = 1
-IFLA_BRPORT_MODE: Final = 4  # "hairpin mode"
-IFLA_BRPORT_FLUSH: Final = 24
-IFLA_BRPORT_ISOLATED: Final = 33
-IFLA_INET6_ADDR_GEN_MODE: Final = 8
 IN6_ADDR_GEN_MODE_NONE: Final = 1
 BR_STATE_DISABLED: Final = 0
 IFF_UP: Final = 0x1
-IFA_ADDRESS: Final = 1
-IFA_LOCAL: Final = 2
-IFA_BROADCAST: Final = 4
-IFA_FLAGS: Final = 8
 IFA_F_NODAD: Final = 0x02
-RTA_DST: Final = 1
-RTA_OIF: Final = 4
-RTA_GATEWAY: Final = 5
 RT_TABLE_MAIN: Final = 254
 RTPROT_BOOT: Final = 3
 RTN_UNICAST: Final = 1
@@ -90,11 +70,6 @@ Interface = IPv4Interface | IPv6Interface
 Subnet = IPv4Network | IPv6Network
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
-IFINFO: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
-_IFADDR: Final = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
-_ROUTE: Final = struct.Struct(
-    "=BBBBBBBBI"
-)  # family, dst, src, tos, table, protocol, scope, type, flags
 CREATE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
 _ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
@@ -121,7 +96,7 @@ class Link:
     mtu: int
     mac: str
     peer: int
-    """Index of a pair's other end, or of the link that this one lies over, in that one's namespace; or 0."""
+    """Index of a pair's other end, or of the link that this one is stacked on, in that one's namespace; or 0."""
     master: int
     """Index of the bridge it is plugged into, or 0."""
     kind: str
@@ -139,9 +114,9 @@ class Route:
     output: int
 
 
-def mac_bytes(mac: str) -> bytes:
-    """The six bytes of ``02:42:…``."""
-    return bytes.fromhex(mac.replace(":", ""))
+def link_name(name: str) -> Attribute:
+    """The attribute that names a link; in bytes, of which pyroute2 counts the right number."""
+    return ("IFLA_IFNAME", name.encode())
 
 
 def change_link(
@@ -159,42 +134,34 @@ def change_link(
 
     ``no_link_local``: make no IPv6 link-local address when the link comes up; EAFNOSUPPORT on a kernel without IPv6.
     """
-    flag = 0 if up is None else IFF_UP
-    index = link if isinstance(link, int) else 0
-    parts = [IFINFO.pack(0, 0, index, IFF_UP if up else 0, flag)]
-    if isinstance(link, str):
-        parts.append(netlink.text(IFLA_IFNAME, link))
-    if mtu is not None:
-        parts.append(netlink.u32(IFLA_MTU, mtu))
-    if mac is not None:
-        parts.append(netlink.attribute(IFLA_ADDRESS, mac_bytes(mac)))
-    if master is not None:
-        parts.append(netlink.u32(IFLA_MASTER, master))
-    if alias is not None:
-        parts.append(netlink.attribute(IFLA_IFALIAS, alias.encode()))
-    if group is not None:
-        parts.append(netlink.u32(IFLA_GROUP, group))
+    fields = {
+        "index": link if isinstance(link, int) else 0,
+        "flags": IFF_UP if up else 0,
+        "change": 0 if up is None else IFF_UP,
+    }
+    attributes: list[Attribute] = [link_name(link)] if isinstance(link, str) else []
+    changes = {
+        "IFLA_MTU": mtu,
+        "IFLA_ADDRESS": mac,
+        "IFLA_MASTER": master,
+        "IFLA_IFALIAS": alias,
+        "IFLA_GROUP": group,
+    }
+    attributes += [(name, value) for name, value in changes.items() if value is not None]
     if no_link_local:
-        mode = netlink.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)
-        parts.append(netlink.nested(IFLA_AF_SPEC, netlink.nested(socket.AF_INET6, mode)))
-    return Request(RTM_NEWLINK, 0, b"".join(parts), f"change link {link}")
+        mode = ("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE)
+        attributes.append(("IFLA_AF_SPEC", nested(("AF_INET6", nested(mode)))))
+    return Request(RTM_NEWLINK, 0, encode(LINK, fields, attributes), f"change link {link}")
 
 
 def change_port(name: str, port: Port) -> Request:
     """Set how a link that is plugged into a bridge behaves there."""
-    body = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.nested(
-            IFLA_LINKINFO,
-            netlink.text(IFLA_INFO_SLAVE_KIND, "bridge"),
-            netlink.nested(
-                IFLA_INFO_SLAVE_DATA,
-                netlink.u8(IFLA_BRPORT_MODE, port.hairpin),
-                netlink.u8(IFLA_BRPORT_ISOLATED, port.isolated),
-            ),
-        )
+    behaviour = nested(
+        ("IFLA_BRPORT_MODE", int(port.hairpin)),  # "hairpin mode"
+        ("IFLA_BRPORT_ISOLATED", int(port.isolated)),
     )
+    about = nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", behaviour))
+    body = encode(LINK, {}, (link_name(name), ("IFLA_LINKINFO", about)))
     return Request(RTM_NEWLINK, 0, body, f"change bridge port {name}")
 
 
@@ -203,25 +170,22 @@ def silence_port(index: int) -> Request:
 
     By the bridge's own message: in the general one the kernel (6.18) accepts the state and then chooses its own.
     """
-    port = netlink.nested(
-        IFLA_PROTINFO | netlink.NLA_F_NESTED,
-        netlink.u8(IFLA_BRPORT_STATE, BR_STATE_DISABLED),
-        netlink.attribute(IFLA_BRPORT_FLUSH, b""),
-    )
-    body = IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0) + port
+    port = nested(("IFLA_BRPORT_STATE", BR_STATE_DISABLED), ("IFLA_BRPORT_FLUSH", None))
+    fields = {"family": socket.AF_BRIDGE, "index": index}
+    body = encode(LINK, fields, [("IFLA_PROTINFO", port, netlink.NLA_F_NESTED)])
     expected = _GONE | {errno.EINVAL, errno.EOPNOTSUPP}
     return Request(RTM_SETLINK, 0, body, f"silence bridge port {index}", expected)
 
 
 def delete_link(name: str) -> Request:
     """Remove a link, and with one end of a pair the other; nothing to do when it is gone."""
-    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.text(IFLA_IFNAME, name)
+    body = encode(LINK, {}, [link_name(name)])
     return Request(RTM_DELLINK, 0, body, f"delete link {name}", _GONE)
 
 
 def delete_group(group: int) -> Request:
     """Remove all links of a group in one go: the kernel waits for its readers once, not once for each (20 ms)."""
-    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_GROUP, group)
+    body = encode(LINK, {}, [("IFLA_GROUP", group)])
     return Request(RTM_DELLINK, 0, body, f"delete links of group {group:#x}", _GONE)
 
 
@@ -243,50 +207,52 @@ def delete_address(index: int, address: Interface) -> Request:
 def _address_request(
     kind: int, flags: int, index: int, address: Interface, verb: str, expected: frozenset[int]
 ) -> Request:
-    body = (
-        _IFADDR.pack(_FAMILIES[address.version], address.network.prefixlen, 0, 0, index)
-        + netlink.attribute(IFA_LOCAL, address.ip.packed)
-        + netlink.attribute(IFA_ADDRESS, address.ip.packed)
-        + (
-            netlink.attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
-            if address.version == 4
-            else netlink.u32(IFA_FLAGS, IFA_F_NODAD)
-        )
-    )
+    fields = {
+        "family": _FAMILIES[address.version],
+        "prefixlen": address.network.prefixlen,
+        "index": index,
+    }
+    own = str(address.ip)
+    attributes: list[Attribute] = [("IFA_LOCAL", own), ("IFA_ADDRESS", own)]
+    if address.version == 4:
+        attributes.append(("IFA_BROADCAST", str(address.network.broadcast_address)))
+    else:
+        attributes.append(("IFA_FLAGS", IFA_F_NODAD))
+    body = encode(ADDRESS, fields, attributes)
     return Request(kind, flags, body, f"{verb} address {address}", expected)
 
 
 def replace_default_route(index: int, gateway: Address) -> Request:
     """Make ``gateway`` the way to everywhere, whatever was it before; with the unspecified address, the link itself."""
-    scope = RT_SCOPE_LINK if gateway.is_unspecified else RT_SCOPE_UNIVERSE
-    family = _FAMILIES[gateway.version]
-    body = (
-        _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
-        + (b"" if gateway.is_unspecified else netlink.attribute(RTA_GATEWAY, gateway.packed))
-        + netlink.u32(RTA_OIF, index)
-    )
+    fields = {
+        "family": _FAMILIES[gateway.version],
+        "table": RT_TABLE_MAIN,
+        "proto": RTPROT_BOOT,
+        "scope": RT_SCOPE_LINK if gateway.is_unspecified else RT_SCOPE_UNIVERSE,
+        "type": RTN_UNICAST,
+    }
+    attributes: list[Attribute] = [("RTA_OIF", index)]
+    if not gateway.is_unspecified:
+        attributes.append(("RTA_GATEWAY", str(gateway)))
+    body = encode(ROUTE, fields, attributes)
     return Request(RTM_NEWROUTE, _REPLACE, body, f"set default route to {gateway}")
 
 
 def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
     """The link of that name, if there is one."""
-    body = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + netlink.text(IFLA_IFNAME, name)
-        + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-    )
+    body = encode(LINK, {}, (link_name(name), _NO_STATISTICS))
     answer = kernel.ask(Request(RTM_GETLINK, 0, body, f"look at link {name}", _GONE))
     return None if answer is None else parse_link(answer)
 
 
 def links(kernel: NetlinkSocket) -> list[Link]:
     """All links of the socket's namespace."""
-    return list(map(parse_link, dump_links(kernel)))
+    return kernel.dump_parsed(_ALL_LINKS, parse_link)
 
 
-def addresses(kernel: NetlinkSocket) -> list[tuple[int, Interface]]:
-    """All addresses, each with the index of its link."""
-    return parse_addresses(dump_addresses(kernel))
+def addresses(kernel: NetlinkSocket, index: int = 0) -> list[tuple[int, Interface]]:
+    """All addresses, or one link's, each with the index of its link."""
+    return parse_addresses(dump_addresses(kernel, index))
 
 
 def routes(kernel: NetlinkSocket) -> list[Route]:
@@ -294,22 +260,27 @@ def routes(kernel: NetlinkSocket) -> list[Route]:
     return parse_routes(dump_routes(kernel))
 
 
+_NO_STATISTICS: Final[Attribute] = ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)
+_ALL_LINKS: Final = Request(RTM_GETLINK, 0, encode(LINK, {}, [_NO_STATISTICS]), "list links")
+_ALL_ROUTES: Final = Request(
+    RTM_GETROUTE, 0, encode(ROUTE, {"family": socket.AF_UNSPEC}), "list routes"
+)
+
+
 def dump_links(kernel: NetlinkSocket) -> list[bytes]:
     """All links as the kernel tells of them."""
-    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-    return kernel.dump(Request(RTM_GETLINK, 0, body, "list links"))
+    return kernel.dump(_ALL_LINKS)
 
 
-def dump_addresses(kernel: NetlinkSocket) -> list[bytes]:
-    """All addresses as the kernel tells of them."""
-    body = _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+def dump_addresses(kernel: NetlinkSocket, index: int = 0) -> list[bytes]:
+    """All addresses, or one link's, as the kernel tells of them."""
+    body = encode(ADDRESS, {"index": index})
     return kernel.dump(Request(RTM_GETADDR, 0, body, "list addresses"))
 
 
 def dump_routes(kernel: NetlinkSocket) -> list[bytes]:
     """All routes of all tables as the kernel tells of them."""
-    body = _ROUTE.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
-    return kernel.dump(Request(RTM_GETROUTE, 0, body, "list routes"))
+    return kernel.dump(_ALL_ROUTES)
 
 
 def parse_addresses(answers: Iterable[bytes]) -> list[tuple[int, Interface]]:
@@ -326,56 +297,44 @@ def parse_routes(answers: Iterable[bytes]) -> list[Route]:
     ]
 
 
-def _number(found: dict[int, bytes], kind: int) -> int:
-    value = found.get(kind)
-    return int.from_bytes(value, sys.byteorder) if value else 0
-
-
-def _string(found: dict[int, bytes], kind: int) -> str:
-    return found.get(kind, b"").rstrip(b"\0").decode(errors="replace")
-
-
 def parse_link(body: bytes) -> Link:
     """The link that a message of type RTM_NEWLINK or RTM_DELLINK is about."""
-    _, _, index, flags, _ = IFINFO.unpack_from(body)
-    found = netlink.attributes(body, IFINFO.size)
-    about = netlink.attributes(found.get(IFLA_LINKINFO, b""))
+    message = decode(LINK, body)
+    about = message.nested("IFLA_LINKINFO")
     return Link(
-        index=index,
-        name=_string(found, IFLA_IFNAME),
-        up=bool(flags & IFF_UP),
-        mtu=_number(found, IFLA_MTU),
-        mac=found.get(IFLA_ADDRESS, b"").hex(":"),
-        peer=_number(found, IFLA_LINK),
-        master=_number(found, IFLA_MASTER),
-        kind=_string(about, IFLA_INFO_KIND),
-        alias=_string(found, IFLA_IFALIAS),
-        port=_port(about) if _string(about, IFLA_INFO_SLAVE_KIND) == "bridge" else None,
+        index=message.field("index"),
+        name=message.text("IFLA_IFNAME"),
+        up=bool(message.field("flags") & IFF_UP),
+        mtu=message.number("IFLA_MTU"),
+        mac=message.octets("IFLA_ADDRESS").hex(":"),  # of a tunnel it is an IP address
+        peer=message.number("IFLA_LINK"),
+        master=message.number("IFLA_MASTER"),
+        kind=about.text("IFLA_INFO_KIND"),
+        alias=message.text("IFLA_IFALIAS"),
+        port=_port(about) if about.text("IFLA_INFO_SLAVE_KIND") == "bridge" else None,
     )
 
 
-def _port(about: dict[int, bytes]) -> Port:
-    found = netlink.attributes(about.get(IFLA_INFO_SLAVE_DATA, b""))
+def _port(about: Decoded) -> Port:
+    found = about.nested("IFLA_INFO_SLAVE_DATA")
     return Port(
-        hairpin=found.get(IFLA_BRPORT_MODE, b"\0") != b"\0",
-        isolated=found.get(IFLA_BRPORT_ISOLATED, b"\0") != b"\0",
+        hairpin=bool(found.number("IFLA_BRPORT_MODE")),
+        isolated=bool(found.number("IFLA_BRPORT_ISOLATED")),
     )
 
 
 def _address(body: bytes) -> tuple[int, Interface]:
-    _, length, _, _, index = _IFADDR.unpack_from(body)
-    found = netlink.attributes(body, _IFADDR.size)
-    own = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
-    return index, ip_interface((own, length))
+    message = decode(ADDRESS, body)
+    own = message.text("IFA_LOCAL") or message.text("IFA_ADDRESS")
+    return message.field("index"), ip_interface((own, message.field("prefixlen")))
 
 
 def _route(body: bytes) -> Route:
-    family, length = body[0], body[1]
-    found = netlink.attributes(body, _ROUTE.size)
-    anywhere = bytes(4 if family == socket.AF_INET else 16)
-    gateway = found.get(RTA_GATEWAY)
+    message = decode(ROUTE, body)
+    anywhere = bytes(4 if message.field("family") == socket.AF_INET else 16)
+    gateway = message.text("RTA_GATEWAY")
     return Route(
-        network=ip_network((found.get(RTA_DST, anywhere), length)),
+        network=ip_network((message.text("RTA_DST") or anywhere, message.field("dst_len"))),
         gateway=ip_address(gateway) if gateway else None,
-        output=_number(found, RTA_OIF),
+        output=message.number("RTA_OIF"),
     )

@@ -3,7 +3,7 @@
     host namespace                             sandbox, pinned at EXEC_ROOT/netns/ID
     bridge ── sl<tag><7 digits of ID>0 ══════ eth0  addresses, MAC, sysctls, default routes if it leads
     bridge ── sl<tag><7 digits of ID>1 ══════ eth1
-    any link ───────────────────────────────── eth2  a macvlan or ipvlan over it
+    any link ───────────────────────────────── eth2  a macvlan or ipvlan stacked on it
                                                lo
 
 A sandbox is built from inside a thread that has just left for a new namespace, and pinned *last*. So the pin is the
@@ -28,7 +28,7 @@ from engine.domain import naming
 from engine.domain.ids import SandboxId
 from engine.domain.uplinks import UPLINK_DRIVERS
 from engine.drivers.networks import link_kinds, netns, redirect, rtnetlink
-from engine.drivers.networks.link_kinds import Over
+from engine.drivers.networks.link_kinds import Stacking
 from engine.drivers.networks.netlink import NetlinkSocket, Request
 from engine.drivers.networks.rtnetlink import (
     LOOPBACK_INDEX,
@@ -58,15 +58,15 @@ class Endpoint:
     addresses: tuple[Interface, ...]
     mac: str
     mtu: int = 1500
-    """0: that of the link it lies over."""
+    """0: that of the link it is stacked on."""
     icc: bool = True
     """Whether it may speak to other endpoints of the same bridge."""
     gateways: tuple[Address, ...] = ()
     """The default routes that lead over it; the unspecified address where the link itself is the way."""
     sysctls: tuple[tuple[str, str], ...] = ()
     """``net.…`` with IFNAME for the interface's name."""
-    over: Over | None = None
-    """How the interface lies over the link that ``bridge`` names; None: it is one end of a pair, the other in that bridge."""
+    stacking: Stacking | None = None
+    """How the interface is stacked on the link that ``bridge`` names; None: it is one end of a pair, the other in that bridge."""
 
     @property
     def name(self) -> str:
@@ -101,8 +101,8 @@ class Site:
         return f"{self.veths}{naming.SLOT_DIGITS[slot]}"
 
     def outer(self, endpoint: Endpoint) -> str:
-        """The host's link that the interface itself tells of: the pair's other end, or what it lies over."""
-        return endpoint.bridge if endpoint.over else self.veth(endpoint.slot)
+        """The host's link that the interface itself tells of: the pair's other end, or what it is stacked on."""
+        return endpoint.bridge if endpoint.stacking else self.veth(endpoint.slot)
 
     def port(self, endpoint: Endpoint) -> Port:
         """How the host's end is plugged in."""
@@ -168,11 +168,11 @@ def _remove_unwanted(
             kernel.transact([rtnetlink.delete_link(site.veth(slot))])
 
 
-def remove_overs() -> None:
-    """Delete the links over the host's from the calling thread's namespace: their addresses may be wanted elsewhere at once."""
+def remove_stacked_links() -> None:
+    """Delete the links that are stacked on the host's from the calling thread's namespace: their addresses may be wanted elsewhere at once."""
     with NetlinkSocket() as inside:
-        overs = [link for link in rtnetlink.links(inside) if link.kind in UPLINK_DRIVERS]
-        inside.transact([rtnetlink.delete_link(link.name) for link in overs])
+        stacked = [link for link in rtnetlink.links(inside) if link.kind in UPLINK_DRIVERS]
+        inside.transact([rtnetlink.delete_link(link.name) for link in stacked])
 
 
 def _is_joined(kernel: NetlinkSocket, inner: Link, name: str) -> bool:
@@ -188,8 +188,8 @@ def _join(kernel: NetlinkSocket, inside: NetlinkSocket, endpoint: Endpoint, site
 
 def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
     """Make what joins the calling thread's namespace to the host's; a pair left over from before goes."""
-    if endpoint.over is not None:
-        _lay_over(kernel, endpoint, endpoint.over)
+    if endpoint.stacking is not None:
+        _stack(kernel, endpoint, endpoint.stacking)
         return
     own_fd = netns.open_own()
     veth = site.veth(endpoint.slot)
@@ -203,15 +203,15 @@ def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
         os.close(own_fd)
 
 
-def _lay_over(kernel: NetlinkSocket, endpoint: Endpoint, over: Over) -> None:
+def _stack(kernel: NetlinkSocket, endpoint: Endpoint, stacking: Stacking) -> None:
     parent = rtnetlink.find_link(kernel, endpoint.bridge)
     if parent is None:
         raise OSError(errno.ENODEV, f"link {endpoint.bridge} does not exist")
     own_fd = netns.open_own()
     try:
-        mac = endpoint.mac if over.has_mac else ""
-        request = link_kinds.create_over(
-            parent.index, endpoint.name, over, mac, own_fd, endpoint.mtu
+        mac = endpoint.mac if stacking.has_mac else ""
+        request = link_kinds.create_stacked_link(
+            parent.index, endpoint.name, stacking, mac, own_fd, endpoint.mtu
         )
         kernel.transact([request])
     finally:
@@ -220,7 +220,7 @@ def _lay_over(kernel: NetlinkSocket, endpoint: Endpoint, over: Over) -> None:
 
 def _plug(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
     """Plug the host's end, if there is one, into the bridge and bring it up."""
-    if endpoint.over is not None:
+    if endpoint.stacking is not None:
         return
     bridge = rtnetlink.find_link(kernel, endpoint.bridge)
     if bridge is None:
@@ -244,7 +244,7 @@ def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
     for name, value in _ipv6_settings(endpoint):
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             (_NET / "ipv6/conf" / endpoint.name / name).write_text(value)
-    has_mac = endpoint.over is None or endpoint.over.has_mac
+    has_mac = endpoint.stacking is None or endpoint.stacking.has_mac
     mac = endpoint.mac if endpoint.mac and has_mac else None
     requests: list[Request] = [
         rtnetlink.change_link(link.index, up=True, mtu=endpoint.mtu or None, mac=mac),
@@ -289,7 +289,7 @@ def _outer(find: Callable[[str], Link | None], endpoint: Endpoint, site: Site) -
     link, bridge = find(veth), find(endpoint.bridge)
     if link is None:
         return [f"link {veth} is gone"]
-    if endpoint.over is not None:
+    if endpoint.stacking is not None:
         return []
     wrong = {
         f"link {veth} is down": not link.up,

@@ -1,47 +1,42 @@
-"""Hints from the kernel that something on the network has changed: links, addresses, routes, firewall tables.
+"""Notices from the kernel that something on the network has changed: links, addresses, routes, firewall tables.
 
-A hint says *look there again*, never what happened: notifications are lost when there are many, and the comparison of what
-is wanted with what there is finds everything anyway (netlink(7), ENOBUFS).
+A notice says *look again*, never what happened: notices are lost when there are many, and the comparison of what is wanted with what there
+is finds everything anyway (netlink(7), ENOBUFS). So only the fixed part of each is read.
 
-What the engine does itself is notified, too, and the kernel does not say of a link by whom it was changed. So only links
-whose *last* notification shows them gone, down or unplugged are named: one that has just been prepared is none of these.
+What the engine does itself is notified, too, and the kernel does not say by whom a link was changed, or an address's routes removed. So a link calls for a look only
+when its *last* notice shows it gone, down or taken out of its bridge: one that has just been prepared is none of these.
 """
 
 import select
 import socket
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from engine.drivers.networks import netlink, rtnetlink
+from engine.drivers.networks import netlink
 from engine.drivers.networks.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, SOL_NETLINK, Message
+from engine.drivers.networks.rtnetlink import (
+    IFF_UP,
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELROUTE,
+    RTM_NEWLINK,
+    RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_LINK,
+)
 
 NETLINK_ADD_MEMBERSHIP: Final = 1
 NFNLGRP_NFTABLES: Final = 7
 SO_RCVBUFFORCE: Final = 33
-_LOSSES: Final = (rtnetlink.RTM_DELADDR, rtnetlink.RTM_DELROUTE)
-_GROUPS: Final = rtnetlink.RTMGRP_LINK | rtnetlink.RTMGRP_IPV4_IFADDR | rtnetlink.RTMGRP_IPV4_ROUTE
+_LOSSES: Final = (RTM_DELADDR, RTM_DELROUTE)
+_GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR
+_IFINFO: Final = struct.Struct("=BxHiI")  # family, type, index, flags
 _RECEIVE_BYTES: Final = 1 << 16
 _BUFFER_BYTES: Final = 4 << 20
-"""Room for the notifications of about a hundred sandboxes made in one go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """Where to look again."""
-
-    links: frozenset[str] = frozenset()
-    """Names of links that went away, went down, or are plugged into nothing."""
-    addresses: bool = False
-    """An address or a route of the host went away."""
-    firewall: bool = False
-    """Some nftables ruleset changed, perhaps by ourselves: ``Firewall.is_right`` knows cheaply."""
-    lost: bool = False
-    """Notifications were lost: look everywhere."""
-
-    def __bool__(self) -> bool:
-        return self != Hints()
+"""Room for the notices of about a hundred sandboxes made in one go."""
 
 
 class Watch:
@@ -70,21 +65,10 @@ class Watch:
         """One descriptor for both sockets: an epoll(7) instance can be waited for like a socket."""
         return self._poll.fileno()
 
-    def drain(self, own_ports: Container[int] = ()) -> Hints:
-        """All that has come since last time. Addresses that ``own_ports`` (netlink ports of ours) removed don't count."""
-        suspects: dict[str, bool] = {}
-        addresses = lost = False
-        for message in _messages(self._route):
-            if message is None:
-                lost = True
-            elif message.kind in (rtnetlink.RTM_NEWLINK, rtnetlink.RTM_DELLINK):
-                link = rtnetlink.parse_link(message.body)
-                suspects[link.name] = _is_suspect(message, link)
-            elif message.kind in _LOSSES:
-                addresses = addresses or message.port not in own_ports
-        firewall = bool(list(_messages(self._netfilter)))
-        links = frozenset(name for name, suspect in suspects.items() if suspect)
-        return Hints(links, addresses, firewall, lost)
+    def drain(self) -> bool:
+        """Read all that has come since last time; whether any of it calls for a look."""
+        firewall_notices = sum(1 for _ in _messages(self._netfilter))
+        return calls_for_a_look(_messages(self._route)) or firewall_notices > 0
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -93,9 +77,21 @@ class Watch:
         self._netfilter.close()
 
 
-def _is_suspect(message: Message, link: rtnetlink.Link) -> bool:
-    gone = message.kind == rtnetlink.RTM_DELLINK
-    return gone or not link.up or (link.kind == "veth" and not link.master)
+def calls_for_a_look(notices: Iterable[Message | None]) -> bool:
+    """Whether any of these notices calls for a look. All are read; ``None`` stands for some that were lost.
+
+    Of a link there are two series of notices: the link's own, and those of its bridge, in which RTM_DELLINK means
+    that it was taken out.
+    """
+    lost = False
+    troubled: dict[tuple[int, int], bool] = {}
+    for notice in notices:
+        if notice is None or notice.kind in _LOSSES:
+            lost = True
+        elif notice.kind in (RTM_NEWLINK, RTM_DELLINK):
+            family, _, index, flags = _IFINFO.unpack_from(notice.body)
+            troubled[family, index] = notice.kind == RTM_DELLINK or not flags & IFF_UP
+    return lost or any(troubled.values())
 
 
 def _listener(protocol: int, groups: int) -> socket.socket:

@@ -1,0 +1,195 @@
+"""Encode and decode netlink messages with pyroute2. The only module that knows pyroute2; the rest of the package sees types.
+
+pyroute2 knows the layout of every message: which attributes there are, how they nest, how each value is written. It has no types, and
+``import pyroute2`` loads all of its 140 modules, asyncio sockets among them: 60 ms and 8 MB. So its package is entered into
+``sys.modules`` without being run, and only the modules that define messages are imported: 10 ms and 0.7 MB.
+"""
+
+import errno
+import importlib.util
+import struct
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+
+def _enter_package(name: str) -> None:
+    """Make the submodules of a package importable without running the package's own ``__init__``."""
+    spec = importlib.util.find_spec(name) if name not in sys.modules else None
+    if spec is not None:
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+
+
+_enter_package("pyroute2")
+
+from pyroute2.netlink import nlmsgerr
+from pyroute2.netlink.exceptions import NetlinkDecodeError
+from pyroute2.netlink.nfnetlink import nfgen_msg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+_HEADER: Final = struct.Struct("=IHHII")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+
+Attribute = tuple[str, object] | tuple[str, object, int]
+"""A name as in the kernel's headers, a value (a number, a string, or what :func:`nested` returns), and flags for the type if need be."""
+
+
+class _ChainMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 has no types
+    """A chain of nftables. pyroute2's own class comes with its asyncio sockets."""
+
+    nla_map = (
+        (1, "NFTA_CHAIN_TABLE", "asciiz"),
+        (3, "NFTA_CHAIN_NAME", "asciiz"),
+        (6, "NFTA_CHAIN_USE", "be32"),
+    )
+
+
+class _GenerationMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 has no types
+    """The number of changes that nftables has seen."""
+
+    nla_map = ((1, "NFTA_GEN_ID", "be32"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The layout of one kind of message."""
+
+    message: Any
+    """pyroute2's class."""
+    fixed_bytes: int
+    """Length of what stands before the attributes."""
+    decoded: frozenset[int]
+    """Types of the attributes that are decoded; the others are skipped, which saves two thirds of the time for a link."""
+
+
+def _layout(message: Any, *decoded: str) -> Layout:
+    fixed_bytes = sum(struct.calcsize(format_) for _, format_ in message.fields)
+    return Layout(message, fixed_bytes, frozenset(map(_numbers(message).__getitem__, decoded)))
+
+
+def _numbers(message: Any) -> dict[str, int]:
+    """The attributes' types by name; pyroute2 numbers them by position where it gives no number."""
+    entries = enumerate(message.nla_map)
+    return {
+        (entry[1] if isinstance(entry[0], int) else entry[0]): (
+            entry[0] if isinstance(entry[0], int) else position
+        )
+        for position, entry in entries
+    }
+
+
+LINK: Final = _layout(
+    ifinfmsg,
+    "IFLA_ADDRESS",
+    "IFLA_IFNAME",
+    "IFLA_MTU",
+    "IFLA_LINK",
+    "IFLA_MASTER",
+    "IFLA_LINKINFO",
+    "IFLA_IFALIAS",
+)
+ADDRESS: Final = _layout(ifaddrmsg, "IFA_ADDRESS", "IFA_LOCAL")
+ROUTE: Final = _layout(rtmsg, "RTA_DST", "RTA_OIF", "RTA_GATEWAY")
+CHAIN: Final = _layout(_ChainMessage, "NFTA_CHAIN_USE")
+GENERATION: Final = _layout(_GenerationMessage, "NFTA_GEN_ID")
+_ERROR: Final = _layout(nlmsgerr, "NLMSGERR_ATTR_MSG")
+
+
+@cache
+def connection_layout() -> Layout:
+    """Of a connection that the kernel tracks. Imported at the first use: pyroute2 keeps it beside its asyncio sockets."""
+    from pyroute2.netlink.nfnetlink.nfctsocket import nfct_msg
+
+    return _layout(nfct_msg, "CTA_TUPLE_ORIG")
+
+
+def nested(*attributes: Attribute, **fields: int) -> dict[str, object]:
+    """The value of an attribute that is made of attributes, behind fields where it has any."""
+    return {**fields, "attrs": list(attributes)}
+
+
+def encode(
+    layout: Layout, fields: Mapping[str, int], attributes: Iterable[Attribute] = ()
+) -> bytes:
+    """A message's body: everything behind its header."""
+    message = layout.message()
+    message.update(fields)
+    message["attrs"] = list(attributes)
+    message.encode()
+    return bytes(message.data[_HEADER.size :])
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded message, or an attribute made of attributes."""
+
+    _values: Any
+    """pyroute2's dictionary; ``None`` for an attribute that was not there."""
+
+    def field(self, name: str) -> int:
+        """A field of the fixed part."""
+        return int(self._values[name])
+
+    def number(self, attribute: str) -> int:
+        """A number; 0 when there is no such attribute."""
+        return int(self._get(attribute) or 0)
+
+    def text(self, attribute: str) -> str:
+        """A string or an IP address; empty when there is no such attribute."""
+        value = self._get(attribute) or ""
+        return value if isinstance(value, str) else bytes(value).decode(errors="replace")
+
+    def octets(self, attribute: str) -> bytes:
+        """The bytes as the kernel sent them; empty when there is no such attribute."""
+        for each in self._values["attrs"]:
+            if each.name == attribute:
+                cell = each.cell[1]
+                return bytes(cell.data[cell.offset + _ATTRIBUTE.size : cell.offset + cell.length])
+        return b""
+
+    def nested(self, attribute: str) -> "Decoded":
+        """The attributes of an attribute; without any when there is no such attribute."""
+        return Decoded(self._get(attribute))
+
+    def _get(self, attribute: str) -> Any:
+        return None if self._values is None else self._values.get_attr(attribute)
+
+
+def decode(layout: Layout, body: bytes) -> Decoded:
+    """Read a message's body.
+
+    Raises:
+        OSError: EBADMSG when it is no message of that kind.
+    """
+    kept = _without_unwanted(layout, body)
+    message = layout.message(_HEADER.pack(_HEADER.size + len(kept), 0, 0, 0, 0) + kept)
+    try:
+        message.decode()
+    except (NetlinkDecodeError, struct.error) as error:
+        raise OSError(errno.EBADMSG, "a netlink message can't be decoded") from error
+    return Decoded(message)
+
+
+def _without_unwanted(layout: Layout, body: bytes) -> bytes:
+    """A body without the attributes that nobody reads: pyroute2 makes an object of each before it looks at any."""
+    parts = [body[: layout.fixed_bytes]]
+    offset, last = (layout.fixed_bytes + 3) & ~3, len(body) - _ATTRIBUTE.size
+    while offset <= last:
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        following = (offset + length + 3) & ~3
+        if kind & _TYPE_MASK in layout.decoded:
+            parts.append(body[offset:following])
+        offset = following
+    return b"".join(parts)
+
+
+def refusal_words(body: bytes) -> str:
+    """The kernel's explanation in an NLMSG_ERROR with attributes; empty when it gives none. NETLINK_EXT_ACK, netlink(7)."""
+    return decode(_ERROR, body).text("NLMSGERR_ATTR_MSG")
