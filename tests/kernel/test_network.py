@@ -22,7 +22,7 @@ from engine.drivers.networks.bridge import Bridge, ForeignBridge
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.ruleset import FirewallPlan
-from engine.drivers.networks.sandbox import Sandbox
+from engine.drivers.networks.sandbox import Sandbox, look_inside
 from engine.drivers.networks.watch import Watch
 from engine.errors import DriverError
 from tests.kernel.wire import (
@@ -408,6 +408,28 @@ def test_subnets_of_addresses_and_routes_are_taken_those_of_our_own_bridge_are_n
     assert IPv4Network("192.0.2.0/24") in world.network.taken_subnets()
     assert BRIDGE.addresses[0].network in world.network.taken_subnets()
     assert BRIDGE.addresses[0].network not in world.network.taken_subnets(apart_from={BRIDGE.name})
+
+
+def test_traffic_does_not_make_a_sandbox_look_changed(world: World) -> None:
+    wanted = sandbox(2)
+    world.network.prepare_sandbox(wanted)
+    before = _inside(world, wanted)
+    with bind(world.place(wanted), 80) as server:
+        talk(server, None, "172.17.0.2", 80)
+
+    assert _inside(world, wanted) == before
+
+    in_place(world.place(wanted), _inside_down)
+    assert _inside(world, wanted) != before
+
+
+def _inside(world: World, wanted: Sandbox) -> int:
+    return in_place(world.place(wanted), lambda: look_inside(wanted).fingerprint)
+
+
+def _inside_down() -> None:
+    with NetlinkSocket() as kernel:
+        _set_eth0_down(kernel)
 
 
 def test_the_watch_tells_of_links_that_were_broken_and_not_of_those_being_made(

@@ -52,6 +52,21 @@ def test_what_is_no_message_is_refused_or_read_to_an_end(
 
 
 @given(st.binary(max_size=64))
+def test_the_essence_of_rubbish_is_found_and_has_none_of_its_own(rubbish: bytes) -> None:
+    once = messages.essence(messages.LINK, link_header() + attribute(18, rubbish))
+
+    assert messages.essence(messages.LINK, once) == once
+
+
+def test_counters_are_no_part_of_a_links_essence() -> None:
+    name, info = attribute(3, b"v0\0"), attribute(18, attribute(1, b"veth\0"))
+    few, many = (link_header(7) + name + attribute(23, each) + info for each in (b"1", b"2"))
+
+    assert messages.essence(messages.LINK, few) == messages.essence(messages.LINK, many)
+    assert messages.essence(messages.LINK, few) == link_header(7) + name + info
+
+
+@given(st.binary(max_size=64))
 def test_what_is_no_datagram_is_split_to_an_end(rubbish: bytes) -> None:
     assert len(list(netlink.split(rubbish))) <= 4
 
