@@ -13,10 +13,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from engine.drivers.networks.messages import refusal_words
 
@@ -44,6 +44,8 @@ _BATCH_MAX: Final = 64
 """Requests in one sendmsg(2): their acknowledgements (about 800 bytes each as the kernel counts) fit a default buffer."""
 _RECEIVE_BYTES: Final = 1 << 16
 _DUMP_ATTEMPTS_MAX: Final = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class NetlinkSocket:
         if protocol == NETLINK_ROUTE:  # so that a dump can name a link
             self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._sequence = 0
+        self._parsed: dict[bytes, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +166,16 @@ class NetlinkSocket:
             if consistent:
                 return bodies
         raise OSError(errno.EAGAIN, f"{request.what}: changed {_DUMP_ATTEMPTS_MAX} times meanwhile")
+
+    def parse_anew(self, bodies: Iterable[bytes], parse: Callable[[bytes], T]) -> list[T]:
+        """Parse what was dumped, but for what this method parsed the last time: most links are as they were then.
+
+        To find one costs a thirtieth of decoding it. Callers give bodies without counters, and always of the same kind.
+        """
+        known: dict[bytes, T] = self._parsed
+        found = {body: known[body] if body in known else parse(body) for body in bodies}
+        self._parsed = found
+        return list(found.values())
 
     def _read_dump(self, request: Request) -> tuple[list[bytes], bool]:
         bodies: list[bytes] = []
