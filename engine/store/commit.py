@@ -113,12 +113,26 @@ class Committer:
         Returns:
             For each batch its events as recorded, or why none of them is.
         """
+        try:
+            return self._commit(batches)
+        except Exception as error:  # a root: whatever this is, nobody must wait for ever
+            self._stale = True
+            return [self._failed(error) for _ in batches]
+
+    def _commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         if self._reserve.spent and not self._reserve.refill():
             return self._only_essential(batches)
         outcomes = self._try(batches)
         if _any_full(outcomes):
             return self._only_essential(batches)
         return outcomes
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        failed = StoreUnavailable(
+            f"event log {self._path}: nothing can be written now ({error!r}); the next append tries again"
+        )
+        failed.__cause__ = error
+        return failed
 
     def _only_essential(self, batches: Sequence[Batch]) -> list[Outcome]:
         essential = [batch for batch in batches if batch.essential]
@@ -168,6 +182,8 @@ class Committer:
 
     def _transact(self, batches: Sequence[Batch]) -> list[Outcome]:
         self._refuse_another_file()
+        if self._stale:
+            self._reconnect()
         with self._connection.begin():
             if self._stale:
                 self._versions.clear()
@@ -216,7 +232,19 @@ class Committer:
         self._versions.update(group.versions)
         for stream, change in group.latest.items():
             if change.snapshot is None:  # gone, and not likely to come back
-                del self._versions[stream]
+                self._versions.pop(stream, None)
+
+    def _reconnect(self) -> None:
+        """Take another connection if the last failure has left a transaction open, which nothing could end."""
+        if self._connection.in_transaction() or self._connection.invalidated:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = self._engine.connect()
+            return
+        raw = self._connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        if raw.in_transaction:
+            raw.rollback()
 
     def _read_head(self) -> tuple[int, bytes]:
         seq, digest = self._connection.exec_driver_sql(schema.SELECT_HEAD).one()

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from engine.errors import Conflict, EngineError, Unavailable
 
@@ -50,9 +50,14 @@ def explain(error: Exception, path: Path) -> EngineError:
     if isinstance(error, EngineError):
         return type(error)(*error.args)  # one each: a traceback belongs to one task
     original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, OSError | InvalidRequestError | MemoryError):
+        return _caused_by(error, StoreUnavailable(f"event log {path}: it failed ({original!r})"))
     name = original.sqlite_errorname if isinstance(original, sqlite3.Error) else ""
     family = "_".join(name.split("_")[:2])
     kind, words = _IN_PLAIN_WORDS.get(family, (EngineError, "a row was refused"))
-    explained = kind(f"event log {path}: {words} ({original})")
-    explained.__cause__ = error
-    return explained
+    return _caused_by(error, kind(f"event log {path}: {words} ({original})"))
+
+
+def _caused_by(cause: Exception, error: EngineError) -> EngineError:
+    error.__cause__ = cause
+    return error

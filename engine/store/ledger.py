@@ -12,9 +12,11 @@ from typing import Protocol
 
 from engine.domain.event import Event, Origin
 from engine.errors import EngineError
-from engine.store.log import EventLog
-from engine.store.projections import is_gone, restored, snapshot
+from engine.store.log import EventLog, Pending
+from engine.store.projections import State, is_gone, restored, snapshot
 from engine.store.records import Change, Recorded
+
+_Decision = tuple[str, tuple[Event, ...]]
 
 Follower = Callable[[Recorded], None]
 """Called in the trio thread with each event once it is durable, in the order of ``seq``. Neither blocks nor raises."""
@@ -72,17 +74,32 @@ class Ledger:
             VersionConflict: an append that this one was based on has failed.
         """
         happened_ns = self.clock.wall_ns() if at_ns is None else at_ns
-        changes = [
-            self._advance(stream, events, origin, happened_ns)
-            for stream, events in decisions
-            if events
-        ]
-        if not changes:
+        wanted = [(stream, events) for stream, events in decisions if events]
+        if not wanted:
             return ()
+        pending = self._submit(wanted, origin, happened_ns, essential=essential)
         try:
-            return await self.log.append(changes, essential=essential)
+            return await self.log.outcome(pending)
         except EngineError:
-            self._retreat(change.stream for change in changes)
+            self._retreat(stream for stream, _ in wanted)
+            raise
+
+    def _submit(
+        self, wanted: Iterable[_Decision], origin: Origin, at_ns: int, *, essential: bool
+    ) -> Pending:
+        """Move the head and put the append into the queue: both, or, whatever goes wrong, neither."""
+        before: dict[str, tuple[int, State | None]] = {}
+        changes = []
+        try:
+            for stream, events in wanted:
+                before.setdefault(
+                    stream, (self.head.versions.get(stream, 0), self.head.get(stream))
+                )
+                changes.append(self._advance(stream, events, origin, at_ns))
+            return self.log.submit(changes, essential=essential)
+        except BaseException:
+            for stream, (version, state) in before.items():
+                self.head.put(stream, version, state)
             raise
 
     def _advance(
@@ -90,8 +107,8 @@ class Ledger:
     ) -> Change:
         state = self.head.next(stream, events, at_ns)
         version = self.head.versions.get(stream, 0) + 1
-        self.head.put(stream, version + len(events) - 1, state)
         kept = None if is_gone(state) else snapshot(state)
+        self.head.put(stream, version + len(events) - 1, state)
         return Change(stream, version, events, origin, at_ns, kept)
 
     def _retreat(self, streams: Iterable[str]) -> None:

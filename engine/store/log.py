@@ -110,7 +110,11 @@ class EventLog(Reader):
         self, changes: Sequence[Change], *, essential: bool = False
     ) -> tuple[Recorded, ...]:
         """Make all the changes durable, or none. See :meth:`Pending.wait` for the errors."""
-        recorded = await self.submit(changes, essential=essential).wait()
+        return await self.outcome(self.submit(changes, essential=essential))
+
+    async def outcome(self, pending: Pending) -> tuple[Recorded, ...]:
+        """Wait for what became of an append that has been submitted. See :meth:`Pending.wait` for the errors."""
+        recorded = await pending.wait()
         await trio.lowlevel.cancel_shielded_checkpoint()
         return recorded
 
@@ -153,12 +157,22 @@ class EventLog(Reader):
         """The writer thread."""
         while (first := self._queue.get()) is not None:
             group, ended = self._rest_of_group(first)
-            outcomes = self._committer.commit([pending.batch for pending in group])
+            outcomes = self._outcomes([pending.batch for pending in group])
             assert first.token is not None
             with contextlib.suppress(trio.RunFinishedError):  # then nobody is left to be told
                 first.token.run_sync_soon(self._deliver, group, outcomes)
             if ended:
                 return
+
+    def _outcomes(self, batches: list[Batch]) -> Sequence[Outcome]:
+        """One outcome for each batch, whatever happens: the thread must live, and nobody may wait for ever."""
+        try:
+            outcomes = self._committer.commit(batches)
+            assert len(outcomes) == len(batches)
+        except Exception as error:  # a root
+            words = f"event log {self.path}: the writer failed ({error!r})"
+            return [StoreUnavailable(words) for _ in batches]
+        return outcomes
 
     def _rest_of_group(self, first: Pending) -> tuple[list[Pending], bool]:
         group = [first]

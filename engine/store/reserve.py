@@ -7,6 +7,7 @@ are admitted, or creations would eat what stops need.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ class Reserve:
             os.posix_fallocate(fd, 0, RESERVE_BYTES)
             self._left = RESERVE_BYTES
         except OSError:
-            os.ftruncate(fd, self._left)
+            _cut(fd, self._left)
         finally:
             os.close(fd)
         return not self.spent
@@ -61,3 +62,9 @@ class Reserve:
         except OSError:
             return False
         return True
+
+
+def _cut(fd: int, size: int) -> None:
+    """Give back what an attempt has taken; a disk that fails at this too is asked again at the next refill."""
+    with suppress(OSError):
+        os.ftruncate(fd, size)

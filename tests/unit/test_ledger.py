@@ -1,0 +1,68 @@
+"""The head is never ahead of what has been submitted, whatever goes wrong on the way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
+from engine.domain.ids import ImageId, InstanceId
+from engine.domain.image import ImageSaved
+from engine.domain.streams import HOST, image_stream
+from engine.store.ledger import Ledger
+from engine.store.log import EventLog
+
+ORIGIN = Origin(actor=SUPERVISOR)
+BEGUN = (HOST, (HostInitialised(instance=InstanceId("a" * 32)),))
+STARTED = (HOST, (DaemonStarted(version="1", pid=1, boot_id="b"),))
+IMPOSSIBLE = (image_stream(ImageId("sha256:" + "0" * 64)), (ImageSaved(),))
+
+
+class Clock:
+    def wall_ns(self) -> int:
+        return 7
+
+    def boot_ns(self) -> int:
+        return 7
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    log = EventLog.open(tmp_path / "shipslog.db", threaded=False)
+    yield Ledger(log, Clock())
+    log.close()
+
+
+def test_a_decision_that_does_not_fit_takes_none_of_its_append_into_the_head(
+    ledger: Ledger,
+) -> None:
+    async def history() -> None:
+        await ledger.record(ORIGIN, BEGUN)
+        with pytest.raises(KeyError):
+            await ledger.record(ORIGIN, STARTED, IMPOSSIBLE)
+
+    trio.run(history)
+
+    assert ledger.head.versions == ledger.durable.versions == {HOST: 1}
+    assert ledger.head.host == ledger.durable.host
+
+
+def test_an_append_that_can_not_be_encoded_leaves_the_head(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("not encodable")
+
+    async def history() -> None:
+        await ledger.record(ORIGIN, BEGUN)
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger.log, "submit", refuse)
+            with pytest.raises(AssertionError):
+                await ledger.record(ORIGIN, STARTED)
+        await ledger.record(ORIGIN, STARTED, (HOST, (DaemonStopped(),)))
+
+    trio.run(history)
+
+    assert ledger.head.versions == ledger.durable.versions == {HOST: 3}
