@@ -8,7 +8,7 @@ box .2 ── inner 10.3.0.1, fd00:3::1 ──┘   (internal)
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, ip_address, ip_interface
 from pathlib import Path
 
@@ -191,6 +191,32 @@ def test_a_published_port_is_reached_from_everywhere_and_the_caller_is_kept(
             assert machines.calls(caller, own_gateway, 8080, web), caller
         if version == 4:
             assert machines.calls("host", "127.0.0.1", 8080, web)
+
+
+@both_versions
+def test_datagrams_of_one_client_follow_a_published_port_that_leads_elsewhere(
+    machines: Machines, version: int
+) -> None:
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    before = replace(published(version, 53), protocol=Protocol.UDP)
+    after = replace(before, address=ip_address(address("job", version)))
+
+    def at(name: str) -> socket.socket:
+        return in_place(machines.places[name], lambda: socket.socket(family, socket.SOCK_DGRAM))
+
+    with at("web") as first, at("job") as second, at("machine") as client:
+        for server, name in ((first, "web"), (second, "job")):
+            server.bind((address(name, version), 53))
+            server.settimeout(PATIENCE_S)
+        client.connect((WAN[version], 8080))
+        machines.world.firewall.publish([before])
+        client.send(b"ping")
+        assert first.recv(16) == b"ping"
+
+        machines.world.firewall.move([before], [after])
+        client.send(b"ping")
+
+        assert second.recv(16) == b"ping"
 
 
 @both_versions

@@ -157,7 +157,7 @@ class Firewall:
         self._forget_connections((*removed, *added))
 
     def _forget_connections(self, ports: Collection[PublishedPort]) -> None:
-        """Better late than not at all: where the kernel can't, datagrams go where they went for half a minute more."""
+        """Best effort: when the kernel can't delete its entries, UDP clients reach the former target until the entries expire (30 s)."""
         assert self._netfilter is not None
         try:
             conntrack.forget(self._netfilter, ports)

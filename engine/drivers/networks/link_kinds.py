@@ -12,7 +12,7 @@ _MODE: Final = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE"}
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """The kind and mode of links that are stacked on another link, whose cable they share."""
+    """The kind and mode of a macvlan or ipvlan link: one that is stacked on a parent, whose cable it shares."""
 
     kind: str
     """``macvlan`` or ``ipvlan``."""

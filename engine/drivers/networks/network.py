@@ -1,8 +1,9 @@
 """The network driver: bridges and sandboxes of one instance, in the network namespace that the daemon runs in.
 
 All methods block for well under a millisecond to a few, and belong on *one* thread that stays in the daemon's namespace:
-the driver's socket is opened there, at the first use. Every method is idempotent; nothing is remembered that the kernel
-could be asked, but which links it is about to take down itself.
+the driver's socket is opened there, at the first use. Every method is idempotent. What the driver remembers only saves time or
+spreads it: which sandboxes were right when they were last looked into, whose turn is next, which slots were in use, and which links
+the kernel is about to take down.
 """
 
 import contextlib
@@ -63,7 +64,7 @@ class NetworkDriver:
         """How many slots of each have been in use."""
         self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
         self._with_stacked_links: set[SandboxId] = set()
-        """Those with links that are stacked on one of the host's."""
+        """Sandboxes with macvlan or ipvlan links."""
 
     @property
     def _kernel(self) -> NetlinkSocket:
@@ -277,7 +278,7 @@ class NetworkDriver:
         with _acting("remove sandboxes"):
             for sandbox in unwanted:
                 self._right.pop(sandbox, None)
-                self._take_stacked_links(sandbox)
+                self._remove_stacked_links(sandbox)
                 veths = self._silence(sandbox)
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
                     now = time.monotonic()
@@ -299,8 +300,8 @@ class NetworkDriver:
         self._kernel.transact([rtnetlink.silence_port(link.index) for link in links])
         return [link.name for link in links]
 
-    def _take_stacked_links(self, sandbox: SandboxId) -> None:
-        """At once: until the kernel has dismantled a namespace, its links answer, and nobody else can have their MACs."""
+    def _remove_stacked_links(self, sandbox: SandboxId) -> None:
+        """Delete a sandbox's macvlan and ipvlan links at once: until the kernel has dismantled its namespace, they answer and keep their MACs."""
         pin = naming.sandbox_path(self._exec_root, sandbox)
         if sandbox not in self._with_stacked_links or not netns.is_pinned(pin):
             return

@@ -1,7 +1,7 @@
-"""Parents: the host's links over which containers of macvlan and ipvlan networks have theirs.
+"""Make and check the parents of macvlan and ipvlan networks: the host's links on which the containers' links are stacked.
 
-An administrator's link is used as it is. Of a VLAN that is not there, and of a network that names none, the link is made, marked as
-the bridges are, and removed with the network.
+An administrator's link is used as it is. When a network names a VLAN that does not exist, or no parent at all, the link is made,
+marked as the bridges are, and removed with the network.
 """
 
 import errno
@@ -20,18 +20,18 @@ from engine.errors import DriverError, InvalidRequest, Unsupported
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A network's."""
+    """The parent of one network's links."""
 
     name: str
     stacking: Stacking
-    """The kind of its containers' links."""
+    """What kind of links the containers have on it."""
 
 
 def ensure(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> None:
-    """Have it, and up where it is ours.
+    """Make the parent if it does not exist, and bring it up if this daemon made it.
 
     Raises:
-        InvalidRequest: there is no such link, and it is none that could be made.
+        InvalidRequest: there is no such link, and no VLAN or dummy has such a name.
         Unsupported: the kernel does not know a kind of link that is needed.
         DriverError: it refuses otherwise.
     """
@@ -43,7 +43,7 @@ def ensure(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> None:
 
 
 def faults(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> tuple[str, ...]:
-    """What is wrong with it, in words; whether an administrator's link is up is the administrator's business."""
+    """Say what is wrong with the parent; whether an administrator's link is up is the administrator's business."""
     link = rtnetlink.find_link(kernel, parent.name)
     if link is None:
         return (f"link {parent.name} is gone",)
@@ -53,7 +53,7 @@ def faults(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> tuple
 
 
 def check_supported(kernel: NetlinkSocket, parent: Parent) -> None:
-    """Try whether a link over it can be made: in a namespace that goes with the thread, and takes the link along.
+    """Try to stack a link on the parent, in a namespace that ends with its thread and takes the link along.
 
     Raises:
         Unsupported: the kernel does not know the kind.

@@ -1,4 +1,4 @@
-"""The way to the resolver: within a sandbox, 127.0.0.11:53 leads to the port where the engine's resolver listens.
+"""Redirect DNS queries to the resolver: within a sandbox, 127.0.0.11:53 leads to the port where the engine's resolver listens.
 
 Port 53 itself stays the container's: a name server in it may bind 0.0.0.0:53. All functions act on the namespace of the calling thread.
 """

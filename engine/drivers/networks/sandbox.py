@@ -169,7 +169,7 @@ def _remove_unwanted(
 
 
 def remove_stacked_links() -> None:
-    """Delete the links that are stacked on the host's from the calling thread's namespace: their addresses may be wanted elsewhere at once."""
+    """Delete the macvlan and ipvlan links of the calling thread's namespace: their addresses may be wanted elsewhere at once."""
     with NetlinkSocket() as inside:
         stacked = [link for link in rtnetlink.links(inside) if link.kind in UPLINK_DRIVERS]
         inside.transact([rtnetlink.delete_link(link.name) for link in stacked])
