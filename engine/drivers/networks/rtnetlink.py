@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -75,6 +76,8 @@ CREATE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
 _ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
 _GONE: Final = frozenset({errno.ENODEV})
+_FINDS_REMEMBERED: Final = 128
+"""Bridges and ``eth0`` are looked at again and again: a question that is asked anew, and the same answer, cost a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +244,19 @@ def replace_default_route(index: int, gateway: Address) -> Request:
 
 def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
     """The link of that name, if there is one."""
+    answer = kernel.ask(_question_about(name))
+    return None if answer is None else _parse_again(essence(LINK, answer))
+
+
+@lru_cache(maxsize=_FINDS_REMEMBERED)
+def _question_about(name: str) -> Request:
     body = encode(LINK, {}, (link_name(name), _NO_STATISTICS))
-    answer = kernel.ask(Request(RTM_GETLINK, 0, body, f"look at link {name}", _GONE))
-    return None if answer is None else parse_link(answer)
+    return Request(RTM_GETLINK, 0, body, f"look at link {name}", _GONE)
+
+
+@lru_cache(maxsize=_FINDS_REMEMBERED)
+def _parse_again(body: bytes) -> Link:
+    return parse_link(body)
 
 
 def links(kernel: NetlinkSocket) -> list[Link]:
