@@ -4,6 +4,8 @@ Translates and nothing else: bytes to requests, Docker's JSON to the domain's va
 decision is taken below, in ``engine.service``. May import ``service`` and what is below it, never a driver.
 
     socket ── http ── http.router ── containers, exec, images, networks, system, events, history ── service
-                                                 │
-                                              shapes
+                          │                      │
+                       openapi ─────────────── shapes
+
+Each handler module registers its routes together with what they take and answer; ``openapi`` makes the description of that.
 """

@@ -1,9 +1,10 @@
 """Files of containers: ``docker cp``, ``docker export``, ``docker diff``."""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, TypedDict
 
-from engine.api.archives import TAR, streamed
+from engine.api.archives import OCTETS, TAR, streamed
+from engine.api.http.operations import Bytes, Operation, flag, text
 from engine.api.http.replies import Answer, Reply, json_answer
 from engine.api.http.requests import Body, Request
 from engine.api.http.router import Route
@@ -12,7 +13,14 @@ from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.supervisor.files import UnpackOptions
 
-_OCTETS: Final = "application/octet-stream"
+_PATH: Final = text("path", "Where in the container.", required=True)
+
+
+class FileChange(TypedDict):
+    """A path that differs from the image: 0 changed, 1 added, 2 removed."""
+
+    Path: str
+    Kind: int
 
 
 class ArchiveHandlers:
@@ -25,11 +33,67 @@ class ArchiveHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("HEAD", "/containers/{name}/archive", self.stat),
-            ("GET", "/containers/{name}/archive", self.read),
-            ("PUT", "/containers/{name}/archive", self.write),
-            ("GET", "/containers/{name}/export", self.export),
-            ("GET", "/containers/{name}/changes", self.changes),
+            Route(
+                "HEAD",
+                "/containers/{name}/archive",
+                self.stat,
+                Operation(
+                    summary="Tell what stands at a path in a container, in a header.",
+                    query=(_PATH,),
+                    answers={200: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/containers/{name}/archive",
+                self.read,
+                Operation(
+                    summary="Read what stands at a path in a container, as a tar archive.",
+                    query=(_PATH,),
+                    answers={200: Bytes((TAR,))},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "PUT",
+                "/containers/{name}/archive",
+                self.write,
+                Operation(
+                    summary="Unpack a tar archive into a directory of a container.",
+                    query=(
+                        _PATH,
+                        flag(
+                            "noOverwriteDirNonDir",
+                            "Refuse to replace a directory by something else, or the reverse.",
+                        ),
+                        flag("copyUIDGID", "Files belong to the user of the container."),
+                    ),
+                    body=Bytes((TAR, OCTETS)),
+                    answers={200: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/containers/{name}/export",
+                self.export,
+                Operation(
+                    summary="Read all files of a container, as a tar archive.",
+                    answers={200: Bytes((OCTETS,))},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/containers/{name}/changes",
+                self.changes,
+                Operation(
+                    summary="List the files that a container has changed.",
+                    answers={200: list[FileChange] | None},
+                    refusals=(404, 409),
+                ),
+            ),
         )
 
     async def stat(self, request: Request) -> Reply:
@@ -57,7 +121,7 @@ class ArchiveHandlers:
     async def export(self, request: Request) -> Reply:
         """``docker export``."""
         reading = await self._files.export(request.params["name"], request.origin)
-        return streamed(reading, _OCTETS)
+        return streamed(reading, OCTETS)
 
     async def changes(self, request: Request) -> Reply:
         """``docker diff``."""

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from engine.api.http.replies import Headers, Sink, Streamed
 
 TAR: Final = "application/x-tar"
+OCTETS: Final = "application/octet-stream"
 
 
 class Archive(Protocol):

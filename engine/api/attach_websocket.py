@@ -9,10 +9,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from engine.api.attaching import Conversation
+from engine.api.http.operations import Bytes, Operation, flag
 from engine.api.http.replies import Hijacked, Reply, WebSocket
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
-from engine.api.streams import RAW_STREAM
+from engine.api.streams import ATTACH_QUERY, RAW_STREAM
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.supervisor.streams import LogOptions, StreamOptions
@@ -29,7 +30,22 @@ class WebSocketHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("GET", "/containers/{name}/attach/ws", self.attach),)
+        return (
+            Route(
+                "GET",
+                "/containers/{name}/attach/ws",
+                self.attach,
+                Operation(
+                    summary="Attach to the standard streams of a container by WebSocket.",
+                    query=(
+                        *ATTACH_QUERY,
+                        flag("logs", "What was written before, first."),
+                    ),
+                    answers={101: Bytes((RAW_STREAM,))},
+                    refusals=(404, 409),
+                ),
+            ),
+        )
 
     async def attach(self, request: Request) -> Reply:
         """Connect the streams to a WebSocket."""

@@ -1,9 +1,11 @@
 """``docker login``: a registry is asked, and the client keeps what it gave."""
 
 from engine.api.http.json_bodies import Wire, read_json
+from engine.api.http.operations import Operation
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
+from engine.api.shapes.told_system import LoggedIn
 from engine.domain.registry import Credentials
 from engine.service.engine import Service
 
@@ -25,7 +27,19 @@ class AuthHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("POST", "/auth", self.log_in),)
+        return (
+            Route(
+                "POST",
+                "/auth",
+                self.log_in,
+                Operation(
+                    summary="Check credentials with a registry.",
+                    body=AuthBody,
+                    answers={200: LoggedIn},
+                    refusals=(401, 403, 404),
+                ),
+            ),
+        )
 
     async def log_in(self, request: Request) -> Reply:
         """SystemAuthResponse."""

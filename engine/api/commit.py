@@ -3,10 +3,12 @@
 from typing import Any, Final
 
 from engine.api.http.json_bodies import read_json
+from engine.api.http.operations import Operation, flag, text, texts
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.shapes.health import healthcheck_of
+from engine.api.shapes.told_system import Identity
 from engine.api.shapes.wire_container import CreateWire, words
 from engine.domain.image_config import ImageConfig
 from engine.domain.reference import parse_repository
@@ -27,7 +29,28 @@ class CommitHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("POST", "/commit", self.commit),)
+        return (
+            Route(
+                "POST",
+                "/commit",
+                self.commit,
+                Operation(
+                    summary="Make an image of what a container has changed.",
+                    query=(
+                        text("container", required=True),
+                        text("repo"),
+                        text("tag"),
+                        text("comment"),
+                        text("author"),
+                        flag("pause", "Freeze it meanwhile; true if absent."),
+                        texts("changes", "Instructions of a Dockerfile."),
+                    ),
+                    body=_BODY,
+                    answers={201: Identity},
+                    refusals=(404, 409),
+                ),
+            ),
+        )
 
     async def commit(self, request: Request) -> Reply:
         """``docker commit``."""

@@ -13,7 +13,7 @@ from engine.domain.ids import ImageId
 from engine.errors import InvalidRequest, NotFound
 from engine.service.images import Images
 
-_KNOWN: Final = frozenset(
+CONTAINER_FILTERS: Final = frozenset(
     {
         *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation"),
         *("label", "name", "network", "publish", "since", "status", "volume"),
@@ -31,7 +31,7 @@ class ContainerFilter:
     """The question of one ``GET /containers/json``."""
 
     def __init__(self, query: Query, images: Images) -> None:
-        self._filters = parse_filters(query.text("filters"), _KNOWN)
+        self._filters = parse_filters(query.text("filters"), CONTAINER_FILTERS)
         self._limit = query.number("limit", call="Atoi") or 0
         self._stopped_too = (
             query.flag("all") or self._limit > 0 or bool(self._filters.values("status"))

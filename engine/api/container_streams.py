@@ -1,18 +1,34 @@
 """A container's standard streams: attach, logs, resize; and what runs in it."""
 
 from contextlib import aclosing
+from typing import TypedDict
 
 from engine.api.attaching import Conversation
+from engine.api.http.operations import Operation, flag, text
 from engine.api.http.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.processes import USUAL, process_table
-from engine.api.streams import attach_options, stream_media_type, terminal_size
+from engine.api.streams import (
+    ATTACH_QUERY,
+    SIZE_QUERY,
+    STREAM,
+    attach_options,
+    stream_media_type,
+    terminal_size,
+)
 from engine.api.times import parse_moment
 from engine.domain.detach import parse_detach_keys
 from engine.errors import InvalidRequest, Unsupported
 from engine.service.engine import Service
 from engine.supervisor.streams import LogOptions
+
+
+class ProcessTable(TypedDict):
+    """The lines of ps(1), cut into columns."""
+
+    Titles: list[str]
+    Processes: list[list[str]]
 
 
 class ContainerStreamHandlers:
@@ -24,10 +40,62 @@ class ContainerStreamHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("POST", "/containers/{name}/attach", self.attach),
-            ("GET", "/containers/{name}/logs", self.logs),
-            ("POST", "/containers/{name}/resize", self.resize),
-            ("GET", "/containers/{name}/top", self.top),
+            Route(
+                "POST",
+                "/containers/{name}/attach",
+                self.attach,
+                Operation(
+                    summary="Attach to the standard streams of a container.",
+                    query=(
+                        *ATTACH_QUERY,
+                        flag("logs", "What was written before, first."),
+                    ),
+                    answers={200: STREAM, 101: STREAM},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/containers/{name}/logs",
+                self.logs,
+                Operation(
+                    summary="Read what a container has written.",
+                    query=(
+                        flag("follow", "Go on as it writes more."),
+                        flag("stdout"),
+                        flag("stderr"),
+                        text("since", "A time: seconds since 1970, or RFC 3339."),
+                        text("until", "A time, likewise."),
+                        flag("timestamps"),
+                        flag("details"),
+                        text("tail", "So many lines of the end, or all."),
+                    ),
+                    answers={200: STREAM},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/resize",
+                self.resize,
+                Operation(
+                    summary="Change the size of a container's terminal.",
+                    query=(*SIZE_QUERY,),
+                    answers={200: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/containers/{name}/top",
+                self.top,
+                Operation(
+                    summary="List the processes of a container.",
+                    query=(text("ps_args", "Options of ps(1); -ef if absent."),),
+                    answers={200: ProcessTable},
+                    refusals=(404, 409),
+                ),
+            ),
         )
 
     async def attach(self, request: Request) -> Reply:

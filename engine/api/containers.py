@@ -1,13 +1,14 @@
 """Containers: list, create, inspect, rename, remove, prune."""
 
-from typing import Final
+from typing import Final, TypedDict
 
 from msgspec.structs import replace
 
-from engine.api.container_filters import ContainerFilter
+from engine.api.container_filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.container_sizes import sizes_of
 from engine.api.filters import parse_filters
 from engine.api.http.json_bodies import Json, read_json
+from engine.api.http.operations import Operation, filters, flag, integer, text
 from engine.api.http.replies import NO_CONTENT, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
@@ -15,6 +16,8 @@ from engine.api.shapes.container import inspect_json, summary_json
 from engine.api.shapes.create import spec_of
 from engine.api.shapes.platform import check_platform
 from engine.api.shapes.surroundings import around_now
+from engine.api.shapes.told_container import ContainerSummary
+from engine.api.shapes.told_host_config import ContainerInspect
 from engine.api.shapes.wire_container import CreateWire
 from engine.api.times import parse_until
 from engine.domain.container import Container
@@ -26,6 +29,20 @@ from engine.service.engine import Service
 _PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
 
 
+class ContainerCreated(TypedDict):
+    """The new container, and what was asked for in vain."""
+
+    Id: str
+    Warnings: list[str]
+
+
+class ContainersPruned(TypedDict):
+    """What a prune of containers has removed."""
+
+    ContainersDeleted: list[str] | None
+    SpaceReclaimed: int
+
+
 class ContainerHandlers:
     """What can be asked of containers as things; their life is in ``lifecycle.py``."""
 
@@ -35,12 +52,84 @@ class ContainerHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("GET", "/containers/json", self.list),
-            ("POST", "/containers/create", self.create),
-            ("POST", "/containers/prune", self.prune),
-            ("GET", "/containers/{name}/json", self.inspect),
-            ("POST", "/containers/{name}/rename", self.rename),
-            ("DELETE", "/containers/{name}", self.remove),
+            Route(
+                "GET",
+                "/containers/json",
+                self.list,
+                Operation(
+                    summary="List containers.",
+                    query=(
+                        flag("all", "Those that don't run, too."),
+                        integer("limit", "At most so many, the newest first."),
+                        flag("size", "With what each holds on the disk."),
+                        filters(*CONTAINER_FILTERS),
+                    ),
+                    answers={200: list[ContainerSummary]},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/create",
+                self.create,
+                Operation(
+                    summary="Create a container.",
+                    query=(
+                        text("name"),
+                        text("platform", "OS[/ARCHITECTURE[/VARIANT]] of the image."),
+                    ),
+                    body=CreateWire,
+                    answers={201: ContainerCreated},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/prune",
+                self.prune,
+                Operation(
+                    summary="Remove all containers that do not run.",
+                    query=(filters(*_PRUNE_FILTERS),),
+                    answers={200: ContainersPruned},
+                ),
+            ),
+            Route(
+                "GET",
+                "/containers/{name}/json",
+                self.inspect,
+                Operation(
+                    summary="Inspect a container.",
+                    query=(flag("size", "With what it holds on the disk."),),
+                    answers={200: ContainerInspect},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/rename",
+                self.rename,
+                Operation(
+                    summary="Rename a container.",
+                    query=(text("name", "The new name.", required=True),),
+                    answers={204: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "DELETE",
+                "/containers/{name}",
+                self.remove,
+                Operation(
+                    summary="Remove a container.",
+                    query=(
+                        flag("force", "Kill it first."),
+                        flag("v", "With its anonymous volumes."),
+                        flag("link", "Remove a link: always refused."),
+                    ),
+                    answers={204: None},
+                    refusals=(404, 409),
+                ),
+            ),
         )
 
     async def list(self, request: Request) -> Reply:
@@ -117,14 +206,14 @@ class ContainerHandlers:
         return json_answer(pruned)
 
     def _prunable(self, request: Request) -> tuple[Container, ...]:
-        filters = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
+        wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
         now_ns = self._service.ledger.clock.wall_ns()
-        limits = [parse_until(value, now_ns) for value in filters.values("until")]
+        limits = [parse_until(value, now_ns) for value in wanted.values("until")]
         return tuple(
             container
             for container in self._service.containers.all()
             if container.phase in (Phase.CREATED, Phase.EXITED)
             and all(container.created_ns <= limit for limit in limits)
-            and filters.labels(container.spec.labels)
-            and not (filters.values("label!") and filters.labels(container.spec.labels, "label!"))
+            and wanted.labels(container.spec.labels)
+            and not (wanted.values("label!") and wanted.labels(container.spec.labels, "label!"))
         )

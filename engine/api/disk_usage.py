@@ -4,12 +4,14 @@ from typing import Final
 
 from engine.api.container_sizes import sizes_of
 from engine.api.http.json_bodies import Json
+from engine.api.http.operations import Operation, texts
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.shapes.container import summary_json
 from engine.api.shapes.image import image_summary_json
 from engine.api.shapes.surroundings import around_now
+from engine.api.shapes.told_system import DiskUsage
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 
@@ -24,7 +26,20 @@ class DiskUsageHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("GET", "/system/df", self.disk_usage),)
+        return (
+            Route(
+                "GET",
+                "/system/df",
+                self.disk_usage,
+                Operation(
+                    summary="Tell what lies on the disk.",
+                    query=(
+                        texts("type", "container, image, volume or build-cache; all if absent."),
+                    ),
+                    answers={200: DiskUsage},
+                ),
+            ),
+        )
 
     async def disk_usage(self, request: Request) -> Reply:
         """``docker system df``: a kind that was not asked for is null."""

@@ -23,10 +23,12 @@ import trio
 from engine.api.event_filters import AFTER, KNOWN, is_wanted
 from engine.api.event_subjects import recollect
 from engine.api.filters import Filters, parse_filters
+from engine.api.http.operations import Lines, Operation, filters, text
 from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_line
 from engine.api.http.requests import Query, Request
 from engine.api.http.router import Route
 from engine.api.shapes.event import Message, Translator
+from engine.api.shapes.told_system import EventMessage
 from engine.api.times import SECOND_NS, parse_moment_or_span
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
@@ -57,20 +59,36 @@ class EventHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("GET", "/events", self.events),)
+        return (
+            Route(
+                "GET",
+                "/events",
+                self.events,
+                Operation(
+                    summary="Tell what happens, as it happens.",
+                    query=(
+                        text("since", "A time, or a span before now."),
+                        text("until", "A time, or a span before now."),
+                        text(AFTER, "Go on behind this position in the log."),
+                        filters(*KNOWN),
+                    ),
+                    answers={200: Lines(EventMessage)},
+                ),
+            ),
+        )
 
     async def events(self, request: Request) -> Reply:
         """``docker events``: from ``since`` on, or from now; until ``until``, or for ever."""
-        filters = parse_filters(request.query.text("filters"), KNOWN)
-        question, after = self._question(request.query, filters)
-        reading = _Reading(self._service, filters, after)
+        wanted = parse_filters(request.query.text("filters"), KNOWN)
+        question, after = self._question(request.query, wanted)
+        reading = _Reading(self._service, wanted, after)
 
         async def produce(send: Sink) -> None:
             await reading.tell(question, send)
 
         return Streamed(produce, JSON, endless=True)
 
-    def _question(self, query: Query, filters: Filters) -> tuple[Question, Position]:
+    def _question(self, query: Query, wanted: Filters) -> tuple[Question, Position]:
         """The part of history that is asked for; who names no beginning but an end wants all that was before."""
         now_ns = self._service.ledger.clock.wall_ns()
         since, until = query.text("since"), query.text("until")
@@ -78,7 +96,7 @@ class EventHandlers:
         until_ns = parse_moment_or_span(until, now_ns) if until not in ("", "0") else None
         if since_ns is not None and until_ns is not None and until_ns < since_ns:
             raise InvalidRequest(f"`since` time ({since}) cannot be after `until` time ({until})")
-        after = _position(query.text(AFTER), *filters.values(AFTER))
+        after = _position(query.text(AFTER), *wanted.values(AFTER))
         if after is None and since_ns is None and until_ns is None:
             after = Position(self._service.ledger.log.last_seq)
         after = after or Position(0)
@@ -90,9 +108,9 @@ class EventHandlers:
 class _Reading:
     """One reader's way through the log."""
 
-    def __init__(self, service: Service, filters: Filters, after: Position) -> None:
+    def __init__(self, service: Service, wanted: Filters, after: Position) -> None:
         self._service = service
-        self._filters = filters
+        self._filters = wanted
         self._after = after
         durable = service.ledger.durable
         self._translator = Translator(durable.networks, durable.images)

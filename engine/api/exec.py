@@ -2,14 +2,16 @@
 
 import socket
 from functools import partial
-from typing import Final
+from typing import Final, NotRequired, TypedDict
 
 from engine.api.http.json_bodies import Json, Wire, read_json
+from engine.api.http.operations import Operation
 from engine.api.http.replies import Answer, Hijacked, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
+from engine.api.shapes.told_system import Identity
 from engine.api.shapes.wire_container import Dimension, Words, words
-from engine.api.streams import stream_media_type, terminal_size
+from engine.api.streams import SIZE_QUERY, STREAM, stream_media_type, terminal_size
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Origin
 from engine.domain.execution import Exec, ExecPhase, ExecSpec
@@ -44,6 +46,32 @@ class ExecStartWire(Wire, frozen=True, kw_only=True):
     tty: bool | None = None
 
 
+class ExecProcess(TypedDict):
+    """What a process executes, and as whom."""
+
+    tty: bool
+    entrypoint: str
+    arguments: list[str]
+    privileged: bool
+    user: NotRequired[str]
+
+
+class ExecInspect(TypedDict):
+    """A process that was created, and how it has ended."""
+
+    ID: str
+    Running: bool
+    ExitCode: int | None
+    ProcessConfig: ExecProcess
+    OpenStdin: bool
+    OpenStderr: bool
+    OpenStdout: bool
+    CanRemove: bool
+    ContainerID: str
+    DetachKeys: str
+    Pid: int
+
+
 class ExecHandlers:
     """One more process in a container."""
 
@@ -53,10 +81,49 @@ class ExecHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("POST", "/containers/{name}/exec", self.create),
-            ("POST", "/exec/{id}/start", self.start),
-            ("POST", "/exec/{id}/resize", self.resize),
-            ("GET", "/exec/{id}/json", self.inspect),
+            Route(
+                "POST",
+                "/containers/{name}/exec",
+                self.create,
+                Operation(
+                    summary="Create one more process in a container.",
+                    body=ExecCreateWire,
+                    answers={201: Identity},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/exec/{id}/start",
+                self.start,
+                Operation(
+                    summary="Start a process that was created.",
+                    body=ExecStartWire,
+                    answers={200: STREAM, 101: STREAM},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/exec/{id}/resize",
+                self.resize,
+                Operation(
+                    summary="Change the size of a process's terminal.",
+                    query=(*SIZE_QUERY,),
+                    answers={200: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/exec/{id}/json",
+                self.inspect,
+                Operation(
+                    summary="Inspect a process that was created.",
+                    answers={200: ExecInspect},
+                    refusals=(404,),
+                ),
+            ),
         )
 
     async def create(self, request: Request) -> Reply:

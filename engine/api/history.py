@@ -5,19 +5,24 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from engine.api.container_filters import ContainerFilter
+from engine.api.container_filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.http.json_bodies import Json
+from engine.api.http.operations import Lines, Operation, filters, flag, integer, text
 from engine.api.http.replies import Reply, Sink, Streamed, json_answer, json_line
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.shapes.container import inspect_json, summary_json
 from engine.api.shapes.surroundings import around
+from engine.api.shapes.told_container import ContainerSummary
+from engine.api.shapes.told_host_config import ContainerInspect
+from engine.api.shapes.told_system import HistoryEntry, Verdict
 from engine.api.times import Moment, stamp
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.service.history import Entry, Question
 
 JSON_LINES: Final = "application/x-ndjson"
+_TIME: Final = "Nanoseconds since 1970."
 _NANOSECONDS: Final = re.compile(r"\d{1,19}")
 
 
@@ -30,10 +35,64 @@ class HistoryHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("GET", "/shipslog/history", self.history),
-            ("GET", "/shipslog/containers/json", self.list_at),
-            ("GET", "/shipslog/containers/{name}/json", self.inspect_at),
-            ("GET", "/shipslog/verify", self.verify),
+            Route(
+                "GET",
+                "/shipslog/history",
+                self.history,
+                Operation(
+                    summary="Read the log, one event a line.",
+                    query=(
+                        text(
+                            "stream_of",
+                            "A container, network or image, by name or ID, or a stream.",
+                        ),
+                        integer("after", "Only events behind this position."),
+                        text("since", _TIME),
+                        text("until", _TIME),
+                        text("type", "A type of event, or a pattern."),
+                        text("actor", "Who asked."),
+                        flag("follow", "Go on with what happens."),
+                    ),
+                    answers={200: Lines(HistoryEntry, JSON_LINES)},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "GET",
+                "/shipslog/containers/json",
+                self.list_at,
+                Operation(
+                    summary="List the containers that there were at a moment.",
+                    query=(
+                        text("at", _TIME, required=True),
+                        flag("all", "Those that did not run, too."),
+                        integer("limit"),
+                        filters(*CONTAINER_FILTERS),
+                    ),
+                    answers={200: list[ContainerSummary]},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "GET",
+                "/shipslog/containers/{name}/json",
+                self.inspect_at,
+                Operation(
+                    summary="Inspect a container as it was at a moment.",
+                    query=(text("at", _TIME, required=True),),
+                    answers={200: ContainerInspect},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/shipslog/verify",
+                self.verify,
+                Operation(
+                    summary="Read the whole log and tell whether it is sound.",
+                    answers={200: Verdict},
+                ),
+            ),
         )
 
     async def history(self, request: Request) -> Reply:

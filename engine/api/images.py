@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from engine.api.archives import TAR, streamed
+from engine.api.archives import OCTETS, TAR, streamed
 from engine.api.filters import parse_filters
 from engine.api.http.json_bodies import Json
+from engine.api.http.operations import Bytes, Lines, Operation, filters, flag, integer, text, texts
 from engine.api.http.replies import JSON, Answer, Reply, json_answer, json_line
 from engine.api.http.requests import ApiVersion, Body, Request
 from engine.api.http.router import Route
@@ -17,6 +18,14 @@ from engine.api.shapes.image import (
     image_summary_json,
     removed_json,
 )
+from engine.api.shapes.told_image import (
+    ImageInspect,
+    ImageRemoved,
+    ImagesPruned,
+    ImageStep,
+    ImageSummary,
+    Progress,
+)
 from engine.domain.image import Image
 from engine.domain.reference import Reference, parse_reference, parse_repository
 from engine.errors import Conflict, InvalidRequest, NotFound, Unsupported
@@ -25,6 +34,10 @@ from engine.service.engine import Service
 _COUNTED_SINCE: Final[ApiVersion] = (1, 51)
 """Before, the list never said how many containers use an image."""
 _SEARCH_RESULTS: Final = range(1, 101)
+
+
+_PLATFORM: Final = texts("platform", "A JSON object: os and architecture that it must be for.")
+_PLATFORMS: Final = texts("platforms", "JSON objects: os and architecture that it must be for.")
 
 
 class NotPushable(NotFound):
@@ -44,23 +57,159 @@ class ImageHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("GET", "/images/json", self.list),
-            ("GET", "/images/search", self.search),
-            ("POST", "/images/create", self.create),
-            ("POST", "/images/load", self.load),
-            ("POST", "/images/prune", self.prune),
-            ("GET", "/images/get", self.save_several),
-            ("GET", "/images/{name}/get", self.save),
-            ("GET", "/images/{name}/json", self.inspect),
-            ("GET", "/images/{name}/history", self.history),
-            ("POST", "/images/{name}/tag", self.tag),
-            ("POST", "/images/{name}/push", self.push),
-            ("DELETE", "/images/{name}", self.remove),
+            Route(
+                "GET",
+                "/images/json",
+                self.list,
+                Operation(
+                    summary="List images.",
+                    query=(
+                        flag("shared-size", "With what each shares with others."),
+                        filters(*LIST_FILTERS),
+                    ),
+                    answers={200: list[ImageSummary]},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "GET",
+                "/images/search",
+                self.search,
+                Operation(
+                    summary="Search a registry: not supported yet.", query=(integer("limit"),)
+                ),
+            ),
+            Route(
+                "POST",
+                "/images/create",
+                self.create,
+                Operation(
+                    summary="Import an image from a tar archive; pulling is not supported yet.",
+                    query=(
+                        text("fromSrc", "-: the archive is the body."),
+                        text("fromImage", "Always refused."),
+                        text("repo"),
+                        text("tag"),
+                        text("message"),
+                        texts("changes", "Instructions of a Dockerfile."),
+                        text("platform"),
+                    ),
+                    body=Bytes((OCTETS, TAR)),
+                    answers={200: Lines(Progress)},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/images/load",
+                self.load,
+                Operation(
+                    summary="Load images from a tar archive.",
+                    query=(texts("platform", "Always refused."),),
+                    body=Bytes((TAR, OCTETS)),
+                    answers={200: Lines(Progress)},
+                ),
+            ),
+            Route(
+                "POST",
+                "/images/prune",
+                self.prune,
+                Operation(
+                    summary="Remove images that no container uses.",
+                    query=(filters(*PRUNE_FILTERS),),
+                    answers={200: ImagesPruned},
+                ),
+            ),
+            Route(
+                "GET",
+                "/images/get",
+                self.save_several,
+                Operation(
+                    summary="Save images as a tar archive.",
+                    query=(
+                        texts("names"),
+                        _PLATFORM,
+                    ),
+                    answers={200: Bytes((TAR,))},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "GET",
+                "/images/{name}/get",
+                self.save,
+                Operation(
+                    summary="Save an image as a tar archive.",
+                    query=(_PLATFORM,),
+                    answers={200: Bytes((TAR,))},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "GET",
+                "/images/{name}/json",
+                self.inspect,
+                Operation(
+                    summary="Inspect an image.",
+                    query=(_PLATFORM,),
+                    answers={200: ImageInspect},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "GET",
+                "/images/{name}/history",
+                self.history,
+                Operation(
+                    summary="List the steps by which an image was built.",
+                    query=(_PLATFORM,),
+                    answers={200: list[ImageStep]},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "POST",
+                "/images/{name}/tag",
+                self.tag,
+                Operation(
+                    summary="Give an image one more name.",
+                    query=(
+                        text("repo"),
+                        text("tag"),
+                    ),
+                    answers={201: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/images/{name}/push",
+                self.push,
+                Operation(
+                    summary="Push an image to a registry: not supported yet.",
+                    query=(text("tag"),),
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "DELETE",
+                "/images/{name}",
+                self.remove,
+                Operation(
+                    summary="Remove a name of an image, and the image with its last one.",
+                    query=(
+                        flag("force", "Also when containers that have ended use it."),
+                        _PLATFORMS,
+                    ),
+                    answers={200: list[ImageRemoved]},
+                    refusals=(404, 409),
+                ),
+            ),
         )
 
     async def list(self, request: Request) -> Reply:
         """``docker images``. There are no intermediate images, so ``all`` shows no more."""
-        filters = parse_filters(request.query.text("filters"), LIST_FILTERS)
+        wanted = parse_filters(request.query.text("filters"), LIST_FILTERS)
         counts = self._images.use_counts() if request.version >= _COUNTED_SINCE else None
         shared = self._images.shared_bytes() if request.query.flag("shared-size") else {}
         return json_answer(
@@ -71,7 +220,7 @@ class ImageHandlers:
                     containers=-1 if counts is None else counts[image.id],
                     shared_bytes=shared.get(image.id, -1),
                 )
-                for image in listed(self._service, filters)
+                for image in listed(self._service, wanted)
             ]
         )
 
@@ -172,10 +321,10 @@ class ImageHandlers:
 
     async def prune(self, request: Request) -> Reply:
         """``docker image prune``."""
-        filters = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
+        wanted = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
         removed: list[Json] = []
         won_bytes = 0
-        for image in tuple(prunable(self._service, filters)):
+        for image in tuple(prunable(self._service, wanted)):
             try:
                 removal = await self._images.remove(image.id, request.origin, force=True)
             except (Conflict, NotFound):  # somebody has begun to use it, or was faster

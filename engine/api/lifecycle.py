@@ -1,6 +1,9 @@
 """A container's life: start, stop, restart, kill, pause, unpause, wait."""
 
+from typing import Final, NotRequired, TypedDict
+
 from engine.api.http.json_bodies import Json
+from engine.api.http.operations import Lines, Operation, integer, text
 from engine.api.http.replies import JSON, NO_CONTENT, Reply, Sink, Streamed, json_line
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
@@ -8,6 +11,24 @@ from engine.domain.signals import parse_signal
 from engine.errors import EngineError, InvalidRequest
 from engine.service.containers import WaitCondition, Waiting
 from engine.service.engine import Service
+
+_ENDING: Final = (
+    text("signal", "What asks it to end, if not its own stop signal."),
+    integer("t", "Seconds until it is killed, if not its own."),
+)
+
+
+class WaitError(TypedDict):
+    """Why a start has failed."""
+
+    Message: str
+
+
+class WaitResult(TypedDict):
+    """How a container has ended."""
+
+    StatusCode: int
+    Error: NotRequired[WaitError]
 
 
 class LifecycleHandlers:
@@ -19,13 +40,76 @@ class LifecycleHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("POST", "/containers/{name}/start", self.start),
-            ("POST", "/containers/{name}/stop", self.stop),
-            ("POST", "/containers/{name}/restart", self.restart),
-            ("POST", "/containers/{name}/kill", self.kill),
-            ("POST", "/containers/{name}/pause", self.pause),
-            ("POST", "/containers/{name}/unpause", self.unpause),
-            ("POST", "/containers/{name}/wait", self.wait),
+            Route(
+                "POST",
+                "/containers/{name}/start",
+                self.start,
+                Operation(
+                    summary="Start a container.",
+                    query=(
+                        text("detachKeys"),
+                        text("checkpoint", "Always refused."),
+                    ),
+                    answers={204: None, 304: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/stop",
+                self.stop,
+                Operation(
+                    summary="Stop a container.",
+                    query=(*_ENDING,),
+                    answers={204: None, 304: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/restart",
+                self.restart,
+                Operation(
+                    summary="Restart a container.",
+                    query=(*_ENDING,),
+                    answers={204: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/kill",
+                self.kill,
+                Operation(
+                    summary="Send a signal to a container.",
+                    query=(text("signal", "SIGKILL if absent."),),
+                    answers={204: None},
+                    refusals=(404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/pause",
+                self.pause,
+                Operation(summary="Freeze a container.", answers={204: None}, refusals=(404, 409)),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/unpause",
+                self.unpause,
+                Operation(summary="Thaw a container.", answers={204: None}, refusals=(404, 409)),
+            ),
+            Route(
+                "POST",
+                "/containers/{name}/wait",
+                self.wait,
+                Operation(
+                    summary="Wait until a container ends or is removed.",
+                    query=(text("condition", "not-running, next-exit or removed."),),
+                    answers={200: Lines(WaitResult)},
+                    refusals=(404,),
+                ),
+            ),
         )
 
     async def start(self, request: Request) -> Reply:

@@ -4,9 +4,11 @@ from typing import Final
 
 from engine.api.filters import Filters, parse_boolean_filter, parse_filters
 from engine.api.http.json_bodies import read_json
+from engine.api.http.operations import Operation, filters, flag, text
 from engine.api.http.replies import NO_CONTENT, Answer, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
+from engine.api.shapes import told_network
 from engine.api.shapes.network import network_json
 from engine.api.shapes.network_wishes import (
     ConnectWire,
@@ -40,32 +42,100 @@ class NetworkHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("GET", "/networks", self.list),
-            ("POST", "/networks/create", self.create),
-            ("POST", "/networks/prune", self.prune),
-            ("POST", "/networks/{id}/connect", self.connect),
-            ("POST", "/networks/{id}/disconnect", self.disconnect),
-            ("GET", "/networks/{id}", self.inspect),
-            ("DELETE", "/networks/{id}", self.remove),
+            Route(
+                "GET",
+                "/networks",
+                self.list,
+                Operation(
+                    summary="List networks.",
+                    query=(filters(*_LIST_FILTERS),),
+                    answers={200: list[told_network.Network]},
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/create",
+                self.create,
+                Operation(
+                    summary="Create a network.",
+                    body=NetworkCreateWire,
+                    answers={201: told_network.NetworkCreated},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/prune",
+                self.prune,
+                Operation(
+                    summary="Remove the networks that nobody uses.",
+                    query=(filters(*_PRUNE_FILTERS),),
+                    answers={200: told_network.NetworksPruned},
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/{id}/connect",
+                self.connect,
+                Operation(
+                    summary="Connect a container to a network.",
+                    body=ConnectWire,
+                    answers={200: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/{id}/disconnect",
+                self.disconnect,
+                Operation(
+                    summary="Disconnect a container from a network.",
+                    body=DisconnectWire,
+                    answers={200: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/networks/{id}",
+                self.inspect,
+                Operation(
+                    summary="Inspect a network.",
+                    query=(
+                        flag("verbose"),
+                        text("scope", "local, or nothing is found."),
+                    ),
+                    answers={200: told_network.Network},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "DELETE",
+                "/networks/{id}",
+                self.remove,
+                Operation(
+                    summary="Remove a network.", answers={204: None}, refusals=(403, 404, 409)
+                ),
+            ),
         )
 
     async def list(self, request: Request) -> Reply:
         """``docker network ls``."""
-        filters = parse_filters(request.query.text("filters"), _LIST_FILTERS)
-        dangling = _dangling(filters)
-        for value in filters.values("type"):
+        wanted = parse_filters(request.query.text("filters"), _LIST_FILTERS)
+        dangling = _dangling(wanted)
+        for value in wanted.values("type"):
             if value not in _TYPES:
                 raise InvalidRequest(f"invalid filter: 'type'='{value}'")
         return json_answer(
             [
                 network_json(network, self._networks.members(network), request.version)
                 for network in self._networks.all()
-                if filters.pattern("name", network.name)
-                and filters.pattern("id", network.id)
-                and filters.exact("driver", network.driver)
-                and filters.exact("scope", "local")
-                and filters.exact("type", "builtin" if network.name in PREDEFINED else "custom")
-                and filters.labels(network.labels)
+                if wanted.pattern("name", network.name)
+                and wanted.pattern("id", network.id)
+                and wanted.exact("driver", network.driver)
+                and wanted.exact("scope", "local")
+                and wanted.exact("type", "builtin" if network.name in PREDEFINED else "custom")
+                and wanted.labels(network.labels)
                 and (dangling is None or dangling == self._is_dangling(network))
             ]
         )
@@ -118,16 +188,16 @@ class NetworkHandlers:
 
     async def prune(self, request: Request) -> Reply:
         """``docker network prune``: networks that every engine has are not taken away."""
-        filters = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
-        limits = filters.values("until")
+        wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
+        limits = wanted.values("until")
         if len(limits) > 1:
             raise InvalidRequest("more than one until filter specified")
         now_ns = self._service.ledger.clock.wall_ns()
         before_ns = [parse_until(limit, now_ns) for limit in limits]
         deleted = await self._networks.prune(
             lambda network: (
-                filters.labels(network.labels)
-                and not (filters.values("label!") and filters.labels(network.labels, "label!"))
+                wanted.labels(network.labels)
+                and not (wanted.values("label!") and wanted.labels(network.labels, "label!"))
                 and all(network.created_ns < limit_ns for limit_ns in before_ns)
             ),
             request.origin,

@@ -1,9 +1,10 @@
 """Plugins: this engine has none and takes none, and answers as any engine that has none."""
 
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from engine.api.filters import parse_boolean_filter, parse_filters
 from engine.api.http.json_bodies import read_json
+from engine.api.http.operations import Operation, filters, integer, text
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
@@ -11,6 +12,10 @@ from engine.domain.reference import parse_reference
 from engine.errors import InvalidRequest, NotFound, Unsupported
 
 _FILTERS: Final = frozenset({"capability", "enabled"})
+
+
+class Plugin(TypedDict):
+    """A plugin: there are none."""
 
 
 class NoSuchPlugin(NotFound):
@@ -23,24 +28,95 @@ class NoSuchPlugin(NotFound):
 def routes() -> tuple[Route, ...]:
     """Who answers what."""
     return (
-        ("GET", "/plugins", list_none),
-        ("GET", "/plugins/privileges", install),
-        ("POST", "/plugins/pull", install),
-        ("POST", "/plugins/create", create),
-        ("GET", "/plugins/{name}/json", missing),
-        ("POST", "/plugins/{name}/enable", enable),
-        ("POST", "/plugins/{name}/disable", missing),
-        ("POST", "/plugins/{name}/upgrade", missing),
-        ("POST", "/plugins/{name}/push", missing),
-        ("POST", "/plugins/{name}/set", configure),
-        ("DELETE", "/plugins/{name}", missing),
+        Route(
+            "GET",
+            "/plugins",
+            list_none,
+            Operation(
+                summary="List plugins: there are none.",
+                query=(filters(*_FILTERS),),
+                answers={200: list[Plugin]},
+            ),
+        ),
+        Route(
+            "GET",
+            "/plugins/privileges",
+            install,
+            Operation(
+                summary="Tell what a plugin would need: not supported.",
+                query=(text("remote", required=True),),
+            ),
+        ),
+        Route(
+            "POST",
+            "/plugins/pull",
+            install,
+            Operation(
+                summary="Install a plugin: not supported.", query=(text("remote", required=True),)
+            ),
+        ),
+        Route(
+            "POST",
+            "/plugins/create",
+            create,
+            Operation(
+                summary="Create a plugin: not supported.", query=(text("name", required=True),)
+            ),
+        ),
+        Route(
+            "GET",
+            "/plugins/{name}/json",
+            missing,
+            Operation(summary="Inspect a plugin: there is none.", refusals=(404,)),
+        ),
+        Route(
+            "POST",
+            "/plugins/{name}/enable",
+            enable,
+            Operation(
+                summary="Enable a plugin: there is none.",
+                query=(integer("timeout", required=True),),
+                refusals=(404,),
+            ),
+        ),
+        Route(
+            "POST",
+            "/plugins/{name}/disable",
+            missing,
+            Operation(summary="Disable a plugin: there is none.", refusals=(404,)),
+        ),
+        Route(
+            "POST",
+            "/plugins/{name}/upgrade",
+            missing,
+            Operation(summary="Upgrade a plugin: there is none.", refusals=(404,)),
+        ),
+        Route(
+            "POST",
+            "/plugins/{name}/push",
+            missing,
+            Operation(summary="Push a plugin: there is none.", refusals=(404,)),
+        ),
+        Route(
+            "POST",
+            "/plugins/{name}/set",
+            configure,
+            Operation(
+                summary="Configure a plugin: there is none.", body=list[Any], refusals=(404,)
+            ),
+        ),
+        Route(
+            "DELETE",
+            "/plugins/{name}",
+            missing,
+            Operation(summary="Remove a plugin: there is none.", refusals=(404,)),
+        ),
     )
 
 
 async def list_none(request: Request) -> Reply:
     """``docker plugin ls``."""
-    filters = parse_filters(request.query.text("filters"), _FILTERS)
-    parse_boolean_filter(filters, "enabled")
+    parse_boolean_filter(parse_filters(request.query.text("filters"), _FILTERS), "enabled")
     return json_answer([])
 
 

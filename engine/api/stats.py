@@ -2,10 +2,12 @@
 
 from contextlib import aclosing
 
+from engine.api.http.operations import Lines, Operation, flag
 from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_answer, json_line
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.shapes.stats import stats_json
+from engine.api.shapes.told_stats import ContainerStats
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 
@@ -18,7 +20,22 @@ class StatsHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("GET", "/containers/{name}/stats", self.stats),)
+        return (
+            Route(
+                "GET",
+                "/containers/{name}/stats",
+                self.stats,
+                Operation(
+                    summary="Tell what a container uses, once or every second.",
+                    query=(
+                        flag("stream", "Every second; true if absent."),
+                        flag("one-shot", "At once, without rates."),
+                    ),
+                    answers={200: Lines(ContainerStats)},
+                    refusals=(404, 409),
+                ),
+            ),
+        )
 
     async def stats(self, request: Request) -> Reply:
         """``docker stats``."""

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from engine.api.http.operations import Bytes, flag, integer, text
 from engine.api.http.requests import Request
 from engine.errors import InvalidRequest
 from engine.supervisor.streams import StreamOptions
@@ -10,6 +11,17 @@ RAW_STREAM: Final = "application/vnd.docker.raw-stream"
 """Bytes as they are: what a terminal shows."""
 MULTIPLEXED_STREAM: Final = "application/vnd.docker.multiplexed-stream"
 """Frames: one byte for the stream, three of zero, four for the length, big endian; then the bytes."""
+STREAM: Final = Bytes((RAW_STREAM, MULTIPLEXED_STREAM))
+"""The answer that carries output; whether there is a terminal, and the version, decide in which form."""
+ATTACH_QUERY: Final = (
+    flag("stream", "Connect the streams, now."),
+    *(flag("stdin"), flag("stdout"), flag("stderr")),
+    text("detachKeys", "The keys by which a client leaves a terminal."),
+)
+SIZE_QUERY: Final = (
+    integer("h", "Rows.", required=True),
+    integer("w", "Columns.", required=True),
+)
 _MULTIPLEXED_SINCE: Final = (1, 42)
 
 

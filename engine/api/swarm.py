@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from engine.api.filters import decode_filters
 from engine.api.http.json_bodies import Json, read_json
+from engine.api.http.operations import Operation, flag, integer, text
 from engine.api.http.replies import Reply
 from engine.api.http.requests import Query, Request
 from engine.api.http.router import Route
@@ -21,6 +22,7 @@ _FOR_MANAGERS: Final = (
     *(("GET", f"/{kind}/{{id}}") for kind in _KINDS),
     *(("DELETE", f"/{kind}/{{id}}") for kind in _KINDS if kind != "tasks"),
 )
+_LOGS_QUERY: Final = (flag("stdout"), flag("stderr"))
 _UPDATES: Final = (
     ("/swarm/update", "swarm"),
     ("/services/{id}/update", "service"),
@@ -37,14 +39,49 @@ class NotInASwarm(Unavailable):
 def routes() -> tuple[Route, ...]:
     """Who answers what. Logs come first: an ID may have slashes, as any name."""
     return (
-        ("GET", "/services/{id}/logs", logs),
-        ("GET", "/tasks/{id}/logs", logs),
-        *((method, path, manage) for method, path in _FOR_MANAGERS),
+        Route(
+            "GET",
+            "/services/{id}/logs",
+            logs,
+            Operation(
+                summary="Read what a service of a swarm has written: there is none.",
+                query=(*_LOGS_QUERY,),
+            ),
+        ),
+        Route(
+            "GET",
+            "/tasks/{id}/logs",
+            logs,
+            Operation(
+                summary="Read what a task of a swarm has written: there is none.",
+                query=(*_LOGS_QUERY,),
+            ),
+        ),
+        *(_for_manager(method, path) for method, path in _FOR_MANAGERS),
         *(_update(path, noun) for path, noun in _UPDATES),
-        ("POST", "/swarm/init", begin),
-        ("POST", "/swarm/join", begin),
-        ("POST", "/swarm/leave", leave),
+        Route(
+            "POST",
+            "/swarm/init",
+            begin,
+            Operation(summary="Begin a swarm: not supported.", body=Json),
+        ),
+        Route(
+            "POST",
+            "/swarm/join",
+            begin,
+            Operation(summary="Join a swarm: not supported.", body=Json),
+        ),
+        Route("POST", "/swarm/leave", leave, Operation(summary="Leave the swarm: there is none.")),
     )
+
+
+def _for_manager(method: str, path: str) -> Route:
+    operation = Operation(
+        summary="Refused: this engine is in no swarm.",
+        query=(text("filters", "Read, and without effect."),),
+        body=Json if method == "POST" else None,
+    )
+    return Route(method, path, manage, operation)
 
 
 async def manage(request: Request) -> Reply:
@@ -68,7 +105,12 @@ def _update(path: str, noun: str) -> Route:
         _check_version(request.query, noun)
         raise _not_a_manager()
 
-    return "POST", path, update
+    operation = Operation(
+        summary=f"Change a {noun} of a swarm: there is none.",
+        query=(integer("version", required=True),),
+        body=Json,
+    )
+    return Route("POST", path, update, operation)
 
 
 async def begin(request: Request) -> Reply:

@@ -6,10 +6,12 @@ from typing import Final
 
 import trio
 
+from engine.api.http.operations import Bytes, Operation
 from engine.api.http.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.shapes.system import info_json, version_json
+from engine.api.shapes.told_system import Info, Version
 from engine.service.engine import Service
 
 _NOT_CACHED: Final[Headers] = (
@@ -32,10 +34,38 @@ class SystemHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
         return (
-            ("GET", "/_ping", self.ping),
-            ("HEAD", "/_ping", self.ping),
-            ("GET", "/version", self.version),
-            ("GET", "/info", self.info),
+            Route(
+                "GET",
+                "/_ping",
+                self.ping,
+                Operation(
+                    summary="Tell that the engine is here; headers say what it speaks.",
+                    answers={200: Bytes((PLAIN_TEXT,))},
+                ),
+            ),
+            Route(
+                "HEAD",
+                "/_ping",
+                self.ping,
+                Operation(
+                    summary="Tell that the engine is here, in headers alone.", answers={200: None}
+                ),
+            ),
+            Route(
+                "GET",
+                "/version",
+                self.version,
+                Operation(
+                    summary="Tell the versions of the engine and of the API.",
+                    answers={200: Version},
+                ),
+            ),
+            Route(
+                "GET",
+                "/info",
+                self.info,
+                Operation(summary="Tell about the engine and the machine.", answers={200: Info}),
+            ),
         )
 
     async def ping(self, request: Request) -> Reply:

@@ -1,9 +1,10 @@
 """Parts of Docker's API that this engine does not have yet, or will never have: each says so, none is merely absent."""
 
 from functools import partial
-from typing import Final
+from typing import Final, TypedDict
 
 from engine.api.filters import decode_filters
+from engine.api.http.operations import Operation, text
 from engine.api.http.replies import Answer, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
@@ -14,15 +15,55 @@ from engine.service.system import System
 _NOT_YET: Final = (("POST", "/build", "building images"),)
 
 
+class BuildsPruned(TypedDict):
+    """What a prune of builds has removed."""
+
+    CachesDeleted: None
+    SpaceReclaimed: int
+
+
 def routes(system: System) -> tuple[Route, ...]:
     """Who answers that there is nothing."""
     return (
         *(_not_yet(method, path, what) for method, path, what in _NOT_YET),
-        ("POST", "/build/cancel", cancel_build),
-        ("POST", "/build/prune", partial(prune_builds, system)),
-        ("POST", "/session", session),
-        ("POST", "/grpc", session),
-        ("GET", "/distribution/{name}/json", distribution),
+        Route(
+            "POST",
+            "/build/cancel",
+            cancel_build,
+            Operation(
+                summary="Cancel a build: there is none.",
+                query=(text("id", required=True),),
+                answers={200: None},
+            ),
+        ),
+        Route(
+            "POST",
+            "/build/prune",
+            partial(prune_builds, system),
+            Operation(
+                summary="Remove what builds have left: there is nothing.",
+                query=(text("filters", "Read, and without effect."),),
+                answers={200: BuildsPruned},
+            ),
+        ),
+        Route(
+            "POST",
+            "/session",
+            session,
+            Operation(summary="Begin a session with a builder: not supported yet."),
+        ),
+        Route(
+            "POST",
+            "/grpc",
+            session,
+            Operation(summary="Speak gRPC with a builder: not supported yet."),
+        ),
+        Route(
+            "GET",
+            "/distribution/{name}/json",
+            distribution,
+            Operation(summary="Ask a registry about an image: not supported yet."),
+        ),
     )
 
 
@@ -30,7 +71,7 @@ def _not_yet(method: str, path: str, what: str) -> Route:
     async def refuse(_request: Request) -> Reply:
         raise Unsupported(f"{what} is not supported yet")
 
-    return method, path, refuse
+    return Route(method, path, refuse, Operation(summary=f"Refused: {what} is not supported yet."))
 
 
 async def prune_builds(system: System, request: Request) -> Reply:

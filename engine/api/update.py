@@ -1,9 +1,10 @@
 """``POST /containers/{name}/update``: other limits and another restart policy for a container that exists."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypedDict
 
 from engine.api.http.json_bodies import read_json
+from engine.api.http.operations import Operation
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
@@ -26,6 +27,12 @@ _FIXED: Final = (
 _UNSET: Final = Resources(block=BlockLimits())
 
 
+class Updated(TypedDict):
+    """What was asked for in vain."""
+
+    Warnings: list[str]
+
+
 class UpdateHandlers:
     """Who has changed their mind about limits."""
 
@@ -34,7 +41,19 @@ class UpdateHandlers:
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
-        return (("POST", "/containers/{name}/update", self.update),)
+        return (
+            Route(
+                "POST",
+                "/containers/{name}/update",
+                self.update,
+                Operation(
+                    summary="Change limits and the restart policy of a container.",
+                    body=UpdateWire,
+                    answers={200: Updated},
+                    refusals=(404, 409),
+                ),
+            ),
+        )
 
     async def update(self, request: Request) -> Reply:
         """``docker update``."""

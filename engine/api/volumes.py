@@ -2,13 +2,15 @@
 
 import re
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from engine.api.filters import parse_boolean_filter, parse_filters
 from engine.api.http.json_bodies import Json, Wire, read_json
+from engine.api.http.operations import Operation, filters, flag
 from engine.api.http.replies import NO_CONTENT, Reply, json_answer
 from engine.api.http.requests import ApiVersion, Request
 from engine.api.http.router import Route
+from engine.api.shapes.told_system import Volume
 from engine.errors import InvalidRequest, NotFound, Unavailable, Unsupported
 from engine.service.system import System
 
@@ -16,6 +18,20 @@ _LIST_FILTERS: Final = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE_FILTERS: Final = frozenset({"label", "label!"})
 _PRUNE_ALL_SINCE: Final[ApiVersion] = (1, 42)
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+
+class VolumeList(TypedDict):
+    """All volumes."""
+
+    Volumes: list[Volume]
+    Warnings: None
+
+
+class VolumesPruned(TypedDict):
+    """What a prune of volumes has removed."""
+
+    VolumesDeleted: list[str]
+    SpaceReclaimed: int
 
 
 class NoSuchVolume(NotFound):
@@ -37,19 +53,61 @@ class VolumeBody(Wire, frozen=True, kw_only=True):
 def routes(system: System) -> tuple[Route, ...]:
     """Who answers what."""
     return (
-        ("GET", "/volumes", list_none),
-        ("POST", "/volumes/create", create),
-        ("POST", "/volumes/prune", partial(prune, system)),
-        ("GET", "/volumes/{name}", inspect),
-        ("PUT", "/volumes/{name}", update),
-        ("DELETE", "/volumes/{name}", remove),
+        Route(
+            "GET",
+            "/volumes",
+            list_none,
+            Operation(
+                summary="List volumes: there are none yet.",
+                query=(filters(*_LIST_FILTERS),),
+                answers={200: VolumeList},
+            ),
+        ),
+        Route(
+            "POST",
+            "/volumes/create",
+            create,
+            Operation(summary="Create a volume: not supported yet.", body=VolumeBody),
+        ),
+        Route(
+            "POST",
+            "/volumes/prune",
+            partial(prune, system),
+            Operation(
+                summary="Remove volumes that nobody uses: there are none.",
+                query=(filters(*_PRUNE_FILTERS, "all"),),
+                answers={200: VolumesPruned},
+            ),
+        ),
+        Route(
+            "GET",
+            "/volumes/{name}",
+            inspect,
+            Operation(summary="Inspect a volume: there is none.", refusals=(404,)),
+        ),
+        Route(
+            "PUT",
+            "/volumes/{name}",
+            update,
+            Operation(summary="Change a volume of a swarm: there is none.", body=dict[str, Any]),
+        ),
+        Route(
+            "DELETE",
+            "/volumes/{name}",
+            remove,
+            Operation(
+                summary="Remove a volume: there is none.",
+                query=(flag("force", "What is not there counts as removed."),),
+                answers={204: None},
+                refusals=(404,),
+            ),
+        ),
     )
 
 
 async def list_none(request: Request) -> Reply:
     """``docker volume ls``."""
-    filters = parse_filters(request.query.text("filters"), _LIST_FILTERS)
-    parse_boolean_filter(filters, "dangling")
+    parse_boolean_filter(parse_filters(request.query.text("filters"), _LIST_FILTERS), "dangling")
     return json_answer({"Volumes": [], "Warnings": None})
 
 

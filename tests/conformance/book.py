@@ -79,4 +79,4 @@ def assert_all_conform() -> None:
 
 def _report(found: list[str]) -> str:
     shown = "\n  ".join(found[:_SHOWN])
-    return f"{len(found)} things that the API's document does not allow:\n  {shown}"
+    return f"{len(found)} answers or fields that are not as the API is described:\n  {shown}"

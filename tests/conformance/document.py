@@ -1,23 +1,27 @@
-"""The document: which operation a request asks for, and what the answer may look like."""
+"""The engine's own description of its API: which operation a request asks for, and what the answer may look like."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
-import yaml
+import msgspec
 
-from tests.conformance import allowances
-from tests.conformance.schema import Schema, Translator
+from engine.api.application import routes
+from engine.api.http.router import Route
+from engine.api.openapi.description import describe
+from engine.service.engine import Service
 
-PATH: Final = Path(__file__).parents[1] / "data" / "docker-engine-api-v1.51.yaml"
+Schema = dict[str, Any]  # Any: JSON
+
+REFUSED: Final[Schema] = {"$ref": "#/components/schemas/Refused"}
 _ORIGIN: Final = re.compile(r"^\w+://[^/]*")
 """Scheme and authority, which a target may begin with: RFC 9112 section 3.2.2."""
 _SLASHES: Final = re.compile("//+")
 _VERSION: Final = re.compile(r"^/v1\.\d+(?=/)")
+_COMPONENT: Final = "#/components/schemas/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +31,46 @@ class Operation:
     method: str
     template: str
     parameters: tuple[Schema, ...]
-    responses: dict[int, Schema]
-    """By status; the schema of the body, ``{}`` for none."""
-    produces: tuple[str, ...]
+    responses: dict[int, dict[str, Schema]]
+    """By status and media type, the schemas of the body; no media types for no body."""
+    body: Schema | None
+    """The schema of a request's body that is JSON."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
 
 
-class Document:
-    """Operations, and a translator for the schemas in them."""
+class _NoService:
+    """Stands for a service where only routes are looked at."""
 
-    def __init__(self, text: str) -> None:
-        raw = yaml.load(text, yaml.CSafeLoader)
-        self.definitions: dict[str, Schema] = raw["definitions"]
-        self.translator = Translator(self.definitions, allowances.FIELDS, allowances.NULLABLE)
-        self.operations = tuple(_operations(raw))
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+class Document:
+    """The operations of a description, and the schemas in it."""
+
+    def __init__(self, described: tuple[Route, ...]) -> None:
+        self.routes = described
+        encoded = msgspec.json.encode(describe(described))
+        self.description: Schema = msgspec.json.decode(encoded)
+        self.schemas: dict[str, Schema] = self.description["components"]["schemas"]
+        self.operations = tuple(_operations(self.description))
+        by_name = {(each.method, each.template): each for each in self.operations}
         self._patterns = [
-            (operation.method, _pattern(operation.template), operation)
-            for operation in sorted(self.operations, key=lambda each: each.template.count("{"))
+            (route.method, _pattern(route.template), by_name[route.method, route.template])
+            for route in sorted(described, key=lambda each: "{" in each.template)
         ]
 
     def resolved(self, schema: Schema) -> Schema:
-        """A schema as the document has it, without references or compositions at its top."""
-        return self.translator.resolved(schema)
+        """A schema without a reference at its top; of several that it may be, the first that isn't null."""
+        while True:
+            if "anyOf" in schema:
+                schema = next(each for each in schema["anyOf"] if each.get("type") != "null")
+            elif "$ref" in schema:
+                schema = self.schemas[schema["$ref"].removeprefix(_COMPONENT)]
+            else:
+                return schema
 
     def find(self, method: str, target: str) -> Operation | None:
         """The operation that a request's target means; None when there is none of that path and method."""
@@ -61,25 +81,45 @@ class Document:
                 return operation
         return None
 
+    def closed(self, schema: Schema) -> Schema:
+        """A schema that stands alone, in which objects have no fields but those that are described."""
+        components = {name: _closed(each) for name, each in self.schemas.items()}
+        return {**_closed(schema), "components": {"schemas": components}}
+
 
 @cache
 def document() -> Document:
-    """Moby's, as vendored."""
-    return Document(PATH.read_text())
+    """The engine's."""
+    return Document(routes(cast("Service", _NoService())))
 
 
-def _operations(raw: Any) -> Iterator[Operation]:
-    for template, methods in raw["paths"].items():
+def _closed(schema: Any) -> Any:  # Any: JSON
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _operations(description: Schema) -> Iterator[Operation]:
+    for template, methods in description["paths"].items():
         for method, described in methods.items():
+            content = described.get("requestBody", {}).get("content", {})
             yield Operation(
                 method.upper(),
                 template,
                 tuple(described.get("parameters", ())),
                 {
-                    int(status): response.get("schema", {})
+                    int(status): {
+                        name: each.get("schema", {})
+                        for name, each in response.get("content", {}).items()
+                    }
                     for status, response in described["responses"].items()
                 },
-                tuple(described.get("produces", raw["produces"])),
+                content.get("application/json", {}).get("schema"),
             )
 
 

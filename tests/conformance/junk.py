@@ -1,4 +1,4 @@
-"""Requests of any shape: some as the document wants them, most of them not."""
+"""Requests of any shape: some as the API is described, most of them not."""
 
 import json
 import re
@@ -9,8 +9,7 @@ from urllib.parse import quote, quote_from_bytes
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from tests.conformance.document import Operation, document
-from tests.conformance.schema import Schema
+from tests.conformance.document import Operation, Schema, document
 
 T = TypeVar("T")
 
@@ -80,7 +79,7 @@ class AnyRequest:
 
 @st.composite
 def any_request(draw: DrawFn) -> AnyRequest:
-    """One of any operation: of the document's method or another, with names, a query and a body that may fit or not."""
+    """One of any operation: of its own method or another, with names, a query and a body that may fit or not."""
     operation = draw(mostly(st.sampled_from(_OURS), st.sampled_from(_OF_OTHERS)))
     method = draw(mostly(st.just(operation.method), st.sampled_from(_METHODS)))
     path = operation.template
@@ -118,21 +117,21 @@ def _parameter(parameter: Schema) -> SearchStrategy[str]:
     fitting = {
         "boolean": st.sampled_from(("0", "1", "true", "false")),
         "integer": st.sampled_from(("0", "1", "10", "-1")),
-    }.get(parameter.get("type", ""), st.sampled_from((*NAMES, str(parameter.get("default", "x")))))
+    }.get(parameter["schema"]["type"], st.sampled_from((*NAMES, "x")))
     return mostly(fitting, texts)
 
 
 @st.composite
 def _body(draw: DrawFn, operation: Operation) -> tuple[bytes, str]:
-    schemas = [each["schema"] for each in operation.parameters if each["in"] == "body"]
+    schema = operation.body
     kind = (
-        draw(st.sampled_from(("document", "document", "raw", "none")))
-        if schemas
+        draw(st.sampled_from(("described", "described", "raw", "none")))
+        if schema is not None
         else draw(st.sampled_from(("none", "none", "raw")))
     )
     media_type = draw(mostly(st.just("application/json"), st.sampled_from(_MEDIA_TYPES)))
-    if kind == "document":
-        return encoded(draw(like(schemas[0]))), media_type
+    if schema is not None and kind == "described":
+        return encoded(draw(like(schema))), media_type
     return (draw(st.sampled_from(_RAW_BODIES)) if kind == "raw" else b""), media_type
 
 

@@ -1,4 +1,4 @@
-"""``shipslogd`` with a pen: it writes each answer down, for the test process to hold against the API's document.
+"""``shipslogd`` with a pen: it writes each answer down, for the test process to hold against the API's own description.
 
     python -m tests.harness.recording BOOK [OPTION OF SHIPSLOGD]...
 
@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from engine.api.application import application
+from engine.api.history import JSON_LINES
 from engine.api.http.http11 import Application
 from engine.api.http.incoming import Refusal
 from engine.api.http.replies import JSON, Answer, Hijacked, Reply, Sink, Streamed
@@ -23,6 +24,8 @@ from engine.daemon import __main__ as shipslogd
 from engine.errors import EngineError, Kind
 from engine.service.engine import Service
 
+_JUDGED: Final = (JSON, JSON_LINES)
+"""Bodies that are looked into."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -65,7 +68,7 @@ class Recorder:
 
     def _write(self, request: Request, reply: Answer | Hijacked) -> None:
         if isinstance(reply, Answer):
-            body = reply.body if reply.media_type == JSON or reply.status != 200 else b""
+            body = reply.body if reply.media_type in _JUDGED or reply.status != 200 else b""
             self._line(request, reply.status, reply.media_type, body)
         else:
             self._line(request, 101 if request.wants_upgrade else 200, reply.media_type)
@@ -78,7 +81,7 @@ class Recorder:
 
             await reply.produce(recorded_sink)
 
-        if reply.media_type != JSON:
+        if reply.media_type not in _JUDGED:
             self._line(request, reply.status, reply.media_type)
             return reply
         return Streamed(

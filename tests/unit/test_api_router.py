@@ -3,9 +3,10 @@
 import pytest
 import trio
 
+from engine.api.http.operations import Operation
 from engine.api.http.replies import Answer, Reply
 from engine.api.http.requests import Body, Request
-from engine.api.http.router import Router, split_version
+from engine.api.http.router import Route, Router, split_version
 from engine.domain.event import Actor, ActorKind
 from engine.errors import InvalidRequest, NotFound
 
@@ -23,15 +24,24 @@ async def answer_version(request: Request) -> Reply:
     return Answer(200, repr(request.version).encode())
 
 
+NOTHING = Operation(summary="Answer.")
 ROUTER = Router(
     [
-        ("GET", "/_ping", answer_version),
-        ("GET", "/containers/json", answer_params),
-        ("GET", "/containers/{name}/json", answer_params),
-        ("GET", "/images/{name}/json", answer_params),
-        ("DELETE", "/images/{name}", answer_params),
+        Route("GET", "/_ping", answer_version, NOTHING),
+        Route("GET", "/containers/json", answer_params, NOTHING),
+        Route("GET", "/containers/{name}/json", answer_params, NOTHING),
+        Route("GET", "/images/{name}/json", answer_params, NOTHING),
+        Route("DELETE", "/images/{name}", answer_params, NOTHING),
     ]
 )
+
+
+def ask_route(route: Route) -> Reply:
+    """What a route by itself answers."""
+    request = Request(
+        route.method, route.template, {}, NoBody(), Actor(kind=ActorKind.USER), "0" * 32
+    )
+    return trio.run(Router([route]).answer, request)
 
 
 def ask(method: str, target: str) -> str:

@@ -7,9 +7,10 @@ for the ``OPTIONS`` of whatever gets an empty answer.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
+from engine.api.http.operations import Operation
 from engine.api.http.replies import PLAIN_TEXT, Answer, Reply
 from engine.api.http.requests import ApiVersion, Query, Request
 from engine.errors import InvalidRequest, NotFound
@@ -18,14 +19,21 @@ VERSION_MIN: Final[ApiVersion] = (1, 24)
 VERSION_MAX: Final[ApiVersion] = (1, 51)
 
 Handler = Callable[[Request], Awaitable[Reply]]
-Route = tuple[str, str, Handler]
-"""A method, a template, and who answers."""
 
 _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\{(\w+)\\}")
 _SLASHES: Final = re.compile(r"//+")
 _SEEN_MAX: Final = 1024
 """A path can be written in many ways; clients know one."""
+
+
+class Route(NamedTuple):
+    """Who answers a method of a path, and what that takes and answers."""
+
+    method: str
+    template: str
+    handler: Handler
+    operation: Operation
 
 
 def version_text(version: ApiVersion) -> str:
@@ -45,7 +53,7 @@ class Router:
         self._seen: dict[tuple[str, str], tuple[Handler, ApiVersion]] = {}
         """By method and path with its version; of the routes without variable parts."""
         self._variable: dict[tuple[str, str], list[tuple[re.Pattern[str], Handler]]] = {}
-        for method, template, handler in routes:
+        for method, template, handler, _ in routes:
             if "{" not in template:
                 self._exact[method, template] = handler
                 continue

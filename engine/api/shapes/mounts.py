@@ -33,8 +33,26 @@ class TmpfsOptionsWire(Wire, frozen=True, kw_only=True):
     options: list[list[str]] | None = None
 
 
-class OtherOptionsWire(Wire, frozen=True, kw_only=True):
-    """Options of mounts that are not there yet: Docker's VolumeOptions and ImageOptions."""
+class DriverConfigWire(Wire, frozen=True, kw_only=True):
+    """The driver of a volume that is made for a mount."""
+
+    name: str | None = None
+    options: dict[str, str] | None = None
+
+
+class VolumeOptionsWire(Wire, frozen=True, kw_only=True):
+    """Docker's VolumeOptions: always refused, for there are no volumes yet."""
+
+    no_copy: bool | None = None
+    labels: dict[str, str] | None = None
+    driver_config: DriverConfigWire | None = None
+    subpath: str | None = None
+
+
+class ImageOptionsWire(Wire, frozen=True, kw_only=True):
+    """Docker's ImageOptions: always refused, for images can't be mounted yet."""
+
+    subpath: str | None = None
 
 
 class MountWire(Wire, frozen=True, kw_only=True):
@@ -46,8 +64,8 @@ class MountWire(Wire, frozen=True, kw_only=True):
     read_only: bool | None = None
     consistency: str | None = None
     bind_options: BindOptionsWire | None = None
-    volume_options: OtherOptionsWire | None = None
-    image_options: OtherOptionsWire | None = None
+    volume_options: VolumeOptionsWire | None = None
+    image_options: ImageOptionsWire | None = None
     tmpfs_options: TmpfsOptionsWire | None = None
 
 

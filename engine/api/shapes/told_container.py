@@ -1,0 +1,204 @@
+"""Containers as clients are told of them: the fields of each answer and their types."""
+
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import msgspec
+
+Stamp = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$"),
+]
+"""A time as RFC 3339 has it."""
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Nothing = dict[str, Any]  # Any: an empty object, of which only the name counts
+
+
+class PublishedPort(TypedDict):
+    """A port in the list of containers; without an address it is not published."""
+
+    IP: NotRequired[str]
+    PrivatePort: Port
+    PublicPort: NotRequired[Port]
+    Type: str
+
+
+class MountPoint(TypedDict):
+    """What is mounted where."""
+
+    Type: str
+    Source: str
+    Destination: str
+    Mode: str
+    RW: bool
+    Propagation: str
+
+
+class IpamChoice(TypedDict):
+    """Addresses that were asked for."""
+
+    IPv4Address: NotRequired[str]
+    IPv6Address: NotRequired[str]
+
+
+class Endpoint(TypedDict):
+    """A container's place in one network."""
+
+    IPAMConfig: IpamChoice | None
+    Links: list[str] | None
+    Aliases: list[str] | None
+    MacAddress: str
+    DriverOpts: dict[str, str] | None
+    GwPriority: int
+    NetworkID: str
+    EndpointID: str
+    Gateway: str
+    IPAddress: str
+    IPPrefixLen: int
+    IPv6Gateway: str
+    GlobalIPv6Address: str
+    GlobalIPv6PrefixLen: int
+    DNSNames: list[str] | None
+
+
+class SummaryHostConfig(TypedDict):
+    """The part of the host's configuration that the list shows."""
+
+    NetworkMode: str
+
+
+class SummaryNetworks(TypedDict):
+    """The networks that the list shows, by name."""
+
+    Networks: dict[str, Endpoint]
+
+
+class ContainerSummary(TypedDict):
+    """A container in the list."""
+
+    Id: str
+    Names: list[str]
+    Image: str
+    ImageID: str
+    Command: str
+    Created: int
+    Ports: list[PublishedPort]
+    Labels: dict[str, str]
+    State: str
+    Status: str
+    HostConfig: SummaryHostConfig
+    NetworkSettings: SummaryNetworks
+    Mounts: list[MountPoint]
+    SizeRw: NotRequired[int]
+    SizeRootFs: NotRequired[int]
+
+
+class HealthResult(TypedDict):
+    """What one run of a health check found."""
+
+    Start: Stamp
+    End: Stamp
+    ExitCode: int
+    Output: str
+
+
+class Health(TypedDict):
+    """How a container's health check goes."""
+
+    Status: str
+    FailingStreak: int
+    Log: list[HealthResult]
+
+
+class ContainerState(TypedDict):
+    """Where in life a container is."""
+
+    Status: str
+    Running: bool
+    Paused: bool
+    Restarting: bool
+    OOMKilled: bool
+    Dead: bool
+    Pid: int
+    ExitCode: int
+    Error: str
+    StartedAt: Stamp
+    FinishedAt: Stamp
+    Health: NotRequired[Health]
+
+
+class Healthcheck(TypedDict):
+    """A health check; spans in nanoseconds."""
+
+    Test: NotRequired[list[str]]
+    Interval: NotRequired[int]
+    Timeout: NotRequired[int]
+    StartPeriod: NotRequired[int]
+    StartInterval: NotRequired[int]
+    Retries: NotRequired[int]
+
+
+class ContainerConfig(TypedDict):
+    """What belongs to a container wherever it runs."""
+
+    Hostname: str
+    Domainname: str
+    User: str
+    AttachStdin: bool
+    AttachStdout: bool
+    AttachStderr: bool
+    Tty: bool
+    OpenStdin: bool
+    StdinOnce: bool
+    Env: list[str]
+    Cmd: list[str] | None
+    Image: str
+    Volumes: dict[str, Nothing] | None
+    WorkingDir: str
+    Entrypoint: list[str] | None
+    OnBuild: list[str] | None
+    Labels: dict[str, str]
+    StopSignal: str
+    ArgsEscaped: NotRequired[bool]
+    NetworkDisabled: NotRequired[bool]
+    MacAddress: NotRequired[str]
+    ExposedPorts: NotRequired[dict[str, Nothing]]
+    Healthcheck: NotRequired[Healthcheck]
+    Shell: NotRequired[list[str]]
+    StopTimeout: NotRequired[int]
+
+
+class PortBinding(TypedDict):
+    """Where on the host a port is."""
+
+    HostIp: str
+    HostPort: str
+
+
+class NetworkSettings(TypedDict):
+    """A container's networks; what stands outside of ``Networks`` is that of the default bridge."""
+
+    Bridge: str
+    SandboxID: str
+    SandboxKey: str
+    Ports: dict[str, list[PortBinding] | None]
+    HairpinMode: bool
+    LinkLocalIPv6Address: str
+    LinkLocalIPv6PrefixLen: int
+    SecondaryIPAddresses: None
+    SecondaryIPv6Addresses: None
+    EndpointID: str
+    Gateway: str
+    GlobalIPv6Address: str
+    GlobalIPv6PrefixLen: int
+    IPAddress: str
+    IPPrefixLen: int
+    IPv6Gateway: str
+    MacAddress: str
+    Networks: dict[str, Endpoint]
+
+
+class GraphDriver(TypedDict):
+    """Where files lie on the host."""
+
+    Name: str
+    Data: dict[str, str]

@@ -1,0 +1,116 @@
+"""Images as clients are told of them."""
+
+from typing import NotRequired, TypedDict
+
+from engine.api.shapes.told_container import GraphDriver, Healthcheck, Nothing, Stamp
+
+
+class ImageSummary(TypedDict):
+    """An image in the list; -1 means that nobody has counted."""
+
+    Containers: int
+    Created: int
+    Id: str
+    Labels: dict[str, str] | None
+    ParentId: str
+    RepoDigests: list[str]
+    RepoTags: list[str]
+    SharedSize: int
+    Size: int
+    VirtualSize: NotRequired[int]
+
+
+class ImageConfig(TypedDict):
+    """What containers that are made from an image start with."""
+
+    User: str
+    Env: list[str] | None
+    Cmd: list[str] | None
+    Volumes: dict[str, Nothing] | None
+    WorkingDir: str
+    Entrypoint: list[str] | None
+    OnBuild: list[str] | None
+    Labels: dict[str, str] | None
+    ExposedPorts: NotRequired[dict[str, Nothing]]
+    Healthcheck: NotRequired[Healthcheck]
+    StopSignal: NotRequired[str]
+    StopTimeout: NotRequired[int]
+    Shell: NotRequired[list[str]]
+    Hostname: NotRequired[str]
+    Domainname: NotRequired[str]
+    AttachStdin: NotRequired[bool]
+    AttachStdout: NotRequired[bool]
+    AttachStderr: NotRequired[bool]
+    Tty: NotRequired[bool]
+    OpenStdin: NotRequired[bool]
+    StdinOnce: NotRequired[bool]
+    Image: NotRequired[str]
+
+
+class RootFs(TypedDict):
+    """The layers by their diff IDs, the lowest first."""
+
+    Type: str
+    Layers: list[str]
+
+
+class ImageMetadata(TypedDict):
+    """What this engine alone knows of an image."""
+
+    LastTagTime: Stamp
+
+
+class ImageInspect(TypedDict):
+    """Everything about one image."""
+
+    Id: str
+    RepoTags: list[str]
+    RepoDigests: list[str]
+    Parent: str
+    Comment: str
+    Created: str
+    DockerVersion: str
+    Author: str
+    Config: ImageConfig
+    Architecture: str
+    Os: str
+    Size: int
+    GraphDriver: GraphDriver
+    RootFS: RootFs
+    Metadata: ImageMetadata
+    Variant: NotRequired[str]
+    VirtualSize: NotRequired[int]
+    Container: NotRequired[str]
+    ContainerConfig: NotRequired[ImageConfig]
+
+
+class ImageStep(TypedDict):
+    """One step of how an image was built."""
+
+    Id: str
+    Created: int
+    CreatedBy: str
+    Tags: list[str] | None
+    Size: int
+    Comment: str
+
+
+class ImageRemoved(TypedDict, total=False):
+    """One name, image or layer that is gone."""
+
+    Untagged: str
+    Deleted: str
+
+
+class ImagesPruned(TypedDict):
+    """What a prune of images has removed."""
+
+    ImagesDeleted: list[ImageRemoved] | None
+    SpaceReclaimed: int
+
+
+class Progress(TypedDict, total=False):
+    """A line about something that goes on."""
+
+    status: str
+    stream: str
