@@ -65,6 +65,8 @@ class ImageHandlers:
                     summary="List images.",
                     query=(
                         flag("shared-size", "With what each shares with others."),
+                        flag("all", "Without effect: there are no intermediate images."),
+                        flag("digests", "Without effect: they are always told."),
                         filters(*LIST_FILTERS),
                     ),
                     answers={200: list[ImageSummary]},
@@ -76,7 +78,12 @@ class ImageHandlers:
                 "/images/search",
                 self.search,
                 Operation(
-                    summary="Search a registry: not supported yet.", query=(integer("limit"),)
+                    summary="Search a registry: not supported yet.",
+                    query=(
+                        text("term"),
+                        integer("limit"),
+                        filters("is-official", "stars"),
+                    ),
                 ),
             ),
             Route(
@@ -105,7 +112,10 @@ class ImageHandlers:
                 self.load,
                 Operation(
                     summary="Load images from a tar archive.",
-                    query=(texts("platform", "Always refused."),),
+                    query=(
+                        texts("platform", "Always refused."),
+                        flag("quiet", "Without effect: nothing is told but what was loaded."),
+                    ),
                     body=Bytes((TAR, OCTETS)),
                     answers={200: Lines(Progress)},
                 ),
@@ -199,6 +209,7 @@ class ImageHandlers:
                     summary="Remove a name of an image, and the image with its last one.",
                     query=(
                         flag("force", "Also when containers that have ended use it."),
+                        flag("noprune", "Without effect: no image has another for a parent."),
                         _PLATFORMS,
                     ),
                     answers={200: list[ImageRemoved]},

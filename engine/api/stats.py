@@ -32,7 +32,7 @@ class StatsHandlers:
                         flag("one-shot", "At once, without rates."),
                     ),
                     answers={200: Lines(ContainerStats)},
-                    refusals=(404, 409),
+                    refusals=(404,),
                 ),
             ),
         )

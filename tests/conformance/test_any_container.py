@@ -134,8 +134,8 @@ def _told(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 @st.composite
 def nearly_right(draw: DrawFn) -> dict[str, Any]:
     """A body for create with an image that is there, and a few fields that fit, or nearly, or not at all."""
-    body = draw(_some_fields("CreateRequest"))
-    body["HostConfig"] = draw(_some_fields("HostConfigRequest"))
+    body = draw(_some_fields("CreateInput"))
+    body["HostConfig"] = draw(_some_fields("HostConfigInput"))
     return {"Cmd": ["true"], **body, "Image": "busybox"}
 
 

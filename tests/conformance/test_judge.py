@@ -136,6 +136,12 @@ def test_json_under_another_name_is_seen() -> None:
     assert "text/plain instead of application/json" in found
 
 
+def test_of_bytes_there_may_be_none_but_of_json_not() -> None:
+    assert answer("POST", "/exec/x/start", media_type="") == []
+    assert len(answer("GET", "/version", media_type="")) == 1
+    assert len(answer("POST", "/exec/x/start", {}, media_type="")) == 1
+
+
 def test_torn_json_is_seen() -> None:
     (found,) = violations(Given("GET", "/version", 200, "application/json", b'{"Version": '))
 

@@ -53,6 +53,7 @@ class _Schemas:
         self._found = [
             (shape, _renamed(schema)) for shape, schema in zip(shapes, found, strict=True)
         ]
+        assert len({*map(_asked, components)}) == len(components), "two shapes have one name"
         self.components = {_asked(name): _renamed(each) for name, each in components.items()}
 
     def of(self, shape: Shape) -> Json:
@@ -70,7 +71,7 @@ def _shapes(operation: Operation) -> Iterator[Shape]:
 
 def _asked(name: str) -> str:
     """What a client sends is called so; the name of an answer's shape stands as it is."""
-    return _ASKED.sub("Request", name)
+    return _ASKED.sub("Input", name)
 
 
 def _renamed(schema: Any) -> Any:  # Any: JSON
