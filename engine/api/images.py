@@ -36,8 +36,10 @@ _COUNTED_SINCE: Final[ApiVersion] = (1, 51)
 _SEARCH_RESULTS: Final = range(1, 101)
 
 
-_PLATFORM: Final = texts("platform", "A JSON object: os and architecture that it must be for.")
-_PLATFORMS: Final = texts("platforms", "JSON objects: os and architecture that it must be for.")
+_PLATFORMS: Final = (
+    texts("platform", "A JSON object: os and architecture that it must be for."),
+    texts("platforms", "The same."),
+)
 
 
 class NotPushable(NotFound):
@@ -138,7 +140,7 @@ class ImageHandlers:
                     summary="Save images as a tar archive.",
                     query=(
                         texts("names"),
-                        _PLATFORM,
+                        *_PLATFORMS,
                     ),
                     answers={200: Bytes((TAR,))},
                     refusals=(404,),
@@ -150,7 +152,7 @@ class ImageHandlers:
                 self.save,
                 Operation(
                     summary="Save an image as a tar archive.",
-                    query=(_PLATFORM,),
+                    query=_PLATFORMS,
                     answers={200: Bytes((TAR,))},
                     refusals=(404,),
                 ),
@@ -161,7 +163,7 @@ class ImageHandlers:
                 self.inspect,
                 Operation(
                     summary="Inspect an image.",
-                    query=(_PLATFORM,),
+                    query=_PLATFORMS,
                     answers={200: ImageInspect},
                     refusals=(404,),
                 ),
@@ -172,7 +174,7 @@ class ImageHandlers:
                 self.history,
                 Operation(
                     summary="List the steps by which an image was built.",
-                    query=(_PLATFORM,),
+                    query=_PLATFORMS,
                     answers={200: list[ImageStep]},
                     refusals=(404,),
                 ),
@@ -210,7 +212,7 @@ class ImageHandlers:
                     query=(
                         flag("force", "Also when containers that have ended use it."),
                         flag("noprune", "Without effect: no image has another for a parent."),
-                        _PLATFORMS,
+                        *_PLATFORMS,
                     ),
                     answers={200: list[ImageRemoved]},
                     refusals=(404, 409),

@@ -23,7 +23,6 @@ _FOR_MANAGERS: Final = (
     *(("DELETE", f"/{kind}/{{id}}") for kind in _KINDS if kind != "tasks"),
 )
 _LOGS_QUERY: Final = (flag("stdout"), flag("stderr"))
-_LISTS: Final = {f"/{kind}" for kind in _KINDS}
 _UPDATES: Final = (
     ("/swarm/update", "swarm"),
     ("/services/{id}/update", "service"),
@@ -79,7 +78,7 @@ def routes() -> tuple[Route, ...]:
 def _for_manager(method: str, path: str) -> Route:
     operation = Operation(
         summary="Refused: this engine is in no swarm.",
-        query=(text("filters", "Read, and without effect."),) if path in _LISTS else (),
+        query=(text("filters", "Read, and without effect."),),
         body=Json if method == "POST" else None,
     )
     return Route(method, path, manage, operation)

@@ -19,7 +19,7 @@ class AnswerBook:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read_bytes = 0
-        self._judged: set[tuple[str, str, int, bytes]] = set()
+        self._judged: set[tuple[str, str, int, bytes, tuple[str, ...]]] = set()
         self._streams: dict[str, bytes] = {}
         _open.add(self)
 
@@ -39,8 +39,10 @@ class AnswerBook:
                 line["status"],
                 line["media_type"],
                 self._complete(line["stream"], b64decode(line["body"])),
+                tuple(line.get("looked_up", ())),
             )
-            key = (given.method, given.target.partition("?")[0], given.status, given.body)
+            path = given.target.partition("?")[0]
+            key = (given.method, path, given.status, given.body, given.looked_up)
             if key not in self._judged:
                 self._judged.add(key)
                 found.update(dict.fromkeys(violations(given)))

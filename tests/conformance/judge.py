@@ -26,6 +26,8 @@ class Given:
     status: int
     media_type: str
     body: bytes
+    looked_up: tuple[str, ...] = ()
+    """Names of the query that the handler asked for."""
 
 
 def violations(given: Given) -> Iterator[str]:
@@ -35,6 +37,9 @@ def violations(given: Given) -> Iterator[str]:
     if operation is None:
         yield from _of_no_operation(given, where)
         return
+    described = {each["name"] for each in operation.parameters if each["in"] == "query"}
+    for name in sorted(set(given.looked_up) - described):
+        yield f"{operation} reads ?{name} of the query, which is not described"
     if given.status not in operation.responses:
         yield f"{where}: {operation} is described with {sorted(operation.responses)}"
         return

@@ -56,6 +56,7 @@ KNOWN: Final = (
     Known(r"[-~] GET /info 200 (GenericResources|Swarm\.RemoteManagers)|[-~] GET /containers/\{\}/json 200 NetworkSettings\.Secondary", "null: there are none"),
     Known(r"- GET /(containers/json|system/df) 200 (Containers\.)?\[\]\.HostConfig\.Annotations", "optional in the list, and told by inspect"),
     Known(r"- POST /(commit|containers/create) body (ExposedPorts|Volumes)\.\*", "of these maps only the names count"),
+    Known(r"\+ \w+ /images/\S+ \?platforms?:", "both spellings are read wherever one is"),
     Known(r"- POST /auth body email|\+ GET /images/\{\}/json \?platform", "Docker's engine does the same, whatever the document of a version says"),
     Known(r"- POST /exec/\{\}/start body ConsoleSize", "passed over: a terminal begins with the size that its creation asked for, and is resized at once by clients"),
     Known(r"- POST /containers/\{\}/update body Init", "Docker takes it and changes nothing either"),

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from engine.api.http.http11 import Application
+from engine.api.http.operations import Operation
 from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_answer
 from engine.api.http.requests import Request
+from engine.api.http.router import Route, Router
 from engine.errors import Conflict, NotModified
 from tests.api.toy import get, in_trio, post, served
 from tests.conformance import book
@@ -31,6 +33,20 @@ async def test_a_wrong_answer_is_told(tmp_path: Path) -> None:
     (found,) = await heard(lie, tmp_path, post("/containers/x/wait", b""))
 
     assert "POST /containers/x/wait answered 200: /StatusCode" in found
+
+
+@pytest.mark.parametrize("query", ["", "?colour=red", "?all=1"])
+@in_trio
+async def test_a_parameter_that_is_not_described_is_told(query: str, tmp_path: Path) -> None:
+    async def paint(request: Request) -> Reply:
+        request.query.text("colour")
+        return json_answer([])
+
+    routed = Router([Route("GET", "/containers/json", paint, Operation(summary="Paint."))])
+
+    (found,) = await heard(routed.answer, tmp_path, get(f"/containers/json{query}"))
+
+    assert "reads ?colour of the query" in found
 
 
 @in_trio

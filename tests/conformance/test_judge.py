@@ -95,6 +95,16 @@ def test_paths_of_our_own_are_judged_too() -> None:
     assert '"problems" is a required property' in found
 
 
+def test_a_parameter_that_is_read_and_not_described_is_seen() -> None:
+    looked_up = ("all", "colour", "limit")
+
+    given = Given("GET", "/containers/json", 200, "application/json", b"[]", looked_up)
+
+    assert list(violations(given)) == [
+        "GET /containers/json reads ?colour of the query, which is not described"
+    ]
+
+
 def test_an_error_without_a_message_is_seen() -> None:
     (found,) = answer("GET", "/containers/x/json", {}, 404)
 

@@ -15,10 +15,11 @@ import msgspec
 
 from engine.api.application import application
 from engine.api.history import JSON_LINES
+from engine.api.http import router
 from engine.api.http.http11 import Application
 from engine.api.http.incoming import Refusal
 from engine.api.http.replies import JSON, Answer, Hijacked, Reply, Sink, Streamed
-from engine.api.http.requests import Request
+from engine.api.http.requests import Query, Request
 from engine.api.http.status import answer_error, error_answer
 from engine.daemon import __main__ as shipslogd
 from engine.errors import EngineError, Kind
@@ -40,18 +41,46 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """Base64 in the file."""
     stream: str = ""
     """What joins the parts of a streamed answer; empty for a whole one."""
+    looked_up: tuple[str, ...] = ()
+    """Names of the query that the handler asked for, whether they were there or not."""
+
+
+class NotedQuery(Query):
+    """A query that notes which names a handler asks for."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.looked_up: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        self.looked_up.add(name)
+        return super().__contains__(name)
+
+    def text(self, name: str, default: str = "") -> str:
+        self.looked_up.add(name)
+        return super().text(name, default)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        self.looked_up.add(name)
+        return super().texts(name)
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        self.looked_up.add(name)
+        return super().flag(name, default=default)
 
 
 class Recorder:
     """Writes down what an application answers, and changes nothing about it."""
 
     def __init__(self, path: Path) -> None:
+        vars(router)["Query"] = NotedQuery
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def around(self, application: Application) -> Application:
         """The application, recorded."""
 
         async def answer(request: Request) -> Reply:
+            request.query = NotedQuery()  # the router replaces it when there is a query
             try:
                 reply = await application(request)
             except (Refusal, ConnectionError):
@@ -98,8 +127,13 @@ class Recorder:
             media_type=media_type,
             body=body,
             stream=stream,
+            looked_up=_looked_up(request),
         )
         os.write(self._fd, _encode(line) + b"\n")
+
+
+def _looked_up(request: Request) -> tuple[str, ...]:
+    return tuple(sorted(request.query.looked_up)) if isinstance(request.query, NotedQuery) else ()
 
 
 def _as_answered(error: Exception) -> Answer:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from engine.api.http.requests import ApiVersion
-
 Shape = Any  # Any: a type, a generic alias or a union; the typing module has no one type for them
 Kind = Literal["string", "boolean", "integer", "array"]
 
@@ -78,5 +76,3 @@ class Operation:
     """What it answers when it succeeds, by status; None is no body."""
     refusals: tuple[int, ...] = ()
     """Statuses of its errors, beside those that every operation may answer with."""
-    since: ApiVersion | None = None
-    """The version of the API that brought it; None if all that we speak have it."""

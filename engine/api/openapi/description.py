@@ -104,8 +104,6 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         described["parameters"] = parameters
     if operation.body is not None:
         described["requestBody"] = {"content": _content(operation.body, schemas)}
-    if operation.since is not None:
-        described["x-since"] = version_text(operation.since)
     return described
 
 

@@ -9,6 +9,18 @@ Stamp = Annotated[
     msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$"),
 ]
 """A time as RFC 3339 has it."""
+
+
+def since(version: str) -> msgspec.Meta:
+    """A field that clients of older versions of the API are not told."""
+    return msgspec.Meta(description=f"Since API {version}.")
+
+
+def until(version: str) -> msgspec.Meta:
+    """A field that clients of newer versions of the API are not told."""
+    return msgspec.Meta(description=f"Up to API {version}.")
+
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Nothing = dict[str, Any]  # Any: an empty object, of which only the name counts
 

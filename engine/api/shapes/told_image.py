@@ -1,8 +1,8 @@
 """Images as clients are told of them."""
 
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
-from engine.api.shapes.told_container import GraphDriver, Healthcheck, Nothing, Stamp
+from engine.api.shapes.told_container import GraphDriver, Healthcheck, Nothing, Stamp, until
 
 
 class ImageSummary(TypedDict):
@@ -17,7 +17,7 @@ class ImageSummary(TypedDict):
     RepoTags: list[str]
     SharedSize: int
     Size: int
-    VirtualSize: NotRequired[int]
+    VirtualSize: NotRequired[Annotated[int, until("1.43")]]
 
 
 class ImageConfig(TypedDict):
@@ -36,15 +36,15 @@ class ImageConfig(TypedDict):
     StopSignal: NotRequired[str]
     StopTimeout: NotRequired[int]
     Shell: NotRequired[list[str]]
-    Hostname: NotRequired[str]
-    Domainname: NotRequired[str]
-    AttachStdin: NotRequired[bool]
-    AttachStdout: NotRequired[bool]
-    AttachStderr: NotRequired[bool]
-    Tty: NotRequired[bool]
-    OpenStdin: NotRequired[bool]
-    StdinOnce: NotRequired[bool]
-    Image: NotRequired[str]
+    Hostname: NotRequired[Annotated[str, until("1.49")]]
+    Domainname: NotRequired[Annotated[str, until("1.49")]]
+    AttachStdin: NotRequired[Annotated[bool, until("1.49")]]
+    AttachStdout: NotRequired[Annotated[bool, until("1.49")]]
+    AttachStderr: NotRequired[Annotated[bool, until("1.49")]]
+    Tty: NotRequired[Annotated[bool, until("1.49")]]
+    OpenStdin: NotRequired[Annotated[bool, until("1.49")]]
+    StdinOnce: NotRequired[Annotated[bool, until("1.49")]]
+    Image: NotRequired[Annotated[str, until("1.49")]]
 
 
 class RootFs(TypedDict):
@@ -79,9 +79,9 @@ class ImageInspect(TypedDict):
     RootFS: RootFs
     Metadata: ImageMetadata
     Variant: NotRequired[str]
-    VirtualSize: NotRequired[int]
-    Container: NotRequired[str]
-    ContainerConfig: NotRequired[ImageConfig]
+    VirtualSize: NotRequired[Annotated[int, until("1.43")]]
+    Container: NotRequired[Annotated[str, until("1.44")]]
+    ContainerConfig: NotRequired[Annotated[ImageConfig, until("1.44")]]
 
 
 class ImageStep(TypedDict):

@@ -1,8 +1,8 @@
 """Networks as clients are told of them."""
 
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
-from engine.api.shapes.told_container import Stamp
+from engine.api.shapes.told_container import Stamp, since
 
 
 class AddressPool(TypedDict):
@@ -46,7 +46,7 @@ class Network(TypedDict):
     Created: Stamp
     Scope: str
     Driver: str
-    EnableIPv4: NotRequired[bool]
+    EnableIPv4: NotRequired[Annotated[bool, since("1.48")]]
     EnableIPv6: bool
     IPAM: Ipam
     Internal: bool

@@ -4,7 +4,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
-from engine.api.shapes.told_container import ContainerSummary, Stamp
+from engine.api.shapes.told_container import ContainerSummary, Stamp, since, until
 from engine.api.shapes.told_image import ImageSummary
 
 
@@ -80,15 +80,15 @@ class RegistryConfig(TypedDict):
     InsecureRegistryCIDRs: list[str]
     IndexConfigs: dict[str, Any]  # Any: always empty
     Mirrors: list[str]
-    AllowNondistributableArtifactsCIDRs: NotRequired[list[str]]
-    AllowNondistributableArtifactsHostnames: NotRequired[list[str]]
+    AllowNondistributableArtifactsCIDRs: NotRequired[Annotated[list[str], until("1.47")]]
+    AllowNondistributableArtifactsHostnames: NotRequired[Annotated[list[str], until("1.47")]]
 
 
 class Commit(TypedDict):
     """The version of a program that other engines are made of."""
 
     ID: str
-    Expected: NotRequired[str]
+    Expected: NotRequired[Annotated[str, until("1.48")]]
 
 
 class Runtime(TypedDict):
@@ -176,10 +176,10 @@ class Info(TypedDict):
     InitBinary: str
     CDISpecDirs: list[str]
     DefaultAddressPools: list[AddressPoolBase]
-    KernelMemory: NotRequired[bool]
-    BridgeNfIptables: NotRequired[bool]
-    BridgeNfIp6tables: NotRequired[bool]
-    FirewallBackend: NotRequired[FirewallBackend]
+    KernelMemory: NotRequired[Annotated[bool, until("1.41")]]
+    BridgeNfIptables: NotRequired[Annotated[bool, until("1.49")]]
+    BridgeNfIp6tables: NotRequired[Annotated[bool, until("1.49")]]
+    FirewallBackend: NotRequired[Annotated[FirewallBackend, since("1.49")]]
     RegistryConfig: RegistryConfig
     ContainerdCommit: Commit
     RuncCommit: Commit
