@@ -144,6 +144,8 @@ def like(draw: DrawFn, schema: Schema, depth: int = 0) -> Any:
     match schema.get("type"):
         case "object":
             return draw(_object_like(schema, depth))
+        case "array" if "prefixItems" in schema:
+            return [draw(like(each, depth + 1)) for each in schema["prefixItems"]]
         case "array":
             return draw(st.lists(like(schema["items"], depth + 1), max_size=2))
         case "string":
