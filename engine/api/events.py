@@ -16,6 +16,7 @@ A plain number, as ``shipslog history`` shows, stands for all of what that event
 import re
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -33,6 +34,7 @@ from engine.api.times import SECOND_NS, parse_moment_or_span
 from engine.errors import InvalidRequest
 from engine.service.engine import Service
 from engine.service.history import Entry, Question
+from engine.service.questions import ask
 
 _POSITION: Final = re.compile(r"(?P<seq>\d{1,18})(?:\.(?P<part>\d{1,9}))?")
 _WHOLE: Final = 1 << 30
@@ -140,7 +142,7 @@ class _Reading:
         translator = self._translator
         if not translator.knows(entry):
             log = self._service.ledger.log
-            subject = await trio.to_thread.run_sync(recollect, log, entry)
+            subject = await ask(partial(recollect, log, entry))
             translator.learn(entry, subject)
         return [
             json_line(message.json())

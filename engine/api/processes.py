@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 import trio
@@ -15,6 +16,7 @@ import trio
 from engine.api.http.json_bodies import Json
 from engine.errors import DriverError, InvalidRequest, Unsupported
 from engine.service.process_list import TITLES, full_listing
+from engine.service.questions import ask
 
 USUAL: Final = "-ef"
 
@@ -39,7 +41,7 @@ async def process_table(ps_arguments: str, pids: Collection[int]) -> Json:
     """
     words = _words(ps_arguments)
     if words in ([], [USUAL]):
-        rows = await trio.to_thread.run_sync(full_listing, tuple(pids))
+        rows = await ask(partial(full_listing, tuple(pids)))
         return {"Titles": TITLES, "Processes": rows}
     _vet(ps_arguments, words)
     return table_of(await _run_ps(words, pids), pids)

@@ -55,7 +55,7 @@ from engine.domain.container_update import (
 from engine.domain.container_uses import EVENTS as USES
 from engine.domain.event import Event
 from engine.domain.health import Health, HealthChanged
-from engine.domain.ids import SHORT, ContainerId, NetworkId, SandboxId
+from engine.domain.ids import SHORT, ContainerId, ImageId, NetworkId, SandboxId
 from engine.domain.membership import EVENTS as MEMBERSHIPS
 from engine.domain.membership import (
     Connected,
@@ -127,6 +127,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: there is no check, or it has never run."""
     drift: tuple[str, ...] = ()
     """What was found changed and is not yet repaired."""
+    is_unreadable: bool = False
+    """Its history or its stored state can't be read; what is here is all that is known of it."""
 
     @property
     def short_id(self) -> str:
@@ -165,6 +167,19 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.phase is Phase.RESTARTING or (
             self.phase is Phase.STARTING and bool(self.restarts)
         )
+
+
+def unreadable_container(identity: ContainerId, last: Container | None, reason: str) -> Container:
+    """A container of which a stored row can't be read: dead, until somebody removes it.
+
+    Args:
+        identity: which one.
+        last: what was known of it before that row.
+        reason: for people.
+    """
+    nothing_known = Spec(image="", image_id=ImageId(""))
+    known = last or Container(id=identity, name=identity[:SHORT], spec=nothing_known, created_ns=0)
+    return replace(known, phase=Phase.DEAD, error=reason, is_unreadable=True)
 
 
 def is_ending(container: Container, signal: int) -> bool:

@@ -9,6 +9,7 @@ the next daemon reads in the log what for, and lets it go on.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
@@ -26,6 +27,7 @@ from engine.domain.phases import Phase
 from engine.domain.reference import Reference
 from engine.domain.streams import container_stream, image_stream
 from engine.service.changes import Changes
+from engine.service.questions import ask
 from engine.store.ledger import Ledger
 from engine.supervisor.content import Arrived, ImageStore
 from engine.supervisor.files import ContainerFiles
@@ -173,11 +175,12 @@ class Commits:
         pausing = any(order.kind is OrderKind.PAUSE for order in container.orders)
         if container.phase is not Phase.PAUSED and not pausing:
             return False
-        return await trio.to_thread.run_sync(self._last_pause_is_for_commit, container.id)
+        return await ask(partial(self._last_pause_is_for_commit, container.id))
 
     def _last_pause_is_for_commit(self, identity: ContainerId) -> bool:
         last = None
-        for recorded in self._ledger.log.read(stream=container_stream(identity), types=_PAUSES):
+        stream = container_stream(identity)
+        for recorded in self._ledger.log.read(stream=stream, types=_PAUSES, keep_unreadable=True):
             last = recorded.event
         return isinstance(last, PauseRequested) and last.for_commit
 

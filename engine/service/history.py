@@ -3,10 +3,11 @@
 All answers come from the log alone, so they outlive containers, daemons and this process's memory.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 from itertools import islice
 
 import msgspec
@@ -20,13 +21,18 @@ from engine.domain.ids import SHORT
 from engine.domain.image import Image
 from engine.domain.streams import container_stream
 from engine.errors import InvalidRequest, NotFound
+from engine.service.questions import ask, ask_at_length, pause, unhurried
+from engine.store.chain import Row
 from engine.store.ledger import Ledger
-from engine.store.projections import View, differences, replayed, restored
+from engine.store.projections import View, differences, restored
+from engine.store.read import Reader
 from engine.store.records import Recorded
+from engine.store.replay import Replay
 
 _BLOCK = 500
 _PREFIX_MIN = 4
 """Digits of an ID that tell it from a name well enough."""
+_STREAMS_REMEMBERED = 4096
 _NAMING = (Created.TYPE, Renamed.TYPE)
 
 
@@ -91,7 +97,7 @@ class History:
         stream = None
         if question.about is not None:
             stream = self._present_stream(question.about)
-            stream = stream or await trio.to_thread.run_sync(self._past_stream, question.about)
+            stream = stream or await ask_at_length(partial(self._past_stream, question.about))
         naming = Naming()
         tail = Tail()
         unfollow = self._ledger.follow(tail.add) if follow else None
@@ -101,7 +107,7 @@ class History:
                 tail.clear()
                 last_seq = self._ledger.log.last_seq
                 reading = self._read(question, stream, after_seq, last_seq, naming)
-                while block := await trio.to_thread.run_sync(_take, reading):
+                while block := await ask(partial(_take, reading)):
                     yield block
                 after_seq = max(after_seq, last_seq)
                 if not follow:
@@ -128,8 +134,9 @@ class History:
             below=stream,
             since_ns=question.since_ns,
             until_ns=question.until_ns,
+            keep_unreadable=True,
         )
-        for recorded in events:
+        for recorded in unhurried(events):
             entry = naming.entry(recorded, self._ledger.durable)
             if _matches(entry, question):
                 yield entry
@@ -158,7 +165,7 @@ class History:
     def _past_stream(self, about: str) -> str:
         """The stream of a container that is no more: by its ID, or the last one of that name."""
         found, word = None, about.removeprefix("/")
-        for recorded in self._ledger.log.read(types=_NAMING):
+        for recorded in unhurried(self._ledger.log.read(types=_NAMING)):
             event = recorded.event
             if (
                 isinstance(event, Created)
@@ -174,9 +181,13 @@ class History:
 
     async def view_at(self, at_ns: int) -> View:
         """Everything as it was at a moment, by the times at which things happened."""
-        return await trio.to_thread.run_sync(
-            lambda: replayed(_until(self._ledger.log.read(), at_ns))
-        )
+        return await ask_at_length(partial(self._view_at, at_ns))
+
+    def _view_at(self, at_ns: int) -> View:
+        replay = Replay(self._ledger.log.codec)
+        for row in unhurried(rows_until(self._ledger.log, at_ns)):
+            replay.add(row)
+        return replay.view
 
     async def container_at(self, reference: str, at_ns: int) -> Container:
         """A container as it was at a moment, removed since or not.
@@ -188,18 +199,20 @@ class History:
 
     async def verify(self) -> Verdict:
         """Audit the hash chain, and compare every projection with a replay of all events."""
-        return await trio.to_thread.run_sync(self._verify)
+        return await ask_at_length(self._verify)
 
     def _verify(self) -> Verdict:
-        report = self._ledger.log.verify_chain()
-        if report.first_bad_seq is not None:
-            return Verdict(report.events, report.first_bad_seq, report.problems)
-        seq_before, kept = -1, View()
-        while seq_before != self._ledger.log.last_seq:  # until nobody has written while we read
-            seq_before = self._ledger.log.last_seq
-            kept = restored(self._ledger.log.aggregates())
-            computed = replayed(self._ledger.log.read(until_seq=seq_before))
-        return Verdict(report.events, None, (*report.problems, *differences(kept, computed)))
+        """Audit what there is now: states and events of one moment, whatever is recorded meanwhile."""
+        log = self._ledger.log
+        seq, aggregates = log.snapshot()
+        kept, replay = restored(aggregates), Replay(log.codec)
+        report = log.verify_chain(seq, follow=replay.add, pause=pause)
+        bad = [found for found in (report.first_bad_seq, replay.first_bad_seq) if found is not None]
+        apart = kept.unreadable.keys() | replay.broken.keys()
+        unreadable = (*replay.broken.values(), *kept.unreadable.values())
+        differing = () if bad else differences(kept.view, replay.view, apart=apart)
+        problems = (*report.problems, *unreadable, *differing)
+        return Verdict(report.events, min(bad, default=None), problems)
 
 
 class Tail:
@@ -325,19 +338,21 @@ def _is_in(recorded: Recorded, question: Question, stream: str | None) -> bool:
     )
 
 
-def _until(history: Iterable[Recorded], at_ns: int) -> Iterator[Recorded]:
+def rows_until(log: Reader, at_ns: int) -> Iterator[Row]:
     """What had happened by a moment: of each stream everything up to its last event that is not later.
 
     Not simply what is not later: an exit that happened while the daemon was down is told late with its true, earlier time, and a
-    clock may jump. Order within a stream is the log's.
+    clock may jump. Order within a stream is the log's. Where the log has nothing earlier behind something later, rows pass as
+    they are; elsewhere the log is asked how far each stream goes.
     """
-    held: dict[str, list[Recorded]] = {}
-    for recorded in history:
-        waiting = held.setdefault(recorded.stream, [])
-        waiting.append(recorded)
-        if recorded.at_ns <= at_ns:
-            yield from waiting
-            waiting.clear()
+    last_seq, first_later = log.seq_at(at_ns), log.seq_after(at_ns)
+    last_version = lru_cache(_STREAMS_REMEMBERED)(
+        lambda stream: log.version(stream, until_seq=last_seq, until_ns=at_ns)
+    )
+    for row in log.rows(until_seq=last_seq):
+        mixed = first_later is not None and row.seq >= first_later
+        if not mixed or row.at_ns <= at_ns or row.version < last_version(row.stream):
+            yield row
 
 
 def _take(reading: Iterator[Entry]) -> tuple[Entry, ...]:

@@ -7,6 +7,7 @@ What it promises is in ``log.py``. Imports ``domain`` and ``errors``, and is the
     database.py  opening, and refusing to open        migrate.py    Alembic, after a backup
     commit.py    one group, one transaction           reserve.py    space for what a full disk must not refuse
     log.py       EventLog: the one door               read.py       history in blocks
+    replay.py    the history, past unreadable rows
     verify.py    the audit                            released.py   every event this engine can read
     ledger.py    where a decision becomes history     projections.py  what the events come to
 """

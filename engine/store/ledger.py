@@ -11,10 +11,13 @@ from copy import copy
 from typing import Protocol
 
 from engine.domain.event import Event, Origin
+from engine.domain.streams import HOST
 from engine.errors import EngineError
+from engine.store.errors import StoreCorrupt
 from engine.store.log import EventLog, Pending
 from engine.store.projections import State, is_gone, restored, snapshot
 from engine.store.records import Change, Recorded
+from engine.store.replay import Replay
 
 _Decision = tuple[str, tuple[Event, ...]]
 
@@ -40,8 +43,11 @@ class Ledger:
     def __init__(self, log: EventLog, clock: Clock) -> None:
         self.log = log
         self.clock = clock
-        self.durable = restored(log.aggregates())
-        self.head = restored(log.aggregates())
+        kept = restored(log.aggregates(), self._recover)
+        self.unreadable = kept.unreadable
+        """By stream: why the stored state can't be read."""
+        self.durable, self.head = kept.view, kept.view.copy()
+        self._refuse_unknown_host()
         self._followers: list[Follower] = []
         log.subscribe(self._follow)
 
@@ -97,7 +103,7 @@ class Ledger:
                 )
                 changes.append(self._advance(stream, events, origin, at_ns))
             return self.log.submit(changes, essential=essential)
-        except BaseException:
+        except Exception:
             for stream, (version, state) in before.items():
                 self.head.put(stream, version, state)
             raise
@@ -110,6 +116,22 @@ class Ledger:
         kept = None if is_gone(state) else snapshot(state)
         self.head.put(stream, version + len(events) - 1, state)
         return Change(stream, version, events, origin, at_ns, kept)
+
+    def _recover(self, stream: str) -> tuple[int, State | None]:
+        """The last version of a stream whose stored state can't be read, and what its readable events come to."""
+        replay = Replay(self.log.codec)
+        for row in self.log.rows(stream=stream):
+            replay.add(row)
+        return self.log.version(stream), replay.view.get(stream)
+
+    def _refuse_unknown_host(self) -> None:
+        """Without the machine's own state nothing can be served; the events that say it may not be lost.
+
+        Raises:
+            StoreCorrupt: neither its stored state nor its history can be read.
+        """
+        if HOST in self.unreadable and self.durable.is_new:
+            raise StoreCorrupt(f"event log {self.log.path}: {self.unreadable[HOST]}")
 
     def _retreat(self, streams: Iterable[str]) -> None:
         for stream in streams:

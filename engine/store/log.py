@@ -78,7 +78,6 @@ class EventLog(Reader):
 
     def __init__(self, path: Path, codec: Codec, *, threaded: bool) -> None:
         super().__init__(path, codec)
-        self._codec = codec
         self._writer = database.writer_engine(path)
         self._committer = Committer(
             self._writer, path, Reserve(path.with_name(path.name + ".reserve"))
@@ -124,7 +123,7 @@ class EventLog(Reader):
         Raises:
             StoreUnavailable: too many wait already.
         """
-        batch = Batch.of(changes, self._codec, essential=essential)
+        batch = Batch.of(changes, self.codec, essential=essential)
         if self._thread is None:
             pending = Pending(batch, None)
             self._deliver([pending], self._committer.commit([batch]))

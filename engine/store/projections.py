@@ -4,12 +4,14 @@ There are two views. *Head* is where decisions are made: it includes what has be
 requests at once can't both take a name or an address. *Durable* is what everybody else sees and acts on: nothing is done to the
 kernel, and nothing is told to a client, on the word of an event that a power cut could still take back.
 
-Both are folds over events and nothing more; :func:`replayed` makes one from the whole history, which is how ``verify`` knows
-that the rest is true.
+Both are folds over events and nothing more; ``replay.py`` makes one from the whole history, which is how ``verify`` knows that
+the rest is true.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Container as Container_
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -32,6 +34,8 @@ from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.store.records import Aggregate, Recorded
 
 State = Host | Container | Exec | Network | Image
+Recover = Callable[[str], tuple[int, State | None]]
+"""Gives the last version of a stream, and what its readable events come to."""
 
 _Fold = Callable[[Any, Event, int], State]  # Any: each fold takes the state of its own kind
 _KINDS: Final[Mapping[str, tuple[type[State], _Fold]]] = {
@@ -137,6 +141,13 @@ class View:
             self._states[stream] = state
             self._remember(state)
             self.versions[stream] = version
+
+    def copy(self) -> "View":
+        """Another view of the same states, which goes its own way from here."""
+        copied = View()
+        for stream, state in self._states.items():
+            copied.put(stream, self.versions[stream], state)
+        return copied
 
     def apply(self, recorded: Recorded) -> None:
         """Follow the log by one event."""
@@ -249,6 +260,8 @@ class View:
                 self.containers[state.id] = state
                 if state.phase not in NAMELESS:
                     self._names[state.name] = state.id
+                elif state.is_unreadable:  # who wants it removed knows it by its name
+                    self._names.setdefault(state.name, state.id)
                 self._promise(state, 1)
                 self._remember_endpoints(state)
                 for link in links_of(state.spec):
@@ -348,28 +361,61 @@ def snapshot(state: State) -> bytes:
     return msgspec.json.encode(state)
 
 
-def restored(aggregates: Iterable[Aggregate]) -> View:
-    """The view that the read model in the database describes."""
-    view = View()
+def unreadable(stream: str, last: State | None, reason: str) -> State | None:
+    """What stands for an aggregate that can't be read: a dead container; nothing for anything else."""
+    if kind_of(stream) != "container":
+        return None
+    known = last if isinstance(last, Container) else None
+    identity = ContainerId(stream.partition("/")[2])
+    return container.unreadable_container(identity, known, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the read model in the database describes."""
+
+    view: View
+    unreadable: Mapping[str, str]
+    """By stream: why its row can't be read. Its container is dead in the view; anything else is not there."""
+
+
+def restored(aggregates: Iterable[Aggregate], recover: Recover | None = None) -> Restored:
+    """Decode the read model, past rows that can't be read.
+
+    Args:
+        aggregates: its rows.
+        recover: what the history has of a stream whose row can't be read.
+    """
+    view, problems = View(), dict[str, str]()
     for aggregate in aggregates:
-        state = msgspec.json.decode(aggregate.snapshot, type=_KINDS[kind_of(aggregate.stream)][0])
-        view.put(aggregate.stream, aggregate.version, state)
-    return view
+        stream = aggregate.stream
+        try:
+            view.put(stream, aggregate.version, _decoded(aggregate))
+        except Exception as error:  # whatever somebody wrote there
+            problems[stream] = f"the stored state of {stream} can't be read ({error or error!r})"
+    for stream, reason in problems.items():
+        version, last = recover(stream) if recover else (0, None)
+        kept = unreadable(stream, last, reason) if kind_of(stream) == "container" else last
+        view.put(stream, version, kept)
+    return Restored(view, problems)
 
 
-def replayed(history: Iterable[Recorded]) -> View:
-    """The view that the history describes, from its first event on."""
-    view = View()
-    for recorded in history:
-        view.apply(recorded)
-    return view
+def _decoded(aggregate: Aggregate) -> State:
+    kind = _KINDS[kind_of(aggregate.stream)][0]
+    return msgspec.json.decode(aggregate.snapshot, type=kind)
 
 
-def differences(kept: View, computed: View) -> tuple[str, ...]:
-    """The streams in which two views disagree, in words: empty is what ``verify`` hopes for."""
+def differences(kept: View, computed: View, *, apart: Container_[str] = ()) -> tuple[str, ...]:
+    """The streams in which two views disagree, in words: empty is what ``verify`` hopes for.
+
+    Args:
+        kept: one view.
+        computed: the other.
+        apart: streams of which it is known already that they can't be compared.
+    """
     kept_states, computed_states = dict(kept.states()), dict(computed.states())
     return tuple(
         f"{stream}: the read model is not what its events say"
         for stream in sorted(kept_states.keys() | computed_states.keys())
-        if kept_states.get(stream) != computed_states.get(stream)
+        if stream not in apart and kept_states.get(stream) != computed_states.get(stream)
     )

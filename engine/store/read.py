@@ -4,22 +4,28 @@ History is read in blocks, each its own short transaction: a reader that is slow
 journal from being folded into the database. The log only grows, so the blocks fit together whatever is appended between.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import MsgspecError
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
+from engine.domain.event import SUPERVISOR, Origin
 from engine.store import database, schema
+from engine.store.chain import Row
 from engine.store.codec import Codec, decode_origin
-from engine.store.errors import explain
-from engine.store.records import Aggregate, Recorded, VerifyReport
+from engine.store.errors import UnknownEvent, explain
+from engine.store.records import Aggregate, Recorded, Unreadable, VerifyReport
 from engine.store.verify import verify_chain
 
-BLOCK_ROWS: Final = 2000
+BLOCK_ROWS: Final = 500
+BLOCK_BYTES: Final = 1 << 20
+"""Of events' data: a block ends with the event that goes beyond it, however few there are."""
 
 _events = schema.events.c
+_DATA: Final = Row._fields.index("data")
 
 
 class Reader:
@@ -27,7 +33,7 @@ class Reader:
 
     def __init__(self, path: Path, codec: Codec) -> None:
         self.path = path
-        self._decode = codec.decode
+        self.codec = codec
         self._reader = database.reader_engine(path)
 
     def close(self) -> None:
@@ -45,11 +51,14 @@ class Reader:
         since_ns: int | None = None,
         until_ns: int | None = None,
         limit: int | None = None,
+        keep_unreadable: bool = False,
     ) -> Iterator[Recorded]:
         """Events in the order of ``seq``, those that match everything given.
 
         ``below`` is a stream and all whose names begin with it and a slash. ``until_seq``, ``since_ns`` and ``until_ns`` include the event that is exactly there. For the state at a point in time
         use ``until_seq=seq_at(…)``: a clock that jumped back would tear holes into a history cut by ``until_ns``.
+
+        A row that this engine can't read is an :class:`Unreadable` with ``keep_unreadable``, and otherwise an error.
 
         Raises:
             UnknownEvent: a row that this engine can't read.
@@ -58,42 +67,85 @@ class Reader:
         wanted = _matching(until_seq, stream, types, since_ns, until_ns)
         if below is not None:
             wanted = wanted.where(_is_below(below))
+        for row, digest in self._stored(wanted, after_seq, limit):
+            try:
+                recorded = self._recorded(row, digest)
+            except (UnknownEvent, MsgspecError, TypeError) as error:
+                if not keep_unreadable:
+                    raise
+                recorded = _unreadable(row, digest, str(error))
+            yield recorded
+
+    def _recorded(self, row: Row, digest: bytes) -> Recorded:
+        event = self.codec.decode(row.type, row.schema, row.data)
+        origin = decode_origin(row.actor, row.cause, row.correlation)
+        return Recorded(row.seq, row.stream, row.version, event, row.at_ns, origin, digest)
+
+    def rows(
+        self, after_seq: int = 0, *, until_seq: int | None = None, stream: str | None = None
+    ) -> Iterator[Row]:
+        """Events as they are stored, readable or not.
+
+        Raises:
+            StoreCorrupt: the database can't be read there.
+        """
+        for row, _ in self._stored(_matching(until_seq, stream, None, None, None), after_seq):
+            yield row
+
+    def _stored(
+        self, wanted: Select[Any], after_seq: int, limit: int | None = None
+    ) -> Iterator[tuple[Row, bytes]]:
         left = limit
         while left is None or left > 0:
             size = BLOCK_ROWS if left is None else min(BLOCK_ROWS, left)
-            block = self._block(wanted.where(_events.seq > after_seq).limit(size))
-            for (
-                seq,
-                of,
-                version,
-                name,
-                number,
-                text,
-                at_ns,
-                actor,
-                cause,
-                correlation,
-                digest,
-            ) in block:
-                event = self._decode(name, number, text)
-                origin = decode_origin(actor, cause, correlation)
-                yield Recorded(seq, of, version, event, at_ns, origin, digest)
-            if len(block) < size:
+            block = self._some(wanted.where(_events.seq > after_seq).limit(size))
+            for *fields, digest in block:
+                yield Row(*fields), digest
+            if not block:
                 return
             after_seq = block[-1][0]
-            left = None if left is None else left - size
+            left = None if left is None else left - len(block)
+
+    def _some(self, query: Select[Any]) -> list[Any]:
+        """The first rows that a query finds, up to the size of a block."""
+        block, size_bytes = [], 0
+        try:
+            with self._reader.connect() as connection:
+                for row in connection.execute(query):
+                    block.append(row)
+                    size_bytes += len(str(row[_DATA]))  # whatever somebody wrote there
+                    if size_bytes > BLOCK_BYTES:
+                        break
+        except DBAPIError as error:
+            raise explain(error, self.path) from error
+        return block
 
     def seq_at(self, at_ns: int) -> int:
-        """The last event that the log had at a time by the wall clock; 0 before the first."""
-        query = (
-            select(_events.seq).where(_events.at_ns <= at_ns).order_by(_events.seq.desc()).limit(1)
-        )
-        found = self._block(query)
-        return int(found[0][0]) if found else 0
+        """The last event that happened no later than a time by the wall clock; 0 before the first."""
+        query = select(func.max(_events.seq)).where(_events.at_ns <= at_ns)
+        return self._block(query)[0][0] or 0
 
-    def version(self, stream: str) -> int:
-        """The last version of a stream, whether its aggregate still exists or not; 0 when it never did."""
+    def seq_after(self, at_ns: int) -> int | None:
+        """The first event that happened later than a time by the wall clock; None when there is none."""
+        query = select(func.min(_events.seq)).where(_events.at_ns > at_ns)
+        found: int | None = self._block(query)[0][0]
+        return found
+
+    def version(
+        self, stream: str, *, until_seq: int | None = None, until_ns: int | None = None
+    ) -> int:
+        """The last version of a stream, whether its aggregate still exists or not; 0 when it never did.
+
+        Args:
+            stream: which one.
+            until_seq: events behind that one are passed over.
+            until_ns: those that happened later, too.
+        """
         query = select(func.max(_events.version)).where(_events.stream == stream)
+        if until_seq is not None:
+            query = query.where(_events.seq <= until_seq)
+        if until_ns is not None:
+            query = query.where(_events.at_ns <= until_ns)
         return self._block(query)[0][0] or 0
 
     def aggregates(self) -> Iterator[Aggregate]:
@@ -102,9 +154,32 @@ class Reader:
         for stream, version, snapshot in self._block(select(table).order_by(table.c.stream)):
             yield Aggregate(stream, version, snapshot)
 
-    def verify_chain(self) -> VerifyReport:
-        """Audit the whole log: see ``verify.py``. Takes some seconds for a million events."""
-        return verify_chain(self.path)
+    def snapshot(self) -> tuple[int, tuple[Aggregate, ...]]:
+        """The present state of everything, and the last event that is part of it: of one moment."""
+        table = schema.aggregates
+        try:
+            with self._reader.connect() as connection, connection.begin():
+                seq = connection.exec_driver_sql(schema.SELECT_HEAD).one()[0]
+                rows = connection.execute(select(table).order_by(table.c.stream)).all()
+        except DBAPIError as error:
+            raise explain(error, self.path) from error
+        return seq, tuple(Aggregate(*row) for row in rows)
+
+    def verify_chain(
+        self,
+        until_seq: int | None = None,
+        *,
+        follow: Callable[[Row], None] | None = None,
+        pause: Callable[[], None] | None = None,
+    ) -> VerifyReport:
+        """Audit the log: see ``verify.py``. Takes some seconds for a million events.
+
+        Args:
+            until_seq: up to this event; None for the last one.
+            follow: gets every row.
+            pause: called between blocks; what it raises ends the audit.
+        """
+        return verify_chain(self.path, until_seq, follow=follow, pause=pause)
 
     def _block(
         self, query: Select[Any]
@@ -114,6 +189,12 @@ class Reader:
                 return connection.execute(query).all()
         except DBAPIError as error:
             raise explain(error, self.path) from error
+
+
+def _unreadable(row: Row, digest: bytes, reason: str) -> Recorded:
+    origin = Origin(actor=SUPERVISOR)
+    event = Unreadable(stored_as=str(row.type), reason=reason)
+    return Recorded(row.seq, row.stream, row.version, event, row.at_ns, origin, digest)
 
 
 def _is_below(stream: str) -> ColumnElement[bool]:

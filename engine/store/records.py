@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from engine.domain.event import Event, Origin
 
@@ -42,6 +43,14 @@ class Recorded:
     at_ns: int
     origin: Origin
     hash: bytes
+
+
+class Unreadable(Event, frozen=True, kw_only=True):
+    """Stands in a reader's history for a row that this engine can't read; it is never written."""
+
+    TYPE: ClassVar[str] = "unreadable"
+    stored_as: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

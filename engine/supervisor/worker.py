@@ -169,6 +169,8 @@ class Worker:
             container.phase is Phase.CREATED and not container.run
         ):  # nothing has been made for it yet
             return False
+        if container.is_unreadable and container.phase is Phase.DEAD:  # left alone until `rm`
+            return False
         observed = await self._observe(container)
         failpoint("observed")
         current = await self._take_over(container, observed)

@@ -18,7 +18,7 @@ from engine.domain.spec import Membership, PortBinding, RestartPolicy
 from engine.errors import DriverError, Forbidden
 from engine.service.containers import StartRefused, WaitCondition
 from engine.store.log import EventLog
-from engine.store.projections import replayed
+from engine.store.projections import View
 from engine.supervisor.actions import ApplyLimits, Connect
 from engine.supervisor.streams import StreamOptions
 from tests.model.machine import Fuse, Killed
@@ -247,7 +247,10 @@ def check_promises(world: World, told: list[str]) -> None:
         assert types.count(stored) >= promised, (answer, told, types)
     assert [recorded.seq for recorded in history] == list(range(1, len(history) + 1))
     removed = {word.partition(" ")[2] for word in told if word.startswith("removed")}
-    assert not removed & {container.name for container in replayed(history).containers.values()}
+    view = View()
+    for recorded in history:
+        view.apply(recorded)
+    assert not removed & {container.name for container in view.containers.values()}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
