@@ -2,6 +2,8 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import trio
@@ -21,6 +23,7 @@ from engine.domain.phases import Phase
 from engine.domain.streams import exec_stream
 from engine.errors import Conflict, DriverError
 from engine.service.changes import Changes
+from engine.service.questions import ask
 from engine.store.ledger import Ledger
 from engine.store.projections import NoSuchExec
 from engine.store.records import Recorded
@@ -117,7 +120,8 @@ class Execs:
         """
         known = self._ledger.durable.execs.get(ExecId(execution)) or self._recent.get(execution)
         if known is None:
-            known = await trio.to_thread.run_sync(self._from_history, execution)
+            containers = tuple(self._ledger.durable.containers)
+            known = await ask(partial(self._from_history, containers, execution))
         if known.container not in self._ledger.durable.containers or known.was_dropped:
             raise NoSuchExec(f"No such exec instance: {execution}")
         return known
@@ -177,17 +181,13 @@ class Execs:
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
 
-    def _from_history(self, execution: str) -> Exec:
-        created = (
-            recorded
-            for recorded in self._ledger.log.read(types=(ExecCreated.TYPE,))
-            if recorded.stream.endswith(f"/exec/{execution}")
-        )
-        first = next(created, None)
-        if first is None:
-            raise NoSuchExec(f"No such exec instance: {execution}")
-        found: Exec | None = None
-        for recorded in self._ledger.log.read(stream=first.stream):
-            found = evolve(found, recorded.event, recorded.at_ns)
-        assert found is not None
-        return found
+    def _from_history(self, containers: Iterable[ContainerId], execution: str) -> Exec:
+        """Look below each container that is there: an index entry each, and no event of any other exec."""
+        for container in containers:
+            found: Exec | None = None
+            stream = exec_stream(container, ExecId(execution))
+            for recorded in self._ledger.log.read(stream=stream):
+                found = evolve(found, recorded.event, recorded.at_ns)
+            if found is not None:
+                return found
+        raise NoSuchExec(f"No such exec instance: {execution}")

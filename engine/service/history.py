@@ -3,7 +3,7 @@
 All answers come from the log alone, so they outlive containers, daemons and this process's memory.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -199,9 +199,9 @@ class History:
 
     async def verify(self) -> Verdict:
         """Audit the hash chain, and compare every projection with a replay of all events."""
-        return await ask_at_length(self._verify)
+        return await ask_at_length(partial(self._verify, pause))
 
-    def _verify(self) -> Verdict:
+    def _verify(self, pause: Callable[[], None]) -> Verdict:
         """Audit what there is now: states and events of one moment, whatever is recorded meanwhile."""
         log = self._ledger.log
         seq, aggregates = log.snapshot()

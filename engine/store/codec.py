@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.domain.event import Actor, Event, Origin
-from engine.store.errors import UnknownEvent
+from engine.store.errors import EventTooLarge, UnknownEvent
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]  # Any: JSON, whatever shape it had then
 """Turns the data of one schema into that of the next."""
@@ -29,6 +29,10 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]  # Any: JSON, whatever sha
 _encode: Final = msgspec.json.Encoder().encode
 _ACTORS_REMEMBERED: Final = 1024
 """Distinct callers are few, events many."""
+
+EVENT_BYTES_MAX: Final = 1 << 20
+"""An event is kept for ever and read whole. The largest honest one is a container's creation: its arguments and its environment,
+for which Linux has 2 MiB on a usual stack (execve(2)) but of which images and people need some kilobytes, and a seccomp profile."""
 
 _decode_actor = lru_cache(_ACTORS_REMEMBERED)(msgspec.json.Decoder(Actor).decode)
 
@@ -76,10 +80,17 @@ class Codec:
         """The columns ``type``, ``schema`` and ``data``.
 
         What can't be read back is not written: msgspec checks types only when it decodes, so that is done here too.
+
+        Raises:
+            EventTooLarge: it is longer than ``EVENT_BYTES_MAX``.
         """
         name = event.TYPE
         assert self._classes.get(name) is type(event), f"{event!r} is in nobody's EVENTS"
         encoded = _encode(event)
+        if len(encoded) > EVENT_BYTES_MAX:
+            raise EventTooLarge(
+                f"{name}: {len(encoded)} bytes are too much for one event; at most {EVENT_BYTES_MAX} are kept"
+            )
         assert self._decoders[name].decode(encoded) == event, f"{event!r} doesn't survive JSON"
         return name, event.SCHEMA, encoded.decode()
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
-from engine.errors import Conflict, EngineError, Unavailable
+from engine.errors import Conflict, EngineError, InvalidRequest, Unavailable
 
 
 class VersionConflict(Conflict):
@@ -19,6 +19,10 @@ class StoreUnavailable(Unavailable):
 
 class StoreFull(StoreUnavailable):
     """The disk has no room."""
+
+
+class EventTooLarge(InvalidRequest):
+    """What was asked does not fit into one event; ask for less."""
 
 
 class StoreCorrupt(EngineError):

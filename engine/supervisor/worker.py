@@ -9,6 +9,7 @@ begins with an observation and finds what there is.
 """
 
 from collections.abc import Callable
+from itertools import groupby
 
 import structlog
 import trio
@@ -215,11 +216,11 @@ class Worker:
     async def _record_conclusions(
         self, conclusions: tuple[Conclusion, ...], facts: tuple[Fact, ...]
     ) -> None:
-        for conclusion in conclusions:
+        for (actor, at_ns), together in groupby(conclusions, key=_when_and_by_whom):
             await self._ledger.record(
-                self._origin(conclusion.actor),
-                (conclusion.stream, conclusion.events),
-                at_ns=conclusion.at_ns,
+                self._origin(actor),
+                *((conclusion.stream, conclusion.events) for conclusion in together),
+                at_ns=at_ns,
                 essential=True,
             )
             failpoint("concluded")
@@ -309,3 +310,8 @@ def _next_deadline_ns(container: Container) -> int | None:
     if container.is_running and container.stopping is not None:
         return container.stopping.deadline_boot_ns
     return None
+
+
+def _when_and_by_whom(conclusion: Conclusion) -> tuple[Actor, int | None]:
+    """What conclusions have in common that are recorded in one append: three thousand execs end with their container."""
+    return conclusion.actor, conclusion.at_ns

@@ -1,0 +1,73 @@
+"""Execs that nobody starts: they end with their container in one append, and an unknown one is not looked for everywhere."""
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+import trio.testing
+
+from engine.domain.execution import ExecCreated, ExecSpec
+from engine.store.codec import Codec
+from engine.store.projections import NoSuchExec
+from engine.store.records import Change
+from tests.model.machine import Fuse
+from tests.model.world import USER, Daemon, FusedLog, fresh_world, spec
+
+EXECS: Final = 60
+
+
+def in_a_world(directory: Path, story: Callable[[Daemon], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        world = fresh_world(directory / "world")
+        async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
+            world.machine.nursery = nature
+            await daemon.containers.create("box", spec(), USER)
+            await daemon.containers.start("box", USER)
+            for _ in range(EXECS):
+                await daemon.execs.create("box", ExecSpec(arguments=("true",)), USER)
+            await story(daemon)
+            nature.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_they_end_with_their_container_in_one_append(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, appends = FusedLog.submit, list[list[Change]]()
+
+    def counted(log: FusedLog, changes: list[Change], *, essential: bool = False) -> Any:
+        appends.append(changes)
+        return submit(log, changes, essential=essential)
+
+    async def removed(daemon: Daemon) -> None:
+        monkeypatch.setattr(FusedLog, "submit", counted)
+        await daemon.containers.remove("box", USER, force=True, volumes=False)
+        assert not daemon.ledger.durable.execs
+
+    in_a_world(tmp_path, removed)
+
+    ending = [sum("/exec/" in change.stream for change in changes) for changes in appends]
+    assert max(ending) == sum(ending) == EXECS
+
+
+def test_an_unknown_one_costs_no_look_at_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, decoded = Codec.decode, list[str]()
+
+    def noted(codec: Codec, name: str, schema: int, data: str) -> Any:
+        decoded.append(name)
+        return decode(codec, name, schema, data)
+
+    async def asked(daemon: Daemon) -> None:
+        monkeypatch.setattr(Codec, "decode", noted)
+        with pytest.raises(NoSuchExec):
+            await daemon.execs.get("e" * 64)
+        monkeypatch.undo()
+
+    in_a_world(tmp_path, asked)
+
+    assert ExecCreated.TYPE not in decoded
