@@ -202,6 +202,8 @@ def evolve(container: Container | None, event: Event, at_ns: int) -> Container:
             created_ns=at_ns,
             networks=initial_memberships(event.spec),
         )
+    if container.is_unreadable and isinstance(event, RemoveRequested):
+        return replace(container, phase=Phase.REMOVING, is_unreadable=False, error="")
     phase = TRANSITIONS[container.phase][type(event)]
     return _changed(replace(container, phase=phase), event, at_ns)
 

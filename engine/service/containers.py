@@ -327,7 +327,7 @@ class Containers:
             RemovalFailed: something holds it; the engine goes on trying.
         """
         container = self._ledger.head.container(reference)
-        if container.phase is Phase.DEAD:
+        if container.phase is Phase.DEAD and not container.is_unreadable:
             await self._removed(container.id)
             return
         events = decide_remove(container, force=force, volumes=volumes)
