@@ -20,6 +20,9 @@ from engine.domain.event import Event
 from engine.domain.ids import ContainerId, ExecId
 from engine.errors import Conflict
 
+UNSTARTED_MAX_NS: Final = 300 * 1_000_000_000
+"""How long an exec waits for its start; Docker forgets execs after five minutes, too."""
+
 
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked: Docker's ExecConfig."""
@@ -132,7 +135,9 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detached: bool = False
     """Its client has let go of it."""
     was_dropped: bool = False
-    """Its container ended before anybody started it: to Docker's clients it is no more."""
+    """Nobody started it in time, or before its container ended: to Docker's clients it is no more."""
+    created_ns: int = 0
+    """Wall clock; 0 where a state of old does not say."""
 
 
 class ExecNotStartable(Conflict):
@@ -159,6 +164,15 @@ def decide_exec_detached(execution: Exec) -> tuple[Event, ...]:
     return (ExecDetached(),)
 
 
+def decide_exec_expired(execution: Exec, now_ns: int) -> tuple[Event, ...]:
+    """What time adds to an exec that nobody has started for so long that nobody will."""
+    age_ns = now_ns - execution.created_ns
+    is_known = execution.phase is ExecPhase.CREATED and execution.created_ns > 0
+    if not is_known or age_ns < UNSTARTED_MAX_NS:
+        return ()
+    return (ExecStartFailed(message="nobody has started it", exit_code=126),)
+
+
 def decide_exec_lost(execution: Exec) -> tuple[Event, ...]:
     """What the end of its container adds to an exec of which nothing more will be heard."""
     if ExecExited in TRANSITIONS[execution.phase]:
@@ -168,11 +182,11 @@ def decide_exec_lost(execution: Exec) -> tuple[Event, ...]:
     return ()
 
 
-def evolve(execution: Exec | None, event: Event, _at_ns: int) -> Exec:
+def evolve(execution: Exec | None, event: Event, at_ns: int) -> Exec:
     """The exec after one more event."""
     if execution is None:
         assert isinstance(event, ExecCreated)
-        return Exec(id=event.id, container=event.container, spec=event.spec)
+        return Exec(id=event.id, container=event.container, spec=event.spec, created_ns=at_ns)
     moved = replace(execution, phase=TRANSITIONS[execution.phase][type(event)])
     match event:
         case ExecStarted(process=process):

@@ -9,12 +9,13 @@ from typing import Final
 import trio
 
 from engine.domain.container_decisions import NotRunning, still_restarting
-from engine.domain.event import Origin
+from engine.domain.event import Event, Origin
 from engine.domain.execution import (
     Exec,
     ExecCreated,
     ExecPhase,
     ExecSpec,
+    decide_exec_expired,
     decide_exec_start,
     evolve,
 )
@@ -66,8 +67,25 @@ class Execs:
             raise NotRunning(f"container {target.id} is not running")
         identity = ExecId(secrets.token_hex(32))
         created = ExecCreated(id=identity, container=target.id, spec=spec)
-        await self._ledger.record(origin, (exec_stream(target.id, identity), (created,)))
+        expired = self._expired(target.id)
+        await self._ledger.record(origin, (exec_stream(target.id, identity), (created,)), *expired)
         return identity
+
+    def _expired(self, container: ContainerId) -> tuple[tuple[str, tuple[Event, ...]], ...]:
+        """What is to be said of a container's execs that nobody started: whoever makes more of them clears them away.
+
+        A container has its execs in the order of their creation; the first that is young enough ends the search.
+        """
+        now_ns = self._ledger.clock.wall_ns()
+        found: list[tuple[str, tuple[Event, ...]]] = []
+        for execution in self._ledger.head.execs_of.get(container, {}).values():
+            if execution.phase is not ExecPhase.CREATED or not execution.created_ns:
+                continue
+            events = decide_exec_expired(execution, now_ns)
+            if not events:
+                break
+            found.append((exec_stream(container, execution.id), events))
+        return tuple(found)
 
     async def check_startable(self, execution: str) -> Exec:
         """Refuse what a start would refuse, before the client's connection is taken over.

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from engine.domain.execution import ExecCreated, ExecSpec
+from engine.domain.execution import UNSTARTED_MAX_NS, ExecCreated, ExecSpec
 from engine.store.codec import Codec
 from engine.store.projections import NoSuchExec
 from engine.store.records import Change
@@ -71,3 +71,17 @@ def test_an_unknown_one_costs_no_look_at_the_others(
     in_a_world(tmp_path, asked)
 
     assert ExecCreated.TYPE not in decoded
+
+
+def test_those_that_nobody_started_for_long_go_when_another_is_made(tmp_path: Path) -> None:
+    async def created(daemon: Daemon) -> None:
+        old = tuple(daemon.ledger.durable.execs)
+        await trio.sleep(UNSTARTED_MAX_NS / 1_000_000_000 + 1)
+
+        fresh = await daemon.execs.create("box", ExecSpec(arguments=("true",)), USER)
+
+        assert set(daemon.ledger.durable.execs) == {fresh}
+        with pytest.raises(NoSuchExec):
+            await daemon.execs.get(old[0])
+
+    in_a_world(tmp_path, created)

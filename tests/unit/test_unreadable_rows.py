@@ -1,5 +1,6 @@
 """A row that can't be read makes its container dead; everything else is there, verify names the row, nothing is rewritten."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -180,3 +181,19 @@ def test_without_the_machine_s_own_beginning_there_is_no_log(path: Path) -> None
 
     with pytest.raises(StoreCorrupt, match="the stored state of host can't be read"):
         opened(path)
+
+
+def test_the_state_of_an_exec_written_before_its_time_was_kept_is_sound(path: Path) -> None:
+    stream = exec_stream(BAD, EXEC)
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT data FROM aggregates WHERE stream = ?"
+        (stored,) = connection.execute(query, (stream,)).fetchone()
+    fields = json.loads(stored)
+    del fields["created_ns"]
+    spoil_state(path, stream, json.dumps(fields).encode())
+
+    ledger = opened(path)
+
+    assert ledger.durable.execs[EXEC].created_ns == 0
+    assert verdict_of(ledger).problems == ()
+    ledger.log.close()
