@@ -138,8 +138,15 @@ class Ledger:
             version = self.durable.versions.get(stream, 0)
             self.head.put(stream, version, self.durable.get(stream))
 
+    def _move_durable(self, recorded: Recorded) -> None:
+        """Follow the log by one event; a state that the head has as well is kept once."""
+        stream = recorded.stream
+        state = self.durable.next(stream, (recorded.event,), recorded.at_ns)
+        twin = self.head.get(stream)
+        self.durable.put(stream, recorded.version, twin if twin == state else state)
+
     def _follow(self, group: tuple[Recorded, ...]) -> None:
         for recorded in group:
-            self.durable.apply(recorded)
+            self._move_durable(recorded)
             for follower in copy(self._followers):
                 follower(recorded)

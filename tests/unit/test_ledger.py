@@ -66,3 +66,12 @@ def test_an_append_that_can_not_be_encoded_leaves_the_head(
     trio.run(history)
 
     assert ledger.head.versions == ledger.durable.versions == {HOST: 3}
+
+
+def test_both_views_share_their_states(ledger: Ledger) -> None:
+    trio.run(ledger.record, ORIGIN, BEGUN, STARTED)
+
+    assert ledger.head.host is ledger.durable.host
+
+    again = Ledger(ledger.log, Clock())
+    assert again.head.host is again.durable.host
