@@ -5,7 +5,6 @@ from typing import Final
 
 from engine.api.archives import OCTETS, TAR, streamed
 from engine.api.filters import parse_filters
-from engine.api.http.json_bodies import Json
 from engine.api.http.operations import Bytes, Lines, Operation, filters, flag, integer, text, texts
 from engine.api.http.replies import JSON, Answer, Reply, json_answer, json_line
 from engine.api.http.requests import ApiVersion, Body, Request
@@ -335,7 +334,7 @@ class ImageHandlers:
     async def prune(self, request: Request) -> Reply:
         """``docker image prune``."""
         wanted = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
-        removed: list[Json] = []
+        removed: list[ImageRemoved] = []
         won_bytes = 0
         for image in tuple(prunable(self._service, wanted)):
             try:

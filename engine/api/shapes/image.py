@@ -6,6 +6,7 @@ from typing import Final
 from engine.api.http.json_bodies import Json
 from engine.api.http.requests import ApiVersion
 from engine.api.shapes.container import STORAGE_DRIVER
+from engine.api.shapes.told_image import ImageRemoved, ImageStep, ImageSummary
 from engine.api.times import NEVER, SECOND_NS, parse_stamp, stamp
 from engine.domain import naming
 from engine.domain.image import Image
@@ -50,12 +51,12 @@ def _repo_digests(image: Image) -> list[str]:
 
 def image_summary_json(
     image: Image, version: ApiVersion, containers: int = -1, shared_bytes: int = -1
-) -> Json:
+) -> ImageSummary:
     """One element of ``GET /images/json``: ImageSummary. -1 means that nobody counted."""
     contents, tags, digests = image.contents, repo_tags(image), _repo_digests(image)
     if not tags and not digests and version < _UNTAGGED_EMPTY_SINCE:
         tags, digests = ["<none>:<none>"], ["<none>@<none>"]
-    summary: Json = {
+    summary: ImageSummary = {
         "Containers": containers,
         "Created": created_s(contents.created),
         "Id": image.id,
@@ -135,7 +136,7 @@ def _graph_driver_json(image: Image, data_root: Path) -> Json:
     return {"Name": STORAGE_DRIVER, "Data": directories}
 
 
-def image_history_json(image: Image) -> list[Json]:
+def image_history_json(image: Image) -> list[ImageStep]:
     """``GET /images/{name}/history``: the newest first; only the newest has an ID, which is the image's."""
     sizes = iter([layer.size_bytes for layer in image.contents.layers])
     steps = [
@@ -148,7 +149,7 @@ def image_history_json(image: Image) -> list[Json]:
     return steps
 
 
-def _step_json(entry: HistoryEntry, size_bytes: int) -> Json:
+def _step_json(entry: HistoryEntry, size_bytes: int) -> ImageStep:
     return {
         "Id": "<missing>",
         "Created": created_s(entry.created),
@@ -159,9 +160,9 @@ def _step_json(entry: HistoryEntry, size_bytes: int) -> Json:
     }
 
 
-def removed_json(removal: Removal) -> list[Json]:
+def removed_json(removal: Removal) -> list[ImageRemoved]:
     """``DELETE /images/{name}``: what became of names, image and layers."""
-    lines: list[Json] = [{"Untagged": reference} for reference in removal.untagged]
+    lines: list[ImageRemoved] = [{"Untagged": reference} for reference in removal.untagged]
     if removal.deleted is not None:
         lines.append({"Deleted": removal.deleted})
         lines += [{"Deleted": layer.chain_id} for layer in removal.layers]

@@ -8,6 +8,7 @@ from engine.api.http.json_bodies import Json
 from engine.api.http.requests import ApiVersion
 from engine.api.http.router import VERSION_MAX
 from engine.api.shapes.ports import published_json
+from engine.api.shapes.told_network import NetworkMember
 from engine.api.times import stamp
 from engine.domain import naming
 from engine.domain.container import Container
@@ -179,7 +180,7 @@ def _pool_json(pool: Pool) -> Json:
     return shown
 
 
-def _member_json(container: Container, network: Network) -> Json:
+def _member_json(container: Container, network: Network) -> NetworkMember:
     endpoint = next((each for each in container.endpoints if each.network == network.id), None)
     return {
         "Name": container.name,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from engine.api.http.json_bodies import Json
+from engine.api.shapes.told_stats import BlkioEntry, InterfaceStats
 from engine.api.times import stamp
 from engine.service.usage import Reading
 from engine.supervisor.usage import Counters, Interface, Sample
@@ -126,14 +127,14 @@ def _blkio(counters: Counters | None) -> Json:
     }
 
 
-def _entries(counts: Mapping[tuple[int, int, str], int]) -> list[Json]:
+def _entries(counts: Mapping[tuple[int, int, str], int]) -> list[BlkioEntry]:
     return [
         {"major": major, "minor": minor, "op": what, "value": value}
         for (major, minor, what), value in counts.items()
     ]
 
 
-def _network(interface: Interface) -> Json:
+def _network(interface: Interface) -> InterfaceStats:
     return {
         "rx_bytes": interface.received_bytes,
         "rx_packets": interface.received_packets,
