@@ -1,15 +1,20 @@
-"""What the engine keeps while nothing runs."""
+"""Measure what an engine uses while nobody asks for anything: memory and processor time."""
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from tests.bench import machine
-from tests.bench.sampling import Sampler
+from tests.bench.crowd import COUNT, monitor_mb, remove_many, start_many
+from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import Subject
 
+SETTLE_S: Final = 5.0
+"""How long an engine gets to finish what the last start has left to do, before it counts as idle."""
+WINDOW_S: Final = 20.0
 _IMPORT_AND_WAIT: Final = "import engine.daemon.__main__, sys; print(flush=True); sys.stdin.read()"
 
 
@@ -28,3 +33,34 @@ def imports(_: Subject) -> Iterator[Sampler]:
         started.stdout.readline()
         yield lambda: (machine.pss_mb(started.pid),)
         started.kill()
+
+
+def idle_cpu(running: int) -> Method:
+    """Measure the processor time of whoever listens at the socket, and of its children, with so many idle containers."""
+
+    @contextmanager
+    def method(subject: Subject) -> Iterator[Sampler]:
+        containers = start_many(subject, running)
+        time.sleep(SETTLE_S)
+        yield lambda: (_cpu_percent(subject),)
+        remove_many(subject, containers)
+
+    return method
+
+
+def _cpu_percent(subject: Subject) -> float:
+    """Return the share of one processor that is used during the window."""
+    pids = tuple(machine.with_children(machine.peer(subject.path)))
+    before = sum(map(machine.cpu_s, pids))
+    began = time.perf_counter()
+    time.sleep(WINDOW_S)
+    used_s = sum(map(machine.cpu_s, pids)) - before
+    return 100 * used_s / (time.perf_counter() - began)
+
+
+@contextmanager
+def monitor(subject: Subject) -> Iterator[Sampler]:
+    """Measure the mean PSS of the processes that stand between the engine and each container, with a hundred containers."""
+    containers = start_many(subject, COUNT)
+    yield lambda: (monitor_mb(subject, containers),)
+    remove_many(subject, containers)

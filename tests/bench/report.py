@@ -8,7 +8,7 @@ from tests.bench.sampling import Benchmark, Column, Figure, Spread
 
 _WHAT_WIDTH: Final = 48
 _SPREAD_WIDTH: Final = 27
-_TARGET_WIDTH: Final = 18
+_TARGET_WIDTH: Final = 26
 _NOTHING: Final = "–"
 
 
@@ -26,7 +26,7 @@ def lines(
     for number, figure in enumerate(benchmark.figures):
         spreads = {name: measured[name][number] for name in columns if name in measured}
         cells = "".join(f"{_cell(spreads.get(name)):<{_SPREAD_WIDTH}}" for name in columns)
-        verdict = _verdict(figure, spreads["ours"], spreads.get("reference"))
+        verdict = _verdict(figure, spreads)
         yield f"{figure.what:<{_WHAT_WIDTH}}{cells}{_target(figure):<{_TARGET_WIDTH}}{verdict}"
 
 
@@ -60,18 +60,24 @@ def _target(figure: Figure) -> str:
         else ""
     )
     relative = f"{_number(figure.times)}×" if figure.times else ""
-    return ", ".join(filter(None, (absolute, relative)))
+    above = f"{_number(figure.floors)} floors" if figure.floors else ""
+    return ", ".join(filter(None, (absolute, relative, above)))
 
 
-def _verdict(figure: Figure, ours: Spread, reference: Spread | None) -> str:
+def _verdict(figure: Figure, spreads: Mapping[str, Spread]) -> str:
     """Medians decide; rounds that stand out are mentioned, for the machine may have been busy."""
-    other = reference.middle if reference is not None else None
-    if not figure.is_met(ours.middle, other):
+    ours = spreads["ours"]
+    other, floor = (
+        spreads[name].middle if name in spreads else None for name in ("reference", "floor")
+    )
+    if not figure.is_met(ours.middle, other, floor):
         word = "missed"
     elif all(map(figure.is_met, ours.values)):
         word = "met"
     else:
         word = "met (not by every round)"
+    if figure.floors and floor:
+        word += f", {ours.middle / floor:.1f} floors"
     return (
         word if other is None else f"{word}, {figure.ahead(ours.middle, other):.1f}× the reference"
     )

@@ -33,11 +33,17 @@ class Figure:
     """What the value should reach; None where only the reference counts."""
     times: float = 0.0
     """How many times as good as the reference in the same run it should be; 0 where no other engine has the like."""
+    floors: float = 0.0
+    """How many times the floor of the same run it may cost at most; 0 where the floor is only shown."""
 
-    def is_met(self, value: float, reference: float | None = None) -> bool:
-        """Whether a value is as good as the target, and as the reference where one was measured."""
-        return self._reaches(value) and (
-            reference is None or self.ahead(value, reference) >= self.times
+    def is_met(
+        self, value: float, reference: float | None = None, floor: float | None = None
+    ) -> bool:
+        """Whether a value reaches the target, and is near enough to the reference and the floor where they were measured."""
+        return (
+            self._reaches(value)
+            and (reference is None or self.ahead(value, reference) >= self.times)
+            and (floor is None or not self.floors or value <= self.floors * floor)
         )
 
     def ahead(self, value: float, reference: float) -> float:
