@@ -30,11 +30,16 @@ from engine.domain.streams import HOST
 from engine.drivers.networks.watch import Watch
 from engine.drivers.runs.process import boot_id
 from engine.errors import EngineError
+from engine.service.images import Images
 from engine.store.ledger import Ledger
+from engine.supervisor.background import Backoff, Loop, forever, until_done
+from engine.supervisor.supervisor import Supervisor
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the others waiting for the interpreter: the event loop shares it with the log's writer."""
 CLOSE_TIMEOUT_S: Final = 5.0
+COLLECT_BACKOFF: Final = Backoff(first_s=5.0, max_s=600.0)
+"""Each attempt reads every image's config; nobody waits for the room."""
 _ORIGIN: Final = Origin(actor=SUPERVISOR)
 
 log = structlog.get_logger()
@@ -64,7 +69,8 @@ async def serve(config: Config) -> None:
     try:
         await begin(ledger)
         daemon = assemble(config, ledger)
-        daemon.content.sweep()
+        for problem in daemon.content.sweep():
+            log.warning("content_not_swept", error=problem)
         await daemon.service.commits.let_go_on()
         await ensure_networks(ledger, daemon.kernel.networks.driver, config)
         listeners = open_listeners(config)
@@ -102,21 +108,21 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
         await background.start(kernel.networks.names.run)
         await kernel.networks.tell_all_names(daemon.ledger.durable.containers.values())
         background.start_soon(daemon.launcher.keep_alive)
-        background.start_soon(watch_network, daemon)
+        background.start_soon(watch_network, daemon.supervisor)
         await background.start(daemon.supervisor.run)
         background.start_soon(kernel.networks.pool.run)
         background.start_soon(kernel.trash.run)
         background.start_soon(watchdog)
-        background.start_soon(collect_garbage, daemon)
+        background.start_soon(collect_images, daemon.service.images)
         server = Server(application(daemon.service))
         gc.freeze()  # what is here by now stays: the collector need not look at it again
         async with trio.open_nursery() as serving:
             await serving.start(server.serve, entrances)
-            notify("READY=1")
+            await notify("READY=1")
             log.info("daemon_ready", pid=os.getpid())
             async for _ in signals:
                 break
-            notify("STOPPING=1")
+            await notify("STOPPING=1")
             server.stop()
         with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):
             await kernel.networks.pool.empty()
@@ -125,21 +131,23 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
     daemon.launcher.close()
 
 
-async def collect_garbage(daemon: Daemon) -> None:
+async def collect_images(images: Images) -> None:
     """Delete, once, the content that containers which are no more had kept of removed images."""
-    try:
-        await daemon.service.images.collect()
-    except EngineError as error:
-        log.warning("images_not_collected", error=str(error))
+    await until_done(Loop.IMAGE_COLLECTOR, images.collect, COLLECT_BACKOFF)
 
 
-async def watch_network(daemon: Daemon) -> None:
-    """Look at everything when the kernel says that links, addresses or firewall rules have changed."""
-    with Watch() as watch:
-        while True:
-            await trio.lowlevel.wait_readable(watch.fileno())
-            if watch.drain():
-                daemon.supervisor.wake_sweep()
+async def watch_network(supervisor: Supervisor) -> None:
+    """Have a sweep when the kernel says that links, addresses or firewall rules have changed. Until cancelled."""
+
+    async def listen() -> None:
+        with Watch() as watch:
+            supervisor.wake_sweep()  # what happened before was not heard
+            while True:
+                await trio.lowlevel.wait_readable(watch.fileno())
+                if watch.drain():
+                    supervisor.wake_sweep()
+
+    await forever(Loop.NETWORK_WATCH, listen)
 
 
 def _sandboxes(ledger: Ledger) -> tuple[SandboxId, ...]:

@@ -1,33 +1,50 @@
 """systemd's readiness and watchdog protocol, sd_notify(3): datagrams to the socket that it names."""
 
 import os
-import socket
+from typing import Final
 
 import trio
 
-_MICROSECONDS = 1_000_000
+from engine.supervisor.background import Backoff, Loop, forever
+
+NOTIFY_TIMEOUT_S: Final = 5.0
+"""How long a service manager whose queue is full is waited for: a lost ``READY=1`` would have the daemon killed."""
+_MICROSECONDS: Final = 1_000_000
 
 
-def notify(message: str) -> None:
-    """Tell the service manager, if there is one and it listens."""
+async def notify(message: str) -> None:
+    """Tell the service manager, if there is one and it listens. A message that it does not take in time is dropped."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+    with trio.move_on_after(NOTIFY_TIMEOUT_S):
         try:
-            channel.sendto(message.encode(), address)
+            with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM) as channel:
+                await channel.connect(address)  # else a full queue would count as writable, unix(7)
+                await channel.send(message.encode())
         except OSError:  # a manager that does not listen must not end the daemon
             return
 
 
 async def watchdog() -> None:
-    """Say twice within the time that the manager grants that this loop still turns; for ever."""
-    granted_us = int(os.environ.get("WATCHDOG_USEC", "0"))
-    asked_of = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    if not granted_us or asked_of != str(os.getpid()):
+    """Tell the manager twice within the time that it grants that this loop still turns. Until cancelled."""
+    granted_s = _granted_s()
+    if not granted_s:
         return
-    while True:
-        notify("WATCHDOG=1")
-        await trio.sleep(granted_us / _MICROSECONDS / 2)
+
+    async def feed() -> None:
+        await notify("WATCHDOG=1")
+        await trio.sleep(granted_s / 2)
+
+    await forever(Loop.WATCHDOG, feed, Backoff(first_s=granted_s / 4, max_s=granted_s / 4))
+
+
+def _granted_s() -> float:
+    """Return the watchdog's time; 0 when there is none, it is another process's, or it can't be read."""
+    granted_us = os.environ.get("WATCHDOG_USEC", "0")
+    asked_of = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+    if asked_of != str(os.getpid()) or not granted_us.isdecimal():
+        return 0.0
+    return int(granted_us) / _MICROSECONDS

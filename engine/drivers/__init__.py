@@ -5,4 +5,6 @@ never the rules. May import ``supervisor`` (the ports that they answer), ``domai
 
     kernel.py, usage.py, streams.py     the ports, answered by what is in
     runs  cgroups  networks  filesystems  images  logs
+
+    listing.py      lists directories of the engine's own, whatever became of them
 """

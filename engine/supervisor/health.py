@@ -28,17 +28,16 @@ from engine.domain.ids import ContainerId
 from engine.domain.image_config import Healthcheck
 from engine.domain.phases import Phase
 from engine.domain.streams import container_stream
-from engine.errors import DriverError, EngineError
+from engine.errors import DriverError
 from engine.store.ledger import Ledger
 from engine.store.records import Recorded
+from engine.supervisor.background import Loop, forever
 
 NAP_MAX_S: Final = 60.0
 """How late a probe may come after the machine was suspended: trio's clock stands still then, CLOCK_BOOTTIME does not."""
 _SECOND_NS: Final = 1_000_000_000
 _MOVES: Final[tuple[type[Event], ...]] = (Started, Exited, Paused, Unpaused, Removed)
 """After which a check may have to begin or to end."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,16 +135,16 @@ class HealthChecks:
             self._nursery.start_soon(self._watch, identity, watch, due_ns)
 
     async def _watch(self, identity: ContainerId, watch: _Watch, due_ns: int) -> None:
-        with watch.scope, structlog.contextvars.bound_contextvars(container_id=identity[:12]):
-            while True:
-                await self._until(due_ns)
-                try:
-                    await self._ask(identity, watch.run)
-                except EngineError as error:
-                    log.warning("health_not_recorded", error=str(error))
-                except Exception:  # ours to mend, and no reason to leave the other checks alone
-                    log.exception("health_check_failed")
+        async def wait_and_ask() -> None:
+            nonlocal due_ns
+            await self._until(due_ns)
+            try:
+                await self._ask(identity, watch.run)
+            finally:
                 due_ns = self._ledger.clock.boot_ns() + self._wait_ns(identity)
+
+        with watch.scope, structlog.contextvars.bound_contextvars(container_id=identity[:12]):
+            await forever(Loop.HEALTH, wait_and_ask)
 
     async def _until(self, due_ns: int) -> None:
         while (left_ns := due_ns - self._ledger.clock.boot_ns()) > 0:  # noqa: ASYNC110  (it is the time itself that we wait for)

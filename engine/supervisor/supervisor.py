@@ -36,10 +36,11 @@ from engine.domain.membership import (
 )
 from engine.domain.phases import Phase
 from engine.domain.streams import HOST
-from engine.errors import DriverError, EngineError
+from engine.errors import DriverError
 from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
+from engine.supervisor.background import Backoff, Loop, forever
 from engine.supervisor.health import HealthChecks, Probes
 from engine.supervisor.networks import Networks
 from engine.supervisor.observation import Inventory
@@ -55,6 +56,8 @@ SWEEP_SHARE: Final = 8
 """A sweep is followed by a rest of so many times its own length: with many containers, too, most of the time is left to requests."""
 SWEEP_REST_MAX_S: Final = 1.5
 """But not by a longer one: what was changed by hand is found within two seconds."""
+SWEEP_BACKOFF: Final = Backoff(first_s=SWEEP_S, max_s=15.0)
+"""A failed sweep is tried again when it would have been due anyway, at first."""
 SWEEP_PATIENCE_S: Final = 0.2
 """How long a sweep lets workers go first."""
 RECOVERY_S: Final = 1.0
@@ -98,7 +101,6 @@ class Supervisor:
         self._wake_sweep, self._sweep_woken = trio.open_memory_channel[None](1)
         self._orphans_before: set[tuple[str, str]] = set()
         self._kept_orphans: set[tuple[str, str]] = set()
-        self._orphans_kept: set[tuple[str, str]] = set()
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -194,22 +196,24 @@ class Supervisor:
     # --- The sweep ------------------------------------------------------------------------------------------------------
 
     async def _sweep_forever(self) -> None:
-        while True:
+        """Sweep and rest in turn; after a sweep that failed the back-off is the rest, which hints can't shorten."""
+
+        async def sweep_and_rest() -> None:
             began = trio.current_time()
-            try:
-                await self.sweep()
-            except EngineError as error:
-                log.warning("sweep_failed", error=str(error))
+            await self.sweep()
             took_s = trio.current_time() - began
-            rest_s = min(max(SWEEP_REST_S, SWEEP_SHARE * took_s), SWEEP_REST_MAX_S)
-            await trio.sleep(rest_s)
-            with trio.move_on_after(max(0.0, SWEEP_S - rest_s)):
-                await self._sweep_woken.receive()
-            with trio.move_on_after(
-                SWEEP_PATIENCE_S
-            ):  # somebody is waiting for what a worker does now
-                for worker in tuple(self._workers.values()):
-                    await worker.at_rest()
+            await self._rest(min(max(SWEEP_REST_S, SWEEP_SHARE * took_s), SWEEP_REST_MAX_S))
+
+        await forever(Loop.SWEEP, sweep_and_rest, SWEEP_BACKOFF)
+
+    async def _rest(self, rest_s: float) -> None:
+        """Return when the next sweep is due, and workers have had their chance to go first."""
+        await trio.sleep(rest_s)
+        with trio.move_on_after(max(0.0, SWEEP_S - rest_s)):
+            await self._sweep_woken.receive()
+        with trio.move_on_after(SWEEP_PATIENCE_S):  # somebody is waiting for what a worker does now
+            for worker in tuple(self._workers.values()):
+                await worker.at_rest()
 
     async def sweep(self) -> None:
         """Compare everything of ours with everything that should be; see the module's drawing."""
@@ -229,7 +233,7 @@ class Supervisor:
             origin = Origin(actor=SUPERVISOR)
             try:
                 await self._kernel.discard(kind, name)
-            except DriverError as error:
+            except (DriverError, OSError) as error:
                 self._kept_orphans.add((kind, name))
                 found = OrphanFound(kind=kind, name=name, reason=str(error))
                 await self._ledger.record(origin, (HOST, (found,)))

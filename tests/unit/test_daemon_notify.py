@@ -3,13 +3,14 @@
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from engine.daemon.notify import notify, watchdog
+from engine.daemon.notify import NOTIFY_TIMEOUT_S, notify, watchdog
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 
 
 def test_readiness_is_told_to_the_socket_that_the_manager_names(manager: socket.socket) -> None:
-    notify("READY=1")
+    trio.run(notify, "READY=1")
 
     assert manager.recv(100) == b"READY=1"
 
@@ -30,13 +31,13 @@ def test_readiness_is_told_to_the_socket_that_the_manager_names(manager: socket.
 def test_without_a_manager_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
-    notify("READY=1")
+    trio.run(notify, "READY=1")
 
 
 def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
 
-    notify("READY=1")
+    trio.run(notify, "READY=1")
 
 
 def test_the_watchdog_is_fed_twice_in_its_time(
@@ -52,6 +53,37 @@ def test_the_watchdog_is_fed_twice_in_its_time(
     trio.run(thirty_seconds, clock=trio.testing.MockClock(autojump_threshold=0))
 
     assert [manager.recv(100) for _ in range(6)] == [b"WATCHDOG=1"] * 6
+
+
+def test_a_manager_that_takes_nothing_holds_up_nobody(
+    manager: socket.socket,
+) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other,
+        suppress(BlockingIOError),
+    ):
+        while True:
+            other.sendto(b"filling", manager.getsockname())
+
+    async def seconds_it_takes() -> float:
+        began = trio.current_time()
+        await notify("READY=1")
+        return trio.current_time() - began
+
+    took_s = trio.run(seconds_it_takes, clock=trio.testing.MockClock(autojump_threshold=0))
+
+    assert took_s == NOTIFY_TIMEOUT_S
+
+
+def test_a_watchdog_time_that_is_no_number_is_none(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+
+    trio.run(watchdog)
+
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
 
 
 def test_a_watchdog_of_another_process_is_none_of_ours(

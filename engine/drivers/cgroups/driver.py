@@ -23,6 +23,7 @@ from typing import Final
 from engine.domain.ids import ContainerId, is_full_id
 from engine.domain.resources import Machine, Resources
 from engine.drivers.cgroups import files as files
+from engine.drivers.listing import names_in
 from engine.errors import DriverError
 from engine.supervisor.observation import Presence
 from engine.supervisor.usage import Counters
@@ -261,10 +262,10 @@ class CgroupDriver(ABC):
     def owned(self) -> frozenset[ContainerId]:
         """The containers that have a cgroup in any hierarchy, known to the log or not."""
         return frozenset(
-            ContainerId(entry.name)
+            ContainerId(name)
             for parent in self._parents
-            for entry in _subdirectories(parent)
-            if is_full_id(entry.name)
+            for name in names_in(parent)
+            if is_full_id(name)
         )
 
     def remove_parent(self) -> None:

@@ -21,6 +21,7 @@ from engine.domain.guest_files import only_loopback
 from engine.domain.ids import ContainerId, is_full_id
 from engine.drivers.filesystems.files import disk_error, overwrite_file, replace_file
 from engine.drivers.filesystems.trees import set_aside, size_of_tree
+from engine.drivers.listing import names_in
 from engine.errors import DriverError
 from engine.failpoints import failpoint
 
@@ -72,10 +73,7 @@ class Rootfs:
 
     def all(self) -> frozenset[ContainerId]:
         """Whoever has a directory, whole or not."""
-        try:
-            names = os.listdir(self._data_root / "containers")  # noqa: PTH208  (names, not paths)
-        except FileNotFoundError:
-            return frozenset()
+        names = names_in(self._data_root / "containers")
         return frozenset(ContainerId(name) for name in names if is_full_id(name))
 
     def upper(self, container: ContainerId) -> Path:

@@ -4,7 +4,6 @@ A removal is a rename into the trash, on the same filesystem and however much th
 found in the trash by the next daemon.
 """
 
-from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,9 +14,10 @@ import trio
 from engine.drivers.filesystems.trees import bury
 from engine.drivers.lanes import Lane, Lanes
 from engine.errors import DriverError
+from engine.supervisor.background import Backoff, Loop, forever
 
-RETRY_S: Final = 2.0
-"""After which what could not be deleted is tried again: somebody has mounted something in it."""
+BLOCKED: Final = Backoff(first_s=2.0, max_s=60.0)
+"""When what could not be deleted is tried again: somebody has mounted something in it."""
 
 log = structlog.get_logger()
 
@@ -27,32 +27,37 @@ class Trash:
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        self._graves: deque[Path] = deque()
+        self._graves: dict[Path, str] = {}
+        """What is to be deleted, each with the problem that it had last."""
         self._added = trio.Event()
+        self._delays = BLOCKED.delays()
 
     def add(self, grave: Path) -> None:
         """Have a directory of the trash deleted soon."""
-        self._graves.append(grave)
+        self._graves[grave] = ""
         self._added.set()
 
     async def run(self) -> None:
         """Delete what there is, one tree after the other. Until cancelled."""
-        while True:
-            self._added = trio.Event()
-            blocked = [grave for grave in self._drained() if not await self._buried(grave)]
-            self._graves.extend(blocked)
-            with trio.move_on_after(RETRY_S if blocked else float("inf")):
-                await self._added.wait()
+        await forever(Loop.TRASH, self._work)
 
-    def _drained(self) -> list[Path]:
-        graves = list(self._graves)
-        self._graves.clear()
-        return graves
+    async def _work(self) -> None:
+        """Delete what can be deleted, and wait for more; not for ever while something is blocked."""
+        self._added = trio.Event()
+        for grave in tuple(self._graves):
+            await self._try(grave)
+        if not self._graves:
+            self._delays = BLOCKED.delays()
+        with trio.move_on_after(next(self._delays) if self._graves else float("inf")):
+            await self._added.wait()
 
-    async def _buried(self, grave: Path) -> bool:
+    async def _try(self, grave: Path) -> None:
+        """Delete one tree. A problem is logged when it is new, and delays no other tree."""
         try:
             await self._lanes.run(Lane.DISK, partial(bury, grave))
-        except DriverError as error:
-            log.warning("removed_directory_not_deleted", error=str(error), retry_s=RETRY_S)
-            return False
-        return True
+        except (DriverError, OSError) as error:
+            if self._graves[grave] != str(error):
+                log.warning("removed_directory_not_deleted", error=str(error))
+            self._graves[grave] = str(error)
+        else:
+            del self._graves[grave]

@@ -17,6 +17,7 @@ import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -328,15 +329,18 @@ class Content:
             bury(grave)
         return garbage
 
-    def sweep(self) -> None:
+    def sweep(self) -> tuple[str, ...]:
         """Take away what a crash left half-made. Once, before anything else is asked of the images.
 
-        Raises:
-            DriverError: something can't be removed now.
+        Returns:
+            What went wrong: each part is done whatever becomes of the others, and none is needed to go on.
         """
-        remove_tree(incoming_directory(self._data_root), self._data_root)
-        self._layers.remove_unfinished()
-        empty_trash(self._data_root)
+        parts: tuple[Callable[[], None], ...] = (
+            partial(remove_tree, incoming_directory(self._data_root), self._data_root),
+            self._layers.remove_unfinished,
+            partial(empty_trash, self._data_root),
+        )
+        return tuple(filter(None, map(_problem_of, parts)))
 
     def _unreferenced(self) -> DiskUsage:
         needed, pinned = set(self._needed()), self._pins.pinned()
@@ -348,6 +352,14 @@ class Content:
             {chain: layer for chain, layer in layers.items() if chain not in chains},
             {blob: size for blob, size in self._blobs.sizes().items() if blob not in kept},
         )
+
+
+def _problem_of(part: Callable[[], None]) -> str | None:
+    try:
+        part()
+    except (DriverError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _rfc3339(at_ns: int) -> str:

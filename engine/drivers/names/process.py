@@ -14,7 +14,7 @@ import trio
 
 import engine.resolver
 import engine.runtime
-from engine.drivers.runs.interpreter import sealed_interpreter, start_lean
+from engine.drivers.runs.interpreter import end_of, sealed_interpreter, start_lean
 from engine.errors import DriverError
 from engine.resolver.process import SOCKET_NAME
 from engine.runtime import messages
@@ -140,7 +140,7 @@ class ResolverProcess:
             os.close(ready_fd)
         connection = await self.find()
         if connection is None:
-            self._reap(kill=True)
+            await self._end_started()
             raise DriverError("the resolver does not start")
         return connection
 
@@ -161,14 +161,16 @@ class ResolverProcess:
             os.close(theirs_fd)
         return ready_fd
 
-    def _reap(self, *, kill: bool = False) -> None:
-        """Bury the one that we have started, if it has died."""
-        if self._started is None:
-            return
-        if kill:
+    def _reap(self) -> None:
+        """Reap the one that we have started, if it has died."""
+        if self._started is not None and self._started.poll() is not None:
+            self._started = None
+
+    async def _end_started(self) -> None:
+        """Kill and reap the one that we have started."""
+        if self._started is not None:
             self._started.kill()
-            self._started.wait()
-        if self._started.poll() is not None:
+            await end_of(self._started)
             self._started = None
 
     def abandon(self) -> None:
@@ -180,18 +182,29 @@ class ResolverProcess:
     def _connect(self) -> Connection | None:
         try:
             directory_fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            sock.connect(f"/proc/self/fd/{directory_fd}/{SOCKET_NAME}")
-            sock.setblocking(False)
-            return Connection(sock)
-        except OSError:  # ECONNREFUSED, ESRCH: its owner is dead; ENOENT
-            sock.close()
-            return None
+            return _connected(f"/proc/self/fd/{directory_fd}/{SOCKET_NAME}")
         finally:
             os.close(directory_fd)
+
+
+def _connected(address: str) -> Connection | None:
+    """Connect without waiting. A resolver whose backlog is full has stopped answering: EAGAIN, unix(7)."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        sock.connect(address)
+        return Connection(sock)
+    except (ConnectionRefusedError, FileNotFoundError, ProcessLookupError):  # its owner is dead
+        sock.close()
+        return None
+    except BlockingIOError as error:
+        sock.close()
+        raise DriverError("the resolver takes no connections") from error
+    except BaseException:
+        sock.close()
+        raise
 
 
 def edition() -> str:

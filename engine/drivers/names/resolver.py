@@ -23,12 +23,12 @@ from engine.errors import DriverError
 from engine.resolver.listeners import Settings
 from engine.resolver.zones import HostRecord
 from engine.runtime.messages import Message
+from engine.supervisor.background import Backoff, Loop, forever
 
 CHANGES_MAX: Final = 30
 """In one packet, of listeners and of records each: every one may take a descriptor, and 64 travel."""
 END_TIMEOUT_S: Final = 1.0
-RETRY_FIRST_S: Final = 0.05
-RETRY_MAX_S: Final = 5.0
+BACKOFF: Final = Backoff(first_s=0.05, max_s=5.0)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -78,23 +78,20 @@ class Resolver:
         task_status.started()
         while not self._is_told:
             await self._changed()
-        delay_s = 0.0
         try:
-            while True:
-                try:
-                    connection = await self._reach()
-                    delay_s = 0.0
-                    if connection is not None:
-                        await self._converse(connection)
-                except DriverError as error:
-                    log.warning(
-                        "resolver_not_started", error=str(error), cause=str(error.__cause__)
-                    )
-                    self._give_up(str(error))
-                    delay_s = min(RETRY_MAX_S, 2 * delay_s + RETRY_FIRST_S)
-                await trio.sleep(delay_s)
+            await forever(Loop.RESOLVER, self._keep, BACKOFF)
         finally:
             self._process.abandon()
+
+    async def _keep(self) -> None:
+        """Reach a resolver and talk to it until it dies. On failure, whoever waits is told; the next attempt tells it all."""
+        try:
+            connection = await self._reach()
+            if connection is not None:
+                await self._converse(connection)
+        except (DriverError, OSError) as error:
+            self._give_up(str(error))
+            raise
 
     async def serve(self, listener: Listener) -> None:
         """Answer a sandbox's questions; return once its sockets are open. Again: with other settings.

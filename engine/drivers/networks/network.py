@@ -17,6 +17,7 @@ from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
+from engine.drivers.listing import names_in
 from engine.drivers.networks import bridge as bridges
 from engine.drivers.networks import netns, parents, rtnetlink
 from engine.drivers.networks import sandbox as sandboxes
@@ -242,6 +243,12 @@ class NetworkDriver:
 
         def look(sandbox: Sandbox) -> tuple[str, ...]:
             site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
+            try:
+                return look_at(sandbox, site)
+            except DriverError as error:  # its own worker repairs it, or tells why not
+                return (str(error),)
+
+        def look_at(sandbox: Sandbox, site: Site) -> tuple[str, ...]:
             with _acting(f"sandbox {sandbox.id}"):
                 wrong = sandboxes.outer_faults(find, sandbox, site)
                 if not wrong and sandbox.id in into and sandbox.endpoints:
@@ -339,9 +346,7 @@ class NetworkDriver:
 
     def _owned(self, links: Iterable[Link]) -> set[SandboxId]:
         directory = naming.sandbox_path(self._exec_root, SandboxId(""))
-        found = (
-            {SandboxId(pin.name) for pin in directory.iterdir()} if directory.exists() else set()
-        )
+        found = set(map(SandboxId, names_in(directory)))
         pinned = {naming.host_veths(self._instance, sandbox) for sandbox in found}
         prefix = naming.host_veth_prefix(self._instance)
         length = len(naming.host_veth(self._instance, SandboxId("0" * _SANDBOX_DIGITS)))

@@ -11,15 +11,12 @@ from itertools import islice
 from operator import itemgetter
 from typing import Protocol
 
-import structlog
 import trio
 
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.sandbox import Sandbox
-from engine.errors import DriverError
-
-log = structlog.get_logger()
+from engine.supervisor.background import Loop, forever
 
 Key = tuple[str, ...]
 """The addresses that a namespace has."""
@@ -117,15 +114,14 @@ class SandboxPool:
 
     async def run(self) -> None:
         """Prepare what is wanted and remove what is not, one at a time and behind everybody else. Until cancelled."""
-        while True:
-            self._changed = trio.Event()
-            try:
-                async with self._alone:
-                    worked = await self._step()
-                if worked:
-                    continue
-            except DriverError as error:
-                log.warning("sandbox_not_prepared", error=str(error))
+        await forever(Loop.SANDBOX_POOL, self._work)
+
+    async def _work(self) -> None:
+        """Do one thing, or wait until there is one to do."""
+        self._changed = trio.Event()
+        async with self._alone:
+            worked = await self._step()
+        if not worked:
             await self._changed.wait()
 
     async def empty(self) -> None:

@@ -19,6 +19,7 @@ from engine.domain.ids import SHORT, ContainerId
 from engine.domain.log_config import log_attributes
 from engine.domain.oci import HostSide, oci_config
 from engine.drivers.cgroups.driver import Entry
+from engine.drivers.listing import names_in
 from engine.errors import DriverError
 
 CONFIG: Final = "config.json"
@@ -106,10 +107,7 @@ class Bundles:
 
     def owned(self) -> frozenset[ContainerId]:
         """Every container that has a bundle."""
-        bundles = naming.bundle_directory(self._exec_root, ContainerId(""))
-        if not bundles.exists():
-            return frozenset()
-        return frozenset(ContainerId(entry.name) for entry in bundles.iterdir())
+        return frozenset(map(ContainerId, names_in(self._exec_root / "bundles")))
 
     def _overlay(self, container: ContainerId, lower: tuple[Path, ...]) -> dict[str, Any]:
         directory = naming.container_directory(self._data_root, container)

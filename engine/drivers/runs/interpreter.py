@@ -15,14 +15,21 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
+
+import trio
 
 import engine
 from engine.failpoints import VARIABLE as FAILPOINTS
 from engine.runtime.linux import MFD_EXEC
 
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+END_TIMEOUT_S: Final = 1.0
+"""How long a process that was killed is waited for: it ends at once unless it is in uninterruptible sleep."""
+_END_POLL_S: Final = 0.005
+"""By polling, and not through a pidfd: processes are also ended when there are no more descriptors."""
 _CHUNK_BYTES: Final = 1 << 30
 _MALLOC: Final = (
     "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=524288:glibc.malloc.trim_threshold=524288"
@@ -42,13 +49,20 @@ def sealed_interpreter() -> int:
     Raises:
         OSError: ENOMEM, EMFILE.
     """
+    with ExitStack() as undo:
+        copy_fd = _executable_memfd("shipslog")
+        undo.callback(os.close, copy_fd)
+        _copy_original(copy_fd)
+        fcntl.fcntl(copy_fd, fcntl.F_ADD_SEALS, _SEALS)
+        undo.pop_all()
+        return copy_fd
+
+
+def _copy_original(copy_fd: int) -> None:
     original_fd = os.open(_original(), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        copy_fd = _executable_memfd("shipslog")
         while os.sendfile(copy_fd, original_fd, None, _CHUNK_BYTES):
             pass
-        fcntl.fcntl(copy_fd, fcntl.F_ADD_SEALS, _SEALS)
-        return copy_fd
     finally:
         os.close(original_fd)
 
@@ -95,3 +109,13 @@ def _executable_memfd(name: str) -> int:
         if error.errno != errno.EINVAL:
             raise
         return os.memfd_create(name, flags)  # before Linux 6.3 all are executable
+
+
+async def end_of(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a killed process and reap it, without blocking the thread.
+
+    One in uninterruptible sleep is left after :data:`END_TIMEOUT_S`; subprocess reaps it when another process is started.
+    """
+    with trio.move_on_after(END_TIMEOUT_S, shield=True):
+        while process.poll() is None:  # noqa: ASYNC110  (see _END_POLL_S)
+            await trio.sleep(_END_POLL_S)

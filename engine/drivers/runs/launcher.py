@@ -13,18 +13,18 @@ import structlog
 import trio
 
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.runs.interpreter import sealed_interpreter, start_lean
+from engine.drivers.runs.interpreter import END_TIMEOUT_S, end_of, sealed_interpreter, start_lean
 from engine.drivers.runs.lent_namespaces import Lenders
 from engine.drivers.runs.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, Message, ProtocolError
+from engine.supervisor.background import Backoff, Loop, forever
 
 READY_TIMEOUT_S: Final = 10.0
 """A launcher before it may still have to notice that its daemon is gone; the interpreter starts in 20 ms."""
 LAUNCH_TIMEOUT_S: Final = 5.0
-RETRY_FIRST_S: Final = 0.1
-RETRY_MAX_S: Final = 5.0
+BACKOFF: Final = Backoff(first_s=0.1, max_s=5.0)
 _STABLE_S: Final = 1.0
 """A launcher that has lived this long is started again at once."""
 _ATTEMPTS: Final = 2
@@ -96,16 +96,14 @@ class Launcher:
 
     async def keep_alive(self) -> None:
         """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs until cancelled."""
-        delay_s = 0.0
-        while True:
-            began = trio.current_time()
-            try:
-                await self._see_it_die()
-            except DriverError as error:
-                log.warning("launcher_not_started", error=str(error), cause=str(error.__cause__))
-            lasted_s = trio.current_time() - began
-            delay_s = 0.0 if lasted_s > _STABLE_S else min(RETRY_MAX_S, 2 * delay_s + RETRY_FIRST_S)
-            await trio.sleep(delay_s)
+        await forever(Loop.LAUNCHER, self._see_it_live, BACKOFF)
+
+    async def _see_it_live(self) -> None:
+        began = trio.current_time()
+        await self._see_it_die()
+        lasted_s = trio.current_time() - began
+        if lasted_s < _STABLE_S:
+            raise DriverError("the launcher dies soon after its start")
 
     async def _see_it_die(self) -> None:
         async with self._turn:
@@ -120,11 +118,14 @@ class Launcher:
         async with self._turn:
             if self._process is not None and self._process.poll() is not None:
                 log.warning("launcher_died", pid=self._process.pid)
-                self._bury()
+                await self._bury()
 
     def close(self) -> None:
-        """Let the launcher end; its monitors go on."""
-        self._bury()
+        """Let the launcher end; its monitors go on. The daemon ends too, so this may block for a moment."""
+        process = self._let_go()
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_TIMEOUT_S)
         os.close(self._interpreter_fd)
 
     async def _launch(self, request: Message, fds: list[int]) -> Launched:
@@ -133,7 +134,7 @@ class Launcher:
             try:
                 return await self._launch_in_turn(request, fds)
             except _Gone:
-                self._bury()
+                await self._bury()
                 raise
 
     async def _launch_in_turn(self, request: Message, fds: list[int]) -> Launched:
@@ -159,7 +160,7 @@ class Launcher:
         except (OSError, trio.TooSlowError, ProtocolError) as error:
             raise _Gone from error
         except trio.Cancelled:
-            self._bury()  # the reply to this request must not become the next one's
+            await self._bury()  # the reply to this request must not become the next one's
             raise
 
     async def _reply(self) -> tuple[Message, list[int]]:
@@ -175,7 +176,7 @@ class Launcher:
     async def _ready(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
-        self._bury()
+        await self._bury()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.widen(ours)
         self._socket = trio.socket.from_stdlib_socket(ours)
@@ -194,15 +195,21 @@ class Launcher:
             with trio.fail_after(READY_TIMEOUT_S):
                 await self._reply()
         except (_Gone, OSError, ProtocolError, trio.TooSlowError) as error:
-            self._bury()
+            await self._bury()
             raise DriverError("the launcher does not start") from error
 
-    def _bury(self) -> None:
-        """Close our end, which ends the launcher, and reap it. It ends at once: it is never inside anything long."""
+    async def _bury(self) -> None:
+        """End the launcher and reap it."""
+        process = self._let_go()
+        if process is not None:
+            await end_of(process)
+
+    def _let_go(self) -> subprocess.Popen[bytes] | None:
+        """Close our end and kill the launcher: whatever it still answers must not be taken for the next one's word."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+        return process

@@ -16,6 +16,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ import structlog
 import trio
 
 from engine.domain.ids import ContainerId
+from engine.drivers.listing import names_in
 from engine.drivers.runs.launcher import Launched, Launcher
 from engine.drivers.runs.lent_namespaces import Lenders
 from engine.drivers.runs.process import monitor_alive
@@ -30,6 +32,7 @@ from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProbeOrder, ProtocolError
+from engine.supervisor.background import Loop, until_done
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody but its own container."""
@@ -150,7 +153,8 @@ class Monitors:
         try:
             async with trio.open_nursery() as readers:
                 async for connection in self._arrivals:
-                    readers.start_soon(self._read, connection)
+                    read = partial(self._read, connection)
+                    readers.start_soon(until_done, Loop.MONITORS, read)
         finally:
             for connection in list(self._connections.values()):
                 connection.close()
@@ -192,14 +196,21 @@ class Monitors:
 
     async def find(self) -> tuple[ContainerId, ...]:
         """Connect to every monitor that is alive, as after a restart of the daemon; the containers they are of."""
-        found = []
-        for bundle in sorted(self._bundles.iterdir()) if self._bundles.exists() else ():
-            container = ContainerId(bundle.name)
-            if monitor_alive(bundle):
-                found.append(container)
-                with suppress(DriverError):  # it is ending: its journal says how
-                    await self._connection(container)
-        return tuple(found)
+        return tuple(
+            [each for each in map(ContainerId, names_in(self._bundles)) if await self._found(each)]
+        )
+
+    async def _found(self, container: ContainerId) -> bool:
+        """Connect to a container's monitor if it is alive. One that can't be asked is left to its container's worker."""
+        try:
+            if not monitor_alive(self._bundles / container):
+                return False
+        except DriverError as error:
+            log.warning("monitor_not_found", container_id=container, error=str(error))
+            return False
+        with suppress(DriverError):  # it is ending: its journal says how
+            await self._connection(container)
+        return True
 
     async def attach(
         self,
@@ -305,7 +316,7 @@ class Monitors:
         if self._connections.get(connection.container) is not connection:
             return
         del self._connections[connection.container]
-        await self._find_again(connection.container)
+        await until_done(Loop.MONITORS, partial(self._find_again, connection.container))
         self._wake(connection.container)
 
     async def _find_again(self, container: ContainerId) -> None:

@@ -83,6 +83,8 @@ def monitor_alive(bundle: Path) -> bool:
         lock_fd = os.open(bundle / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:  # not a directory, no more descriptors: nobody can tell
+        raise DriverError(f"open the lock of {bundle}: {error.strerror}") from error
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
