@@ -18,6 +18,7 @@ from engine.api.http.sockets import Entrance
 from engine.daemon import config as configuration
 from engine.daemon import logs
 from engine.daemon.config import Config
+from engine.daemon.limits import raise_descriptor_limit
 from engine.daemon.listeners import Listeners, open_listeners
 from engine.daemon.lock import lock_data_root
 from engine.daemon.networks import ensure_networks
@@ -64,11 +65,12 @@ def main() -> None:
 async def serve(config: Config) -> None:
     """A daemon's life."""
     config.exec_root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    descriptors = raise_descriptor_limit()
     ledger = open_ledger(config)
     listeners: Listeners | None = None
     try:
         await begin(ledger)
-        daemon = assemble(config, ledger)
+        daemon = assemble(config, ledger, descriptors)
         for problem in daemon.content.sweep():
             log.warning("content_not_swept", error=problem)
         await daemon.service.commits.let_go_on()

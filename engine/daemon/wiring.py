@@ -90,14 +90,14 @@ def open_ledger(config: Config) -> Ledger:
     return Ledger(EventLog.open(naming.database(config.data_root)), KernelClock())
 
 
-def assemble(config: Config, ledger: Ledger) -> Daemon:
+def assemble(config: Config, ledger: Ledger, descriptors: tuple[int, int]) -> Daemon:
     """Make all parts of a daemon whose log has begun; nothing runs yet."""
     instance = ledger.durable.host.instance
     lanes = Lanes()
     cgroup_parent = config.cgroup_parent or naming.default_cgroup_parent(instance)
     cgroups = Cgroups(cgroup_parent)
     network = NetworkDriver(instance, config.exec_root)
-    launcher = Launcher(config.exec_root, lanes)
+    launcher = Launcher(config.exec_root, lanes, descriptors)
     supervisors: list[Supervisor] = []  # the one that does not exist yet
 
     def wake(container: str) -> None:

@@ -1,7 +1,7 @@
 """LinuxStreams: the port for standard streams."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -93,8 +93,11 @@ class LinuxStreams:
         blocks = read_log(
             path, query, ended=ended, next_block=lambda each: next_block(lambda: next(each, None))
         )
-        async for block in blocks:
-            yield block
+        async with aclosing(
+            blocks
+        ):  # or its descriptors stay open until the garbage collector's turn
+            async for block in blocks:
+                yield block
 
     async def processes(self, container: Container) -> tuple[int, ...]:
         """The pids, on the host, of everything that runs in a container."""

@@ -102,12 +102,12 @@ class Child:
         self._stdio = stdio
         self._listener = listener
         self._cgroup = cgroup
+        self.pidfd = -1
         self._report_fd: int | None = None
         self._console: socket.socket | None = None
         self._failure: Failure | None = None
         self._started = False
         self.pid = self._terminal(become) if stdio.tty else self._piped(become, *pipes)
-        self.pidfd = os.pidfd_open(self.pid)
         loop.watch(self.pidfd, READ, lambda _: self._exited())
 
     def kill(self) -> None:
@@ -121,37 +121,37 @@ class Child:
 
     def _terminal(self, become: Become) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            pid = self._fork(lambda report_fd: become(None, report_fd, theirs.fileno()))
+            undo.pop_all()
         self._console = ours
-        with theirs:
-            return self._fork(lambda report_fd: become(None, report_fd, theirs.fileno()))
+        return pid
 
     def _piped(self, become: Become, takes_input: bool, gives_output: bool) -> int:
-        null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        stdin_fd, our_stdin = os.pipe() if takes_input else (null_fd, None)
-        our_stdout, stdout_fd = os.pipe() if gives_output else (None, null_fd)
-        our_stderr, stderr_fd = os.pipe() if gives_output else (None, null_fd)
-        ours = [fd for fd in (our_stdin, our_stdout, our_stderr) if fd is not None]
-        try:
+        """Fork with pipes. A descriptor is the stack's from its opening on: EMFILE may come at any of them."""
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            null_fd = _owned(theirs, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+            stdin_fd, our_stdin = _pipe(theirs, ours) if takes_input else (null_fd, None)
+            our_stdout, stdout_fd = _pipe(ours, theirs) if gives_output else (None, null_fd)
+            our_stderr, stderr_fd = _pipe(ours, theirs) if gives_output else (None, null_fd)
             pid = self._fork(lambda report: become((stdin_fd, stdout_fd, stderr_fd), report, None))
-        except BaseException:
-            messages.close_all(ours)
-            raise
-        finally:
-            messages.close_all(list({null_fd, stdin_fd, stdout_fd, stderr_fd}))
+            ours.pop_all()
         self._stdio.open_pipes(our_stdin, our_stdout, our_stderr)
         return pid
 
     def _fork(self, become: Callable[[int], NoReturn]) -> int:
-        report_fd, their_report_fd = os.pipe()
-        try:
-            pid = _fork(self._cgroup)
-            if pid == 0:
-                _be_born(become, their_report_fd)
-        except BaseException:
-            os.close(report_fd)
-            raise
-        finally:
-            os.close(their_report_fd)
+        with contextlib.ExitStack() as undo:
+            report_fd, their_report_fd = os.pipe()
+            undo.callback(os.close, report_fd)
+            try:
+                pid = _fork(self._cgroup)
+                if pid == 0:
+                    _be_born(become, their_report_fd)
+            finally:
+                os.close(their_report_fd)
+            self.pidfd = os.pidfd_open(pid)  # never EMFILE: a descriptor has just been closed
+            undo.pop_all()
         self._report_fd = report_fd
         self._loop.watch(report_fd, READ, lambda _: self._read_report())
         return pid
@@ -196,6 +196,17 @@ class Child:
         else:
             self._listener.exited(self, status)
         os.close(self.pidfd)
+
+
+def _owned(stack: contextlib.ExitStack, fd: int) -> int:
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Open a pipe, each end owned by one of two stacks."""
+    reading_fd, writing_fd = os.pipe()
+    return _owned(reader, reading_fd), _owned(writer, writing_fd)
 
 
 def _fork(cgroup: str) -> int:

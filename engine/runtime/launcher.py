@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -92,6 +93,7 @@ class _Launcher:
         self._monitors: dict[int, int] = {}
         self._epoll = select.epoll()
         self._epoll.register(self._daemon_fd, select.EPOLLIN)
+        self._descriptors = _raise_descriptor_limit()
 
     def serve(self) -> bool:
         """What comes next; False when the daemon is gone."""
@@ -117,7 +119,11 @@ class _Launcher:
         os.waitpid(self._monitors.pop(pidfd), 0)
 
     def _fork(self) -> None:
-        taken_fd, telling_fd = os.pipe()
+        try:
+            taken_fd, telling_fd = os.pipe()
+        except OSError as error:
+            self._decline(f"fork: {error}", error.errno or 0)
+            return
         try:
             pid = os.fork()
         except OSError as error:
@@ -125,9 +131,11 @@ class _Launcher:
             self._decline(f"fork: {error}", error.errno or 0)
         else:
             if pid == 0:
+                _limit_descriptors(self._descriptors)
                 _be_asked(self._daemon, telling_fd)
             os.close(telling_fd)
-            pidfd = os.pidfd_open(pid)  # it is there: nobody but us could have buried it
+            # It is there: nobody but us could have buried it. Never EMFILE: a descriptor has just been closed.
+            pidfd = os.pidfd_open(pid)
             self._monitors[pidfd] = pid
             self._epoll.register(pidfd, select.EPOLLIN)
             if not os.read(taken_fd, 1):
@@ -141,6 +149,21 @@ class _Launcher:
             if (received := messages.receive(self._daemon)) is not None:
                 messages.close_all(received[1])
             messages.send(self._daemon, {"error": error, "errno": number})
+
+
+def _raise_descriptor_limit() -> tuple[int, int]:
+    """Allow as many descriptors as the hard limit does: one is open for each monitor. Returns the limits as they were.
+
+    Monitors, and so containers, get those back: a larger limit would change how programs inside behave, select(2).
+    """
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _limit_descriptors((limits[1], limits[1]))
+    return limits
+
+
+def _limit_descriptors(limits: tuple[int, int]) -> None:
+    with contextlib.suppress(ValueError, OSError):  # a hard limit beyond fs.nr_open can't be set
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def _be_asked(daemon: socket.socket, telling_fd: int) -> None:

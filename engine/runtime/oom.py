@@ -48,11 +48,12 @@ class OomWatch:
             self._watch_v1(file)
 
     def _watch_v1(self, file: str) -> None:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        directory = file.rpartition("/")[0]
-        write_once(f"{directory}/cgroup.event_control", f"{event_fd} {fd}")
-        os.close(fd)
+        try:
+            _register(file, event_fd)
+        except BaseException:
+            os.close(event_fd)
+            raise
         self._loop.watch(event_fd, READ, lambda _: self._fired(event_fd))
 
     def _changed(self, fd: int) -> None:
@@ -66,6 +67,15 @@ class OomWatch:
 
     def _read(self) -> int:
         return sum(_value(file, key) for file, key in self._counters)
+
+
+def _register(file: str, event_fd: int) -> None:
+    """Have the kernel signal an eventfd at each OOM kill. cgroup-v1/cgroups.rst, "Notification API"."""
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        write_once(f"{file.rpartition('/')[0]}/cgroup.event_control", f"{event_fd} {fd}")
+    finally:
+        os.close(fd)
 
 
 def _value(file: str, key: str) -> int:

@@ -14,6 +14,7 @@ INPUT_BUFFER_BYTES_MAX: Final = 64 << 10
 """What may wait for the process's standard input before its clients are made to wait: as much as a pipe holds."""
 READ_BYTES_MAX: Final = 64 << 10
 READ_BYTES_MIN: Final = 8 << 10
+_RETRY_S: Final = 0.1
 _TERMINAL_BYTES: Final = 1 << 20
 """More than a pty ever holds: TTYB_DEFAULT_MEM_LIMIT of tty_buffer.c is 64 KiB."""
 
@@ -56,6 +57,7 @@ class Input:
         self.closed = True
         self._waiting = bytearray()
         self._unwatch()
+        self._loop.cancel(self)
         if self._owned:
             os.close(self._fd)
         self._room()
@@ -86,8 +88,12 @@ class Input:
     # A pty is read and written through one descriptor, which epoll knows once: writing waits on a copy of it.
     def _watch(self) -> None:
         if not self._watched:
+            try:
+                self._watch_fd = self._fd if self._owned else os.dup(self._fd)
+            except OSError:  # EMFILE: an exec that ends gives some back
+                self._loop.call_after(self, _RETRY_S, self._flush)
+                return
             self._watched = True
-            self._watch_fd = self._fd if self._owned else os.dup(self._fd)
             self._loop.watch(self._watch_fd, WRITE, lambda _: self._flush())
 
     def _unwatch(self) -> None:

@@ -6,8 +6,8 @@ that is set once the container's end is known; what was written until then is st
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +37,7 @@ async def read_log(
     *,
     ended: trio.Event | None = None,
     next_block: NextBlock = next_here,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """A log in blocks for Docker's clients; with ``ended``, on and on until that is set or ``until_ns`` is past.
 
     Raises:
@@ -66,11 +66,14 @@ class _Growth:
         self._path = path
 
     def __enter__(self) -> "_Growth":
-        try:
-            self._fd = linux.inotify_init1()
-            linux.inotify_add_watch(self._fd, str(self._path.parent), _GROWTH)
-        except OSError as error:
-            raise DriverError(f"watch the log {self._path}") from error
+        with ExitStack() as undo:
+            try:
+                self._fd = linux.inotify_init1()
+                undo.callback(os.close, self._fd)
+                linux.inotify_add_watch(self._fd, str(self._path.parent), _GROWTH)
+            except OSError as error:
+                raise DriverError(f"watch the log {self._path}") from error
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

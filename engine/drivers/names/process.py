@@ -145,20 +145,18 @@ class ResolverProcess:
         return connection
 
     def _start(self) -> int:
-        interpreter_fd = sealed_interpreter()
-        ready_fd, theirs_fd = os.pipe()
-        try:
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+            interpreter_fd = sealed_interpreter()
+            theirs.callback(os.close, interpreter_fd)
+            ready_fd, theirs_fd = os.pipe()
+            undo.callback(os.close, ready_fd)
+            theirs.callback(os.close, theirs_fd)
             arguments = [str(self._directory), self._edition, str(theirs_fd)]
             self._reap()
             self._started = start_lean(
                 interpreter_fd, "engine.resolver.process", arguments, [theirs_fd]
             )
-        except BaseException:
-            os.close(ready_fd)
-            raise
-        finally:
-            os.close(interpreter_fd)
-            os.close(theirs_fd)
+            undo.pop_all()
         return ready_fd
 
     def _reap(self) -> None:

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
@@ -43,12 +44,14 @@ class Watch:
     """Readable when something has changed in the network namespace of the thread that makes it."""
 
     def __init__(self) -> None:
-        self._route = _listener(NETLINK_ROUTE, _GROUPS)
-        self._netfilter = _listener(NETLINK_NETFILTER, 0)
-        self._netfilter.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
-        self._poll = select.epoll()
-        self._poll.register(self._route, select.EPOLLIN)
-        self._poll.register(self._netfilter, select.EPOLLIN)
+        with ExitStack() as undo:
+            self._route = undo.enter_context(_listener(NETLINK_ROUTE, _GROUPS))
+            self._netfilter = undo.enter_context(_listener(NETLINK_NETFILTER, 0))
+            self._netfilter.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+            self._poll = undo.enter_context(select.epoll())
+            self._poll.register(self._route, select.EPOLLIN)
+            self._poll.register(self._netfilter, select.EPOLLIN)
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """The daemon's hold on its launcher: started when first needed, started again when it dies."""
 
 import os
+import resource
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -47,7 +48,11 @@ class _Gone(Exception):
 class Launcher:
     """One launcher process. Its monitors don't depend on it."""
 
-    def __init__(self, exec_root: Path, lanes: Lanes) -> None:
+    def __init__(
+        self, exec_root: Path, lanes: Lanes, descriptors: tuple[int, int] | None = None
+    ) -> None:
+        """``descriptors``: soft and hard RLIMIT_NOFILE of what is launched; None for those of the calling process."""
+        self._descriptors = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
         self._lanes = lanes
         self._lock_path = exec_root / "launcher.lock"
         self._interpreter_fd = sealed_interpreter()
@@ -189,6 +194,8 @@ class Launcher:
                     [str(fd), str(self._lock_path)],
                     [fd],
                 )
+                if self._descriptors != resource.getrlimit(resource.RLIMIT_NOFILE):
+                    resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, self._descriptors)
             except OSError as error:
                 raise DriverError("start the launcher") from error
         try:
