@@ -14,13 +14,11 @@ So what is ours is found by listing the parents, whatever was forgotten in a cra
 idempotent; to be called on a thread. Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, cgroups(7).
 """
 
-from pathlib import PurePosixPath
-
-from engine.drivers.cgroups.driver import CgroupDriver
+from engine.drivers.cgroups.driver import CgroupDriver, relative
 from engine.drivers.cgroups.hierarchies import MOUNTINFO, find_hierarchies
 from engine.drivers.cgroups.v1 import V1Driver
 from engine.drivers.cgroups.v2 import V2Driver
-from engine.errors import InvalidRequest, Unsupported
+from engine.errors import Unsupported
 
 __all__ = ["CgroupDriver", "detect"]
 
@@ -35,17 +33,10 @@ def detect(parent: str) -> CgroupDriver:
         InvalidRequest: ``parent`` is empty or leads elsewhere.
         Unsupported: no cgroups are mounted.
     """
-    relative = _relative(parent)
+    place = relative(parent)
     found = find_hierarchies(MOUNTINFO.read_text())
     if found.controllers:
-        return V1Driver(found, relative)
+        return V1Driver(found, place)
     if found.unified is not None:
-        return V2Driver(found.unified, relative)
+        return V2Driver(found.unified, place)
     raise Unsupported("no cgroup hierarchy is mounted")
-
-
-def _relative(parent: str) -> PurePosixPath:
-    path = PurePosixPath(parent.strip("/"))
-    if not path.parts or ".." in path.parts or "\0" in parent:
-        raise InvalidRequest(f"invalid cgroup parent: {parent!r}")
-    return path

@@ -24,7 +24,7 @@ from engine.domain.ids import ContainerId, is_full_id
 from engine.domain.resources import Machine, Resources
 from engine.drivers.cgroups import files as files
 from engine.drivers.listing import names_in
-from engine.errors import DriverError
+from engine.errors import DriverError, InvalidRequest
 from engine.supervisor.observation import Presence
 from engine.supervisor.usage import Counters
 
@@ -65,6 +65,14 @@ class CgroupDriver(ABC):
         self._parents_made = False
 
     # What the versions do differently
+
+    @abstractmethod
+    def below(self, parent: str) -> "CgroupDriver":
+        """Return a driver for containers below another parent, which shares all that does not depend on it.
+
+        Raises:
+            InvalidRequest: ``parent`` is empty or leads elsewhere.
+        """
 
     @abstractmethod
     def machine(self) -> Machine:
@@ -276,6 +284,18 @@ class CgroupDriver(ABC):
 
     def _directories(self, container: ContainerId) -> Iterator[Path]:
         return (parent / container for parent in self._parents)
+
+
+def relative(parent: str) -> PurePosixPath:
+    """Return a parent as a path below each hierarchy's root.
+
+    Raises:
+        InvalidRequest: it is empty or leads elsewhere.
+    """
+    path = PurePosixPath(parent.strip("/"))
+    if not path.parts or ".." in path.parts or "\0" in parent:
+        raise InvalidRequest(f"invalid cgroup parent: {parent!r}")
+    return path
 
 
 def _make_directory(path: Path) -> None:

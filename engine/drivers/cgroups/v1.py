@@ -15,7 +15,7 @@ from engine.drivers.cgroups import block as block
 from engine.drivers.cgroups import files as files
 from engine.drivers.cgroups import unified as unified
 from engine.drivers.cgroups.devices import fold, v1_lines
-from engine.drivers.cgroups.driver import CgroupDriver, Entry
+from engine.drivers.cgroups.driver import CgroupDriver, Entry, relative
 from engine.drivers.cgroups.hierarchies import Hierarchies
 from engine.drivers.cgroups.settings import v1_settings
 from engine.drivers.cgroups.v1_stats import read_stats
@@ -32,9 +32,14 @@ class V1Driver(CgroupDriver):
     def __init__(self, found: Hierarchies, parent: PurePosixPath) -> None:
         roots = [*found.controllers.values(), *([found.unified] if found.unified else [])]
         super().__init__(roots, parent)
+        self._found = found
         self._controllers = {name: root / parent for name, root in found.controllers.items()}
         self._unified = found.unified / parent if found.unified else None
         self._joined = tuple(dict.fromkeys(self._controllers.values()))
+
+    def below(self, parent: str) -> "V1Driver":
+        """Return a driver for another parent."""
+        return V1Driver(self._found, relative(parent))
 
     def machine(self) -> Machine:
         """CPUs and memory nodes of the root's cpuset; an ability is there if the root's control file is."""

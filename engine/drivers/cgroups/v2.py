@@ -7,7 +7,6 @@ systemd with ``Delegate=yes``, our own processes are in the way: they move into 
 
 import errno
 import os
-import threading
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -17,7 +16,8 @@ from engine.drivers.cgroups import block as block
 from engine.drivers.cgroups import files as files
 from engine.drivers.cgroups import unified as unified
 from engine.drivers.cgroups.devices import Policy, fold, v2_program
-from engine.drivers.cgroups.driver import CgroupDriver, Entry
+from engine.drivers.cgroups.driver import CgroupDriver, Entry, relative
+from engine.drivers.cgroups.programs import Programs
 from engine.drivers.cgroups.settings import v2_settings
 from engine.drivers.cgroups.v2_stats import read_stats
 from engine.errors import DriverError
@@ -32,12 +32,15 @@ OWN_LEAF: Final = "shipslog-engine"
 class V2Driver(CgroupDriver):
     """One directory per container."""
 
-    def __init__(self, root: Path, parent: PurePosixPath) -> None:
+    def __init__(self, root: Path, parent: PurePosixPath, programs: Programs | None = None) -> None:
         super().__init__([root], parent)
         self._root = root
         self._place = root / parent
-        self._programs: dict[bytes, int] = {}
-        self._loading = threading.Lock()
+        self._programs = programs or Programs()
+
+    def below(self, parent: str) -> "V2Driver":
+        """Return a driver for another parent, with the same programs."""
+        return V2Driver(self._root, relative(parent), self._programs)
 
     def machine(self) -> Machine:
         """CPUs and memory nodes of the root's cpuset, and the abilities of the controllers that there are.
@@ -104,34 +107,24 @@ class V2Driver(CgroupDriver):
     def _attach(self, fd: int, policy: Policy) -> None:
         attached = linux.bpf_prog_query(fd, linux.BPF_CGROUP_DEVICE)
         flags = linux.BPF_F_ALLOW_MULTI
-        old_fds = [linux.bpf_prog_get_fd_by_id(program) for program in attached]
+        old_fds: list[int] = []
         try:
+            old_fds.extend(map(linux.bpf_prog_get_fd_by_id, attached))
             if policy.allow and not policy.exceptions:
                 for old_fd in old_fds:
                     linux.bpf_prog_detach(fd, old_fd, linux.BPF_CGROUP_DEVICE)
             elif old_fds:
-                linux.bpf_prog_attach(
-                    fd,
-                    self._program(policy),
-                    linux.BPF_CGROUP_DEVICE,
-                    flags | linux.BPF_F_REPLACE,
-                    old_fds[0],
-                )
+                with self._programs.loaded(v2_program(policy)) as new_fd:
+                    replacing = flags | linux.BPF_F_REPLACE
+                    linux.bpf_prog_attach(
+                        fd, new_fd, linux.BPF_CGROUP_DEVICE, replacing, old_fds[0]
+                    )
             else:
-                linux.bpf_prog_attach(fd, self._program(policy), linux.BPF_CGROUP_DEVICE, flags)
+                with self._programs.loaded(v2_program(policy)) as new_fd:
+                    linux.bpf_prog_attach(fd, new_fd, linux.BPF_CGROUP_DEVICE, flags)
         finally:
             for old_fd in old_fds:
                 os.close(old_fd)
-
-    def _program(self, policy: Policy) -> int:
-        """Nearly all containers have the same policy: it is verified and loaded once."""
-        code = v2_program(policy)
-        with self._loading:
-            if code not in self._programs:
-                self._programs[code] = linux.bpf_prog_load(
-                    linux.BPF_PROG_TYPE_CGROUP_DEVICE, code, "shipslog_dev"
-                )
-            return self._programs[code]
 
     def entry(self, container: ContainerId) -> Entry:
         """One directory to be born in."""

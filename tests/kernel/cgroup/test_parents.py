@@ -1,11 +1,20 @@
 """Where containers' cgroups are: below parents that hand controllers down."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
+from engine.domain.container import Container
+from engine.domain.ids import ImageId
+from engine.domain.phases import Phase
+from engine.domain.resources import Resources
+from engine.domain.spec import Spec
 from engine.drivers.cgroups import detect as cgroup
+from engine.drivers.cgroups.driver import CgroupDriver
+from engine.drivers.cgroups.hierarchies import Hierarchies, find_hierarchies
+from engine.drivers.cgroups.parents import PARENTS_MAX, Cgroups
 from tests.kernel.cgroup.members import (
     ID,
     LIMITS,
@@ -60,3 +69,39 @@ def test_an_engine_in_a_delegated_cgroup_steps_aside() -> None:
 
     assert done.stdout.strip() == f"0::/{PARENT}/shipslog-engine 9", done.stderr
     assert places() == []
+
+
+def test_any_number_of_parents_keeps_a_bounded_number_of_drivers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One look at the hierarchies serves them all."""
+    looks: list[str] = []
+
+    def noted(text: str) -> Hierarchies:
+        looks.append(text)
+        return find_hierarchies(text)
+
+    monkeypatch.setattr(cgroup, "find_hierarchies", noted)
+    cgroups = Cgroups(PARENT)
+    before = count_drivers()
+
+    for number in range(5 * PARENTS_MAX):
+        driver = cgroups.of(below(f"/job-{number}"))
+        assert all(f"/job-{number}/{ID}/" in path for path in driver.procs_files(ID))
+
+    assert len(looks) == 1
+    assert count_drivers() - before <= PARENTS_MAX
+    assert cgroups.of(below("/job-0")) is cgroups.of(below("job-0/"))
+    assert cgroups.of(below("")) is cgroups.own
+
+
+def count_drivers() -> int:
+    gc.collect()
+    return sum(isinstance(each, CgroupDriver) for each in gc.get_objects())
+
+
+def below(parent: str) -> Container:
+    spec = Spec(
+        image="busybox", image_id=ImageId("sha256:1"), resources=Resources(cgroup_parent=parent)
+    )
+    return Container(id=ID, name="web", spec=spec, created_ns=1, phase=Phase.CREATED)

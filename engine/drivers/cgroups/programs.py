@@ -1,0 +1,44 @@
+"""Keep loaded the BPF programs that decide which device nodes may be used, one for each policy.
+
+Nearly all containers have the same policy, so its program is verified and loaded once. Only those used last are kept: each holds a
+descriptor, and users may think of a new policy for each container. The kernel keeps a program that is attached to a cgroup.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from engine.runtime import linux
+
+PROGRAMS_MAX: Final = 32
+
+
+def _load(code: bytes) -> int:
+    return linux.bpf_prog_load(linux.BPF_PROG_TYPE_CGROUP_DEVICE, code, "shipslog_dev")
+
+
+class Programs:
+    """Loaded programs by their code. Safe to use from several threads."""
+
+    def __init__(self, load: Callable[[bytes], int] = _load) -> None:
+        self._load = load
+        self._fds: OrderedDict[bytes, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def loaded(self, code: bytes) -> Iterator[int]:
+        """Lend the descriptor of a program. It stays open until the end of the block; attaching takes microseconds.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        with self._lock:
+            if code not in self._fds:
+                self._fds[code] = self._load(code)
+            self._fds.move_to_end(code)
+            if len(self._fds) > PROGRAMS_MAX:
+                os.close(self._fds.popitem(last=False)[1])
+            yield self._fds[code]
