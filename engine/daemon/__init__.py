@@ -1,10 +1,20 @@
 """shipslogd: the only place that knows everything, and wires it together.
 
-config.py   options and the TOML file      lock.py     one daemon a data root      logs.py   structlog
-wiring.py   which driver answers what      network.py  the default networks        notify.py systemd
-__main__.py the nursery tree:
+    __main__.py   the nursery tree                   wiring.py    the parts of a daemon, put together
+    config.py     options and the TOML file          drivers.py   which driver answers what
+    lock.py       one daemon for a data root         log_state.py what drivers ask about the log
+    logs.py       structlog                          networks.py  the default networks
+    limits.py     descriptors                        clock.py     the kernel's clocks
+    listeners.py  sockets of the API                 passed.py    sockets that systemd has opened
+    notify.py     systemd's readiness and watchdog
 
-main
-├── serving        the API's listeners and requests; ends first, and lets requests finish
-└── background     supervisor ─ workers ─ sweep · sandbox pool · launcher · monitors' readers · network watch · watchdog
+The tree of nurseries; what is marked with * runs below the one root of background loops, ``supervisor/background.py``::
+
+    main
+    ├── serving        the API's listeners and requests; ends first, and lets requests finish
+    └── background     monitors (a reader* for each) · resolver keeper* · launcher keeper* · network watch*
+                       sandbox pool* · trash* · watchdog* · collector of images* (once)
+                       supervisor ─┬─ a worker for each container
+                                   ├─ sweep*
+                                   └─ health ─ a check* for each container that has one
 """

@@ -71,10 +71,10 @@ async def serve(config: Config) -> None:
     try:
         await begin(ledger)
         daemon = assemble(config, ledger, descriptors)
-        for problem in daemon.content.sweep():
+        for problem in daemon.drivers.content.sweep():
             log.warning("content_not_swept", error=problem)
         await daemon.service.commits.let_go_on()
-        await ensure_networks(ledger, daemon.kernel.networks.driver, config)
+        await ensure_networks(ledger, daemon.drivers.kernel.networks.driver, config)
         listeners = open_listeners(config)
         if config.pidfile is not None:
             config.pidfile.write_text(f"{os.getpid()}\n")
@@ -103,13 +103,13 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
     async with (
         trio.open_nursery() as background
     ):  # outlives every request; cancelling it stops watching, nothing else
-        kernel = daemon.kernel
+        kernel = daemon.drivers.kernel
         background.start_soon(kernel.monitors.run)
         await kernel.monitors.find()
         await kernel.networks.forget_strays(_sandboxes(daemon.ledger))
         await background.start(kernel.networks.names.run)
         await kernel.networks.tell_all_names(daemon.ledger.durable.containers.values())
-        background.start_soon(daemon.launcher.keep_alive)
+        background.start_soon(daemon.drivers.launcher.keep_alive)
         background.start_soon(watch_network, daemon.supervisor)
         await background.start(daemon.supervisor.run)
         background.start_soon(kernel.networks.pool.run)
@@ -129,8 +129,8 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
         with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):
             await kernel.networks.pool.empty()
         background.cancel_scope.cancel()
-    daemon.connections.close()
-    daemon.launcher.close()
+    kernel.connections.close()
+    daemon.drivers.launcher.close()
 
 
 async def collect_images(images: Images) -> None:

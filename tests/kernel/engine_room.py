@@ -53,7 +53,8 @@ class EngineRoom:
         self.exec_ids: list[str] = []
         self._runs: dict[ContainerId, int] = {}
         self._wakes: dict[ContainerId, trio.Event] = {}
-        self.monitors = Monitors(self.bundles, self.launcher, self.wake)
+        self.monitors = Monitors(self.bundles, self.launcher)
+        self.monitors.follow(self.wake)
 
     def wake(self, container: ContainerId) -> None:
         self.woken.append(container)

@@ -151,7 +151,7 @@ async def monitor_readers(stage: Stage) -> AsyncIterator[None]:
         monitor.bind(f"/proc/self/fd/{bundle_fd}/{SOCKET_NAME}")  # pytest's paths are too long
         os.close(bundle_fd)
         monitor.listen()
-        found = monitors.Monitors(bundle.parent, None, lambda _container: None)  # type: ignore[arg-type]  # nothing is launched
+        found = monitors.Monitors(bundle.parent, None)  # type: ignore[arg-type]  # nothing is launched
         async with running(found.run):
             assert await found.find() == (bundle.name,)
             stage.patch.setattr(monitors, "monitor_alive", stage.fault)

@@ -138,15 +138,21 @@ class _Connection:
 class Monitors:
     """All monitors of one daemon, by container."""
 
-    def __init__(
-        self, bundles: Path, launcher: Launcher, wake: Callable[[ContainerId], None]
-    ) -> None:
-        """``bundles`` is the directory of all bundles; ``wake`` is told whose journal is worth a look."""
+    def __init__(self, bundles: Path, launcher: Launcher) -> None:
+        """``bundles`` is the directory of all bundles."""
         self._bundles = bundles
         self._launcher = launcher
-        self._wake = wake
+        self._followers: list[Callable[[ContainerId], None]] = []
         self._connections: dict[ContainerId, _Connection] = {}
         self._arriving, self._arrivals = trio.open_memory_channel[_Connection](_ARRIVALS_MAX)
+
+    def follow(self, follower: Callable[[ContainerId], None]) -> None:
+        """Tell one more whose journal is worth a look: followers are called in the order in which they came."""
+        self._followers.append(follower)
+
+    def _wake(self, container: ContainerId) -> None:
+        for follower in self._followers:
+            follower(container)
 
     async def run(self) -> None:
         """Read from every connection. Runs until cancelled; then monitors go on without us."""
