@@ -10,6 +10,7 @@ from http.client import HTTPException
 from tests.bench import report
 from tests.bench.place import leave_the_host, our_engine
 from tests.bench.sampling import Benchmark, measure
+from tests.bench.soak import HEADING, LIVES, Reading, growth, soak, verdict
 from tests.bench.subject import Subject
 from tests.bench.table import BENCHMARKS
 
@@ -23,6 +24,8 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("tests.bench: needs root, for namespaces and cgroups")
     leave_the_host()
+    if "soak" in options.names:
+        sys.exit(_soak(options.lives))
     chosen = [each for each in BENCHMARKS if not options.names or each.name in options.names]
     columns = ["floor", "ours", *(["reference"] if options.reference else [])]
     _say(report.heading(columns))
@@ -32,6 +35,21 @@ def main() -> None:
             if options.reference:
                 subjects["reference"] = Subject(options.reference, ("docker",))
             _run(benchmark, subjects, columns, options.rounds)
+
+
+def _soak(lives: int) -> int:
+    """Print a line for each reading, then what has grown; returns the exit status."""
+    readings: list[Reading] = []
+    with our_engine("tests.harness.gauges") as ours:
+        _say(HEADING)
+        for reading in soak(ours.daemon, lives):
+            readings.append(reading)
+            _say(str(reading))
+    problems = list(verdict(readings))
+    _say(*problems or ["back to where it was"])
+    for name, more in growth(readings[0].gauges, readings[-1].gauges).items():
+        _say(f"  {name}: {more:+}")
+    return 1 if problems else 0
 
 
 def _run(
@@ -55,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.bench", description="Measure, and print."
     )
     names = [each.name for each in BENCHMARKS]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}, or soak")
+    parser.add_argument("--lives", type=int, default=LIVES, help="of containers, for soak")
     parser.add_argument("--rounds", type=int, help="instead of each benchmark's own number")
     parser.add_argument(
         "--reference", metavar="HOST", help="another engine, unix:///PATH, with a busybox image"

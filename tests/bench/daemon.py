@@ -40,8 +40,9 @@ def poll(condition: Callable[[], bool]) -> None:
 class Daemon:
     """One daemon, ``data``, ``exec``, ``api.sock`` and ``log`` in a place of its own."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, program: str = "engine.daemon") -> None:
         self.place = place
+        self._program = program
         self.api = Api(place / "api.sock")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,6 +50,12 @@ class Daemon:
     def host(self) -> str:
         """Where it listens."""
         return f"unix://{self.api.socket_path}"
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def roots(self) -> Roots:
@@ -67,7 +74,7 @@ class Daemon:
         roots = ("--data-root", self.place / "data", "--exec-root", self.place / "exec")
         with (self.place / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine.daemon", "-H", self.host, *roots],
+                [sys.executable, "-m", self._program, "-H", self.host, *roots],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

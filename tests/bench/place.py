@@ -26,13 +26,13 @@ def leave_the_host() -> None:
 
 
 @contextmanager
-def our_engine() -> Iterator[Subject]:
-    """A daemon with the built-in image; nothing of it is left at the end."""
+def our_engine(program: str = "engine.daemon") -> Iterator[Subject]:
+    """A daemon with the built-in image; nothing of it is left at the end. ``program`` is the module that is run."""
     with tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory:
         run = Path(directory) / "exec"
         run.mkdir()
         linux.mount("tmpfs", str(run), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV)
-        daemon = Daemon(Path(directory))
+        daemon = Daemon(Path(directory), program)
         try:
             daemon.start()
             import_builtin(Engine(daemon.host))

@@ -1,0 +1,106 @@
+"""Let thousands of containers live and die, and see that the daemon is afterwards what it was before: ``python -m tests.bench soak``."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.bench.daemon import Daemon
+from tests.harness.conditions import settled
+from tests.harness.gauges import Gauges, read_gauges
+from tests.harness.lives import Lives, remove_parents
+
+LIVES: Final = 20_000
+WARM: Final = 1_000
+"""Lives after which memory should be as it stays: caches are full, and the allocator has what it wants."""
+STEP: Final = 1_000
+GROWTH_MAX_MB: Final = 2.0
+SETTLE_S: Final = 20.0
+BASE_THREADS: Final = 4
+"""Of a daemon that does nothing: the event loop's, the log's writer's, and those of its sweep."""
+HEADING: Final = (
+    f"{'lives':>7}{'memory MB':>11}{'descriptors':>13}{'threads':>9}{'tasks':>7}{'rows':>6}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The gauges after so many lives."""
+
+    lives: int
+    gauges: Gauges
+
+    def __str__(self) -> str:
+        each = self.gauges
+        return (
+            f"{self.lives:>7}{each.memory_mb:>11.2f}{each.descriptors:>13}"
+            f"{each.threads:>9}{each.tasks:>7}{each.rows:>6}"
+        )
+
+
+def soak(daemon: Daemon, lives: int, step: int = STEP) -> Iterator[Reading]:
+    """Yield a reading before, and after each step of lives."""
+    with _parents():
+        yield Reading(0, _read(daemon))
+        for first in range(0, lives, step):
+            count = min(step, lives - first)
+            Lives(daemon.api).run(first, count)
+            yield Reading(first + count, _read(daemon))
+        _let_threads_end(daemon)
+        yield Reading(lives, _read(daemon))
+
+
+def _let_threads_end(daemon: Daemon) -> None:
+    """Wait until the threads of the last effects have ended: trio keeps one for ten seconds, for whoever needs it next."""
+    deadline = time.monotonic() + SETTLE_S
+    while len(list(Path(f"/proc/{daemon.pid}/task").iterdir())) > BASE_THREADS:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.5)
+
+
+@contextmanager
+def _parents() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        remove_parents()
+
+
+def _read(daemon: Daemon) -> Gauges:
+    """Read when what the last lives have left to do is done: descriptors stay the same from one look to the next."""
+    seen: list[Gauges] = []
+
+    def changing() -> list[str]:
+        seen.append(read_gauges(daemon.api, daemon.pid, daemon.place / "data"))
+        now, before = seen[-1], seen[-2] if len(seen) > 1 else None
+        same = before and _counts(now) == _counts(before)
+        return [] if same else ["still changing"]
+
+    settled(changing)
+    return seen[-1]
+
+
+def _counts(gauges: Gauges) -> tuple[int, int, int, int]:
+    return gauges.descriptors, gauges.threads, gauges.tasks, gauges.rows
+
+
+def verdict(readings: Sequence[Reading]) -> Iterator[str]:
+    """Yield what did not come back to where it was; nothing is good."""
+    before, after = readings[0].gauges, readings[-1].gauges
+    for name in ("descriptors", "threads", "tasks", "rows"):
+        was, now = getattr(before, name), getattr(after, name)
+        if now > was:
+            yield f"{name}: {was} before, {now} after"
+    warm = [each.gauges.memory_mb for each in readings if each.lives >= WARM]
+    if warm and warm[-1] - warm[0] > GROWTH_MAX_MB:
+        yield f"memory: {warm[-1] - warm[0]:+.2f} MB since the first {WARM} lives"
+
+
+def growth(before: Gauges, after: Gauges) -> dict[str, int]:
+    """Return which collections have more entries than before, and how many more: what to look at when memory grows."""
+    names = before.entries.keys() | after.entries.keys()
+    grown = {name: after.entries.get(name, 0) - before.entries.get(name, 0) for name in names}
+    return {name: more for name, more in sorted(grown.items()) if more > 0}
