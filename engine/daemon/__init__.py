@@ -4,11 +4,12 @@
     config.py     options and the TOML file          drivers.py   which driver answers what
     lock.py       one daemon for a data root         log_state.py what drivers ask about the log
     logs.py       structlog                          networks.py  the default networks
-    limits.py     descriptors                        clock.py     the kernel's clocks
+    limits.py     descriptors, the allocator         clock.py     the kernel's clocks
     listeners.py  sockets of the API                 passed.py    sockets that systemd has opened
     notify.py     systemd's readiness and watchdog
 
-The tree of nurseries; what is marked with * runs below the one root of background loops, ``supervisor/background.py``::
+The tree of nurseries; what is marked with * runs below the one root of background loops,
+``supervisor/background.py``::
 
     main
     ├── serving        the API's listeners and requests; ends first, and lets requests finish

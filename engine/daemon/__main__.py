@@ -18,7 +18,7 @@ from engine.api.http.sockets import Entrance
 from engine.daemon import config as configuration
 from engine.daemon import logs
 from engine.daemon.config import Config
-from engine.daemon.limits import raise_descriptor_limit
+from engine.daemon.limits import bound_allocator, raise_descriptor_limit
 from engine.daemon.listeners import Listeners, open_listeners
 from engine.daemon.lock import lock_data_root
 from engine.daemon.networks import ensure_networks
@@ -52,6 +52,7 @@ def main() -> None:
         config = configuration.load(sys.argv[1:])
         logs.configure(config.log_level, config.log_format)
         os.umask(0o022)
+        bound_allocator()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         lock_fd = lock_data_root(config.data_root)
         trio.run(serve, config)
@@ -139,7 +140,10 @@ async def collect_images(images: Images) -> None:
 
 
 async def watch_network(supervisor: Supervisor) -> None:
-    """Have a sweep when the kernel says that links, addresses or firewall rules have changed. Until cancelled."""
+    """Have a sweep when the kernel says that links, addresses or firewall rules have changed.
+
+    Until cancelled.
+    """
 
     async def listen() -> None:
         with Watch() as watch:

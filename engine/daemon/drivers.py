@@ -167,7 +167,10 @@ def make_streams(config: Config, drivers: Drivers) -> LinuxStreams:
 
 
 def make_files(config: Config, drivers: Drivers) -> LinuxContainerFiles:
-    """Make what reads and writes containers' files; with the kernel's own locks, so that a copy and a start wait for each other."""
+    """Make what reads and writes containers' files.
+
+    It shares the kernel's locks, so that a copy and a start wait for each other.
+    """
     kernel = drivers.kernel
     views = Views(
         data_root=config.data_root,
@@ -181,7 +184,7 @@ def make_files(config: Config, drivers: Drivers) -> LinuxContainerFiles:
 
 
 def init_path(config: Config) -> Path | None:
-    """Return the program for ``docker run --init``: the configured one, or the first that is found."""
+    """Return the configured program for ``docker run --init``, or the first that is found."""
     if config.init_path is not None:
         return config.init_path
     search = os.environ.get("PATH", os.defpath)

@@ -1,4 +1,7 @@
-"""Answer what drivers ask about the state of the log: they know neither the ledger nor its views."""
+"""Answer what drivers ask about the state of the log.
+
+They know neither the ledger nor its views.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -48,11 +51,14 @@ class LogState:
         return pool.gateway
 
     def firewall(self) -> tuple[Sequence[Network], Collection[Container]]:
-        """Return what the firewall's table is computed from: networks that have links, containers that publish ports."""
+        """Return networks that have links, and containers that publish ports."""
         return self.ledger.durable.networks_with_links(), self.ledger.durable.publishers()
 
     def images_needed(self) -> Collection[ImageId]:
-        """Return the images whose content must stay. Called on another thread: each dictionary is copied in one step."""
+        """Return the images whose content must stay.
+
+        Called on another thread: each dictionary is copied in one step.
+        """
         images = list(self.ledger.durable.images.values())
         containers = list(self.ledger.head.containers.values())
         present = {image.id for image in images if not image.removed}

@@ -1,8 +1,9 @@
-"""Configure the daemon's log: an event and its keys, for people on a terminal, as JSON for machines.
+"""Configure the daemon's log: an event and its keys, for a person to read or as JSON.
 
-Lines are written where events happen, on the event loop's thread too. So a reader that has stopped reading must not stop the engine:
-a line that its pipe has no room for is dropped, and the number of dropped lines is told once there is room again. Asking whether there
-is room takes a microsecond; a thread that writes from a queue would cost each line two switches of the interpreter's lock.
+Lines are written where events happen, on the event loop's thread too. So a reader that has stopped
+reading must not stop the engine: a line that its pipe has no room for is dropped, and the number of
+dropped lines is told once there is room again. Asking whether there is room takes a microsecond; a
+thread that writes from a queue would cost each line two switches of the interpreter's lock.
 """
 
 import logging

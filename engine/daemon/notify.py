@@ -8,12 +8,16 @@ import trio
 from engine.supervisor.background import Backoff, Loop, forever
 
 NOTIFY_TIMEOUT_S: Final = 5.0
-"""How long a service manager whose queue is full is waited for: a lost ``READY=1`` would have the daemon killed."""
+"""How long a service manager whose queue is full is waited for: a lost ``READY=1`` would have the
+daemon killed."""
 _MICROSECONDS: Final = 1_000_000
 
 
 async def notify(message: str) -> None:
-    """Tell the service manager, if there is one and it listens. A message that it does not take in time is dropped."""
+    """Tell the service manager, if there is one and it listens.
+
+    A message that it does not take in time is dropped.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -29,7 +33,10 @@ async def notify(message: str) -> None:
 
 
 async def watchdog() -> None:
-    """Tell the manager twice within the time that it grants that this loop still turns. Until cancelled."""
+    """Tell the manager twice within the time that it grants that this loop still turns.
+
+    Until cancelled.
+    """
     granted_s = _granted_s()
     if not granted_s:
         return
@@ -42,7 +49,7 @@ async def watchdog() -> None:
 
 
 def _granted_s() -> float:
-    """Return the watchdog's time; 0 when there is none, it is another process's, or it can't be read."""
+    """Return the watchdog's time; 0 when there is none for this process, or it is no number."""
     granted_us = os.environ.get("WATCHDOG_USEC", "0")
     asked_of = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if asked_of != str(os.getpid()) or not granted_us.isdecimal():

@@ -65,7 +65,10 @@ def open_ledger(config: Config) -> Ledger:
 
 
 def assemble(config: Config, ledger: Ledger, descriptors: tuple[int, int]) -> Daemon:
-    """Make all parts of a daemon whose log has begun; nothing runs yet. ``descriptors`` are the limits that containers get."""
+    """Make all parts of a daemon whose log has begun.
+
+    Nothing runs yet. ``descriptors`` are the limits that containers get.
+    """
     state = LogState(ledger)
     drivers = make_drivers(config, state, descriptors)
     supervisor = Supervisor(ledger, drivers.kernel, make_probes(drivers), config.prepared_sandboxes)

@@ -235,6 +235,7 @@ class LinuxKernel:
                 )
             case do.RemoveDirectory():
                 self._journals.pop(container.id, None)
+                self._hinted.pop(container.id, None)
                 async with self.uppers.alone(container.id):
                     await self._remove_directory(container)
             case _:

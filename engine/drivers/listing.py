@@ -1,7 +1,8 @@
-"""List directories of the engine's own, which somebody may have replaced, locked or filled with other things.
+"""List directories of the engine's own, which somebody may have replaced or locked.
 
-A directory that can't be listed counts as empty, so that one broken place does not stop the look at all the others. The caller
-must be able to live with that: what is compared with such a listing looks absent, and is looked at by itself.
+A directory that can't be listed counts as empty, so that one broken place does not stop the look at
+all the others. The caller must be able to live with that: what is compared with such a listing
+looks absent, and is looked at by itself.
 """
 
 import os
@@ -14,7 +15,7 @@ log = structlog.get_logger()
 
 
 def names_in(directory: Path) -> tuple[str, ...]:
-    """Return the names in a directory, in order; none, with one warning, where it can't be listed."""
+    """Return the names in a directory, in order. One that can't be listed is reported and empty."""
     try:
         return tuple(sorted(os.listdir(directory)))  # noqa: PTH208  (names, not paths)
     except FileNotFoundError:
@@ -26,5 +27,8 @@ def names_in(directory: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def report(path: Path, problem: str) -> None:
-    """Log what is wrong with a path: the cache makes that once for each problem, however often it is looked at."""
+    """Log what is wrong with a path.
+
+    The cache makes that once for each problem, however often it is looked at.
+    """
     log.warning("path_ignored", path=str(path), error=problem)

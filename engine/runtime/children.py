@@ -129,7 +129,10 @@ class Child:
         return pid
 
     def _piped(self, become: Become, takes_input: bool, gives_output: bool) -> int:
-        """Fork with pipes. A descriptor is the stack's from its opening on: EMFILE may come at any of them."""
+        """Fork with pipes.
+
+        A descriptor is the stack's from its opening on: EMFILE may come at any of them.
+        """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             null_fd = _owned(theirs, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
             stdin_fd, our_stdin = _pipe(theirs, ours) if takes_input else (null_fd, None)

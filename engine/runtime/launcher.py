@@ -134,7 +134,8 @@ class _Launcher:
                 _limit_descriptors(self._descriptors)
                 _be_asked(self._daemon, telling_fd)
             os.close(telling_fd)
-            # It is there: nobody but us could have buried it. Never EMFILE: a descriptor has just been closed.
+            # It is there: nobody but us could have buried it.
+            # Never EMFILE: a descriptor has just been closed.
             pidfd = os.pidfd_open(pid)
             self._monitors[pidfd] = pid
             self._epoll.register(pidfd, select.EPOLLIN)
@@ -152,9 +153,10 @@ class _Launcher:
 
 
 def _raise_descriptor_limit() -> tuple[int, int]:
-    """Allow as many descriptors as the hard limit does: one is open for each monitor. Returns the limits as they were.
+    """Raise the soft limit of descriptors to the hard one; return both as they were.
 
-    Monitors, and so containers, get those back: a larger limit would change how programs inside behave, select(2).
+    One descriptor is open for each monitor. Monitors, and so containers, get those back: a larger limit would change how programs inside
+    behave, select(2).
     """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     _limit_descriptors((limits[1], limits[1]))

@@ -90,6 +90,11 @@ IN_NONBLOCK: Final = os.O_NONBLOCK
 # linux/memfd.h: memfd_create(2)
 MFD_EXEC: Final = 0x0010
 
+# malloc.h of glibc
+M_TRIM_THRESHOLD: Final = -1
+M_MMAP_THRESHOLD: Final = -3
+M_ARENA_MAX: Final = -8
+
 # linux/prctl.h: prctl(2)
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
@@ -458,6 +463,15 @@ def inotify_add_watch(fd: int, path: str, mask: int) -> int:
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     """Operate on the calling thread; the options here take numbers only. prctl(2)."""
     return _check(_prctl(option, arg2, arg3, arg4, arg5), "prctl")
+
+
+def mallopt(option: int, value: int) -> bool:
+    """Set an option of the C library's allocator.
+
+    Returns False where it has none such: not glibc. mallopt(3).
+    """
+    function = getattr(_libc, "mallopt", None)
+    return function is not None and bool(function(option, value))
 
 
 def set_process_name(name: str) -> None:

@@ -70,7 +70,10 @@ class OomWatch:
 
 
 def _register(file: str, event_fd: int) -> None:
-    """Have the kernel signal an eventfd at each OOM kill. cgroup-v1/cgroups.rst, "Notification API"."""
+    """Have the kernel signal an eventfd at each OOM kill.
+
+    The kernel's cgroup-v1/cgroups.rst, "Notification API".
+    """
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         write_once(f"{file.rpartition('/')[0]}/cgroup.event_control", f"{event_fd} {fd}")

@@ -5,12 +5,14 @@
     forever(loop, step):   step ─▶ step ─▶ error: log once, wait ─▶ step ─▶ success: wait no more ─▶ …
     until_done(job, step): the same until the first success
 
-A step that fails is tried again after a delay that grows from ``first_s`` by ``factor`` up to ``max_s``. An error is logged
-when it first occurs and again only when it has become another one, so that a disk that is broken for a week is one line.
-Our own bugs (whatever is neither an :class:`EngineError` nor an :class:`OSError`) are logged with their traceback.
+A step that fails is tried again after a delay that grows from ``first_s`` by ``factor`` up to
+``max_s``. An error is logged when it first occurs and again only when it has become another one, so
+that a disk that is broken for a week is one line. Our own bugs (whatever is neither an
+:class:`EngineError` nor an :class:`OSError`) are logged with their traceback.
 
-No error ends the daemon from here. A log that is corrupt is found at the start, before any loop runs; if it becomes unreadable
-later, appends are refused one by one and what is known goes on being served.
+No error ends the daemon from here. A log that is corrupt is found at the start, before any loop
+runs; if it becomes unreadable later, appends are refused one by one and what is known goes on being
+served.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -87,7 +89,10 @@ async def until_done(loop: Loop, step: Step, backoff: Backoff = DEFAULT_BACKOFF)
 
 
 def _tell(loop: Loop, error: Exception, told: str) -> str:
-    """Log an error unless one of its kind was the last, too. Returns its kind, which is the next call's ``told``."""
+    """Log an error unless one of its kind was the last, too.
+
+    Returns its kind, which is the next call's ``told``.
+    """
     kind = _kind_of(error)
     if kind != told:
         expected = isinstance(error, EngineError | OSError)
@@ -100,7 +105,10 @@ def _tell(loop: Loop, error: Exception, told: str) -> str:
 
 
 def _kind_of(error: Exception) -> str:
-    """Return what makes two errors one: the kernel's number where there is one, since texts name another object each time."""
+    """Return what two errors that are logged once have in common.
+
+    The kernel's number where there is one, since texts name another object each time.
+    """
     for each in (error.__cause__, error):
         if isinstance(each, OSError):
             return f"{type(error).__name__} {each.errno}"

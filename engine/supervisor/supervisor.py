@@ -196,7 +196,7 @@ class Supervisor:
     # --- The sweep ------------------------------------------------------------------------------------------------------
 
     async def _sweep_forever(self) -> None:
-        """Sweep and rest in turn; after a sweep that failed the back-off is the rest, which hints can't shorten."""
+        """Sweep and rest in turn. After a failure the rest is the back-off: hints don't shorten it."""
 
         async def sweep_and_rest() -> None:
             began = trio.current_time()

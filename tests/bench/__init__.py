@@ -14,7 +14,7 @@ so a noisy minute is everybody's. A figure is the median of its rounds, with the
     subject.py   an engine that is measured                                      wire.py       HTTP over a Unix socket, as cheap as it gets
     place.py     namespaces that are gone afterwards                 daemon.py      the daemon in them
 
-    soak.py      thousands of lives: ``python -m tests.bench soak [--lives N]`` prints what the daemon holds, and a verdict
+    soak.py      thousands of lives, ``python -m tests.bench soak [--lives N]``: what the daemon holds
 
     one.py  crowd.py  memory.py  crash.py  streams.py  store.py  client.py       the benchmarks
 

@@ -39,8 +39,8 @@ def pss_mb(pid: int) -> float:
 def cpu_s(pid: int) -> float:
     """Return the processor time of a process, ended threads included; 0 when there is no such process.
 
-    The clock's number is made as clock_getcpuclockid(3) makes it (linux/posix-timers.h, CPUCLOCK_SCHED). It counts
-    nanoseconds, where ``/proc/PID/stat`` counts hundredths of a second.
+    The clock's number is made as clock_getcpuclockid(3) makes it (linux/posix-timers.h,
+    CPUCLOCK_SCHED). It counts nanoseconds, where ``/proc/PID/stat`` counts hundredths of a second.
     """
     try:
         return time.clock_gettime((~pid << 3) | 2)

@@ -13,7 +13,8 @@ from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import Subject
 
 SETTLE_S: Final = 5.0
-"""How long an engine gets to finish what the last start has left to do, before it counts as idle."""
+"""How long an engine gets to finish what the last start has left to do, before it counts as
+idle."""
 WINDOW_S: Final = 20.0
 _IMPORT_AND_WAIT: Final = "import engine.daemon.__main__, sys; print(flush=True); sys.stdin.read()"
 
@@ -36,7 +37,7 @@ def imports(_: Subject) -> Iterator[Sampler]:
 
 
 def idle_cpu(running: int) -> Method:
-    """Measure the processor time of whoever listens at the socket, and of its children, with so many idle containers."""
+    """Measure the processor time of the daemon and its children, with so many idle containers."""
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:
@@ -60,7 +61,7 @@ def _cpu_percent(subject: Subject) -> float:
 
 @contextmanager
 def monitor(subject: Subject) -> Iterator[Sampler]:
-    """Measure the mean PSS of the processes that stand between the engine and each container, with a hundred containers."""
+    """Measure the mean PSS of a hundred containers' monitors."""
     containers = start_many(subject, COUNT)
     yield lambda: (monitor_mb(subject, containers),)
     remove_many(subject, containers)

@@ -27,7 +27,10 @@ def leave_the_host() -> None:
 
 @contextmanager
 def our_engine(program: str = "engine.daemon") -> Iterator[Subject]:
-    """A daemon with the built-in image; nothing of it is left at the end. ``program`` is the module that is run."""
+    """A daemon with the built-in image.
+
+    Nothing of it is left at the end. ``program`` is the module that is run.
+    """
     with tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory:
         run = Path(directory) / "exec"
         run.mkdir()

@@ -34,12 +34,13 @@ class Figure:
     times: float = 0.0
     """How many times as good as the reference in the same run it should be; 0 where no other engine has the like."""
     floors: float = 0.0
-    """How many times the floor of the same run it may cost at most; 0 where the floor is only shown."""
+    """How many times the floor of the same run it may cost at most; 0 where the floor is only
+    shown."""
 
     def is_met(
         self, value: float, reference: float | None = None, floor: float | None = None
     ) -> bool:
-        """Whether a value reaches the target, and is near enough to the reference and the floor where they were measured."""
+        """Whether a value reaches the target, and its distance from reference and floor."""
         return (
             self._reaches(value)
             and (reference is None or self.ahead(value, reference) >= self.times)

@@ -1,4 +1,7 @@
-"""Let thousands of containers live and die, and see that the daemon is afterwards what it was before: ``python -m tests.bench soak``."""
+"""Let thousands of containers live and die, and see that the daemon holds no more than before.
+
+``python -m tests.bench soak [--lives N]``
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ from tests.harness.lives import Lives, remove_parents
 
 LIVES: Final = 20_000
 WARM: Final = 1_000
-"""Lives after which memory should be as it stays: caches are full, and the allocator has what it wants."""
+"""Lives after which memory should be as it stays."""
 STEP: Final = 1_000
 GROWTH_MAX_MB: Final = 2.0
 SETTLE_S: Final = 20.0
@@ -53,7 +56,10 @@ def soak(daemon: Daemon, lives: int, step: int = STEP) -> Iterator[Reading]:
 
 
 def _let_threads_end(daemon: Daemon) -> None:
-    """Wait until the threads of the last effects have ended: trio keeps one for ten seconds, for whoever needs it next."""
+    """Wait until the threads of the last effects have ended.
+
+    Trio keeps one for ten seconds, for whoever needs it next.
+    """
     deadline = time.monotonic() + SETTLE_S
     while len(list(Path(f"/proc/{daemon.pid}/task").iterdir())) > BASE_THREADS:
         if time.monotonic() > deadline:
@@ -70,7 +76,10 @@ def _parents() -> Iterator[None]:
 
 
 def _read(daemon: Daemon) -> Gauges:
-    """Read when what the last lives have left to do is done: descriptors stay the same from one look to the next."""
+    """Read when what the last lives have left to do is done.
+
+    Descriptors stay the same from one look to the next.
+    """
     seen: list[Gauges] = []
 
     def changing() -> list[str]:
@@ -100,7 +109,10 @@ def verdict(readings: Sequence[Reading]) -> Iterator[str]:
 
 
 def growth(before: Gauges, after: Gauges) -> dict[str, int]:
-    """Return which collections have more entries than before, and how many more: what to look at when memory grows."""
+    """Return which collections have more entries than before, and how many more.
+
+    What to look at when memory grows.
+    """
     names = before.entries.keys() | after.entries.keys()
     grown = {name: after.entries.get(name, 0) - before.entries.get(name, 0) for name in names}
     return {name: more for name, more in sorted(grown.items()) if more > 0}

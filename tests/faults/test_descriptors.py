@@ -1,4 +1,7 @@
-"""Limits of descriptors: the daemon's own is raised, containers keep theirs, and running out of them is a pause."""
+"""Limits of descriptors.
+
+The daemon's own is raised, containers keep theirs, and running out of them is a pause.
+"""
 
 import resource
 import socket

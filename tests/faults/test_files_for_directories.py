@@ -1,4 +1,7 @@
-"""A file in the place of a directory of the engine's: the daemon lives, starts, says so, and is whole again afterwards."""
+"""A file in the place of a directory of the engine's.
+
+The daemon lives, starts, says so, and is whole again afterwards.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,7 @@
-"""A few hundred lives leave a daemon as it was: the short form of ``python -m tests.bench soak``."""
+"""A few hundred lives leave a daemon as it was.
+
+The short form of ``python -m tests.bench soak``.
+"""
 
 import os
 import sys
@@ -83,5 +86,8 @@ def changed(before: Gauges, after: Gauges) -> list[str]:
 
 
 def threads_end(gauged: Gauged, before: Gauges) -> bool:
-    """Whether there are no more threads than four callers can have work for; idle ones end by themselves."""
+    """Whether there are no more threads than four callers can have work for.
+
+    Idle ones end by themselves.
+    """
     return len(os.listdir(f"/proc/{gauged.pid}/task")) <= before.threads + 8  # noqa: PTH208

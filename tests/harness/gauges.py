@@ -1,9 +1,10 @@
-"""Read what a daemon holds: memory, descriptors, threads, tasks, rows of live state, and entries in its memory.
+"""Read what a daemon holds: memory, descriptors, threads, tasks, rows of live state, and entries.
 
     python -m tests.harness.gauges [OPTION OF SHIPSLOGD]...
 
-is ``shipslogd`` with one path more, which counts trio's tasks and the entries of every collection that belongs to the engine. The
-engine has no part in this: the application is wrapped where the daemon would call it, and objects are found by the garbage collector.
+is ``shipslogd`` with one path more, which counts trio's tasks and the entries of every collection
+that belongs to the engine. The engine has no part in this: the application is wrapped where the
+daemon would call it, and objects are found by the garbage collector.
 """
 
 import contextlib
@@ -46,9 +47,11 @@ class Gauges:
     rows: int
     """Of the table of live state."""
     image_rows: int
-    """Of these, rows of images: a removed image keeps its own, since its stream goes on if it comes back."""
+    """Of these, rows of images: a removed image keeps its own, since its stream goes on if it comes
+    back."""
     entries: dict[str, int]
-    """Of each collection that an object of the engine holds, by class and attribute, added up over all objects."""
+    """Of each collection that an object of the engine holds, by class and attribute, added up over
+    all objects."""
 
 
 def with_gauges(wrapped: Application) -> Application:
@@ -67,7 +70,10 @@ def with_gauges(wrapped: Application) -> Application:
 
 
 def _entries() -> Counter[str]:
-    """Count what objects hold. Frozen objects are out of the collector's sight, so they are thawed for the look."""
+    """Count what objects hold.
+
+    Frozen objects are out of the collector's sight, so they are thawed for the look.
+    """
     gc.unfreeze()
     counted: Counter[str] = Counter()
     for each in gc.get_objects():

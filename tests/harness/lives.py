@@ -1,4 +1,7 @@
-"""Let containers live and die: with execs, attached clients, parents of cgroups of their own, and images that come and go."""
+"""Let containers live and die.
+
+With execs, attached clients, parents of cgroups of their own, and images that come and go.
+"""
 
 import io
 import os

@@ -57,7 +57,9 @@ def _all_there_are(fd: int) -> Iterator[int]:
 
 
 def assert_nothing_leaks(act: Callable[[], object], *expected: type[Exception]) -> int:
-    """Do something with no descriptor left, with one, with two … until it succeeds; returns how many that takes.
+    """Do something with no descriptor left, with one, with two … until it succeeds.
+
+    Returns how many that takes.
 
     Args:
         act: closes what it has opened when it succeeds.

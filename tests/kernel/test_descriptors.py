@@ -1,4 +1,7 @@
-"""EMFILE at each position: whatever fails half-way gives back the descriptors that it had opened."""
+"""EMFILE at each position.
+
+Whatever fails half-way gives back the descriptors that it had opened.
+"""
 
 import os
 from collections.abc import Callable

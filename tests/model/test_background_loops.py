@@ -1,7 +1,7 @@
 """An OSError in any background loop: the loop says so once and goes on; nothing else notices.
 
-``LOOPS`` has an entry for each member of :class:`Loop`, and every ``while True`` of a task is in ``ENDLESS``, so that a loop
-without the one root, or without a test here, does not go unnoticed.
+``LOOPS`` has an entry for each member of :class:`Loop`, and every ``while True`` of a task is in
+``ENDLESS``, so that a loop without the one root, or without a test here, does not go unnoticed.
 """
 
 import ast
@@ -141,7 +141,10 @@ async def resolver_keeper(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def monitor_readers(stage: Stage) -> AsyncIterator[None]:
-    """A monitor that is found alive; its connection ends, and then its lock can't be read any more."""
+    """A monitor that is found alive.
+
+    Its connection ends, and then its lock can't be read any more.
+    """
     bundle = stage.place / "bundles" / ("c" * 64)
     bundle.mkdir(parents=True)
     lock_fd = os.open(bundle / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,7 @@
-"""The root of background loops: errors are logged once, delays grow and end with the first success."""
+"""The root of background loops.
+
+Errors are logged once, delays grow and end with the first success.
+"""
 
 import errno
 from collections.abc import Awaitable, Callable, Iterator

@@ -68,7 +68,7 @@ class CgroupDriver(ABC):
 
     @abstractmethod
     def below(self, parent: str) -> "CgroupDriver":
-        """Return a driver for containers below another parent, which shares all that does not depend on it.
+        """Return a driver for another parent, which shares all that does not depend on that.
 
         Raises:
             InvalidRequest: ``parent`` is empty or leads elsewhere.

@@ -3,8 +3,9 @@
 One driver for each parent. A parent that was asked for is somebody else's: made if it is missing, and left when its last
 container has gone, as other engines do, for it may have limits of its own.
 
-Only the drivers used last are kept, since users may name a new parent for each container. A driver holds no descriptor and
-is made in microseconds: what costs something, the hierarchies and the BPF programs, is shared by all.
+Only the drivers used last are kept, since users may name a new parent for each container. A driver
+holds no descriptor and is made in microseconds: what costs something, the hierarchies and the BPF
+programs, is shared by all.
 """
 
 import posixpath

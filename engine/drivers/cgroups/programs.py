@@ -1,7 +1,8 @@
 """Keep loaded the BPF programs that decide which device nodes may be used, one for each policy.
 
-Nearly all containers have the same policy, so its program is verified and loaded once. Only those used last are kept: each holds a
-descriptor, and users may think of a new policy for each container. The kernel keeps a program that is attached to a cgroup.
+Nearly all containers have the same policy, so its program is verified and loaded once. Only those
+used last are kept: each holds a descriptor, and users may think of a new policy for each container.
+The kernel keeps a program that is attached to a cgroup.
 """
 
 import os
@@ -30,7 +31,7 @@ class Programs:
 
     @contextmanager
     def loaded(self, code: bytes) -> Iterator[int]:
-        """Lend the descriptor of a program. It stays open until the end of the block; attaching takes microseconds.
+        """Lend the descriptor of a program, which stays open until the end of the block.
 
         Raises:
             OSError: the kernel refuses it.

@@ -42,7 +42,7 @@ class Trash:
         await forever(Loop.TRASH, self._work)
 
     async def _work(self) -> None:
-        """Delete what can be deleted, and wait for more; not for ever while something is blocked."""
+        """Delete what can be deleted; wait for more, or until what is blocked is due again."""
         self._added = trio.Event()
         for grave in tuple(self._graves):
             await self._try(grave)

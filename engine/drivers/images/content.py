@@ -56,7 +56,8 @@ from engine.failpoints import failpoint
 
 IMPORT_COMMENT: Final = "Imported from -"
 LOWERS_MAX: Final = 256
-"""Images whose layers are remembered: reading a config and its digest would take 0.2 ms of each start."""
+"""Images whose layers are remembered: reading a config and its digest would take 0.2 ms of each
+start."""
 NOTHING: Final = digest_of(END)
 """Of the tar of a layer that changes nothing: it is none, as Docker has it."""
 
@@ -335,7 +336,8 @@ class Content:
         """Take away what a crash left half-made. Once, before anything else is asked of the images.
 
         Returns:
-            What went wrong: each part is done whatever becomes of the others, and none is needed to go on.
+            What went wrong: each part is done whatever becomes of the others, and none is needed to
+            go on.
         """
         parts: tuple[Callable[[], None], ...] = (
             partial(remove_tree, incoming_directory(self._data_root), self._data_root),

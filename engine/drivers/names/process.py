@@ -189,7 +189,10 @@ class ResolverProcess:
 
 
 def _connected(address: str) -> Connection | None:
-    """Connect without waiting. A resolver whose backlog is full has stopped answering: EAGAIN, unix(7)."""
+    """Connect without waiting.
+
+    A resolver whose backlog is full has stopped answering: EAGAIN, unix(7).
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         sock.connect(address)

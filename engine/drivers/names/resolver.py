@@ -84,7 +84,10 @@ class Resolver:
             self._process.abandon()
 
     async def _keep(self) -> None:
-        """Reach a resolver and talk to it until it dies. On failure, whoever waits is told; the next attempt tells it all."""
+        """Reach a resolver and talk to it until it dies.
+
+        On failure, whoever waits is told; the next attempt tells it all.
+        """
         try:
             connection = await self._reach()
             if connection is not None:

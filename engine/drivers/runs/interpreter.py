@@ -27,9 +27,11 @@ from engine.runtime.linux import MFD_EXEC
 
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 END_TIMEOUT_S: Final = 1.0
-"""How long a process that was killed is waited for: it ends at once unless it is in uninterruptible sleep."""
+"""How long a process that was killed is waited for: it ends at once unless it is in uninterruptible
+sleep."""
 _END_POLL_S: Final = 0.005
-"""By polling, and not through a pidfd: processes are also ended when there are no more descriptors."""
+"""By polling, and not through a pidfd: processes are also ended when there are no more
+descriptors."""
 _CHUNK_BYTES: Final = 1 << 30
 _MALLOC: Final = (
     "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=524288:glibc.malloc.trim_threshold=524288"
@@ -114,7 +116,8 @@ def _executable_memfd(name: str) -> int:
 async def end_of(process: subprocess.Popen[bytes]) -> None:
     """Wait for a killed process and reap it, without blocking the thread.
 
-    One in uninterruptible sleep is left after :data:`END_TIMEOUT_S`; subprocess reaps it when another process is started.
+    One in uninterruptible sleep is left after :data:`END_TIMEOUT_S`; subprocess reaps it when
+    another process is started.
     """
     with trio.move_on_after(END_TIMEOUT_S, shield=True):
         while process.poll() is None:  # noqa: ASYNC110  (see _END_POLL_S)

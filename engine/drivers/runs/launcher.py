@@ -51,7 +51,10 @@ class Launcher:
     def __init__(
         self, exec_root: Path, lanes: Lanes, descriptors: tuple[int, int] | None = None
     ) -> None:
-        """``descriptors``: soft and hard RLIMIT_NOFILE of what is launched; None for those of the calling process."""
+        """Nothing is started yet.
+
+        ``descriptors`` are soft and hard RLIMIT_NOFILE of what is launched; None for our own.
+        """
         self._descriptors = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
         self._lanes = lanes
         self._lock_path = exec_root / "launcher.lock"
@@ -126,7 +129,10 @@ class Launcher:
                 await self._bury()
 
     def close(self) -> None:
-        """Let the launcher end; its monitors go on. The daemon ends too, so this may block for a moment."""
+        """Let the launcher end.
+
+        Its monitors go on. The daemon ends too, so this may block for a moment.
+        """
         process = self._let_go()
         if process is not None:
             with suppress(subprocess.TimeoutExpired):
@@ -212,7 +218,10 @@ class Launcher:
             await end_of(process)
 
     def _let_go(self) -> subprocess.Popen[bytes] | None:
-        """Close our end and kill the launcher: whatever it still answers must not be taken for the next one's word."""
+        """Close our end and kill the launcher.
+
+        Whatever it still answers must not be taken for the next one's word.
+        """
         if self._socket is not None:
             self._socket.close()
             self._socket = None

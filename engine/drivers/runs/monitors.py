@@ -147,7 +147,10 @@ class Monitors:
         self._arriving, self._arrivals = trio.open_memory_channel[_Connection](_ARRIVALS_MAX)
 
     def follow(self, follower: Callable[[ContainerId], None]) -> None:
-        """Tell one more whose journal is worth a look: followers are called in the order in which they came."""
+        """Tell one more whose journal is worth a look.
+
+        Followers are called in the order in which they came.
+        """
         self._followers.append(follower)
 
     def _wake(self, container: ContainerId) -> None:
@@ -207,7 +210,10 @@ class Monitors:
         )
 
     async def _found(self, container: ContainerId) -> bool:
-        """Connect to a container's monitor if it is alive. One that can't be asked is left to its container's worker."""
+        """Connect to a container's monitor if it is alive.
+
+        One that can't be asked is left to its container's worker.
+        """
         try:
             if not monitor_alive(self._bundles / container):
                 return False
