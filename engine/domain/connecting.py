@@ -9,9 +9,9 @@ from engine.domain.membership import (
     DisconnectRequested,
     Endpoint,
 )
+from engine.domain.namespace_sharing import HOST, NONE, is_with_container
 from engine.domain.network import Network
 from engine.domain.phases import NAMELESS, Phase
-from engine.domain.sharing import HOST, NONE, is_with_container
 from engine.domain.spec import Membership
 from engine.errors import Conflict, EngineError, Forbidden, InvalidRequest, Kind
 

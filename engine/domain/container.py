@@ -157,6 +157,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(each for each in self.endpoints if each.network not in going)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether nothing can be asked of it any more but to be removed."""
+        return self.phase in (Phase.REMOVED, Phase.DEAD)
+
+    @property
     def is_running(self) -> bool:
         """In Docker's sense: it has a process, frozen or not."""
         return self.phase in HAS_PROCESS

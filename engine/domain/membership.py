@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from engine.domain.event import Event
 from engine.domain.ids import SHORT, ContainerId, NetworkId
-from engine.domain.sharing import HOST, NONE, is_with_container
+from engine.domain.namespace_sharing import HOST, NONE, is_with_container
 from engine.domain.spec import Membership, Spec
 
 SYSCTLS_OPTION: Final = "com.docker.network.endpoint.sysctls"

@@ -8,12 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.capability_names import ALL_CAPABILITIES
 from engine.domain.container import Container
 from engine.domain.execution import ExecSpec
 from engine.domain.mounts import Bind, ReadOnlyBelow, Tmpfs
-from engine.domain.sharing import HOST, NONE, is_with_container, lender_in, owns_pid_namespace
+from engine.domain.namespace_sharing import (
+    HOST,
+    NONE,
+    is_with_container,
+    namespace_owner,
+    owns_pid_namespace,
+)
 from engine.domain.spec import (
-    ALL_CAPABILITIES,
     Spec,
     Ulimit,
     capabilities,
@@ -175,11 +181,11 @@ def _sysctls(spec: Spec) -> dict[str, str]:
 
 
 def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
-    """A kind that is not listed is the host's. What another container lends is listed like one's own: it comes as a descriptor."""
+    """A kind that is not listed is the host's. What another container owns is listed like one's own: it comes as a descriptor."""
     own = {
         "mount": True,
         "uts": spec.uts_mode != HOST,
-        "pid": owns_pid_namespace(spec) or lender_in(spec.pid_mode) is not None,
+        "pid": owns_pid_namespace(spec) or namespace_owner(spec.pid_mode) is not None,
         "ipc": spec.ipc_mode != HOST,
         "cgroup": spec.cgroupns_mode != HOST,
     }
@@ -220,12 +226,12 @@ def _standard_mounts(spec: Spec) -> list[Json]:
 
 
 def _shared_memory(spec: Spec) -> list[Json]:
-    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the lender's (``shm``), or none."""
+    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the owner's (``shm``), or none."""
     if spec.ipc_mode == NONE:
         return []
     if spec.ipc_mode == HOST:
         return [_mount(_SHM, "bind", _SHM, "bind", "rprivate", *_PRIVATE_FILES)]
-    if lender_in(spec.ipc_mode):
+    if namespace_owner(spec.ipc_mode):
         return [_mount(_SHM, "shm", _SHM, "bind", "rprivate", *_PRIVATE_FILES)]
     size = f"size={spec.shm_bytes}"
     return [_mount(_SHM, "tmpfs", "shm", *_PRIVATE_FILES, "mode=1777", size)]

@@ -26,11 +26,10 @@ from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId, ExecId, SandboxId
-from engine.domain.lending import check_lender
+from engine.domain.namespace_sharing import check_joinable, joined_namespaces
 from engine.domain.oci import exec_process
 from engine.domain.phases import Phase
 from engine.domain.resources import BlockLimits, Resources
-from engine.domain.sharing import lenders
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.filesystems.trash import Trash
 from engine.drivers.filesystems.uppers import Uppers
@@ -40,8 +39,8 @@ from engine.drivers.runs import process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.device_mappings import mapped_rules
+from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.journal import JournalReader, fact
-from engine.drivers.runs.lent_namespaces import Lenders
 from engine.drivers.runs.monitors import Monitors
 from engine.errors import Conflict, DriverError
 from engine.runtime.messages import ExecOrder
@@ -275,7 +274,7 @@ class LinuxKernel:
 
     async def _launch(self, container: Container) -> tuple[Fact, ...]:
         with self.connections.attaching(container.id) as clients:
-            await self.monitors.launch(container.id, clients, self._lenders(container))
+            await self.monitors.launch(container.id, clients, self._namespace_owners(container))
         with trio.move_on_after(START_TIMEOUT_S):
             return await self._until(
                 container, lambda facts: any(isinstance(each, _STARTED) for each in facts)
@@ -283,16 +282,16 @@ class LinuxKernel:
         await self._kill_everything(container)
         raise DriverError(f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s")
 
-    def _lenders(self, container: Container) -> Lenders:
-        """Whose namespaces it joins; whoever lends them was running when the start was decided."""
-        wanted = tuple(lenders(container.spec))
+    def _namespace_owners(self, container: Container) -> NamespaceOwners:
+        """Whose namespaces it joins; each owner was running when the start was decided."""
+        wanted = tuple(joined_namespaces(container.spec))
         running = {each.id: each for each in self.running()} if wanted else {}
         try:
-            for kind, lender in wanted:
-                check_lender(kind, lender, running.get(lender))
+            for kind, owner in wanted:
+                check_joinable(kind, owner, running.get(owner))
         except Conflict as conflict:  # it has ended since
             raise DriverError(str(conflict)) from conflict
-        return tuple((kind, running[lender]) for kind, lender in wanted)
+        return tuple((kind, running[owner]) for kind, owner in wanted)
 
     async def _until(
         self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]

@@ -9,7 +9,7 @@ from time import time_ns
 from typing import Final
 
 from engine.domain.container import Container
-from engine.domain.sharing import HOST
+from engine.domain.namespace_sharing import HOST
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.runs.process import process_alive

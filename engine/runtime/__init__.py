@@ -1,7 +1,7 @@
 """The forked processes: launcher, monitor, init, resolver. Lean: the standard library only, one thread each.
 
 One of the two ground floors: it knows how Linux makes a container and has never heard of Docker or of the event log. It
-may import :mod:`engine.errors` and :mod:`engine.failpoints` beside itself and nothing else of the engine, because every
+may import :mod:`engine.errors`, :mod:`engine.failpoints` and :mod:`engine.capability_names` beside itself and nothing else of the engine, because every
 running container pays for each module in memory, and each fork for each page.
 
 The lives of processes, each module the caller of those below it::
@@ -12,12 +12,12 @@ The lives of processes, each module the caller of those below it::
       execs.py          more processes in the container       probes.py    those that ask how it is
       children.py       one process from fork(2) to its exit
       streams.py        its standard streams, for all who are attached
-        clients.py gates.py pipes.py
+        clients.py replay_barrier.py pipes.py
       logfile.py        Docker's json-file log, by blocks           journal.py   what the daemon takes over
       oom.py            kills that the cgroup has counted
       loop.py           epoll and deadlines
     messages.py         what daemon, launcher and monitor say to each other
-      json_text.py kernel_files.py
+      json_text.py kernel_files.py process_stat.py mountinfo.py
 
 The kernel's edge and what stands on it::
 
@@ -26,7 +26,7 @@ The kernel's edge and what stands on it::
       mounts.py         the root filesystem: what is mounted, masked, and becomes the root
         mount_options.py cgroup_mounts.py
         inside.py       paths that an image wrote are resolved by the kernel, below its root
-      marks.py          by what programs know one of Docker's containers
+      container_markers.py /.dockerenv and /etc/mtab
       devices.py        the nodes and links of /dev
       console.py        a terminal of the container's own devpts
       users.py          who the process is: /etc/passwd and /etc/group as they stand inside

@@ -18,12 +18,12 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 from engine.runtime import linux, messages
 from engine.runtime.failure import EXIT_SETUP_FAILED
-from engine.runtime.kernel_files import read_once, write_once
+from engine.runtime.kernel_files import write_once
 from engine.runtime.loop import READ, Loop
+from engine.runtime.process_stat import process_stat
 from engine.runtime.streams import Stdio
 
 _REPORT_BYTES_MAX: Final = 64 << 10
-_PF_EXITING: Final = 0x4
 
 
 class Failure(NamedTuple):
@@ -57,25 +57,11 @@ class Listener(Protocol):
         """It ran and is gone; ``status`` as waitpid(2) has it."""
 
 
-def start_ticks(pid: int) -> int:
-    """When a process began, in clock ticks since boot: field 22 of /proc/PID/stat, proc(5)."""
-    stat = read_once(f"/proc/{pid}/stat")
-    return int(stat[stat.rindex(b")") + 2 :].split()[19])  # a name may hold spaces and brackets
-
-
-def is_exiting(pid: int) -> bool:
-    """Whether a process is on its way out, or gone: PF_EXITING of linux/sched.h in field 9 of /proc/PID/stat."""
-    try:
-        stat = read_once(f"/proc/{pid}/stat")
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    flags = int(stat[stat.rindex(b")") + 2 :].split()[6])
-    return bool(flags & _PF_EXITING)
-
-
 def identity(pid: int, boot_id: str) -> dict[str, int | str]:
     """What makes a process unmistakable: its pid, when it began, and which boot of the machine that was."""
-    return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id}
+    stat = process_stat(pid)
+    assert stat is not None, "it is ourselves, or a child that only we reap"
+    return {"pid": pid, "start_ticks": stat.start_ticks, "boot_id": boot_id}
 
 
 class Child:

@@ -31,6 +31,7 @@ from engine.runtime import linux as k
 from engine.runtime.bundle import Bundle, Process
 from engine.runtime.cgroup_mounts import Hierarchy, clone_hierarchies, mount_cgroups
 from engine.runtime.console import bind_console, open_pty, send_master, take_terminal
+from engine.runtime.container_markers import create_markers
 from engine.runtime.devices import make_devices
 from engine.runtime.executable import (
     execute,
@@ -45,12 +46,11 @@ from engine.runtime.failure import (
     words,
 )
 from engine.runtime.inside import ensure_directory
-from engine.runtime.marks import leave_marks
 from engine.runtime.mount_options import parse_mount_options
 from engine.runtime.mounts import (
     attach_bind,
     clone_bind,
-    clone_lent,
+    clone_joined,
     make_read_only,
     mask,
     mount_filesystem,
@@ -90,7 +90,7 @@ def become_init(
     report_fd: int,
     console_socket: int | None = None,
     *,
-    lent: Mapping[str, int] | None = None,
+    joined: Mapping[str, int] | None = None,
 ) -> NoReturn:
     """Turn a freshly forked child of the monitor into the container's first process. Never returns, never raises.
 
@@ -101,7 +101,7 @@ def become_init(
     ``report_fd`` is the write end of a pipe. End of file without a byte: execve(2) succeeded. Otherwise one JSON object
     ``{"step", "errno", "message", "exit_code"}`` and then end of file; the child exits with that code.
 
-    ``lent`` are open namespaces of another container that are joined instead of made, by kind; ``shm`` is the mount namespace
+    ``joined`` are open namespaces of another container that are joined instead of made, by kind; ``shm`` is the mount namespace
     in which that container's shared memory is found.
 
     Every other descriptor is closed; the caller's need not be O_CLOEXEC. The caller's death kills the container
@@ -109,7 +109,7 @@ def become_init(
     """
     child = _Child(bundle.config.get("process", {}), stdio, report_fd, console_socket)
     child.bundle = bundle
-    child.lent = dict(lent or {})
+    child.joined = dict(joined or {})
     child.cgroup_procs = bundle.monitor.get("cgroup_procs", ())
     child.seccomp_path = bundle.monitor.get("seccomp_path")
     _run(child, INIT_STEPS)
@@ -153,7 +153,7 @@ class _Child:
         self.seccomp: bytes | None = None
         self.init_pidfd = -1
         self.root_fd = -1
-        self.lent: dict[str, int] = {}
+        self.joined: dict[str, int] = {}
         self.binds: dict[int, int] = {}
         """Detached mounts by their place in the plan."""
         self.hierarchies: list[Hierarchy] = []
@@ -199,9 +199,9 @@ def _seclude(child: _Child) -> None:
     if child.process.get("terminal"):
         child.stdio = None
     kept = [child.report_fd, child.console_socket, child.init_pidfd, *(child.stdio or ())]
-    kept += child.lent.values()
+    kept += child.joined.values()
     moved = {fd: _raised(fd) for fd in kept if fd is not None and fd >= 0}
-    child.lent = {kind: moved[fd] for kind, fd in child.lent.items()}
+    child.joined = {kind: moved[fd] for kind, fd in child.joined.items()}
     child.report_fd = moved[child.report_fd]
     child.init_pidfd = moved.get(child.init_pidfd, -1)
     if child.console_socket is not None:
@@ -210,7 +210,7 @@ def _seclude(child: _Child) -> None:
         for number, fd in enumerate(child.stdio):
             os.dup2(moved[fd], number)
     kept_still = {child.report_fd, child.init_pidfd, child.console_socket or -1}
-    _close_others(kept_still.union(child.lent.values()))
+    _close_others(kept_still.union(child.joined.values()))
     os.setsid()
     restore_signals()
 
@@ -254,7 +254,7 @@ def _clone_sources(child: _Child) -> None:
         if mount.get("type") == "cgroup":
             child.hierarchies = clone_hierarchies()
         elif mount.get("type") == "shm":
-            child.binds[index] = clone_lent(mount, child.lent["shm"])
+            child.binds[index] = clone_joined(mount, child.joined["shm"])
         elif parse_mount_options(mount.get("options", ())).bind:
             child.binds[index] = clone_bind(mount)
 
@@ -279,10 +279,10 @@ def _mount_root(child: _Child) -> None:
     child.root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _leave_marks(child: _Child) -> None:
+def _create_markers(child: _Child) -> None:
     """In a writable layer of ours only, never in a directory of the host."""
     if child.bundle.monitor.get("overlay"):
-        leave_marks(child.root_fd)
+        create_markers(child.root_fd)
 
 
 def _mount_all(child: _Child) -> None:
@@ -434,11 +434,11 @@ INIT_STEPS: Final[Steps] = (
     ("adjust_oom_score", _adjust_oom_score),
     ("own_keyring", _own_keyring),
     ("clone_sources", _clone_sources),
-    ("enter_namespaces", lambda child: enter_namespaces(child.bundle.config, child.lent)),
+    ("enter_namespaces", lambda child: enter_namespaces(child.bundle.config, child.joined)),
     ("name_host", lambda child: name_host(child.bundle.config)),
     ("set_sysctls", lambda child: set_sysctls(child.bundle.config)),
     ("mount_root", _mount_root),
-    ("leave_marks", _leave_marks),
+    ("create_markers", _create_markers),
     ("mount_all", _mount_all),
     ("make_devices", _make_devices),
     ("open_console", _open_console),

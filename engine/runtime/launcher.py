@@ -174,7 +174,7 @@ def _be_asked(daemon: socket.socket, telling_fd: int) -> None:
         order, fds = _take(daemon, telling_fd)
         daemon.close()
         own = len(LaunchDescriptors._fields)
-        clients = own + len(order.lent)
+        clients = own + len(order.joined)
         monitor(order, LaunchDescriptors(*fds[:own]), fds[own:clients], fds[clients:])
     except (OSError, ProtocolError):
         return  # the daemon has been told, or is gone
@@ -204,6 +204,6 @@ def _take(daemon: socket.socket, telling_fd: int) -> tuple[LaunchOrder, list[int
 
 def _checked_order(request: Message, descriptors: int) -> LaunchOrder:
     order = LaunchOrder.from_message(request)
-    if descriptors != len(LaunchDescriptors._fields) + len(order.lent) + len(order.attachments):
+    if descriptors != len(LaunchDescriptors._fields) + len(order.joined) + len(order.attachments):
         raise ProtocolError(f"launch came with {descriptors} descriptors")
     return order

@@ -3,7 +3,7 @@
 Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one message, whole or not at
 all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are answered in their order::
 
-    daemon ──▶ launcher   {"op": "launch", "bundle", …, "lent": […], "attachments": […]}
+    daemon ──▶ launcher   {"op": "launch", "bundle", …, "joined": […], "attachments": […]}
                               + [control, lock, journal, log, listener, namespace…, client…]
     daemon ◀── launcher   {"ok": true, "pid"} + [pidfd of the monitor]              | {"error", "errno"}
 
@@ -131,7 +131,7 @@ class LaunchOrder(NamedTuple):
     oom_counters: list[list[str]]
     attachments: list[Attachment]
     log: LogWishes = {}  # noqa: RUF012  (never changed)
-    lent: list[str] = []  # noqa: RUF012  (never changed)
+    joined: list[str] = []  # noqa: RUF012  (never changed)
     """What the namespaces are whose descriptors come along, in their order: ``pid``, ``ipc``, ``shm``."""
 
     def to_message(self) -> Message:
@@ -152,7 +152,7 @@ class LaunchOrder(NamedTuple):
 
 
 class LaunchDescriptors(NamedTuple):
-    """What travels with a :class:`LaunchOrder`, in this order, before lent namespaces and the clients' sockets.
+    """What travels with a :class:`LaunchOrder`, in this order, before joined namespaces and the clients' sockets.
 
     ``lock_fd`` is locked already and ``listener_fd`` bound: a monitor is there from the moment that it is asked for.
     """

@@ -69,10 +69,10 @@ Scalar = str | int | bool | None
 class Monitor:
     """One run of one container."""
 
-    def __init__(self, order: LaunchOrder, fds: LaunchDescriptors, lent_fds: list[int]) -> None:
+    def __init__(self, order: LaunchOrder, fds: LaunchDescriptors, joined_fds: list[int]) -> None:
         self._order = order
         self._fds = fds
-        self._lent = dict(zip(order.lent, lent_fds, strict=True))
+        self._joined = dict(zip(order.joined, joined_fds, strict=True))
         self._init: Child | None = None
         self._exit_status: int | None = None
         self._started = False
@@ -133,7 +133,7 @@ class Monitor:
         if order.oom_counters:
             self._oom = OomWatch(self._loop, order.oom_counters, self._oom_killed)
         try:
-            init.share_pid_namespace(_born_into(order), self._lent.get("pid"))
+            init.share_pid_namespace(_born_into(order), self._joined.get("pid"))
             pipes = (order.open_stdin, True)
             self._init = Child(
                 self._loop,
@@ -145,7 +145,7 @@ class Monitor:
             )
         except OSError as error:
             self.failed(None, Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED))
-        messages.close_all(list(self._lent.values()))  # or they would outlive their owner
+        messages.close_all(list(self._joined.values()))  # or they would outlive their owner
         self._loop.run()
 
     def _become_init(
@@ -153,7 +153,7 @@ class Monitor:
     ) -> NoReturn:
         """In the child, which may read what it likes: its memory is thrown away."""
         bundle = read_bundle(self._order.bundle)
-        init.become_init(bundle, stdio, report_fd, console_socket, lent=self._lent)
+        init.become_init(bundle, stdio, report_fd, console_socket, joined=self._joined)
 
     # What the first process tells: children.Listener
 
@@ -306,7 +306,7 @@ class Monitor:
 
 
 def monitor(
-    order: LaunchOrder, fds: LaunchDescriptors, lent_fds: list[int], client_fds: list[int]
+    order: LaunchOrder, fds: LaunchDescriptors, joined_fds: list[int], client_fds: list[int]
 ) -> None:
     """Be a container's monitor, in a process that the launcher has just forked, until the container is over.
 
@@ -314,8 +314,8 @@ def monitor(
     beside the bundle, since there is nobody to tell.
     """
     try:
-        _shed({*fds, *lent_fds, *client_fds})
-        ours = Monitor(order, fds, lent_fds)
+        _shed({*fds, *joined_fds, *client_fds})
+        ours = Monitor(order, fds, joined_fds)
         for client_fd, wishes in zip(client_fds, order.attachments, strict=True):
             ours.attach(client_fd, wishes)
         ours.run()

@@ -47,7 +47,7 @@ def clone_bind(mount: Mount) -> int:
     return fd
 
 
-def clone_lent(mount: Mount, lender_fd: int) -> int:
+def clone_joined(mount: Mount, owner_fd: int) -> int:
     """A detached copy of what stands at a path in another mount namespace; the descriptor is the caller's.
 
     For a moment the process is in that namespace, and the path is looked up below its root: open_tree(2) copies only what is
@@ -58,7 +58,7 @@ def clone_lent(mount: Mount, lender_fd: int) -> int:
     """
     home_fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     home_root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    k.setns(lender_fd, k.CLONE_NEWNS)
+    k.setns(owner_fd, k.CLONE_NEWNS)
     try:
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         place_fd = open_inside(root_fd, mount["source"], os.O_PATH | os.O_DIRECTORY)

@@ -54,13 +54,13 @@ def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
             k.unshare(k.CLONE_NEWPID)
 
 
-def enter_namespaces(config: Config, lent: Mapping[str, int]) -> None:
-    """Join the namespaces that are lent or have a path, leave the others for new ones; the mount namespace is always new."""
+def enter_namespaces(config: Config, joined: Mapping[str, int]) -> None:
+    """Join the namespaces that come as descriptors or have a path, leave the others for new ones; the mount namespace is always new."""
     fresh = k.CLONE_NEWNS
     for namespace in config.get("linux", {}).get("namespaces", ()):
         kind = _NAMESPACES.get(namespace["type"], 0)
-        if kind and namespace["type"] in lent:
-            k.setns(lent[namespace["type"]], kind)
+        if kind and namespace["type"] in joined:
+            k.setns(joined[namespace["type"]], kind)
         elif path := namespace.get("path"):
             if kind and kind != k.CLONE_NEWNS:
                 _join(path, kind)

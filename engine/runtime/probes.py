@@ -22,11 +22,12 @@ from functools import partial
 from typing import Final
 
 from engine.runtime import init, messages
-from engine.runtime.children import Child, Failure, is_exiting
+from engine.runtime.children import Child, Failure
 from engine.runtime.execs import exit_code
 from engine.runtime.json_text import flat
 from engine.runtime.loop import READ, Loop
 from engine.runtime.messages import Attachment, LaunchOrder, ProbeOrder
+from engine.runtime.process_stat import process_stat
 from engine.runtime.streams import Stdio
 
 OUTPUT_BYTES_MAX: Final = 4096
@@ -160,7 +161,8 @@ class Probes:
 
     def container_is_ending(self) -> bool:
         """Whether the first process is on its way out, and takes all others of its PID namespace with it."""
-        return is_exiting(self._init_pid)
+        stat = process_stat(self._init_pid)
+        return stat is None or stat.is_exiting
 
     def forget(self) -> None:
         """It is over."""

@@ -24,10 +24,10 @@ from typing import Final, Protocol
 
 from engine.runtime import messages
 from engine.runtime.clients import STDERR, STDOUT, Client
-from engine.runtime.gates import Gates
 from engine.runtime.loop import Loop
 from engine.runtime.messages import Attachment
 from engine.runtime.pipes import INPUT_BUFFER_BYTES_MAX, Input, Output
+from engine.runtime.replay_barrier import ReplayBarrier
 
 STREAM_NAMES: Final = {STDOUT: "stdout", STDERR: "stderr"}
 
@@ -71,7 +71,7 @@ class Stdio:
         self._early_end = False
         self._takes_input = True
         self._size: tuple[int, int] | None = None
-        self._gates = Gates(loop, self._let_in)
+        self._barrier = ReplayBarrier(loop, self._let_in)
 
     def open_pipes(
         self, stdin_fd: int | None, stdout_fd: int | None, stderr_fd: int | None
@@ -105,13 +105,13 @@ class Stdio:
         client = Client(self, fd, wishes)
         self._clients.append(client)
         if gate_fd is not None:
-            self._gates.add(client, gate_fd)
+            self._barrier.add(client, gate_fd)
             self._pause_outputs()
         client.begin()
 
     def when_open(self, callback: Callable[[], None]) -> None:
         """Call back once nobody waits at a gate: until then what the process has left behind must lie where it is."""
-        self._gates.when_open(callback)
+        self._barrier.when_open(callback)
 
     def _let_in(self, client: Client) -> None:
         """Tell it what the log does not tell yet, and go on."""
@@ -164,13 +164,13 @@ class Stdio:
         self._clients.remove(client)
         if client.wishes.stdin and reason in (messages.EOF, messages.SLOW):
             self.input_ended()
-        self._gates.forget(client)
+        self._barrier.forget(client)
         self.client_has_room()
         self._detached(client.wishes, reason)
 
     def client_has_room(self) -> None:
         """Go on reading the process's output if nobody is behind any more."""
-        if not self._gates.any_shut and not any(client.full for client in self._clients):
+        if not self._barrier.any_shut and not any(client.full for client in self._clients):
             for output in self._outputs.values():
                 output.resume()
 

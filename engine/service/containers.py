@@ -28,8 +28,8 @@ from engine.domain.container_uses import ProcessesListed, Resized
 from engine.domain.detach import parse_detach_keys
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
+from engine.domain.namespace_sharing import HOST, namespace_owner
 from engine.domain.phases import NAMELESS, Phase
-from engine.domain.sharing import HOST, lender_in
 from engine.domain.spec import Spec
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
@@ -451,8 +451,8 @@ class Containers:
         """Who shares a network is known by its owner's name, the machine's or a container's; others by the beginning of the ID."""
         if spec.network_mode == HOST:
             return socket.gethostname()
-        lender = self._ledger.head.containers.get(lender_in(spec.network_mode) or identity)
-        return lender.spec.hostname if lender is not None else identity[:SHORT]
+        owner = self._ledger.head.containers.get(namespace_owner(spec.network_mode) or identity)
+        return owner.spec.hostname if owner is not None else identity[:SHORT]
 
     def _is_free(self, name: str) -> bool:
         try:

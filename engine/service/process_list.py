@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from engine.runtime.process_stat import parse_stat
+
 TITLES: Final = ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
 
 _USER_WIDTH: Final = 8
@@ -38,24 +40,23 @@ def full_listing(pids: Iterable[int]) -> tuple[tuple[str, ...], ...]:
 def _row(pid: int, now: _Now) -> tuple[str, ...] | None:
     place = Path(f"/proc/{pid}")
     try:
-        before, _, after = (place / "stat").read_text(errors="replace").rpartition(")")
+        stat = parse_stat((place / "stat").read_bytes())
         words = (place / "cmdline").read_bytes()
         uid = _effective_uid((place / "status").read_text(errors="replace"))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = after.split()  # from the third on: state, ppid, …
-    spent_s = (int(fields[11]) + int(fields[12])) // now.ticks_per_s
-    started_boot_s = int(fields[19]) / now.ticks_per_s
+    spent_s = (stat.user_ticks + stat.system_ticks) // now.ticks_per_s
+    started_boot_s = stat.start_ticks / now.ticks_per_s
     lasted_s = max(now.boot_s - started_boot_s, 1)
     return (
         user_name(uid),
         str(pid),
-        fields[1],
+        str(stat.parent_pid),
         str(min(99, int(spent_s * 100 / lasted_s))),
         start_text(now.wall_s - now.boot_s + started_boot_s, now.wall_s),
-        terminal_name(int(fields[4])),
+        terminal_name(stat.terminal),
         duration_text(spent_s),
-        _command(words, before.partition("(")[2], fields[0]),
+        _command(words, stat.name, stat.state),
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import platform
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,11 +17,11 @@ from engine.domain.ids import InstanceId
 from engine.domain.phases import Phase
 from engine.domain.resources import Machine
 from engine.domain.streams import HOST
+from engine.runtime.mountinfo import MountEntry, is_below, mounts
 from engine.store.ledger import Ledger
 
 PRODUCT: Final = "shipslog"
 
-_MOUNTINFO: Final = Path("/proc/self/mountinfo")
 _IP_FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
 _FILESYSTEMS: Final = {"ext2": "extfs", "ext3": "extfs", "ext4": "extfs", "overlay": "overlayfs"}
 
@@ -51,14 +51,12 @@ class Counts:
     stopped: int
 
 
-def filesystem_of(path: Path, mountinfo: str) -> str:
-    """The type of the filesystem that a path lies on: proc_pid_mountinfo(5). Of several mounts at one place, the last."""
+def filesystem_of(path: Path, mounts: Iterable[MountEntry]) -> str:
+    """The type of the filesystem that a path lies on; of several mounts at one place, the last."""
     best, kind = -1, "<unknown>"
-    for line in mountinfo.splitlines():
-        place, _, rest = line.partition(" - ")
-        point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place.split()[4]))
-        if path.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), rest.split()[0]
+    for mount in mounts:
+        if is_below(str(path), mount.place) and len(mount.place) >= best:
+            best, kind = len(mount.place), mount.filesystem
     return kind
 
 
@@ -109,7 +107,7 @@ class System:
     @property
     def backing_filesystem(self) -> str:
         """What the data root lies on, by the names that Docker has for the kernel's."""
-        kind = filesystem_of(self.settings.data_root, _MOUNTINFO.read_text(errors="replace"))
+        kind = filesystem_of(self.settings.data_root, mounts())
         return _FILESYSTEMS.get(kind, kind)
 
     @property

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from engine.domain.container import Container
 from engine.domain.container_events import Order, OrderKind
 from engine.domain.execution import Exec, ExecPhase
+from engine.domain.namespace_sharing import owns_pid_namespace
 from engine.domain.phases import Phase
-from engine.domain.sharing import owns_pid_namespace
 from engine.supervisor.actions import (
     Action,
     ApplyLimits,

@@ -7,10 +7,14 @@ from engine.domain.container import Container
 from engine.domain.container_decisions import decide_start
 from engine.domain.event import Event
 from engine.domain.ids import SandboxId
-from engine.domain.lending import check_lender
 from engine.domain.links import check_links
 from engine.domain.membership import Endpoint, leader
-from engine.domain.sharing import HOST, is_with_container, lenders
+from engine.domain.namespace_sharing import (
+    HOST,
+    check_joinable,
+    is_with_container,
+    joined_namespaces,
+)
 from engine.domain.spec import PortBinding
 from engine.store.projections import View
 from engine.supervisor.endpoints import choose_endpoints
@@ -35,13 +39,13 @@ class Starts:
             AlreadyRunning, InvalidTransition: see ``decide_start``.
             AddressesExhausted, InvalidRequest, NotFound: see ``choose_endpoints``.
             BrokenLink: a linked container is not there.
-            Conflict: a port is taken, or a container that lends a namespace does not run.
+            Conflict: a port is taken, or the owner of a namespace that it joins does not run.
         """
         decide_start(
             container, sandbox=None, endpoints=(), ports=()
         )  # refuse before anything is chosen
-        for kind, lender in lenders(container.spec):
-            check_lender(kind, lender, head.containers.get(lender))
+        for kind, owner in joined_namespaces(container.spec):
+            check_joinable(kind, owner, head.containers.get(owner))
         check_links(container, head.containers.get)
         mode = container.spec.network_mode
         if mode == HOST or is_with_container(mode):

@@ -16,9 +16,10 @@ _FOREIGN = """
 import sys
 sys.path.insert(0, sys.argv[1])
 __import__(sys.argv[2])
+ground = ("engine", "engine.errors", "engine.failpoints", "engine.capability_names")
 known = set(sys.stdlib_module_names) | set(sys.builtin_module_names)
 for name in sys.modules:
-    lean = name in ("engine", "engine.errors", "engine.failpoints") or name.startswith("engine.runtime")
+    lean = name in ground or name.startswith("engine.runtime")
     if not lean and name.partition(".")[0] not in known and name != "__main__":
         print(name)
 """

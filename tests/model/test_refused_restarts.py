@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from engine.domain.namespace_sharing import with_container
 from engine.domain.phases import Phase
-from engine.domain.sharing import with_container
 from engine.service.containers import StartRefused
 from tests.model.machine import Fuse
 from tests.model.test_crashes import crash_at, memory_directory

@@ -15,6 +15,7 @@ from engine.drivers.cgroups.files import parse_flat, parse_nested
 from engine.drivers.cgroups.hierarchies import find_hierarchies
 from engine.drivers.cgroups.settings import weight
 from engine.errors import InvalidRequest
+from engine.runtime.mountinfo import parse_mounts
 
 HYBRID = r"""
 23 1 0:23 / /sys rw - sysfs sysfs rw
@@ -28,7 +29,7 @@ PURE = "30 23 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 
 
 def test_every_controller_is_found_where_init_mounted_it() -> None:
-    found = find_hierarchies(HYBRID)
+    found = find_hierarchies(parse_mounts(HYBRID.encode()))
 
     assert found.controllers == {
         "cpu": Path("/sys/fs/cgroup/cpu,cpuacct"),
@@ -40,7 +41,7 @@ def test_every_controller_is_found_where_init_mounted_it() -> None:
 
 
 def test_version_2_alone_has_no_controllers_of_version_1() -> None:
-    found = find_hierarchies(PURE)
+    found = find_hierarchies(parse_mounts(PURE.encode()))
 
     assert (found.controllers, found.unified) == ({}, Path("/sys/fs/cgroup"))
 

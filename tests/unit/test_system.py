@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.runtime.mountinfo import parse_mounts
 from engine.service.system import filesystem_of
 
 MOUNTS = """\
@@ -26,4 +27,4 @@ MOUNTS = """\
     ],
 )
 def test_a_path_lies_on_the_innermost_mount_and_the_last_of_a_place(path: str, kind: str) -> None:
-    assert filesystem_of(Path(path), MOUNTS) == kind
+    assert filesystem_of(Path(path), parse_mounts(MOUNTS.encode())) == kind

@@ -14,6 +14,7 @@ from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.ids import NetworkId
 from engine.domain.membership import dns_names, endpoint_id
+from engine.domain.namespace_sharing import HOST, NONE
 from engine.domain.network import (
     BRIDGE_NAME_OPTION,
     DEFAULT_BRIDGE_OPTION,
@@ -24,7 +25,6 @@ from engine.domain.network import (
     Network,
     Pool,
 )
-from engine.domain.sharing import HOST, NONE
 from engine.domain.spec import DEFAULT_NETWORK, Membership
 
 Networks = Mapping[NetworkId, Network]

@@ -14,7 +14,13 @@ from engine.api.shapes.wire_container import (
     HostConfigWire,
 )
 from engine.domain.links import Link, parse_link
-from engine.domain.sharing import HOST, NONE, is_with_container, lender_in, with_container
+from engine.domain.namespace_sharing import (
+    HOST,
+    NONE,
+    is_with_container,
+    namespace_owner,
+    with_container,
+)
 from engine.domain.spec import DEFAULT_NETWORK, Membership
 from engine.errors import InvalidRequest, NotFound, Unsupported
 
@@ -34,8 +40,8 @@ def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str
     mode = host.network_mode or ""
     chosen = DEFAULT_NETWORK if mode in _DEFAULT_NETWORKS else mode
     _check_conflicts(asked, host, chosen)
-    if lender := lender_in(chosen):
-        return with_container(known_container(lender, lookup).id)
+    if owner := namespace_owner(chosen):
+        return with_container(known_container(owner, lookup).id)
     return NONE if asked.network_disabled else chosen
 
 
@@ -54,8 +60,8 @@ def links(host: HostConfigWire, mode: str, lookup: Lookup) -> tuple[str, ...]:
 def _link(name: str, alias: str, lookup: Lookup) -> Link:
     try:
         target = lookup(name) if name else None
-        while target and (lender := lender_in(target.spec.network_mode)):
-            target = lookup(lender)
+        while target and (owner := namespace_owner(target.spec.network_mode)):
+            target = lookup(owner)
     except NotFound as error:
         raise InvalidRequest(f"could not get container for {name}: {error}") from error
     if target is None:
@@ -136,7 +142,7 @@ def _address(text: str | None, version: int) -> str:
 def _check_conflicts(asked: CreateWire, host: HostConfigWire, mode: str) -> None:
     """What a namespace that is not the container's own has already, nobody can choose; the order is Docker's."""
     borrowed = is_with_container(mode)
-    if borrowed and not lender_in(mode):
+    if borrowed and not namespace_owner(mode):
         raise InvalidRequest("invalid network mode: invalid container format container:<name|id>")
     conflicts = (
         (borrowed and asked.hostname, "hostname and the network mode"),

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from engine.api.shapes.wire_container import CreateWire, HostConfigWire, RestartPolicyWire, words
+from engine.capability_names import ALL_CAPABILITIES
 from engine.domain.image_config import ImageConfig
 from engine.domain.signals import parse_signal
 from engine.domain.spec import (
-    ALL_CAPABILITIES,
     DEFAULT_STOP_SIGNAL,
     RestartPolicy,
     merged_env,

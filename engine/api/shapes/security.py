@@ -7,8 +7,8 @@ import msgspec
 
 from engine.api.http.json_bodies import Json
 from engine.api.shapes.wire_container import HostConfigWire
+from engine.domain.namespace_sharing import HOST
 from engine.domain.oci import masked_paths, readonly_paths
-from engine.domain.sharing import HOST
 from engine.domain.spec import Spec
 from engine.errors import InvalidRequest, Unsupported
 

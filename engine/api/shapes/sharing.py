@@ -7,12 +7,12 @@ from engine.api.http.json_bodies import Json
 from engine.api.http.requests import ApiVersion
 from engine.api.shapes.wire_container import HostConfigWire
 from engine.domain.container import Container
-from engine.domain.sharing import (
+from engine.domain.namespace_sharing import (
     HOST,
     NONE,
     PRIVATE,
     SHAREABLE,
-    lender_in,
+    namespace_owner,
     with_container,
 )
 from engine.domain.spec import Spec
@@ -56,10 +56,10 @@ def parse_modes(host: HostConfigWire, lookup: Lookup, version: ApiVersion) -> Mo
 def _mode(what: str, mode: str, known: tuple[str, ...], lookup: Lookup | None = None) -> str:
     if mode in known:
         return mode
-    lender = lender_in(mode) if lookup else None
-    if not lookup or not lender:
+    owner = namespace_owner(mode) if lookup else None
+    if not lookup or not owner:
         raise InvalidRequest(f"invalid {what}: {mode}")
-    return with_container(known_container(lender, lookup).id)
+    return with_container(known_container(owner, lookup).id)
 
 
 def known_container(reference: str, lookup: Lookup) -> Container:

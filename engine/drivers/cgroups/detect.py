@@ -15,10 +15,11 @@ idempotent; to be called on a thread. Sources: Documentation/admin-guide/cgroup-
 """
 
 from engine.drivers.cgroups.driver import CgroupDriver, relative
-from engine.drivers.cgroups.hierarchies import MOUNTINFO, find_hierarchies
+from engine.drivers.cgroups.hierarchies import find_hierarchies
 from engine.drivers.cgroups.v1 import V1Driver
 from engine.drivers.cgroups.v2 import V2Driver
 from engine.errors import Unsupported
+from engine.runtime.mountinfo import mounts
 
 __all__ = ["CgroupDriver", "detect"]
 
@@ -34,7 +35,7 @@ def detect(parent: str) -> CgroupDriver:
         Unsupported: no cgroups are mounted.
     """
     place = relative(parent)
-    found = find_hierarchies(MOUNTINFO.read_text())
+    found = find_hierarchies(mounts())
     if found.controllers:
         return V1Driver(found, place)
     if found.unified is not None:

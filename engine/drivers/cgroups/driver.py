@@ -25,6 +25,7 @@ from engine.domain.resources import Machine, Resources
 from engine.drivers.cgroups import files as files
 from engine.drivers.listing import names_in
 from engine.errors import DriverError, InvalidRequest
+from engine.runtime.process_stat import process_stat
 from engine.supervisor.observation import Presence
 from engine.supervisor.usage import Counters
 
@@ -33,8 +34,6 @@ REMOVE_TIMEOUT_S: Final = 2.0
 
 _KILL_ROUNDS_MAX: Final = 8
 _ADOPT_ROUNDS_MAX: Final = 3
-_PF_EXITING: Final = 0x4
-"""linux/sched.h"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,13 +349,10 @@ def _family(pid: int) -> Iterator[int]:
 def _has_ended(pid: int) -> bool:
     """Reaped, a zombie, or on its way there: an exiting process is listed in the root's cgroups at once.
 
-    A PID namespace's first process may be exiting for long, until all others have gone. proc_pid_stat(5), fields 3 and 9.
+    A PID namespace's first process may be exiting for long, until all others have gone.
     """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return fields[0] in "ZX" or bool(int(fields[6]) & _PF_EXITING)
+    stat = process_stat(pid)
+    return stat is None or stat.is_exiting
 
 
 def _children(thread: Path) -> list[int]:

@@ -1,19 +1,17 @@
-"""Which cgroup hierarchies there are, and where: from /proc/self/mountinfo, proc_pid_mountinfo(5)."""
+"""Find the cgroup hierarchies among the mounts."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MOUNTINFO: Final = Path("/proc/self/mountinfo")
+from engine.runtime.mountinfo import MountEntry
 
 V1_CONTROLLERS: Final = frozenset(
     {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory"}
     | {"misc", "net_cls", "net_prio", "perf_event", "pids", "rdma"}
 )
 _NAMED: Final = "name="
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +22,16 @@ class Hierarchies:
     unified: Path | None
 
 
-def find_hierarchies(mountinfo: str) -> Hierarchies:
+def find_hierarchies(mounts: Iterable[MountEntry]) -> Hierarchies:
     """The first mount of each hierarchy, which is the one that init made."""
     controllers: dict[str, Path] = {}
     unified: Path | None = None
-    for line in mountinfo.splitlines():
-        fields, _, rest = line.partition(" - ")
-        kind, _, options = rest.split(" ", 2)
-        place = Path(_unescaped(fields.split(" ")[4]))
-        if kind == "cgroup2":
+    for mount in mounts:
+        place = Path(mount.place)
+        if mount.filesystem == "cgroup2":
             unified = unified or place
-        elif kind == "cgroup":
-            for option in options.split(","):
+        elif mount.filesystem == "cgroup":
+            for option in mount.super_options:
                 if option in V1_CONTROLLERS or option.startswith(_NAMED):
                     controllers.setdefault(option, place)
     return Hierarchies(controllers, unified)
-
-
-def _unescaped(text: str) -> str:
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)

@@ -1,17 +1,14 @@
 """Whether what is mounted below a path of the host later on can reach a container, or come from there: mount_namespaces(7)."""
 
 import os
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from engine.domain.mounts import Bind
 from engine.errors import DriverError
+from engine.runtime.mountinfo import is_below, mounts
 
-_TABLE: Final = Path("/proc/self/mountinfo")
-_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
-_NEEDED: Final = {"shared": (b"shared:",), "slave": (b"shared:", b"master:")}
+_NEEDED: Final = {"shared": ("shared:",), "slave": ("shared:", "master:")}
 """Which optional field the mount of a source must have; proc(5), mountinfo."""
 
 
@@ -33,13 +30,10 @@ def check_propagation(binds: Iterable[Bind]) -> None:
             )
 
 
-def _mount_of(path: str) -> tuple[str, list[bytes]]:
+def _mount_of(path: str) -> tuple[str, tuple[str, ...]]:
     """The mount that a path is in, of several on one another the topmost, and its optional fields."""
-    found: tuple[str, list[bytes]] = ("/", [])
-    for line in _TABLE.read_bytes().splitlines():
-        columns = line.split(b" ")
-        place = os.fsdecode(_OCTAL.sub(lambda code: bytes([int(code[1], 8)]), columns[4]))
-        is_above = path == place or path.startswith(place.rstrip("/") + "/")
-        if is_above and len(place) >= len(found[0]):
-            found = (place, columns[6 : columns.index(b"-", 6)])
+    found: tuple[str, tuple[str, ...]] = ("/", ())
+    for mount in mounts():
+        if is_below(path, mount.place) and len(mount.place) >= len(found[0]):
+            found = (mount.place, mount.propagation)
     return found

@@ -9,8 +9,8 @@ from engine.domain import naming
 from engine.domain.container import Container
 from engine.domain.ids import ContainerId
 from engine.domain.links import linked_environment
+from engine.domain.namespace_sharing import namespace_owner
 from engine.domain.oci import HostSide
-from engine.domain.sharing import lender_in
 from engine.domain.spec import Spec, capabilities
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.filesystems.propagation import check_propagation
@@ -89,16 +89,16 @@ class BundleMaker:
         )
 
     def _network_owner(self, container: Container) -> Container:
-        """Itself, or the container at the end of the chain of those that lend what they have borrowed.
+        """Itself, or the container at the end of the chain of those that share what they have joined.
 
         Raises:
             DriverError: one of them is gone.
         """
         owner = container
-        while lender := lender_in(owner.spec.network_mode):
-            found = self.container_of(lender)
+        while owner_id := namespace_owner(owner.spec.network_mode):
+            found = self.container_of(owner_id)
             if found is None or not found.is_running:
-                raise DriverError(f"cannot join network of a non running container: {lender}")
+                raise DriverError(f"cannot join network of a non running container: {owner_id}")
             owner = found
         return owner
 

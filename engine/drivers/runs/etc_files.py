@@ -21,8 +21,8 @@ from engine.domain.guest_files import (
 )
 from engine.domain.ids import ContainerId, NetworkId
 from engine.domain.links import linked_hosts, linked_names
+from engine.domain.namespace_sharing import HOST, namespace_owner
 from engine.domain.network import Network
-from engine.domain.sharing import HOST, lender_in
 from engine.domain.spec import Spec
 from engine.drivers.filesystems.rootfs import Rootfs, host_file, host_resolv_conf
 from engine.supervisor.observation import Presence
@@ -69,7 +69,7 @@ class EtcFiles:
 
     def presence(self, container: Container) -> Presence:
         """Whether a running container's files are there, and its ``hosts`` tells where those are to which it is linked."""
-        if lender_in(container.spec.network_mode):  # it has those of another container
+        if namespace_owner(container.spec.network_mode):  # it has those of another container
             return Presence.RIGHT
         if not self.rootfs.has_files(container.id):
             return Presence.ABSENT

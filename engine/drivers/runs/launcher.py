@@ -15,7 +15,7 @@ import trio
 
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.runs.interpreter import END_TIMEOUT_S, end_of, sealed_interpreter, start_lean
-from engine.drivers.runs.lent_namespaces import Lenders
+from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
@@ -72,7 +72,7 @@ class Launcher:
         self,
         bundle: Path,
         clients: Sequence[tuple[Attachment, socket.socket]] = (),
-        lenders: Lenders = (),
+        owners: NamespaceOwners = (),
     ) -> Launched:
         """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has copies.
 
@@ -87,9 +87,9 @@ class Launcher:
         client_fds = [client.fileno() for _, client in clients]
         for _ in range(_ATTEMPTS):
             # Anew each time: the lock tells whether the attempt before has left a monitor behind.
-            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes, lenders))
+            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes, owners))
             with suppress(_Gone), closing(run):
-                fds = [*run.files, *run.lent_fds, *client_fds]
+                fds = [*run.files, *run.joined_fds, *client_fds]
                 return await self._launch(run.order.to_message(), fds)
         raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
 

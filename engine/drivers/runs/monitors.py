@@ -25,8 +25,8 @@ import trio
 
 from engine.domain.ids import ContainerId
 from engine.drivers.listing import names_in
+from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.launcher import Launched, Launcher
-from engine.drivers.runs.lent_namespaces import Lenders
 from engine.drivers.runs.process import monitor_alive
 from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
@@ -169,7 +169,7 @@ class Monitors:
                 connection.close()
 
     async def launch(
-        self, container: ContainerId, clients: Clients = (), lenders: Lenders = ()
+        self, container: ContainerId, clients: Clients = (), owners: NamespaceOwners = ()
     ) -> int | None:
         """Start a container's monitor and connect to it; its pid. What becomes of the run stands in the journal.
 
@@ -180,7 +180,7 @@ class Monitors:
             DriverError: there is no monitor.
         """
         try:
-            launched = await self._launch_patiently(container, clients, lenders)
+            launched = await self._launch_patiently(container, clients, owners)
         except RunHasHappened:
             return None
         except BundleLocked:
@@ -191,13 +191,13 @@ class Monitors:
         return launched.pid
 
     async def _launch_patiently(
-        self, container: ContainerId, clients: Clients, lenders: Lenders
+        self, container: ContainerId, clients: Clients, owners: NamespaceOwners
     ) -> Launched:
         """The monitor of the run before may be just about to let go of the lock, its last record being written."""
         deadline = trio.current_time() + LOCK_PATIENCE_S
         while True:
             try:
-                return await self._launcher.launch(self._bundles / container, clients, lenders)
+                return await self._launcher.launch(self._bundles / container, clients, owners)
             except BundleLocked:
                 if trio.current_time() >= deadline:
                     raise

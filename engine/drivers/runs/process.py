@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.domain.container_events import ProcessIdentity
 from engine.errors import DriverError
 from engine.runtime.messages import LOCK_NAME
+from engine.runtime.process_stat import process_stat
 
 
 def boot_id() -> str:
@@ -35,7 +36,8 @@ def open_process(identity: ProcessIdentity) -> int | None:
         return None
     except OSError as error:
         raise DriverError(f"open process {identity.pid}") from error
-    if _start_ticks(identity.pid) == identity.start_ticks:
+    stat = process_stat(identity.pid)
+    if stat is not None and stat.start_ticks == identity.start_ticks:
         return pidfd
     os.close(pidfd)
     return None
@@ -45,10 +47,8 @@ def process_alive(identity: ProcessIdentity) -> bool:
     """Whether exactly this process still executes: a zombie does not."""
     if identity.boot_id != boot_id():
         return False
-    fields = _stat(identity.pid)
-    return (
-        bool(fields) and int(fields[19]) == identity.start_ticks and fields[0] not in (b"Z", b"X")
-    )
+    stat = process_stat(identity.pid)
+    return stat is not None and stat.start_ticks == identity.start_ticks and not stat.has_ended
 
 
 def signal_process(identity: ProcessIdentity, signum: int) -> bool:
@@ -94,17 +94,3 @@ def monitor_alive(bundle: Path) -> bool:
     finally:
         os.close(lock_fd)
     return False
-
-
-def _stat(pid: int) -> list[bytes]:
-    """/proc/PID/stat from its third field on, proc(5); empty when there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return stat[stat.rindex(b")") + 2 :].split()  # a name may hold spaces and brackets
-
-
-def _start_ticks(pid: int) -> int | None:
-    fields = _stat(pid)
-    return int(fields[19]) if fields else None

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.drivers.runs.lent_namespaces import Lenders, open_namespaces
+from engine.drivers.runs.joined_namespaces import NamespaceOwners, open_namespaces
 from engine.drivers.runs.process import boot_id
 from engine.errors import DriverError
 from engine.runtime.bundle import read_bundle
@@ -42,7 +42,7 @@ class OpenRun:
     """All that a monitor of this bundle needs, open until this is closed."""
 
     def __init__(
-        self, bundle: Path, attachments: Sequence[Attachment], lenders: Lenders = ()
+        self, bundle: Path, attachments: Sequence[Attachment], owners: NamespaceOwners = ()
     ) -> None:
         """Blocks for as long as the disk takes to make two files.
 
@@ -53,10 +53,10 @@ class OpenRun:
         """
         with ExitStack() as stack:
             try:
-                lent = _open_lent(lenders, stack)
+                joined = _open_joined(owners, stack)
                 order, self.files = _open_run(bundle, attachments, stack)
-                self.order = order._replace(lent=list(lent))
-                self.lent_fds = tuple(lent.values())
+                self.order = order._replace(joined=list(joined))
+                self.joined_fds = tuple(joined.values())
             except (OSError, KeyError, ValueError) as error:
                 raise DriverError(f"open the run of {bundle.name}: {error}") from error
             self._opened = stack.pop_all()
@@ -66,10 +66,10 @@ class OpenRun:
         self._opened.close()
 
 
-def _open_lent(lenders: Lenders, stack: ExitStack) -> dict[str, int]:
+def _open_joined(owners: NamespaceOwners, stack: ExitStack) -> dict[str, int]:
     opened: dict[str, int] = {}
-    for kind, lender in lenders:
-        for name, fd in open_namespaces(kind, lender).items():
+    for kind, owner in owners:
+        for name, fd in open_namespaces(kind, owner).items():
             stack.callback(os.close, fd)
             opened[name] = fd
     return opened

@@ -7,8 +7,9 @@ import pytest
 
 from engine.drivers.cgroups import detect as cgroup
 from engine.drivers.cgroups.detect import CgroupDriver
-from engine.drivers.cgroups.hierarchies import MOUNTINFO, Hierarchies, find_hierarchies
+from engine.drivers.cgroups.hierarchies import Hierarchies, find_hierarchies
 from engine.drivers.cgroups.v1 import V1Driver
+from engine.runtime.mountinfo import mounts
 from tests.kernel.cgroup.members import ID, PARENT, places
 
 
@@ -26,7 +27,7 @@ def driver() -> Iterator[CgroupDriver]:
 @pytest.fixture
 def v1_without_v2() -> Iterator[CgroupDriver]:
     """As on an old machine: no cgroup2 beside version 1."""
-    found = find_hierarchies(MOUNTINFO.read_text())
+    found = find_hierarchies(mounts())
     driver = V1Driver(Hierarchies(found.controllers, None), PurePosixPath(PARENT))
     yield driver
     driver.kill(ID)

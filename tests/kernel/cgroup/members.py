@@ -11,7 +11,8 @@ from engine.domain.ids import ContainerId
 from engine.domain.resources import Resources
 from engine.drivers.cgroups import files as cgroup_files
 from engine.drivers.cgroups.detect import CgroupDriver
-from engine.drivers.cgroups.hierarchies import MOUNTINFO, find_hierarchies
+from engine.drivers.cgroups.hierarchies import find_hierarchies
+from engine.runtime.mountinfo import mounts
 
 MIB = 1 << 20
 
@@ -29,7 +30,7 @@ PATIENCE_S = 5.0
 
 
 def places(name: str = PARENT) -> list[Path]:
-    found = find_hierarchies(MOUNTINFO.read_text())
+    found = find_hierarchies(mounts())
     roots = {*found.controllers.values(), *([found.unified] if found.unified else [])}
     return [root / name for root in roots if (root / name).exists()]
 

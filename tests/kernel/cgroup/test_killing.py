@@ -9,7 +9,8 @@ import pytest
 from engine.domain.resources import Resources
 from engine.drivers.cgroups import files as cgroup_files
 from engine.drivers.cgroups.detect import CgroupDriver
-from engine.drivers.cgroups.hierarchies import MOUNTINFO, find_hierarchies
+from engine.drivers.cgroups.hierarchies import find_hierarchies
+from engine.runtime.mountinfo import mounts
 from tests.kernel.cgroup.members import (
     ID,
     OTHER,
@@ -55,7 +56,7 @@ def test_killing_reaches_a_process_that_left_only_the_hierarchy_that_kills(
 ) -> None:
     driver.prepare(ID, Resources())
     member = Member(driver, wait_quietly)
-    unified = find_hierarchies(MOUNTINFO.read_text()).unified
+    unified = find_hierarchies(mounts()).unified
     assert unified is not None
     cgroup_files.write(unified / "cgroup.procs", str(member.pid))
 

@@ -15,6 +15,7 @@ from engine.drivers.cgroups import detect as cgroup
 from engine.drivers.cgroups.driver import CgroupDriver
 from engine.drivers.cgroups.hierarchies import Hierarchies, find_hierarchies
 from engine.drivers.cgroups.parents import PARENTS_MAX, Cgroups
+from engine.runtime.mountinfo import MountEntry
 from tests.kernel.cgroup.members import (
     ID,
     LIMITS,
@@ -75,11 +76,11 @@ def test_any_number_of_parents_keeps_a_bounded_number_of_drivers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One look at the hierarchies serves them all."""
-    looks: list[str] = []
+    looks: list[object] = []
 
-    def noted(text: str) -> Hierarchies:
-        looks.append(text)
-        return find_hierarchies(text)
+    def noted(mounts: list[MountEntry]) -> Hierarchies:
+        looks.append(mounts)
+        return find_hierarchies(mounts)
 
     monkeypatch.setattr(cgroup, "find_hierarchies", noted)
     cgroups = Cgroups(PARENT)

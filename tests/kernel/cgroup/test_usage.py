@@ -13,8 +13,9 @@ from engine.domain.spec import Spec
 from engine.drivers.cgroups.detect import CgroupDriver
 from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lanes
-from engine.drivers.runs.process import _start_ticks, boot_id
+from engine.drivers.runs.process import boot_id
 from engine.drivers.usage import LinuxUsage, interfaces, machine_cpu
+from engine.runtime.process_stat import process_stat
 from tests.kernel.cgroup.members import ID, MIB, PARENT, Member, wait_quietly
 
 
@@ -26,9 +27,9 @@ def container(process: ProcessIdentity, mode: str = "bridge") -> Container:
 
 
 def identity_of(pid: int) -> ProcessIdentity:
-    ticks = _start_ticks(pid)
-    assert ticks is not None
-    return ProcessIdentity(pid=pid, start_ticks=ticks, boot_id=boot_id())
+    stat = process_stat(pid)
+    assert stat is not None
+    return ProcessIdentity(pid=pid, start_ticks=stat.start_ticks, boot_id=boot_id())
 
 
 def test_a_look_has_everything_of_one_moment(driver: CgroupDriver) -> None:

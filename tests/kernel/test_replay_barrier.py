@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.runtime import gates
+from engine.runtime import replay_barrier
 from engine.runtime.clients import frame_header
 from engine.runtime.loop import Loop
 from engine.runtime.messages import EOF, SLOW, Attachment
@@ -138,7 +138,7 @@ def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(stage: Sta
 
 
 def test_a_gate_does_not_stay_shut_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gates, "GATE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(replay_barrier, "GATE_PATIENCE_S", 0.0)
     stage.at_gate("forgotten")
     stage.says(b"x\n")
 

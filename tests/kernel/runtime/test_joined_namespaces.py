@@ -24,7 +24,7 @@ def test_shared_memory_is_found_where_the_lender_has_it(
     make: Callable[..., Bundle], tmp_path: Path
 ) -> None:
     """Cloned from another mount namespace, and the child is back in its own before it goes on."""
-    lent = cell.mount("/dev/shm", "shm", "/dev/shm", "bind", "rprivate", "nosuid", "noexec")
+    joined = cell.mount("/dev/shm", "shm", "/dev/shm", "bind", "rprivate", "nosuid", "noexec")
     script = "until cat /dev/shm/word 2>/dev/null; do sleep 0.01; done; cat /proc/sys/kernel/hostname; readlink /proc/self/ns/ipc"
     first = make("sh", "-c", "echo said > /dev/shm/word; sleep 1000")
     guest_mounts = [each for each in first.config["mounts"] if each["destination"] != "/dev/shm"]
@@ -33,23 +33,23 @@ def test_shared_memory_is_found_where_the_lender_has_it(
         Path(first.monitor["overlay"]["lower"][0]),
         {
             **first.config,
-            "mounts": [*guest_mounts, lent],
+            "mounts": [*guest_mounts, joined],
             "process": {**first.config["process"], "args": list(shell(script))},
         },
     )
 
     def story(monitor: cell.Monitor) -> tuple[list[str], str]:
-        lender = monitor.init()
+        owner = monitor.init()
         names = {"ipc": "ipc", "shm": "mnt"}
-        lent_fds = {
-            kind: os.open(f"/proc/{lender.pid}/ns/{file}", os.O_RDONLY)
+        joined_fds = {
+            kind: os.open(f"/proc/{owner.pid}/ns/{file}", os.O_RDONLY)
             for kind, file in names.items()
         }
-        ipc = cell.link(f"/proc/{lender.pid}/ns/ipc")
+        ipc = cell.link(f"/proc/{owner.pid}/ns/ipc")
         seen = cell.Started(
-            lambda *ends: become_init(guest, *ends, lent=lent_fds), terminal=False
+            lambda *ends: become_init(guest, *ends, joined=joined_fds), terminal=False
         ).wait()
-        lender.kill()
+        owner.kill()
         return [*seen.lines, str(seen.report)], ipc
 
     lines, ipc = cell.in_monitor(first, story)

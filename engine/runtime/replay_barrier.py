@@ -1,9 +1,9 @@
-"""Clients that are let in a little later: while the log is read to one of them, the process's output stands still.
+"""Delay an attaching client until the log has been replayed to it.
 
-Whoever replays a log to a client before it is attached must neither miss nor repeat what is said meanwhile. So the client comes
-with a gate, one end of a pipe: as long as it is shut nothing is read of the process, and the log does not grow. A byte opens it.
-A gate that closes without one, its owner having died over the replay, ends the attachment: a part must not pass for the whole.
-So does one that stays shut for too long, for the process is waiting.
+Output of the process is not read meanwhile, so the client neither misses nor repeats any of it. The client comes with a gate: one
+end of a pipe. As long as one gate is shut, nothing is read of the process and the log does not grow. A byte opens the gate. A gate
+that closes without a byte (its owner has died during the replay) ends the attachment: a part of the log must not pass for all of
+it. A gate that stays shut for too long ends it as well, because the process is waiting.
 """
 
 import os
@@ -18,8 +18,8 @@ GATE_PATIENCE_S: Final = 10.0
 """As much as a client has that takes nothing while the process waits for it."""
 
 
-class Gates:
-    """The gates of one process's streams."""
+class ReplayBarrier:
+    """The clients of one process that wait for the end of their replay."""
 
     def __init__(self, loop: Loop, opened: Callable[[Client], None]) -> None:
         """``opened`` is told of each client that is let in."""

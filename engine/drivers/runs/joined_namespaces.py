@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.domain.container import Container
-from engine.domain.sharing import Shared
+from engine.domain.namespace_sharing import Shared
 from engine.drivers.runs.process import open_process
 from engine.errors import DriverError
 
-Lenders = Sequence[tuple[Shared, Container]]
+NamespaceOwners = Sequence[tuple[Shared, Container]]
 """Which kind of namespace is whose."""
 
 _FILES: Final[Mapping[Shared, Mapping[str, str]]] = {
@@ -19,32 +19,32 @@ _FILES: Final[Mapping[Shared, Mapping[str, str]]] = {
     Shared.IPC: {"ipc": "ipc", "shm": "mnt"},
     Shared.NETWORK: {},
 }
-"""Shared memory is a filesystem, so who joins an IPC namespace must find the lender's mounts as well. A network namespace has a pin."""
+"""Shared memory is a filesystem, so who joins an IPC namespace must find the owner's mounts as well. A network namespace has a pin."""
 
 
-def open_namespaces(kind: Shared, lender: Container) -> dict[str, int]:
+def open_namespaces(kind: Shared, owner: Container) -> dict[str, int]:
     """The namespaces that go with one kind, under the runtime's names; the descriptors are the caller's.
 
     A descriptor keeps a namespace, whatever becomes of its owner. That they are of exactly this process is certain: it still lives
     when they have been opened, so nobody else can have had its pid.
 
     Raises:
-        DriverError: the lender's first process is gone.
+        DriverError: the owner's first process is gone.
     """
-    pidfd = open_process(lender.process) if lender.process else None
-    if pidfd is None or lender.process is None:
-        raise DriverError(f"container {lender.id} is not running")
+    pidfd = open_process(owner.process) if owner.process else None
+    if pidfd is None or owner.process is None:
+        raise DriverError(f"container {owner.id} is not running")
     opened: dict[str, int] = {}
     try:
         for name, file in _FILES[kind].items():
-            path = f"/proc/{lender.process.pid}/ns/{file}"
+            path = f"/proc/{owner.process.pid}/ns/{file}"
             opened[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if _has_ended(pidfd):
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     except OSError as error:
         for fd in opened.values():
             os.close(fd)
-        raise DriverError(f"container {lender.id} is not running") from error
+        raise DriverError(f"container {owner.id} is not running") from error
     finally:
         os.close(pidfd)
     return opened

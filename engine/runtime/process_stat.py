@@ -1,0 +1,61 @@
+"""Parse /proc/PID/stat, proc_pid_stat(5)."""
+
+from typing import Final, NamedTuple
+
+from engine.runtime.kernel_files import read_once
+
+_PF_EXITING: Final = 0x4
+"""linux/sched.h"""
+
+
+class ProcessStat(NamedTuple):
+    """One process as the kernel describes it; times are in clock ticks, ``start_ticks`` since boot."""
+
+    name: str
+    state: str
+    """One letter; ``Z`` and ``X`` are dead."""
+    parent_pid: int
+    terminal: int
+    flags: int
+    user_ticks: int
+    system_ticks: int
+    start_ticks: int
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it executes no more, though its parent may not have reaped it yet."""
+        return self.state in "ZX"
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether it has ended or is about to: a PID namespace's first process waits for all others."""
+        return self.has_ended or bool(self.flags & _PF_EXITING)
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """What the kernel says of a process; None when there is no such process.
+
+    Raises:
+        OSError: no more descriptors.
+    """
+    try:
+        text = read_once(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return parse_stat(text)
+
+
+def parse_stat(text: bytes) -> ProcessStat:
+    """Parse the one line; the name may hold spaces and brackets."""
+    before, _, after = text.rpartition(b")")
+    fields = after.split()  # from the third of the manual page on
+    return ProcessStat(
+        name=before.partition(b"(")[2].decode("utf-8", "replace"),
+        state=fields[0].decode(),
+        parent_pid=int(fields[1]),
+        terminal=int(fields[4]),
+        flags=int(fields[6]),
+        user_ticks=int(fields[11]),
+        system_ticks=int(fields[12]),
+        start_ticks=int(fields[19]),
+    )
