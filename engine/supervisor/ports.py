@@ -1,6 +1,6 @@
 """What the supervisor asks of whoever touches the kernel.
 
-The real answer is in ``engine/drivers``; tests have a simulated kernel that is held to the same contract.
+The real answer is in ``engine/drivers``. Tests have a simulated kernel; ``tests/contract`` holds both to the same assertions.
 """
 
 from collections.abc import Collection, Sequence

@@ -303,13 +303,14 @@ def in_room(
         try:
             trio.run(main)
         except BaseExceptionGroup as group:
-            raise _innermost(group) from None
+            raise innermost(group) from None
 
     run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
     return run
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
+    """Return the one error that an exception group was made for, or the group if it has several."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -17,6 +17,7 @@ from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
 from engine.domain.membership import Endpoint
 from engine.domain.network import Network
+from engine.domain.phases import Phase
 from engine.domain.resources import Resources
 from engine.domain.spec import PortBinding
 from engine.errors import DriverError
@@ -240,8 +241,6 @@ class Machine:
         place = self.place(container.id)
         assert place.process is not None
         place.process.alive = False
-        for execution in sorted(place.execs):
-            self.write(container, ExecProcessExited(**_UNSTAMPED, execution=execution, code=137))
         place.execs.clear()
         if place.monitor is not None:
             self.exits[container.id, container.run] = code
@@ -257,11 +256,16 @@ class Machine:
         place.orders.add(order)
         self.deliveries[container.id, container.run, order] += 1
         if signal in place.process.obeys:
-            self.end(container, 128 + signal, signal)
+            fatal = (
+                signal == Signals.SIGKILL
+            )  # any other ends it by the program's own hand: a first process is immune
+            self.end(container, 128 + signal, signal if fatal else None)
 
     def start_exec(self, container: Container, execution: ExecId) -> None:
         place = self.place(container.id)
-        if execution in place.execs or place.monitor is None:
+        if place.monitor is None:
+            raise DriverError(f"container {container.id}: its monitor is gone")
+        if execution in place.execs:
             return
         place.execs.add(execution)
         self.exec_starts[execution] += 1
@@ -319,10 +323,10 @@ class SimulatedKernel:
             facts=tuple(each for each in facts if each.number > facts_after),
             sandbox=_presence(container.sandbox in place.sandboxes),
             cgroup=_presence(place.cgroup),
-            frozen=place.frozen,
+            frozen=place.frozen and (container.phase is Phase.PAUSED or bool(container.orders)),
             bundle=_presence(place.bundle),
             directory=_presence(place.directory),
-            files=_presence(place.files),
+            files=_presence(place.files and container.is_running),
         )
 
     async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
@@ -348,7 +352,8 @@ class SimulatedKernel:
                 place.cgroup = True
                 place.limits = container.spec.resources
             case ApplyLimits(resources=resources):
-                assert place.cgroup, "limits need a cgroup"
+                if not place.cgroup:
+                    raise DriverError(f"cgroup {container.id} is not there")
                 place.limits = resources
             case Connect() | Disconnect():
                 place.interfaces = _interfaces(container)

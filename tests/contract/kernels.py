@@ -1,0 +1,400 @@
+"""Run one story against the simulated kernel and against the real one, both over a real log."""
+
+import io
+import resource
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+import trio.testing
+
+from engine.cli.builtin_image import busybox_tar
+from engine.daemon.clock import KernelClock
+from engine.daemon.config import Config
+from engine.daemon.drivers import Drivers, make_drivers, make_probes
+from engine.daemon.log_state import LogState
+from engine.daemon.networks import bridge_name
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.container_events import Created
+from engine.domain.event import SUPERVISOR, Event, Origin
+from engine.domain.execution import Exec, ExecCreated, ExecSpec, ExecStartRequested
+from engine.domain.host import HostInitialised
+from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
+from engine.domain.namespace_sharing import NONE
+from engine.domain.network import DEFAULT_BRIDGE_OPTION, Network, NetworkCreated, Pool
+from engine.domain.spec import Spec
+from engine.domain.streams import HOST, container_stream, exec_stream, network_stream
+from engine.errors import EngineError
+from engine.store.ledger import Ledger
+from engine.store.log import EventLog
+from engine.supervisor import actions as do
+from engine.supervisor.actions import Action
+from engine.supervisor.conclude import conclude
+from engine.supervisor.health import Probes
+from engine.supervisor.observation import Fact, Observation
+from engine.supervisor.ports import Kernel
+from engine.supervisor.starts import Starts
+from tests.contract.programs import COUNTED, HEARD, Program
+from tests.harness import census
+from tests.kernel.engine_room import innermost
+from tests.model.machine import Fuse, Machine, SimulatedKernel, SimulatedProbes
+from tests.patience import patient
+
+PATIENCE_S: Final = 20.0
+"""Longer than anything that should happen takes."""
+LOOK_S: Final = 0.01
+ORIGIN: Final = Origin(actor=SUPERVISOR)
+PREPARES: Final = (do.PrepareSandbox(), do.PrepareCgroup(), do.PrepareBundle())
+
+
+class Bench(ABC):
+    """One kernel and a log; the story decides what happens, in place of a supervisor."""
+
+    def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes, image: ImageId) -> None:
+        self.ledger = ledger
+        self.kernel = kernel
+        self.probes = probes
+        self._image = image
+
+    # --- The log --------------------------------------------------------------------------------
+
+    def container(self, identity: ContainerId) -> Container:
+        """Return a container as the log has it now."""
+        return self.ledger.durable.containers[identity]
+
+    async def record(self, identity: ContainerId, *events: Event) -> None:
+        """Append events to a container's stream."""
+        await self.ledger.record(ORIGIN, (container_stream(identity), events))
+
+    async def create(self, program: Program | None = None, **fields: Any) -> ContainerId:
+        """Define a container, by default without a network."""
+        identity = ContainerId(secrets.token_hex(32))
+        spec = self._spec(program or Program(), {"network_mode": NONE, **fields})
+        await self.record(identity, Created(id=identity, name=identity[:8], spec=spec))
+        return identity
+
+    def _spec(self, program: Program, fields: dict[str, Any]) -> Spec:
+        return Spec(
+            image="busybox",
+            image_id=self._image,
+            command=program.command,
+            labels=program.labels,
+            **fields,
+        )
+
+    async def ask_start(self, identity: ContainerId) -> None:
+        """Decide a start, with a sandbox and addresses."""
+        decided = Starts(self.kernel.networks).decide(self.ledger.head, self.container(identity))
+        await self.record(identity, *decided)
+
+    async def ask_exec(self, identity: ContainerId, *arguments: str) -> Exec:
+        """Define an exec and decide its start."""
+        execution = ExecId(secrets.token_hex(32))
+        created = ExecCreated(id=execution, container=identity, spec=ExecSpec(arguments=arguments))
+        stream = exec_stream(identity, execution)
+        await self.ledger.record(ORIGIN, (stream, (created, ExecStartRequested(detach=True))))
+        return self.ledger.durable.execs[execution]
+
+    async def make_network(self, name: str, subnet: str, gateway: str) -> Network:
+        """Define a network; its bridge is not made."""
+        created = NetworkCreated(
+            id=NetworkId(secrets.token_hex(32)),
+            name=name,
+            driver="bridge",
+            bridge=f"{bridge_name(self.ledger.durable.host.instance)}x",
+            ipv4=Pool(subnet=subnet, gateway=gateway),
+        )
+        await self.ledger.record(ORIGIN, (network_stream(created.id), (created,)))
+        return self.ledger.durable.networks[created.id]
+
+    # --- The kernel -----------------------------------------------------------------------------
+
+    async def act(self, identity: ContainerId, action: Action) -> tuple[Fact, ...]:
+        """Perform one action on a container as the log has it."""
+        return await self.kernel.perform(self.container(identity), action)
+
+    async def look(self, identity: ContainerId, facts_after: int = 0) -> Observation:
+        """Observe a container."""
+        return await self.kernel.observe(self.container(identity), facts_after)
+
+    async def until(
+        self, identity: ContainerId, happened: Callable[[Observation], bool]
+    ) -> Observation:
+        """Observe a container again and again until something shows."""
+        while not happened(seen := await self.look(identity)):  # noqa: ASYNC110  (nobody tells)
+            await trio.sleep(LOOK_S)
+        return seen
+
+    async def take(self, identity: ContainerId) -> None:
+        """Append what an observation tells that the log does not know."""
+        view = self.ledger.durable
+        execs = {key: each for key, each in view.execs.items() if each.container == identity}
+        seen = await self.look(identity)
+        boot_ns = self.ledger.clock.boot_ns()
+        for each in conclude(self.container(identity), execs, seen, None, boot_ns):
+            origin = Origin(actor=each.actor)
+            await self.ledger.record(origin, (each.stream, each.events), at_ns=each.at_ns)
+
+    async def prepare(self, identity: ContainerId) -> None:
+        """Decide a start, and prepare everything for it."""
+        await self.ask_start(identity)
+        for action in PREPARES:
+            await self.act(identity, action)
+
+    async def start(self, program: Program | None = None, **fields: Any) -> ContainerId:
+        """Have a container that runs; its program is ready for signals."""
+        identity = await self.create(program, **fields)
+        await self.prepare(identity)
+        await self.act(identity, do.Launch())
+        await self.take(identity)
+        assert self.container(identity).is_running, "the log has it from the journal"
+        await self.until_ready(identity)
+        return identity
+
+    async def end(self, identity: ContainerId) -> None:
+        """Have a container that runs end, and let the log know."""
+        await self.act(identity, do.KillEverything())
+        await self.until(identity, lambda seen: not seen.monitor_alive)
+        await self.take(identity)
+
+    # --- What no port tells ---------------------------------------------------------------------
+
+    @abstractmethod
+    async def until_ready(self, identity: ContainerId) -> None:
+        """Return when a container's program has set its signal handlers."""
+
+    @abstractmethod
+    def heard(self, identity: ContainerId, order: int) -> int:
+        """How often the counted signal of an order has reached the program."""
+
+    @abstractmethod
+    def pids_max(self, identity: ContainerId) -> int | None:
+        """The limit that holds for a container's number of processes."""
+
+    @abstractmethod
+    def interfaces(self, identity: ContainerId) -> int:
+        """How many interfaces, besides lo, a container has."""
+
+    @abstractmethod
+    def next_kernel(self) -> Kernel:
+        """The kernel's port as a daemon that is started now has it: for looking only."""
+
+
+class SimulatedBench(Bench):
+    """The simulated machine."""
+
+    machine: Machine
+
+    async def until_ready(self, identity: ContainerId) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def heard(self, identity: ContainerId, order: int) -> int:
+        return self.machine.deliveries[identity, self.container(identity).run, order]
+
+    def pids_max(self, identity: ContainerId) -> int | None:
+        return self.machine.place(identity).limits.pids_max
+
+    def interfaces(self, identity: ContainerId) -> int:
+        return len(self.machine.place(identity).interfaces)
+
+    def next_kernel(self) -> Kernel:
+        return SimulatedKernel(self.machine, Fuse())
+
+
+class RealBench(Bench):
+    """The machine's own kernel."""
+
+    config: Config
+
+    async def until_ready(self, identity: ContainerId) -> None:
+        process = self.container(identity).process
+        assert process is not None
+        while not _catches(process.pid, COUNTED):  # noqa: ASYNC110  (nobody tells)
+            await trio.sleep(LOOK_S)
+
+    def heard(self, identity: ContainerId, order: int) -> int:
+        directory = naming.container_directory(self.config.data_root, identity)
+        path = directory / "upper" / HEARD
+        return path.read_text().count("\n") if path.exists() else 0
+
+    def pids_max(self, identity: ContainerId) -> int | None:
+        mounted = census.hierarchies()
+        found = (_cgroup_file(each, self._parent, identity) for each in mounted.values())
+        (text,) = (path.read_text().strip() for path in found if path.exists())
+        return None if text == "max" else int(text)
+
+    @property
+    def _parent(self) -> str:
+        return naming.default_cgroup_parent(self.ledger.durable.host.instance)
+
+    def interfaces(self, identity: ContainerId) -> int:
+        sandbox = self.container(identity).sandbox
+        assert sandbox is not None
+        begin = naming.host_veths(self.ledger.durable.host.instance, sandbox)
+        return sum(each.startswith(begin) for each in census.links())
+
+    def next_kernel(self) -> Kernel:
+        return _drivers(self.config, self.ledger).kernel
+
+    def remove_cgroup_parents(self) -> None:
+        for mounted in census.hierarchies().values():
+            with suppress(FileNotFoundError):
+                (mounted / self._parent).rmdir()
+
+
+def _cgroup_file(mounted: Path, parent: str, identity: ContainerId) -> Path:
+    return mounted / parent / identity / "pids.max"
+
+
+def _catches(pid: int, signal: int) -> bool:
+    """Whether a process has a handler for a signal: SigCgt of proc_pid_status(5)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) >> (signal - 1) & 1)
+
+
+# --- The two machines ---------------------------------------------------------------------------
+
+
+async def _begin(ledger: Ledger) -> None:
+    instance = InstanceId(secrets.token_hex(16))
+    bridge = NetworkCreated(
+        id=NetworkId(secrets.token_hex(32)),
+        name="bridge",
+        driver="bridge",
+        bridge=bridge_name(instance),
+        ipv4=Pool(subnet="172.17.0.0/16", gateway="172.17.0.1"),
+        options={DEFAULT_BRIDGE_OPTION: "true"},
+    )
+    none = NetworkCreated(id=NetworkId(secrets.token_hex(32)), name="none", driver="null")
+    await ledger.record(
+        ORIGIN,
+        (HOST, (HostInitialised(instance=instance),)),
+        (network_stream(bridge.id), (bridge,)),
+        (network_stream(none.id), (none,)),
+    )
+
+
+@asynccontextmanager
+async def simulated_bench(place: Path) -> AsyncIterator[Bench]:
+    """A simulated machine."""
+    machine = Machine()
+    log = EventLog.open(place / "shipslog.db", threaded=False)
+    ledger = Ledger(log, machine.clock)
+    await _begin(ledger)
+    kernel = SimulatedKernel(machine, Fuse())
+    image = ImageId("sha256:" + "1" * 64)
+    bench = SimulatedBench(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
+    bench.machine = machine
+    async with trio.open_nursery() as nursery:
+        machine.nursery = nursery
+        yield bench
+        nursery.cancel_scope.cancel()
+    log.close()
+
+
+@asynccontextmanager
+async def real_bench(place: Path) -> AsyncIterator[Bench]:
+    """The drivers as a daemon makes them, on a data root of their own."""
+    config = Config(data_root=place / "data", exec_root=place / "exec")
+    config.data_root.mkdir()
+    config.exec_root.mkdir(mode=0o711)
+    ledger = Ledger(EventLog.open(naming.database(config.data_root)), KernelClock())
+    await _begin(ledger)
+    drivers = _drivers(config, ledger)
+    image = drivers.content.import_tar(io.BytesIO(_busybox()), at_ns=0).id
+    bench = RealBench(ledger, drivers.kernel, make_probes(drivers), image)
+    bench.config = config
+    try:
+        async with _background(drivers):
+            try:
+                yield bench
+            finally:
+                with trio.CancelScope(shield=True):
+                    await _take_everything_away(bench, drivers)
+    finally:
+        bench.remove_cgroup_parents()
+        ledger.log.close()
+
+
+def _drivers(config: Config, ledger: Ledger) -> Drivers:
+    return make_drivers(config, LogState(ledger), resource.getrlimit(resource.RLIMIT_NOFILE))
+
+
+@cache
+def _busybox() -> bytes:
+    return busybox_tar()
+
+
+@asynccontextmanager
+async def _background(drivers: Drivers) -> AsyncIterator[None]:
+    kernel = drivers.kernel
+    drivers.monitors.follow(kernel.hint)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drivers.monitors.run)
+        await nursery.start(kernel.networks.names.run)
+        nursery.start_soon(kernel.networks.pool.run)
+        nursery.start_soon(kernel.trash.run)
+        try:
+            yield
+        finally:
+            nursery.cancel_scope.cancel()
+            kernel.connections.close()
+            drivers.launcher.close()
+            kernel.networks.driver.close()
+            kernel.networks.firewall.close()
+
+
+async def _take_everything_away(bench: Bench, drivers: Drivers) -> None:
+    kernel = drivers.kernel
+    for container in bench.ledger.durable.containers.values():
+        with suppress(EngineError):
+            await kernel.perform(container, do.KillEverything())
+        if container.sandbox is not None:
+            await kernel.perform(container, do.RemoveSandbox(container.sandbox))
+        for action in (do.RemoveCgroup(), do.RemoveBundle(), do.RemoveDirectory()):
+            await kernel.perform(container, action)
+    await kernel.networks.pool.empty()
+    for network in bench.ledger.durable.networks_with_links():
+        await kernel.networks.remove(network)
+
+
+_KINDS: Final[dict[str, tuple[Any, Any]]] = {
+    "simulated": (simulated_bench, partial(trio.testing.MockClock, autojump_threshold=0)),
+    "real": (real_bench, None),
+}
+
+
+# --- Stories --------------------------------------------------------------------------------------
+
+Story = Callable[[Bench], Awaitable[None]]
+
+
+def on_each_kernel(story: Story) -> Callable[[str, Path, pytest.FixtureRequest], None]:
+    """Make a test of a story, run once with each kernel."""
+
+    @pytest.mark.parametrize("kind", ["simulated", pytest.param("real", marks=pytest.mark.root)])
+    def run(kind: str, place: Path, request: pytest.FixtureRequest) -> None:
+        if kind == "real":
+            request.getfixturevalue("throwaway_namespaces")
+        make, clock = _KINDS[kind]
+        try:
+            trio.run(_told, make, story, place, clock=clock() if clock else None)
+        except BaseExceptionGroup as group:
+            raise innermost(group) from None
+
+    run.__name__, run.__doc__, run.__module__ = story.__name__, story.__doc__, story.__module__
+    return run
+
+
+async def _told(make: Any, story: Story, place: Path) -> None:
+    async with make(place) as bench:
+        with trio.fail_after(patient(PATIENCE_S)):
+            await story(bench)
