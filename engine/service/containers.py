@@ -360,7 +360,7 @@ class Containers:
         container = self.check_attachable(reference)
         attach = secrets.token_hex(8)
         opened = AttachOpened(attach=attach, stdin=options.stdin)
-        await self._record(container, (opened,), origin)
+        self._ledger.submit(origin, container_stream(container.id), opened)
         return Attachment(self._ledger, self._streams, self.get(container.id), attach, options)
 
     def check_attachable(self, reference: str) -> Container:
@@ -402,7 +402,8 @@ class Containers:
         except DriverError:
             self._running(container.id)  # it may have ended meanwhile
             raise
-        await self._record(container, (Resized(height=height, width=width),), origin)
+        resized = Resized(height=height, width=width)
+        self._ledger.submit(origin, container_stream(container.id), resized)
 
     def _running(self, reference: str) -> Container:
         container = self.get(reference)
@@ -420,7 +421,7 @@ class Containers:
         if container.phase is Phase.RESTARTING:
             raise still_restarting(container)
         pids = await self._streams.processes(self._running(reference))
-        await self._record(container, (ProcessesListed(),), origin)
+        self._ledger.submit(origin, container_stream(container.id), ProcessesListed())
         return pids
 
     async def _ended(self, container: Container) -> None:

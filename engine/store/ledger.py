@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Protocol
 
+import structlog
+
 from engine.domain.event import Event, Origin
 from engine.domain.streams import HOST
 from engine.errors import EngineError
@@ -20,6 +22,8 @@ from engine.store.records import Change, Recorded
 from engine.store.replay import Replay
 
 _Decision = tuple[str, tuple[Event, ...]]
+
+log = structlog.get_logger()
 
 Follower = Callable[[Recorded], None]
 """Called in the trio thread with each event once it is durable, in the order of ``seq``. Neither blocks nor raises."""
@@ -83,14 +87,30 @@ class Ledger:
         wanted = [(stream, events) for stream, events in decisions if events]
         if not wanted:
             return ()
-        pending = self._submit(wanted, origin, happened_ns, essential=essential)
+        pending = self._enqueue(wanted, origin, happened_ns, essential=essential)
         try:
             return await self.log.outcome(pending)
         except EngineError:
             self._retreat(stream for stream, _ in wanted)
             raise
 
-    def _submit(
+    def submit(self, origin: Origin, stream: str, *events: Event) -> None:
+        """Append events that nobody waits for: the audit of what is done anyway.
+
+        A normal shutdown commits them, since it commits all that is queued. A refusal is logged.
+
+        Raises:
+            StoreUnavailable: too many appends wait already.
+        """
+        pending = self._enqueue([(stream, events)], origin, self.clock.wall_ns(), essential=False)
+
+        def refused(error: EngineError) -> None:
+            self._retreat([stream])
+            log.warning("event_not_recorded", stream=stream, error=str(error))
+
+        pending.if_refused(refused)
+
+    def _enqueue(
         self, wanted: Iterable[_Decision], origin: Origin, at_ns: int, *, essential: bool
     ) -> Pending:
         """Move the head and put the append into the queue: both, or, whatever goes wrong, neither."""

@@ -46,18 +46,27 @@ QUEUE_MAX: Final = 16 * 1024
 class Pending:
     """An append that has its place in the queue, and will have an outcome."""
 
-    __slots__ = ("_answered", "_outcome", "batch", "token")
+    __slots__ = ("_answered", "_on_refusal", "_outcome", "batch", "token")
 
     def __init__(self, batch: Batch, token: trio.lowlevel.TrioToken | None) -> None:
         self.batch = batch
         self.token = token
         self._answered = trio.Event()
         self._outcome: Outcome = ()
+        self._on_refusal: Callable[[EngineError], None] | None = None
 
     def answer(self, outcome: Outcome) -> None:
         """Tell whoever waits. In the trio thread."""
         self._outcome = outcome
         self._answered.set()
+        if self._on_refusal is not None:
+            self.if_refused(self._on_refusal)
+
+    def if_refused(self, then: Callable[[EngineError], None]) -> None:
+        """Call ``then`` when the append is refused, for a caller that doesn't wait. In the trio thread."""
+        self._on_refusal = then
+        if self._answered.is_set() and isinstance(self._outcome, EngineError):
+            then(self._outcome)
 
     async def wait(self) -> tuple[Recorded, ...]:
         """The events as recorded, once they are durable; not interrupted by cancellation.

@@ -4,7 +4,9 @@ The plan never looks back: it compares what the log wants with what was observed
 daemon has just been asked, has just been restarted, or finds that somebody else has been at work.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
 
 from engine.domain.container import Container
 from engine.domain.container_events import Order, OrderKind
@@ -34,6 +36,18 @@ from engine.supervisor.actions import (
     UpdateFiles,
 )
 from engine.supervisor.observation import Observation, Presence
+
+_INDEPENDENT: Final = (UnpublishPorts, RemoveSandbox, RemoveCgroup)
+"""Actions of which none needs another's outcome; all need the bundle, which tells that they are due."""
+
+
+def stages(actions: Iterable[Action]) -> Iterator[Sequence[Action]]:
+    """Group a plan's actions: those of one group go side by side, the groups one after another."""
+    for independent, group in groupby(actions, lambda each: isinstance(each, _INDEPENDENT)):
+        if independent:
+            yield tuple(group)
+        else:
+            yield from ((action,) for action in group)
 
 
 def plan(container: Container, execs: Iterable[Exec], observed: Observation) -> tuple[Action, ...]:

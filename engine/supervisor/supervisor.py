@@ -23,7 +23,8 @@ from engine.domain.container_events import (
     StartFailed,
     StartRequested,
 )
-from engine.domain.event import SUPERVISOR, Origin
+from engine.domain.container_uses import EVENTS as USES
+from engine.domain.event import SUPERVISOR, ActorKind, Event, Origin
 from engine.domain.execution import ExecCreated
 from engine.domain.health import HealthChanged
 from engine.domain.host import OrphanFound, OrphanRemoved
@@ -67,7 +68,10 @@ PREPARED_MAX: Final = 8
 CAUSES_MAX: Final = 4096
 """Containers whose last request is remembered, to name it as the cause of what follows."""
 
-_MOVES_NOTHING: Final = (Created, Renamed, AttachOpened, ExecCreated, HealthChanged)
+_MOVES_NOTHING: Final[tuple[type[Event], ...]] = (
+    *(Created, Renamed, AttachOpened, ExecCreated, HealthChanged),
+    *USES,
+)
 """Events after which the kernel is as right as before."""
 
 _NAMES_CHANGE: Final = (
@@ -135,6 +139,19 @@ class Supervisor:
             self._nursery.start_soon(self._work, worker, identity)
         worker.wake()
 
+    def _serve(self, identity: ContainerId, origin: Origin) -> None:
+        """Wake the worker for a new event; one of a user's also ends its back-off."""
+        worker = self._workers.get(identity)
+        if worker is not None and origin.actor.kind is ActorKind.USER:
+            worker.end_back_off()
+        self.wake(identity)
+
+    def _remind(self, identity: ContainerId) -> None:
+        """Wake the worker unless it has failed and waits to try again: the damage is what it failed to repair."""
+        worker = self._workers.get(identity)
+        if worker is None or not worker.is_backing_off:
+            self.wake(identity)
+
     async def caught_up(self, container: ContainerId) -> None:
         """Return when everything that has happened to a container by now is in the log."""
         self.wake(container)
@@ -160,7 +177,7 @@ class Supervisor:
         if kind != "container":
             return
         identity = ContainerId(rest.partition("/")[0])
-        if recorded.origin.actor.kind == "user":
+        if recorded.origin.actor.kind is ActorKind.USER:
             self._causes[identity] = Origin(
                 actor=recorded.origin.actor,
                 cause=recorded.seq,
@@ -176,7 +193,7 @@ class Supervisor:
         if isinstance(recorded.event, _NAMES_CHANGE):
             self._tell_names(identity)
         if not isinstance(recorded.event, _MOVES_NOTHING):
-            self.wake(identity)
+            self._serve(identity, recorded.origin)
         if isinstance(recorded.event, Started):  # perhaps with another address
             for linked in self._ledger.durable.linked_to.get(identity, ()):
                 self.wake(linked)
@@ -221,7 +238,7 @@ class Supervisor:
         view = self._ledger.durable
         inventory = await self._kernel.inventory()
         for identity in _damaged(view, inventory):
-            self.wake(identity)
+            self._remind(identity)
         await self._discard_orphans(_orphans(self._ledger.head, inventory))
         self.networks.offer_all()
 

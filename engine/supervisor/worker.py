@@ -8,7 +8,7 @@ A wake-up carries nothing, for the observation carries everything. A worker may 
 begins with an observation and finds what there is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import structlog
@@ -45,8 +45,9 @@ from engine.supervisor.actions import (
     Thaw,
 )
 from engine.supervisor.conclude import Conclusion, conclude, conclude_facts, monitor_of
+from engine.supervisor.deadlines import deadline_of
 from engine.supervisor.observation import Fact, Observation
-from engine.supervisor.plan import plan
+from engine.supervisor.plan import plan, stages
 from engine.supervisor.ports import Kernel
 from engine.supervisor.starts import Starts
 
@@ -54,6 +55,9 @@ RETRY_FIRST_S = 0.05
 RETRY_FACTOR = 2
 RETRY_MAX_S = 30.0
 SECOND_NS = 1_000_000_000
+
+_Result = tuple[Fact, ...] | DriverError
+"""What became of an action."""
 
 log = structlog.get_logger()
 
@@ -96,6 +100,15 @@ class Worker:
     def is_busy(self) -> bool:
         """Whether a look is under way."""
         return self._passes_begun != self._passes_ended
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether the last look ended with an error, and the next is not due yet."""
+        return bool(self._retry_s) and not self.is_busy
+
+    def end_back_off(self) -> None:
+        """Begin with the shortest delay again: somebody has asked for something new."""
+        self._retry_s = 0.0
 
     async def at_rest(self) -> None:
         """Return when no look is under way."""
@@ -185,8 +198,8 @@ class Worker:
             await self._start_again(current)
             return True
         actions = plan(current, tuple(self._execs().values()), observed)
-        for action in actions:
-            if not await self._carry_out(current, action):
+        for stage in stages(actions):
+            if not await self._carry_out(current, stage):
                 return True
         return bool(actions)
 
@@ -247,23 +260,56 @@ class Worker:
             events = decide_not_started(container, str(error))
         await self._record(events)
 
-    async def _carry_out(self, container: Container, action: Action) -> bool:
-        """Perform one action and record its outcome; whether the rest of the plan still makes sense."""
+    async def _carry_out(self, container: Container, stage: Sequence[Action]) -> bool:
+        """Perform a stage's actions and record what became of them.
+
+        Returns:
+            Whether the rest of the plan still makes sense.
+        """
+        results = await self._perform_all(container, stage)
+        for action, result in zip(stage, results, strict=True):
+            if not isinstance(result, DriverError):
+                await self._record_success(container, action, result)
+        for action, result in zip(stage, results, strict=True):
+            if isinstance(result, DriverError):
+                if await self._give_up(container, action, result):
+                    return False
+                raise result
+        return True
+
+    async def _perform_all(self, container: Container, stage: Sequence[Action]) -> list[_Result]:
+        if len(stage) == 1:
+            return [await self._perform(container, stage[0])]
+        results: dict[Action, _Result] = {}
+
+        async def perform(action: Action) -> None:
+            results[action] = await self._perform(container, action)
+
+        async with trio.open_nursery() as side_by_side:
+            for action in stage:
+                side_by_side.start_soon(perform, action)
+        return [results[action] for action in stage]
+
+    async def _perform(self, container: Container, action: Action) -> _Result:
+        """Perform one action, for as long as its deadline allows."""
         failpoint(f"before_{type(action).__name__}")
         try:
-            facts = await self._kernel.perform(container, action)
+            with deadline_of(action):
+                facts = await self._kernel.perform(container, action)
         except DriverError as error:
-            if await self._give_up(container, action, error):
-                return False
-            raise
+            return error
         failpoint(f"after_{type(action).__name__}")
+        return facts
+
+    async def _record_success(
+        self, container: Container, action: Action, facts: tuple[Fact, ...]
+    ) -> None:
         outcome = _outcome(action)
         if outcome is not None:
             await self._record((outcome,))
         if facts and (latest := self._container()) is not None and latest.run == container.run:
             await self._take_facts(latest, facts)
         log.debug("action_performed", action=type(action).__name__)
-        return True
 
     async def _give_up(self, container: Container, action: Action, error: DriverError) -> bool:
         """Record the failure if the log has a word for it, so that whoever asked can be told."""

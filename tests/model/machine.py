@@ -305,6 +305,9 @@ class SimulatedKernel:
         self._fuse = fuse
         self._prepared: dict[Endpoint, SandboxId] = {}
         self.refusals: dict[type[Action], str] = {}
+        self.refused: Counter[type[Action]] = Counter()
+        self.hanging: set[type[Action]] = set()
+        """Actions that never end."""
 
     @property
     def boot_id(self) -> str:
@@ -332,7 +335,10 @@ class SimulatedKernel:
     async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
         self._fuse.step()
         if reason := self.refusals.get(type(action)):
+            self.refused[type(action)] += 1
             raise DriverError(reason)
+        if type(action) in self.hanging:
+            await trio.sleep_forever()
         self._effect(container, action)
         self._fuse.step()
         await trio.lowlevel.checkpoint()
