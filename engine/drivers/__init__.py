@@ -6,5 +6,7 @@ never the rules. May import ``supervisor`` (the ports that they answer), ``domai
     kernel.py, usage.py, streams.py     the ports, answered by what is in
     runs  cgroups  networks  filesystems  images  logs
 
+    effects         the supervisor's actions and looks: which driver performs each
+    lanes.py        which threads blocking work runs on; each container has queues of its own
     listing.py      lists directories of the engine's own, whatever became of them
 """

@@ -102,7 +102,7 @@ class LinuxStreams:
     async def processes(self, container: Container) -> tuple[int, ...]:
         """The pids, on the host, of everything that runs in a container."""
         found = await self.lanes.run(
-            Lane.KERNEL, partial(self.cgroups.of(container).pids, container.id)
+            Lane.OBSERVE, partial(self.cgroups.of(container).pids, container.id)
         )
         return tuple(sorted(found))
 

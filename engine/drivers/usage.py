@@ -30,7 +30,7 @@ class LinuxUsage:
 
     async def sample(self, container: Container) -> Sample | None:
         """One look at a container; None when nothing runs in it any more."""
-        return await self.lanes.run(Lane.KERNEL, partial(self._sample, container))
+        return await self.lanes.run(Lane.OBSERVE, partial(self._sample, container))
 
     def _sample(self, container: Container) -> Sample | None:
         process = container.process

@@ -10,7 +10,7 @@ import pytest
 
 from engine.domain import naming
 from engine.domain.ids import ContainerId
-from engine.drivers import kernel
+from engine.drivers.effects import journals
 from engine.drivers.runs.journal import ExecExited, read_journal
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.conditions import eventually, wait_until_gone
@@ -24,7 +24,7 @@ EXECS: Final = 25
 @pytest.fixture
 def daemon(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonUnderTest]:
     """One that has journals shortened early."""
-    monkeypatch.setattr(kernel, "JOURNAL_BYTES_MAX", BYTES_MAX)
+    monkeypatch.setattr(journals, "JOURNAL_BYTES_MAX", BYTES_MAX)
     with DaemonUnderTest(place, forked=True) as made:
         yield made.start().import_busybox()
 

@@ -7,14 +7,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from engine import failpoints
 from engine.domain import naming
+from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import InstanceId, SandboxId
 from engine.domain.membership import mac_address
 from engine.drivers.networks import link_kinds, netns, rtnetlink
@@ -24,6 +27,7 @@ from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.ruleset import FirewallPlan
 from engine.drivers.networks.sandbox import Sandbox, look_inside
 from engine.drivers.networks.watch import Watch
+from engine.drivers.runs.process import boot_id
 from engine.errors import DriverError
 from tests.kernel.wire import (
     BRIDGE,
@@ -287,26 +291,46 @@ def test_a_connection_survives_the_repair_of_a_link_that_was_unplugged(world: Wo
 
 def test_a_pin_that_somebody_removed_is_made_again_from_a_process_inside(world: World) -> None:
     place = world.container(2)
-    inside, done = threading.Event(), threading.Event()
-    tids = []
+    with resident_of(place) as process:
+        netns.unpin(place)
+        assert not world.network.sandbox_is_right(sandbox(2))
 
-    def live_there() -> None:
-        netns.enter(place)
-        tids.append(threading.get_native_id())
-        inside.set()
-        done.wait()
+        world.network.adopt_sandbox(sandbox(2), process)
 
-    resident = threading.Thread(target=live_there)
-    resident.start()
-    inside.wait()
-    netns.unpin(place)
-    assert not world.network.sandbox_is_right(sandbox(2))
+        assert world.network.sandbox_is_right(sandbox(2))
 
-    world.network.adopt_sandbox(sandbox(2), tids[0])
 
-    assert world.network.sandbox_is_right(sandbox(2))
-    done.set()
-    resident.join()
+def test_the_namespace_of_a_process_that_has_a_pid_after_another_is_never_pinned(
+    world: World,
+) -> None:
+    place = world.container(2)
+    with resident_of(place) as process:
+        netns.unpin(place)
+        before = replace_fields(process, start_ticks=process.start_ticks - 1)
+
+        with pytest.raises(DriverError, match="has ended"):
+            world.network.adopt_sandbox(sandbox(2), before)
+
+        assert not netns.is_pinned(place)
+
+
+@contextmanager
+def resident_of(place: Path) -> Iterator[ProcessIdentity]:
+    """A process that lives in a namespace."""
+    command = ["nsenter", f"--net={place}", "sh", "-c", "echo inside; exec sleep 600"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as resident:
+        try:
+            assert resident.stdout is not None
+            assert resident.stdout.readline() == "inside\n"
+            yield identity_of(resident.pid)
+        finally:
+            resident.kill()
+
+
+def identity_of(pid: int) -> ProcessIdentity:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    ticks = int(stat.rpartition(")")[2].split()[19])
+    return ProcessIdentity(pid=pid, start_ticks=ticks, boot_id=boot_id())
 
 
 def test_faults_of_many_are_told_apart(world: World) -> None:

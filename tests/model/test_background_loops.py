@@ -237,7 +237,7 @@ ENDLESS = {
     "drivers/names/resolver.py:_converse": "a step of the resolver's keeper, which ends when the resolver does",
     "drivers/runs/monitors.py:read": "a step of a connection's reader",
     "drivers/runs/monitors.py:_launch_patiently": "part of a launch, with a deadline",
-    "drivers/kernel.py:_until": "part of an effect, with a deadline",
+    "drivers/effects/journals.py:until": "part of an effect, with a deadline",
     "drivers/logs/follow.py:read_log": "part of a request",
 }
 """Tasks' loops that no test here runs, and why each of them may do without."""

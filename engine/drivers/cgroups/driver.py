@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -183,8 +183,13 @@ class CgroupDriver(ABC):
         ours = f"/{self._parent}/{container}"
         return [ours in membership for membership in memberships]
 
-    def adopt(self, container: ContainerId, pid: int) -> None:
+    def adopt(self, container: ContainerId, pid: int, is_there: Callable[[], bool]) -> None:
         """Bring a process and its descendants, those that were moved out, back into the container's cgroups.
+
+        Args:
+            container: whose cgroups they are.
+            pid: the first process.
+            is_there: tells, by a pidfd, whether ``pid`` is still the process that is meant.
 
         Raises:
             DriverError: the kernel refuses.
@@ -193,9 +198,26 @@ class CgroupDriver(ABC):
             strays = [one for one in _family(pid) if not self.holds(container, one)]
             if not strays:
                 return
-            for directory in self._directories(container):
-                for stray in strays:
+            for stray in strays:
+                self._bring_back(container, stray, lambda one: is_there() and one in _family(pid))
+
+    def _bring_back(
+        self, container: ContainerId, stray: int, is_one_of_us: Callable[[int], bool]
+    ) -> None:
+        """Move one process, once it is known by a pidfd that the pid is that of the process that is meant."""
+        try:
+            pid_fd = os.pidfd_open(stray)
+        except ProcessLookupError:
+            return
+        try:
+            if is_one_of_us(stray):  # it was when the pidfd was opened, then
+                for directory in self._directories(container):
+                    signal.pidfd_send_signal(pid_fd, 0)
                     _move(stray, directory)
+        except ProcessLookupError:  # it has ended meanwhile
+            return
+        finally:
+            os.close(pid_fd)
 
     def procs_files(self, container: ContainerId) -> tuple[str, ...]:
         """The files that a process must write ``0`` into to be in all of the container's cgroups."""

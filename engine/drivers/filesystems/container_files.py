@@ -35,7 +35,7 @@ from engine.drivers.filesystems.trees import DIRECTORY
 from engine.drivers.filesystems.upper_changes import changes
 from engine.drivers.filesystems.uppers import Uppers
 from engine.drivers.images.layer_tar import layer_blocks
-from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.lanes import Family, Lanes, Run
 from engine.errors import DriverError, InvalidRequest
 from engine.runtime import linux as k
 from engine.runtime.failure import SetupFailed
@@ -73,13 +73,13 @@ class TarReading:
     """A tar in the making."""
 
     stat: PathStat
-    lanes: Lanes
+    run: Run
     parts: Iterator[bytes]
     held: Descriptors
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """The tar; each block is made when the one before is gone."""
-        while block := await self.lanes.run(Lane.FILES, partial(next, self.parts, b"")):
+        while block := await self.run(partial(next, self.parts, b"")):
             yield block
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class TarReading:
 class OpenDestination:
     """A directory of a container, opened for writing."""
 
-    lanes: Lanes
+    run: Run
     root_fd: int
     path: str
     """Evaluated: without symlinks when it was looked up."""
@@ -102,7 +102,7 @@ class OpenDestination:
     async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
         """Make what the tar holds."""
         assert isinstance(upload, SpooledTar)
-        await self.lanes.run(Lane.FILES, partial(self._unpack, upload, options))
+        await self.run(partial(self._unpack, upload, options))
 
     def _unpack(self, upload: SpooledTar, options: UnpackOptions) -> None:
         unpack_into(
@@ -130,9 +130,13 @@ class LinuxContainerFiles:
     uppers: Uppers
     lanes: Lanes
 
+    def _run(self, container: ContainerId) -> Run:
+        """Return what runs work on a container's files: in its own queue, for what it mounts may hang."""
+        return partial(self.lanes.run_for, container, family=Family.FILES, may_give_up=False)
+
     async def stat(self, container: Container, path: str) -> PathStat:
         """What stands at a path."""
-        return await self.lanes.run(Lane.FILES, partial(self._stat, container, asked_path(path)))
+        return await self._run(container.id)(partial(self._stat, container, asked_path(path)))
 
     def _stat(self, container: Container, asked: AskedPath) -> PathStat:
         root_fd = self.views.open(container, Purpose.READ)
@@ -143,7 +147,7 @@ class LinuxContainerFiles:
 
     async def read(self, container: Container, path: str) -> TarReading:
         """A file, or a directory with all below it."""
-        return await self.lanes.run(Lane.FILES, partial(self._read, container, asked_path(path)))
+        return await self._run(container.id)(partial(self._read, container, asked_path(path)))
 
     def _read(self, container: Container, asked: AskedPath) -> TarReading:
         root_fd = self.views.open(container, Purpose.READ)
@@ -154,11 +158,11 @@ class LinuxContainerFiles:
             raise
         hidden = _hidden(root_fd, evaluated(root_fd, asked.text))
         parts = tar_blocks(directory_fd, asked.base, asked.name, hidden)
-        return TarReading(found, self.lanes, parts, Descriptors(directory_fd, root_fd))
+        return TarReading(found, self._run(container.id), parts, Descriptors(directory_fd, root_fd))
 
     async def export(self, container: Container) -> TarReading:
         """The root file system."""
-        return await self.lanes.run(Lane.FILES, partial(self._export, container))
+        return await self._run(container.id)(partial(self._export, container))
 
     def _export(self, container: Container) -> TarReading:
         root_fd = self.views.open(container, Purpose.EXPORT)
@@ -168,11 +172,11 @@ class LinuxContainerFiles:
         except BaseException:
             os.close(root_fd)
             raise
-        return TarReading(found, self.lanes, parts, Descriptors(root_fd))
+        return TarReading(found, self._run(container.id), parts, Descriptors(root_fd))
 
     async def layer(self, container: Container) -> TarReading:
         """What it changed of its image."""
-        return await self.lanes.run(Lane.FILES, partial(self._layer, container))
+        return await self._run(container.id)(partial(self._layer, container))
 
     def _layer(self, container: Container) -> TarReading:
         upper = self.views.rootfs.upper(container.id)
@@ -181,12 +185,12 @@ class LinuxContainerFiles:
             found = path_stat(image_fd, AskedPath("/"), os.fstat(image_fd))
             upper_fd = os.open(upper, DIRECTORY)
         except FileNotFoundError:  # it has never been started
-            return TarReading(found, self.lanes, iter((END,)), Descriptors(image_fd))
+            return TarReading(found, self._run(container.id), iter((END,)), Descriptors(image_fd))
         except BaseException:
             os.close(image_fd)
             raise
         parts = layer_blocks(upper_fd, image_fd)
-        return TarReading(found, self.lanes, parts, Descriptors(upper_fd, image_fd))
+        return TarReading(found, self._run(container.id), parts, Descriptors(upper_fd, image_fd))
 
     async def receive(self, body: AsyncIterator[bytes]) -> SpooledTar:
         """Take a tar in."""
@@ -199,7 +203,7 @@ class LinuxContainerFiles:
     async def check_destination(self, container: Container, path: str) -> None:
         """Refuse what could not be written to."""
         check = partial(self._check_destination, container, asked_path(path))
-        await self.lanes.run(Lane.FILES, check)
+        await self._run(container.id)(check)
 
     def _check_destination(self, container: Container, asked: AskedPath) -> str:
         """Where it is, all symlinks followed."""
@@ -215,7 +219,7 @@ class LinuxContainerFiles:
     async def destination(self, container: Container, path: str) -> AsyncIterator[OpenDestination]:
         """Open a directory for writing."""
         open_it = partial(self._open_destination, container, asked_path(path))
-        destination = await self.lanes.run(Lane.FILES, open_it)
+        destination = await self._run(container.id)(open_it)
         try:
             yield destination
         finally:
@@ -223,11 +227,13 @@ class LinuxContainerFiles:
 
     def _open_destination(self, container: Container, asked: AskedPath) -> OpenDestination:
         path = self._check_destination(container, asked)
-        return OpenDestination(self.lanes, self.views.open(container, Purpose.WRITE), path)
+        return OpenDestination(
+            self._run(container.id), self.views.open(container, Purpose.WRITE), path
+        )
 
     async def changes(self, container: Container) -> tuple[PathChange, ...]:
         """How its files differ from its image's."""
-        return await self.lanes.run(Lane.FILES, partial(self._changes, container))
+        return await self._run(container.id)(partial(self._changes, container))
 
     def _changes(self, container: Container) -> tuple[PathChange, ...]:
         upper = self.views.rootfs.upper(container.id)
@@ -247,7 +253,7 @@ class LinuxContainerFiles:
 
     async def size_bytes(self, container: ContainerId) -> int:
         """What it has written into its own layer."""
-        return await self.lanes.run(Lane.FILES, partial(self._size_bytes, container))
+        return await self._run(container)(partial(self._size_bytes, container))
 
     def _size_bytes(self, container: ContainerId) -> int:
         rootfs = self.views.rootfs

@@ -35,11 +35,11 @@ async def receive_tar(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes)
         MalformedArchive: it is damaged or torn.
         Unavailable: the disk is full.
     """
-    file = await lanes.run(Lane.FILES, partial(_nameless, data_root))
+    file = await lanes.run(Lane.SPOOL, partial(_nameless, data_root))
     try:
         async for chunk in _in_chunks(body):
-            await lanes.run(Lane.FILES, partial(_write, file, chunk))
-        return await lanes.run(Lane.FILES, partial(_checked, file, data_root))
+            await lanes.run(Lane.SPOOL, partial(_write, file, chunk))
+        return await lanes.run(Lane.SPOOL, partial(_checked, file, data_root))
     except BaseException:
         file.close()
         raise

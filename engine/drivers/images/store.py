@@ -45,7 +45,7 @@ class SavedArchive:
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """The archive; each block is made when the one before is gone."""
-        while block := await self._lanes.run(Lane.FILES, partial(next, self._parts, b"")):
+        while block := await self._lanes.run(Lane.SPOOL, partial(next, self._parts, b"")):
             yield block
 
     def close(self) -> None:

@@ -77,9 +77,9 @@ class LinuxNetworks:
         for endpoint in container.wanted_endpoints:
             await self.pool.evict(endpoint.network, endpoint.addresses)
         sandbox = self._sandbox(container)
-        pid = container.process.pid if container.process else None
-        if pid is not None and not netns.is_pinned(naming.sandbox_path(self.exec_root, sandbox.id)):
-            prepare = partial(self.driver.adopt_sandbox, sandbox, pid)
+        process = container.process
+        if process and not netns.is_pinned(naming.sandbox_path(self.exec_root, sandbox.id)):
+            prepare = partial(self.driver.adopt_sandbox, sandbox, process)
         else:
             prepare = partial(self.driver.prepare_sandbox, sandbox)
         await self.lanes.run(Lane.NETLINK, prepare)

@@ -7,7 +7,8 @@ to move it back. network_namespaces(7), namespaces(7).
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -53,6 +54,20 @@ def enter(path: Path) -> None:
     namespace_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.setns(namespace_fd, linux.CLONE_NEWNET)
+    finally:
+        os.close(namespace_fd)
+
+
+@contextmanager
+def opened(pid: int) -> Iterator[int]:
+    """Open a process's network namespace for a block; the caller has to make sure whose it was.
+
+    Raises:
+        OSError: ENOENT when there is no such process.
+    """
+    namespace_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield namespace_fd
     finally:
         os.close(namespace_fd)
 

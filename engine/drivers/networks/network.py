@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.domain import naming
+from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import InstanceId, SandboxId
 from engine.drivers.listing import names_in
 from engine.drivers.networks import bridge as bridges
@@ -26,6 +27,7 @@ from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.parents import Parent
 from engine.drivers.networks.rtnetlink import Link, Subnet
 from engine.drivers.networks.sandbox import Sandbox, Site
+from engine.drivers.runs.process import held
 from engine.errors import DriverError
 
 _IPV6: Final = Path("/proc/net/if_inet6")
@@ -183,13 +185,21 @@ class NetworkDriver:
 
         netns.on_own_thread(prepare)
 
-    def adopt_sandbox(self, sandbox: Sandbox, pid: int) -> None:
-        """Pin again the namespace that process ``pid`` lives in, after somebody removed its pin; then prepare it.
+    def adopt_sandbox(self, sandbox: Sandbox, process: ProcessIdentity) -> None:
+        """Pin again the namespace of a container's process, after somebody removed its pin; then prepare it.
 
-        The caller holds a pidfd, so that ``pid`` is the process it means.
+        Raises:
+            DriverError: the process has ended, and its pid may be another's.
         """
-        with _acting(f"sandbox {sandbox.id}"):
-            netns.pin(naming.sandbox_path(self._exec_root, sandbox.id), f"/proc/{pid}/ns/net")
+        pin = naming.sandbox_path(self._exec_root, sandbox.id)
+        with (
+            held(process) as is_there,
+            _acting(f"sandbox {sandbox.id}"),
+            netns.opened(process.pid) as namespace_fd,
+        ):
+            if not is_there():  # only now: what has been opened is its own
+                raise DriverError(f"sandbox {sandbox.id}: process {process.pid} has ended")
+            netns.pin(pin, f"/proc/self/fd/{namespace_fd}")
         self.prepare_sandbox(sandbox)
 
     def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.filesystems.propagation import check_propagation
 from engine.drivers.filesystems.rootfs import Rootfs
 from engine.drivers.images.content import Content
+from engine.drivers.lanes import check_wanted
 from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.runs.devices import host_devices
@@ -49,10 +50,11 @@ class BundleMaker:
         spec = container.spec
         refuse_requests(spec.resources.device_requests)
         lower = self.content.lower_directories(spec.image_id)
-        self.rootfs.make(container.id, lower[0])
-        self.files.write(container)
         self._make_bind_sources(container)
         check_propagation(spec.binds)
+        check_wanted()  # a bind's source may have hung until nobody waited any more
+        self.rootfs.make(container.id, lower[0])
+        self.files.write(container)
         self.bundles.write(
             container,
             self._host_side(container),

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 import structlog
 import trio
 
-from engine.drivers.lanes import Lane, Lanes
+from engine.domain.ids import ContainerId
+from engine.drivers.lanes import Lanes
 from engine.drivers.runs.interpreter import END_TIMEOUT_S, end_of, sealed_interpreter, start_lean
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.run_files import OpenRun
@@ -87,7 +88,8 @@ class Launcher:
         client_fds = [client.fileno() for _, client in clients]
         for _ in range(_ATTEMPTS):
             # Anew each time: the lock tells whether the attempt before has left a monitor behind.
-            run = await self._lanes.run(Lane.KERNEL, partial(OpenRun, bundle, wishes, owners))
+            open_run = partial(OpenRun, bundle, wishes, owners)
+            run = await self._lanes.run_for(ContainerId(bundle.name), open_run, may_give_up=False)
             with suppress(_Gone), closing(run):
                 fds = [*run.files, *run.joined_fds, *client_fds]
                 return await self._launch(run.order.to_message(), fds)

@@ -11,7 +11,7 @@ import trio
 from engine.domain.container import Container
 from engine.domain.execution import ExecSpec
 from engine.domain.oci import exec_process
-from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.lanes import Lanes
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.monitors import REQUEST_TIMEOUT_S, Monitors
 from engine.errors import DriverError
@@ -54,7 +54,7 @@ class MonitorProbes:
     ) -> ProbeAnswer | None:
         """Run a command inside a container; it ends at the latest when the socket is closed here, by whatever reason."""
         filtered = partial(self.bundles.seccomp_program, container)
-        program = await self.lanes.run(Lane.KERNEL, filtered)
+        program = await self.lanes.run_for(container.id, filtered)
         order = ProbeOrder(
             process=exec_process(container, ExecSpec(arguments=arguments)),  # type: ignore[arg-type]  # JSON on its way out
             seccomp_path=str(program) if program else None,

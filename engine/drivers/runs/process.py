@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.domain.container_events import ProcessIdentity
@@ -30,7 +32,7 @@ def open_process(identity: ProcessIdentity) -> int | None:
     if identity.boot_id != boot_id():
         return None
     try:
-        # Before reading the start time: a pidfd pins the process, so its pid is not reused in between.
+        # Before reading the start time: the process that has it then began earlier, and had the pid here, too.
         pidfd = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return None
@@ -68,6 +70,33 @@ def signal_process(identity: ProcessIdentity, signum: int) -> bool:
         raise DriverError(f"send signal {signum} to process {identity.pid}") from error
     finally:
         os.close(pidfd)
+    return True
+
+
+@contextmanager
+def held(identity: ProcessIdentity) -> Iterator[Callable[[], bool]]:
+    """Hold a pidfd of exactly this process for a block.
+
+    A pidfd doesn't keep the pid from being given to another process once this one has been reaped.
+    Whatever was opened by the pid is therefore this process's only if it is there afterwards.
+
+    Yields:
+        What tells whether it is there still, so that its pid is its own.
+    """
+    pidfd = open_process(identity)
+    try:
+        yield lambda: pidfd is not None and _is_there(pidfd)
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+def _is_there(pidfd: int) -> bool:
+    """Tell whether a process has not been reaped: pidfd_send_signal(2) with no signal."""
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return False
     return True
 
 

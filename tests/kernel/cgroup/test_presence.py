@@ -72,12 +72,25 @@ def test_a_process_moved_out_is_damage_and_is_brought_back_with_its_children(
             cgroup_files.write(place.parent / "cgroup.procs", str(pid))
     assert driver.check(ID, member.pid) is Presence.DAMAGED
 
-    driver.adopt(ID, member.pid)
+    driver.adopt(ID, member.pid, lambda: True)
 
     assert driver.check(ID, member.pid) is Presence.RIGHT
     assert driver.pids(ID) == family
     assert len(family) == 2
     driver.kill(ID)
+    assert member.ended() == -signal.SIGKILL
+
+
+def test_a_process_that_has_a_pid_after_another_stays_where_it_is(driver: CgroupDriver) -> None:
+    driver.prepare(ID, Resources())
+    member = Member(driver, lambda _: signal.pause())
+    for place in places():
+        cgroup_files.write(place.parent / "cgroup.procs", str(member.pid))
+
+    driver.adopt(ID, member.pid, lambda: False)
+
+    assert driver.pids(ID) == frozenset()
+    os.kill(member.pid, signal.SIGKILL)
     assert member.ended() == -signal.SIGKILL
 
 

@@ -1,0 +1,90 @@
+"""Inventory: everything with the engine's mark, and what becomes of what no container in the log has."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId, SandboxId
+from engine.domain.phases import Phase
+from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.networks.linux import LinuxNetworks
+from engine.drivers.runs import process
+from engine.drivers.runs.bundle_maker import BundleMaker
+from engine.errors import DriverError
+from engine.supervisor.observation import Inventory, Presence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnObjects:
+    """The objects that this engine has made. A survey takes two hops, whatever there is."""
+
+    exec_root: Path
+    lanes: Lanes
+    cgroups: Cgroups
+    networks: LinuxNetworks
+    bundles: BundleMaker
+    running: Callable[[], Collection[Container]]
+    """Containers that run."""
+
+    async def survey(self) -> Inventory:
+        """List everything with our mark."""
+        running = tuple(self.running())
+        found = await self.networks.survey(running)
+        inventory = await self.lanes.run(Lane.OBSERVE, partial(self._list, running))
+        return replace(
+            inventory,
+            sandboxes=found.sandboxes,
+            damaged_sandboxes=found.damaged,
+            bridges=found.bridges,
+        )
+
+    def _list(self, running: Collection[Container]) -> Inventory:
+        files = self.bundles.files
+        return Inventory(
+            bundles=self.bundles.bundles.owned(),
+            cgroups=self.cgroups.owned(running),
+            directories=self.bundles.rootfs.all(),
+            damaged_cgroups=frozenset(each.id for each in running if not self._is_held(each)),
+            missing_files=frozenset(
+                each.id for each in running if files.presence(each) is Presence.ABSENT
+            ),
+        )
+
+    def _is_held(self, container: Container) -> bool:
+        """True if the first process is in all of its cgroups, and frozen when the container is paused."""
+        assert container.process is not None
+        cgroups = self.cgroups.of(container)
+        if container.phase is Phase.PAUSED and not cgroups.is_frozen(container.id):
+            return False
+        return cgroups.holds(container.id, container.process.pid)
+
+    async def discard(self, kind: str, name: str) -> None:
+        """Take an orphan away, unless something runs in it or it may hold somebody's data."""
+        container = ContainerId(name)
+        match kind:
+            case "bundle":
+                await self.lanes.run_for(container, partial(self._discard_bundle, container))
+            case "cgroup":
+                await self.lanes.run_for(container, partial(self._discard_cgroup, container))
+            case "bridge":
+                await self.networks.discard_bridge(name)
+            case "sandbox":
+                await self.networks.remove_sandbox(SandboxId(name))
+            case _:  # a start makes it once the log has the container: somebody changed the log, or put it there
+                raise DriverError(f"{kind} {name} belongs to no container in the log")
+
+    def _discard_bundle(self, container: ContainerId) -> None:
+        if process.monitor_alive(naming.bundle_directory(self.exec_root, container)):
+            raise DriverError(f"bundle {container} belongs to nobody, and a monitor has it")
+        self.bundles.bundles.remove(container)
+
+    def _discard_cgroup(self, container: ContainerId) -> None:
+        if pids := self.cgroups.own.pids(container):
+            raise DriverError(
+                f"cgroup {container} belongs to nobody, and processes {sorted(pids)} run in it"
+            )
+        self.cgroups.own.remove(container)

@@ -1,0 +1,108 @@
+"""Journals: what containers' monitors have written down, each byte read once, and waiting for more."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.container_events import ProcessIdentity
+from engine.domain.ids import ContainerId
+from engine.drivers.runs import process
+from engine.drivers.runs.journal import JournalReader, fact
+from engine.supervisor.conclude import monitor_of
+from engine.supervisor.observation import Fact, ProcessStarted
+
+JOURNAL_BYTES_MAX: Final = 64 << 10
+"""How long a journal may become before what has been taken over of it is forgotten: some 200 execs."""
+LOOK_AGAIN_S: Final = 0.1
+"""How long a wait for a monitor relies on hints alone."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """A run's journal; what was read and not yet concluded from is kept."""
+
+    run: int
+    reader: JournalReader
+    facts: list[Fact] = field(default_factory=list)
+    bytes_max: int = JOURNAL_BYTES_MAX
+
+    def after(self, number: int) -> tuple[Fact, ...]:
+        """Read on, and return the facts with numbers above ``number``; those before are forgotten."""
+        self.facts = [known for known in self.facts if known.number > number]
+        self.facts.extend(map(fact, self.reader.read()))
+        return tuple(self.facts)
+
+    def has_grown_long(self) -> bool:
+        """Tell whether it is time to have it shortened: once for each so many bytes."""
+        if self.reader.offset < JOURNAL_BYTES_MAX:
+            self.bytes_max = JOURNAL_BYTES_MAX
+        if self.reader.offset < self.bytes_max:
+            return False
+        self.bytes_max = self.reader.offset + JOURNAL_BYTES_MAX
+        return True
+
+
+@dataclass(slots=True, kw_only=True)
+class Journals:
+    """The journals of all containers."""
+
+    data_root: Path
+    exec_root: Path
+    _open: dict[ContainerId, Journal] = field(default_factory=dict)
+    _hinted: dict[ContainerId, trio.Event] = field(default_factory=dict)
+
+    def of(self, container: Container) -> Journal:
+        """Return the journal of a container's present run."""
+        journal = self._open.get(container.id)
+        if journal is None or journal.run != container.run:
+            path = naming.journal_path(self.data_root, container.id, container.run)
+            journal = self._open[container.id] = Journal(container.run, JournalReader(path))
+        return journal
+
+    def forget(self, container: ContainerId) -> None:
+        """Keep nothing of a container that is being removed."""
+        self._open.pop(container, None)
+        self._hinted.pop(container, None)
+
+    def process_of(self, container: Container) -> ProcessIdentity | None:
+        """Return the first process: as the log has it, or, before that, as its monitor wrote it down."""
+        return container.process or process_in(self.of(container).after(0))
+
+    def monitor_of(self, container: Container) -> ProcessIdentity | None:
+        """Return the monitor, likewise."""
+        return container.monitor or monitor_of(self.of(container).after(0))
+
+    def hint(self, container: ContainerId) -> None:
+        """Let whoever waits look: the journal has grown, or its monitor is gone."""
+        if (event := self._hinted.pop(container, None)) is not None:
+            event.set()
+
+    async def until(
+        self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]
+    ) -> tuple[Fact, ...]:
+        """Wait for something to be written down, or for the monitor's end; return the facts as they are then.
+
+        Read where it is waited for, on the trio thread: the monitor has just written these few
+        bytes, so they are in memory. The end of a monitor that was killed is hinted at when its
+        connection closes, and it may hold its lock for some milliseconds more: a hint can come too
+        early to be of use.
+        """
+        bundle = naming.bundle_directory(self.exec_root, container.id)
+        while True:
+            hinted = self._hinted.setdefault(container.id, trio.Event())
+            alive = process.monitor_alive(bundle)  # before the journal: a dead one writes no more
+            facts = self.of(container).after(0)
+            if happened(facts) or not alive:
+                return facts
+            with trio.move_on_after(LOOK_AGAIN_S):
+                await hinted.wait()
+
+
+def process_in(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
+    """Return the first process that facts tell of."""
+    return next((each.process for each in facts if isinstance(each, ProcessStarted)), None)

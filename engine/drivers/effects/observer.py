@@ -1,0 +1,109 @@
+"""Observer: one look at one container.
+
+A look reads the journal, tries the monitor's lock, and asks /proc, the cgroups and some directory
+entries. The files lie on the disk of the data root, which can be slow, so the first look after a
+while goes to a thread. A look soon after another one finds all of it in the kernel's memory (the
+entries were just looked up, the journal's new bytes were just written), waits for nobody, and stays
+on the trio thread: going to a thread and back would take several times as long.
+
+Whether a sandbox is as it should be takes a look inside, which the sweep does for all together.
+Between two sweeps a sandbox is what the last look found.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from engine.domain import naming
+from engine.domain.container import Container
+from engine.domain.ids import ContainerId
+from engine.domain.phases import Phase
+from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.effects.journals import Journals, process_in
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.networks.linux import LinuxNetworks
+from engine.drivers.runs import process
+from engine.drivers.runs.etc_files import EtcFiles
+from engine.drivers.runs.monitors import Monitors
+from engine.supervisor.observation import Observation, Presence
+
+IN_MEMORY_S: Final = 10.0
+"""How long after a look the kernel is trusted to have everything in memory still."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """Looks at containers."""
+
+    data_root: Path
+    exec_root: Path
+    lanes: Lanes
+    boot_id: str
+    cgroups: Cgroups
+    networks: LinuxNetworks
+    monitors: Monitors
+    files: EtcFiles
+    journals: Journals
+    _looked_at: dict[ContainerId, float] = field(default_factory=dict)
+
+    async def observe(self, container: Container, facts_after: int) -> Observation:
+        """Look at one container; of the journal's facts return those above ``facts_after``."""
+        look = partial(self._look, container, facts_after)
+        if self._is_in_memory(container.id):
+            await trio.lowlevel.checkpoint()
+            observation = look()
+        else:
+            observation = await self.lanes.run(Lane.OBSERVE, look)
+        self._looked_at[container.id] = trio.current_time()
+        if facts_after and self.journals.of(container).has_grown_long():
+            self.monitors.forget_facts(container.id, facts_after)  # the log has them
+        return observation
+
+    def forget(self, container: ContainerId) -> None:
+        """Keep nothing of a container that is being removed."""
+        self._looked_at.pop(container, None)
+
+    def _is_in_memory(self, container: ContainerId) -> bool:
+        looked_at = self._looked_at.get(container)
+        return looked_at is not None and trio.current_time() - looked_at < IN_MEMORY_S
+
+    def _look(self, container: Container, facts_after: int) -> Observation:
+        identity = container.id
+        bundle = naming.bundle_directory(self.exec_root, identity)
+        monitor_alive = process.monitor_alive(
+            bundle
+        )  # before the journal: a dead one writes no more
+        facts = self.journals.of(container).after(facts_after)
+        init = container.process or process_in(facts)
+        cgroups = self.cgroups.of(container)
+        frozen = container.phase is Phase.PAUSED or bool(container.orders)
+        return Observation(
+            boot_id=self.boot_id,
+            monitor_alive=monitor_alive,
+            process_alive=init is not None and process.process_alive(init),
+            facts=facts,
+            sandbox=self._sandbox(container),
+            cgroup=cgroups.check(identity, init.pid if init and container.process else None),
+            frozen=frozen and cgroups.is_frozen(identity),
+            bundle=presence(bundle.exists()),
+            directory=presence(naming.container_directory(self.data_root, identity).exists()),
+            files=self.files.presence(container) if container.is_running else Presence.ABSENT,
+        )
+
+    def _sandbox(self, container: Container) -> Presence:
+        sandbox = container.sandbox
+        if sandbox is None:
+            return Presence.ABSENT
+        if container.phase is Phase.STARTING:
+            return presence(self.networks.is_prepared(sandbox))
+        if container.is_running:
+            return Presence.DAMAGED if self.networks.is_damaged(sandbox) else Presence.RIGHT
+        return presence(self.networks.is_pinned(sandbox))
+
+
+def presence(there: bool) -> Presence:
+    """Return how something is found of which only its existence counts."""
+    return Presence.RIGHT if there else Presence.ABSENT

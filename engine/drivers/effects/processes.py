@@ -1,0 +1,146 @@
+"""Processes: what starts, signals and ends those of a container.
+
+A kill has a queue of its own, and nothing that can hang waits there.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from signal import SIGKILL
+from typing import Final
+
+import trio
+
+from engine.domain.container import Container
+from engine.domain.ids import ExecId
+from engine.domain.namespace_sharing import check_joinable, joined_namespaces
+from engine.domain.oci import exec_process
+from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.effects.journals import Journals
+from engine.drivers.filesystems.uppers import Uppers
+from engine.drivers.lanes import Family, Lanes
+from engine.drivers.runs import process
+from engine.drivers.runs.bundle_maker import BundleMaker
+from engine.drivers.runs.connections import Connections
+from engine.drivers.runs.joined_namespaces import NamespaceOwners
+from engine.drivers.runs.monitors import Monitors
+from engine.errors import Conflict, DriverError
+from engine.runtime.messages import ExecOrder
+from engine.supervisor.actions import KillEverything, Launch, Signal, StartExec
+from engine.supervisor.observation import (
+    ExecProcessExited,
+    ExecProcessNotStarted,
+    ExecProcessStarted,
+    Fact,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+
+START_TIMEOUT_S: Final = 60.0
+"""How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""
+EXEC_START_TIMEOUT_S: Final = 5.0
+"""How long other effects on a container wait for an exec to begin."""
+MONITOR_END_TIMEOUT_S: Final = 2.0
+"""How long a monitor whose container was killed may take to write that down, before it is killed, too."""
+
+_STARTED: Final = (ProcessStarted, ProcessNotStarted, ProcessExited)
+_OF_EXECS: Final = (ExecProcessStarted, ExecProcessNotStarted, ExecProcessExited)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """The processes of all containers."""
+
+    lanes: Lanes
+    cgroups: Cgroups
+    monitors: Monitors
+    connections: Connections
+    bundles: BundleMaker
+    journals: Journals
+    uppers: Uppers
+    running: Callable[[], Collection[Container]]
+
+    async def launch(self, container: Container, _action: Launch) -> tuple[Fact, ...]:
+        """Start the monitor, and wait for what it says of the first process."""
+        async with self.uppers.alone(container.id):
+            with self.connections.attaching(container.id) as clients:
+                await self.monitors.launch(container.id, clients, self._namespace_owners(container))
+            with trio.move_on_after(START_TIMEOUT_S):
+                return await self.journals.until(
+                    container, lambda facts: any(isinstance(each, _STARTED) for each in facts)
+                )
+            await self._kill_everything(container)
+        raise DriverError(f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s")
+
+    def _namespace_owners(self, container: Container) -> NamespaceOwners:
+        """Return whose namespaces it joins; each owner was running when the start was decided."""
+        wanted = tuple(joined_namespaces(container.spec))
+        running = {each.id: each for each in self.running()} if wanted else {}
+        try:
+            for kind, owner in wanted:
+                check_joinable(kind, owner, running.get(owner))
+        except Conflict as conflict:  # it has ended since
+            raise DriverError(str(conflict)) from conflict
+        return tuple((kind, running[owner]) for kind, owner in wanted)
+
+    async def start_exec(self, container: Container, action: StartExec) -> tuple[Fact, ...]:
+        """Hand an exec to the monitor, and wait, not long, for its beginning."""
+        execution = action.execution
+        program = await self.lanes.run_for(
+            container.id,
+            partial(self.bundles.seccomp_program, container, privileged=execution.spec.privileged),
+        )
+        with self.connections.executing(execution.id, tty=execution.spec.tty) as (wishes, client):
+            order = ExecOrder(
+                exec_id=execution.id,
+                process=exec_process(container, execution.spec, self.bundles.linked_env(container)),  # type: ignore[arg-type]  # JSON on its way out
+                tty=execution.spec.tty,
+                streams=wishes,
+                seccomp_path=str(program) if program else None,
+            )
+            await self.monitors.start_exec(container.id, order, client)
+        with trio.move_on_after(EXEC_START_TIMEOUT_S):
+            return await self.journals.until(
+                container, lambda facts: any(_is_about(each, execution.id) for each in facts)
+            )
+        return ()
+
+    async def signal(self, container: Container, action: Signal) -> tuple[Fact, ...]:
+        """Signal the first process: through the monitor, which knows orders that it was given before."""
+        assert container.process is not None
+        if action.signal == SIGKILL:  # done twice it does nothing more, and it depends on nobody
+            kill = partial(process.signal_process, container.process, SIGKILL)
+            await self.lanes.run_for(container.id, kill, Family.KILLS)
+        else:
+            await self.monitors.signal(container.id, action.order, action.signal)
+        return ()
+
+    async def kill_everything(
+        self, container: Container, _action: KillEverything
+    ) -> tuple[Fact, ...]:
+        """Kill all processes, and the monitor if it doesn't end by itself."""
+        await self._kill_everything(container)
+        return ()
+
+    async def _kill_everything(self, container: Container) -> None:
+        kill = partial(self._kill_processes, container)
+        await self.lanes.run_for(container.id, kill, Family.KILLS)
+        with trio.move_on_after(MONITOR_END_TIMEOUT_S) as waited:
+            await self.journals.until(container, lambda _facts: False)
+        monitor = self.journals.monitor_of(container)
+        if waited.cancelled_caught and monitor is not None:
+            kill_monitor = partial(process.signal_process, monitor, SIGKILL)
+            await self.lanes.run_for(container.id, kill_monitor, Family.KILLS)
+
+    def _kill_processes(self, container: Container) -> None:
+        cgroups = self.cgroups.of(container)
+        cgroups.thaw(container.id)
+        cgroups.kill(container.id)
+        init = self.journals.process_of(container)
+        if init is not None:
+            process.signal_process(init, SIGKILL)
+
+
+def _is_about(known: Fact, execution: ExecId) -> bool:
+    return isinstance(known, _OF_EXECS) and known.execution == execution
