@@ -86,7 +86,7 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
     ledger, changes = state.ledger, Changes(state.ledger)
     settings = _settings(config, state, drivers)
     streams, files = make_streams(config, drivers), make_files(config, drivers)
-    images = LinuxImages(drivers.content, drivers.lanes)
+    images = LinuxImages(drivers.content, config.data_root, drivers.lanes)
     containers = Containers(ledger, supervisor.starts, streams, changes)
     return Service(
         commits=Commits(ledger, images, files, changes),

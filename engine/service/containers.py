@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from signal import Signals
+from typing import Final
 
 import trio
 from msgspec.structs import replace
@@ -40,6 +42,9 @@ from engine.store.projections import NameInUse
 from engine.supervisor.endpoints import with_networks
 from engine.supervisor.starts import Starts
 from engine.supervisor.streams import Client, LogOptions, StreamOptions, Streams
+
+BIND_CHECK_S: Final = 30.0
+"""How long a bind's source may take to be looked up when a container is created."""
 
 
 class WaitCondition(StrEnum):
@@ -463,9 +468,23 @@ class Containers:
         return True
 
 
+async def _exists(source: str) -> bool:
+    """Look for a bind's source, on a thread of its own: its file system may not answer.
+
+    Raises:
+        DriverError: it doesn't, in time.
+    """
+    look = Path(source).exists
+    with trio.move_on_after(BIND_CHECK_S):
+        return await trio.to_thread.run_sync(
+            look, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+        )
+    raise DriverError(f"the file system of bind source {source} doesn't answer")
+
+
 async def _check_bind_sources(spec: Spec) -> None:
     for bind in spec.binds:
-        if not bind.create_source and not await trio.Path(bind.source).exists():
+        if not bind.create_source and not await _exists(bind.source):
             raise InvalidRequest(
                 'invalid mount config for type "bind": bind source path does not exist: '
                 f"{bind.source}"

@@ -11,6 +11,7 @@ from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import ImageId, InstanceId
 from engine.domain.image import ImageSaved
 from engine.domain.streams import HOST, image_stream
+from engine.store.errors import StoreUnavailable
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 
@@ -75,3 +76,37 @@ def test_both_views_share_their_states(ledger: Ledger) -> None:
 
     again = Ledger(ledger.log, Clock())
     assert again.head.host is again.durable.host
+
+
+def test_what_nobody_waited_for_is_in_the_log_after_a_normal_end(tmp_path: Path) -> None:
+    path = tmp_path / "shipslog.db"
+
+    async def history() -> None:
+        ledger = Ledger(EventLog.open(path), Clock())
+        await ledger.record(ORIGIN, BEGUN)
+        ledger.submit(ORIGIN, HOST, DaemonStopped())
+        ledger.log.close()
+
+    trio.run(history)
+
+    log = EventLog.open(path, threaded=False)
+    assert [each.event for each in log.read(stream=HOST)][-1] == DaemonStopped()
+    log.close()
+
+
+def test_what_nobody_waited_for_leaves_the_head_when_it_is_refused(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> list[StoreUnavailable]:
+        return [StoreUnavailable("no space left")]
+
+    async def history() -> None:
+        await ledger.record(ORIGIN, BEGUN)
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger.log._committer, "commit", refuse)
+            ledger.submit(ORIGIN, *STARTED[:1], *STARTED[1])
+        await ledger.record(ORIGIN, STARTED)
+
+    trio.run(history)
+
+    assert ledger.head.versions == ledger.durable.versions == {HOST: 2}

@@ -1,21 +1,28 @@
-"""LinuxImages: the port for content, on threads; an upload is read by the thread that unpacks it."""
+"""LinuxImages: the port for content, on threads.
+
+An upload is spooled before a thread of the disk's lane unpacks it, for a client may send slowly. The
+layer of a commit is read by the thread that unpacks it: it comes from the same disk.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import trio
 
+from engine.domain.changes import apply_changes
 from engine.domain.ids import ImageId
 from engine.domain.image_config import HistoryEntry, ImageConfig
 from engine.domain.image_naming import NamedImage
+from engine.drivers.filesystems.spool import spool
 from engine.drivers.images.content import Content
 from engine.drivers.images.save import SavedImages
 from engine.drivers.lanes import Lane, Lanes
 from engine.supervisor.content import Arrived, Usage
 
 
-class _Body:
-    """A request's body, for a thread that wants to block on it."""
+class _Blocks:
+    """A layer in the making, for a thread that wants to block on it."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -57,23 +64,27 @@ class SavedArchive:
 class LinuxImages:
     """The images of one data root."""
 
-    def __init__(self, content: Content, lanes: Lanes) -> None:
+    def __init__(self, content: Content, data_root: Path, lanes: Lanes) -> None:
         self._content = content
+        self._data_root = data_root
         self._lanes = lanes
 
     async def import_tar(
         self, body: AsyncIterator[bytes], *, at_ns: int, changes: Sequence[str], comment: str
     ) -> Arrived:
         """Make an image of a root filesystem."""
-        make = partial(
-            self._content.import_tar, _Body(body), at_ns=at_ns, changes=changes, comment=comment
-        )
-        return Arrived(await self._lanes.run(Lane.DISK, make))
+        apply_changes(ImageConfig(), changes)  # refused before the upload, not after it
+        with await spool(body, self._data_root, self._lanes) as file:
+            make = partial(
+                self._content.import_tar, file, at_ns=at_ns, changes=changes, comment=comment
+            )
+            return Arrived(await self._lanes.run(Lane.DISK, make))
 
     async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
         """Take in the images of an archive."""
-        load = partial(self._content.load_archive, _Body(body))
-        loaded = await self._lanes.run(Lane.DISK, load)
+        with await spool(body, self._data_root, self._lanes) as file:
+            load = partial(self._content.load_archive, file)
+            loaded = await self._lanes.run(Lane.DISK, load)
         return tuple(Arrived(each.contents, each.references) for each in loaded)
 
     async def commit(
@@ -88,7 +99,7 @@ class LinuxImages:
         """Make an image of a layer's tar."""
         make = partial(
             self._content.commit,
-            _Body(layer),
+            _Blocks(layer),
             parent=parent,
             config=config,
             step=step,

@@ -1,0 +1,93 @@
+"""What hangs holds nothing that others need: a mount that never answers, clients that stand still in the middle of an upload."""
+
+import array
+import fcntl
+import socket
+import termios
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.faults.conftest import STOPS_AT_ONCE
+from tests.harness.conditions import eventually
+from tests.harness.daemon import DaemonUnderTest
+from tests.harness.hanging_mount import hanging_mount, threads_waiting
+
+STUCK: Final = 12
+SHARED_BEFORE: Final = 8
+"""Threads that all containers once shared."""
+UPLOADS: Final = 6
+
+
+@contextmanager
+def starts_that_hang(daemon: DaemonUnderTest, place: Path) -> Iterator[None]:
+    """Many starts with a bind source that never answers; afterwards each of them has been answered."""
+    names = [f"stuck{number}" for number in range(STUCK)]
+    with ThreadPoolExecutor(STUCK) as clients, hanging_mount(place) as source:
+        for name in names:
+            daemon.api.create(name, *STOPS_AT_ONCE, HostConfig={"Binds": [f"{source}:/hang"]})
+        answers = [
+            clients.submit(daemon.api.request, "POST", f"/containers/{name}/start")
+            for name in names
+        ]
+        eventually(lambda: threads_waiting(daemon.pid) >= SHARED_BEFORE, "the starts hang")
+        yield
+        assert not any(each.done() for each in answers)
+    assert {each.result().status for each in answers} <= {204, 400, 500}
+
+
+def test_starts_with_a_mount_that_never_answers_stop_no_other_container(
+    daemon: DaemonUnderTest, place: Path
+) -> None:
+    web = daemon.api.run("web", *STOPS_AT_ONCE)
+    other = daemon.api.run("other", *STOPS_AT_ONCE)
+
+    with starts_that_hang(daemon, place):
+        third = daemon.api.run("third", *STOPS_AT_ONCE)
+        assert daemon.api.exec_output(web, "echo", "here") == (0, b"here\n")
+        assert daemon.api.get(f"/containers/{web}/top")["Processes"]
+        daemon.api.kill(other)
+        daemon.api.wait(other)
+        daemon.api.stop(web)
+        for each in (web, other, third):
+            daemon.api.remove(each)
+
+    for container in daemon.api.ps():
+        daemon.api.remove(container["Id"])
+    daemon.assert_nothing_leaked()
+
+
+@contextmanager
+def upload_that_stands_still(daemon: DaemonUnderTest, target: str) -> Iterator[socket.socket]:
+    """A client that has sent the beginning of a tar."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.api.socket_path))
+        head = f"POST {target} HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.sendall(head.encode() + b"200\r\n" + bytes(512) + b"\r\n")
+        yield client
+
+
+def unread_bytes(client: socket.socket) -> int:
+    """What the daemon has not read yet: SIOCOUTQ, unix(7)."""
+    found = array.array("i", [0])
+    fcntl.ioctl(client, termios.TIOCOUTQ, found)
+    return found[0]
+
+
+def test_imports_and_loads_that_stand_still_stop_no_removal(daemon: DaemonUnderTest) -> None:
+    web = daemon.api.run("web", *STOPS_AT_ONCE)
+    targets = ("/images/create?fromSrc=-", "/images/load")
+
+    with ExitStack() as clients:
+        opened = [
+            clients.enter_context(upload_that_stands_still(daemon, targets[number % 2]))
+            for number in range(UPLOADS)
+        ]
+        eventually(lambda: not any(map(unread_bytes, opened)), "the daemon waits for more")
+        assert daemon.api.get("/system/df")["Images"]
+        daemon.api.remove(web)
+
+    daemon.assert_nothing_leaked()
+    assert list((daemon.data_root / "incoming").iterdir()) == []
