@@ -17,6 +17,7 @@ The lives of processes, each module the caller of those below it::
       oom.py            kills that the cgroup has counted
       loop.py           epoll and deadlines
     messages.py         what daemon, launcher and monitor say to each other
+      facts.py          the records of a journal
       json_text.py kernel_files.py process_stat.py mountinfo.py
 
 The kernel's edge and what stands on it::

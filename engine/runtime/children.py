@@ -57,11 +57,11 @@ class Listener(Protocol):
         """It ran and is gone; ``status`` as waitpid(2) has it."""
 
 
-def identity(pid: int, boot_id: str) -> dict[str, int | str]:
+def identity(pid: int, boot_id: str) -> tuple[int, int, str]:
     """What makes a process unmistakable: its pid, when it began, and which boot of the machine that was."""
     stat = process_stat(pid)
     assert stat is not None, "it is ourselves, or a child that only we reap"
-    return {"pid": pid, "start_ticks": stat.start_ticks, "boot_id": boot_id}
+    return pid, stat.start_ticks, boot_id
 
 
 class Child:

@@ -11,6 +11,7 @@ from typing import Final
 
 from engine.runtime import init, messages
 from engine.runtime.children import Child, Failure, identity
+from engine.runtime.facts import ExecProcessExited, ExecProcessNotStarted, ExecProcessStarted
 from engine.runtime.failure import EXIT_NOT_EXECUTABLE
 from engine.runtime.journal import Journal
 from engine.runtime.loop import Loop
@@ -47,18 +48,13 @@ class _Exec:
 
     def started(self, child: Child) -> None:
         """execve(2) has succeeded."""
-        self._execs.journal.append(
-            messages.EXEC_STARTED, exec_id=self.exec_id, **identity(child.pid, self._execs.boot_id)
-        )
+        process = identity(child.pid, self._execs.boot_id)
+        self._execs.journal.append(ExecProcessStarted(self.exec_id, *process))
 
     def failed(self, child: Child, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
         """There is no process: the client gets the reason in the place of output."""
-        self._execs.journal.append(
-            messages.EXEC_FAILED,
-            exec_id=self.exec_id,
-            message=failure.message,
-            exit_code=max(failure.exit_code, EXIT_NOT_EXECUTABLE),
-        )
+        code = max(failure.exit_code, EXIT_NOT_EXECUTABLE)
+        self._execs.journal.append(ExecProcessNotStarted(self.exec_id, failure.message, code))
         self.stdio.tell(refusal_text(failure.message))
         self.stdio.drain()
         self._execs.forget(self)
@@ -66,9 +62,7 @@ class _Exec:
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
         """The process is gone; what it wrote is still in its pipes."""
         self.stdio.drain()
-        self._execs.journal.append(
-            messages.EXEC_EXITED, exec_id=self.exec_id, code=exit_code(status)
-        )
+        self._execs.journal.append(ExecProcessExited(self.exec_id, exit_code(status)))
         self._execs.forget(self)
 
 

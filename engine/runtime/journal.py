@@ -21,15 +21,25 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from engine.runtime import messages
+from engine.runtime.facts import (
+    RECORD_TYPES,
+    REWRITTEN,
+    Fact,
+    MonitorBegan,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+    Stamp,
+    to_line,
+)
 from engine.runtime.json_text import flat
 from engine.runtime.kernel_files import read_once
 
-DURABLE: Final = frozenset({messages.EXITED, messages.START_FAILED})
+DURABLE: Final = frozenset({ProcessExited, ProcessNotStarted})
 _BEGINNING: Final = b'{"n":'
 _BIRTH: Final = (
-    f'"type":"{messages.MONITOR_STARTED}"'.encode(),
-    f'"type":"{messages.STARTED}"'.encode(),
+    f'"type":"{RECORD_TYPES[MonitorBegan]}"'.encode(),
+    f'"type":"{RECORD_TYPES[ProcessStarted]}"'.encode(),
 )
 """What stays: who this run's monitor and first process are."""
 _REWRITTEN_SUFFIX: Final = ".new"
@@ -47,18 +57,12 @@ class Journal:
         self._rewrites = 0
         self.count = 0
 
-    def append(self, record: str, **fields: str | int | bool | None) -> bool:
-        """Add one record; False when the disk took none of it yet, :meth:`retry` tries again."""
+    def append(self, fact: Fact) -> bool:
+        """Add a fact of this moment; False when the disk took none of it yet, :meth:`retry` tries again."""
         self.count += 1
-        entry = {
-            "n": self.count,
-            "type": record,
-            "at_ns": time.time_ns(),
-            "boot_ns": time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-            **fields,
-        }
-        self._unwritten += flat(entry) + b"\n"
-        self._durable_due = self._durable_due or record in DURABLE
+        stamp = Stamp(self.count, time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        self._unwritten += to_line(fact._replace(stamp=stamp)) + b"\n"
+        self._durable_due = self._durable_due or type(fact) in DURABLE
         return self.retry()
 
     def retry(self) -> bool:
@@ -84,7 +88,7 @@ class Journal:
             return  # its last line may be torn, and the disk is full anyway
         path = os.readlink(f"/proc/self/fd/{self._fd}")  # noqa: PTH115  (lean)
         kept = [line for line in read_once(path).splitlines(True) if _is_needed(line, taken)]
-        head = flat({"n": 0, "type": messages.REWRITTEN, "times": self._rewrites + 1}) + b"\n"
+        head = flat({"n": 0, "type": REWRITTEN, "times": self._rewrites + 1}) + b"\n"
         fd = _written(path + _REWRITTEN_SUFFIX, head + b"".join(kept))
         try:
             os.rename(path + _REWRITTEN_SUFFIX, path)  # noqa: PTH104  (lean)

@@ -37,21 +37,6 @@ PACKET_BYTES_MAX: Final = 1 << 20
 DESCRIPTORS_MAX: Final = 64
 """At most this many in one packet; the kernel's own limit, SCM_MAX_FD, is 253."""
 
-# The records of a journal. Each also has "n" (1, 2, …), "at_ns" (the wall clock) and "boot_ns" (CLOCK_BOOTTIME).
-MONITOR_STARTED: Final = "monitor_started"  # pid, start_ticks, boot_id; the first record
-STARTED: Final = "started"  # pid, start_ticks, boot_id
-START_FAILED: Final = "start_failed"  # step, errno, message, exit_code; the last record
-EXITED: Final = "exited"  # code, signal, oom; the last record
-OOM: Final = "oom"  # count
-EXEC_STARTED: Final = "exec_started"  # exec_id, pid, start_ticks, boot_id
-EXEC_FAILED: Final = "exec_failed"  # exec_id, message, exit_code
-EXEC_EXITED: Final = "exec_exited"  # exec_id, code
-ATTACH_CLOSED: Final = "attach_closed"  # attach_id, reason
-LOG_DROPPED: Final = "log_dropped"  # bytes, since the run began
-REWRITTEN: Final = (
-    "rewritten"  # times; number 0, the first line of a journal of which records have been forgotten
-)
-
 # Why a client was let go.
 ENDED: Final = "ended"  # the process has exited and all of its output was taken
 EOF: Final = "eof"  # the client went away

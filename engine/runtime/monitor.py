@@ -35,6 +35,16 @@ from engine.runtime.bundle import Bundle, read_bundle
 from engine.runtime.children import Child, Failure, identity
 from engine.runtime.control import Control
 from engine.runtime.execs import Execs, exit_code
+from engine.runtime.facts import (
+    AttachEnded,
+    Fact,
+    LogDropped,
+    MemoryExhausted,
+    MonitorBegan,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
 from engine.runtime.failure import EXIT_SETUP_FAILED
 from engine.runtime.journal import Journal
 from engine.runtime.kernel_files import write_once
@@ -62,8 +72,6 @@ JOURNAL_PATIENCE_S: Final = 60.0
 """How long the last record may wait for room on a full disk before it is given up."""
 LOG_REPORT_S: Final = 1.0
 _LAST_FD: Final = 0x7FFF_FFFF
-
-Scalar = str | int | bool | None
 
 
 class Monitor:
@@ -129,7 +137,7 @@ class Monitor:
         order = self._order
         self._control.adopt(socket.SocketType(fileno=self._fds.control_fd))
         self._control.listen(self._fds.listener_fd, f"{order.bundle}/{messages.SOCKET_NAME}")
-        self._append(messages.MONITOR_STARTED, **identity(os.getpid(), order.boot_id))
+        self._append(MonitorBegan(*identity(os.getpid(), order.boot_id)))
         if order.oom_counters:
             self._oom = OomWatch(self._loop, order.oom_counters, self._oom_killed)
         try:
@@ -160,12 +168,12 @@ class Monitor:
     def started(self, child: Child) -> None:
         """execve(2) has succeeded."""
         self._started = True
-        self._append(messages.STARTED, **identity(child.pid, self._order.boot_id))
+        self._append(ProcessStarted(*identity(child.pid, self._order.boot_id)))
 
     def failed(self, child: Child | None, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
         """There is no process, and there will be none."""
         self._stdio.drain()
-        self._end(messages.START_FAILED, **failure._asdict())
+        self._end(ProcessNotStarted(*failure))
 
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
         """The container is over, once every exec is; in a PID namespace of its own they have ended before it."""
@@ -186,27 +194,24 @@ class Monitor:
 
     def _conclude_exit(self, status: int) -> None:
         self._report_dropped()
-        self._end(
-            messages.EXITED,
-            code=exit_code(status),
-            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-            oom=self._oom is not None and self._oom.count > 0,
-        )
+        signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        oom = self._oom is not None and self._oom.count > 0
+        self._end(ProcessExited(exit_code(status), signal, oom))
 
-    def _end(self, record: str, **fields: Scalar) -> None:
+    def _end(self, last: Fact) -> None:
         """Write the last record, hand over the bundle, see the clients off."""
         self._concluded = True
         self._control.close_listener()
-        self._persist(record, fields)
+        self._persist(last)
         os.close(self._fds.lock_fd)  # before the hint: the daemon may start the next run at once
         self._control.hint(self._journal.count)
         self._stdio.finish(messages.ENDED)
         self._stop_when_alone()
 
-    def _persist(self, record: str, fields: dict[str, Scalar]) -> None:
+    def _persist(self, last: Fact) -> None:
         """Nothing else matters any more, so waiting for room on the disk may block."""
         deadline = time.monotonic() + JOURNAL_PATIENCE_S
-        written = self._journal.append(record, **fields)
+        written = self._journal.append(last)
         while not written and time.monotonic() < deadline:
             time.sleep(JOURNAL_RETRY_S)
             written = self._journal.retry()
@@ -219,8 +224,8 @@ class Monitor:
         if not self._concluded:
             self._control.hint(count)
 
-    def _append(self, record: str, **fields: Scalar) -> None:
-        if not self._journal.append(record, **fields):
+    def _append(self, fact: Fact) -> None:
+        if not self._journal.append(fact):
             self._retry_journal()
 
     def _retry_journal(self) -> None:
@@ -232,11 +237,11 @@ class Monitor:
     def _client_gone(self, wishes: Attachment, reason: str) -> None:
         self._clients -= 1
         if not self._concluded:
-            self._append(messages.ATTACH_CLOSED, attach_id=wishes.attach_id, reason=reason)
+            self._append(AttachEnded(wishes.attach_id, reason))
         self._stop_when_alone()
 
     def _oom_killed(self, count: int) -> None:
-        self._append(messages.OOM, count=count)
+        self._append(MemoryExhausted(count))
 
     def _log_dropped(self, count: int) -> None:
         self._dropped += count
@@ -245,7 +250,7 @@ class Monitor:
     def _report_dropped(self) -> None:
         if self._dropped > self._dropped_reported:
             self._dropped_reported = self._dropped
-            self._append(messages.LOG_DROPPED, bytes=self._dropped)
+            self._append(LogDropped(self._dropped))
 
     # What the daemon orders
 

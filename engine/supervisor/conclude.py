@@ -53,6 +53,7 @@ from engine.supervisor.observation import (
     ProcessExited,
     ProcessNotStarted,
     ProcessStarted,
+    identity_of,
 )
 
 
@@ -147,32 +148,33 @@ def _read(
 
 def _take(reader: _Reader, fact: Fact) -> None:
     match fact:
-        case MonitorBegan(monitor=monitor):
-            reader.monitor = monitor
+        case MonitorBegan():
+            reader.monitor = identity_of(fact)
         case ExecProcessStarted() | ExecProcessNotStarted() | ExecProcessExited():
             _take_exec(reader, fact)
-        case AttachEnded(attach=attach, reason=reason):
-            _take_attach_ended(reader, attach, reason, fact.at_ns)
+        case AttachEnded():
+            _take_attach_ended(reader, fact)
         case _:
-            reader.add(_own_events(reader, fact), MONITOR, fact.at_ns)
+            reader.add(_own_events(reader, fact), MONITOR, fact.stamp.at_ns)
 
 
-def _take_attach_ended(reader: _Reader, attach: str, reason: str, at_ns: int) -> None:
+def _take_attach_ended(reader: _Reader, fact: AttachEnded) -> None:
     """A client of the container has gone, or the one client of an exec, which goes by the exec's ID."""
+    attach, at_ns = fact.attach_id, fact.stamp.at_ns
     if attach in reader.container.attachments:
-        reader.add((AttachClosed(attach=attach, reason=reason),), MONITOR, at_ns)
+        reader.add((AttachClosed(attach=attach, reason=fact.reason),), MONITOR, at_ns)
     execution = reader.execs.get(ExecId(attach))
-    if execution is not None and reason == "detached":
+    if execution is not None and fact.reason == "detached":
         reader.add_exec(execution, decide_exec_detached(execution), MONITOR, at_ns)
 
 
 def _own_events(reader: _Reader, fact: Fact) -> tuple[Event, ...]:
     container = reader.container
     match fact:
-        case ProcessStarted(process=process) if container.phase is Phase.STARTING:
+        case ProcessStarted() if container.phase is Phase.STARTING:
             assert reader.monitor is not None, "a journal begins with its monitor"
-            started = Started(process=process, monitor=reader.monitor, boot_ns=fact.boot_ns)
-            return (started,)
+            process, boot_ns = identity_of(fact), fact.stamp.boot_ns
+            return (Started(process=process, monitor=reader.monitor, boot_ns=boot_ns),)
         case ProcessNotStarted() if container.phase is Phase.STARTING:
             return decide_start_failed(container, fact.message, fact.exit_code)
         case ProcessExited() if container.process is not None:
@@ -182,11 +184,11 @@ def _own_events(reader: _Reader, fact: Fact) -> tuple[Event, ...]:
                 signal=fact.signal,
                 oom=fact.oom,
                 reason=ExitReason.EXITED,
-                boot_ns=fact.boot_ns,
+                boot_ns=fact.stamp.boot_ns,
             )
-        case MemoryExhausted(count=count) if container.process and count > container.oom_kills:
+        case MemoryExhausted(kills=count) if container.process and count > container.oom_kills:
             return (OutOfMemory(count=count),)
-        case LogDropped(count_bytes=lost) if container.process and lost > container.log_lost_bytes:
+        case LogDropped(lost_bytes=lost) if container.process and lost > container.log_lost_bytes:
             return (LogLost(count_bytes=lost),)
         case _:
             return ()
@@ -195,20 +197,20 @@ def _own_events(reader: _Reader, fact: Fact) -> tuple[Event, ...]:
 def _take_exec(
     reader: _Reader, fact: ExecProcessStarted | ExecProcessNotStarted | ExecProcessExited
 ) -> None:
-    execution = reader.execs.get(fact.execution)
+    execution = reader.execs.get(ExecId(fact.exec_id))
     if execution is None:
         return
     events: tuple[Event, ...] = ()
     match fact:
-        case ExecProcessStarted(process=process) if execution.phase is ExecPhase.STARTING:
-            events = (ExecStarted(process=process),)
+        case ExecProcessStarted() if execution.phase is ExecPhase.STARTING:
+            events = (ExecStarted(process=identity_of(fact)),)
         case ExecProcessNotStarted() if execution.phase is ExecPhase.STARTING:
             events = (ExecStartFailed(message=fact.message, exit_code=fact.exit_code),)
         case ExecProcessExited(code=code) if execution.phase is ExecPhase.RUNNING:
             events = (ExecExited(code=code),)
         case _:
             pass
-    reader.add_exec(execution, events, MONITOR, fact.at_ns)
+    reader.add_exec(execution, events, MONITOR, fact.stamp.at_ns)
 
 
 def _take_absence(reader: _Reader, observed: Observation, boot_ns: int) -> None:
@@ -262,4 +264,4 @@ def _drift(container: Container, observed: Observation) -> tuple[Event, ...]:
 
 def monitor_of(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
     """Who wrote the journal that these facts are from, if they say."""
-    return next((fact.monitor for fact in facts if isinstance(fact, MonitorBegan)), None)
+    return next((identity_of(fact) for fact in facts if isinstance(fact, MonitorBegan)), None)

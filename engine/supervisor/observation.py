@@ -1,104 +1,50 @@
-"""What the kernel and a container's monitor say, as values.
+"""Hold what the kernel and a container's monitor say, as values.
 
-*Facts* come from the monitor's journal and have happened, whatever the log knows of them; their times are the monitor's. The
-rest of an observation is how things are at this moment.
+*Facts* come from the monitor's journal (``runtime/facts.py``) and have happened, whatever the log knows of them; their times are
+the monitor's. The rest of an observation is how things are at this moment.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.domain.container_events import ProcessIdentity
-from engine.domain.ids import ContainerId, ExecId, SandboxId
+from engine.domain.ids import ContainerId, SandboxId
+from engine.runtime.facts import (
+    AttachEnded,
+    ExecProcessExited,
+    ExecProcessNotStarted,
+    ExecProcessStarted,
+    Fact,
+    LogDropped,
+    MemoryExhausted,
+    MonitorBegan,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+
+__all__ = [
+    "AttachEnded",
+    "ExecProcessExited",
+    "ExecProcessNotStarted",
+    "ExecProcessStarted",
+    "Fact",
+    "Inventory",
+    "LogDropped",
+    "MemoryExhausted",
+    "MonitorBegan",
+    "Observation",
+    "Presence",
+    "ProcessExited",
+    "ProcessNotStarted",
+    "ProcessStarted",
+    "identity_of",
+]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """One record of a monitor's journal."""
-
-    number: int
-    """Counts from 1 within a run."""
-    at_ns: int
-    """Wall clock."""
-    boot_ns: int
-    """CLOCK_BOOTTIME."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorBegan(Fact):
-    """The monitor has its lock: the launch has happened and must not be repeated."""
-
-    monitor: ProcessIdentity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessStarted(Fact):
-    """The first process executes its program."""
-
-    process: ProcessIdentity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessNotStarted(Fact):
-    """It could not be."""
-
-    message: str
-    exit_code: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessExited(Fact):
-    """The first process was reaped; always a run's last fact."""
-
-    code: int
-    signal: int | None
-    oom: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryExhausted(Fact):
-    """The kernel has killed ``count`` processes since the start of the run."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogDropped(Fact):
-    """Output lost since the start of the run."""
-
-    count_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachEnded(Fact):
-    """A client's connection to the standard streams is over."""
-
-    attach: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecProcessStarted(Fact):
-    """An exec's process executes its program."""
-
-    execution: ExecId
-    process: ProcessIdentity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecProcessNotStarted(Fact):
-    """It could not be."""
-
-    execution: ExecId
-    message: str
-    exit_code: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecProcessExited(Fact):
-    """An exec's process was reaped."""
-
-    execution: ExecId
-    code: int
+def identity_of(fact: MonitorBegan | ProcessStarted | ExecProcessStarted) -> ProcessIdentity:
+    """The process that a fact tells of."""
+    return ProcessIdentity(pid=fact.pid, start_ticks=fact.start_ticks, boot_id=fact.boot_id)
 
 
 class Presence(StrEnum):

@@ -238,7 +238,7 @@ class Worker:
             )
             failpoint("concluded")
         if facts:
-            self._facts_taken = facts[-1].number
+            self._facts_taken = facts[-1].stamp.number
 
     def _origin(self, actor: Actor) -> Origin:
         """The last request about this container is what its changes are owed to."""

@@ -62,12 +62,12 @@ async def test_a_launch_tells_of_monitor_and_process(bench: Bench) -> None:
     began, started = facts
     assert isinstance(began, MonitorBegan)
     assert isinstance(started, ProcessStarted)
-    assert [fact.number for fact in facts] == [1, 2]
+    assert [fact.stamp.number for fact in facts] == [1, 2]
     seen = await bench.look(container)
     assert seen.monitor_alive
     assert seen.process_alive
     assert seen.facts == facts
-    assert began.monitor.boot_id == started.process.boot_id == bench.kernel.boot_id
+    assert began.boot_id == started.boot_id == bench.kernel.boot_id
 
 
 @on_each_kernel
@@ -107,7 +107,7 @@ async def test_an_end_by_itself_is_a_runs_last_fact(bench: Bench) -> None:
     last = seen.facts[-1]
     assert isinstance(last, ProcessExited)
     assert (last.code, last.signal, last.oom) == (3, None, False)
-    assert [fact.number for fact in seen.facts] == [1, 2, 3]
+    assert [fact.stamp.number for fact in seen.facts] == [1, 2, 3]
     assert not seen.process_alive
 
 
@@ -205,14 +205,14 @@ async def test_an_exec_runs_once_and_its_code_is_told(bench: Bench) -> None:
     again = await bench.act(container, do.StartExec(execution))
 
     started = [each for each in facts if isinstance(each, ExecProcessStarted)]
-    assert [each.execution for each in started] == [execution.id]
+    assert [each.exec_id for each in started] == [execution.id]
     seen = await bench.look(container)
     assert again == seen.facts
     *_, begun, ended = seen.facts
     assert isinstance(begun, ExecProcessStarted)
     assert isinstance(ended, ExecProcessExited)
-    assert (ended.execution, ended.code) == (execution.id, 3)
-    assert [fact.number for fact in seen.facts] == [1, 2, 3, 4]
+    assert (ended.exec_id, ended.code) == (execution.id, 3)
+    assert [fact.stamp.number for fact in seen.facts] == [1, 2, 3, 4]
 
 
 @on_each_kernel
@@ -237,7 +237,7 @@ async def test_facts_that_are_known_are_not_told_again(bench: Bench) -> None:
     seen = await bench.look(container, facts_after=2)
     nothing = await bench.look(container, facts_after=3)
 
-    assert [fact.number for fact in seen.facts] == [3]
+    assert [fact.stamp.number for fact in seen.facts] == [3]
     assert nothing.facts == ()
 
 

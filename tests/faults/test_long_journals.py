@@ -11,7 +11,8 @@ import pytest
 from engine.domain import naming
 from engine.domain.ids import ContainerId
 from engine.drivers.effects import journals
-from engine.drivers.runs.journal import ExecExited, read_journal
+from engine.drivers.runs.journal import read_journal
+from engine.runtime.facts import ExecProcessExited
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest
@@ -34,7 +35,9 @@ def journal(daemon: DaemonUnderTest, container: str) -> Path:
 
 
 def exits_written(daemon: DaemonUnderTest, container: str) -> int:
-    return sum(isinstance(each, ExecExited) for each in read_journal(journal(daemon, container)))
+    return sum(
+        isinstance(each, ExecProcessExited) for each in read_journal(journal(daemon, container))
+    )
 
 
 def exits_told(daemon: DaemonUnderTest) -> list[int]:

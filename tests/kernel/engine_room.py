@@ -15,9 +15,10 @@ import trio
 
 from engine.domain.ids import ContainerId
 from engine.drivers.lanes import Lanes
-from engine.drivers.runs.journal import JournalRecord, MonitorStarted, read_journal
+from engine.drivers.runs.journal import read_journal
 from engine.drivers.runs.launcher import Launcher
 from engine.drivers.runs.monitors import Monitors
+from engine.runtime.facts import Fact, MonitorBegan
 from engine.runtime.messages import Attachment, ExecOrder
 
 BUSYBOX: Final = Path("/bin/busybox")
@@ -113,16 +114,14 @@ class EngineRoom:
     def journal_path(self, container: ContainerId) -> Path:
         return self.data(container) / f"journal.{self._runs.get(container, 1)}"
 
-    def journal(self, container: ContainerId) -> tuple[JournalRecord, ...]:
+    def journal(self, container: ContainerId) -> tuple[Fact, ...]:
         return read_journal(self.journal_path(container))
 
     def log(self, container: ContainerId) -> str:
         records = self.log_path(container).read_bytes().splitlines()
         return "".join(json.loads(record)["log"] for record in records)
 
-    async def record(
-        self, container: ContainerId, wanted: Callable[[JournalRecord], bool] | type
-    ) -> Any:
+    async def record(self, container: ContainerId, wanted: Callable[[Fact], bool] | type) -> Any:
         """Wait for a record, woken by hints."""
         with trio.fail_after(PATIENCE_S):
             while True:
@@ -222,7 +221,7 @@ async def engine_room(place: Path) -> AsyncIterator[EngineRoom]:
         room.launcher.close()
         for container in room.bundles.iterdir() if room.bundles.exists() else ():
             for record in room.journal(ContainerId(container.name)):
-                if isinstance(record, MonitorStarted):
+                if isinstance(record, MonitorBegan):
                     end_process(record.pid)
         shutil.rmtree(place, ignore_errors=True)
 

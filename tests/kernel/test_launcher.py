@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.drivers.runs.journal import Exited, MonitorStarted, Started
 from engine.drivers.runs.process import monitor_alive
+from engine.runtime.facts import MonitorBegan, ProcessExited, ProcessStarted
 from tests.kernel.engine_room import (
     EngineRoom,
     descriptors,
@@ -30,7 +30,7 @@ async def test_a_launcher_that_is_killed_is_replaced_and_no_container_notices(
 ) -> None:
     container = room.bundle("cat", open_stdin=True)
     client = await room.launch_attached(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
     first = room.launcher.pid
     assert first is not None
 
@@ -38,7 +38,7 @@ async def test_a_launcher_that_is_killed_is_replaced_and_no_container_notices(
     other = room.bundle("true")
     await room.monitors.launch(other)
 
-    assert (await room.record(other, Exited)).code == 0
+    assert (await room.record(other, ProcessExited)).code == 0
     assert room.launcher.pid != first
     await client.send(b"alive\n")
     assert b"alive" in await client.read(b"alive\n")
@@ -61,7 +61,7 @@ async def test_a_launcher_that_dies_is_replaced_before_anyone_asks(room: EngineR
 async def test_a_launcher_ends_with_its_daemon_and_its_monitors_do_not(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
     assert room.launcher.pid is not None
     pidfd = os.pidfd_open(room.launcher.pid)
 
@@ -85,7 +85,7 @@ async def test_one_launcher_at_a_time_holds_the_lock(room: EngineRoom) -> None:
 async def test_monitors_do_not_keep_the_lock_of_their_launcher(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     end_process(room.launcher.pid or 0)
 
@@ -98,8 +98,8 @@ async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(room: EngineRo
     async def live() -> None:
         container = room.bundle("true")
         await room.monitors.launch(container)
-        monitor = await room.record(container, MonitorStarted)
-        await room.record(container, Exited)
+        monitor = await room.record(container, MonitorBegan)
+        await room.record(container, ProcessExited)
         end_process(monitor.pid)
 
     await live()
@@ -142,7 +142,7 @@ def test_a_sealed_copy_finds_its_library_and_prefix(
         async with engine_room(tmp_path) as room:
             container = room.bundle("sh", "-c", "exit 5")
             await room.monitors.launch(container)
-            exited: Exited = await room.record(container, Exited)
+            exited: ProcessExited = await room.record(container, ProcessExited)
             return exited.code
 
     assert trio.run(live) == 5

@@ -11,22 +11,23 @@ import pytest
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.runs.journal import (
-    AttachClosed,
-    ExecExited,
-    ExecFailed,
-    ExecStarted,
-    Exited,
-    JournalRecord,
-    MonitorStarted,
-    OutOfMemory,
-    Started,
-    StartFailed,
-)
 from engine.drivers.runs.process import monitor_alive, process_alive
 from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime.clients import frame_header
+from engine.runtime.facts import (
+    AttachEnded,
+    ExecProcessExited,
+    ExecProcessNotStarted,
+    ExecProcessStarted,
+    Fact,
+    MemoryExhausted,
+    MonitorBegan,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+from engine.supervisor.observation import identity_of
 from tests.harness.conditions import eventually
 from tests.kernel.engine_room import (
     EngineRoom,
@@ -50,11 +51,11 @@ async def test_output_exit_code_and_journal_of_a_short_life(room: EngineRoom) ->
         frame_header(1, 4) + b"out\n",
         frame_header(2, 4) + b"err\n",
     ]
-    exited = await room.record(container, Exited)
+    exited = await room.record(container, ProcessExited)
     assert (exited.code, exited.signal, exited.oom) == (3, None, False)
     records = room.journal(container)
-    assert [type(record) for record in records] == [MonitorStarted, Started, Exited]
-    assert [record.n for record in records] == [1, 2, 3]
+    assert [type(record) for record in records] == [MonitorBegan, ProcessStarted, ProcessExited]
+    assert [record.stamp.number for record in records] == [1, 2, 3]
     assert sorted(room.log(container).splitlines()) == ["err", "out"]
 
 
@@ -62,11 +63,11 @@ async def test_output_exit_code_and_journal_of_a_short_life(room: EngineRoom) ->
 async def test_a_signal_is_told_apart_from_an_exit(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    started = await room.record(container, Started)
+    started = await room.record(container, ProcessStarted)
 
     os.kill(started.pid, signal.SIGKILL)
 
-    exited = await room.record(container, Exited)
+    exited = await room.record(container, ProcessExited)
     assert (exited.code, exited.signal) == (137, 9)
 
 
@@ -76,7 +77,7 @@ async def test_a_command_that_is_not_there_is_a_failed_start(room: EngineRoom) -
 
     client = await room.launch_attached(container)
 
-    failed = await room.record(container, StartFailed)
+    failed = await room.record(container, ProcessNotStarted)
     assert failed.message == 'exec: "nope": executable file not found in $PATH'
     assert failed.exit_code == 127
     assert await client.read() == b""
@@ -88,7 +89,7 @@ async def test_everything_written_before_the_exit_is_logged(room: EngineRoom) ->
     container = room.bundle("sh", "-c", "seq 20000; printf 'no newline'")
     await room.monitors.launch(container)
 
-    await room.record(container, Exited)
+    await room.record(container, ProcessExited)
 
     assert room.log(container).splitlines() == [*map(str, range(1, 20001)), "no newline"]
 
@@ -97,22 +98,22 @@ async def test_everything_written_before_the_exit_is_logged(room: EngineRoom) ->
 async def test_a_run_has_one_monitor_however_often_it_is_launched(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    first = await room.record(container, Started)
+    first = await room.record(container, ProcessStarted)
 
     again = await room.monitors.launch(container)
 
     assert again is None
     with pytest.raises(BundleLocked):
         await room.launcher.launch(room.bundles / container)
-    assert [type(record) for record in room.journal(container)] == [MonitorStarted, Started]
-    assert process_alive(first.identity)
+    assert [type(record) for record in room.journal(container)] == [MonitorBegan, ProcessStarted]
+    assert process_alive(identity_of(first))
 
 
 @in_room
 async def test_a_run_that_is_over_does_not_happen_again(room: EngineRoom) -> None:
     container = room.bundle("sh", "-c", "echo once")
     await room.monitors.launch(container)
-    await room.record(container, Exited)
+    await room.record(container, ProcessExited)
 
     again = await room.monitors.launch(container)
 
@@ -128,7 +129,7 @@ async def test_the_next_run_may_follow_the_last_record_at_once(room: EngineRoom)
     for run in range(1, 6):
         room.next_run(container, run)
         await room.monitors.launch(container)
-        await room.record(container, Exited)
+        await room.record(container, ProcessExited)
 
     assert room.log(container) == "again\n" * 5
 
@@ -137,8 +138,8 @@ async def test_the_next_run_may_follow_the_last_record_at_once(room: EngineRoom)
 async def test_a_container_dies_with_its_monitor(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    monitor_pid = (await room.record(container, MonitorStarted)).pid
-    started = await room.record(container, Started)
+    monitor_pid = (await room.record(container, MonitorBegan)).pid
+    started = await room.record(container, ProcessStarted)
     assert monitor_alive(room.bundles / container)
     pidfd = os.pidfd_open(started.pid)
 
@@ -153,8 +154,8 @@ async def test_a_container_dies_with_its_monitor(room: EngineRoom) -> None:
 async def test_a_monitor_keeps_nothing_of_its_ancestors(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    monitor_pid = (await room.record(container, MonitorStarted)).pid
-    started = await room.record(container, Started)
+    monitor_pid = (await room.record(container, MonitorBegan)).pid
+    started = await room.record(container, ProcessStarted)
 
     exe, cwd = (link(f"/proc/{monitor_pid}/{name}") for name in ("exe", "cwd"))
     inside = {fd: link(f"/proc/{started.pid}/fd/{fd}") for fd in descriptors(started.pid)}
@@ -171,8 +172,8 @@ async def test_a_monitor_ignores_the_signals_of_a_terminal(room: EngineRoom) -> 
     script = "trap 'echo got it; exit 5' TERM; echo ready; while :; do sleep 0.01; done"
     container = room.bundle("sh", "-c", script)
     client = await room.launch_attached(container)
-    monitor = await room.record(container, MonitorStarted)
-    started = await room.record(container, Started)
+    monitor = await room.record(container, MonitorBegan)
+    started = await room.record(container, ProcessStarted)
     await client.read(b"ready")
 
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
@@ -180,7 +181,7 @@ async def test_a_monitor_ignores_the_signals_of_a_terminal(room: EngineRoom) -> 
     os.kill(started.pid, signal.SIGTERM)
 
     assert b"got it" in await client.read()
-    assert (await room.record(container, Exited)).code == 5
+    assert (await room.record(container, ProcessExited)).code == 5
 
 
 @in_room
@@ -194,7 +195,7 @@ async def test_an_end_of_file_from_the_client_ends_the_standard_input(room: Engi
     seen = await client.read()
     payload = b"".join(re.split(rb"\x01\x00\x00\x00....", seen, flags=re.DOTALL))
     assert payload == b"x" * 200_000
-    assert (await room.record(container, Exited)).code == 0
+    assert (await room.record(container, ProcessExited)).code == 0
 
 
 @in_room
@@ -207,7 +208,7 @@ async def test_a_client_that_leaves_leaves_the_input_of_a_lasting_container_open
     await first.read(b"one\n")
 
     first.close()
-    gone = await room.record(container, AttachClosed)
+    gone = await room.record(container, AttachEnded)
     second = await room.attach(container, attach_id="second", stdin=True, stdout=True)
     await second.send(b"two\n")
 
@@ -259,7 +260,7 @@ async def test_a_client_without_input_may_close_its_side_and_still_listens(
 async def test_a_terminal_echoes_and_has_a_size(room: EngineRoom) -> None:
     container = room.bundle("sh", "-c", "read go; stty size", tty=True, open_stdin=True)
     client = await room.launch_attached(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     await room.monitors.resize(container, None, height=33, width=111)
     await client.send(b"go\n")
@@ -272,7 +273,7 @@ async def test_a_terminal_echoes_and_has_a_size(room: EngineRoom) -> None:
 async def test_detach_keys_let_go_of_a_terminal_even_when_typed_slowly(room: EngineRoom) -> None:
     container = room.bundle("cat", tty=True, open_stdin=True)
     client = await room.launch_attached(container, stdin=True, stdout=True, detach_keys=b"\x10\x11")
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     await client.send(b"\x10")
     await client.send(b"a\n")  # not the keys after all: Ctrl-P is passed on
@@ -281,16 +282,16 @@ async def test_detach_keys_let_go_of_a_terminal_even_when_typed_slowly(room: Eng
     await client.send(b"\x11")
 
     await client.read()
-    closed = await room.record(container, AttachClosed)
+    closed = await room.record(container, AttachEnded)
     assert closed.reason == "detached"
-    assert not any(isinstance(record, Exited) for record in room.journal(container))
+    assert not any(isinstance(record, ProcessExited) for record in room.journal(container))
 
 
 @in_room
 async def test_a_container_that_does_not_read_makes_its_client_wait(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000", open_stdin=True)
     client = await room.launch_attached(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     sent = 0
     with trio.move_on_after(0.5):
@@ -302,14 +303,14 @@ async def test_a_container_that_does_not_read_makes_its_client_wait(room: Engine
     client.close()  # and it is noticed that the client leaves, full as everything is
     execed = await room.exec(container, "true")
     await execed.read()
-    assert (await room.record(container, ExecExited)).code == 0
+    assert (await room.record(container, ExecProcessExited)).code == 0
 
 
 @in_room
 async def test_an_exec_has_streams_and_an_exit_code_of_its_own(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     client = await room.exec(container, "sh", "-c", "cat; echo $$; exit 4")
     await client.send(b"typed\n")
@@ -319,7 +320,7 @@ async def test_an_exec_has_streams_and_an_exit_code_of_its_own(room: EngineRoom)
     text, pid = seen.splitlines()
     assert text == b"typed"
     assert 1 < int(pid) < 100
-    exited = await room.record(container, ExecExited)
+    exited = await room.record(container, ExecProcessExited)
     assert (exited.exec_id, exited.code) == (client.exec_id, 4)
     assert room.log(container) == ""
 
@@ -328,7 +329,7 @@ async def test_an_exec_has_streams_and_an_exit_code_of_its_own(room: EngineRoom)
 async def test_an_exec_that_can_not_start_says_why_as_docker_does(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     framed = await room.exec(container, "nope")
     raw = await room.exec(container, "/etc", tty=True)
@@ -350,14 +351,16 @@ async def test_an_exec_that_can_not_start_says_why_as_docker_does(room: EngineRo
 async def test_the_same_exec_ordered_twice_runs_once(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     first = await room.exec(container, "true", exec_id="e1")
     await first.read()
     second = await room.exec(container, "true", exec_id="e1")
     await second.read()
 
-    started = [record for record in room.journal(container) if isinstance(record, ExecStarted)]
+    started = [
+        record for record in room.journal(container) if isinstance(record, ExecProcessStarted)
+    ]
     assert len(started) == 1
 
 
@@ -365,37 +368,37 @@ async def test_the_same_exec_ordered_twice_runs_once(room: EngineRoom) -> None:
 async def test_execs_end_before_the_container_they_run_in(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    started = await room.record(container, Started)
+    started = await room.record(container, ProcessStarted)
     client = await room.exec(container, "sleep", "1000")
-    await room.record(container, ExecStarted)
+    await room.record(container, ExecProcessStarted)
 
     os.kill(started.pid, signal.SIGKILL)
 
-    await room.record(container, Exited)
+    await room.record(container, ProcessExited)
     assert await client.read() == b""
     kinds = [type(record) for record in room.journal(container)]
-    assert kinds[-1] is Exited
-    assert kinds.index(ExecExited) < kinds.index(Exited)
+    assert kinds[-1] is ProcessExited
+    assert kinds.index(ExecProcessExited) < kinds.index(ProcessExited)
 
 
 @in_room
 async def test_an_exec_does_not_wait_for_what_it_left_in_the_background(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     client = await room.exec(container, "sh", "-c", "yes & echo last")
 
     assert b"last\n" in await client.read()
-    assert (await room.record(container, ExecExited)).code == 0
+    assert (await room.record(container, ExecProcessExited)).code == 0
 
 
 @in_room
 async def test_a_thousand_execs_leave_a_monitor_as_it_was(room: EngineRoom) -> None:
     container = room.bundle("sleep", "1000")
     await room.monitors.launch(container)
-    monitor_pid = (await room.record(container, MonitorStarted)).pid
-    await room.record(container, Started)
+    monitor_pid = (await room.record(container, MonitorBegan)).pid
+    await room.record(container, ProcessStarted)
 
     async def run(count: int) -> tuple[int, int]:
         for number in range(count):
@@ -418,11 +421,11 @@ async def test_a_daemon_that_comes_back_finds_monitors_and_missed_exits(room: En
     lasting, ending = room.bundle("cat", open_stdin=True), room.bundle("sleep", "1000")
     await room.monitors.launch(lasting)
     await room.monitors.launch(ending)
-    await room.record(lasting, Started)
-    started = await room.record(ending, Started)
+    await room.record(lasting, ProcessStarted)
+    started = await room.record(ending, ProcessStarted)
     for container in (lasting, ending):
         room.monitors.forget(container)  # the daemon is gone
-    monitor_pidfd = os.pidfd_open((await room.record(ending, MonitorStarted)).pid)
+    monitor_pidfd = os.pidfd_open((await room.record(ending, MonitorBegan)).pid)
     os.kill(started.pid, signal.SIGKILL)
     wait_ended(monitor_pidfd)
     os.close(monitor_pidfd)
@@ -433,14 +436,14 @@ async def test_a_daemon_that_comes_back_finds_monitors_and_missed_exits(room: En
     client = await room.attach(lasting)
     await client.send(b"still here\n")
     assert b"still here" in await client.read(b"still here\n")
-    assert isinstance(room.journal(ending)[-1], Exited)
+    assert isinstance(room.journal(ending)[-1], ProcessExited)
 
 
 @in_room
 async def test_an_attached_client_survives_the_daemon(room: EngineRoom) -> None:
     container = room.bundle("cat", open_stdin=True)
     client = await room.launch_attached(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     room.monitors.forget(container)
     room.launcher.close = lambda: None  # type: ignore[method-assign]  # closed right here instead
@@ -454,7 +457,7 @@ async def test_an_attached_client_survives_the_daemon(room: EngineRoom) -> None:
 async def test_no_one_can_attach_to_what_is_over(room: EngineRoom) -> None:
     container = room.bundle("true")
     await room.monitors.launch(container)
-    await room.record(container, Exited)
+    await room.record(container, ProcessExited)
 
     try:
         await room.attach(container)
@@ -487,21 +490,21 @@ async def test_an_oom_kill_is_read_from_the_counters(room: EngineRoom) -> None:
         oom_counters=[[str(counters), "oom_kill"]],
     )
     client = await room.launch_attached(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
 
     counters.write_text("under_oom 0\noom_kill 9\n")
     client.half_close()
 
-    exited = await room.record(container, Exited)
+    exited = await room.record(container, ProcessExited)
     assert exited.oom
-    assert next(r.count for r in room.journal(container) if isinstance(r, OutOfMemory)) == 2
+    assert next(r.kills for r in room.journal(container) if isinstance(r, MemoryExhausted)) == 2
 
 
 @in_room
 async def test_records_of_the_log_are_json_with_time_and_stream(room: EngineRoom) -> None:
     container = room.bundle("printf", 'a "quoted" \\\\ line\n')
     await room.monitors.launch(container)
-    await room.record(container, Exited)
+    await room.record(container, ProcessExited)
 
     (record,) = map(json.loads, room.log_path(container).read_text().splitlines())
 
@@ -512,11 +515,15 @@ async def test_records_of_the_log_are_json_with_time_and_stream(room: EngineRoom
 
 def _execs_ended(room: EngineRoom, container: ContainerId) -> bool:
     """Whether every exec that was ordered has an outcome in the journal."""
-    ended = [r for r in room.journal(container) if isinstance(r, (ExecExited, ExecFailed))]
+    ended = [
+        r
+        for r in room.journal(container)
+        if isinstance(r, (ExecProcessExited, ExecProcessNotStarted))
+    ]
     return len(ended) == len(room.exec_ids)
 
 
-def exec_of(record: JournalRecord) -> str | None:
+def exec_of(record: Fact) -> str | None:
     return getattr(record, "exec_id", None)
 
 
@@ -529,20 +536,21 @@ def _private_kib(pid: int) -> int:
 async def test_a_journal_is_shortened_when_the_daemon_says_so(room: EngineRoom) -> None:
     container = room.bundle("sh", "-c", "read x; exit 5", open_stdin=True)
     client = await room.launch_attached(container)
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
     for _ in range(10):
         await (await room.exec(container, "true")).read()
-    await room.record(container, lambda record: record.n == 32)
+    await room.record(container, lambda record: record.stamp.number == 32)
 
     room.monitors.forget_facts(container, 30)
 
     eventually(
-        lambda: [each.n for each in room.journal(container)] == [1, 2, 31, 32], "it is short"
+        lambda: [each.stamp.number for each in room.journal(container)] == [1, 2, 31, 32],
+        "it is short",
     )
-    assert [type(each) for each in room.journal(container)[:2]] == [MonitorStarted, Started]
+    assert [type(each) for each in room.journal(container)[:2]] == [MonitorBegan, ProcessStarted]
     await client.send(b"\n")
-    exited = await room.record(container, Exited)
-    assert (exited.code, exited.n) == (5, room.journal(container)[-1].n)
+    exited = await room.record(container, ProcessExited)
+    assert (exited.code, exited.stamp.number) == (5, room.journal(container)[-1].stamp.number)
 
 
 PIDFD_GETFD = 438
@@ -567,7 +575,7 @@ async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
     container = room.bundle("sleep", "100")
     pid = await room.monitors.launch(container)
     assert pid is not None
-    await room.record(container, Started)
+    await room.record(container, ProcessStarted)
     lock_fd = copy_of_lock(pid)
     end_process(pid)
     with trio.move_on_after(0.2):

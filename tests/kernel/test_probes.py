@@ -13,9 +13,9 @@ import pytest
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.runs.journal import Exited, MonitorStarted, Started
 from engine.errors import DriverError
 from engine.runtime import messages
+from engine.runtime.facts import MonitorBegan, ProcessExited, ProcessStarted
 from engine.runtime.messages import ProbeOrder
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.kernel.engine_room import PATIENCE_S, EngineRoom, in_room, open_descriptors, process
@@ -61,8 +61,8 @@ async def running(room: EngineRoom, *args: str) -> tuple[ContainerId, int]:
     """A container that runs, and its monitor."""
     container = room.bundle(*(args or ("sleep", "1000")))
     await room.monitors.launch(container)
-    await room.record(container, Started)
-    return container, (await room.record(container, MonitorStarted)).pid
+    await room.record(container, ProcessStarted)
+    return container, (await room.record(container, MonitorBegan)).pid
 
 
 def children(pid: int) -> list[int]:
@@ -189,10 +189,10 @@ async def test_the_end_of_the_container_is_no_answer(room: EngineRoom) -> None:
     for _ in range(5):
         container, _ = await running(room)
         async with asking(room, container, "sleep", "1000") as asked:
-            os.kill((await room.record(container, Started)).pid, signal.SIGKILL)
+            os.kill((await room.record(container, ProcessStarted)).pid, signal.SIGKILL)
 
             assert await asked.answer() is None
-        await room.record(container, Exited)
+        await room.record(container, ProcessExited)
 
 
 @in_room

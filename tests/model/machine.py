@@ -6,7 +6,7 @@ happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th step that
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from signal import Signals
 
 import trio
@@ -21,6 +21,7 @@ from engine.domain.phases import Phase
 from engine.domain.resources import Resources
 from engine.domain.spec import PortBinding
 from engine.errors import DriverError
+from engine.runtime.facts import Stamp
 from engine.supervisor.actions import (
     Action,
     ApplyLimits,
@@ -185,13 +186,8 @@ class Machine:
     def write(self, container: Container, fact: Fact) -> None:
         journal, written = self.journal(container), self.place(container.id).written
         written[container.run] += 1
-        stamped = replace(
-            fact,
-            number=written[container.run],
-            at_ns=self.clock.wall_ns(),
-            boot_ns=self.clock.boot_ns(),
-        )
-        journal.append(stamped)
+        stamp = Stamp(written[container.run], self.clock.wall_ns(), self.clock.boot_ns())
+        journal.append(fact._replace(stamp=stamp))
         self.wake(container.id)
 
     def launch(self, container: Container) -> None:
@@ -207,14 +203,14 @@ class Machine:
         self.launches[container.id, container.run] += 1
         place.monitor = self.identity()
         place.orders.clear()
-        self.write(container, MonitorBegan(**_UNSTAMPED, monitor=place.monitor))
+        self.write(container, MonitorBegan(*_named(place.monitor)))
         if "missing" in container.spec.labels:
             text = 'exec: "nope": executable file not found in $PATH'
-            self.write(container, ProcessNotStarted(**_UNSTAMPED, message=text, exit_code=127))
+            self.write(container, ProcessNotStarted("execve", 2, text, 127))
             place.monitor = None
             return
         place.process = self.born(container)
-        self.write(container, ProcessStarted(**_UNSTAMPED, process=place.process.identity))
+        self.write(container, ProcessStarted(*_named(place.process.identity)))
         if place.process.lasts_s is not None:
             assert self.nursery is not None
             self.nursery.start_soon(self.live, container, place.process)
@@ -244,7 +240,7 @@ class Machine:
         place.execs.clear()
         if place.monitor is not None:
             self.exits[container.id, container.run] = code
-            self.write(container, ProcessExited(**_UNSTAMPED, code=code, signal=signal, oom=False))
+            self.write(container, ProcessExited(code, signal, oom=False))
         place.monitor = None
         place.frozen = False
         self.wake(container.id)
@@ -269,9 +265,8 @@ class Machine:
             return
         place.execs.add(execution)
         self.exec_starts[execution] += 1
-        started = ExecProcessStarted(**_UNSTAMPED, execution=execution, process=self.identity())
-        self.write(container, started)
-        self.write(container, ExecProcessExited(**_UNSTAMPED, execution=execution, code=3))
+        self.write(container, ExecProcessStarted(execution, *_named(self.identity())))
+        self.write(container, ExecProcessExited(execution, 3))
 
     async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
         """What a check hears: ``healthy_after_s`` and ``unhealthy_after_s`` of the start, ``probe_s`` long, in labels."""
@@ -292,9 +287,6 @@ class Machine:
         well = age_s >= float(labels.get("healthy_after_s", "0"))
         ill = age_s >= float(labels.get("unhealthy_after_s", "inf"))
         return ProbeAnswer(exit_code=0 if well and not ill else 1, output=f"{age_s:.0f} s")
-
-
-_UNSTAMPED = {"number": 0, "at_ns": 0, "boot_ns": 0}
 
 
 class SimulatedKernel:
@@ -318,12 +310,12 @@ class SimulatedKernel:
         self._fuse.step()
         place = self._machine.place(container.id)
         facts = place.journals.setdefault(container.run, [])
-        facts[:] = [each for each in facts if each.number > facts_after or _is_of_birth(each)]
+        facts[:] = [each for each in facts if each.stamp.number > facts_after or _is_of_birth(each)]
         return Observation(
             boot_id=self.boot_id,
             monitor_alive=place.monitor is not None,
             process_alive=place.process is not None and place.process.alive,
-            facts=tuple(each for each in facts if each.number > facts_after),
+            facts=tuple(each for each in facts if each.stamp.number > facts_after),
             sandbox=_presence(container.sandbox in place.sandboxes),
             cgroup=_presence(place.cgroup),
             frozen=place.frozen and (container.phase is Phase.PAUSED or bool(container.orders)),
@@ -513,6 +505,10 @@ class SimulatedProbes:
         answer = await self._machine.probe(container, timeout_s)
         self._fuse.step()
         return answer
+
+
+def _named(process: ProcessIdentity) -> tuple[int, int, str]:
+    return process.pid, process.start_ticks, process.boot_id
 
 
 def _is_of_birth(fact: Fact) -> bool:

@@ -3,24 +3,33 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from engine.domain.container_events import ProcessIdentity
-from engine.drivers.runs.journal import (
-    ExecStarted,
-    Exited,
-    JournalReader,
-    MonitorStarted,
-    StartFailed,
-    fact,
-    read_journal,
+from engine.drivers.runs.journal import JournalReader, read_journal
+from engine.runtime.facts import (
+    RECORD_TYPES,
+    AttachEnded,
+    ExecProcessExited,
+    ExecProcessNotStarted,
+    ExecProcessStarted,
+    Fact,
+    LogDropped,
+    MemoryExhausted,
+    MonitorBegan,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+    Stamp,
+    from_line,
+    to_line,
 )
 from engine.runtime.journal import Journal
-from engine.supervisor.observation import MonitorBegan, ProcessExited, ProcessNotStarted
+from engine.supervisor.observation import identity_of
 
-IDENTITY: Final[dict[str, Any]] = {"pid": 7, "start_ticks": 99, "boot_id": "b"}
+IDENTITY: Final = (7, 99, "b")
 
 
 @pytest.fixture
@@ -36,28 +45,28 @@ def written(path: Path) -> Iterator[Journal]:
 
 
 def test_records_are_numbered_and_come_back_as_they_were(path: Path, written: Journal) -> None:
-    written.append("monitor_started", **IDENTITY)
-    written.append("exited", code=137, signal=9, oom=True)
+    written.append(MonitorBegan(*IDENTITY))
+    written.append(ProcessExited(code=137, signal=9, oom=True))
 
     first, last = read_journal(path)
 
-    assert isinstance(first, MonitorStarted)
-    assert isinstance(last, Exited)
-    assert (first.n, last.n) == (1, 2)
+    assert isinstance(first, MonitorBegan)
+    assert isinstance(last, ProcessExited)
+    assert (first.stamp.number, last.stamp.number) == (1, 2)
     assert (last.code, last.signal, last.oom) == (137, 9, True)
-    assert first.at_ns <= last.at_ns
-    assert first.boot_ns <= last.boot_ns
+    assert first.stamp.at_ns <= last.stamp.at_ns
+    assert first.stamp.boot_ns <= last.stamp.boot_ns
 
 
 def test_only_records_after_a_number_are_asked_for(path: Path, written: Journal) -> None:
     for code in range(5):
-        written.append("exec_exited", exec_id="e", code=code)
+        written.append(ExecProcessExited(exec_id="e", code=code))
 
-    assert [record.n for record in read_journal(path, after_n=3)] == [4, 5]
+    assert [record.stamp.number for record in read_journal(path, after_n=3)] == [4, 5]
 
 
 def test_a_torn_last_line_was_never_written(path: Path, written: Journal) -> None:
-    written.append("monitor_started", **IDENTITY)
+    written.append(MonitorBegan(*IDENTITY))
     with path.open("ab") as file:
         file.write(b'{"n":2,"type":"exi')
 
@@ -67,7 +76,7 @@ def test_a_torn_last_line_was_never_written(path: Path, written: Journal) -> Non
 def test_a_reader_goes_on_where_it_was_once_the_line_is_whole(path: Path, written: Journal) -> None:
     reader = JournalReader(path)
     assert reader.read() == ()
-    written.append("monitor_started", **IDENTITY)
+    written.append(MonitorBegan(*IDENTITY))
     assert len(reader.read()) == 1
     record = b'{"n":2,"type":"exited","at_ns":1,"boot_ns":1,"code":0,"signal":null,"oom":false}\n'
     with path.open("ab") as file:
@@ -76,16 +85,16 @@ def test_a_reader_goes_on_where_it_was_once_the_line_is_whole(path: Path, writte
     with path.open("ab") as file:
         file.write(record[30:])
 
-    assert [record.n for record in reader.read()] == [2]
+    assert [record.stamp.number for record in reader.read()] == [2]
 
 
 def test_damage_in_the_middle_hides_nothing_after_it(path: Path, written: Journal) -> None:
-    written.append("monitor_started", **IDENTITY)
+    written.append(MonitorBegan(*IDENTITY))
     with path.open("ab") as file:
         file.write(bytes(100) + b"\n" + b'{"n":9,"type":"unheard_of"}\n')
-    written.append("exited", code=0, signal=None, oom=False)
+    written.append(ProcessExited(code=0, signal=None, oom=False))
 
-    assert [type(record) for record in read_journal(path)] == [MonitorStarted, Exited]
+    assert [type(record) for record in read_journal(path)] == [MonitorBegan, ProcessExited]
 
 
 def test_a_journal_that_is_not_there_is_empty(tmp_path: Path) -> None:
@@ -97,7 +106,7 @@ def test_a_full_disk_delays_a_record_and_loses_none() -> None:
     told: list[int] = []
     waiting = Journal(full_fd, told.append)
 
-    done = waiting.append("exited", code=0, signal=None, oom=False)
+    done = waiting.append(ProcessExited(code=0, signal=None, oom=False))
 
     os.close(full_fd)
     assert not done
@@ -106,25 +115,92 @@ def test_a_full_disk_delays_a_record_and_loses_none() -> None:
 
 def test_messages_with_quotes_and_newlines_survive(path: Path, written: Journal) -> None:
     message = 'exec: "nope":\nnot found ☃'
-    written.append("start_failed", step="s", errno=2, message=message, exit_code=127)
+    written.append(ProcessNotStarted(step="s", errno=2, message=message, exit_code=127))
 
     (record,) = read_journal(path)
 
-    assert isinstance(record, StartFailed)
+    assert isinstance(record, ProcessNotStarted)
     assert record.message == message
 
 
 def test_records_are_facts_to_the_supervisor(path: Path, written: Journal) -> None:
-    written.append("monitor_started", **IDENTITY)
-    written.append("start_failed", step="s", errno=2, message="m", exit_code=127)
-    written.append("exec_started", exec_id="e", **IDENTITY)
-    written.append("exited", code=0, signal=None, oom=False)
+    written.append(MonitorBegan(*IDENTITY))
+    written.append(ProcessNotStarted(step="s", errno=2, message="m", exit_code=127))
+    written.append(ExecProcessStarted("e", *IDENTITY))
+    written.append(ProcessExited(code=0, signal=None, oom=False))
 
-    began, failed, executed, exited = (fact(record) for record in read_journal(path))
+    began, failed, executed, exited = read_journal(path)
 
     assert isinstance(began, MonitorBegan)
-    assert began.monitor == ProcessIdentity(pid=7, start_ticks=99, boot_id="b")
+    assert identity_of(began) == ProcessIdentity(pid=7, start_ticks=99, boot_id="b")
     assert isinstance(failed, ProcessNotStarted)
-    assert executed.number == 3
+    assert executed.stamp.number == 3
     assert isinstance(exited, ProcessExited)
-    assert isinstance(read_journal(path)[2], ExecStarted)
+    assert isinstance(read_journal(path)[2], ExecProcessStarted)
+
+
+STAMP: Final = Stamp(3, 1764277200000000001, 81000000000)
+_HEAD: Final = '{"n":3,"type":"TYPE","at_ns":1764277200000000001,"boot_ns":81000000000,'
+RELEASED: Final[tuple[tuple[str, str, Fact], ...]] = (
+    ("monitor_started", '"pid":7,"start_ticks":99,"boot_id":"b"}', MonitorBegan(*IDENTITY)),
+    ("started", '"pid":7,"start_ticks":99,"boot_id":"b"}', ProcessStarted(*IDENTITY)),
+    (
+        "start_failed",
+        '"step":"execve","errno":2,"message":"a \\"b\\"\\n","exit_code":127}',
+        ProcessNotStarted("execve", 2, 'a "b"\n', 127),
+    ),
+    ("exited", '"code":137,"signal":9,"oom":true}', ProcessExited(137, 9, oom=True)),
+    ("exited", '"code":0,"signal":null,"oom":false}', ProcessExited(0, None, oom=False)),
+    ("oom", '"count":2}', MemoryExhausted(2)),
+    ("log_dropped", '"bytes":4096}', LogDropped(4096)),
+    ("attach_closed", '"attach_id":"a","reason":"eof"}', AttachEnded("a", "eof")),
+    (
+        "exec_started",
+        '"exec_id":"e","pid":7,"start_ticks":99,"boot_id":"b"}',
+        ExecProcessStarted("e", *IDENTITY),
+    ),
+    (
+        "exec_failed",
+        '"exec_id":"e","message":"m","exit_code":126}',
+        ExecProcessNotStarted("e", "m", 126),
+    ),
+    ("exec_exited", '"exec_id":"e","code":5}', ExecProcessExited("e", 5)),
+)
+"""What monitors of the first releases have written, to the byte."""
+
+
+@pytest.mark.parametrize(("kind", "rest", "fact"), RELEASED)
+def test_a_record_is_written_and_read_as_in_every_release(kind: str, rest: str, fact: Fact) -> None:
+    line = (_HEAD.replace("TYPE", kind) + rest).encode()
+    stamped = fact._replace(stamp=STAMP)
+
+    assert to_line(stamped) == line
+    assert from_line(line) == stamped
+    assert type(from_line(line)) is type(fact)
+
+
+def test_every_kind_of_record_is_among_the_released_ones() -> None:
+    assert {kind for kind, _, _ in RELEASED} == set(RECORD_TYPES.values())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"n":1,"type":"exited"}',
+        b'{"n":"1","type":"oom","at_ns":1,"boot_ns":1,"count":1}',
+        b'{"n":1,"type":"oom","at_ns":1,"boot_ns":1,"count":"1"}',
+        b'{"n":1,"type":[],"at_ns":1,"boot_ns":1,"count":1}',
+        b'\xff{"n":1}',
+    ],
+)
+def test_a_line_that_is_no_record_is_no_fact(damage: bytes) -> None:
+    assert from_line(damage) is None
+
+
+def test_a_field_of_a_later_release_is_passed_over() -> None:
+    line = b'{"n":1,"type":"oom","at_ns":1,"boot_ns":1,"count":4,"who":"cat"}'
+
+    assert from_line(line) == MemoryExhausted(4, Stamp(1, 1, 1))

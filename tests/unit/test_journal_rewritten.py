@@ -7,11 +7,18 @@ from typing import Any, Final
 
 import pytest
 
-from engine.drivers.runs.journal import JournalReader, MonitorStarted, Started, read_journal
+from engine.drivers.runs.journal import JournalReader, read_journal
 from engine.runtime import journal
+from engine.runtime.facts import (
+    AttachEnded,
+    ExecProcessExited,
+    MonitorBegan,
+    ProcessExited,
+    ProcessStarted,
+)
 from engine.runtime.journal import Journal
 
-IDENTITY: Final[dict[str, Any]] = {"pid": 7, "start_ticks": 99, "boot_id": "b"}
+IDENTITY: Final = (7, 99, "b")
 EXECS: Final = 20
 
 
@@ -49,11 +56,11 @@ def begun(path: Path) -> Journal:
     """A run with some execs."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     written = Journal(fd, grown=lambda count: None)
-    written.append("monitor_started", **IDENTITY)
-    written.append("attach_closed", attach_id="a", reason="eof")
-    written.append("started", **IDENTITY)
+    written.append(MonitorBegan(*IDENTITY))
+    written.append(AttachEnded(attach_id="a", reason="eof"))
+    written.append(ProcessStarted(*IDENTITY))
     for number in range(EXECS):
-        written.append("exec_exited", exec_id=f"e{number}", code=number)
+        written.append(ExecProcessExited(exec_id=f"e{number}", code=number))
     return written
 
 
@@ -67,11 +74,18 @@ def test_what_was_taken_over_goes_and_the_births_stay(path: Path) -> None:
     before_bytes = path.stat().st_size
 
     written.forget(EXECS)
-    written.append("exited", code=0, signal=None, oom=False)
+    written.append(ProcessExited(code=0, signal=None, oom=False))
 
     records = read_journal(path)
-    assert [type(record) for record in records[:2]] == [MonitorStarted, Started]
-    assert [record.n for record in records] == [1, 3, EXECS + 1, EXECS + 2, EXECS + 3, EXECS + 4]
+    assert [type(record) for record in records[:2]] == [MonitorBegan, ProcessStarted]
+    assert [record.stamp.number for record in records] == [
+        1,
+        3,
+        EXECS + 1,
+        EXECS + 2,
+        EXECS + 3,
+        EXECS + 4,
+    ]
     assert path.stat().st_size < before_bytes / 2
     assert list(path.parent.iterdir()) == [path]
 
@@ -82,25 +96,27 @@ def test_a_journal_of_which_all_is_known_still_says_that_its_run_has_happened(pa
     for _ in range(3):
         written.forget(written.count)
 
-    assert [record.n for record in read_journal(path)] == [1, 3]
+    assert [record.stamp.number for record in read_journal(path)] == [1, 3]
     assert path.stat().st_size
 
 
 def test_a_reader_hears_of_nothing_twice_and_misses_nothing(path: Path) -> None:
     """It sees the journal before, between, and after several rewrites, or only some of it."""
     written, reader = begun(path), JournalReader(path)
-    heard = [record.n for record in reader.read()]
+    heard = [record.stamp.number for record in reader.read()]
     for round_number in range(30):
         for _ in range(round_number % 4):
-            written.append("exec_exited", exec_id="e", code=0)
+            written.append(ExecProcessExited(exec_id="e", code=0))
         written.forget(heard[-1])
         if round_number % 3:
-            written.append("exec_exited", exec_id="e", code=0)
-            heard += [record.n for record in reader.read()]
+            written.append(ExecProcessExited(exec_id="e", code=0))
+            heard += [record.stamp.number for record in reader.read()]
 
-    heard += [record.n for record in reader.read()]
+    heard += [record.stamp.number for record in reader.read()]
     assert heard == list(range(1, written.count + 1))
-    assert [record.n for record in JournalReader(path).read()][:2] == [1, 3], "a new daemon's"
+    assert [record.stamp.number for record in JournalReader(path).read()][:2] == [1, 3], (
+        "a new daemon's"
+    )
 
 
 def test_a_rewrite_that_the_disk_refuses_leaves_the_journal_as_it_was(path: Path) -> None:
@@ -110,8 +126,10 @@ def test_a_rewrite_that_the_disk_refuses_leaves_the_journal_as_it_was(path: Path
     with pytest.raises(OSError, match="directory"):
         written.forget(EXECS)
 
-    written.append("exited", code=0, signal=None, oom=False)
-    assert [record.n for record in read_journal(path)] == list(range(1, written.count + 1))
+    written.append(ProcessExited(code=0, signal=None, oom=False))
+    assert [record.stamp.number for record in read_journal(path)] == list(
+        range(1, written.count + 1)
+    )
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -132,7 +150,7 @@ def test_a_monitor_killed_at_any_call_leaves_one_whole_journal(
                 survived = deadly.calls < dies_at
             except Killed:
                 pass
-        outcomes.append([record.n for record in read_journal(path)])
+        outcomes.append([record.stamp.number for record in read_journal(path)])
         dies_at += 1
 
     assert dies_at > 8, "there was something to die at"

@@ -12,9 +12,9 @@ from engine.domain.container import Container
 from engine.domain.container_events import ProcessIdentity
 from engine.domain.ids import ContainerId
 from engine.drivers.runs import process
-from engine.drivers.runs.journal import JournalReader, fact
+from engine.drivers.runs.journal import JournalReader
 from engine.supervisor.conclude import monitor_of
-from engine.supervisor.observation import Fact, ProcessStarted
+from engine.supervisor.observation import Fact, ProcessStarted, identity_of
 
 JOURNAL_BYTES_MAX: Final = 64 << 10
 """How long a journal may become before what has been taken over of it is forgotten: some 200 execs."""
@@ -33,8 +33,8 @@ class Journal:
 
     def after(self, number: int) -> tuple[Fact, ...]:
         """Read on, and return the facts with numbers above ``number``; those before are forgotten."""
-        self.facts = [known for known in self.facts if known.number > number]
-        self.facts.extend(map(fact, self.reader.read()))
+        self.facts = [known for known in self.facts if known.stamp.number > number]
+        self.facts.extend(self.reader.read())
         return tuple(self.facts)
 
     def has_grown_long(self) -> bool:
@@ -105,4 +105,4 @@ class Journals:
 
 def process_in(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
     """Return the first process that facts tell of."""
-    return next((each.process for each in facts if isinstance(each, ProcessStarted)), None)
+    return next((identity_of(each) for each in facts if isinstance(each, ProcessStarted)), None)

@@ -143,4 +143,4 @@ class Processes:
 
 
 def _is_about(known: Fact, execution: ExecId) -> bool:
-    return isinstance(known, _OF_EXECS) and known.execution == execution
+    return isinstance(known, _OF_EXECS) and known.exec_id == execution

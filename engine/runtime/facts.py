@@ -1,0 +1,187 @@
+"""Define the records of a monitor's journal, once for who writes and who reads them.
+
+A fact has happened, whatever the event log knows of it. It is one line of JSON; lines of every earlier release must be
+understood, so a field is only ever added, with a default. ``n`` counts from 1 within a run, ``at_ns`` is the wall clock,
+``boot_ns`` is CLOCK_BOOTTIME::
+
+    {"n":3,"type":"exited","at_ns":1764277200000000000,"boot_ns":81000000000,"code":137,"signal":9,"oom":false}
+
+Named tuples, and no dataclasses: the module ``dataclasses`` costs each lean process a megabyte.
+"""
+
+import json
+from typing import Any, Final, NamedTuple
+
+from engine.runtime.json_text import flat
+
+
+class Stamp(NamedTuple):
+    """Which record of its run a fact is, and when it happened."""
+
+    number: int
+    at_ns: int
+    """Wall clock."""
+    boot_ns: int
+    """CLOCK_BOOTTIME."""
+
+
+UNSTAMPED: Final = Stamp(0, 0, 0)
+"""Of a fact that is not written yet."""
+
+
+class MonitorBegan(NamedTuple):
+    """The monitor has its lock: the launch has happened and must not be repeated. The first record."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    stamp: Stamp = UNSTAMPED
+
+
+class ProcessStarted(NamedTuple):
+    """The container's first process executes its program."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    stamp: Stamp = UNSTAMPED
+
+
+class ProcessNotStarted(NamedTuple):
+    """The container's first process could not execute its program. The last record then."""
+
+    step: str
+    errno: int
+    message: str
+    exit_code: int
+    stamp: Stamp = UNSTAMPED
+
+
+class ProcessExited(NamedTuple):
+    """The container's first process was reaped. The last record."""
+
+    code: int
+    signal: int | None
+    oom: bool
+    stamp: Stamp = UNSTAMPED
+
+
+class MemoryExhausted(NamedTuple):
+    """The kernel has killed so many processes since the run began."""
+
+    kills: int
+    stamp: Stamp = UNSTAMPED
+
+
+class LogDropped(NamedTuple):
+    """The log had no room for so many bytes since the run began."""
+
+    lost_bytes: int
+    stamp: Stamp = UNSTAMPED
+
+
+class AttachEnded(NamedTuple):
+    """A client was let go: ``eof``, ``detached``, ``slow`` or ``ended``. An exec's client has the exec's ID."""
+
+    attach_id: str
+    reason: str
+    stamp: Stamp = UNSTAMPED
+
+
+class ExecProcessStarted(NamedTuple):
+    """An exec's process executes its program."""
+
+    exec_id: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    stamp: Stamp = UNSTAMPED
+
+
+class ExecProcessNotStarted(NamedTuple):
+    """An exec's process could not execute its program."""
+
+    exec_id: str
+    message: str
+    exit_code: int
+    stamp: Stamp = UNSTAMPED
+
+
+class ExecProcessExited(NamedTuple):
+    """An exec's process was reaped."""
+
+    exec_id: str
+    code: int
+    stamp: Stamp = UNSTAMPED
+
+
+Fact = (
+    MonitorBegan
+    | ProcessStarted
+    | ProcessNotStarted
+    | ProcessExited
+    | MemoryExhausted
+    | LogDropped
+    | AttachEnded
+    | ExecProcessStarted
+    | ExecProcessNotStarted
+    | ExecProcessExited
+)
+
+RECORD_TYPES: Final[dict[type[Fact], str]] = {
+    MonitorBegan: "monitor_started",
+    ProcessStarted: "started",
+    ProcessNotStarted: "start_failed",
+    ProcessExited: "exited",
+    MemoryExhausted: "oom",
+    LogDropped: "log_dropped",
+    AttachEnded: "attach_closed",
+    ExecProcessStarted: "exec_started",
+    ExecProcessNotStarted: "exec_failed",
+    ExecProcessExited: "exec_exited",
+}
+"""What each is called in a journal."""
+REWRITTEN: Final = "rewritten"
+"""The type of the first line of a journal of which records have been forgotten: its number is 0, and it is no fact."""
+
+
+def to_line(fact: Fact) -> bytes:
+    """The record of a fact, without its newline."""
+    number, at_ns, boot_ns = fact.stamp
+    record: dict[str, Any] = {
+        "n": number,
+        "type": RECORD_TYPES[type(fact)],
+        "at_ns": at_ns,
+        "boot_ns": boot_ns,
+    }
+    record.update(zip(_names(type(fact)), fact, strict=False))  # all but the stamp
+    return flat(record)
+
+
+def from_line(line: bytes) -> Fact | None:
+    """The fact in a record; None when the line is damaged, or no fact."""
+    try:
+        record = json.loads(line)
+        kind = _KINDS[record["type"]]
+        stamp = Stamp(record["n"], record["at_ns"], record["boot_ns"])
+        fact = kind._make([*(record[name] for name in _names(kind)), stamp])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return fact if _is_typed(stamp) and _is_typed(fact) else None
+
+
+_KINDS: Final = {name: kind for kind, name in RECORD_TYPES.items()}
+
+
+_NAMES_IN_RECORDS: Final = {"kills": "count", "lost_bytes": "bytes"}
+"""Where a record has another word than the field."""
+
+
+def _names(kind: type[Fact]) -> list[str]:
+    """What a fact's fields are called in its record, in their order; the last one, the stamp, is not among them."""
+    return [_NAMES_IN_RECORDS.get(name, name) for name in kind._fields[:-1]]
+
+
+def _is_typed(value: Fact | Stamp) -> bool:
+    wanted = type(value).__annotations__
+    return all(map(isinstance, value, (wanted[name] for name in value._fields)))
