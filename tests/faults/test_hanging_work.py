@@ -10,24 +10,35 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from engine.drivers.lanes import HANGING_EACH_MAX
+from engine.supervisor import deadlines
 from tests.faults.conftest import STOPS_AT_ONCE
+from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.harness.hanging_mount import hanging_mount, threads_waiting
+from tests.harness.hanging_mount import HangingMount, hanging_mount, threads_waiting
 
 STUCK: Final = 12
 SHARED_BEFORE: Final = 8
 """Threads that all containers once shared."""
 UPLOADS: Final = 6
+DEADLINE_S: Final = 1.0
+
+
+def create_with_mount(daemon: DaemonUnderTest, name: str, mount: HangingMount) -> str:
+    binds = [f"{mount.path}:/hang"]
+    return daemon.api.create(name, *STOPS_AT_ONCE, HostConfig={"Binds": binds})
 
 
 @contextmanager
 def starts_that_hang(daemon: DaemonUnderTest, place: Path) -> Iterator[None]:
     """Many starts with a bind source that never answers; afterwards each of them has been answered."""
     names = [f"stuck{number}" for number in range(STUCK)]
-    with ThreadPoolExecutor(STUCK) as clients, hanging_mount(place) as source:
+    with ThreadPoolExecutor(STUCK) as clients, hanging_mount(place) as mount:
         for name in names:
-            daemon.api.create(name, *STOPS_AT_ONCE, HostConfig={"Binds": [f"{source}:/hang"]})
+            create_with_mount(daemon, name, mount)
         answers = [
             clients.submit(daemon.api.request, "POST", f"/containers/{name}/start")
             for name in names
@@ -57,6 +68,54 @@ def test_starts_with_a_mount_that_never_answers_stop_no_other_container(
     for container in daemon.api.ps():
         daemon.api.remove(container["Id"])
     daemon.assert_nothing_leaked()
+
+
+def test_a_daemon_that_is_told_to_end_does_though_a_start_hangs(
+    daemon: DaemonUnderTest, place: Path
+) -> None:
+    with ThreadPoolExecutor(1) as client, hanging_mount(place) as mount:
+        stuck = create_with_mount(daemon, "stuck", mount)
+        start = client.submit(daemon.api.request, "POST", f"/containers/{stuck}/start")
+        eventually(lambda: threads_waiting(daemon.pid), "the start hangs")
+        daemon.terminate()
+        assert start.exception() or start.result().status >= 400
+    daemon.start()
+    daemon.api.remove(stuck)
+    daemon.assert_nothing_leaked()
+
+
+@pytest.fixture
+def impatient(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonUnderTest]:
+    """A daemon whose actions have short deadlines."""
+    monkeypatch.setattr(deadlines, "USUAL_S", DEADLINE_S)
+    with DaemonUnderTest(place, forked=True) as made:
+        yield made.start().import_busybox()
+
+
+def test_a_start_that_hangs_fails_in_time_and_its_container_can_be_removed(
+    impatient: DaemonUnderTest, place: Path
+) -> None:
+    with hanging_mount(place) as mount:
+        stuck = create_with_mount(impatient, "stuck", mount)
+        for _ in range(HANGING_EACH_MAX):
+            with pytest.raises(Refused, match="may not answer"):
+                impatient.api.start(stuck)
+        with pytest.raises(Refused, match=f"{HANGING_EACH_MAX} earlier attempts still wait"):
+            impatient.api.start(stuck)
+        assert impatient.log.count("thread_given_up") == HANGING_EACH_MAX
+        impatient.api.remove(stuck)
+        assert threads_waiting(impatient.pid) == HANGING_EACH_MAX
+    eventually(lambda: not threads_waiting(impatient.pid), "the threads end")
+    impatient.assert_nothing_leaked()
+
+
+def test_a_mount_whose_server_has_gone_is_refused(daemon: DaemonUnderTest, place: Path) -> None:
+    with hanging_mount(place) as mount:
+        mount.abort()
+        container = create_with_mount(daemon, "dead", mount)
+        with pytest.raises(Refused, match="endpoint is not connected"):
+            daemon.api.start(container)
+    daemon.api.remove(container)
 
 
 @contextmanager

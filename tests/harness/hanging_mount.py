@@ -3,14 +3,28 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.runtime import linux
 
 
+@dataclass(frozen=True)
+class HangingMount:
+    """One that is mounted."""
+
+    path: Path
+    _abort: Path
+
+    def abort(self) -> None:
+        """End the connection with the server that there never was: whoever hangs, or comes, gets ENOTCONN."""
+        if self._abort.exists():
+            self._abort.write_text("1")
+
+
 @contextmanager
-def hanging_mount(place: Path) -> Iterator[Path]:
-    """Mount one; at the end its connection is aborted, so that whoever hangs in it gets ENOTCONN."""
+def hanging_mount(place: Path) -> Iterator[HangingMount]:
+    """Mount one; it is aborted at the end, so that no thread stays in it."""
     target, control = place / "hang", place / "fusectl"
     target.mkdir()
     control.mkdir()
@@ -24,11 +38,11 @@ def hanging_mount(place: Path) -> Iterator[Path]:
             linux.MS_NOSUID | linux.MS_NODEV,
             f"fd={device_fd},rootmode=40000,user_id=0,group_id=0",
         )
-        connection = control / _connection(target)
+        mounted = HangingMount(target, control / _connection(target) / "abort")
         try:
-            yield target
+            yield mounted
         finally:
-            (connection / "abort").write_text("1")
+            mounted.abort()
             linux.umount2(str(target), linux.MNT_DETACH)
     finally:
         linux.umount2(str(control), linux.MNT_DETACH)

@@ -114,7 +114,7 @@ class BundleMaker:
     def _make_bind_sources(self, container: Container) -> None:
         for bind in container.spec.binds:
             source = Path(bind.source)
-            if source.exists():
+            if _exists(source):
                 continue
             if not bind.create_source:
                 raise DriverError(
@@ -125,6 +125,18 @@ class BundleMaker:
                 source.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DriverError(f"error while creating mount source path '{source}'") from error
+
+
+def _exists(source: Path) -> bool:
+    """Look for a bind's source.
+
+    Raises:
+        DriverError: its file system can't be read: its server is gone, ENOTCONN or ESTALE.
+    """
+    try:
+        return source.exists()
+    except OSError as error:
+        raise DriverError(f"look for bind source {source}: {error.strerror}") from error
 
 
 def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
