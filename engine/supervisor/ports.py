@@ -72,7 +72,7 @@ class NetworkKernel(Protocol):
         """Refuse a port of the host that a process of the host has.
 
         Raises:
-            Conflict: with Docker's words.
+            EngineError: with Docker's words, which are an error of the server's to its clients.
         """
         ...
 

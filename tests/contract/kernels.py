@@ -1,13 +1,17 @@
 """Run one story against the simulated kernel and against the real one, both over a real log."""
 
 import io
+import os
 import resource
 import secrets
+import socket
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any, Final
 
 import pytest
@@ -183,6 +187,26 @@ class Bench(ABC):
         """How many interfaces, besides lo, a container has."""
 
     @abstractmethod
+    def add_foreign_link(self, name: str) -> None:
+        """Have a link that somebody else has made."""
+
+    @abstractmethod
+    def links(self) -> set[str]:
+        """Names of the host's links."""
+
+    @abstractmethod
+    def occupied_port(self) -> int:
+        """A TCP port that a process of the host has, until the story ends."""
+
+    @abstractmethod
+    def offered_sandboxes(self) -> int:
+        """How many sandboxes of the offered ones exist, the last one perhaps in part."""
+
+    @abstractmethod
+    async def break_sandbox(self, identity: ContainerId) -> None:
+        """Damage a container's network behind the engine's back."""
+
+    @abstractmethod
     def next_kernel(self) -> Kernel:
         """The kernel's port as a daemon that is started now has it: for looking only."""
 
@@ -204,14 +228,33 @@ class SimulatedBench(Bench):
     def interfaces(self, identity: ContainerId) -> int:
         return len(self.machine.place(identity).interfaces)
 
+    def add_foreign_link(self, name: str) -> None:
+        self.machine.foreign_links.add(name)
+
+    def links(self) -> set[str]:
+        return self.machine.bridges | self.machine.foreign_links
+
+    def occupied_port(self) -> int:
+        self.machine.host_ports.add(8080)
+        return 8080
+
+    def offered_sandboxes(self) -> int:
+        return len(self.machine.loose_sandboxes)
+
+    async def break_sandbox(self, identity: ContainerId) -> None:
+        await trio.lowlevel.checkpoint()
+        self.machine.place(identity).sandboxes.clear()
+
     def next_kernel(self) -> Kernel:
-        return SimulatedKernel(self.machine, Fuse())
+        return SimulatedKernel(self.machine, Fuse(), LogState(self.ledger).running)
 
 
 class RealBench(Bench):
     """The machine's own kernel."""
 
     config: Config
+    drivers: Drivers
+    at_end: ExitStack
 
     async def until_ready(self, identity: ContainerId) -> None:
         process = self.container(identity).process
@@ -239,6 +282,27 @@ class RealBench(Bench):
         assert sandbox is not None
         begin = naming.host_veths(self.ledger.durable.host.instance, sandbox)
         return sum(each.startswith(begin) for each in census.links())
+
+    def add_foreign_link(self, name: str) -> None:
+        subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+        self.at_end.callback(subprocess.run, ["ip", "link", "delete", name], check=True)
+
+    def links(self) -> set[str]:
+        return census.links()
+
+    def occupied_port(self) -> int:
+        server = self.at_end.enter_context(socket.create_server(("0.0.0.0", 0)))
+        port: int = server.getsockname()[1]
+        return port
+
+    def offered_sandboxes(self) -> int:
+        return len(self.drivers.kernel.networks.pool.members)
+
+    async def break_sandbox(self, identity: ContainerId) -> None:
+        sandbox = self.container(identity).sandbox
+        assert sandbox is not None
+        link = naming.host_veth(self.ledger.durable.host.instance, sandbox)
+        await trio.run_process(["ip", "link", "delete", link])
 
     def next_kernel(self) -> Kernel:
         return _drivers(self.config, self.ledger).kernel
@@ -289,7 +353,7 @@ async def simulated_bench(place: Path) -> AsyncIterator[Bench]:
     log = EventLog.open(place / "shipslog.db", threaded=False)
     ledger = Ledger(log, machine.clock)
     await _begin(ledger)
-    kernel = SimulatedKernel(machine, Fuse())
+    kernel = SimulatedKernel(machine, Fuse(), LogState(ledger).running)
     image = ImageId("sha256:" + "1" * 64)
     bench = SimulatedBench(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
     bench.machine = machine
@@ -311,15 +375,17 @@ async def real_bench(place: Path) -> AsyncIterator[Bench]:
     drivers = _drivers(config, ledger)
     image = drivers.content.import_tar(io.BytesIO(_busybox()), at_ns=0).id
     bench = RealBench(ledger, drivers.kernel, make_probes(drivers), image)
-    bench.config = config
+    bench.config, bench.drivers = config, drivers
+    bench.at_end = ExitStack()
     try:
         async with _background(drivers):
             try:
                 yield bench
             finally:
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(patient(PATIENCE_S), shield=True):
                     await _take_everything_away(bench, drivers)
     finally:
+        bench.at_end.close()
         bench.remove_cgroup_parents()
         ledger.log.close()
 
@@ -340,11 +406,14 @@ async def _background(drivers: Drivers) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(drivers.monitors.run)
         await nursery.start(kernel.networks.names.run)
+        await kernel.networks.tell_all_names(())
         nursery.start_soon(kernel.networks.pool.run)
         nursery.start_soon(kernel.trash.run)
         try:
             yield
         finally:
+            if (resolver := kernel.networks.names.pid) is not None:
+                os.kill(resolver, SIGKILL)  # it would outlive us, as it outlives daemons
             nursery.cancel_scope.cancel()
             kernel.connections.close()
             drivers.launcher.close()

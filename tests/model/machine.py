@@ -7,6 +7,7 @@ happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th step that
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from signal import Signals
 
 import trio
@@ -20,7 +21,7 @@ from engine.domain.network import Network
 from engine.domain.phases import Phase
 from engine.domain.resources import Resources
 from engine.domain.spec import PortBinding
-from engine.errors import DriverError
+from engine.errors import Conflict, DriverError, EngineError
 from engine.runtime.facts import Stamp
 from engine.supervisor.actions import (
     Action,
@@ -136,6 +137,12 @@ class Machine:
         self.places: dict[ContainerId, Place] = {}
         self.loose_sandboxes: set[SandboxId] = set()
         self.bridges: set[str] = set()
+        self.subnets: dict[str, tuple[Subnet, ...]] = {}
+        """What the host has addresses in, by bridge."""
+        self.foreign_links: set[str] = set()
+        """Links that somebody else has made."""
+        self.host_ports: set[int] = set()
+        """TCP ports that processes of the host have."""
         self.boots = 1
         self.pids = 100
         self.launches: Counter[tuple[ContainerId, int]] = Counter()
@@ -163,6 +170,7 @@ class Machine:
         """Power off and on: what is on the disk stays."""
         self.boots += 1
         self.bridges.clear()
+        self.subnets.clear()
         for place in self.places.values():
             if place.process is not None:
                 place.process.alive = False
@@ -171,6 +179,22 @@ class Machine:
             place.cgroup = place.bundle = False
             place.frozen = place.ports = False
             place.limits = Resources()
+
+    def add_bridge(self, network: Network) -> None:
+        if network.bridge in self.foreign_links:
+            raise Conflict(f"link {network.bridge} exists and is not ours")
+        self.bridges.add(network.bridge)
+        pools = (pool for pool in (network.ipv4, network.ipv6) if pool is not None)
+        self.subnets[network.bridge] = tuple(ip_network(pool.subnet) for pool in pools)
+
+    def remove_bridge(self, name: str) -> None:
+        self.bridges.discard(name)
+        self.subnets.pop(name, None)
+
+    def remove_sandbox(self, sandbox: SandboxId) -> None:
+        self.loose_sandboxes.discard(sandbox)
+        for place in self.places.values():
+            place.sandboxes.discard(sandbox)
 
     def kill_monitor(self, container: ContainerId) -> None:
         """SIGKILL for the monitor; its children die with it."""
@@ -292,9 +316,16 @@ class Machine:
 class SimulatedKernel:
     """The supervisor's port on a simulated machine."""
 
-    def __init__(self, machine: Machine, fuse: Fuse) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        fuse: Fuse,
+        running: Callable[[], Collection[Container]] = tuple,
+    ) -> None:
+        """``running`` are the containers that run as the log has it."""
         self._machine = machine
         self._fuse = fuse
+        self._running = running
         self._prepared: dict[Endpoint, SandboxId] = {}
         self.refusals: dict[type[Action], str] = {}
         self.refused: Counter[type[Action]] = Counter()
@@ -394,20 +425,22 @@ class SimulatedKernel:
     async def inventory(self) -> Inventory:
         await trio.lowlevel.checkpoint()
         places = self._machine.places.items()
+        running = tuple((each, self._machine.place(each.id)) for each in self._running())
         pinned = {sandbox for _, place in places for sandbox in place.sandboxes}
         return Inventory(
             damaged_cgroups=frozenset(
-                identity
-                for identity, place in places
-                if place.process is not None and not place.process.alive
+                each.id for each, place in running if not _is_held(each, place)
+            ),
+            damaged_sandboxes=frozenset(
+                each.sandbox
+                for each, place in running
+                if each.sandbox is not None and each.sandbox not in place.sandboxes
             ),
             bridges=frozenset(self._machine.bridges),
             bundles=frozenset(identity for identity, place in places if place.bundle),
             cgroups=frozenset(identity for identity, place in places if place.cgroup),
             directories=frozenset(identity for identity, place in places if place.directory),
-            missing_files=frozenset(
-                identity for identity, place in places if place.monitor and not place.files
-            ),
+            missing_files=frozenset(each.id for each, place in running if not place.files),
             sandboxes=frozenset(
                 pinned | self._machine.loose_sandboxes - set(self._prepared.values())
             ),
@@ -419,15 +452,19 @@ class SimulatedKernel:
         place = self._machine.places.get(ContainerId(name), Place())
         match kind:
             case "bundle":
+                if place.monitor is not None:
+                    raise DriverError(f"bundle {name} belongs to nobody, and a monitor has it")
                 place.bundle = False
             case "cgroup":
+                if place.process is not None and place.process.alive:
+                    raise DriverError(f"cgroup {name} belongs to nobody, and processes run in it")
                 place.cgroup = False
-            case "directory":
-                place.directory = place.files = False
             case "bridge":
-                self._machine.bridges.discard(name)
+                self._machine.remove_bridge(name)
             case "sandbox":
-                self._machine.loose_sandboxes.discard(SandboxId(name))
+                self._machine.remove_sandbox(SandboxId(name))
+            case _:
+                raise DriverError(f"{kind} {name} belongs to no container in the log")
         self._fuse.step()
 
     @property
@@ -438,22 +475,28 @@ class SimulatedKernel:
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
         await trio.lowlevel.checkpoint()
-        return tuple(
+        wrong = [
             (each.id, "bridge") for each in networks if each.bridge not in self._machine.bridges
-        )
+        ]
+        published = (self._machine.place(each.id).ports for each in containers)
+        if networks and not all(published):
+            wrong.append((networks[0].id, "firewall"))
+        return tuple(wrong)
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
         await trio.lowlevel.checkpoint()
         for network in networks:
-            self._machine.bridges.add(network.bridge)
+            self._machine.add_bridge(network)
+        for container in containers:
+            self._machine.place(container.id).ports = True
 
     async def taken_subnets(self) -> Sequence[Subnet]:
         await trio.lowlevel.checkpoint()
-        return ()
+        return [each for subnets in self._machine.subnets.values() for each in subnets]
 
     async def make(self, network: Network) -> None:
         self._fuse.step()
-        self._machine.bridges.add(network.bridge)
+        self._machine.add_bridge(network)
         self._fuse.step()
         await trio.lowlevel.checkpoint()
 
@@ -462,7 +505,7 @@ class SimulatedKernel:
         for place in self._machine.places.values():
             alive = place.process is not None and place.process.alive
             assert not alive or network.id not in place.interfaces
-        self._machine.bridges.discard(network.bridge)
+        self._machine.remove_bridge(network.bridge)
         self._fuse.step()
         await trio.lowlevel.checkpoint()
 
@@ -481,7 +524,14 @@ class SimulatedKernel:
         return
 
     def check_host_port(self, binding: PortBinding) -> None:
-        return
+        if binding.host_port in self._machine.host_ports:
+            raise EngineError(f"failed to bind host port {binding.host_port}: address in use")
+
+
+def _is_held(container: Container, place: Place) -> bool:
+    """Whether its process is where its limits hold, and stands still if it should."""
+    lives = place.process is not None and place.process.alive
+    return place.cgroup and lives and (place.frozen or container.phase is not Phase.PAUSED)
 
 
 def _interfaces(container: Container) -> frozenset[NetworkId]:

@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 
 import trio
 
+from engine.daemon.log_state import LogState
 from engine.domain.addresses import IPV4_SOURCES
 from engine.domain.container import Container
 from engine.domain.event import Actor, ActorKind, Origin
@@ -107,7 +108,7 @@ class World:
         log.fuse = fuse
         try:
             ledger = Ledger(log, self.machine.clock)
-            kernel = SimulatedKernel(self.machine, fuse)
+            kernel = SimulatedKernel(self.machine, fuse, LogState(ledger).running)
             supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, fuse))
             self.machine.wake = supervisor.wake
             changes = Changes(ledger)

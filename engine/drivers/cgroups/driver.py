@@ -174,6 +174,11 @@ class CgroupDriver(ABC):
         places = self._places(container, pid)
         return not places or sum(places) == len(self._parents) or _has_ended(pid)
 
+    def has(self, container: ContainerId, pid: int) -> bool:
+        """Whether a process that lives is in all of a container's cgroups."""
+        places = self._places(container, pid)
+        return bool(places) and sum(places) == len(self._parents)
+
     def _places(self, container: ContainerId, pid: int) -> list[bool]:
         """For every hierarchy, whether the process is in a cgroup of the container. proc_pid_cgroup(5)."""
         try:

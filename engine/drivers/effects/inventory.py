@@ -55,12 +55,15 @@ class OwnObjects:
         )
 
     def _is_held(self, container: Container) -> bool:
-        """True if the first process is in all of its cgroups, and frozen when the container is paused."""
+        """True if the first process lives in all of its cgroups, and is frozen when the container is paused.
+
+        False for one that has ended: the log has not heard of that yet, and the hint may be lost.
+        """
         assert container.process is not None
         cgroups = self.cgroups.of(container)
         if container.phase is Phase.PAUSED and not cgroups.is_frozen(container.id):
             return False
-        return cgroups.holds(container.id, container.process.pid)
+        return cgroups.has(container.id, container.process.pid)
 
     async def discard(self, kind: str, name: str) -> None:
         """Take an orphan away, unless something runs in it or it may hold somebody's data."""
