@@ -97,7 +97,7 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
         history=History(ledger),
         networks=Networks(ledger, supervisor.networks, changes, settings.subnet_sources),
         registries=Registries(ledger, LinuxRegistries(drivers.lanes)),
-        system=System(ledger, settings),
+        system=System(ledger, settings, drivers.lanes.all_hanging),
         statistics=Statistics(containers, LinuxUsage(drivers.cgroups, drivers.lanes), changes),
         updates=Updates(ledger, changes, settings.machine),
         health=supervisor.health,

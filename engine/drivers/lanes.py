@@ -156,7 +156,7 @@ class Lanes:
         log.warning(
             "thread_given_up",
             container_id=container[:12],
-            hanging=sum(map(self.hanging, tuple(self._given_up))),
+            hanging=self.all_hanging(),
             since_start=self.given_up_count,
         )
 
@@ -166,6 +166,10 @@ class Lanes:
         if hanging:
             self._given_up[container] = hanging
         return len(hanging)
+
+    def all_hanging(self) -> int:
+        """Return how many threads were given up and have not ended since."""
+        return sum(map(self.hanging, tuple(self._given_up)))
 
     def refuse_hanging(self, container: ContainerId) -> None:
         """Refuse another thread to a container that has too many hanging ones.

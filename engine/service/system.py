@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -63,7 +63,11 @@ def filesystem_of(path: Path, mounts: Iterable[MountEntry]) -> str:
 class System:
     """Versions, counts, networks."""
 
-    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, settings: Settings, hanging_threads: Callable[[], int]
+    ) -> None:
+        """``hanging_threads`` counts those that were given up: they wait for a file system that doesn't answer."""
+        self.hanging_threads = hanging_threads
         self._ledger = ledger
         self.settings = settings
         self.version = metadata.version("shipslog")

@@ -255,7 +255,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         networks=daemon.networks,
         history=daemon.history,
         registries=Registries(daemon.ledger, Lighthouse()),
-        system=System(daemon.ledger, settings),
+        system=System(daemon.ledger, settings, lambda: 0),
         statistics=Statistics(containers, Meter(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),
         health=daemon.supervisor.health,

@@ -50,7 +50,7 @@ def version_json(service: Service) -> Json:
 
 def info_json(service: Service, version: ApiVersion, open_descriptors: int, tasks: int) -> Json:
     """``GET /info``: SystemInfo."""
-    system, settings = service.system, service.system.settings
+    settings = service.system.settings
     return {
         **_counts_json(service),
         **_machine_json(service),
@@ -58,11 +58,18 @@ def info_json(service: Service, version: ApiVersion, open_descriptors: int, task
         **_daemon_json(service, open_descriptors, tasks),
         **_of_version_json(version),
         "SecurityOptions": _security_options(settings.seccomp, version),
-        "Warnings": warnings_json(
-            settings.machine, settings.cgroup_version, forwards_ipv4=system.forwards_ipv4
-        )
-        or None,
+        "Warnings": _warnings(service) or None,
     }
+
+
+def _warnings(service: Service) -> list[str]:
+    system, settings = service.system, service.system.settings
+    lacks = warnings_json(
+        settings.machine, settings.cgroup_version, forwards_ipv4=system.forwards_ipv4
+    )
+    if hanging := system.hanging_threads():
+        lacks.append(f"WARNING: {hanging} threads wait for file systems that don't answer")
+    return lacks
 
 
 def _counts_json(service: Service) -> Json:
