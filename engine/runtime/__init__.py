@@ -7,6 +7,7 @@ running container pays for each module in memory, and each fork for each page.
 The lives of processes, each module the caller of those below it::
 
     launcher.py         forks monitors, one per container, from pages that they share
+      page_sharing.py   what keeps these pages shared
     monitor.py          one run of one container, from the first record of its journal to the last
       control.py        what the daemon orders
       execs.py          more processes in the container       probes.py    those that ask how it is

@@ -9,16 +9,14 @@ Its life is its socket's: when the daemon is gone it ends, and a new daemon star
 
 import contextlib
 import fcntl
-import gc
 import os
 import resource
 import select
 import signal
 import socket
-import sys
 from typing import Final
 
-from engine.runtime import linux, messages
+from engine.runtime import linux, messages, page_sharing
 from engine.runtime.messages import LaunchDescriptors, LaunchOrder, Message, ProtocolError
 from engine.runtime.monitor import monitor
 
@@ -59,7 +57,7 @@ def main(socket_number: str, lock_path: str) -> None:
         launcher = _Launcher(daemon)
         messages.send(daemon, {"ok": True, "pid": os.getpid()})
         _close_stdio()
-        _settle_memory()
+        page_sharing.settle()
         while launcher.serve():
             pass
 
@@ -70,13 +68,6 @@ def _close_stdio() -> None:
     for stdio_fd in range(3):
         os.dup2(null_fd, stdio_fd)
     os.close(null_fd)
-
-
-def _settle_memory() -> None:
-    """What is here now is never collected: a collection would write to every object that monitors share."""
-    sys.path_importer_cache.clear()
-    gc.collect()
-    gc.freeze()
 
 
 class _Launcher:

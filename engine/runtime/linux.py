@@ -574,3 +574,8 @@ def bpf_prog_get_fd_by_id(prog_id: int) -> int:
 
 def _check_bpf(cmd: int, attr: ctypes.Structure) -> int:
     return _check(_bpf(_NR_BPF, cmd, ctypes.addressof(attr), ctypes.sizeof(attr)), "bpf")
+
+
+def write_u32(address: int, value: int) -> None:
+    """Write four bytes into the memory of this process; nothing checks the address."""
+    ctypes.c_uint32.from_address(address).value = value

@@ -12,8 +12,6 @@ import errno
 import fcntl
 import os
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Final
 import trio
 
 import engine
+from engine.drivers.runs.python_choice import lean_python
 from engine.failpoints import VARIABLE as FAILPOINTS
 from engine.runtime.linux import MFD_EXEC
 
@@ -61,7 +60,7 @@ def sealed_interpreter() -> int:
 
 
 def _copy_original(copy_fd: int) -> None:
-    original_fd = os.open(_original(), os.O_RDONLY | os.O_CLOEXEC)
+    original_fd = os.open(lean_python().executable, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while os.sendfile(copy_fd, original_fd, None, _CHUNK_BYTES):
             pass
@@ -78,7 +77,18 @@ def start_lean(
         OSError: it can't be executed.
     """
     root = str(Path(engine.__file__ or "").resolve().parent.parent)
-    command = [_original(), "-I", "-S", "-X", "utf8", "-c", _BOOT, root, module, *arguments]
+    command = [
+        lean_python().executable,
+        "-I",
+        "-S",
+        "-X",
+        "utf8",
+        "-c",
+        _BOOT,
+        root,
+        module,
+        *arguments,
+    ]
     return subprocess.Popen(  # noqa: S603  (our own interpreter, our own words)
         command,
         executable=f"/proc/self/fd/{interpreter_fd}",
@@ -89,15 +99,10 @@ def start_lean(
     )
 
 
-def _original() -> str:
-    """The interpreter itself, not the link to it that a virtual environment has."""
-    return os.path.realpath(sys.executable)
-
-
 def _environment() -> dict[str, str]:
     environment = {"LC_ALL": "C.UTF-8", "GLIBC_TUNABLES": _MALLOC}
-    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        environment["LD_LIBRARY_PATH"] = str(sysconfig.get_config_var("LIBDIR"))
+    if library := lean_python().library_directory:
+        environment["LD_LIBRARY_PATH"] = library
     if FAILPOINTS in os.environ:
         environment[FAILPOINTS] = os.environ[FAILPOINTS]
     return environment
