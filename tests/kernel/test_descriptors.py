@@ -21,6 +21,7 @@ from engine.drivers.logs.follow import _Growth
 from engine.drivers.logs.replay import Gate
 from engine.drivers.networks.watch import Watch
 from engine.drivers.runs.interpreter import sealed_interpreter
+from engine.drivers.runs.python_choice import own_python
 from engine.drivers.streams import LinuxStreams
 from engine.errors import DriverError
 from engine.runtime.children import Child, Failure
@@ -75,7 +76,7 @@ def test_a_child_with_a_terminal() -> None:
 
 
 def interpreter() -> None:
-    os.close(sealed_interpreter())
+    os.close(sealed_interpreter(own_python()))
 
 
 def watch() -> None:

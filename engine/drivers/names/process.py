@@ -15,6 +15,7 @@ import trio
 import engine.resolver
 import engine.runtime
 from engine.drivers.runs.interpreter import end_of, sealed_interpreter, start_lean
+from engine.drivers.runs.python_choice import own_python
 from engine.errors import DriverError
 from engine.resolver.process import SOCKET_NAME
 from engine.runtime import messages
@@ -146,7 +147,7 @@ class ResolverProcess:
 
     def _start(self) -> int:
         with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
-            interpreter_fd = sealed_interpreter()
+            interpreter_fd = sealed_interpreter(own_python())
             theirs.callback(os.close, interpreter_fd)
             ready_fd, theirs_fd = os.pipe()
             undo.callback(os.close, ready_fd)
@@ -154,7 +155,7 @@ class ResolverProcess:
             arguments = [str(self._directory), self._edition, str(theirs_fd)]
             self._reap()
             self._started = start_lean(
-                interpreter_fd, "engine.resolver.process", arguments, [theirs_fd]
+                own_python(), interpreter_fd, "engine.resolver.process", arguments, [theirs_fd]
             )
             undo.pop_all()
         return ready_fd

@@ -20,7 +20,7 @@ from typing import Final
 import trio
 
 import engine
-from engine.drivers.runs.python_choice import lean_python
+from engine.drivers.runs.python_choice import Python
 from engine.failpoints import VARIABLE as FAILPOINTS
 from engine.runtime.linux import MFD_EXEC
 
@@ -44,7 +44,7 @@ _BOOT: Final = (
 )
 
 
-def sealed_interpreter() -> int:
+def sealed_interpreter(python: Python) -> int:
     """A descriptor of the copy; the caller's.
 
     Raises:
@@ -53,14 +53,14 @@ def sealed_interpreter() -> int:
     with ExitStack() as undo:
         copy_fd = _executable_memfd("shipslog")
         undo.callback(os.close, copy_fd)
-        _copy_original(copy_fd)
+        _copy_original(python, copy_fd)
         fcntl.fcntl(copy_fd, fcntl.F_ADD_SEALS, _SEALS)
         undo.pop_all()
         return copy_fd
 
 
-def _copy_original(copy_fd: int) -> None:
-    original_fd = os.open(lean_python().executable, os.O_RDONLY | os.O_CLOEXEC)
+def _copy_original(python: Python, copy_fd: int) -> None:
+    original_fd = os.open(python.executable, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while os.sendfile(copy_fd, original_fd, None, _CHUNK_BYTES):
             pass
@@ -69,7 +69,11 @@ def _copy_original(copy_fd: int) -> None:
 
 
 def start_lean(
-    interpreter_fd: int, module: str, arguments: Sequence[str], pass_fds: Sequence[int]
+    python: Python,
+    interpreter_fd: int,
+    module: str,
+    arguments: Sequence[str],
+    pass_fds: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     """Start ``module.main(*arguments)`` with the standard library and this package only, and no environment to speak of.
 
@@ -78,7 +82,7 @@ def start_lean(
     """
     root = str(Path(engine.__file__ or "").resolve().parent.parent)
     command = [
-        lean_python().executable,
+        python.executable,
         "-I",
         "-S",
         "-X",
@@ -94,14 +98,14 @@ def start_lean(
         executable=f"/proc/self/fd/{interpreter_fd}",
         pass_fds=[interpreter_fd, *pass_fds],
         stdin=subprocess.DEVNULL,
-        env=_environment(),
+        env=_environment(python),
         cwd="/",
     )
 
 
-def _environment() -> dict[str, str]:
+def _environment(python: Python) -> dict[str, str]:
     environment = {"LC_ALL": "C.UTF-8", "GLIBC_TUNABLES": _MALLOC}
-    if library := lean_python().library_directory:
+    if library := python.library_directory:
         environment["LD_LIBRARY_PATH"] = library
     if FAILPOINTS in os.environ:
         environment[FAILPOINTS] = os.environ[FAILPOINTS]

@@ -17,6 +17,7 @@ from engine.domain.ids import ContainerId
 from engine.drivers.lanes import Lanes
 from engine.drivers.runs.interpreter import END_TIMEOUT_S, end_of, sealed_interpreter, start_lean
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
+from engine.drivers.runs.python_choice import launcher_python
 from engine.drivers.runs.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
@@ -59,7 +60,7 @@ class Launcher:
         self._descriptors = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
         self._lanes = lanes
         self._lock_path = exec_root / "launcher.lock"
-        self._interpreter_fd = sealed_interpreter()
+        self._interpreter_fd = sealed_interpreter(launcher_python())
         self._turn = trio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: trio.socket.SocketType | None = None
@@ -197,6 +198,7 @@ class Launcher:
             fd = theirs.fileno()
             try:
                 self._process = start_lean(
+                    launcher_python(),
                     self._interpreter_fd,
                     "engine.runtime.launcher",
                     [str(fd), str(self._lock_path)],

@@ -1,7 +1,7 @@
-"""Choose the Python that runs launcher, monitors and resolver.
+"""Choose the Python that runs the launcher and its monitors.
 
 From CPython 3.12 on a monitor takes half as much memory (``runtime/page_sharing.py``). So where the daemon's own is older, the
-first newer one in PATH is taken that can run the launcher. The lean processes need the standard library only.
+first newer one in PATH is taken that can run the launcher. It needs the standard library only.
 """
 
 import os
@@ -37,8 +37,8 @@ class Python(NamedTuple):
 
 
 @cache
-def lean_python() -> Python:
-    """The interpreter for lean processes: found once, for that runs each candidate."""
+def launcher_python() -> Python:
+    """The interpreter for the launcher: found once, for that runs each candidate."""
     if sys.version_info >= WANTED:
         return own_python()
     return newer_python(NAMES, WANTED) or own_python()
