@@ -339,6 +339,10 @@ class SimulatedKernel:
     async def observe(self, container: Container, facts_after: int) -> Observation:
         await trio.lowlevel.checkpoint()
         self._fuse.step()
+        return self.look(container, facts_after)
+
+    def look(self, container: Container, facts_after: int) -> Observation:
+        """Observe a container; without trio."""
         place = self._machine.place(container.id)
         facts = place.journals.setdefault(container.run, [])
         facts[:] = [each for each in facts if each.stamp.number > facts_after or _is_of_birth(each)]
@@ -362,14 +366,15 @@ class SimulatedKernel:
             raise DriverError(reason)
         if type(action) in self.hanging:
             await trio.sleep_forever()
-        self._effect(container, action)
+        self.effect(container, action)
         self._fuse.step()
         await trio.lowlevel.checkpoint()
         waits = isinstance(action, Launch | StartExec)
         journals = self._machine.place(container.id).journals
         return tuple(journals.get(container.run, ())) if waits else ()
 
-    def _effect(self, container: Container, action: Action) -> None:
+    def effect(self, container: Container, action: Action) -> None:
+        """Perform an action; without trio."""
         machine, place = self._machine, self._machine.place(container.id)
         match action:
             case PrepareSandbox():
@@ -416,6 +421,7 @@ class SimulatedKernel:
             case RemoveCgroup():
                 assert place.process is None or not place.process.alive
                 place.cgroup, place.limits = False, Resources()
+                place.frozen = False
             case RemoveBundle():
                 place.bundle = False
             case RemoveDirectory():
