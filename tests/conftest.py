@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from engine.runtime import linux
-from tests.conformance import book
+from tests.conformance import answer_log as book
 
 NEEDS_ROOT: Final = (
     "needs root, for namespaces, mounts and cgroups: config/run tests asks sudo for it"

@@ -1,25 +1,25 @@
 """The whole API: every path and who answers it."""
 
 from engine.api import plugins, swarm, unavailable, volumes
-from engine.api.archive import ArchiveHandlers
-from engine.api.attach_websocket import WebSocketHandlers
-from engine.api.auth import AuthHandlers
-from engine.api.commit import CommitHandlers
-from engine.api.container_streams import ContainerStreamHandlers
-from engine.api.containers import ContainerHandlers
-from engine.api.disk_usage import DiskUsageHandlers
-from engine.api.events import EventHandlers
-from engine.api.exec import ExecHandlers
-from engine.api.history import HistoryHandlers
+from engine.api.containers.attach_websocket import WebSocketHandlers
+from engine.api.containers.files import ArchiveHandlers
+from engine.api.containers.handlers import ContainerHandlers
+from engine.api.containers.lifecycle import LifecycleHandlers
+from engine.api.containers.stats import StatsHandlers
+from engine.api.containers.streams import ContainerStreamHandlers
+from engine.api.containers.update import UpdateHandlers
+from engine.api.events.handlers import EventHandlers
+from engine.api.execs.handlers import ExecHandlers
+from engine.api.history.handlers import HistoryHandlers
 from engine.api.http.http11 import Application
 from engine.api.http.router import Route, Router
-from engine.api.images import ImageHandlers
-from engine.api.lifecycle import LifecycleHandlers
-from engine.api.networks import NetworkHandlers
+from engine.api.images.commit import CommitHandlers
+from engine.api.images.handlers import ImageHandlers
+from engine.api.networks.handlers import NetworkHandlers
 from engine.api.openapi.serving import description_routes
-from engine.api.stats import StatsHandlers
-from engine.api.system import SystemHandlers
-from engine.api.update import UpdateHandlers
+from engine.api.system.auth import AuthHandlers
+from engine.api.system.disk_usage import DiskUsageHandlers
+from engine.api.system.handlers import SystemHandlers
 from engine.service.engine import Service
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import Final
 
-from engine.domain.container_events import (
+from engine.domain.container.attachment import (
+    Connected,
+    ConnectFailed,
+    ConnectRequested,
+    Disconnected,
+    DisconnectRequested,
+)
+from engine.domain.container.events import (
     Created,
     Exited,
     RemoveRequested,
@@ -20,17 +27,10 @@ from engine.domain.container_events import (
     StopRequested,
 )
 from engine.domain.event import Event
-from engine.domain.execution import ExecCreated, ExecExited, ExecSpec, ExecStartFailed
+from engine.domain.exec.state import ExecCreated, ExecExited, ExecSpec, ExecStartFailed
 from engine.domain.ids import ContainerId, ExecId, NetworkId
-from engine.domain.membership import (
-    Connected,
-    ConnectFailed,
-    ConnectRequested,
-    Disconnected,
-    DisconnectRequested,
-)
 from engine.errors import NotFound
-from engine.service.history import Entry
+from engine.queries.history import Entry
 from engine.store.read import Reader
 
 _REMEMBERED: Final = tuple(

@@ -8,7 +8,7 @@ from engine.api.http.operations import Operation, filters, integer, text
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
-from engine.domain.reference import parse_reference
+from engine.domain.image.reference import parse_reference
 from engine.errors import InvalidRequest, NotFound, Unsupported
 
 _FILTERS: Final = frozenset({"capability", "enabled"})

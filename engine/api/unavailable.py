@@ -8,9 +8,9 @@ from engine.api.http.operations import Operation, text
 from engine.api.http.replies import Answer, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
-from engine.domain.reference import parse_reference
+from engine.domain.image.reference import parse_reference
 from engine.errors import InvalidRequest, Unsupported
-from engine.service.system import System
+from engine.queries.system import System
 
 _NOT_YET: Final = (("POST", "/build", "building images"),)
 

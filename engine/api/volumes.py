@@ -10,9 +10,9 @@ from engine.api.http.operations import Operation, filters, flag
 from engine.api.http.replies import NO_CONTENT, Reply, json_answer
 from engine.api.http.requests import ApiVersion, Request
 from engine.api.http.router import Route
-from engine.api.shapes.told_system import Volume
+from engine.api.system.answers import Volume
 from engine.errors import InvalidRequest, NotFound, Unavailable, Unsupported
-from engine.service.system import System
+from engine.queries.system import System
 
 _LIST_FILTERS: Final = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE_FILTERS: Final = frozenset({"label", "label!"})

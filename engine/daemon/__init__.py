@@ -9,7 +9,7 @@
     notify.py     systemd's readiness and watchdog
 
 The tree of nurseries; what is marked with * runs below the one root of background loops,
-``supervisor/background.py``::
+``background.py``::
 
     main
     ├── serving        the API's listeners and requests; ends first, and lets requests finish

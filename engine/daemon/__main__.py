@@ -15,6 +15,7 @@ import trio
 from engine.api.application import application
 from engine.api.http.server import Server
 from engine.api.http.sockets import Entrance
+from engine.background import Backoff, Loop, forever, until_done
 from engine.daemon import config as configuration
 from engine.daemon import logs
 from engine.daemon.config import Config
@@ -29,11 +30,10 @@ from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import InstanceId, SandboxId
 from engine.domain.streams import HOST
 from engine.drivers.networks.watch import Watch
-from engine.drivers.runs.process import boot_id
+from engine.drivers.processes.identity import boot_id
 from engine.errors import EngineError
 from engine.service.images import Images
 from engine.store.ledger import Ledger
-from engine.supervisor.background import Backoff, Loop, forever, until_done
 from engine.supervisor.supervisor import Supervisor
 
 SWITCH_INTERVAL_S: Final = 0.0005

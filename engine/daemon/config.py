@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from engine.domain.addresses import SubnetSource
+from engine.domain.network.addresses import SubnetSource
 from engine.errors import EngineError
 
 DEFAULT_HOST: Final = "unix:///run/shipslog/shipslog.sock"

@@ -12,20 +12,18 @@ from engine.daemon.config import Config
 from engine.daemon.log_state import LogState
 from engine.domain import naming
 from engine.domain.ids import NetworkId, SandboxId
-from engine.drivers.cgroups.parents import Cgroups
-from engine.drivers.filesystems.container_files import LinuxContainerFiles
-from engine.drivers.filesystems.container_views import Views
-from engine.drivers.filesystems.rootfs import Rootfs
-from engine.drivers.filesystems.trash import Trash
+from engine.drivers.cgroups.cgroup_parents import Cgroups
+from engine.drivers.files.port import LinuxContainerFiles
+from engine.drivers.files.views import Views
 from engine.drivers.images.content import Content
 from engine.drivers.kernel import LinuxKernel
 from engine.drivers.lanes import Lanes
-from engine.drivers.names.resolver import Resolver
 from engine.drivers.networks.firewall import Firewall
-from engine.drivers.networks.linux import LinuxNetworks
 from engine.drivers.networks.name_plan import network_listener
-from engine.drivers.networks.network import NetworkDriver
+from engine.drivers.networks.port import LinuxNetworks
+from engine.drivers.networks.sandbox_driver import NetworkDriver
 from engine.drivers.networks.sandbox_pool import Attendants, SandboxPool
+from engine.drivers.resolver.client import Resolver
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.connections import Connections
@@ -34,6 +32,8 @@ from engine.drivers.runs.launcher import Launcher
 from engine.drivers.runs.monitors import Monitors
 from engine.drivers.runs.probes import MonitorProbes
 from engine.drivers.runs.seccomp import SeccompPrograms
+from engine.drivers.storage.rootfs import Rootfs
+from engine.drivers.storage.trash import Trash
 from engine.drivers.streams import LinuxStreams
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}

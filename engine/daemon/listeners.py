@@ -25,7 +25,7 @@ from engine.daemon.config import (
     check_exposure,
     tcp_address,
 )
-from engine.daemon.passed import PassedSocket, passed_sockets
+from engine.daemon.socket_activation import PassedSocket, passed_sockets
 from engine.errors import EngineError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ They know neither the ledger nor its views.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from engine.domain.container import Container
+from engine.domain.container.spec import DEFAULT_NETWORK
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId, InstanceId, NetworkId
-from engine.domain.network import Network
-from engine.domain.spec import DEFAULT_NETWORK
+from engine.domain.network.state import Network
 from engine.errors import EngineError
 from engine.store.ledger import Ledger
 

@@ -5,25 +5,25 @@ from ipaddress import IPv4Interface
 
 from engine.daemon.config import Config, ConfigError
 from engine.domain import naming
-from engine.domain.addresses import (
+from engine.domain.container.spec import DEFAULT_NETWORK
+from engine.domain.event import SUPERVISOR, Event, Origin
+from engine.domain.ids import InstanceId, NetworkId
+from engine.domain.network.addresses import (
     IPV4_SOURCES,
     SubnetSource,
     first_address,
     free_subnet,
     local_source,
 )
-from engine.domain.event import SUPERVISOR, Event, Origin
-from engine.domain.ids import InstanceId, NetworkId
-from engine.domain.network import (
+from engine.domain.network.state import (
     DEFAULT_BRIDGE_OPTION,
     Network,
     NetworkCreated,
     NetworkMoved,
     Pool,
 )
-from engine.domain.spec import DEFAULT_NETWORK
 from engine.domain.streams import network_stream
-from engine.drivers.networks.network import NetworkDriver
+from engine.drivers.networks.sandbox_driver import NetworkDriver
 from engine.store.ledger import Ledger
 
 DEFAULT_BRIDGE_PREFIX = "shipslog"

@@ -5,7 +5,7 @@ from typing import Final
 
 import trio
 
-from engine.supervisor.background import Backoff, Loop, forever
+from engine.background import Backoff, Loop, forever
 
 NOTIFY_TIMEOUT_S: Final = 5.0
 """How long a service manager whose queue is full is waited for: a lost ``READY=1`` would have the

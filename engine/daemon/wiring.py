@@ -24,22 +24,22 @@ from engine.daemon.log_state import LogState
 from engine.daemon.networks import subnet_sources
 from engine.domain import naming
 from engine.drivers.cgroups.v2 import V2Driver
-from engine.drivers.images.registry import LinuxRegistries
-from engine.drivers.images.store import LinuxImages
+from engine.drivers.images.port import LinuxImages
+from engine.drivers.registries.port import LinuxRegistries
 from engine.drivers.usage import LinuxUsage
-from engine.service.changes import Changes
+from engine.queries.history import History
+from engine.queries.system import Settings, System
+from engine.queries.usage import Statistics
+from engine.queries.waiting import Changes
 from engine.service.commits import Commits
 from engine.service.containers import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
 from engine.service.files import Files
-from engine.service.history import History
 from engine.service.images import Images
 from engine.service.networks import Networks
 from engine.service.registries import Registries
-from engine.service.system import Settings, System
 from engine.service.updates import Updates
-from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 from engine.supervisor.supervisor import Supervisor

@@ -4,24 +4,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.domain.container import Container
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
-from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.effects.inventory import OwnObjects
 from engine.drivers.effects.journals import Journals
 from engine.drivers.effects.observer import Observer
 from engine.drivers.effects.performers import Performer, Performers
 from engine.drivers.effects.processes import Processes
-from engine.drivers.filesystems.trash import Trash
-from engine.drivers.filesystems.uppers import Uppers
 from engine.drivers.lanes import Lanes
-from engine.drivers.networks.linux import LinuxNetworks
-from engine.drivers.runs import process
+from engine.drivers.networks.port import LinuxNetworks
+from engine.drivers.processes import identity as process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.monitors import Monitors
-from engine.supervisor.actions import Action
-from engine.supervisor.observation import Fact, Inventory, Observation
+from engine.drivers.storage.layer_locks import Uppers
+from engine.drivers.storage.trash import Trash
+from engine.ports.actions import Action
+from engine.ports.observation import Fact, Inventory, Observation
 
 
 @dataclass(slots=True, kw_only=True)

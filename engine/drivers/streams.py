@@ -9,16 +9,16 @@ from pathlib import Path
 import trio
 
 from engine.domain import naming
-from engine.domain.container import Container
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ExecId
-from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.logs.follow import read_log
 from engine.drivers.logs.query import LogQuery, LogReader
 from engine.drivers.logs.replay import Gate, Replay
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.monitors import Monitors
-from engine.supervisor.streams import Client, LogOptions, StreamOptions
+from engine.ports.streams import Client, LogOptions, StreamOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

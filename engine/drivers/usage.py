@@ -8,12 +8,12 @@ from pathlib import Path
 from time import time_ns
 from typing import Final
 
-from engine.domain.container import Container
-from engine.domain.namespace_sharing import HOST
-from engine.drivers.cgroups.parents import Cgroups
+from engine.domain.container.namespace_sharing import HOST
+from engine.domain.container.state import Container
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.runs.process import process_alive
-from engine.supervisor.usage import Interface, Sample
+from engine.drivers.processes.identity import process_alive
+from engine.ports.usage import Interface, Sample
 
 _LOOPBACK: Final = "lo"
 _CPU_FIELDS: Final = slice(1, 8)

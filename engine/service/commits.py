@@ -14,23 +14,23 @@ from typing import Final
 
 import trio
 
-from engine.domain.commit import check_committable, committed_config
-from engine.domain.container import Container
-from engine.domain.container_decisions import decide_pause
-from engine.domain.container_events import OrderKind, PauseRequested, UnpauseRequested
-from engine.domain.container_uses import Committed
+from engine.domain.container.audit_events import Committed
+from engine.domain.container.commit import check_committable, committed_config
+from engine.domain.container.decisions import decide_pause
+from engine.domain.container.events import OrderKind, PauseRequested, UnpauseRequested
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.image import ImageCommitted, decide_commit
-from engine.domain.image_config import HistoryEntry, ImageConfig, ImageContents
-from engine.domain.phases import Phase
-from engine.domain.reference import Reference
+from engine.domain.image.config import HistoryEntry, ImageConfig, ImageContents
+from engine.domain.image.reference import Reference
+from engine.domain.image.state import ImageCommitted, decide_commit
 from engine.domain.streams import container_stream, image_stream
-from engine.service.changes import Changes
-from engine.service.questions import ask
+from engine.ports.content import Arrived, ImageStore
+from engine.ports.files import ContainerFiles
+from engine.queries.threads import ask
+from engine.queries.waiting import Changes
 from engine.store.ledger import Ledger
-from engine.supervisor.content import Arrived, ImageStore
-from engine.supervisor.files import ContainerFiles
 
 GO_ON_TIMEOUT_S: Final = 5.0
 """How long a client that is gone is outlived for the sake of the container."""

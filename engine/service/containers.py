@@ -13,8 +13,8 @@ from typing import Final
 import trio
 from msgspec.structs import replace
 
-from engine.domain.container import Container
-from engine.domain.container_decisions import (
+from engine.domain.container.audit_events import ProcessesListed, Resized
+from engine.domain.container.decisions import (
     AlreadyRunning,
     NotRunning,
     decide_pause,
@@ -25,23 +25,23 @@ from engine.domain.container_decisions import (
     decide_unpause,
     still_restarting,
 )
-from engine.domain.container_events import AttachOpened, Created
-from engine.domain.container_uses import ProcessesListed, Resized
-from engine.domain.detach import parse_detach_keys
+from engine.domain.container.detach_keys import parse_detach_keys
+from engine.domain.container.events import AttachOpened, Created
+from engine.domain.container.namespace_sharing import HOST, namespace_owner
+from engine.domain.container.phases import NAMELESS, Phase
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
-from engine.domain.namespace_sharing import HOST, namespace_owner
-from engine.domain.phases import NAMELESS, Phase
-from engine.domain.spec import Spec
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
-from engine.service.changes import Changes
+from engine.ports.streams import Client, LogOptions, StreamOptions, Streams
+from engine.queries.waiting import Changes
 from engine.service.names import checked_name, fresh_name
 from engine.store.ledger import Ledger
 from engine.store.projections import NameInUse
 from engine.supervisor.endpoints import with_networks
 from engine.supervisor.starts import Starts
-from engine.supervisor.streams import Client, LogOptions, StreamOptions, Streams
 
 BIND_CHECK_S: Final = 30.0
 """How long a bind's source may take to be looked up when a container is created."""

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
+from engine.queries.history import History
+from engine.queries.system import System
+from engine.queries.usage import Statistics
 from engine.service.commits import Commits
 from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.files import Files
-from engine.service.history import History
 from engine.service.images import Images
 from engine.service.networks import Networks
 from engine.service.registries import Registries
-from engine.service.system import System
 from engine.service.updates import Updates
-from engine.service.usage import Statistics
 from engine.store.ledger import Ledger
 from engine.supervisor.health import HealthChecks
 

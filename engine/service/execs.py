@@ -8,9 +8,10 @@ from typing import Final
 
 import trio
 
-from engine.domain.container_decisions import NotRunning, still_restarting
+from engine.domain.container.decisions import NotRunning, still_restarting
+from engine.domain.container.phases import Phase
 from engine.domain.event import Event, Origin
-from engine.domain.execution import (
+from engine.domain.exec.state import (
     Exec,
     ExecCreated,
     ExecPhase,
@@ -20,15 +21,14 @@ from engine.domain.execution import (
     evolve,
 )
 from engine.domain.ids import ContainerId, ExecId
-from engine.domain.phases import Phase
 from engine.domain.streams import exec_stream
 from engine.errors import Conflict, DriverError
-from engine.service.changes import Changes
-from engine.service.questions import ask
+from engine.ports.streams import Client, StreamOptions, Streams
+from engine.queries.threads import ask
+from engine.queries.waiting import Changes
 from engine.store.ledger import Ledger
 from engine.store.projections import NoSuchExec
 from engine.store.records import Recorded
-from engine.supervisor.streams import Client, StreamOptions, Streams
 from engine.supervisor.supervisor import Supervisor
 
 TAKE_OVER_TIMEOUT_S: Final = 2.0

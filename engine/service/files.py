@@ -5,16 +5,14 @@ from typing import Final, TypeVar
 
 import trio
 
-from engine.domain.container import Container
-from engine.domain.container_uses import Exported, PathRead, PathWritten
+from engine.domain.container.audit_events import Exported, PathRead, PathWritten
+from engine.domain.container.phases import NAMELESS, Phase
+from engine.domain.container.state import Container
 from engine.domain.event import Event, Origin
 from engine.domain.ids import ContainerId
-from engine.domain.phases import NAMELESS, Phase
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, NotFound, Unavailable
-from engine.service.changes import Changes
-from engine.store.ledger import Ledger
-from engine.supervisor.files import (
+from engine.ports.files import (
     ContainerFiles,
     NoSuchPath,
     PathChange,
@@ -23,6 +21,8 @@ from engine.supervisor.files import (
     Reading,
     UnpackOptions,
 )
+from engine.queries.waiting import Changes
+from engine.store.ledger import Ledger
 
 GONE_TIMEOUT_S: Final = 10.0
 """How long the log may take to hear of the end of a process."""

@@ -3,17 +3,24 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from engine.domain.container import Container
+from engine.domain.container.state import Container
 from engine.domain.event import Origin
 from engine.domain.ids import ImageId
-from engine.domain.image import Change, Image, ImageSaved, decide_import, decide_load, decide_tag
-from engine.domain.image_naming import named_images
-from engine.domain.image_removal import Removal, Use, decide_remove, find_image
-from engine.domain.image_sizes import shared_bytes
-from engine.domain.reference import parse_reference, parse_repository
+from engine.domain.image.reference import parse_reference, parse_repository
+from engine.domain.image.removal import Removal, Use, decide_remove, find_image
+from engine.domain.image.saving import named_images
+from engine.domain.image.sizes import shared_bytes
+from engine.domain.image.state import (
+    Change,
+    Image,
+    ImageSaved,
+    decide_import,
+    decide_load,
+    decide_tag,
+)
 from engine.domain.streams import image_stream
+from engine.ports.content import ImageStore, Saved, Usage
 from engine.store.ledger import Ledger
-from engine.supervisor.content import ImageStore, Saved, Usage
 
 
 class Images:

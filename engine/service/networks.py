@@ -7,24 +7,28 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from engine.domain.addresses import Subnet, SubnetSource
-from engine.domain.connecting import check_connectable, decide_connect, decide_disconnect
-from engine.domain.container import Container
-from engine.domain.container_events import OrderKind
+from engine.domain.container.attachment import free_slot
+from engine.domain.container.attachment_decisions import (
+    check_connectable,
+    decide_connect,
+    decide_disconnect,
+)
+from engine.domain.container.events import OrderKind
+from engine.domain.container.spec import Membership
+from engine.domain.container.state import Container
 from engine.domain.event import Event, Origin
 from engine.domain.ids import NetworkId
-from engine.domain.membership import free_slot
-from engine.domain.network import Network, NetworkCreated
-from engine.domain.network_decisions import (
+from engine.domain.network.addresses import Subnet, SubnetSource
+from engine.domain.network.decisions import (
     PREDEFINED,
     NetworkWish,
     Surroundings,
     check_removable,
     decide_create_network,
 )
-from engine.domain.spec import Membership
+from engine.domain.network.state import Network, NetworkCreated
 from engine.errors import DriverError, Forbidden, NotFound
-from engine.service.changes import Changes
+from engine.queries.waiting import Changes
 from engine.service.orders import Orders
 from engine.store.ledger import Ledger
 from engine.supervisor.endpoints import choose_endpoint

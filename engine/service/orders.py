@@ -5,13 +5,13 @@ from typing import Final
 
 import trio
 
-from engine.domain.container import Container
-from engine.domain.container_events import OrderKind
+from engine.domain.container.events import OrderKind
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
 from engine.domain.event import Event, Origin
 from engine.domain.ids import ContainerId
-from engine.domain.phases import Phase
 from engine.domain.streams import container_stream
-from engine.service.changes import Changes
+from engine.queries.waiting import Changes
 from engine.store.ledger import Ledger
 
 LOOK_AGAIN_S: Final = 1.0

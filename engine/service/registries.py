@@ -1,10 +1,10 @@
 """Registries: what the engine asks of them for its users."""
 
 from engine.domain.event import Origin
-from engine.domain.registry import Credentials, RegistryLoggedIn, parse_registry
+from engine.domain.image.registry import Credentials, RegistryLoggedIn, parse_registry
 from engine.domain.streams import HOST
+from engine.ports.registries import Registries as Port
 from engine.store.ledger import Ledger
-from engine.supervisor.registries import Registries as Port
 
 
 class Registries:

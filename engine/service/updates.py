@@ -1,13 +1,13 @@
 """Other limits, and another restart policy, for containers that exist."""
 
-from engine.domain.container_decisions import decide_update
-from engine.domain.container_events import OrderKind
-from engine.domain.container_update import UpdateRefused
+from engine.domain.container.decisions import decide_update
+from engine.domain.container.events import OrderKind
+from engine.domain.container.resource_rules import accepted
+from engine.domain.container.resources import Machine, Resources
+from engine.domain.container.spec import RestartPolicy
+from engine.domain.container.update import UpdateRefused
 from engine.domain.event import Origin
-from engine.domain.resource_rules import accepted
-from engine.domain.resources import Machine, Resources
-from engine.domain.spec import RestartPolicy
-from engine.service.changes import Changes
+from engine.queries.waiting import Changes
 from engine.service.orders import Orders
 from engine.store.ledger import Ledger
 

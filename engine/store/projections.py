@@ -18,18 +18,22 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from engine.domain import container, execution, host, image, network
-from engine.domain.addresses import Used
-from engine.domain.container import Container
+from engine.domain import host
+from engine.domain.container import state as container
+from engine.domain.container.links import links_of
+from engine.domain.container.phases import NAMELESS, Phase
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
 from engine.domain.event import Event
-from engine.domain.execution import Exec, ExecPhase
+from engine.domain.exec import state as execution
+from engine.domain.exec.state import Exec, ExecPhase
 from engine.domain.host import Host
 from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
-from engine.domain.image import Image
-from engine.domain.links import links_of
-from engine.domain.network import Network
-from engine.domain.phases import NAMELESS, Phase
-from engine.domain.spec import PortBinding
+from engine.domain.image import state as image
+from engine.domain.image.state import Image
+from engine.domain.network import state as network
+from engine.domain.network.addresses import Used
+from engine.domain.network.state import Network
 from engine.domain.streams import HOST
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.store.records import Aggregate, Recorded

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from engine.errors import DriverError
-from engine.supervisor.actions import (
+from engine.ports.actions import (
     Action,
     KillEverything,
     Launch,

@@ -2,18 +2,18 @@
 
 from msgspec.structs import replace
 
-from engine.domain.addresses import fixed, lowest_free
-from engine.domain.container import Container
-from engine.domain.ids import NetworkId
-from engine.domain.membership import (
+from engine.domain.container.attachment import (
     SYSCTLS_OPTION,
     Endpoint,
     initial_memberships,
     mac_address,
 )
-from engine.domain.network import Network, Pool
-from engine.domain.spec import Membership, Spec
-from engine.domain.uplinks import IPVLAN
+from engine.domain.container.spec import Membership, Spec
+from engine.domain.container.state import Container
+from engine.domain.ids import NetworkId
+from engine.domain.network.addresses import fixed, lowest_free
+from engine.domain.network.macvlan import IPVLAN
+from engine.domain.network.state import Network, Pool
 from engine.errors import InvalidRequest, NotFound
 from engine.store.projections import View
 

@@ -9,7 +9,7 @@ A task for each, so a probe that hangs, or a monitor that does, holds up its own
 without a check costs anything. Intervals are counted from a container's start, on the clock that never jumps; after a restart of
 the daemon they go on in the same step, so that a thousand checks are as far apart as the thousand starts were.
 
-What is kept in memory, and what a crash forgets, is told in ``domain/health.py``.
+What is kept in memory, and what a crash forgets, is told in ``domain/container/health.py``.
 """
 
 from dataclasses import dataclass, field
@@ -19,19 +19,19 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from engine.domain import health as checks
-from engine.domain.container import Container
-from engine.domain.container_events import Exited, Paused, Removed, Started, Unpaused
+from engine.background import Loop, forever
+from engine.domain.container import health as checks
+from engine.domain.container.events import Exited, Paused, Removed, Started, Unpaused
+from engine.domain.container.health import Health, HealthChanged, ProbeResult
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
 from engine.domain.event import SUPERVISOR, Event, Origin
-from engine.domain.health import Health, HealthChanged, ProbeResult
 from engine.domain.ids import ContainerId
-from engine.domain.image_config import Healthcheck
-from engine.domain.phases import Phase
+from engine.domain.image.config import Healthcheck
 from engine.domain.streams import container_stream
 from engine.errors import DriverError
 from engine.store.ledger import Ledger
 from engine.store.records import Recorded
-from engine.supervisor.background import Loop, forever
 
 NAP_MAX_S: Final = 60.0
 """How late a probe may come after the machine was suspended: trio's clock stands still then, CLOCK_BOOTTIME does not."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.domain.container import Container
-from engine.domain.spec import PortBinding
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
 from engine.errors import Conflict
 from engine.store.projections import View
 

@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 import trio
 
-from engine.domain.addresses import AddressesExhausted, Subnet
 from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.domain.ids import ContainerId, NetworkId
-from engine.domain.network import (
+from engine.domain.network.addresses import AddressesExhausted, Subnet
+from engine.domain.network.state import (
     Network,
     NetworkCreated,
     NetworkDrifted,
@@ -22,9 +22,9 @@ from engine.domain.network import (
 )
 from engine.domain.streams import network_stream
 from engine.errors import DriverError, EngineError
+from engine.ports.kernel import NetworkKernel
 from engine.store.ledger import Ledger
 from engine.supervisor.endpoints import next_endpoints
-from engine.supervisor.ports import NetworkKernel
 
 PREPARED_SHARE: Final = 4
 """A network that somebody made gets one part in so many of the namespaces that are kept ready for the default one."""

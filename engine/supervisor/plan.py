@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from engine.domain.container import Container
-from engine.domain.container_events import Order, OrderKind
-from engine.domain.execution import Exec, ExecPhase
-from engine.domain.namespace_sharing import owns_pid_namespace
-from engine.domain.phases import Phase
-from engine.supervisor.actions import (
+from engine.domain.container.events import Order, OrderKind
+from engine.domain.container.namespace_sharing import owns_pid_namespace
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
+from engine.domain.exec.state import Exec, ExecPhase
+from engine.ports.actions import (
     Action,
     ApplyLimits,
     Connect,
@@ -35,7 +35,7 @@ from engine.supervisor.actions import (
     UnpublishPorts,
     UpdateFiles,
 )
-from engine.supervisor.observation import Observation, Presence
+from engine.ports.observation import Observation, Presence
 
 _INDEPENDENT: Final = (UnpublishPorts, RemoveSandbox, RemoveCgroup)
 """Actions of which none needs another's outcome; all need the bundle, which tells that they are due."""

@@ -3,23 +3,23 @@
 import secrets
 from dataclasses import dataclass, field
 
-from engine.domain.container import Container
-from engine.domain.container_decisions import decide_start
-from engine.domain.event import Event
-from engine.domain.ids import SandboxId
-from engine.domain.links import check_links
-from engine.domain.membership import Endpoint, leader
-from engine.domain.namespace_sharing import (
+from engine.domain.container.attachment import Endpoint, leader
+from engine.domain.container.decisions import decide_start
+from engine.domain.container.links import check_links
+from engine.domain.container.namespace_sharing import (
     HOST,
     check_joinable,
     is_with_container,
     joined_namespaces,
 )
-from engine.domain.spec import PortBinding
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
+from engine.domain.event import Event
+from engine.domain.ids import SandboxId
+from engine.ports.kernel import NetworkKernel
 from engine.store.projections import View
 from engine.supervisor.endpoints import choose_endpoints
 from engine.supervisor.host_ports import HostPorts
-from engine.supervisor.ports import NetworkKernel
 
 
 @dataclass(slots=True)

@@ -14,7 +14,15 @@ from typing import Final
 import structlog
 import trio
 
-from engine.domain.container_events import (
+from engine.background import Backoff, Loop, forever
+from engine.domain.container.attachment import (
+    ConnectFailed,
+    ConnectRequested,
+    Disconnected,
+    DisconnectRequested,
+)
+from engine.domain.container.audit_events import EVENTS as USES
+from engine.domain.container.events import (
     AttachOpened,
     Created,
     Exited,
@@ -23,29 +31,21 @@ from engine.domain.container_events import (
     StartFailed,
     StartRequested,
 )
-from engine.domain.container_uses import EVENTS as USES
+from engine.domain.container.health import HealthChanged
+from engine.domain.container.phases import Phase
 from engine.domain.event import SUPERVISOR, ActorKind, Event, Origin
-from engine.domain.execution import ExecCreated
-from engine.domain.health import HealthChanged
+from engine.domain.exec.state import ExecCreated
 from engine.domain.host import OrphanFound, OrphanRemoved
 from engine.domain.ids import ContainerId
-from engine.domain.membership import (
-    ConnectFailed,
-    ConnectRequested,
-    Disconnected,
-    DisconnectRequested,
-)
-from engine.domain.phases import Phase
 from engine.domain.streams import HOST
 from engine.errors import DriverError
+from engine.ports.kernel import Kernel
+from engine.ports.observation import Inventory
 from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
-from engine.supervisor.background import Backoff, Loop, forever
 from engine.supervisor.health import HealthChecks, Probes
 from engine.supervisor.networks import Networks
-from engine.supervisor.observation import Inventory
-from engine.supervisor.ports import Kernel
 from engine.supervisor.starts import Starts
 from engine.supervisor.worker import Worker
 

@@ -14,9 +14,9 @@ from itertools import groupby
 import structlog
 import trio
 
-from engine.domain.container import Container
-from engine.domain.container_decisions import decide_not_started, decide_start_failed
-from engine.domain.container_events import (
+from engine.domain.container.attachment import Connected, ConnectFailed, Disconnected
+from engine.domain.container.decisions import decide_not_started, decide_start_failed
+from engine.domain.container.events import (
     Paused,
     ProcessIdentity,
     Removed,
@@ -24,17 +24,16 @@ from engine.domain.container_events import (
     Signalled,
     Unpaused,
 )
-from engine.domain.container_update import Updated, UpdateFailed
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
+from engine.domain.container.update import Updated, UpdateFailed
 from engine.domain.event import SUPERVISOR, Actor, Event, Origin
-from engine.domain.execution import Exec
+from engine.domain.exec.state import Exec
 from engine.domain.ids import ContainerId, ExecId
-from engine.domain.membership import Connected, ConnectFailed, Disconnected
-from engine.domain.phases import Phase
 from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
 from engine.failpoints import failpoint
-from engine.store.ledger import Ledger
-from engine.supervisor.actions import (
+from engine.ports.actions import (
     Action,
     ApplyLimits,
     Connect,
@@ -44,11 +43,12 @@ from engine.supervisor.actions import (
     Signal,
     Thaw,
 )
-from engine.supervisor.conclude import Conclusion, conclude, conclude_facts, monitor_of
+from engine.ports.kernel import Kernel
+from engine.ports.observation import Fact, Observation
+from engine.store.ledger import Ledger
 from engine.supervisor.deadlines import deadline_of
-from engine.supervisor.observation import Fact, Observation
+from engine.supervisor.missing_events import Conclusion, conclude, conclude_facts, monitor_of
 from engine.supervisor.plan import plan, stages
-from engine.supervisor.ports import Kernel
 from engine.supervisor.starts import Starts
 
 RETRY_FIRST_S = 0.05

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.harness.daemon import REPOSITORY
-from tests.patience import patient
+from tests.timeouts import patient
 
 TIMEOUT_S: Final = 20.0
 DOCKER: Final = "docker"

@@ -15,7 +15,7 @@ from typing import Final, Self
 from tests.api.clients import Client
 from tests.harness.conditions import eventually
 from tests.harness.daemon import REPOSITORY
-from tests.patience import patient
+from tests.timeouts import patient
 
 TIMEOUT_S: Final = 15.0
 ROWS: Final = 40

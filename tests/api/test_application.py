@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.api.harbour import Harbour, harbour, told
-from tests.api.toy import get, in_trio, post
+from tests.api.minimal_server import get, in_trio, post
+from tests.api.simulated_engine import Harbour, harbour, told
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: tcp")
 

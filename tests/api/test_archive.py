@@ -6,9 +6,9 @@ from pathlib import Path
 
 import trio
 
-from engine.domain.container_uses import Exported, PathRead, PathWritten
-from tests.api.harbour import Harbour, harbour, told
-from tests.api.toy import Response, get, in_trio, post
+from engine.domain.container.audit_events import Exported, PathRead, PathWritten
+from tests.api.minimal_server import Response, get, in_trio, post
+from tests.api.simulated_engine import Harbour, harbour, told
 
 
 async def ask(port: Harbour, method: str, path: str, body: bytes | None = None) -> Response:

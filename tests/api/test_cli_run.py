@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.api.fake_engine import UPGRADED, FakeEngine, Request, Script, frame
-from tests.patience import patient
+from tests.timeouts import patient
 
 ID = "4f" * 32
 SHIPSLOG = [sys.executable, "-m", "engine.cli"]

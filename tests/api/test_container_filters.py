@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 import trio
 
-from tests.api.harbour import Harbour, harbour, told
+from tests.api.minimal_server import in_trio
+from tests.api.simulated_engine import Harbour, harbour, told
 from tests.api.test_phases import put_off
-from tests.api.toy import in_trio
 
 TICK_S = 0.001
 """Time stands still otherwise, and order is by age."""

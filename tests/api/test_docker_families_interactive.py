@@ -13,7 +13,7 @@ from tests.api.terminals import COLUMNS, ROWS, Terminal
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.patience import patient
+from tests.timeouts import patient
 
 pytestmark = pytest.mark.root
 

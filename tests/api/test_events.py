@@ -10,13 +10,13 @@ import pytest
 import trio
 import trio.testing
 
-from engine.api.shapes.event import POSITION
-from engine.domain.container_uses import Resized
+from engine.api.events.show import POSITION
+from engine.domain.container.audit_events import Resized
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId
 from engine.domain.streams import container_stream
-from tests.api.harbour import Harbour, harbour, told
-from tests.api.toy import Client, get, in_trio
+from tests.api.minimal_server import Client, get, in_trio
+from tests.api.simulated_engine import Harbour, harbour, told
 
 EVERYTHING = "since=0&until=NOW"
 BURST = 1200

@@ -8,8 +8,8 @@ import pytest
 
 from engine.api.http.requests import ApiVersion
 from engine.api.http.router import VERSION_MAX, VERSION_MIN, version_text
-from tests.api.harbour import Harbour, harbour
-from tests.api.toy import Response, get, in_trio, post
+from tests.api.minimal_server import Response, get, in_trio, post
+from tests.api.simulated_engine import Harbour, harbour
 from tests.conformance.document import Operation, document
 
 _ENDLESS = {"/events": "?since=0&until=1"}

@@ -8,7 +8,7 @@ import trio
 
 from engine.api.http.replies import Hijacked, Reply
 from engine.api.http.requests import Request
-from tests.api.toy import Client, get, in_trio, post, served
+from tests.api.minimal_server import Client, get, in_trio, post, served
 
 RAW = "application/vnd.docker.raw-stream"
 

@@ -10,7 +10,7 @@ from engine.api.http.http11 import Limits
 from engine.api.http.replies import JSON, Answer, Reply, Sink, Streamed
 from engine.api.http.requests import Request
 from engine.errors import Conflict, NotModified
-from tests.api.toy import Client, Served, get, in_trio, post, served
+from tests.api.minimal_server import Client, Served, get, in_trio, post, served
 
 
 class Toy:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.harbour import Harbour, harbour, told
-from tests.api.toy import in_trio, post
+from tests.api.minimal_server import in_trio, post
+from tests.api.simulated_engine import Harbour, harbour, told
 
 
 async def bring(port: Harbour, content: bytes, name: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.clients import Client
-from tests.harness import census
+from tests.harness import kernel_inventory as census
 from tests.harness.daemon import DaemonUnderTest
 
 pytestmark = pytest.mark.root

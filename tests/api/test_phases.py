@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 import pytest
 import trio.testing
 
-from engine.domain.container_events import RestartScheduled
+from engine.domain.container.events import RestartScheduled
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId
 from engine.domain.streams import container_stream
-from tests.api.harbour import Harbour, harbour, told
-from tests.api.toy import Response, get, in_trio, post
+from tests.api.minimal_server import Response, get, in_trio, post
+from tests.api.simulated_engine import Harbour, harbour, told
 
 YEARS_NS: Final = 10**18
 """Longer than any test waits, by whatever clock."""

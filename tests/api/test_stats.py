@@ -10,7 +10,7 @@ import pytest
 from tests.api.clients import Client
 from tests.harness.client import _UnixConnection
 from tests.harness.daemon import DaemonUnderTest
-from tests.patience import patient
+from tests.timeouts import patient
 
 pytestmark = pytest.mark.root
 

@@ -18,7 +18,7 @@ from engine.api.http.sockets import Entrance
 from engine.api.http.tls import TlsFiles, server_context
 from engine.errors import Unavailable
 from tests.api.certificates import Certificates
-from tests.api.toy import get, in_trio, post
+from tests.api.minimal_server import get, in_trio, post
 
 Done = TypeVar("Done")
 

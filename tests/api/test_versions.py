@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.harbour import Harbour, harbour, told
-from tests.api.toy import get, in_trio, post
+from tests.api.minimal_server import get, in_trio, post
+from tests.api.simulated_engine import Harbour, harbour, told
 
 
 async def shown(port: Harbour, path: str) -> Any:

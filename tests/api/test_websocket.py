@@ -12,7 +12,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.patience import patient
+from tests.timeouts import patient
 
 pytestmark = pytest.mark.root
 

@@ -40,7 +40,7 @@ def main() -> None:
 def _soak(lives: int) -> int:
     """Print a line for each reading, then what has grown; returns the exit status."""
     readings: list[Reading] = []
-    with our_engine("tests.harness.gauges") as ours:
+    with our_engine("tests.harness.resource_usage") as ours:
         _say(HEADING)
         for reading in soak(ours.daemon, lives):
             readings.append(reading)

@@ -9,10 +9,10 @@ from typing import Final
 import trio
 
 from engine.daemon.clock import KernelClock
-from engine.domain.container_events import Created, Renamed
+from engine.domain.container.events import Created, Renamed
+from engine.domain.container.spec import Spec
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.spec import Spec
 from engine.domain.streams import container_stream
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog

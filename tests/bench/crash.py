@@ -15,10 +15,10 @@ from typing import Final
 from tests.bench import machine
 from tests.bench.crowd import by_callers, remove_many, start_many
 from tests.bench.daemon import POLL_S, poll
+from tests.bench.raw_http import Refused, Wire, filtered
 from tests.bench.sampling import Sampler
 from tests.bench.subject import FOREVER, Subject
-from tests.bench.wire import Refused, Wire, filtered
-from tests.harness.census import problems
+from tests.harness.kernel_inventory import problems
 
 RUNNING: Final = 50
 ENDED_MEANWHILE: Final = 5

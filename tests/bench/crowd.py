@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 
 from tests.bench import machine
 from tests.bench.machine import milliseconds
+from tests.bench.raw_http import Wire
 from tests.bench.sampling import Sampler
 from tests.bench.subject import FOREVER, Subject
-from tests.bench.wire import Wire
 
 COUNT: Final = 100
 CALLERS: Final = 8

@@ -16,8 +16,8 @@ from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId
-from tests.harness.census import Roots, hierarchies, take_census
 from tests.harness.client import Api
+from tests.harness.kernel_inventory import Roots, hierarchies, take_census
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 GIVE_UP_S: Final = 30.0

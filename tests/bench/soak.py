@@ -12,8 +12,8 @@ from typing import Final
 
 from tests.bench.daemon import Daemon
 from tests.harness.conditions import settled
-from tests.harness.gauges import Gauges, read_gauges
 from tests.harness.lives import Lives, remove_parents
+from tests.harness.resource_usage import Gauges, read_gauges
 
 LIVES: Final = 20_000
 WARM: Final = 1_000

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.bench import machine
 from tests.bench.daemon import Daemon
-from tests.bench.wire import Json, Refused, Wire, hijacked
+from tests.bench.raw_http import Json, Refused, Wire, hijacked
 
 IMAGE: Final = "busybox:latest"
 FOREVER: Final = ("sleep", "1000000")

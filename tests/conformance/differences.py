@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tests.conformance.stage import Step
+from tests.conformance.session_recorder import Step
 
 OLD: Final = "the reference is older than the document; later versions of Docker say what we say"
 

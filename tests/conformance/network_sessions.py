@@ -6,7 +6,7 @@ from typing import Any, Final
 import docker
 
 from tests.api.clients import Done
-from tests.conformance.stage import Session, Stage
+from tests.conformance.session_recorder import Session, Stage
 from tests.harness.client import Json
 
 IDLE: Final = """busybox sh -c "trap 'exit 7' TERM; while :; do sleep 0.1; done" """

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.harness import census
+from tests.harness import kernel_inventory as census
 from tests.harness.client import Api
 from tests.harness.conditions import eventually
 from tests.harness.daemon import REPOSITORY
-from tests.patience import patient
+from tests.timeouts import patient
 
 VARIABLE: Final = "SHIPSLOG_REFERENCE"
 READY_S: Final = 30.0

@@ -4,7 +4,7 @@ import io
 import tarfile
 from typing import Final
 
-from tests.conformance.stage import Session, Stage
+from tests.conformance.session_recorder import Session, Stage
 from tests.harness.conditions import eventually
 
 IDLE: Final = ("sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")

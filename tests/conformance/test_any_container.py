@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from tests.conformance.document import document
-from tests.conformance.junk import anything, encoded, like
-from tests.conformance.wire import ask, request_bytes
+from tests.conformance.random_requests import anything, encoded, like
+from tests.conformance.raw_http import ask, request_bytes
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 

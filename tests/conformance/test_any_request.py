@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from tests.conformance.document import document
-from tests.conformance.junk import EXEC, AnyRequest, any_request
-from tests.conformance.wire import Heard, ask, request_bytes
+from tests.conformance.random_requests import EXEC, AnyRequest, any_request
+from tests.conformance.raw_http import Heard, ask, request_bytes
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 

@@ -10,9 +10,9 @@ from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route, Router
 from engine.errors import Conflict, NotModified
-from tests.api.toy import get, in_trio, post, served
-from tests.conformance import book
-from tests.conformance.book import AnswerBook
+from tests.api.minimal_server import get, in_trio, post, served
+from tests.conformance import answer_log as book
+from tests.conformance.answer_log import AnswerBook
 from tests.harness.recording import Recorder
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.conformance.test_sessions import reference
 from tests.harness.client import Api
 from tests.harness.daemon import DaemonUnderTest
-from tests.patience import patient
+from tests.timeouts import patient
 
 __all__ = ["reference"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.document import document
-from tests.conformance.judge import Given, violations
+from tests.conformance.validation import Given, violations
 
 IN_LIST: dict[str, Any] = {
     "Id": "x", "Names": ["/x"], "Image": "busybox", "ImageID": "y", "Command": "sh", "Created": 1, "Ports": [], "Labels": {},

@@ -13,8 +13,8 @@ from engine.cli.builtin_image import busybox_tar
 from tests.conformance.differences import differences
 from tests.conformance.network_sessions import NETWORK_SESSIONS
 from tests.conformance.reference import NoReference, reference_engine
+from tests.conformance.session_recorder import Session, Stage, Step
 from tests.conformance.sessions import SESSIONS
-from tests.conformance.stage import Session, Stage, Step
 from tests.harness.client import Api
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest

@@ -25,31 +25,31 @@ from engine.daemon.drivers import Drivers, make_drivers, make_probes
 from engine.daemon.log_state import LogState
 from engine.daemon.networks import bridge_name
 from engine.domain import naming
-from engine.domain.container import Container
-from engine.domain.container_events import Created
+from engine.domain.container.events import Created
+from engine.domain.container.namespace_sharing import NONE
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.event import SUPERVISOR, Event, Origin
-from engine.domain.execution import Exec, ExecCreated, ExecSpec, ExecStartRequested
+from engine.domain.exec.state import Exec, ExecCreated, ExecSpec, ExecStartRequested
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
-from engine.domain.namespace_sharing import NONE
-from engine.domain.network import DEFAULT_BRIDGE_OPTION, Network, NetworkCreated, Pool
-from engine.domain.spec import Spec
+from engine.domain.network.state import DEFAULT_BRIDGE_OPTION, Network, NetworkCreated, Pool
 from engine.domain.streams import HOST, container_stream, exec_stream, network_stream
 from engine.errors import EngineError
+from engine.ports import actions as do
+from engine.ports.actions import Action
+from engine.ports.kernel import Kernel
+from engine.ports.observation import Fact, Observation
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
-from engine.supervisor import actions as do
-from engine.supervisor.actions import Action
-from engine.supervisor.conclude import conclude
 from engine.supervisor.health import Probes
-from engine.supervisor.observation import Fact, Observation
-from engine.supervisor.ports import Kernel
+from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program
-from tests.harness import census
-from tests.kernel.engine_room import innermost
-from tests.model.machine import Fuse, Machine, SimulatedKernel, SimulatedProbes
-from tests.patience import patient
+from tests.harness import kernel_inventory as census
+from tests.kernel.monitors import innermost
+from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
+from tests.timeouts import patient
 
 PATIENCE_S: Final = 20.0
 """Longer than anything that should happen takes."""

@@ -3,8 +3,8 @@
 import pytest
 
 from engine.errors import DriverError
-from engine.supervisor import actions as do
-from engine.supervisor.observation import Inventory, Presence
+from engine.ports import actions as do
+from engine.ports.observation import Inventory, Presence
 from tests.contract.kernels import Bench, on_each_kernel
 
 

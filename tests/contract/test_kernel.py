@@ -5,11 +5,11 @@ from signal import SIGKILL, SIGTERM
 import pytest
 import trio
 
-from engine.domain.container_events import Paused, PauseRequested, UnpauseRequested
-from engine.domain.resources import Resources
+from engine.domain.container.events import Paused, PauseRequested, UnpauseRequested
+from engine.domain.container.resources import Resources
 from engine.errors import DriverError
-from engine.supervisor import actions as do
-from engine.supervisor.observation import (
+from engine.ports import actions as do
+from engine.ports.observation import (
     ExecProcessExited,
     ExecProcessStarted,
     MonitorBegan,

@@ -5,17 +5,17 @@ from ipaddress import ip_network
 import pytest
 import trio
 
-from engine.domain.membership import (
+from engine.domain.container.attachment import (
     Connected,
     ConnectRequested,
     Disconnected,
     DisconnectRequested,
 )
-from engine.domain.spec import Membership, PortBinding
+from engine.domain.container.spec import Membership, PortBinding
 from engine.errors import Conflict, EngineError
-from engine.supervisor import actions as do
+from engine.ports import actions as do
+from engine.ports.observation import Presence
 from engine.supervisor.endpoints import choose_endpoint, next_endpoints
-from engine.supervisor.observation import Presence
 from tests.contract.kernels import LOOK_S, Bench, on_each_kernel
 
 SUBNET = "172.30.0.0/24"

@@ -12,10 +12,10 @@ import pytest
 
 from engine.domain import naming
 from engine.domain.ids import ContainerId
-from engine.drivers.filesystems.rootfs import FILES
+from engine.drivers.storage.rootfs import FILES
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.faults.repairs import NOTICED_S, is_repaired
-from tests.harness import census
+from tests.harness import kernel_inventory as census
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.runtime.init import INIT_STEPS
-from tests.faults import points
+from tests.faults import failpoint_names as points
 from tests.faults.conftest import STOPS_AT_ONCE
-from tests.faults.story import Story
+from tests.faults.lifecycle import Story
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import STOPS_AT_ONCE
-from tests.harness.census import links
 from tests.harness.daemon import READY_S, DaemonUnderTest
+from tests.harness.kernel_inventory import links
 
 
 def test_a_second_daemon_on_the_same_data_root_is_refused_and_told_by_whom(

@@ -18,7 +18,7 @@ from tests.faults.repairs import NOTICED_S, is_repaired, network_is_repaired
 from tests.harness.client import Json
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.kernel.wire import in_place
+from tests.kernel.network_world import in_place
 
 PORT: Final = 7000
 PATIENCE_S: Final = 10.0

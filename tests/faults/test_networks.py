@@ -22,7 +22,7 @@ from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.kernel.wire import in_place
+from tests.kernel.network_world import in_place
 
 pytestmark = pytest.mark.root
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.harness.conditions import settled
 from tests.harness.daemon import DaemonUnderTest
-from tests.harness.gauges import Gauges, read_gauges
 from tests.harness.lives import Lives, remove_parents
+from tests.harness.resource_usage import Gauges, read_gauges
 
 WARM: Final = 60
 LIVES: Final = 300
@@ -23,7 +23,7 @@ GROWTH_MAX_MB: Final = 12.0
 found before, a descriptor or a task for each life, shows in the counts."""
 CACHES: Final = {
     "engine.drivers.cgroups.v1.V1Driver._controllers": 1_000,
-    "engine.service.changes.Changes._last": 1_024,
+    "engine.queries.waiting.Changes._last": 1_024,
     "engine.service.execs.Execs._recent": 1_024,
 }
 """Collections that may grow by as many entries as their bounds allow."""
@@ -35,7 +35,7 @@ class Gauged(DaemonUnderTest):
     """A daemon that tells what it holds."""
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.harness.gauges", *self.arguments()]
+        return [sys.executable, "-m", "tests.harness.resource_usage", *self.arguments()]
 
     def gauges(self) -> Gauges:
         return read_gauges(self.api, self.pid, self.data_root)

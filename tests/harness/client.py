@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.patience import patient
+from tests.timeouts import patient
 
 Json = dict[str, Any]
 

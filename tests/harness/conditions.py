@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.patience import patient
+from tests.timeouts import patient
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from engine.cli.builtin_image import busybox_tar
 from engine.domain import naming
 from engine.domain.ids import InstanceId
 from engine.failpoints import VARIABLE as FAILPOINTS
-from tests.conformance.book import AnswerBook
-from tests.harness import census
-from tests.harness.census import Census, Roots, take_census
+from tests.conformance.answer_log import AnswerBook
+from tests.harness import kernel_inventory as census
 from tests.harness.client import Api, Json
 from tests.harness.conditions import eventually, settled, wait_until_gone
 from tests.harness.forked import Forked
+from tests.harness.kernel_inventory import Census, Roots, take_census
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 READY_S: Final = 20.0

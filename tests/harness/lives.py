@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from tests.harness.census import hierarchies
 from tests.harness.client import Api
+from tests.harness.kernel_inventory import hierarchies
 
 CALLERS: Final = 4
 PARENT: Final = f"shipslog-lives-{os.getpid()}"

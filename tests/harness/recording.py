@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from engine.api.application import application
-from engine.api.history import JSON_LINES
+from engine.api.history.handlers import JSON_LINES
 from engine.api.http import router
 from engine.api.http.http11 import Application
 from engine.api.http.incoming import Refusal

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.filesystems.container_unpack import check_tar, unpack_into
-from engine.drivers.filesystems.tar_source import Source
+from engine.drivers.files.unpack import check_tar, unpack_into
+from engine.drivers.tar.source import Source
 from engine.errors import InvalidRequest
-from tests.kernel.engine_room import open_descriptors
+from tests.kernel.monitors import open_descriptors
 from tests.kernel.tarballs import (
     BLOCK,
     CHARACTER,

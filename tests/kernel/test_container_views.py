@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.container import Container
-from engine.domain.container_events import ProcessIdentity
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.container.mounts import Bind, Tmpfs
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
-from engine.domain.mounts import Bind, Tmpfs
-from engine.domain.spec import Spec
-from engine.drivers.filesystems.container_views import Purpose, Views
-from engine.drivers.filesystems.rootfs import Rootfs
+from engine.drivers.files.views import Purpose, Views
 from engine.drivers.images.content import Content
-from engine.drivers.runs.process import boot_id
-from engine.supervisor.files import ProcessGone
-from tests.kernel.engine_room import open_descriptors
+from engine.drivers.processes.identity import boot_id
+from engine.drivers.storage.rootfs import Rootfs
+from engine.ports.files import ProcessGone
+from tests.kernel.monitors import open_descriptors
 from tests.kernel.tarballs import files, overlay
 
 C = ContainerId("c" * 64)

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from engine.domain.ids import Digest, ImageId
-from engine.domain.image_config import ImageContents, chain_ids
+from engine.domain.image.config import ImageContents, chain_ids
 from engine.drivers.images.content import Content
 from engine.errors import DriverError, EngineError, InvalidRequest, Unavailable
 from engine.failpoints import VARIABLE

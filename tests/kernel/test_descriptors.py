@@ -12,23 +12,23 @@ import pytest
 import trio
 
 from engine.domain import naming
-from engine.domain.container import Container
+from engine.domain.container.phases import Phase
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.phases import Phase
-from engine.domain.spec import Spec
 from engine.drivers.lanes import Lanes
 from engine.drivers.logs.follow import _Growth
 from engine.drivers.logs.replay import Gate
 from engine.drivers.networks.watch import Watch
-from engine.drivers.runs.interpreter import sealed_interpreter
-from engine.drivers.runs.python_choice import own_python
+from engine.drivers.processes.interpreter import sealed_interpreter
+from engine.drivers.processes.python_choice import own_python
 from engine.drivers.streams import LinuxStreams
 from engine.errors import DriverError
+from engine.ports.streams import LogOptions
 from engine.runtime.children import Child, Failure
 from engine.runtime.loop import Loop
 from engine.runtime.streams import Stdio
-from engine.supervisor.streams import LogOptions
-from tests.harness.scarcity import assert_nothing_leaks, open_descriptors
+from tests.harness.descriptor_limit import assert_nothing_leaks, open_descriptors
 
 
 class Noted:

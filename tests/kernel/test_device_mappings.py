@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.resources import DeviceMapping, DeviceRequest
+from engine.domain.container.resources import DeviceMapping, DeviceRequest
 from engine.drivers.runs.device_mappings import mapped_devices, mapped_rules, refuse_requests
 from engine.errors import DriverError
 

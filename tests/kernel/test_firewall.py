@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain import naming
-from engine.domain.membership import mac_address
+from engine.domain.container.attachment import mac_address
 from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.host_ports import HostPortUnavailable, check_host_port
 from engine.drivers.networks.ruleset import (
@@ -23,7 +23,7 @@ from engine.drivers.networks.ruleset import (
     PublishedPort,
 )
 from engine.errors import DriverError
-from tests.kernel.wire import (
+from tests.kernel.network_world import (
     BRIDGE,
     INSTANCE,
     OTHER_BRIDGE,

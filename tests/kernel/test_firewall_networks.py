@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from engine.domain import naming
+from engine.domain.container.attachment import mac_address
 from engine.domain.ids import SandboxId
-from engine.domain.membership import mac_address
 from engine.drivers.networks import netns, rtnetlink
 from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.netlink import NetlinkSocket
@@ -29,7 +29,7 @@ from engine.drivers.networks.ruleset import (
     PublishedPort,
 )
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
-from tests.kernel.wire import (
+from tests.kernel.network_world import (
     INSTANCE,
     PATIENCE_S,
     SILENCE_S,

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.drivers.runs.process import monitor_alive
+from engine.drivers.processes.identity import monitor_alive
 from engine.runtime.facts import MonitorBegan, ProcessExited, ProcessStarted
-from tests.kernel.engine_room import (
+from tests.kernel.monitors import (
     EngineRoom,
     descriptors,
     end_process,

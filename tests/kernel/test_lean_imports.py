@@ -36,7 +36,7 @@ def test_a_bare_interpreter_imports_it_and_nothing_foreign(module: str) -> None:
 
 _SOCKETS = """
 import sys
-import engine.drivers.networks.network, engine.drivers.networks.firewall
+import engine.drivers.networks.sandbox_driver, engine.drivers.networks.firewall
 print(*sorted({"pyroute2.netlink.rtnl.ifinfmsg", "pyroute2.netlink.core", "pyroute2.iproute"} & set(sys.modules)))
 """
 

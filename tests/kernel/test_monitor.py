@@ -11,9 +11,10 @@ import pytest
 import trio
 
 from engine.domain.ids import ContainerId
-from engine.drivers.runs.process import monitor_alive, process_alive
+from engine.drivers.processes.identity import monitor_alive, process_alive
 from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
+from engine.ports.observation import identity_of
 from engine.runtime.clients import frame_header
 from engine.runtime.facts import (
     AttachEnded,
@@ -27,9 +28,8 @@ from engine.runtime.facts import (
     ProcessNotStarted,
     ProcessStarted,
 )
-from engine.supervisor.observation import identity_of
 from tests.harness.conditions import eventually
-from tests.kernel.engine_room import (
+from tests.kernel.monitors import (
     EngineRoom,
     descriptors,
     end_process,

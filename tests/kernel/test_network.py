@@ -17,19 +17,19 @@ from msgspec.structs import replace as replace_fields
 
 from engine import failpoints
 from engine.domain import naming
-from engine.domain.container_events import ProcessIdentity
+from engine.domain.container.attachment import mac_address
+from engine.domain.container.events import ProcessIdentity
 from engine.domain.ids import InstanceId, SandboxId
-from engine.domain.membership import mac_address
 from engine.drivers.networks import link_kinds, netns, rtnetlink
 from engine.drivers.networks.bridge import Bridge, ForeignBridge
 from engine.drivers.networks.netlink import NetlinkSocket
-from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.ruleset import FirewallPlan
 from engine.drivers.networks.sandbox import Sandbox, look_inside
+from engine.drivers.networks.sandbox_driver import NetworkDriver
 from engine.drivers.networks.watch import Watch
-from engine.drivers.runs.process import boot_id
+from engine.drivers.processes.identity import boot_id
 from engine.errors import DriverError
-from tests.kernel.wire import (
+from tests.kernel.network_world import (
     BRIDGE,
     INSTANCE,
     World,
@@ -128,8 +128,8 @@ def test_a_sandbox_that_cannot_be_built_leaves_nothing(world: World) -> None:
 PERFORM = """
 import sys
 from pathlib import Path
-from engine.drivers.networks.network import NetworkDriver
-from tests.kernel.wire import INSTANCE, sandbox
+from engine.drivers.networks.sandbox_driver import NetworkDriver
+from tests.kernel.network_world import INSTANCE, sandbox
 driver = NetworkDriver(INSTANCE, Path(sys.argv[1]))
 driver.prepare_sandbox(sandbox(2))
 driver.remove_sandbox(sandbox(2).id)
@@ -348,7 +348,7 @@ def test_faults_of_many_are_told_apart(world: World) -> None:
 def test_many_sandboxes_are_looked_into_in_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.drivers.networks.network.INSIDE_MAX", 2)
+    monkeypatch.setattr("engine.drivers.networks.sandbox_driver.INSIDE_MAX", 2)
     wanted = [sandbox(number) for number in range(2, 6)]
     world.network.prepare_sandboxes(wanted)
     for each in wanted:

@@ -13,11 +13,19 @@ import pytest
 from engine.domain import naming
 from engine.domain.ids import SandboxId
 from engine.drivers.networks.bridge import Bridge
-from engine.drivers.networks.network import NetworkDriver
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
+from engine.drivers.networks.sandbox_driver import NetworkDriver
 from engine.drivers.networks.watch import Watch
 from engine.errors import DriverError
-from tests.kernel.wire import INSTANCE, World, bind, in_place, new_world, wait_until, witness
+from tests.kernel.network_world import (
+    INSTANCE,
+    World,
+    bind,
+    in_place,
+    new_world,
+    wait_until,
+    witness,
+)
 
 pytestmark = pytest.mark.root
 
@@ -242,7 +250,7 @@ def test_an_interface_behind_free_slots_goes_even_if_somebody_keeps_the_namespac
     world: World, monkeypatch: pytest.MonkeyPatch, is_new: bool
 ) -> None:
     """Whether the daemon that removes it has made it, or another one."""
-    monkeypatch.setattr("engine.drivers.networks.network._DISMANTLING_S", 0.0)
+    monkeypatch.setattr("engine.drivers.networks.sandbox_driver._DISMANTLING_S", 0.0)
     last = replace(front(3, slot=2), gateways=())
     world.network.prepare_sandbox(Sandbox(ONE, (front(2), back(2), last)))
     world.network.prepare_sandbox(Sandbox(ONE, (last,)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain import naming
-from tests.kernel.wire import BRIDGE, INSTANCE, World, new_world, sandbox, witness
+from tests.kernel.network_world import BRIDGE, INSTANCE, World, new_world, sandbox, witness
 
 pytestmark = pytest.mark.root
 

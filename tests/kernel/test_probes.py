@@ -18,7 +18,7 @@ from engine.runtime import messages
 from engine.runtime.facts import MonitorBegan, ProcessExited, ProcessStarted
 from engine.runtime.messages import ProbeOrder
 from tests.harness.conditions import eventually, wait_until_gone
-from tests.kernel.engine_room import PATIENCE_S, EngineRoom, in_room, open_descriptors, process
+from tests.kernel.monitors import PATIENCE_S, EngineRoom, in_room, open_descriptors, process
 
 
 class Asked:

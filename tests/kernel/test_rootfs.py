@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.domain.ids import ContainerId
-from engine.drivers.filesystems.rootfs import Rootfs
-from engine.drivers.filesystems.trees import bury, empty_trash, size_of_tree, trash_directory
+from engine.drivers.storage.rootfs import Rootfs
+from engine.drivers.storage.trees import bury, empty_trash, size_of_tree, trash_directory
 from engine.errors import DriverError
 from engine.runtime import linux
 from tests.kernel.tarballs import overlay

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.filesystems.tar_stream import BLOCK_BYTES, tar_blocks
-from engine.drivers.filesystems.trees import DIRECTORY, erase, remove_tree
-from tests.kernel.engine_room import open_descriptors
+from engine.drivers.storage.trees import DIRECTORY, erase, remove_tree
+from engine.drivers.tar.stream import BLOCK_BYTES, tar_blocks
+from tests.kernel.monitors import open_descriptors
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from engine.domain.ids import SandboxId
 from engine.drivers.networks import netns, rtnetlink
 from engine.drivers.networks.link_kinds import Stacking
+from engine.drivers.networks.macvlan_parents import Parent
 from engine.drivers.networks.netlink import NetlinkSocket
-from engine.drivers.networks.parents import Parent
 from engine.drivers.networks.sandbox import Endpoint, Sandbox
 from engine.errors import InvalidRequest, Unsupported
-from tests.kernel.wire import World, bind, can_call, in_place, new_world, talk
+from tests.kernel.network_world import World, bind, can_call, in_place, new_world, talk
 
 pytestmark = pytest.mark.root
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.filesystems.trees import DIRECTORY
-from engine.drivers.filesystems.upper_changes import changes
+from engine.drivers.storage.layer_changes import changes
+from engine.drivers.storage.trees import DIRECTORY
 from tests.kernel.tarballs import overlay
 
 Diff = Callable[[Callable[[Path], None]], list[str]]

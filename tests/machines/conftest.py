@@ -18,7 +18,7 @@ from engine.runtime import linux
 from tests.api.clients import DOCKER, Client
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.kernel.wire import in_place
+from tests.kernel.network_world import in_place
 
 HOST: Final = {4: "192.0.2.1", 6: "2001:db8::1"}
 CLIENT: Final = {4: "192.0.2.2", 6: "2001:db8::2"}

@@ -21,21 +21,21 @@ import trio.testing
 from structlog.testing import capture_logs
 
 import engine
+from engine.background import Loop
 from engine.daemon import __main__ as daemon_main
 from engine.daemon import notify
 from engine.domain.ids import NetworkId, SandboxId
-from engine.drivers.filesystems import trash
 from engine.drivers.lanes import Lanes
-from engine.drivers.names.process import ResolverProcess
-from engine.drivers.names.resolver import Resolver
 from engine.drivers.networks.sandbox import Sandbox
 from engine.drivers.networks.sandbox_pool import Attendants, Prepared, SandboxPool
+from engine.drivers.resolver.client import Resolver
+from engine.drivers.resolver.process import ResolverProcess
 from engine.drivers.runs import launcher, monitors
+from engine.drivers.storage import trash
 from engine.runtime.messages import LOCK_NAME, SOCKET_NAME
-from engine.supervisor.background import Loop
-from tests.model.machine import Fuse
+from tests.model.simulated_daemon import USER, fresh_world
+from tests.model.simulated_kernel import Fuse
 from tests.model.test_health import checked
-from tests.model.world import USER, fresh_world
 
 LONG_S = 300.0
 """Virtual: several of the longest delays."""
@@ -232,9 +232,9 @@ def test_an_error_is_told_once_and_the_loop_goes_on(
 
 
 ENDLESS = {
-    "supervisor/background.py:forever": "the root itself",
+    "background.py:forever": "the root itself",
     "daemon/__main__.py:listen": "a step of the network watch, which ends with an error",
-    "drivers/names/resolver.py:_converse": "a step of the resolver's keeper, which ends when the resolver does",
+    "drivers/resolver/client.py:_converse": "a step of the resolver's keeper, which ends when the resolver does",
     "drivers/runs/monitors.py:read": "a step of a connection's reader",
     "drivers/runs/monitors.py:_launch_patiently": "part of a launch, with a deadline",
     "drivers/effects/journals.py:until": "part of an effect, with a deadline",

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import trio
 
+from engine.domain.container.phases import Phase
 from engine.domain.ids import ContainerId
-from engine.domain.phases import Phase
-from engine.supervisor.actions import PrepareCgroup
-from tests.model.machine import Fuse
+from engine.ports.actions import PrepareCgroup
+from tests.model.simulated_daemon import USER, Daemon, World, spec
+from tests.model.simulated_kernel import Fuse
 from tests.model.test_health import lived, run
-from tests.model.world import USER, Daemon, World, spec
 
 DAMAGED_S = 300.0
 """Some three hundred sweeps."""

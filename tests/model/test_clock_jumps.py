@@ -8,11 +8,11 @@ import pytest
 import trio
 import trio.testing
 
-from engine.api.shapes.container import status_text
+from engine.api.containers.show import status_text
 from engine.api.times import Moment
-from engine.domain.spec import RestartPolicy
-from tests.model.machine import SECOND_NS, Fuse, VirtualClock
-from tests.model.world import USER, Daemon, fresh_world, spec
+from engine.domain.container.spec import RestartPolicy
+from tests.model.simulated_daemon import USER, Daemon, fresh_world, spec
+from tests.model.simulated_kernel import SECOND_NS, Fuse, VirtualClock
 
 DAY_NS = 24 * 3600 * SECOND_NS
 UP_S = 1000.0

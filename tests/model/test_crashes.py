@@ -10,19 +10,19 @@ import pytest
 import trio
 import trio.testing
 
-from engine.domain.container_update import UpdateRefused
-from engine.domain.execution import ExecSpec
-from engine.domain.network_decisions import NetworkWish
-from engine.domain.resources import Resources
-from engine.domain.spec import Membership, PortBinding, RestartPolicy
+from engine.domain.container.resources import Resources
+from engine.domain.container.spec import Membership, PortBinding, RestartPolicy
+from engine.domain.container.update import UpdateRefused
+from engine.domain.exec.state import ExecSpec
+from engine.domain.network.decisions import NetworkWish
 from engine.errors import DriverError, Forbidden
+from engine.ports.actions import ApplyLimits, Connect
+from engine.ports.streams import StreamOptions
 from engine.service.containers import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import View
-from engine.supervisor.actions import ApplyLimits, Connect
-from engine.supervisor.streams import StreamOptions
-from tests.model.machine import Fuse, Killed
-from tests.model.world import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_kernel import Fuse, Killed
 
 Script = Callable[[Daemon, list[str]], Awaitable[None]]
 """What users do; it notes each answer that they were given."""

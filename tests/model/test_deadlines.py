@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.domain.phases import Phase
+from engine.domain.container.phases import Phase
 from engine.errors import EngineError
+from engine.ports.actions import PrepareBundle, RemoveCgroup
 from engine.service.containers import StartRefused
-from engine.supervisor.actions import PrepareBundle, RemoveCgroup
 from engine.supervisor.deadlines import USUAL_S
-from tests.model.machine import Fuse
+from tests.model.simulated_daemon import USER, World, spec
+from tests.model.simulated_kernel import Fuse
 from tests.model.test_health import lived, run
-from tests.model.world import USER, World, spec
 
 MARGIN_S = 5.0
 

@@ -8,12 +8,12 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
-from engine.domain.health import Health, HealthChanged, HealthStatus
-from engine.domain.image_config import Healthcheck
-from engine.domain.spec import Spec
-from tests.model.machine import SECOND_NS, Fuse, VirtualClock
+from engine.domain.container.health import Health, HealthChanged, HealthStatus
+from engine.domain.container.spec import Spec
+from engine.domain.image.config import Healthcheck
+from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_kernel import SECOND_NS, Fuse, VirtualClock
 from tests.model.test_crashes import crash_at, memory_directory
-from tests.model.world import USER, Daemon, World, fresh_world, spec
 
 __all__ = ["memory_directory"]
 

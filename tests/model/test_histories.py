@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.domain.execution import ExecSpec
-from engine.domain.network_decisions import NetworkWish
-from engine.domain.resources import Resources
-from engine.domain.spec import Membership, RestartPolicy, Spec
+from engine.domain.container.resources import Resources
+from engine.domain.container.spec import Membership, RestartPolicy, Spec
+from engine.domain.exec.state import ExecSpec
+from engine.domain.network.decisions import NetworkWish
 from engine.errors import EngineError
-from engine.supervisor.streams import StreamOptions
-from tests.model.machine import Fuse
+from engine.ports.streams import StreamOptions
+from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_kernel import Fuse
 from tests.model.test_crashes import live
-from tests.model.world import USER, Daemon, World, fresh_world, spec
 
 NAMES = ("ann", "bob", "cat")
 KINDS: dict[str, Spec] = {

@@ -8,12 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from engine.domain.container_decisions import InvalidTransition
-from engine.domain.phases import Phase
+from engine.domain.container.decisions import InvalidTransition
+from engine.domain.container.phases import Phase
 from engine.service.containers import StartRefused, WaitCondition
 from engine.store.projections import NoSuchContainer
-from tests.model.machine import Fuse
-from tests.model.world import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_kernel import Fuse
 
 PATIENCE_S = 5.0
 """Several sweeps: what is only found by looking."""

@@ -5,11 +5,11 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from engine.domain.execution import ExecPhase, ExecSpec
-from engine.supervisor.actions import StartExec
-from engine.supervisor.streams import StreamOptions
-from tests.model.machine import Fuse
-from tests.model.world import USER, Daemon, fresh_world, spec
+from engine.domain.exec.state import ExecPhase, ExecSpec
+from engine.ports.actions import StartExec
+from engine.ports.streams import StreamOptions
+from tests.model.simulated_daemon import USER, Daemon, fresh_world, spec
+from tests.model.simulated_kernel import Fuse
 
 
 async def overtaken(daemon: Daemon) -> None:

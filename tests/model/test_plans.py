@@ -12,9 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.domain import execution as exec_life
-from engine.domain.container import evolve
-from engine.domain.container_decisions import (
+from engine.domain.container.decisions import (
     decide_pause,
     decide_remove,
     decide_signal,
@@ -22,26 +20,28 @@ from engine.domain.container_decisions import (
     decide_stop,
     decide_unpause,
 )
-from engine.domain.container_events import (
+from engine.domain.container.events import (
     Created,
     Paused,
     Removed,
     Signalled,
     Unpaused,
 )
+from engine.domain.container.phases import HAS_PROCESS, NAMELESS, Phase
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import evolve
 from engine.domain.event import Event
-from engine.domain.execution import Exec, ExecCreated, ExecSpec, ExecStartRequested
+from engine.domain.exec import state as exec_life
+from engine.domain.exec.state import Exec, ExecCreated, ExecSpec, ExecStartRequested
 from engine.domain.ids import ContainerId, ExecId, SandboxId
-from engine.domain.phases import HAS_PROCESS, NAMELESS, Phase
-from engine.domain.spec import PortBinding
 from engine.domain.streams import container_stream
 from engine.errors import DriverError, EngineError
-from engine.supervisor import actions as do
-from engine.supervisor.actions import Action
-from engine.supervisor.conclude import conclude
+from engine.ports import actions as do
+from engine.ports.actions import Action
+from engine.supervisor.missing_events import conclude
 from engine.supervisor.plan import plan
-from tests.model.machine import SECOND_NS, Fuse, Machine, SimulatedKernel
-from tests.model.world import spec
+from tests.model.simulated_daemon import spec
+from tests.model.simulated_kernel import SECOND_NS, Fuse, Machine, SimulatedKernel
 
 ID: Final = ContainerId("c" * 64)
 ACTIVE: Final = frozenset({Phase.STARTING, *HAS_PROCESS})

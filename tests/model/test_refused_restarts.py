@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine.domain.namespace_sharing import with_container
-from engine.domain.phases import Phase
+from engine.domain.container.namespace_sharing import with_container
+from engine.domain.container.phases import Phase
 from engine.service.containers import StartRefused
-from tests.model.machine import Fuse
+from tests.model.simulated_daemon import USER, Daemon, World, spec
+from tests.model.simulated_kernel import Fuse
 from tests.model.test_crashes import crash_at, memory_directory
 from tests.model.test_health import lived, run
-from tests.model.world import USER, Daemon, World, spec
 
 __all__ = ["memory_directory"]
 

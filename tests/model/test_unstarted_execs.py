@@ -8,12 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from engine.domain.execution import UNSTARTED_MAX_NS, ExecCreated, ExecSpec
+from engine.domain.exec.state import UNSTARTED_MAX_NS, ExecCreated, ExecSpec
 from engine.store.codec import Codec
 from engine.store.projections import NoSuchExec
 from engine.store.records import Change
-from tests.model.machine import Fuse
-from tests.model.world import USER, Daemon, FusedLog, fresh_world, spec
+from tests.model.simulated_daemon import USER, Daemon, FusedLog, fresh_world, spec
+from tests.model.simulated_kernel import Fuse
 
 EXECS: Final = 60
 

@@ -9,11 +9,11 @@ from typing import Final
 
 import trio
 
-from engine.drivers.names.records import Listener
+from engine.drivers.resolver.records import Listener
 from engine.resolver import wire
 from engine.resolver.forwarding import FORWARDS_OF_ONE_MAX
 from tests.harness.conditions import eventually
-from tests.resolver.rig import (
+from tests.resolver.resolver_fixture import (
     NET,
     OTHER_NET,
     FakeServer,

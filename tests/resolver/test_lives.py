@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.drivers.names.records import Listener
-from engine.drivers.names.resolver import Resolver
+from engine.drivers.resolver.client import Resolver
+from engine.drivers.resolver.records import Listener
 from engine.errors import DriverError
 from tests.harness.conditions import ended
-from tests.resolver.rig import NET, Rig, descriptors, host, identity, running, told, until
+from tests.resolver.resolver_fixture import (
+    NET,
+    Rig,
+    descriptors,
+    host,
+    identity,
+    running,
+    told,
+    until,
+)
 
 
 def _listener(sandbox: str) -> Listener:
@@ -110,7 +119,7 @@ def test_one_of_another_edition_is_replaced(
             await told(rig, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             pidfd = os.pidfd_open(rig.pid)
             nursery.cancel_scope.cancel()
-        monkeypatch.setattr("engine.drivers.names.process.edition", lambda: "another")
+        monkeypatch.setattr("engine.drivers.resolver.process.edition", lambda: "another")
         rig.resolver = Resolver(tmp_path)
         async with trio.open_nursery() as nursery:
             await nursery.start(rig.resolver.run)
@@ -125,7 +134,7 @@ def test_one_of_another_edition_is_replaced(
 
 
 def test_a_stuck_resolver_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.drivers.names.process.ORDER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("engine.drivers.resolver.process.ORDER_TIMEOUT_S", 0.3)
 
     async def body() -> None:
         async with running(tmp_path) as rig:

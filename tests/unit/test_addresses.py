@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.addresses import (
+from engine.domain.ids import NetworkId
+from engine.domain.network.addresses import (
     IPV4_SOURCES,
     AddressesExhausted,
     AddressInUse,
@@ -21,8 +22,7 @@ from engine.domain.addresses import (
     local_source,
     lowest_free,
 )
-from engine.domain.ids import NetworkId
-from engine.domain.network import Network, Pool
+from engine.domain.network.state import Network, Pool
 from engine.errors import InvalidRequest
 
 POOL = Pool(subnet="172.20.0.0/24", gateway="172.20.0.1")

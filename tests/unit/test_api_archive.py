@@ -6,10 +6,10 @@ import stat
 
 import pytest
 
-from engine.api.shapes.archive import go_file_mode, path_stat_header
-from engine.drivers.filesystems.container_paths import asked_path
+from engine.api.containers.file_answers import go_file_mode, path_stat_header
+from engine.drivers.files.paths import asked_path
 from engine.errors import InvalidRequest
-from engine.supervisor.files import PathStat
+from engine.ports.files import PathStat
 
 
 @pytest.mark.parametrize(

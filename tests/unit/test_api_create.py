@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from engine.api.containers.spec.body import CreateWire
+from engine.api.containers.spec.create import spec_of
 from engine.api.http.json_bodies import decode_json
-from engine.api.shapes.create import spec_of
-from engine.api.shapes.wire_container import CreateWire
+from engine.domain.container.mounts import AskedBy, Bind, Tmpfs
+from engine.domain.container.spec import PortBinding, RestartPolicy, Spec, Ulimit
 from engine.domain.ids import ImageId
-from engine.domain.image import Image, Phase
-from engine.domain.image_config import ImageConfig, ImageContents
-from engine.domain.mounts import AskedBy, Bind, Tmpfs
-from engine.domain.spec import PortBinding, RestartPolicy, Spec, Ulimit
+from engine.domain.image.config import ImageConfig, ImageContents
+from engine.domain.image.state import Image, Phase
 from engine.errors import EngineError, InvalidRequest, Kind, Unsupported
 
 IMAGE_ID = ImageId("sha256:" + "1" * 64)

@@ -2,15 +2,17 @@
 
 import pytest
 
-from engine.api.event_filters import is_wanted
 from engine.api.event_subjects import Subject
+from engine.api.events.filters import is_wanted
+from engine.api.events.show import Said, Translator
 from engine.api.filters import Filters
-from engine.api.shapes.event import Said, Translator
-from engine.domain import container_events as happened
-from engine.domain import container_uses as uses
-from engine.domain.container_events import ProcessIdentity
+from engine.domain.container import audit_events as uses
+from engine.domain.container import events as happened
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.container.health import HealthChanged, HealthStatus, ProbeResult
+from engine.domain.container.spec import Spec
 from engine.domain.event import Actor, ActorKind, Event
-from engine.domain.execution import (
+from engine.domain.exec.state import (
     ExecCreated,
     ExecDetached,
     ExecExited,
@@ -19,15 +21,13 @@ from engine.domain.execution import (
     ExecStartFailed,
     ExecStartRequested,
 )
-from engine.domain.health import HealthChanged, HealthStatus, ProbeResult
 from engine.domain.host import Pruned
 from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
-from engine.domain.image import Image, ImageLoaded, ImageRemoved, ImageTagged, ImageUntagged
-from engine.domain.image import Phase as ImagePhase
-from engine.domain.image_config import ImageConfig, ImageContents
-from engine.domain.network import Network, NetworkCreated
-from engine.domain.spec import Spec
-from engine.service.history import Entry
+from engine.domain.image.config import ImageConfig, ImageContents
+from engine.domain.image.state import Image, ImageLoaded, ImageRemoved, ImageTagged, ImageUntagged
+from engine.domain.image.state import Phase as ImagePhase
+from engine.domain.network.state import Network, NetworkCreated
+from engine.queries.history import Entry
 
 SECOND = 10**9
 ID = ContainerId("c" * 64)

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.api.shapes.health import (
+from engine.api.containers.spec.health import (
     HealthcheckWire,
     health_json,
     health_name,
@@ -11,11 +11,11 @@ from engine.api.shapes.health import (
     health_warnings,
     healthcheck_of,
 )
-from engine.domain.container import Container
-from engine.domain.health import Health, HealthStatus, ProbeResult
+from engine.domain.container.health import Health, HealthStatus, ProbeResult
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.image_config import Healthcheck
-from engine.domain.spec import Spec
+from engine.domain.image.config import Healthcheck
 from engine.errors import InvalidRequest
 
 CONTAINER = Container(

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from engine.api.shapes.machine import limits_json, warnings_json
-from engine.domain.resources import Machine
+from engine.api.system.machine import limits_json, warnings_json
+from engine.domain.container.resources import Machine
 
 WHOLE = Machine(cpus="0-1", kernel_memory_tcp=True)
 

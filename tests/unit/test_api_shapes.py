@@ -5,27 +5,27 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.api.shapes.container import (
+from engine.api.containers.show import (
     Surroundings,
     docker_phase,
     inspect_json,
     status_text,
     summary_json,
 )
-from engine.api.shapes.image import image_history_json, image_inspect_json, image_summary_json
-from engine.api.shapes.network import network_json
+from engine.api.images.show import image_history_json, image_inspect_json, image_summary_json
+from engine.api.networks.show import network_json
 from engine.api.times import Moment
-from engine.domain.container import Container
-from engine.domain.container_events import ProcessIdentity
+from engine.domain.container.attachment import Endpoint
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.container.mounts import Bind
+from engine.domain.container.phases import Phase
+from engine.domain.container.spec import Membership, PortBinding, Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId, NetworkId
-from engine.domain.image import Image
-from engine.domain.image import Phase as ImagePhase
-from engine.domain.image_config import HistoryEntry, ImageContents, ImageLayer
-from engine.domain.membership import Endpoint
-from engine.domain.mounts import Bind
-from engine.domain.network import DEFAULT_BRIDGE_OPTION, Network, Pool
-from engine.domain.phases import Phase
-from engine.domain.spec import Membership, PortBinding, Spec
+from engine.domain.image.config import HistoryEntry, ImageContents, ImageLayer
+from engine.domain.image.state import Image
+from engine.domain.image.state import Phase as ImagePhase
+from engine.domain.network.state import DEFAULT_BRIDGE_OPTION, Network, Pool
 
 SECOND = 10**9
 ID = ContainerId("c" * 64)

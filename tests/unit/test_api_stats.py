@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from engine.api.shapes.stats import stats_json
-from engine.domain.container import Container
+from engine.api.containers.show_stats import stats_json
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.spec import Spec
-from engine.service.usage import Reading
-from engine.supervisor.usage import Counters, Interface, Sample
+from engine.ports.usage import Counters, Interface, Sample
+from engine.queries.usage import Reading
 
 MIB = 1 << 20
 CONTAINER = Container(

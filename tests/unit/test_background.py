@@ -12,8 +12,8 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from engine.background import Backoff, Loop, forever, until_done
 from engine.errors import DriverError
-from engine.supervisor.background import Backoff, Loop, forever, until_done
 
 NO_DISK = OSError(errno.EIO, "Input/output error")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.resources import DeviceRule
+from engine.domain.container.resources import DeviceRule
 from engine.drivers.cgroups import detect as cgroup
 from engine.drivers.cgroups.devices import Kind, Policy, fold, v1_lines, v2_program
 from engine.drivers.cgroups.files import parse_flat, parse_nested

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from engine.drivers.cgroups.programs import PROGRAMS_MAX, Programs
-from tests.harness.scarcity import open_descriptors
+from tests.harness.descriptor_limit import open_descriptors
 
 
 def load(code: bytes) -> int:

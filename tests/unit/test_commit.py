@@ -2,13 +2,13 @@
 
 import pytest
 
-from engine.domain.commit import committed_config
+from engine.domain.container.commit import committed_config
+from engine.domain.container.spec import Spec
 from engine.domain.ids import ImageId
-from engine.domain.image import Image, Phase
-from engine.domain.image_config import ImageConfig, ImageContents
-from engine.domain.image_naming import NamedImage, named_images
-from engine.domain.image_removal import NoSuchImage
-from engine.domain.spec import Spec
+from engine.domain.image.config import ImageConfig, ImageContents
+from engine.domain.image.removal import NoSuchImage
+from engine.domain.image.saving import NamedImage, named_images
+from engine.domain.image.state import Image, Phase
 
 SPEC = Spec(
     image="x",

@@ -3,18 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.domain.connecting import (
-    NotConnected,
-    check_connectable,
-    decide_connect,
-    decide_disconnect,
-)
-from engine.domain.container import Container, evolve
-from engine.domain.container_decisions import decide_exited
-from engine.domain.container_events import Created, ExitReason
-from engine.domain.event import Event
-from engine.domain.ids import ContainerId, ImageId, NetworkId
-from engine.domain.membership import (
+from engine.domain.container.attachment import (
     Connected,
     ConnectFailed,
     Disconnected,
@@ -23,9 +12,20 @@ from engine.domain.membership import (
     leader,
     mac_address,
 )
-from engine.domain.network import Network, Pool
-from engine.domain.phases import Phase
-from engine.domain.spec import Membership, Spec
+from engine.domain.container.attachment_decisions import (
+    NotConnected,
+    check_connectable,
+    decide_connect,
+    decide_disconnect,
+)
+from engine.domain.container.decisions import decide_exited
+from engine.domain.container.events import Created, ExitReason
+from engine.domain.container.phases import Phase
+from engine.domain.container.spec import Membership, Spec
+from engine.domain.container.state import Container, evolve
+from engine.domain.event import Event
+from engine.domain.ids import ContainerId, ImageId, NetworkId
+from engine.domain.network.state import Network, Pool
 from engine.errors import Conflict, EngineError, Forbidden, InvalidRequest
 
 FRONT = Network(

@@ -9,7 +9,7 @@ import pytest
 from engine.domain.ids import ExecId
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.monitors import Monitors
-from engine.supervisor.streams import Client, StreamOptions
+from engine.ports.streams import Client, StreamOptions
 
 E = ExecId("e" * 64)
 

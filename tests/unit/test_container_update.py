@@ -3,16 +3,19 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.domain.container import Container, evolve
-from engine.domain.container_decisions import decide_exited, decide_update
-from engine.domain.container_events import (
+from engine.domain.container.decisions import decide_exited, decide_update
+from engine.domain.container.events import (
     Exited,
     ExitReason,
     ProcessIdentity,
     RemoveRequested,
     RestartScheduled,
 )
-from engine.domain.container_update import (
+from engine.domain.container.phases import Phase
+from engine.domain.container.resources import Resources
+from engine.domain.container.spec import RestartPolicy, Spec
+from engine.domain.container.state import Container, evolve
+from engine.domain.container.update import (
     Updated,
     UpdateFailed,
     UpdateRefused,
@@ -20,9 +23,6 @@ from engine.domain.container_update import (
     merged,
 )
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.phases import Phase
-from engine.domain.resources import Resources
-from engine.domain.spec import RestartPolicy, Spec
 from engine.errors import Conflict, EngineError, InvalidRequest
 
 MIB = 1 << 20

@@ -11,24 +11,24 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from engine.api.http.json_bodies import Wire, decode_json
-from engine.api.shapes.container import config_json
-from engine.api.shapes.create import spec_of
-from engine.api.shapes.host_config import host_config_json
-from engine.api.shapes.mounts import (
+from engine.api.containers.show import config_json
+from engine.api.containers.show_host_config import host_config_json
+from engine.api.containers.spec.body import CreateWire, EndpointWire, HostConfigWire
+from engine.api.containers.spec.create import spec_of
+from engine.api.containers.spec.mounts import (
     BindOptionsWire,
     ImageOptionsWire,
     MountWire,
     TmpfsOptionsWire,
     VolumeOptionsWire,
 )
-from engine.api.shapes.wire_container import CreateWire, EndpointWire, HostConfigWire
-from engine.domain.container import Container
+from engine.api.http.json_bodies import Wire, decode_json
+from engine.domain.container.mounts import AskedBy, Bind
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.image import Image, Phase
-from engine.domain.image_config import ImageConfig, ImageContents
-from engine.domain.mounts import AskedBy, Bind
-from engine.domain.spec import Spec
+from engine.domain.image.config import ImageConfig, ImageContents
+from engine.domain.image.state import Image, Phase
 from engine.errors import EngineError, Kind, NotFound
 
 LENDER: Final = ContainerId("a" * 64)

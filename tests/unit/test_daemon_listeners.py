@@ -97,7 +97,7 @@ def passed(
     monkeypatch: pytest.MonkeyPatch, sockets: list[socket.socket], names: str = ""
 ) -> dict[str, str]:
     """The environment of a process that was passed these."""
-    monkeypatch.setattr("engine.daemon.passed.FIRST_FD", 900)
+    monkeypatch.setattr("engine.daemon.socket_activation.FIRST_FD", 900)
     for place, each in enumerate(sockets):
         os.dup2(each.fileno(), 900 + place, inheritable=True)
         each.close()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.domain.container_events import Created
+from engine.domain.container.events import Created
+from engine.domain.container.spec import Spec
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.spec import Spec
 from engine.domain.streams import container_stream
 from engine.errors import Kind
 from engine.store.codec import EVENT_BYTES_MAX

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.domain.guest_files import (
+from engine.domain.container.etc_files import (
     hostname_text,
     hosts_of_host_text,
     hosts_text,

@@ -2,9 +2,8 @@
 
 import pytest
 
-from engine.domain import container as life
-from engine.domain.container import Container
-from engine.domain.container_events import (
+from engine.domain.container import state as life
+from engine.domain.container.events import (
     Created,
     Exited,
     Paused,
@@ -15,8 +14,7 @@ from engine.domain.container_events import (
     Unpaused,
     UnpauseRequested,
 )
-from engine.domain.event import Event
-from engine.domain.health import (
+from engine.domain.container.health import (
     Health,
     HealthChanged,
     HealthStatus,
@@ -27,9 +25,11 @@ from engine.domain.health import (
     probe_arguments,
     timeout_text,
 )
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
+from engine.domain.event import Event
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.image_config import Healthcheck
-from engine.domain.spec import Spec
+from engine.domain.image.config import Healthcheck
 
 MS_NS = 1_000_000
 SECOND_NS = 1000 * MS_NS

@@ -1,6 +1,6 @@
 """A long history is read in blocks, and none of its events falls between two."""
 
-from engine.service.history import _BLOCK, _take
+from engine.queries.history import _BLOCK, _take
 
 
 def test_no_entry_falls_between_two_blocks() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from engine.domain.event import Event
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.image import (
+from engine.domain.image.config import ImageContents
+from engine.domain.image.state import (
     EVENTS,
     TRANSITIONS,
     Change,
@@ -22,7 +23,6 @@ from engine.domain.image import (
     decide_tag,
     evolve,
 )
-from engine.domain.image_config import ImageContents
 
 X, Y = "docker.io/library/x:latest", "docker.io/library/y:latest"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.changes import apply_changes
-from engine.domain.image_config import Healthcheck, ImageConfig
-from engine.domain.words import expand, split_words
+from engine.domain.dockerfile.instructions import apply_changes
+from engine.domain.dockerfile.words import expand, split_words
+from engine.domain.image.config import Healthcheck, ImageConfig
 from engine.errors import InvalidRequest
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.domain.ids import ChainId, DiffId, Digest, ImageId
-from engine.domain.image_config import (
+from engine.domain.image.config import (
     Healthcheck,
     ImageConfig,
     ImageLayer,

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from engine.domain.ids import ContainerId, ImageId
-from engine.domain.image import Change, ImageRemoved, ImageUntagged
-from engine.domain.image_removal import ImageInUse, NoSuchImage, Use, decide_remove, find_image
+from engine.domain.image.removal import ImageInUse, NoSuchImage, Use, decide_remove, find_image
+from engine.domain.image.state import Change, ImageRemoved, ImageUntagged
 from engine.errors import InvalidRequest
 from tests.unit.test_image import A, B, X, Y, catalogue, present
 

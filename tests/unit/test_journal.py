@@ -7,8 +7,9 @@ from typing import Final
 
 import pytest
 
-from engine.domain.container_events import ProcessIdentity
+from engine.domain.container.events import ProcessIdentity
 from engine.drivers.runs.journal import JournalReader, read_journal
+from engine.ports.observation import identity_of
 from engine.runtime.facts import (
     RECORD_TYPES,
     AttachEnded,
@@ -27,7 +28,6 @@ from engine.runtime.facts import (
     to_line,
 )
 from engine.runtime.journal import Journal
-from engine.supervisor.observation import identity_of
 
 IDENTITY: Final = (7, 99, "b")
 

@@ -9,7 +9,7 @@ import trio
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import ImageId, InstanceId
-from engine.domain.image import ImageSaved
+from engine.domain.image.state import ImageSaved
 from engine.domain.streams import HOST, image_stream
 from engine.store.errors import StoreUnavailable
 from engine.store.ledger import Ledger

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.domain.links import _runs, parse_link
+from engine.domain.container.links import _runs, parse_link
 from engine.errors import InvalidRequest
 
 

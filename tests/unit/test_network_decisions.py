@@ -4,9 +4,16 @@ from ipaddress import ip_network
 
 import pytest
 
-from engine.domain.addresses import IPV4_SOURCES, local_source
 from engine.domain.ids import NetworkId
-from engine.domain.network import (
+from engine.domain.network.addresses import IPV4_SOURCES, local_source
+from engine.domain.network.decisions import (
+    NetworkWish,
+    PoolWish,
+    Surroundings,
+    check_removable,
+    decide_create_network,
+)
+from engine.domain.network.state import (
     BRIDGE_NAME_OPTION,
     HOST_BINDING_OPTION,
     ICC_OPTION,
@@ -17,13 +24,6 @@ from engine.domain.network import (
     NetworkRemoveRequested,
     Pool,
     evolve,
-)
-from engine.domain.network_decisions import (
-    NetworkWish,
-    PoolWish,
-    Surroundings,
-    check_removable,
-    decide_create_network,
 )
 from engine.errors import Conflict, EngineError, Forbidden, InvalidRequest
 

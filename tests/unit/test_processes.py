@@ -6,9 +6,9 @@ import time
 import pytest
 import trio
 
-from engine.api.processes import process_table, table_of
+from engine.api.containers.top import process_table, table_of
 from engine.errors import InvalidRequest
-from engine.service.process_list import (
+from engine.queries.process_list import (
     TITLES,
     duration_text,
     full_listing,

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 import engine
-from engine.drivers.runs.python_choice import newer_python, own_python
+from engine.drivers.processes.python_choice import newer_python, own_python
 
 ROOT: Final = Path(engine.__file__ or "").parent.parent
 NAME: Final = "python3.99"

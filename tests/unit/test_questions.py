@@ -10,14 +10,14 @@ from typing import Final
 import pytest
 import trio
 
-from engine.domain.container_events import Created, Removed, RemoveRequested, Renamed
+from engine.domain.container.events import Created, Removed, RemoveRequested, Renamed
+from engine.domain.container.spec import Spec
 from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ImageId, InstanceId
-from engine.domain.spec import Spec
 from engine.domain.streams import HOST, container_stream
-from engine.service.history import History, rows_until
-from engine.service.questions import pause as questions_pause
+from engine.queries.history import History, rows_until
+from engine.queries.threads import pause as questions_pause
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 from engine.store.records import Change
@@ -95,8 +95,8 @@ def test_a_question_ends_with_whoever_asked_it(
                 trio.from_thread.run_sync(scope.cancel)
                 questions_pause()
 
-            monkeypatch.setattr("engine.service.history.pause", pause)
-            monkeypatch.setattr("engine.service.questions.pause", pause)
+            monkeypatch.setattr("engine.queries.history.pause", pause)
+            monkeypatch.setattr("engine.queries.threads.pause", pause)
             await (history.verify() if question == "verify" else history.view_at(7))
         assert scope.cancelled_caught
 
@@ -150,7 +150,7 @@ def _life(number: int) -> Change:
 _MEASURE: Final = """
 import sys, resource, trio
 from pathlib import Path
-from engine.service.history import History
+from engine.queries.history import History
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 from tests.unit.test_questions import Clock

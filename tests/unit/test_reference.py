@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.domain.reference import InvalidReference, parse_reference, parse_repository
+from engine.domain.image.reference import InvalidReference, parse_reference, parse_repository
 from engine.errors import InvalidRequest
 
 DIGEST = "sha256:" + "0" * 64

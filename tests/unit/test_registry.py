@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.domain.registry import Credentials, parse_registry
-from engine.drivers.images.registry_http import Answer
-from engine.drivers.images.registry_login import Challenge, challenges_of
+from engine.domain.image.registry import Credentials, parse_registry
+from engine.drivers.registries.http import Answer
+from engine.drivers.registries.login import Challenge, challenges_of
 from engine.errors import InvalidRequest
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.domain.resource_rules import accepted
-from engine.domain.resources import DeviceRule, Machine, Resources, parse_list
+from engine.domain.container.resource_rules import accepted
+from engine.domain.container.resources import DeviceRule, Machine, Resources, parse_list
 from engine.errors import InvalidRequest
 
 MIB = 1 << 20

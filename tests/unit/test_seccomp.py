@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.domain.spec import DEFAULT_CAPABILITIES
+from engine.domain.container.spec import DEFAULT_CAPABILITIES
 from engine.drivers.runs.seccomp import SeccompPrograms, compile_profile, default_profile_path
 from engine.drivers.runs.seccomp_profile import parse_profile
 from engine.errors import InvalidRequest

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.queries.system import filesystem_of
 from engine.runtime.mountinfo import parse_mounts
-from engine.service.system import filesystem_of
 
 MOUNTS = """\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

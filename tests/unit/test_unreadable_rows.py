@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.domain.container_events import Created, Removed, RemoveRequested, Renamed
+from engine.domain.container.events import Created, Removed, RemoveRequested, Renamed
+from engine.domain.container.phases import Phase
+from engine.domain.container.spec import Spec
 from engine.domain.event import SUPERVISOR, Origin
-from engine.domain.execution import ExecCreated, ExecSpec
+from engine.domain.exec.state import ExecCreated, ExecSpec
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId
-from engine.domain.phases import Phase
-from engine.domain.spec import Spec
 from engine.domain.streams import HOST, container_stream, exec_stream
-from engine.service.history import History, Question, Verdict
+from engine.queries.history import History, Question, Verdict
 from engine.store.errors import StoreCorrupt
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog

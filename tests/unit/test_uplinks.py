@@ -5,8 +5,14 @@ from collections.abc import Mapping
 import pytest
 
 from engine.domain.ids import NetworkId
-from engine.domain.network import Network
-from engine.domain.uplinks import decide_parent, has_routed_links, is_dummy, mode_name, vlan_of
+from engine.domain.network.macvlan import (
+    decide_parent,
+    has_routed_links,
+    is_dummy,
+    mode_name,
+    vlan_of,
+)
+from engine.domain.network.state import Network
 from engine.errors import Forbidden, InvalidRequest
 
 ID = NetworkId("0123456789abcdef" * 4)

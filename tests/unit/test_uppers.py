@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 from engine.domain.ids import ContainerId
-from engine.drivers.filesystems.uppers import Uppers
+from engine.drivers.storage.layer_locks import Uppers
 
 A, B = ContainerId("a" * 64), ContainerId("b" * 64)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from engine.domain.resources import BlockLimits, DeviceRate
+from engine.domain.container.resources import BlockLimits, DeviceRate
 from engine.drivers.cgroups import files as files
 from engine.drivers.cgroups.settings import io_weight
 from engine.errors import DriverError

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from engine.domain.resources import DeviceRule
+from engine.domain.container.resources import DeviceRule
 
 Kind = Literal["b", "c"]
 Node = tuple[Kind, int | None, int | None]

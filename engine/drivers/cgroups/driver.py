@@ -20,14 +20,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from engine.domain.container.resources import Machine, Resources
 from engine.domain.ids import ContainerId, is_full_id
-from engine.domain.resources import Machine, Resources
 from engine.drivers.cgroups import files as files
 from engine.drivers.listing import names_in
 from engine.errors import DriverError, InvalidRequest
+from engine.ports.observation import Presence
+from engine.ports.usage import Counters
 from engine.runtime.process_stat import process_stat
-from engine.supervisor.observation import Presence
-from engine.supervisor.usage import Counters
 
 REMOVE_TIMEOUT_S: Final = 2.0
 """How long a dying process may take to leave its cgroup before a removal is given up, to be tried again later."""

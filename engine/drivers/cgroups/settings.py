@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from engine.domain.resources import CPU_PERIOD_US_DEFAULT, UNLIMITED, Resources
+from engine.domain.container.resources import CPU_PERIOD_US_DEFAULT, UNLIMITED, Resources
 
 INHERITED: Final = "\0inherited"
 """In the place of a value: whatever the cgroup above has."""

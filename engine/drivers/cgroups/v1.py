@@ -9,8 +9,8 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from engine.domain.container.resources import UNLIMITED, Machine, Resources
 from engine.domain.ids import ContainerId
-from engine.domain.resources import UNLIMITED, Machine, Resources
 from engine.drivers.cgroups import block as block
 from engine.drivers.cgroups import files as files
 from engine.drivers.cgroups import unified as unified
@@ -20,7 +20,7 @@ from engine.drivers.cgroups.hierarchies import Hierarchies
 from engine.drivers.cgroups.settings import v1_settings
 from engine.drivers.cgroups.v1_stats import read_stats
 from engine.errors import DriverError
-from engine.supervisor.usage import Counters
+from engine.ports.usage import Counters
 
 _ALL_DEVICES: Final = "a *:* rwm"
 _FROZEN, _THAWED = "FROZEN", "THAWED"

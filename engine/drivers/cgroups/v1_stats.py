@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.drivers.cgroups import files as files
-from engine.supervisor.usage import Counters
+from engine.ports.usage import Counters
 
 _UNLIMITED_FROM: Final = 1 << 62
 """Without a limit memory.limit_in_bytes is the highest number of whole pages."""

@@ -10,8 +10,8 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from engine.domain.container.resources import Machine, Resources
 from engine.domain.ids import ContainerId
-from engine.domain.resources import Machine, Resources
 from engine.drivers.cgroups import block as block
 from engine.drivers.cgroups import files as files
 from engine.drivers.cgroups import unified as unified
@@ -21,8 +21,8 @@ from engine.drivers.cgroups.programs import Programs
 from engine.drivers.cgroups.settings import v2_settings
 from engine.drivers.cgroups.v2_stats import read_stats
 from engine.errors import DriverError
+from engine.ports.usage import Counters
 from engine.runtime import linux
-from engine.supervisor.usage import Counters
 
 CONTROLLERS: Final[tuple[str, ...]] = ("cpu", "cpuset", "io", "memory", "pids")
 OWN_LEAF: Final = "shipslog-engine"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engine.drivers.cgroups import files as files
-from engine.supervisor.usage import Counters
+from engine.ports.usage import Counters
 
 _NANOS_IN_MICRO = 1000
 

@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from engine.domain import naming
-from engine.domain.container import Container
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, SandboxId
-from engine.domain.phases import Phase
-from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.networks.linux import LinuxNetworks
-from engine.drivers.runs import process
+from engine.drivers.networks.port import LinuxNetworks
+from engine.drivers.processes import identity as process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.errors import DriverError
-from engine.supervisor.observation import Inventory, Presence
+from engine.ports.observation import Inventory, Presence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

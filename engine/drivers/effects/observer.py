@@ -18,17 +18,17 @@ from typing import Final
 import trio
 
 from engine.domain import naming
-from engine.domain.container import Container
+from engine.domain.container.phases import Phase
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
-from engine.domain.phases import Phase
-from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.effects.journals import Journals, process_in
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.networks.linux import LinuxNetworks
-from engine.drivers.runs import process
+from engine.drivers.networks.port import LinuxNetworks
+from engine.drivers.processes import identity as process
 from engine.drivers.runs.etc_files import EtcFiles
 from engine.drivers.runs.monitors import Monitors
-from engine.supervisor.observation import Observation, Presence
+from engine.ports.observation import Observation, Presence
 
 IN_MEMORY_S: Final = 10.0
 """How long after a look the kernel is trusted to have everything in memory still."""

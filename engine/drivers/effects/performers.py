@@ -13,25 +13,25 @@ from typing import Any
 
 from msgspec.structs import replace as replace_fields
 
-from engine.domain.container import Container
-from engine.domain.resources import BlockLimits, Resources
-from engine.drivers.cgroups.parents import Cgroups
+from engine.domain.container.resources import BlockLimits, Resources
+from engine.domain.container.state import Container
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.effects.journals import Journals
 from engine.drivers.effects.observer import Observer
 from engine.drivers.effects.processes import Processes
-from engine.drivers.filesystems.trash import Trash
-from engine.drivers.filesystems.uppers import Uppers
 from engine.drivers.lanes import Family, Lane, Lanes
-from engine.drivers.networks.linux import LinuxNetworks
-from engine.drivers.runs import process
+from engine.drivers.networks.port import LinuxNetworks
+from engine.drivers.processes import identity as process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.device_mappings import mapped_rules
 from engine.drivers.runs.monitors import Monitors
+from engine.drivers.storage.layer_locks import Uppers
+from engine.drivers.storage.trash import Trash
 from engine.errors import DriverError
-from engine.supervisor import actions as do
-from engine.supervisor.actions import Action
-from engine.supervisor.observation import Fact
+from engine.ports import actions as do
+from engine.ports.actions import Action
+from engine.ports.observation import Fact
 
 Performer = Callable[[Container, Any], Awaitable[tuple[Fact, ...]]]
 """Performs actions of one class."""

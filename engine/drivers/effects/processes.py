@@ -11,23 +11,22 @@ from typing import Final
 
 import trio
 
-from engine.domain.container import Container
+from engine.domain.container.namespace_sharing import check_joinable, joined_namespaces
+from engine.domain.container.oci import exec_process
+from engine.domain.container.state import Container
 from engine.domain.ids import ExecId
-from engine.domain.namespace_sharing import check_joinable, joined_namespaces
-from engine.domain.oci import exec_process
-from engine.drivers.cgroups.parents import Cgroups
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.effects.journals import Journals
-from engine.drivers.filesystems.uppers import Uppers
 from engine.drivers.lanes import Family, Lanes
-from engine.drivers.runs import process
+from engine.drivers.processes import identity as process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.monitors import Monitors
+from engine.drivers.storage.layer_locks import Uppers
 from engine.errors import Conflict, DriverError
-from engine.runtime.messages import ExecOrder
-from engine.supervisor.actions import KillEverything, Launch, Signal, StartExec
-from engine.supervisor.observation import (
+from engine.ports.actions import KillEverything, Launch, Signal, StartExec
+from engine.ports.observation import (
     ExecProcessExited,
     ExecProcessNotStarted,
     ExecProcessStarted,
@@ -36,6 +35,7 @@ from engine.supervisor.observation import (
     ProcessNotStarted,
     ProcessStarted,
 )
+from engine.runtime.messages import ExecOrder
 
 START_TIMEOUT_S: Final = 60.0
 """How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""

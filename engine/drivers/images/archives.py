@@ -14,10 +14,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from engine.domain.image_config import ConfigDocument, digest_of, read_config
-from engine.domain.reference import parse_reference
-from engine.drivers.filesystems.tar import Kind, read_entries
-from engine.drivers.filesystems.tar_source import Source
+from engine.domain.image.config import ConfigDocument, digest_of, read_config
+from engine.domain.image.reference import parse_reference
+from engine.drivers.tar.reader import Kind, read_entries
+from engine.drivers.tar.source import Source
 from engine.errors import InvalidRequest
 
 _DOCUMENT_BYTES_MAX: Final = 8 << 20

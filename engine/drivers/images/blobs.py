@@ -11,9 +11,9 @@ from typing import BinaryIO, Final
 
 from engine.domain import naming
 from engine.domain.ids import Digest
-from engine.drivers.filesystems.files import disk_error, sync_directory, write_all
-from engine.drivers.filesystems.trees import incoming_directory, set_aside
-from engine.drivers.images.compression import Reader
+from engine.drivers.storage.files import disk_error, sync_directory, write_all
+from engine.drivers.storage.trees import incoming_directory, set_aside
+from engine.drivers.tar.compression import Reader
 from engine.errors import DriverError
 from engine.failpoints import failpoint
 

@@ -24,9 +24,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from engine.domain import naming
-from engine.domain.changes import apply_changes
+from engine.domain.dockerfile.instructions import apply_changes
 from engine.domain.ids import ChainId, DiffId, Digest, ImageId
-from engine.domain.image_config import (
+from engine.domain.image.config import (
     HistoryEntry,
     ImageConfig,
     ImageContents,
@@ -39,18 +39,18 @@ from engine.domain.image_config import (
     write_child_config,
     write_config,
 )
-from engine.domain.image_naming import NamedImage
-from engine.drivers.filesystems.files import disk_error
-from engine.drivers.filesystems.tar_source import Source
-from engine.drivers.filesystems.tar_writer import END
-from engine.drivers.filesystems.trees import bury, empty_trash, incoming_directory, remove_tree
+from engine.domain.image.saving import NamedImage
 from engine.drivers.images.archives import ArchivedImage, read_archive
 from engine.drivers.images.blobs import BlobStore
-from engine.drivers.images.compression import Reader
 from engine.drivers.images.layers import LayerStore, PackedLayer
 from engine.drivers.images.pins import Hold, Pins
 from engine.drivers.images.save import PackedImage, SavedImages
 from engine.drivers.images.uploads import PartReader, packed_layer, plain_layer, plain_tar
+from engine.drivers.storage.files import disk_error
+from engine.drivers.storage.trees import bury, empty_trash, incoming_directory, remove_tree
+from engine.drivers.tar.compression import Reader
+from engine.drivers.tar.source import Source
+from engine.drivers.tar.writer import END
 from engine.errors import DriverError, EngineError, InvalidRequest
 from engine.failpoints import failpoint
 

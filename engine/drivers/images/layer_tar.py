@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from engine.drivers.filesystems.tar_stream import Packer, joined
-from engine.drivers.filesystems.tar_writer import header, made_up
-from engine.drivers.filesystems.upper_changes import (
+from engine.drivers.storage.layer_changes import (
     MOUNT_POINTS,
     is_opaque,
     is_whiteout,
     kind_of_directory,
     lstat,
 )
+from engine.drivers.tar.stream import Packer, joined
+from engine.drivers.tar.writer import header, made_up
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"

@@ -19,11 +19,11 @@ import msgspec
 
 from engine.domain import naming
 from engine.domain.ids import ChainId, DiffId, Digest
-from engine.domain.image_config import ImageLayer, chain_id
-from engine.drivers.filesystems.files import disk_error, replace_file
-from engine.drivers.filesystems.tar_source import Source
-from engine.drivers.filesystems.trees import incoming_directory, remove_tree, set_aside
+from engine.domain.image.config import ImageLayer, chain_id
 from engine.drivers.images.unpack import unpack
+from engine.drivers.storage.files import disk_error, replace_file
+from engine.drivers.storage.trees import incoming_directory, remove_tree, set_aside
+from engine.drivers.tar.source import Source
 from engine.errors import DriverError
 from engine.failpoints import failpoint
 

@@ -20,14 +20,14 @@ from typing import Any, Final
 import msgspec
 
 from engine.domain.ids import DiffId, Digest
-from engine.domain.image_config import ImageLayer, digest_of
-from engine.domain.image_naming import NamedImage
-from engine.domain.reference import Reference, parse_reference
-from engine.drivers.filesystems.tar_source import Source
-from engine.drivers.filesystems.tar_stream import BLOCK_BYTES, joined
-from engine.drivers.filesystems.tar_writer import header, made_up, padding
+from engine.domain.image.config import ImageLayer, digest_of
+from engine.domain.image.reference import Reference, parse_reference
+from engine.domain.image.saving import NamedImage
 from engine.drivers.images.blobs import BlobStore
-from engine.drivers.images.compression import MAGIC_BYTES_MAX, unpacker
+from engine.drivers.tar.compression import MAGIC_BYTES_MAX, unpacker
+from engine.drivers.tar.source import Source
+from engine.drivers.tar.stream import BLOCK_BYTES, joined
+from engine.drivers.tar.writer import header, made_up, padding
 from engine.errors import DriverError
 
 _BLOBS: Final = "blobs/sha256/"

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engine.drivers.filesystems.in_root import Directories
-from engine.drivers.filesystems.tar import Entry, Kind, read_entries
-from engine.drivers.filesystems.tar_files import (
+from engine.drivers.storage.in_root import Directories
+from engine.drivers.storage.trees import DIRECTORY, remove_tree, size_of_tree
+from engine.drivers.tar.files import (
     make_node,
     make_symlink,
     possible_mtime_ns,
     set_xattrs,
     write_file,
 )
-from engine.drivers.filesystems.tar_source import MalformedArchive, Source
-from engine.drivers.filesystems.trees import DIRECTORY, remove_tree, size_of_tree
+from engine.drivers.tar.reader import Entry, Kind, read_entries
+from engine.drivers.tar.source import MalformedArchive, Source
 from engine.errors import DriverError, InvalidRequest, Unavailable
 
 _WHITEOUT: Final = ".wh."

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import trio
 
 from engine.drivers.logs.query import LogReader
-from engine.supervisor.streams import Client
+from engine.ports.streams import Client
 
 NextBlock = Callable[[Iterator[bytes]], Awaitable[bytes | None]]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine.domain.container.attachment import mac_address
 from engine.domain.ids import InstanceId
-from engine.domain.membership import mac_address
 from engine.drivers.networks import link_kinds, rtnetlink
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.rtnetlink import Interface, Link, Subnet

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
-from engine.domain.container import Container
-from engine.domain.membership import Endpoint, leader
-from engine.domain.network import Network
-from engine.domain.spec import PortBinding
+from engine.domain.container.attachment import Endpoint, leader
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
+from engine.domain.network.state import Network
 from engine.drivers.networks.ruleset import (
     ANY_ADDRESS,
     ANY_ADDRESS_6,

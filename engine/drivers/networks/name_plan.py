@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 
-from engine.domain.container import Container, is_in
-from engine.domain.guest_files import servers_of
+from engine.domain.container.attachment import Endpoint, dns_names
+from engine.domain.container.etc_files import servers_of
+from engine.domain.container.spec import Membership
+from engine.domain.container.state import Container, is_in
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
-from engine.domain.membership import Endpoint, dns_names
-from engine.domain.network import Network
-from engine.domain.spec import Membership
-from engine.drivers.filesystems.rootfs import host_resolv_conf
-from engine.drivers.names.records import HostNames, Listener
+from engine.domain.network.state import Network
+from engine.drivers.resolver.records import HostNames, Listener
+from engine.drivers.storage.rootfs import host_resolv_conf
 
 NetworkOf = Callable[[NetworkId], Network]
 

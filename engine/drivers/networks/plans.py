@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
-from engine.domain import membership
+from engine.domain.container import attachment as membership
 from engine.domain.ids import NetworkId
-from engine.domain.network import MTU_OPTION, Network
-from engine.domain.uplinks import MODES, has_routed_links, mode_name
+from engine.domain.network.macvlan import MODES, has_routed_links, mode_name
+from engine.domain.network.state import MTU_OPTION, Network
 from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.link_kinds import Stacking
-from engine.drivers.networks.parents import Parent
+from engine.drivers.networks.macvlan_parents import Parent
 from engine.drivers.networks.sandbox import Endpoint
 
 

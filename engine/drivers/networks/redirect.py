@@ -5,7 +5,7 @@ Port 53 itself stays the container's: a name server in it may bind 0.0.0.0:53. A
 
 from typing import Final
 
-from engine.domain.guest_files import RESOLVER
+from engine.domain.container.etc_files import RESOLVER
 from engine.drivers.networks.libnftables import Nftables, NftError
 from engine.drivers.networks.messages import CHAIN, decode, encode
 from engine.drivers.networks.netlink import NETLINK_NETFILTER, NetlinkSocket, Request

@@ -26,7 +26,7 @@ from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import SandboxId
-from engine.domain.uplinks import UPLINK_DRIVERS
+from engine.domain.network.macvlan import UPLINK_DRIVERS
 from engine.drivers.networks import link_kinds, netns, redirect, rtnetlink
 from engine.drivers.networks.link_kinds import Stacking
 from engine.drivers.networks.netlink import NetlinkSocket, Request

@@ -13,10 +13,10 @@ from typing import Protocol
 
 import trio
 
+from engine.background import Loop, forever
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.sandbox import Sandbox
-from engine.supervisor.background import Loop, forever
 
 Key = tuple[str, ...]
 """The addresses that a namespace has."""

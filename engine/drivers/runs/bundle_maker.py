@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain import naming
-from engine.domain.container import Container
+from engine.domain.container.links import linked_environment
+from engine.domain.container.namespace_sharing import namespace_owner
+from engine.domain.container.oci import HostSide
+from engine.domain.container.spec import Spec, capabilities
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
-from engine.domain.links import linked_environment
-from engine.domain.namespace_sharing import namespace_owner
-from engine.domain.oci import HostSide
-from engine.domain.spec import Spec, capabilities
-from engine.drivers.cgroups.parents import Cgroups
-from engine.drivers.filesystems.propagation import check_propagation
-from engine.drivers.filesystems.rootfs import Rootfs
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.images.content import Content
 from engine.drivers.lanes import check_wanted
 from engine.drivers.runs.bundles import Bundles
@@ -22,6 +20,8 @@ from engine.drivers.runs.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.runs.devices import host_devices
 from engine.drivers.runs.etc_files import EtcFiles
 from engine.drivers.runs.seccomp import UNCONFINED, SeccompPrograms
+from engine.drivers.storage.propagation import check_propagation
+from engine.drivers.storage.rootfs import Rootfs
 from engine.errors import DriverError
 
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from engine.domain import naming
-from engine.domain.container import Container
+from engine.domain.container.log_config import log_attributes
+from engine.domain.container.oci import HostSide, oci_config
+from engine.domain.container.state import Container
 from engine.domain.ids import SHORT, ContainerId
-from engine.domain.log_config import log_attributes
-from engine.domain.oci import HostSide, oci_config
 from engine.drivers.cgroups.driver import Entry
 from engine.drivers.listing import names_in
 from engine.errors import DriverError

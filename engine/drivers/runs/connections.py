@@ -7,12 +7,12 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from engine.domain.container import Container
-from engine.domain.detach import parse_detach_keys
+from engine.domain.container.detach_keys import parse_detach_keys
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ExecId
 from engine.drivers.runs.monitors import Monitors
+from engine.ports.streams import Client, StreamOptions
 from engine.runtime.messages import Attachment
-from engine.supervisor.streams import Client, StreamOptions
 
 _Waiting = tuple[Attachment, socket.socket]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.domain.resources import DeviceMapping, DeviceRequest, DeviceRule
+from engine.domain.container.resources import DeviceMapping, DeviceRequest, DeviceRule
 from engine.drivers.runs.devices import device_node
 from engine.errors import DriverError
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from engine.domain.container import Container
-from engine.domain.guest_files import (
+from engine.domain.container.etc_files import (
     asks_resolver,
     hostname_text,
     hosts_of_host_text,
@@ -19,13 +18,14 @@ from engine.domain.guest_files import (
     resolver_conf_text,
     updated_hosts_text,
 )
+from engine.domain.container.links import linked_hosts, linked_names
+from engine.domain.container.namespace_sharing import HOST, namespace_owner
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, NetworkId
-from engine.domain.links import linked_hosts, linked_names
-from engine.domain.namespace_sharing import HOST, namespace_owner
-from engine.domain.network import Network
-from engine.domain.spec import Spec
-from engine.drivers.filesystems.rootfs import Rootfs, host_file, host_resolv_conf
-from engine.supervisor.observation import Presence
+from engine.domain.network.state import Network
+from engine.drivers.storage.rootfs import Rootfs, host_file, host_resolv_conf
+from engine.ports.observation import Presence
 
 HOSTS: Final = "hosts"
 RESOLV_CONF: Final = "resolv.conf"

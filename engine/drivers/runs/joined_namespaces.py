@@ -6,9 +6,9 @@ import select
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from engine.domain.container import Container
-from engine.domain.namespace_sharing import Shared
-from engine.drivers.runs.process import open_process
+from engine.domain.container.namespace_sharing import Shared
+from engine.domain.container.state import Container
+from engine.drivers.processes.identity import open_process
 from engine.errors import DriverError
 
 NamespaceOwners = Sequence[tuple[Shared, Container]]

@@ -13,16 +13,21 @@ from typing import Final, NamedTuple
 import structlog
 import trio
 
+from engine.background import Backoff, Loop, forever
 from engine.domain.ids import ContainerId
 from engine.drivers.lanes import Lanes
-from engine.drivers.runs.interpreter import END_TIMEOUT_S, end_of, sealed_interpreter, start_lean
+from engine.drivers.processes.interpreter import (
+    END_TIMEOUT_S,
+    end_of,
+    sealed_interpreter,
+    start_lean,
+)
+from engine.drivers.processes.python_choice import launcher_python
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
-from engine.drivers.runs.python_choice import launcher_python
 from engine.drivers.runs.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, Message, ProtocolError
-from engine.supervisor.background import Backoff, Loop, forever
 
 READY_TIMEOUT_S: Final = 10.0
 """A launcher before it may still have to notice that its daemon is gone; the interpreter starts in 20 ms."""

@@ -23,16 +23,16 @@ from typing import Final
 import structlog
 import trio
 
+from engine.background import Loop, until_done
 from engine.domain.ids import ContainerId
 from engine.drivers.listing import names_in
+from engine.drivers.processes.identity import monitor_alive
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.launcher import Launched, Launcher
-from engine.drivers.runs.process import monitor_alive
 from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProbeOrder, ProtocolError
-from engine.supervisor.background import Loop, until_done
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody but its own container."""

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.domain.container import Container
-from engine.domain.execution import ExecSpec
-from engine.domain.oci import exec_process
+from engine.domain.container.oci import exec_process
+from engine.domain.container.state import Container
+from engine.domain.exec.state import ExecSpec
 from engine.drivers.lanes import Lanes
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.monitors import REQUEST_TIMEOUT_S, Monitors

@@ -13,8 +13,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.drivers.processes.identity import boot_id
 from engine.drivers.runs.joined_namespaces import NamespaceOwners, open_namespaces
-from engine.drivers.runs.process import boot_id
 from engine.errors import DriverError
 from engine.runtime.bundle import read_bundle
 from engine.runtime.control import CONNECTIONS_MAX

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.domain.container.resources import Resources
 from engine.domain.ids import ContainerId
-from engine.domain.resources import Resources
 from engine.drivers.cgroups import files as cgroup_files
 from engine.drivers.cgroups.detect import CgroupDriver
 from engine.drivers.cgroups.hierarchies import find_hierarchies

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.domain.resources import DeviceRule, Resources
+from engine.domain.container.resources import DeviceRule, Resources
 from engine.drivers.cgroups.detect import CgroupDriver
 from tests.kernel.cgroup.members import (
     ID,

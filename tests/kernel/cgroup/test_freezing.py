@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from engine.domain.resources import Resources
+from engine.domain.container.resources import Resources
 from engine.drivers.cgroups.detect import CgroupDriver
 from tests.kernel.cgroup.members import (
     ID,

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from engine.domain.resources import Resources
+from engine.domain.container.resources import Resources
 from engine.drivers.cgroups import files as cgroup_files
 from engine.drivers.cgroups.detect import CgroupDriver
 from engine.drivers.cgroups.hierarchies import find_hierarchies

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from engine.domain.container import Container
+from engine.domain.container.phases import Phase
+from engine.domain.container.resources import Resources
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ImageId
-from engine.domain.phases import Phase
-from engine.domain.resources import Resources
-from engine.domain.spec import Spec
 from engine.drivers.cgroups import detect as cgroup
+from engine.drivers.cgroups.cgroup_parents import PARENTS_MAX, Cgroups
 from engine.drivers.cgroups.driver import CgroupDriver
 from engine.drivers.cgroups.hierarchies import Hierarchies, find_hierarchies
-from engine.drivers.cgroups.parents import PARENTS_MAX, Cgroups
 from engine.runtime.mountinfo import MountEntry
 from tests.kernel.cgroup.members import (
     ID,
@@ -45,7 +45,7 @@ def test_a_deep_parent_hands_everything_down() -> None:
 
 STEP_ASIDE = """
 import os, sys
-from engine.domain.resources import Resources
+from engine.domain.container.resources import Resources
 from engine.drivers.cgroups import detect as cgroup
 own, container = sys.argv[1:]
 os.makedirs(f"/sys/fs/cgroup/{own}")

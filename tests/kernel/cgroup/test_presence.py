@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from engine.domain.resources import Resources
+from engine.domain.container.resources import Resources
 from engine.drivers.cgroups import files as cgroup_files
 from engine.drivers.cgroups.detect import CgroupDriver
-from engine.supervisor.observation import Presence
+from engine.ports.observation import Presence
 from tests.kernel.cgroup.members import (
     ID,
     LIMITS,

@@ -2,11 +2,11 @@
 
 import pytest
 
-from engine.domain.resources import Resources
+from engine.domain.container.resources import Resources
 from engine.drivers.cgroups import driver as cgroup_driver
 from engine.drivers.cgroups.detect import CgroupDriver
 from engine.errors import DriverError
-from engine.supervisor.observation import Presence
+from engine.ports.observation import Presence
 from tests.kernel.cgroup.members import (
     ID,
     Member,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.resources import BlockLimits, DeviceRate, Resources
+from engine.domain.container.resources import BlockLimits, DeviceRate, Resources
 from engine.drivers.cgroups.detect import CgroupDriver
 from engine.errors import DriverError
 from tests.kernel.cgroup.members import ID, LIMITS, MIB, control

@@ -4,16 +4,16 @@ import os
 
 import trio
 
-from engine.domain.container import Container
-from engine.domain.container_events import ProcessIdentity
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.container.phases import Phase
+from engine.domain.container.resources import Resources
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
 from engine.domain.ids import ImageId
-from engine.domain.phases import Phase
-from engine.domain.resources import Resources
-from engine.domain.spec import Spec
+from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.cgroups.detect import CgroupDriver
-from engine.drivers.cgroups.parents import Cgroups
 from engine.drivers.lanes import Lanes
-from engine.drivers.runs.process import boot_id
+from engine.drivers.processes.identity import boot_id
 from engine.drivers.usage import LinuxUsage, interfaces, machine_cpu
 from engine.runtime.process_stat import process_stat
 from tests.kernel.cgroup.members import ID, MIB, PARENT, Member, wait_quietly

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, Outcome, config
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, Outcome, config
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.runtime.cell import Cell, shell
+from tests.kernel.runtime.bundles import Cell, shell
 
 
 @pytest.mark.parametrize(

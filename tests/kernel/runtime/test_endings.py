@@ -11,8 +11,8 @@ import pytest
 
 from engine.runtime import init
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, shell
 
 
 def test_it_dies_with_its_monitor(make: Callable[..., Bundle], tmp_path: Path) -> None:

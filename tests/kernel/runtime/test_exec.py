@@ -8,8 +8,8 @@ import pytest
 
 from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.runtime import init
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Outcome, config, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Outcome, config, shell
 
 Exec = Callable[..., Outcome]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.runtime.cell import Cell, bind, mount, shell
+from tests.kernel.runtime.bundles import Cell, bind, mount, shell
 
 
 @pytest.mark.parametrize("name", ["proc", "sys"])

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, shell
 
 
 @pytest.mark.parametrize(

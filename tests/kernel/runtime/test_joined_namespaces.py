@@ -6,8 +6,8 @@ from pathlib import Path
 
 from engine.runtime.bundle import Bundle
 from engine.runtime.init import become_init
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, shell
 
 
 def test_the_hosts_name_is_never_changed(run: Cell) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from engine.runtime import linux
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, Outcome, bind, mount, mounts_of, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, Outcome, bind, mount, mounts_of, shell
 
 
 def test_a_directory_and_a_file_are_bound_where_nothing_was(run: Cell, tmp_path: Path) -> None:

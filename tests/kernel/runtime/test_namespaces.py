@@ -2,8 +2,8 @@
 
 import re
 
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, mounts_of, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, mounts_of, shell
 
 
 def test_every_namespace_is_its_own_but_users_and_time(run: Cell) -> None:

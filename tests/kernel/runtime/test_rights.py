@@ -10,8 +10,8 @@ import pytest
 
 from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, Outcome, config, mount, mounts_of, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, Outcome, config, mount, mounts_of, shell
 
 
 def test_capabilities_are_dockers(run: Cell) -> None:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import cell
-from tests.kernel.runtime.cell import Cell, shell
+from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime.bundles import Cell, shell
 
 
 def test_a_terminal_is_its_stdio_its_console_and_its_sessions(run: Cell) -> None:

@@ -1,0 +1,1 @@
+"""Endpoints about containers: handlers, and the JSON that they take and return."""

@@ -1,0 +1,39 @@
+"""What an attached client gets, once its connection has left HTTP."""
+
+import socket
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import trio
+
+from engine.ports.streams import Client, LogOptions
+from engine.service.containers import Attachment, Containers
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A client's wishes, accepted: to be called with its connection."""
+
+    containers: Containers
+    reference: str
+    attachment: Attachment | None
+    """The streams; None for a client that wants the log alone, or nothing."""
+    past: LogOptions | None
+    """What it is told of the log before that."""
+
+    async def __call__(self, connection: socket.socket, unread: bytes) -> None:
+        """Own the connection until it is the monitor's, or everything has been said."""
+        if self.attachment is not None:
+            client = Client(connection=connection, unread=unread)
+            await self.attachment.connect(client, self.past)
+            return
+        with connection:
+            if self.past is not None:
+                await self._tell(connection, self.past)
+
+    async def _tell(self, connection: socket.socket, past: LogOptions) -> None:
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection.dup()))
+        output = self.containers.logs(self.reference, past)
+        async with stream, aclosing(output):
+            async for block in output:
+                await stream.send_all(block)

@@ -1,0 +1,138 @@
+"""What runs in a container, as ps(1) on the host tells it.
+
+The usual question, ``ps -ef``, is answered without a process. Whatever else is asked is ps's to answer: it is run without a shell,
+and sees no options that would have it read files. Of its output only lines of the container's own processes are passed on.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from typing import Final
+
+import trio
+
+from engine.api.http.json_bodies import Json
+from engine.errors import DriverError, InvalidRequest, Unsupported
+from engine.queries.process_list import TITLES, full_listing
+from engine.queries.threads import ask
+
+USUAL: Final = "-ef"
+
+_TIMEOUT_S: Final = 10.0
+_ARGUMENTS_LENGTH_MAX: Final = 512
+_RENAMED: Final = re.compile(r"\s+(\S*)=\s*(PID\S*)", re.ASCII)
+"""A column that is called PID and may be none, which would show processes of others."""
+_BLANKS: Final = " \t\n\v\f\r"
+"""What separates words for ps. Not all that Python takes for blank: a title could hide behind the rest."""
+_UNIX_WITH_VALUE: Final = frozenset("CGOUgkopqstu")
+_BSD_WITH_VALUE: Final = frozenset("OUkopqt")
+_READS_FILE: Final = {True: "n", False: "N"}
+"""The option that names a file to read symbols from, with a dash and without."""
+
+
+async def process_table(ps_arguments: str, pids: Collection[int]) -> Json:
+    """``Titles`` and ``Processes``: the lines of ``ps`` whose PID is one of ``pids``.
+
+    Raises:
+        InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.
+        Unsupported: there is no ps on this machine.
+    """
+    words = _words(ps_arguments)
+    if words in ([], [USUAL]):
+        rows = await ask(partial(full_listing, tuple(pids)))
+        return {"Titles": TITLES, "Processes": rows}
+    _vet(ps_arguments, words)
+    return table_of(await _run_ps(words, pids), pids)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(f"[{_BLANKS}]+", text) if word]
+
+
+def _vet(text: str, words: Iterable[str]) -> None:
+    for name, title in _RENAMED.findall(f" {text}"):
+        if name != "pid":
+            raise InvalidRequest(f'specifying "{name}={title}" is not allowed')
+    if len(text) > _ARGUMENTS_LENGTH_MAX or "\0" in text:
+        raise InvalidRequest("ps: arguments are too long")
+    is_value = False
+    for word in words:
+        if word.startswith("/"):
+            raise InvalidRequest(f"ps: path {word} is not allowed")
+        if is_value:
+            is_value = False
+        elif not word.startswith("--"):
+            is_value = _takes_next(word)
+
+
+def _takes_next(word: str) -> bool:
+    """Whether a group of single-letter options ends in one whose value is the next word.
+
+    Raises:
+        InvalidRequest: one of them reads a file.
+    """
+    has_dash = word.startswith("-")
+    with_value = _UNIX_WITH_VALUE if has_dash else _BSD_WITH_VALUE
+    letters = word.removeprefix("-")
+    for position, letter in enumerate(letters, start=1):
+        if letter == _READS_FILE[has_dash]:
+            raise InvalidRequest(f"ps: option {letter} is not allowed")
+        if letter in with_value:
+            return position == len(letters)
+    return False
+
+
+async def _run_ps(words: list[str], pids: Collection[int]) -> str:
+    """Ask for the container's processes alone; some options don't go with that, and are asked for all."""
+    output, complaint = await _ps([*words, f"-q{','.join(map(str, pids))}"])
+    if complaint:
+        output, complaint = await _ps(words)
+    if complaint:
+        raise InvalidRequest(f"ps: {complaint}")
+    return output
+
+
+async def _ps(words: list[str]) -> tuple[str, str]:
+    """Its output, and the first line of its complaint."""
+    try:
+        with trio.fail_after(_TIMEOUT_S):
+            done = await trio.run_process(
+                ["ps", *words],
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+            )
+    except FileNotFoundError as missing:
+        raise Unsupported("ps is not installed on this machine (Debian: procps)") from missing
+    except trio.TooSlowError as slow:
+        raise DriverError("ps did not answer") from slow
+    complaint = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+    failed = complaint or f"exit status {done.returncode}"
+    return done.stdout.decode(errors="replace"), failed if done.returncode else ""
+
+
+def table_of(output: str, pids: Collection[int]) -> Json:
+    """Cut the output of ps into columns; the last, a command, keeps its blanks.
+
+    Raises:
+        InvalidRequest: no column is called PID.
+    """
+    title, _, rest = output.partition("\n")
+    titles = _words(title)
+    if "PID" not in titles:
+        raise InvalidRequest("Couldn't find PID field in ps output")
+    rows = _rows(rest, len(titles), titles.index("PID"), pids)
+    return {"Titles": titles, "Processes": list(rows)}
+
+
+def _rows(output: str, columns: int, pid_column: int, pids: Collection[int]) -> Iterator[list[str]]:
+    for line in output.split("\n"):
+        fields = re.split(f"[{_BLANKS}]+", line.strip(_BLANKS), maxsplit=columns - 1)
+        if len(fields) <= pid_column or not fields[pid_column].isdecimal():
+            continue
+        if int(fields[pid_column]) in pids:
+            yield fields

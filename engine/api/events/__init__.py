@@ -1,0 +1,1 @@
+"""``GET /events``: Docker's stream of events, read from the log."""

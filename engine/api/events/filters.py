@@ -1,0 +1,57 @@
+"""Which events a reader of ``/events`` wants: after moby's ``daemon/events/filter.go``, whose rules clients rely on.
+
+Values of one filter are alternatives, filters are conditions. A filter by object (``container=web``) looks at the ID and the name
+of whatever the event is about, whatever that is, and a beginning of either will do; ``image`` looks at containers, too.
+"""
+
+from typing import Final
+
+from engine.api.events.show import SCOPE, Said
+from engine.api.filters import Filters
+from engine.domain.image.reference import parse_reference
+from engine.errors import InvalidRequest
+
+AFTER: Final = "after_seq"
+"""Ours: a position, from which on an interrupted reader goes on."""
+_BY_BEGINNING: Final = (
+    *("config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"),
+)
+KNOWN: Final = frozenset({*_BY_BEGINNING, "event", "image", "label", "scope", "type", AFTER})
+_WITH_DETAILS: Final = ("exec_create", "exec_start", "health_status")
+"""Actions behind whose names a colon and more comes; asking for one of them makes all names beginnings."""
+
+
+def is_wanted(said: Said, filters: Filters) -> bool:
+    """Whether a reader with these filters is told."""
+    return not filters or (
+        _is_wanted_action(said, filters)
+        and filters.exact("type", said.type)
+        and filters.exact("scope", SCOPE)
+        and filters.labels(said.attributes)
+        and filters.any_of("image", lambda word: word in _images_of(said))
+        and all(filters.any_of(kind, lambda word: _begins(said, word)) for kind in _BY_BEGINNING)
+    )
+
+
+def _is_wanted_action(said: Said, filters: Filters) -> bool:
+    if any(word in _WITH_DETAILS for word in filters.values("event")):
+        return filters.any_of("event", said.action.startswith)
+    return filters.exact("event", said.action)
+
+
+def _begins(said: Said, word: str) -> bool:
+    name = said.attributes.get("name", "")
+    return said.id.startswith(word) or name.startswith(word.removeprefix("/"))
+
+
+def _images_of(said: Said) -> tuple[str, ...]:
+    """What the image of an event is called, with and without its tag."""
+    name = said.attributes.get("name" if said.type == "image" else "image", "")
+    return (said.id, name, _without_tag(name))
+
+
+def _without_tag(name: str) -> str:
+    try:
+        return parse_reference(name).familiar_name
+    except InvalidRequest:
+        return name

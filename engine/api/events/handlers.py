@@ -1,0 +1,163 @@
+"""``GET /events``: Docker's stream of what happens, told from the log: all of it, not the last 256.
+
+Resuming
+========
+
+Every event carries its position in the log as the attribute ``shipslog.seq``. A reader that has been cut off asks for what comes
+after the last one it has seen, and misses nothing and hears nothing twice, whatever was between::
+
+    curl --unix-socket … 'http://x/events?after_seq=4711.2'
+    docker events --filter after_seq=4711.2
+    docker_client.events(filters={"after_seq": "4711.2"})
+
+A plain number, as ``shipslog history`` shows, stands for all of what that event of the log says.
+"""
+
+import re
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import trio
+
+from engine.api.event_subjects import recollect
+from engine.api.events.filters import AFTER, KNOWN, is_wanted
+from engine.api.events.show import Message, Translator
+from engine.api.filters import Filters, parse_filters
+from engine.api.http.operations import Lines, Operation, filters, text
+from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_line
+from engine.api.http.requests import Query, Request
+from engine.api.http.router import Route
+from engine.api.system.answers import EventMessage
+from engine.api.times import SECOND_NS, parse_moment_or_span
+from engine.errors import InvalidRequest
+from engine.queries.history import Entry, Question
+from engine.queries.threads import ask
+from engine.service.engine import Service
+
+_POSITION: Final = re.compile(r"(?P<seq>\d{1,18})(?:\.(?P<part>\d{1,9}))?")
+_WHOLE: Final = 1 << 30
+"""More parts than any event has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the stream of what is told: behind this part of this event of the log."""
+
+    seq: int
+    part: int = _WHOLE
+
+    def is_before(self, message: Message) -> bool:
+        """Whether a message comes behind it."""
+        return (message.seq, message.part) > (self.seq, self.part)
+
+
+class EventHandlers:
+    """Who wants to know what happens."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            Route(
+                "GET",
+                "/events",
+                self.events,
+                Operation(
+                    summary="Tell what happens, as it happens.",
+                    query=(
+                        text("since", "A time, or a span before now."),
+                        text("until", "A time, or a span before now."),
+                        text(AFTER, "Go on behind this position in the log."),
+                        filters(*KNOWN),
+                    ),
+                    answers={200: Lines(EventMessage)},
+                ),
+            ),
+        )
+
+    async def events(self, request: Request) -> Reply:
+        """``docker events``: from ``since`` on, or from now; until ``until``, or for ever."""
+        wanted = parse_filters(request.query.text("filters"), KNOWN)
+        question, after = self._question(request.query, wanted)
+        reading = _Reading(self._service, wanted, after)
+
+        async def produce(send: Sink) -> None:
+            await reading.tell(question, send)
+
+        return Streamed(produce, JSON, endless=True)
+
+    def _question(self, query: Query, wanted: Filters) -> tuple[Question, Position]:
+        """The part of history that is asked for; who names no beginning but an end wants all that was before."""
+        now_ns = self._service.ledger.clock.wall_ns()
+        since, until = query.text("since"), query.text("until")
+        since_ns = parse_moment_or_span(since, now_ns) if since else None
+        until_ns = parse_moment_or_span(until, now_ns) if until not in ("", "0") else None
+        if since_ns is not None and until_ns is not None and until_ns < since_ns:
+            raise InvalidRequest(f"`since` time ({since}) cannot be after `until` time ({until})")
+        after = _position(query.text(AFTER), *wanted.values(AFTER))
+        if after is None and since_ns is None and until_ns is None:
+            after = Position(self._service.ledger.log.last_seq)
+        after = after or Position(0)
+        # the event that is half told is read again, for its other half
+        question = Question(after_seq=max(0, after.seq - 1), since_ns=since_ns, until_ns=until_ns)
+        return question, after
+
+
+class _Reading:
+    """One reader's way through the log."""
+
+    def __init__(self, service: Service, wanted: Filters, after: Position) -> None:
+        self._service = service
+        self._filters = wanted
+        self._after = after
+        durable = service.ledger.durable
+        self._translator = Translator(durable.networks, durable.images)
+
+    async def tell(self, question: Question, send: Sink) -> None:
+        """What has happened, however long that takes, and then what happens until the time is over."""
+        ledger = self._service.ledger
+        if question.until_ns is None:
+            await self._tell_all(question, send, follow=True)
+            return
+        so_far = ledger.log.last_seq
+        await self._tell_all(replace(question, until_seq=so_far), send, follow=False)
+        left_s = (question.until_ns - ledger.clock.wall_ns()) / SECOND_NS
+        with trio.move_on_after(max(0.0, left_s)):
+            following = replace(question, after_seq=max(so_far, question.after_seq))
+            await self._tell_all(following, send, follow=True)
+
+    async def _tell_all(self, question: Question, send: Sink, *, follow: bool) -> None:
+        entries = self._service.history.entries(question, follow=follow)
+        async with aclosing(entries):
+            async for block in entries:
+                lines = [line for entry in block for line in await self._lines(entry)]
+                if lines:
+                    await send(b"".join(lines))
+
+    async def _lines(self, entry: Entry) -> list[bytes]:
+        translator = self._translator
+        if not translator.knows(entry):
+            log = self._service.ledger.log
+            subject = await ask(partial(recollect, log, entry))
+            translator.learn(entry, subject)
+        return [
+            json_line(message.json())
+            for message in translator.messages(entry)
+            if self._after.is_before(message) and is_wanted(message.said, self._filters)
+        ]
+
+
+def _position(*texts: str) -> Position | None:
+    """The position asked for, wherever it was; the last one counts."""
+    given = [text for text in texts if text]
+    if not given:
+        return None
+    match = _POSITION.fullmatch(given[-1])
+    if match is None:
+        raise InvalidRequest(f"invalid {AFTER} {given[-1]!r}: not a position in the log")
+    part = match["part"]
+    return Position(int(match["seq"]), _WHOLE if part is None else int(part))

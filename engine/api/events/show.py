@@ -1,0 +1,272 @@
+"""Events of the log in the words of Docker's ``/events``: domain → Docker JSON.
+
+One of ours can be several of theirs (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or none: most intents are not told.
+What an event of theirs says about its object, they look up when it happens; so does this, in what was told before.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from signal import Signals
+from typing import Final, NamedTuple
+
+from engine.api.event_subjects import Subject, command_text, exec_of, owner_of
+from engine.api.http.json_bodies import Json
+from engine.api.times import SECOND_NS
+from engine.domain import host
+from engine.domain.container import attachment as membership
+from engine.domain.container import audit_events as uses
+from engine.domain.container import events as container
+from engine.domain.container import health
+from engine.domain.container import update as container_update
+from engine.domain.event import ActorKind, Event
+from engine.domain.exec import state as execution
+from engine.domain.ids import ExecId, ImageId, NetworkId
+from engine.domain.image import state as image
+from engine.domain.image.reference import parse_reference
+from engine.domain.image.state import Image
+from engine.domain.network import state as network
+from engine.domain.network.state import BRIDGE_DRIVER, Network
+from engine.queries.history import Entry
+
+POSITION: Final = "shipslog.seq"
+"""The attribute that says where in the log an event is: ``SEQ.PART``, the second ``PART`` of event ``SEQ`` being ``SEQ.2``."""
+
+SCOPE: Final = "local"
+"""Of all events of an engine that is alone."""
+
+_PLAIN: Final[Mapping[type[Event], str]] = {
+    container.AttachOpened: "attach",
+    container.Paused: "pause",
+    container.Unpaused: "unpause",
+    container.OutOfMemory: "oom",
+    container_update.Updated: "update",
+    container.Removed: "destroy",
+    uses.ProcessesListed: "top",
+    uses.Exported: "export",
+    uses.PathRead: "archive-path",
+    uses.PathWritten: "extract-to-dir",
+}
+"""Those that say no more than their name."""
+_OF_IMAGES: Final[Mapping[type[Event], str]] = {
+    image.ImageImported: "import",
+    image.ImageLoaded: "load",
+    image.ImageSaved: "save",
+    image.ImageTagged: "tag",
+    image.ImageUntagged: "untag",
+    image.ImageRemoved: "delete",
+}
+_WITHOUT_COMMAND: Final = (126, 127)
+"""Exit codes of a start that failed when everything else, the network included, was in place."""
+
+
+class Said(NamedTuple):
+    """What an event says, whenever it was said."""
+
+    type: str
+    action: str
+    id: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event as Docker has it, and where it stands in the log."""
+
+    said: Said
+    at_ns: int
+    seq: int
+    part: int
+
+    def json(self) -> Json:
+        """EventMessage, with the fields of old that containers and images have."""
+        kind, action, identity, attributes = self.said
+        message: Json = {
+            "Type": kind,
+            "Action": action,
+            "Actor": {
+                "ID": identity,
+                "Attributes": {**attributes, POSITION: f"{self.seq}.{self.part}"},
+            },
+            "scope": SCOPE,
+            "time": self.at_ns // SECOND_NS,
+            "timeNano": self.at_ns,
+        }
+        if kind in ("container", "image"):
+            message["status"] = action
+            if identity:
+                message["id"] = identity
+            if kind == "container" and "image" in attributes:
+                message["from"] = attributes["image"]
+        return message
+
+
+class Translator:
+    """Tells the log's events one after the other; it remembers what it has told."""
+
+    def __init__(
+        self, networks: Mapping[NetworkId, Network], images: Mapping[ImageId, Image]
+    ) -> None:
+        self._networks = networks
+        self._images = images
+        self._subjects: dict[str, Subject] = {}
+        self._loaded = ("", "")
+        """The image that was told to be loaded last, and by which request."""
+
+    def knows(self, entry: Entry) -> bool:
+        """Whether an event can be told; if not, :meth:`learn` about its container first."""
+        if not entry.stream.startswith("container/") or isinstance(entry.data, container.Created):
+            return True
+        subject = self._subjects.get(owner_of(entry))
+        if subject is None:
+            return False
+        needs_command = isinstance(entry.data, execution.ExecStartRequested)
+        return not needs_command or exec_of(entry) in subject.commands
+
+    def learn(self, entry: Entry, subject: Subject) -> None:
+        """What there is to know about an event's container, just before the event."""
+        known = self._subjects.setdefault(owner_of(entry), subject)
+        known.commands.update(subject.commands)
+
+    def messages(self, entry: Entry) -> tuple[Message, ...]:
+        """One event of the log in Docker's words."""
+        told = enumerate(self._told(entry), start=1)
+        return tuple(Message(said, entry.at_ns, entry.seq, part) for part, said in told)
+
+    def _told(self, entry: Entry) -> Iterator[Said]:
+        match entry.stream.partition("/")[0]:
+            case "container":
+                return self._of_container(entry)
+            case "image":
+                return self._of_image(entry)
+            case _:
+                return _of_others(entry)
+
+    def _of_container(self, entry: Entry) -> Iterator[Said]:
+        owner, event = owner_of(entry), entry.data
+        if isinstance(event, container.Created):
+            self._subjects[owner] = Subject.of(event)
+        subject = self._subjects[owner]
+        if identity := exec_of(entry):
+            yield from _of_exec(subject, identity, event)
+            subject.follow_exec(identity, event)
+            return
+        yield from self._turning_point(subject, event, entry.at_ns)
+        subject.follow(event, entry.at_ns)
+        if isinstance(event, container.Removed):
+            del self._subjects[owner]
+
+    def _turning_point(self, subject: Subject, event: Event, at_ns: int) -> Iterator[Said]:
+        """What moves a container from one phase to another, which is seldom told in one word."""
+        match event:
+            case container.Started():
+                yield from self._networks_of(subject, "connect")
+                yield _about(subject, "start")
+                if subject.restarting:
+                    yield _about(subject, "restart")
+            case container.StartFailed(exit_code=code) if code in _WITHOUT_COMMAND:
+                yield from self._networks_of(subject, "connect")
+                yield from self._networks_of(subject, "disconnect")
+            case container.Unpaused() if subject.killed:
+                return  # it does not go on, it ends
+            case container.RemoveRequested(force=True) if subject.running:
+                yield _about(subject, "kill", signal=str(int(Signals.SIGKILL)))
+            case container.Exited(code=code):
+                ran_s = str(subject.ran_ns(at_ns) // SECOND_NS)
+                yield _about(subject, "die", execDuration=ran_s, exitCode=str(code))
+                yield from self._networks_of(subject, "disconnect")
+                if subject.stopping:
+                    yield _about(subject, "stop")
+            case membership.Connected(order=order) if subject.running:
+                yield self._of_membership(subject, "connect", *subject.moving[order])
+            case membership.Disconnected(order=order):
+                yield self._of_membership(subject, "disconnect", *subject.moving[order])
+            case _:
+                yield from _of_use(subject, event)
+
+    def _networks_of(self, subject: Subject, action: str) -> Iterator[Said]:
+        """All that it is in: with a namespace of the host's, or none of its own, those that every engine has."""
+        for identity, name in subject.networks.items():
+            yield self._of_membership(subject, action, identity, name)
+        for found in self._networks.values():
+            if not found.bridge and found.name == subject.mode:
+                yield self._of_membership(subject, action, found.id, found.name)
+
+    def _of_membership(self, subject: Subject, action: str, identity: NetworkId, name: str) -> Said:
+        network = self._networks.get(identity)  # what is gone was most likely a bridge
+        driver = network.driver if network else BRIDGE_DRIVER
+        attributes = {"container": subject.id, "name": name, "type": driver}
+        return Said("network", action, identity, attributes)
+
+    def _of_image(self, entry: Entry) -> Iterator[Said]:
+        """What is loaded brings its names along; only what people give is told."""
+        event, request = entry.data, (entry.stream, entry.correlation)
+        if isinstance(event, image.ImageLoaded):
+            self._loaded = request
+        if isinstance(event, image.ImageTagged) and self._loaded == request:
+            return
+        if (action := _OF_IMAGES.get(type(event))) is None:
+            return
+        name = entry.id
+        if isinstance(event, image.ImageTagged):
+            name = parse_reference(event.reference).familiar
+        known = self._images.get(ImageId(entry.id))
+        labels = known.contents.config.labels if known else {}
+        told = {} if isinstance(event, image.ImageRemoved) else labels
+        yield Said("image", action, entry.id, {**told, "name": name})
+
+
+def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
+    """What leaves a container's phase as it is, or freezes and thaws it."""
+    match event:
+        case container.Created():
+            yield _about(subject, "create")
+        case container.Renamed(name=name, before=before):
+            yield _about(subject, "rename", name=name, oldName=f"/{before}")
+        case container.Signalled(signal=signal):
+            yield _about(subject, "kill", signal=str(signal))
+        case container.AttachClosed(reason="detached"):
+            yield _about(subject, "detach")
+        case uses.Resized(height=height, width=width):
+            yield _about(subject, "resize", height=str(height), width=str(width))
+        case uses.Committed(image=made, comment=comment, reference=reference):
+            yield _about(subject, "commit", comment=comment, imageID=made, imageRef=reference)
+        case health.HealthChanged(status=status):
+            yield _about(subject, f"health_status: {status}")
+        case _:
+            if action := _PLAIN.get(type(event)):
+                yield _about(subject, action)
+
+
+def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]:
+    """Docker tells the start of an exec before it tries: so it is the intent that is told."""
+    match event:
+        case execution.ExecCreated(spec=spec):
+            yield _about(subject, f"exec_create: {command_text(spec)}", execID=identity)
+        case execution.ExecStartRequested():
+            yield _about(subject, f"exec_start: {subject.commands[identity]}", execID=identity)
+        case execution.ExecDetached():
+            yield _about(subject, "exec_detach", execID=identity)
+        case execution.ExecExited(code=code):
+            yield _about(subject, "exec_die", execID=identity, exitCode=str(code))
+        case _:
+            pass
+
+
+def _of_others(entry: Entry) -> Iterator[Said]:
+    match entry.data:
+        case network.NetworkCreated(name=name, driver=driver):
+            # Nobody is told of the networks that every engine has.
+            if entry.actor.kind is ActorKind.USER:
+                yield Said("network", "create", entry.id, {"name": name, "type": driver})
+        case network.NetworkRemoved(name=name, driver=driver):
+            if entry.actor.kind is ActorKind.USER:
+                yield Said("network", "destroy", entry.id, {"name": name, "type": driver})
+        case host.Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes):
+            yield Said(kind, "prune", "", {"reclaimed": str(reclaimed_bytes)})
+        case _:
+            pass
+
+
+def _about(subject: Subject, action: str, **attributes: str) -> Said:
+    known = {**subject.labels, "image": subject.image, "name": subject.name}
+    return Said("container", action, subject.id, {**known, **attributes})

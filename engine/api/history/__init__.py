@@ -1,0 +1,1 @@
+"""Shipslog's own endpoints: history, state at a past moment, verification."""

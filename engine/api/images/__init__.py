@@ -1,0 +1,1 @@
+"""Endpoints about images: handlers, and the JSON that they take and return."""

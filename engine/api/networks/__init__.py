@@ -1,0 +1,1 @@
+"""Endpoints about networks: handlers, and the JSON that they take and return."""

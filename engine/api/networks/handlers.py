@@ -1,0 +1,226 @@
+"""Networks: made, looked at, removed; containers connected to them."""
+
+from typing import Final
+
+from engine.api.containers.spec.body import EndpointWire
+from engine.api.containers.spec.networking import membership
+from engine.api.filters import Filters, parse_boolean_filter, parse_filters
+from engine.api.http.json_bodies import read_json
+from engine.api.http.operations import Operation, filters, flag, text
+from engine.api.http.replies import NO_CONTENT, Answer, Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.networks import answers as told_network
+from engine.api.networks.create import (
+    ConnectWire,
+    DisconnectWire,
+    NetworkCreateWire,
+    parse_wish,
+)
+from engine.api.networks.show import network_json
+from engine.api.times import parse_until
+from engine.domain.network.decisions import PREDEFINED
+from engine.domain.network.state import Network
+from engine.errors import InvalidRequest, NotFound
+from engine.service.engine import Service
+
+_LIST_FILTERS: Final = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
+_PRUNE_FILTERS: Final = frozenset({"label", "label!", "until"})
+_TYPES: Final = frozenset({"builtin", "custom"})
+_BOOLEANS: Final = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})  # fmt: skip
+"""What Go's strconv.ParseBool takes."""
+
+
+class NetworkHandlers:
+    """What containers are connected to."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._system = service.system
+        self._networks = service.networks
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            Route(
+                "GET",
+                "/networks",
+                self.list,
+                Operation(
+                    summary="List networks.",
+                    query=(filters(*_LIST_FILTERS),),
+                    answers={200: list[told_network.Network]},
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/create",
+                self.create,
+                Operation(
+                    summary="Create a network.",
+                    body=NetworkCreateWire,
+                    answers={201: told_network.NetworkCreated},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/prune",
+                self.prune,
+                Operation(
+                    summary="Remove the networks that nobody uses.",
+                    query=(filters(*_PRUNE_FILTERS),),
+                    answers={200: told_network.NetworksPruned},
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/{id}/connect",
+                self.connect,
+                Operation(
+                    summary="Connect a container to a network.",
+                    body=ConnectWire,
+                    answers={200: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "POST",
+                "/networks/{id}/disconnect",
+                self.disconnect,
+                Operation(
+                    summary="Disconnect a container from a network.",
+                    body=DisconnectWire,
+                    answers={200: None},
+                    refusals=(403, 404, 409),
+                ),
+            ),
+            Route(
+                "GET",
+                "/networks/{id}",
+                self.inspect,
+                Operation(
+                    summary="Inspect a network.",
+                    query=(
+                        flag("verbose"),
+                        text("scope", "local, or nothing is found."),
+                    ),
+                    answers={200: told_network.Network},
+                    refusals=(404,),
+                ),
+            ),
+            Route(
+                "DELETE",
+                "/networks/{id}",
+                self.remove,
+                Operation(
+                    summary="Remove a network.", answers={204: None}, refusals=(403, 404, 409)
+                ),
+            ),
+        )
+
+    async def list(self, request: Request) -> Reply:
+        """``docker network ls``."""
+        wanted = parse_filters(request.query.text("filters"), _LIST_FILTERS)
+        dangling = _dangling(wanted)
+        for value in wanted.values("type"):
+            if value not in _TYPES:
+                raise InvalidRequest(f"invalid filter: 'type'='{value}'")
+        return json_answer(
+            [
+                network_json(network, self._networks.members(network), request.version)
+                for network in self._networks.all()
+                if wanted.pattern("name", network.name)
+                and wanted.pattern("id", network.id)
+                and wanted.exact("driver", network.driver)
+                and wanted.exact("scope", "local")
+                and wanted.exact("type", "builtin" if network.name in PREDEFINED else "custom")
+                and wanted.labels(network.labels)
+                and (dangling is None or dangling == self._is_dangling(network))
+            ]
+        )
+
+    async def inspect(self, request: Request) -> Reply:
+        """``docker network inspect``."""
+        query = request.query
+        verbose = query.text("verbose")
+        if verbose and verbose not in _BOOLEANS:
+            raise InvalidRequest(
+                f'invalid value for verbose: {verbose}: strconv.ParseBool: parsing "{verbose}": invalid syntax'
+            )
+        word = request.params["id"]
+        if query.text("scope", "local") not in ("", "local"):
+            raise NotFound(f"network {word} not found")
+        network = self._networks.get(word)
+        return json_answer(network_json(network, self._networks.members(network), request.version))
+
+    async def create(self, request: Request) -> Reply:
+        """``docker network create``."""
+        asked = await read_json(request, NetworkCreateWire)
+        identity = await self._networks.create(parse_wish(asked), request.origin)
+        return json_answer({"Id": identity, "Warning": ""}, 201)
+
+    async def connect(self, request: Request) -> Reply:
+        """``docker network connect``."""
+        asked = await read_json(request, ConnectWire)
+        network = self._networks.get(request.params["id"])
+        wished = membership(network.name, asked.endpoint_config or EndpointWire())
+        await self._networks.connect(
+            network.id, _container(asked.container), wished, request.origin
+        )
+        return Answer(200)
+
+    async def disconnect(self, request: Request) -> Reply:
+        """``docker network disconnect``."""
+        asked = await read_json(request, DisconnectWire)
+        await self._networks.disconnect(
+            request.params["id"],
+            _container(asked.container),
+            request.origin,
+            force=bool(asked.force),
+        )
+        return Answer(200)
+
+    async def remove(self, request: Request) -> Reply:
+        """``docker network rm``."""
+        await self._networks.remove(request.params["id"], request.origin)
+        return NO_CONTENT
+
+    async def prune(self, request: Request) -> Reply:
+        """``docker network prune``: networks that every engine has are not taken away."""
+        wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
+        limits = wanted.values("until")
+        if len(limits) > 1:
+            raise InvalidRequest("more than one until filter specified")
+        now_ns = self._service.ledger.clock.wall_ns()
+        before_ns = [parse_until(limit, now_ns) for limit in limits]
+        deleted = await self._networks.prune(
+            lambda network: (
+                wanted.labels(network.labels)
+                and not (wanted.values("label!") and wanted.labels(network.labels, "label!"))
+                and all(network.created_ns < limit_ns for limit_ns in before_ns)
+            ),
+            request.origin,
+        )
+        await self._system.pruned("network", 0, request.origin)
+        return json_answer({"NetworksDeleted": deleted or None})
+
+    def _is_dangling(self, network: Network) -> bool:
+        """Whether nobody uses a network that somebody has made."""
+        return network.name not in PREDEFINED and not self._networks.members(network)
+
+
+def _container(word: str | None) -> str:
+    if not word:
+        raise InvalidRequest('invalid name or ID supplied: ""')
+    return word
+
+
+def _dangling(filters: Filters) -> bool | None:
+    """Whether only networks that nobody uses are wanted, or only the others; None: all."""
+    try:
+        return parse_boolean_filter(filters, "dangling")
+    except InvalidRequest:
+        raise InvalidRequest(
+            'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")'
+        ) from None

@@ -1,0 +1,1 @@
+"""Endpoints about the engine itself: ping, version, info, disk usage, login."""

@@ -1,0 +1,84 @@
+"""The engine about itself: ping, version, info."""
+
+import os
+from dataclasses import replace
+from typing import Final
+
+import trio
+
+from engine.api.http.operations import Bytes, Operation
+from engine.api.http.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
+from engine.api.http.requests import Request
+from engine.api.http.router import Route
+from engine.api.system.answers import Info, Version
+from engine.api.system.show import info_json, version_json
+from engine.service.engine import Service
+
+_NOT_CACHED: Final[Headers] = (
+    ("Cache-Control", "no-cache, no-store, must-revalidate"),
+    ("Pragma", "no-cache"),
+)
+_PONG: Final = Answer(
+    200, b"OK", PLAIN_TEXT, (*_NOT_CACHED, ("Builder-Version", "1"), ("Swarm", "inactive"))
+)
+_PONG_HEAD: Final = replace(_PONG, body=b"")
+"""A HEAD has another length in Docker, whose clients have never seen ours."""
+
+
+class SystemHandlers:
+    """What clients ask before they ask for anything else."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> tuple[Route, ...]:
+        """Who answers what."""
+        return (
+            Route(
+                "GET",
+                "/_ping",
+                self.ping,
+                Operation(
+                    summary="Tell that the engine is here; headers say what it speaks.",
+                    answers={200: Bytes((PLAIN_TEXT,))},
+                ),
+            ),
+            Route(
+                "HEAD",
+                "/_ping",
+                self.ping,
+                Operation(
+                    summary="Tell that the engine is here, in headers alone.", answers={200: None}
+                ),
+            ),
+            Route(
+                "GET",
+                "/version",
+                self.version,
+                Operation(
+                    summary="Tell the versions of the engine and of the API.",
+                    answers={200: Version},
+                ),
+            ),
+            Route(
+                "GET",
+                "/info",
+                self.info,
+                Operation(summary="Tell about the engine and the machine.", answers={200: Info}),
+            ),
+        )
+
+    async def ping(self, request: Request) -> Reply:
+        """We are here; the headers say what we speak."""
+        return _PONG if request.method == "GET" else _PONG_HEAD
+
+    async def version(self, _request: Request) -> Reply:
+        """``docker version``."""
+        return json_answer(version_json(self._service))
+
+    async def info(self, request: Request) -> Reply:
+        """``docker info``."""
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        with os.scandir("/proc/self/fd") as descriptors:
+            count = sum(1 for _ in descriptors)
+        return json_answer(info_json(self._service, request.version, count, tasks))

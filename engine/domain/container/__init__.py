@@ -1,0 +1,1 @@
+"""Containers: state, events and the rules for both."""

@@ -1,0 +1,126 @@
+"""Say which namespaces a container shares with the host (``host``) or with another container (``container:ID``).
+
+The *owner* is the container whose namespace it is, the *joiner* the one that is started in it. The words of a refusal are Docker's.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Final, Protocol
+
+from engine.domain.container.spec import Spec
+from engine.domain.ids import ContainerId
+from engine.errors import Conflict
+
+HOST: Final = "host"
+PRIVATE: Final = "private"
+SHAREABLE: Final = "shareable"
+NONE: Final = "none"
+_CONTAINER: Final = "container:"
+
+
+class Shared(StrEnum):
+    """A kind of namespace that containers may share, by its name in the OCI runtime specification."""
+
+    PID = "pid"
+    IPC = "ipc"
+    NETWORK = "network"
+
+
+_PREFIX: Final[Mapping[Shared, str]] = {
+    Shared.PID: "",
+    Shared.IPC: "can't join IPC of container {owner}: ",
+    Shared.NETWORK: "",
+}
+_WORD: Final[Mapping[Shared, str]] = {
+    Shared.PID: "PID",
+    Shared.IPC: "IPC",
+    Shared.NETWORK: "network",
+}
+
+
+class Owner(Protocol):
+    """What has to be known of a container whose namespace is to be joined."""
+
+    @property
+    def spec(self) -> Spec:
+        """What was asked of it."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is removed or dead."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a process."""
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether its next run has not begun yet."""
+
+
+def with_container(container: str) -> str:
+    """The mode that shares a container's namespace."""
+    return f"{_CONTAINER}{container}"
+
+
+def is_with_container(mode: str) -> bool:
+    """Whether a mode names a container."""
+    return mode.startswith(_CONTAINER)
+
+
+def namespace_owner(mode: str) -> ContainerId | None:
+    """The container whose namespace a mode shares; None when it shares no container's."""
+    return ContainerId(mode.removeprefix(_CONTAINER)) if is_with_container(mode) else None
+
+
+def joined_namespaces(spec: Spec) -> Iterator[tuple[Shared, ContainerId]]:
+    """Which namespaces a container joins, and whose they are."""
+    modes = (
+        (Shared.PID, spec.pid_mode),
+        (Shared.IPC, spec.ipc_mode),
+        (Shared.NETWORK, spec.network_mode),
+    )
+    for kind, mode in modes:
+        if owner := namespace_owner(mode):
+            yield kind, owner
+
+
+def offers_ipc(spec: Spec) -> bool:
+    """Whether others may join its IPC namespace, and its shared memory with it."""
+    return spec.ipc_mode not in ("", PRIVATE, NONE)
+
+
+def owns_pid_namespace(spec: Spec) -> bool:
+    """Whether all of a container's processes end with its first, pid_namespaces(7)."""
+    return not spec.pid_mode
+
+
+def check_joinable(kind: Shared, owner: ContainerId, container: Owner | None) -> None:
+    """Refuse what can't be joined now.
+
+    Args:
+        kind: of namespace.
+        owner: whose it is.
+        container: the owner as it is known; None when there is none any more.
+
+    Raises:
+        Conflict: it is gone, does not run, waits for its restart, or keeps its IPC namespace for itself.
+    """
+    if container is None or container.is_gone:
+        raise Conflict(
+            f"cannot join {_WORD[kind]} of a non running container: {owner}: "
+            f"No such container: {owner}"
+        )
+    prefix = _PREFIX[kind].format(owner=owner)
+    if container.is_restarting:
+        raise Conflict(
+            f"{prefix}Container {owner} is restarting, wait until the container is running"
+        )
+    if not container.is_running and kind is Shared.NETWORK:
+        raise Conflict(f"cannot join network of a non running container: {owner}")
+    if not container.is_running:
+        raise Conflict(f"{prefix}container {owner} is not running")
+    if kind is Shared.IPC and not offers_ipc(container.spec):
+        raise Conflict(
+            f"{prefix}non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+        )

@@ -1,0 +1,270 @@
+"""A container's spec in the words of the OCI runtime specification: what the runtime is told. Docker's defaults are here.
+
+Clauses are those of the specification's ``config.md`` and ``config-linux.md``.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from engine.capability_names import ALL_CAPABILITIES
+from engine.domain.container.mounts import Bind, ReadOnlyBelow, Tmpfs
+from engine.domain.container.namespace_sharing import (
+    HOST,
+    NONE,
+    is_with_container,
+    namespace_owner,
+    owns_pid_namespace,
+)
+from engine.domain.container.spec import (
+    Spec,
+    Ulimit,
+    capabilities,
+    merged_env,
+)
+from engine.domain.container.state import Container
+from engine.domain.exec.state import ExecSpec
+
+Json = dict[str, Any]  # Any: a document for another program
+
+DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INIT_DESTINATION: Final = "/sbin/docker-init"
+
+MASKED_PATHS: Final = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY_PATHS: Final = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+_SHM: Final = "/dev/shm"  # noqa: S108  (a mount point inside)
+_PRIVATE_FILES: Final = ("nosuid", "noexec", "nodev")
+
+
+class HostSide(msgspec.Struct, frozen=True, kw_only=True):
+    """Where on the host things are that a container sees."""
+
+    rootfs: str
+    hosts: str
+    hostname: str
+    resolv_conf: str
+    sandbox: str = ""
+    """The pinned network namespace; empty for the host's own."""
+    init: str = ""
+    """A static init for ``--init``; empty without."""
+    linked_env: tuple[str, ...] = ()
+    """Variables that tell of linked containers."""
+    devices: tuple[Json, ...] = ()
+    """Nodes beyond the default ones (Linux devices)."""
+
+
+def oci_config(container: Container, host: HostSide) -> Json:
+    """The bundle's ``config.json``."""
+    spec = container.spec
+    return {
+        "ociVersion": "1.1.0",
+        "process": _process(spec, host.linked_env),
+        "root": {"path": host.rootfs, "readonly": spec.read_only},
+        "hostname": "" if spec.uts_mode == HOST else spec.hostname,
+        "domainname": "" if spec.uts_mode == HOST else spec.domainname,
+        "mounts": _mounts(spec, host),
+        "annotations": spec.annotations,
+        "linux": {
+            "namespaces": _namespaces(spec, host),
+            "devices": list(host.devices),
+            "maskedPaths": masked_paths(spec),
+            "readonlyPaths": readonly_paths(spec),
+            "sysctl": _sysctls(spec),
+            "rootfsPropagation": "private",
+        },
+    }
+
+
+def masked_paths(spec: Spec) -> tuple[str, ...]:
+    """Paths that a container finds empty: those that were asked for, or by default the ones that tell of the host."""
+    return _paths(spec, spec.masked_paths, MASKED_PATHS)
+
+
+def readonly_paths(spec: Spec) -> tuple[str, ...]:
+    """Paths that a container can't write, whoever it runs as."""
+    return _paths(spec, spec.readonly_paths, READONLY_PATHS)
+
+
+def _paths(spec: Spec, asked: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    if asked is not None:
+        return asked
+    return () if spec.privileged else default
+
+
+def exec_process(container: Container, asked: ExecSpec, linked_env: tuple[str, ...] = ()) -> Json:
+    """The process object of an exec: the container's own, with what was asked differently."""
+    spec = container.spec
+    process = _process(spec)
+    terminal = ("TERM=xterm",) if asked.tty else ()
+    return {
+        **process,
+        "terminal": asked.tty,
+        "consoleSize": _console_size(asked.console_size),
+        "args": list(asked.arguments),
+        "env": list(
+            merged_env(_default_env(spec, tty=False), terminal, linked_env, spec.env, asked.env)
+        ),
+        "cwd": asked.working_dir or spec.working_dir or "/",
+        "user": _user(asked.user or spec.user, () if asked.user else spec.group_add),
+        "capabilities": _capability_sets(ALL_CAPABILITIES)
+        if asked.privileged
+        else process["capabilities"],
+    }
+
+
+def _process(spec: Spec, linked_env: tuple[str, ...] = ()) -> Json:
+    arguments = list(spec.arguments)
+    return {
+        "terminal": spec.tty,
+        "consoleSize": _console_size(spec.console_size),
+        "user": _user(spec.user, spec.group_add),
+        "args": [INIT_DESTINATION, "--", *arguments] if spec.init else arguments,
+        "env": list(merged_env(_default_env(spec, tty=spec.tty), linked_env, spec.env)),
+        "cwd": spec.working_dir or "/",
+        "capabilities": _capability_sets(capabilities(spec)),
+        "rlimits": [_rlimit(limit) for limit in spec.ulimits],
+        "noNewPrivileges": spec.no_new_privileges,
+        "oomScoreAdj": spec.oom_score_adj,
+    }
+
+
+def _user(user: str, groups: Sequence[str]) -> Json:
+    """Groups by name or number: both are looked up in the container's own /etc/group, by who is inside."""
+    return {"username": user, "additionalGroups": list(groups)}
+
+
+def _default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
+    terminal = ("TERM=xterm",) if tty else ()
+    return (DEFAULT_PATH, f"HOSTNAME={spec.hostname}", *terminal)
+
+
+def _capability_sets(names: Sequence[str]) -> Json:
+    """Docker leaves the inheritable and ambient sets empty since CVE-2022-24769."""
+    return {"bounding": list(names), "effective": list(names), "permitted": list(names)}
+
+
+def _console_size(size: tuple[int, int]) -> Json:
+    height, width = size
+    return {"height": height, "width": width}
+
+
+def _rlimit(limit: Ulimit) -> Json:
+    return {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard}
+
+
+def _sysctls(spec: Spec) -> dict[str, str]:
+    """Docker lets every user of a container's own network ping, and bind low ports; in another's its owner has decided."""
+    if spec.network_mode == HOST or is_with_container(spec.network_mode):
+        return spec.sysctls
+    own = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
+    return {**own, **spec.sysctls}
+
+
+def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
+    """A kind that is not listed is the host's. What another container owns is listed like one's own: it comes as a descriptor."""
+    own = {
+        "mount": True,
+        "uts": spec.uts_mode != HOST,
+        "pid": owns_pid_namespace(spec) or namespace_owner(spec.pid_mode) is not None,
+        "ipc": spec.ipc_mode != HOST,
+        "cgroup": spec.cgroupns_mode != HOST,
+    }
+    found: list[Json] = [{"type": name} for name, is_own in own.items() if is_own]
+    if host.sandbox:
+        found.append({"type": "network", "path": host.sandbox})
+    return found
+
+
+def _mounts(spec: Spec, host: HostSide) -> list[Json]:
+    asked = [*map(_tmpfs, spec.tmpfs), *map(_bind, spec.binds)]
+    destinations = {mount["destination"].rstrip("/") for mount in asked}
+    standard = [*_standard_mounts(spec), *_files(host)]
+    if host.init:
+        standard.append(_file(host.init, INIT_DESTINATION, "ro"))
+    if "/dev" in destinations:  # somebody's own, with everything in it
+        standard = [mount for mount in standard if not mount["destination"].startswith("/dev/")]
+    kept = [mount for mount in standard if mount["destination"] not in destinations]
+    return sorted(kept + asked, key=lambda mount: mount["destination"].rstrip("/").count("/"))
+
+
+def _standard_mounts(spec: Spec) -> list[Json]:
+    access = "rw" if spec.privileged else "ro"
+    cgroup_access = "rw" if spec.writable_cgroups else access
+    private = _PRIVATE_FILES
+    return [
+        _mount("/proc", "proc", "proc", *private),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount("/sys", "sysfs", "sysfs", *private, access),
+        _mount(
+            *("/dev/pts", "devpts", "devpts", "nosuid", "noexec"),
+            *("newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        ),
+        *_shared_memory(spec),
+        _mount("/dev/mqueue", "mqueue", "mqueue", *private),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup_access, *private),
+    ]
+
+
+def _shared_memory(spec: Spec) -> list[Json]:
+    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the owner's (``shm``), or none."""
+    if spec.ipc_mode == NONE:
+        return []
+    if spec.ipc_mode == HOST:
+        return [_mount(_SHM, "bind", _SHM, "bind", "rprivate", *_PRIVATE_FILES)]
+    if namespace_owner(spec.ipc_mode):
+        return [_mount(_SHM, "shm", _SHM, "bind", "rprivate", *_PRIVATE_FILES)]
+    size = f"size={spec.shm_bytes}"
+    return [_mount(_SHM, "tmpfs", "shm", *_PRIVATE_FILES, "mode=1777", size)]
+
+
+def _files(host: HostSide) -> list[Json]:
+    return [
+        _file(host.resolv_conf, "/etc/resolv.conf"),
+        _file(host.hostname, "/etc/hostname"),
+        _file(host.hosts, "/etc/hosts"),
+    ]
+
+
+def _file(source: str, destination: str, *options: str) -> Json:
+    return _mount(destination, "bind", source, "rbind", "rprivate", *options)
+
+
+def _bind(bind: Bind) -> Json:
+    access = ["ro"] if bind.read_only else ["rw"]
+    if bind.read_only and bind.read_only_below is not ReadOnlyBelow.NEVER:
+        access.append("rro")
+    depth = "rbind" if bind.recursive else "bind"
+    return _mount(bind.destination, "bind", bind.source, depth, *access, bind.propagation)
+
+
+def _tmpfs(tmpfs: Tmpfs) -> Json:
+    """Docker's default options, and what the user wants otherwise."""
+    asked = tmpfs.words
+    opposites = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
+    unwanted = {opposites.get(option) for option in asked}
+    defaults = [option for option in ("noexec", "nosuid", "nodev") if option not in unwanted]
+    return _mount(tmpfs.destination, "tmpfs", "tmpfs", *defaults, *asked)
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> Json:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}

@@ -1,0 +1,1 @@
+"""Execs: additional processes in a running container."""

@@ -1,0 +1,1 @@
+"""Images: state, events, configs and references."""

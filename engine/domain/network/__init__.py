@@ -1,0 +1,1 @@
+"""Networks: state, events, subnets and addresses."""

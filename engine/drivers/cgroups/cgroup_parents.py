@@ -1,0 +1,49 @@
+"""Which cgroup the containers' are made in: the engine's own, or another that a container asked for (``--cgroup-parent``).
+
+One driver for each parent. A parent that was asked for is somebody else's: made if it is missing, and left when its last
+container has gone, as other engines do, for it may have limits of its own.
+
+Only the drivers used last are kept, since users may name a new parent for each container. A driver
+holds no descriptor and is made in microseconds: what costs something, the hierarchies and the BPF
+programs, is shared by all.
+"""
+
+import posixpath
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Final
+
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
+from engine.drivers.cgroups.detect import detect
+from engine.drivers.cgroups.driver import CgroupDriver
+
+PARENTS_MAX: Final = 64
+"""Drivers that are kept."""
+
+
+class Cgroups:
+    """The drivers of one engine. Safe to use from several threads."""
+
+    def __init__(self, parent: str) -> None:
+        """``parent`` is the engine's own, relative to each hierarchy's root."""
+        self.own = detect(parent)
+        self._below = lru_cache(maxsize=PARENTS_MAX)(self.own.below)
+
+    def of(self, container: Container) -> CgroupDriver:
+        """The driver that has a container's cgroups."""
+        asked = container.spec.resources.cgroup_parent
+        if not asked:
+            return self.own
+        return self._below(posixpath.normpath(f"/{asked}").strip("/"))
+
+    def owned(self, known: Collection[Container]) -> frozenset[ContainerId]:
+        """Every container that has a cgroup: in the engine's own parent whoever it is, elsewhere those that are known."""
+        elsewhere: dict[str, list[Container]] = {}
+        for container in known:
+            if parent := container.spec.resources.cgroup_parent:
+                elsewhere.setdefault(parent, []).append(container)
+        found = (
+            self.of(some[0]).owned() & {each.id for each in some} for some in elsewhere.values()
+        )
+        return self.own.owned().union(*found)

@@ -1,0 +1,1 @@
+"""Copy, export and compare the files of containers."""

@@ -1,0 +1,146 @@
+"""Paths of containers as Docker reads them: where they lead, and what stands there.
+
+A path is first cleaned as text. Then its directory is opened by the kernel, which keeps every symlink and every ``..`` within the
+container's root (RESOLVE_IN_ROOT, openat2(2)), and its last name is looked at without following it.
+"""
+
+import errno
+import os
+import posixpath
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import DriverError, InvalidRequest
+from engine.ports.files import NoSuchPath, PathStat
+from engine.runtime import linux as k
+from engine.runtime.inside import open_inside
+
+_LINKS_MAX: Final = 255
+_CALLERS_FAULT: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL})
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPath:
+    """A path in the form that Docker gives it: absolute, without ``..``, a slash or a dot at the end kept."""
+
+    text: str
+
+    @property
+    def directory(self) -> str:
+        """What stands before the last name; ends in a slash."""
+        return self.text[: self.text.rindex("/") + 1]
+
+    @property
+    def base(self) -> str:
+        """The last name, or ``.`` for the directory itself."""
+        return self.text[self.text.rindex("/") + 1 :] or "."
+
+    @property
+    def name(self) -> str:
+        """What it is called when it is copied: Go's ``filepath.Base``."""
+        return posixpath.basename(self.text.rstrip("/")) or "/"
+
+
+def asked_path(path: str) -> AskedPath:
+    """Understand a path that came in a request.
+
+    Raises:
+        InvalidRequest: it can't be one.
+    """
+    if "\0" in path:
+        raise InvalidRequest(f"lstat {path!r}: invalid argument")
+    cleaned = "/" + posixpath.normpath("/" + path).lstrip("/")
+    if posixpath.basename(path.rstrip("/")) == ".":
+        cleaned = cleaned.rstrip("/") + "/."
+    if path.endswith("/") and not cleaned.endswith("/"):
+        cleaned += "/"
+    return AskedPath(cleaned)
+
+
+def open_directory_of(root_fd: int, asked: AskedPath) -> int:
+    """The directory that holds a path, O_PATH; the caller's.
+
+    Raises:
+        NoSuchPath, InvalidRequest.
+    """
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY
+        return open_inside(root_fd, asked.directory, flags, k.RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        raise path_error(asked, error) from error
+
+
+def look_at(directory_fd: int, asked: AskedPath) -> os.stat_result:
+    """lstat(2) of a path whose directory is open.
+
+    Raises:
+        NoSuchPath, InvalidRequest.
+    """
+    try:
+        return os.stat(asked.base, dir_fd=directory_fd, follow_symlinks=False)
+    except OSError as error:
+        raise path_error(asked, error) from error
+
+
+def path_stat(root_fd: int, asked: AskedPath, found: os.stat_result) -> PathStat:
+    """What clients are told of a path."""
+    return PathStat(
+        name=asked.name,
+        size_bytes=found.st_size,
+        mode=found.st_mode,
+        mtime_ns=found.st_mtime_ns,
+        link_target=evaluated(root_fd, asked.text) if stat.S_ISLNK(found.st_mode) else "",
+    )
+
+
+def path_error(asked: AskedPath, error: OSError) -> Exception:
+    """What a refused lookup means to whoever asked."""
+    if error.errno == errno.ENOENT:
+        return NoSuchPath(asked.text)
+    words = os.strerror(error.errno or 0).lower()
+    if error.errno in _CALLERS_FAULT:
+        return InvalidRequest(f"lstat {asked.text}: {words}")
+    return DriverError(f"look at {asked.text} of the container: {words}")
+
+
+def evaluated(root_fd: int, path: str) -> str:
+    """Where a path leads once all its symlinks are followed, as far as it exists; for people and clients, never to be opened.
+
+    Raises:
+        InvalidRequest: too many links.
+    """
+    pending = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+    done: list[str] = []
+    links = _LINKS_MAX
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            del done[-1:]
+            continue
+        target = _link_target(root_fd, done, name)
+        if target is None:
+            done.append(name)
+            continue
+        links -= 1
+        if not links:
+            raise InvalidRequest(f"lstat {path}: too many links")
+        if target.startswith("/"):
+            done.clear()
+        pending += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+    return "/" + "/".join(done)
+
+
+def _link_target(root_fd: int, directory: list[str], name: str) -> str | None:
+    try:
+        directory_fd = open_inside(
+            root_fd, "/".join(directory), os.O_PATH | os.O_DIRECTORY, k.RESOLVE_NO_SYMLINKS
+        )
+    except OSError:  # not there, or changed under our eyes
+        return None
+    try:
+        return os.readlink(name, dir_fd=directory_fd)
+    except OSError:  # likewise, or no link
+        return None
+    finally:
+        os.close(directory_fd)

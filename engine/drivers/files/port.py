@@ -1,0 +1,344 @@
+"""LinuxContainerFiles: the port for the files of containers, on threads.
+
+A thread is held only while there is work for it, never while a client is waited for: a tar that is read is made block by block, one
+visit to a lane each, and a tar that arrives lies whole on the disk before it is unpacked.
+"""
+
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from engine.domain.container.mounts import AskedBy, Bind, Tmpfs
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
+from engine.drivers.files.paths import (
+    AskedPath,
+    asked_path,
+    evaluated,
+    look_at,
+    open_directory_of,
+    path_error,
+    path_stat,
+)
+from engine.drivers.files.unpack import Owner, unpack_into
+from engine.drivers.files.uploads import SpooledTar, receive_tar
+from engine.drivers.files.views import Purpose, Views
+from engine.drivers.images.layer_tar import layer_blocks
+from engine.drivers.lanes import Family, Lanes, Run
+from engine.drivers.storage.files import disk_error
+from engine.drivers.storage.layer_changes import changes
+from engine.drivers.storage.layer_locks import Uppers
+from engine.drivers.storage.trees import DIRECTORY
+from engine.drivers.tar.stream import tar_blocks
+from engine.drivers.tar.writer import END
+from engine.errors import DriverError, InvalidRequest
+from engine.ports.files import (
+    NoSuchPath,
+    PathChange,
+    PathStat,
+    ReadOnlyPlace,
+    UnpackOptions,
+    Upload,
+)
+from engine.runtime import linux as k
+from engine.runtime.failure import SetupFailed
+from engine.runtime.inside import open_inside
+from engine.runtime.users import resolve_identity
+
+_KERNELS_OWN: Final = ("/proc", "/sys")
+"""What the kernel tells a container about itself is nobody's file: Docker's copies have empty directories there."""
+_MOUNTED_AT_START: Final = ("proc", "sys", "dev")
+
+
+class Descriptors:
+    """A few descriptors that are closed together, once."""
+
+    def __init__(self, *fds: int) -> None:
+        self._fds = fds
+
+    def close(self) -> None:
+        """Close them; twice does no harm."""
+        fds, self._fds = self._fds, ()
+        for fd in fds:
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class TarReading:
+    """A tar in the making."""
+
+    stat: PathStat
+    run: Run
+    parts: Iterator[bytes]
+    held: Descriptors
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        """The tar; each block is made when the one before is gone."""
+        while block := await self.run(partial(next, self.parts, b"")):
+            yield block
+
+    def close(self) -> None:
+        """Let go of the view."""
+        close = getattr(self.parts, "close", None)
+        if close is not None:
+            close()
+        self.held.close()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDestination:
+    """A directory of a container, opened for writing."""
+
+    run: Run
+    root_fd: int
+    path: str
+    """Evaluated: without symlinks when it was looked up."""
+
+    async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
+        """Make what the tar holds."""
+        assert isinstance(upload, SpooledTar)
+        await self.run(partial(self._unpack, upload, options))
+
+    def _unpack(self, upload: SpooledTar, options: UnpackOptions) -> None:
+        unpack_into(
+            upload.source,
+            self.root_fd,
+            self.path,
+            keep_kinds=options.keep_kinds,
+            owner=self._owner(options.owner) if options.owner else None,
+        )
+
+    def _owner(self, user: str) -> Owner:
+        try:
+            found = resolve_identity(self.root_fd, {"username": user})
+        except SetupFailed as unknown:
+            raise InvalidRequest(str(unknown)) from unknown
+        return found.uid, found.gid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinuxContainerFiles:
+    """The files of the containers of one data root."""
+
+    data_root: Path
+    views: Views
+    uppers: Uppers
+    lanes: Lanes
+
+    def _run(self, container: ContainerId) -> Run:
+        """Return what runs work on a container's files: in its own queue, for what it mounts may hang."""
+        return partial(self.lanes.run_for, container, family=Family.FILES, may_give_up=False)
+
+    async def stat(self, container: Container, path: str) -> PathStat:
+        """What stands at a path."""
+        return await self._run(container.id)(partial(self._stat, container, asked_path(path)))
+
+    def _stat(self, container: Container, asked: AskedPath) -> PathStat:
+        root_fd = self.views.open(container, Purpose.READ)
+        try:
+            return _looked_up(root_fd, asked)[0]
+        finally:
+            os.close(root_fd)
+
+    async def read(self, container: Container, path: str) -> TarReading:
+        """A file, or a directory with all below it."""
+        return await self._run(container.id)(partial(self._read, container, asked_path(path)))
+
+    def _read(self, container: Container, asked: AskedPath) -> TarReading:
+        root_fd = self.views.open(container, Purpose.READ)
+        try:
+            found, directory_fd = _looked_up(root_fd, asked, keep=True)
+        except BaseException:
+            os.close(root_fd)
+            raise
+        hidden = _hidden(root_fd, evaluated(root_fd, asked.text))
+        parts = tar_blocks(directory_fd, asked.base, asked.name, hidden)
+        return TarReading(found, self._run(container.id), parts, Descriptors(directory_fd, root_fd))
+
+    async def export(self, container: Container) -> TarReading:
+        """The root file system."""
+        return await self._run(container.id)(partial(self._export, container))
+
+    def _export(self, container: Container) -> TarReading:
+        root_fd = self.views.open(container, Purpose.EXPORT)
+        try:
+            found = path_stat(root_fd, AskedPath("/"), os.fstat(root_fd))
+            parts = tar_blocks(root_fd, ".", None)
+        except BaseException:
+            os.close(root_fd)
+            raise
+        return TarReading(found, self._run(container.id), parts, Descriptors(root_fd))
+
+    async def layer(self, container: Container) -> TarReading:
+        """What it changed of its image."""
+        return await self._run(container.id)(partial(self._layer, container))
+
+    def _layer(self, container: Container) -> TarReading:
+        upper = self.views.rootfs.upper(container.id)
+        image_fd = self.views.open_image(container)
+        try:
+            found = path_stat(image_fd, AskedPath("/"), os.fstat(image_fd))
+            upper_fd = os.open(upper, DIRECTORY)
+        except FileNotFoundError:  # it has never been started
+            return TarReading(found, self._run(container.id), iter((END,)), Descriptors(image_fd))
+        except BaseException:
+            os.close(image_fd)
+            raise
+        parts = layer_blocks(upper_fd, image_fd)
+        return TarReading(found, self._run(container.id), parts, Descriptors(upper_fd, image_fd))
+
+    async def receive(self, body: AsyncIterator[bytes]) -> SpooledTar:
+        """Take a tar in."""
+        return await receive_tar(body, self.data_root, self.lanes)
+
+    def alone(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
+        """Be the only one who writes."""
+        return self.uppers.alone(container)
+
+    async def check_destination(self, container: Container, path: str) -> None:
+        """Refuse what could not be written to."""
+        check = partial(self._check_destination, container, asked_path(path))
+        await self._run(container.id)(check)
+
+    def _check_destination(self, container: Container, asked: AskedPath) -> str:
+        """Where it is, all symlinks followed."""
+        root_fd = self.views.open(container, Purpose.READ)
+        try:
+            path = _directory_led_to(root_fd, asked)
+        finally:
+            os.close(root_fd)
+        _check_writable(container, path)
+        return path
+
+    @asynccontextmanager
+    async def destination(self, container: Container, path: str) -> AsyncIterator[OpenDestination]:
+        """Open a directory for writing."""
+        open_it = partial(self._open_destination, container, asked_path(path))
+        destination = await self._run(container.id)(open_it)
+        try:
+            yield destination
+        finally:
+            os.close(destination.root_fd)
+
+    def _open_destination(self, container: Container, asked: AskedPath) -> OpenDestination:
+        path = self._check_destination(container, asked)
+        return OpenDestination(
+            self._run(container.id), self.views.open(container, Purpose.WRITE), path
+        )
+
+    async def changes(self, container: Container) -> tuple[PathChange, ...]:
+        """How its files differ from its image's."""
+        return await self._run(container.id)(partial(self._changes, container))
+
+    def _changes(self, container: Container) -> tuple[PathChange, ...]:
+        upper = self.views.rootfs.upper(container.id)
+        image_fd = self.views.open_image(container)
+        try:
+            upper_fd = os.open(upper, DIRECTORY)
+        except FileNotFoundError:  # it has never been started
+            os.close(image_fd)
+            return ()
+        held = Descriptors(upper_fd, image_fd)
+        try:
+            return changes(upper_fd, image_fd)
+        except OSError as error:
+            raise disk_error(f"compare {upper}", error) from error
+        finally:
+            held.close()
+
+    async def size_bytes(self, container: ContainerId) -> int:
+        """What it has written into its own layer."""
+        return await self._run(container)(partial(self._size_bytes, container))
+
+    def _size_bytes(self, container: ContainerId) -> int:
+        rootfs = self.views.rootfs
+        try:
+            return rootfs.size_rw_bytes(container) if rootfs.exists(container) else 0
+        except DriverError:
+            if rootfs.exists(container):
+                raise
+            return 0  # removed meanwhile
+
+
+def _looked_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[PathStat, int]:
+    """What stands at a path; and its directory, open, if it is to be kept."""
+    if _is_kernels_own(evaluated(root_fd, asked.directory)):
+        raise NoSuchPath(asked.text)
+    directory_fd = open_directory_of(root_fd, asked)
+    try:
+        found = path_stat(root_fd, asked, look_at(directory_fd, asked))
+    except BaseException:
+        os.close(directory_fd)
+        raise
+    if not keep:
+        os.close(directory_fd)
+    return found, directory_fd
+
+
+def _directory_led_to(root_fd: int, asked: AskedPath) -> str:
+    """The directory that a path leads to, all symlinks followed: where it is in the container.
+
+    Raises:
+        NoSuchPath: there is none.
+        InvalidRequest: it is something else.
+    """
+    path = evaluated(root_fd, asked.text)
+    if _is_kernels_own(path):
+        raise NoSuchPath(asked.text)
+    try:
+        found_fd = open_inside(
+            root_fd, asked.text.rstrip("/") or "/", os.O_PATH, k.RESOLVE_NO_MAGICLINKS
+        )
+    except OSError as error:
+        raise path_error(asked, error) from error
+    try:
+        if not stat.S_ISDIR(os.fstat(found_fd).st_mode):
+            raise InvalidRequest("extraction point is not a directory")
+    finally:
+        os.close(found_fd)
+    return path
+
+
+def _is_kernels_own(path: str) -> bool:
+    return any(_is_below(path, own) for own in _KERNELS_OWN)
+
+
+def _hidden(root_fd: int, path: str) -> frozenset[str]:
+    """Directories below a path that are copied empty: what the engine mounts there when a container starts is no file of it."""
+    if path in _KERNELS_OWN:
+        return frozenset({""})
+    if path != "/":
+        return frozenset()
+    root = os.fstat(root_fd).st_dev
+    found = set()
+    for name in _MOUNTED_AT_START:
+        with suppress(FileNotFoundError):
+            if os.stat(name, dir_fd=root_fd, follow_symlinks=False).st_dev != root:
+                found.add(name)
+    return frozenset(found)
+
+
+def _check_writable(container: Container, path: str) -> None:
+    """Docker's two refusals; a mount may be writable where the root is not. ``--tmpfs`` is none of Docker's mounts, here.
+
+    Raises:
+        ReadOnlyPlace.
+    """
+    spec = container.spec
+    memory = (each for each in spec.tmpfs if each.asked_by is AskedBy.MOUNTS)
+    mounts: tuple[Bind | Tmpfs, ...] = (*spec.binds, *memory)
+    around = [each for each in mounts if _is_below(path, each.destination)]
+    if not around:
+        if spec.read_only:
+            raise ReadOnlyPlace("container rootfs is marked read-only")
+    elif max(around, key=lambda each: len(each.destination)).read_only:
+        raise ReadOnlyPlace("mounted volume is marked read-only")
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{directory.rstrip('/')}/")

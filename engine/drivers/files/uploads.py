@@ -1,0 +1,65 @@
+"""A tar that a client sends for a container: on the disk, without a name, until it has arrived whole."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.drivers.files.unpack import check_tar
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.storage.spool import CHUNK_BYTES, append, nameless, spool
+from engine.drivers.tar.compression import MAGIC_BYTES_MAX, Reader, unpacker
+from engine.drivers.tar.source import Source
+
+
+class SpooledTar:
+    """A plain tar in a file that ends with its descriptor, so that a daemon which is killed leaves nothing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.source = Source(file.fileno())
+
+    def close(self) -> None:
+        """Forget it."""
+        self._file.close()
+
+
+async def receive_tar(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes) -> SpooledTar:
+    """Take a tar in, compressed or not.
+
+    Raises:
+        MalformedArchive: it is damaged or torn.
+        Unavailable: the disk is full.
+    """
+    file = await spool(body, data_root, lanes)
+    try:
+        return await lanes.run(Lane.SPOOL, partial(_checked, file, data_root))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _checked(file: BinaryIO, data_root: Path) -> SpooledTar:
+    opened = unpacker(Source(file.fileno()).read(0, MAGIC_BYTES_MAX))
+    if opened is not None:
+        file.seek(0)
+        with file as packed:
+            file = _plain(opened(packed), data_root)
+    spooled = SpooledTar(file)
+    try:
+        check_tar(spooled.source)
+    except BaseException:
+        spooled.close()
+        raise
+    return spooled
+
+
+def _plain(reader: Reader, data_root: Path) -> BinaryIO:
+    file = nameless(data_root)
+    try:
+        while content := reader.read(CHUNK_BYTES):
+            append(file, content)
+    except BaseException:
+        file.close()
+        raise
+    return file

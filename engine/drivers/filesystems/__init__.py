@@ -1,1 +1,0 @@
-"""Directories and tars: what containers write, how it is looked at, copied and thrown away."""

@@ -1,0 +1,300 @@
+"""LinuxNetworks: the supervisor's port for networks, answered by bridges, sandboxes, the firewall and names together."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+
+from engine.domain import naming
+from engine.domain.container.attachment import Endpoint
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId, NetworkId, SandboxId
+from engine.domain.network.addresses import Subnet
+from engine.domain.network.state import Network
+from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.networks import netns
+from engine.drivers.networks.firewall import Firewall
+from engine.drivers.networks.firewall_plan import (
+    bridge_rules,
+    firewall_plan,
+    published_port,
+    published_ports,
+)
+from engine.drivers.networks.host_ports import check_host_port
+from engine.drivers.networks.name_plan import host_names, links, listener
+from engine.drivers.networks.plans import sandbox_endpoints, wanted_bridge, wanted_parent
+from engine.drivers.networks.ruleset import ANY_ADDRESS, ANY_ADDRESS_6, Address
+from engine.drivers.networks.sandbox import Sandbox
+from engine.drivers.networks.sandbox_driver import NetworkDriver, Survey
+from engine.drivers.networks.sandbox_pool import Prepared, SandboxPool
+from engine.drivers.resolver.client import Resolver
+from engine.drivers.resolver.records import Listener
+from engine.errors import DriverError, EngineError
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class LinuxNetworks:
+    """Bridges, sandboxes and published ports of the machine's own kernel."""
+
+    exec_root: Path
+    lanes: Lanes
+    driver: NetworkDriver
+    firewall: Firewall
+    pool: SandboxPool
+    names: Resolver
+    network_of: Callable[[NetworkId], Network]
+    container_named: Callable[[str], ContainerId | None]
+    everything: Callable[[], tuple[Sequence[Network], Collection[Container]]]
+    """All networks that need something of the host's, and all containers that have ports of it."""
+    _prepared: set[SandboxId] = field(default_factory=set)
+    _damaged: frozenset[SandboxId] = frozenset()
+    _firewall_was_wrong: bool = False
+    """Whether it was found wrong, and put right, by somebody who does not tell."""
+
+    # --- Containers -----------------------------------------------------------------------------------------------------
+
+    def is_prepared(self, sandbox: SandboxId) -> bool:
+        """Whether it was made, or found whole, by this daemon."""
+        return sandbox in self._prepared
+
+    def is_damaged(self, sandbox: SandboxId) -> bool:
+        """Whether the last look found something wrong with it."""
+        return sandbox in self._damaged
+
+    def is_pinned(self, sandbox: SandboxId) -> bool:
+        """Whether there is something of it."""
+        return naming.sandbox_path(self.exec_root, sandbox).exists()
+
+    async def prepare_sandbox(self, container: Container) -> None:
+        """Have a container's namespace with all of its interfaces, whatever there is of it."""
+        for endpoint in container.wanted_endpoints:
+            await self.pool.evict(endpoint.network, endpoint.addresses)
+        sandbox = self._sandbox(container)
+        process = container.process
+        if process and not netns.is_pinned(naming.sandbox_path(self.exec_root, sandbox.id)):
+            prepare = partial(self.driver.adopt_sandbox, sandbox, process)
+        else:
+            prepare = partial(self.driver.prepare_sandbox, sandbox)
+        await self.lanes.run(Lane.NETLINK, prepare)
+        await self._serve_names(container)
+        self._prepared.add(sandbox.id)
+        self._damaged -= {sandbox.id}
+
+    async def _serve_names(self, container: Container) -> None:
+        wanted = self._listener(container)
+        if wanted is not None:
+            await self.names.serve(wanted)
+        elif container.sandbox is not None:
+            await self.names.forget(container.sandbox)
+
+    def _listener(self, container: Container) -> Listener | None:
+        assert container.sandbox is not None
+        return listener(
+            container.sandbox,
+            container.wanted_endpoints,
+            self.network_of,
+            servers=container.spec.dns,
+            links=links(container, self.container_named),
+        )
+
+    async def rewire(self, container: Container) -> None:
+        """Have the interfaces that a running container wants now, and its ports lead there."""
+        assert container.sandbox is not None
+        self._damaged |= {container.sandbox}  # until all is done
+        await self.prepare_sandbox(container)
+        before = published_ports(container, container.endpoints)
+        after = published_ports(container, container.wanted_endpoints)
+        if before != after:
+            await self._change_firewall(partial(self.firewall.move, before, after))
+
+    async def remove_sandbox(self, sandbox: SandboxId) -> None:
+        """Have nothing of it."""
+        self._prepared.discard(sandbox)
+        with suppress(DriverError):  # where there is no resolver nobody holds the namespace
+            await self.names.forget(sandbox)
+        await self.lanes.run(Lane.NETLINK, partial(self.driver.remove_sandbox, sandbox))
+
+    async def publish(self, container: Container) -> None:
+        """Have the host's ports lead to the container."""
+        ports = published_ports(container, container.wanted_endpoints)
+        await self._change_firewall(partial(self.firewall.publish, ports))
+
+    async def unpublish(self, container: Container) -> None:
+        """Have them lead nowhere."""
+        ports = published_ports(container, container.endpoints)
+        await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
+
+    async def survey(self, containers: Collection[Container]) -> Survey:
+        """All sandboxes with our mark but the pool's, those of these containers that are damaged, and all bridges with our mark."""
+        wanted = [self._sandbox(container) for container in containers if container.sandbox]
+        found = await self.lanes.run(Lane.NETLINK, partial(self.driver.survey, wanted))
+        self._damaged = found.damaged
+        return replace(found, sandboxes=found.sandboxes - self.pool.members)
+
+    def _sandbox(self, container: Container) -> Sandbox:
+        assert container.sandbox is not None
+        wanted = container.wanted_endpoints
+        return Sandbox(
+            container.sandbox,
+            sandbox_endpoints(wanted, self.network_of),
+            resolver=any(self.network_of(each.network).has_names for each in wanted),
+        )
+
+    async def _change_firewall(self, change: Callable[[], None]) -> None:
+        """Change the table; or have it whole, when somebody has been at it and the sweep has not seen that yet."""
+        try:
+            await self.lanes.run(Lane.NETLINK, change)
+        except DriverError as error:
+            log.warning("firewall_not_changed", error=str(error))
+            plan = firewall_plan(*self.everything())
+            await self.lanes.run(Lane.NETLINK, partial(self.firewall.apply, plan))
+            self._firewall_was_wrong = True
+
+    # --- Networks -------------------------------------------------------------------------------------------------------
+
+    async def wrong(
+        self, networks: Sequence[Network], containers: Collection[Container]
+    ) -> tuple[tuple[NetworkId, str], ...]:
+        """Which bridges and parents, and whether the firewall, are not as they should be."""
+        plan = firewall_plan(networks, containers)
+
+        def look() -> tuple[tuple[NetworkId, str], ...]:
+            bridged = [each for each in networks if each.is_bridged]
+            faults = self.driver.faults_of_bridges(map(wanted_bridge, bridged))
+            wrong = [(each.id, "bridge") for each in bridged if faults.get(each.bridge)]
+            wrong += (
+                (each.id, "parent")
+                for each in networks
+                if not each.is_bridged and self.driver.faults_of_parent(wanted_parent(each))
+            )
+            is_right = self.firewall.is_right(plan) and not self._firewall_was_wrong
+            self._firewall_was_wrong = False
+            if networks and not is_right:
+                wrong.append((networks[0].id, "firewall"))
+            return tuple(wrong)
+
+        return await self.lanes.run(Lane.NETLINK, look)
+
+    async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
+        """Have the bridges, the parents and the firewall's table; what one can't have the others don't wait for."""
+        plan = firewall_plan(networks, containers)
+
+        def repair() -> None:
+            refusals = []
+            for network in networks:
+                try:
+                    self._ensure(network)
+                except EngineError as error:
+                    refusals.append(str(error))
+            self.firewall.apply(plan)
+            if refusals:
+                raise DriverError("; ".join(refusals))
+
+        await self.lanes.run(Lane.NETLINK, repair)
+
+    def _ensure(self, network: Network) -> None:
+        if network.is_bridged:
+            self.driver.ensure_bridge(wanted_bridge(network))
+        else:
+            self.driver.ensure_parent(wanted_parent(network))
+
+    async def taken_subnets(self) -> Sequence[Subnet]:
+        """What the host has addresses in, or routes to."""
+        return await self.lanes.run(Lane.NETLINK, self.driver.taken_subnets)
+
+    async def make(self, network: Network) -> None:
+        """Have one more bridge with its place in the firewall, or one more parent."""
+        if not network.is_bridged:
+            make_parent = partial(self.driver.make_parent, wanted_parent(network))
+            await self.lanes.run(Lane.NETLINK, make_parent)
+            return
+        await self.lanes.run(
+            Lane.NETLINK, partial(self.driver.ensure_bridge, wanted_bridge(network))
+        )
+        await self._change_firewall(partial(self.firewall.add_bridge, bridge_rules(network)))
+
+    async def remove(self, network: Network) -> None:
+        """Have nothing of it any more; a bridge that is not ours stays."""
+        await self.pool.forget(network.id)
+
+        def remove() -> None:
+            if network.is_bridged:
+                self.firewall.remove_bridge(bridge_rules(network))
+            if network.bridge_owned:
+                self.driver.remove_bridge(network.bridge)
+
+        await self.lanes.run(Lane.NETLINK, remove)
+
+    async def discard_bridge(self, name: str) -> None:
+        """Take away a bridge with our mark that no network in the log has."""
+        await self.lanes.run(Lane.NETLINK, partial(self.driver.remove_bridge, name))
+
+    async def forget_strays(self, in_use: Collection[SandboxId]) -> None:
+        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before the pool runs.
+
+        What can't be removed now is an orphan that the sweep will find: no reason not to start.
+        """
+
+        def remove() -> None:
+            self.driver.remove_sandboxes(self.driver.owned_sandboxes() - set(in_use))
+
+        try:
+            await self.lanes.run(Lane.NETLINK, remove)
+        except DriverError as error:
+            log.warning("strays_not_removed", error=str(error))
+
+    # --- Starts ---------------------------------------------------------------------------------------------------------
+
+    def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
+        """A namespace that was prepared with this endpoint alone."""
+        sandbox = self.pool.take(endpoint.network, endpoint.addresses)
+        if sandbox is not None:
+            self._prepared.add(sandbox)
+        return sandbox
+
+    def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
+        """Which endpoints will be wanted next."""
+        self.pool.offer(network.id, [_prepared(each, network) for each in endpoints])
+
+    # --- Names ----------------------------------------------------------------------------------------------------------
+
+    def tell_names(self, container: Container) -> None:
+        """Have a container found by its names."""
+        self.names.note(container.id, host_names(container, self.network_of))
+
+    async def tell_all_names(self, containers: Iterable[Container]) -> None:
+        """All there is to know, after a daemon's start; what a resolver has kept beyond that goes.
+
+        A resolver that can't be started now will be later: no reason not to start.
+        """
+        present = [each for each in containers if each.holds_endpoints]
+        listeners = (self._listener(each) for each in present if each.sandbox is not None)
+        records = (name for each in present for name in host_names(each, self.network_of))
+        try:
+            await self.names.set_all(filter(None, listeners), records)
+        except DriverError as error:
+            log.warning("resolver_not_told", error=str(error))
+
+    def check_host_port(self, binding: PortBinding) -> None:
+        """Refuse a port of the host that a process of the host has."""
+        check_host_port(published_port(binding, _no_address(binding)))
+
+
+def _no_address(binding: PortBinding) -> Address:
+    """Of the IP version of the host's address."""
+    is_ipv6 = ip_address(binding.host_ip or str(ANY_ADDRESS)).version == 6
+    return ANY_ADDRESS_6 if is_ipv6 else ANY_ADDRESS
+
+
+def _prepared(endpoint: Endpoint, network: Network) -> Prepared:
+    endpoints = sandbox_endpoints((endpoint,), lambda _: network)
+    return Prepared(
+        endpoint.addresses, lambda sandbox: Sandbox(sandbox, endpoints, network.has_names)
+    )

@@ -1,0 +1,393 @@
+"""The network driver: bridges and sandboxes of one instance, in the network namespace that the daemon runs in.
+
+All methods block for well under a millisecond to a few, and belong on *one* thread that stays in the daemon's namespace:
+the driver's socket is opened there, at the first use. Every method is idempotent. What the driver remembers only saves time or
+spreads it: which sandboxes were right when they were last looked into, whose turn is next, which slots were in use, and which links
+the kernel is about to take down.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Final
+
+from engine.domain import naming
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.ids import InstanceId, SandboxId
+from engine.drivers.listing import names_in
+from engine.drivers.networks import bridge as bridges
+from engine.drivers.networks import macvlan_parents as parents
+from engine.drivers.networks import netns, rtnetlink
+from engine.drivers.networks import sandbox as sandboxes
+from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.macvlan_parents import Parent
+from engine.drivers.networks.netlink import NetlinkSocket
+from engine.drivers.networks.rtnetlink import Link, Subnet
+from engine.drivers.networks.sandbox import Sandbox, Site
+from engine.drivers.processes.identity import held
+from engine.errors import DriverError
+
+_IPV6: Final = Path("/proc/net/if_inet6")
+_SANDBOX_DIGITS: Final = 16
+_DISMANTLING_S: Final = 5.0
+"""How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
+INSIDE_MAX: Final = 128
+"""How many sandboxes a survey looks into, 0.15 ms each: with more of them, it takes several until all have had their turn."""
+_DOOMED_GROUP: Final = 0x5D000000
+"""Interface group of links that are about to be deleted together; the instance's tag is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one look at everything has found."""
+
+    sandboxes: frozenset[SandboxId]
+    """With our mark, wanted or not."""
+    damaged: frozenset[SandboxId]
+    """Of those that were wanted."""
+    bridges: frozenset[str]
+    """Names, of those with our mark."""
+
+
+class NetworkDriver:
+    """Performs what the supervisor plans for bridges and sandboxes, and tells what there is."""
+
+    def __init__(self, instance: InstanceId, exec_root: Path) -> None:
+        self._instance = instance
+        self._exec_root = exec_root
+        self._socket: NetlinkSocket | None = None
+        self._dismantled: dict[str, float] = {}
+        self._damaged: set[SandboxId] = set()
+        self._looked_at: dict[SandboxId, int] = {}
+        self._surveys = 0
+        self._slots: dict[SandboxId, int] = {}
+        """How many slots of each have been in use."""
+        self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
+        self._with_stacked_links: set[SandboxId] = set()
+        """Sandboxes with macvlan or ipvlan links."""
+
+    @property
+    def _kernel(self) -> NetlinkSocket:
+        if self._socket is None:
+            self._socket = NetlinkSocket()
+        return self._socket
+
+    def close(self) -> None:
+        """Release the socket; the next use opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # Bridges
+
+    def ensure_bridge(self, bridge: Bridge) -> None:
+        """Make a bridge as it should be, with forwarding enabled, whatever there is of it.
+
+        Raises:
+            ForeignBridge: the name belongs to a link that is not ours.
+            DriverError: the kernel refused.
+        """
+        with _acting(f"bridge {bridge.name}"):
+            bridges.ensure(self._kernel, self._instance, bridge)
+
+    def faults_of_bridges(self, wanted: Iterable[Bridge]) -> dict[str, tuple[str, ...]]:
+        """What is wrong with each of many bridges, in words, by their names; an empty tuple for one that is right."""
+        with _acting("bridges"):
+            return bridges.all_faults(self._kernel, self._instance, wanted)
+
+    def bridge_is_right(self, bridge: Bridge) -> bool:
+        """Whether a bridge is as it should be."""
+        return not self.faults_of_bridges((bridge,))[bridge.name]
+
+    def remove_bridge(self, name: str) -> None:
+        """Remove a bridge of ours; nothing to do when it is gone or somebody else's."""
+        with _acting(f"bridge {name}"):
+            bridges.remove(self._kernel, self._instance, name)
+
+    def owned_bridges(self) -> frozenset[str]:
+        """The names of all bridges that this instance made."""
+        with _acting("bridges"):
+            return bridges.owned(self._kernel, self._instance)
+
+    def taken_subnets(self, apart_from: Collection[str] = ()) -> list[Subnet]:
+        """Subnets that the host has or routes to, in order, not counting those of the links named ``apart_from``."""
+        with _acting("subnets"):
+            return bridges.taken_subnets(self._kernel, frozenset(apart_from))
+
+    def address_of(self, name: str) -> IPv4Interface | None:
+        """The first IPv4 address of a link; None when it has none or does not exist."""
+        with _acting(f"link {name}"):
+            link = rtnetlink.find_link(self._kernel, name)
+            found = rtnetlink.addresses(self._kernel, link.index) if link is not None else []
+            return next(
+                (
+                    address
+                    for index, address in found
+                    if link and index == link.index and isinstance(address, IPv4Interface)
+                ),
+                None,
+            )
+
+    # Parents
+
+    def make_parent(self, parent: Parent) -> None:
+        """Have a parent for the first time, which also shows whether the kernel can do what will be wanted of it.
+
+        Raises:
+            InvalidRequest, Unsupported, DriverError: see :mod:`engine.drivers.networks.macvlan_parents`.
+        """
+        self.ensure_parent(parent)
+        parents.check_supported(self._kernel, parent)
+
+    def ensure_parent(self, parent: Parent) -> None:
+        """Have a parent, whatever there is of it.
+
+        Raises:
+            InvalidRequest, Unsupported, DriverError: as above.
+        """
+        with _acting(f"link {parent.name}"):
+            parents.ensure(self._kernel, self._instance, parent)
+
+    def faults_of_parent(self, parent: Parent) -> tuple[str, ...]:
+        """What is wrong with it, in words."""
+        with _acting(f"link {parent.name}"):
+            return parents.faults(self._kernel, self._instance, parent)
+
+    # Sandboxes
+
+    def prepare_sandbox(self, sandbox: Sandbox) -> None:
+        """Make a sandbox, or put right what is wrong with it."""
+        self.prepare_sandboxes((sandbox,))
+
+    def prepare_sandboxes(self, wanted: Iterable[Sandbox]) -> None:
+        """Make several, one after the other on one thread; those before one that failed stay.
+
+        Raises:
+            DriverError: the kernel refused; the message names the sandbox.
+        """
+        hairpin, ipv6 = bridges.netfilter_sees_bridged(), _IPV6.exists()
+        kernel = self._kernel
+
+        def prepare() -> None:
+            for sandbox in wanted:
+                self._note_slots(sandbox)
+                site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
+                with _acting(f"sandbox {sandbox.id}"):
+                    if netns.is_pinned(site.pin):
+                        netns.enter(site.pin)
+                        sandboxes.repair(kernel, sandbox, site)
+                    else:
+                        netns.leave()
+                        sandboxes.build(kernel, sandbox, site)
+
+        netns.on_own_thread(prepare)
+
+    def adopt_sandbox(self, sandbox: Sandbox, process: ProcessIdentity) -> None:
+        """Pin again the namespace of a container's process, after somebody removed its pin; then prepare it.
+
+        Raises:
+            DriverError: the process has ended, and its pid may be another's.
+        """
+        pin = naming.sandbox_path(self._exec_root, sandbox.id)
+        with (
+            held(process) as is_there,
+            _acting(f"sandbox {sandbox.id}"),
+            netns.opened(process.pid) as namespace_fd,
+        ):
+            if not is_there():  # only now: what has been opened is its own
+                raise DriverError(f"sandbox {sandbox.id}: process {process.pid} has ended")
+            netns.pin(pin, f"/proc/self/fd/{namespace_fd}")
+        self.prepare_sandbox(sandbox)
+
+    def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
+        """What is wrong with a sandbox, in words; empty when it is right."""
+        kernel = self._kernel
+        find = partial(rtnetlink.find_link, kernel)
+        return self._look(find, (sandbox,), (sandbox.id,))[sandbox.id]
+
+    def sandbox_is_right(self, sandbox: Sandbox) -> bool:
+        """Whether a sandbox is as it should be, inside and outside."""
+        return not self.sandbox_faults(sandbox)
+
+    def survey(self, wanted: Collection[Sandbox]) -> Survey:
+        """Everything with our mark, and what is wrong with the sandboxes that there should be: one listing of links for all."""
+        with _acting("links"):
+            links = rtnetlink.links(self._kernel)
+        known = {link.name: link for link in links}
+        looked_into = self._turn(wanted)
+        for sandbox in wanted:
+            self._note_slots(sandbox)
+        faults = self._look(known.get, wanted, looked_into)
+        self._damaged = {
+            each
+            for each, found in faults.items()
+            if found or (each in self._damaged and each not in looked_into)
+        }
+        mark = bridges.alias_of(self._instance)
+        return Survey(
+            sandboxes=frozenset(self._owned(links)),
+            damaged=frozenset(self._damaged),
+            bridges=frozenset(link.name for link in links if link.alias == mark),
+        )
+
+    def _turn(self, wanted: Collection[Sandbox]) -> frozenset[SandboxId]:
+        """Which ones are looked into this time: those whose turn is the longest ago."""
+        order = sorted((each.id for each in wanted), key=lambda each: self._looked_at.get(each, 0))
+        chosen = order[:INSIDE_MAX]
+        self._surveys += 1
+        self._looked_at = {each: self._looked_at.get(each, 0) for each in order}
+        self._looked_at |= dict.fromkeys(chosen, self._surveys)
+        return frozenset(chosen)
+
+    def _look(
+        self,
+        find: Callable[[str], Link | None],
+        wanted: Collection[Sandbox],
+        into: Collection[SandboxId],
+    ) -> dict[SandboxId, tuple[str, ...]]:
+        """What is wrong with each; inside of those that are to be looked into."""
+        hairpin, ipv6 = bridges.netfilter_sees_bridged(), _IPV6.exists()
+
+        def look(sandbox: Sandbox) -> tuple[str, ...]:
+            site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
+            try:
+                return look_at(sandbox, site)
+            except DriverError as error:  # its own worker repairs it, or tells why not
+                return (str(error),)
+
+        def look_at(sandbox: Sandbox, site: Site) -> tuple[str, ...]:
+            with _acting(f"sandbox {sandbox.id}"):
+                wrong = sandboxes.outer_faults(find, sandbox, site)
+                if not wrong and sandbox.id in into and sandbox.endpoints:
+                    netns.enter(site.pin)
+                    wrong = self._inner_faults(find, sandbox, site)
+            return tuple(wrong)
+
+        return netns.on_own_thread(lambda: {sandbox.id: look(sandbox) for sandbox in wanted})
+
+    def _inner_faults(
+        self, find: Callable[[str], Link | None], sandbox: Sandbox, site: Site
+    ) -> list[str]:
+        """None in a namespace that is still as it was when it was right."""
+        inside = sandboxes.look_inside(sandbox)
+        right = (sandbox, inside.fingerprint)
+        if self._right.get(sandbox.id) == right:
+            return []
+        faults = sandboxes.inner_faults(find, sandbox, site, inside)
+        if not faults:
+            self._right[sandbox.id] = right
+        return faults
+
+    def remove_sandbox(self, sandbox: SandboxId) -> None:
+        """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest down in the background."""
+        self.remove_sandboxes((sandbox,))
+
+    def remove_sandboxes(self, unwanted: Collection[SandboxId]) -> None:
+        """Let go of several; whatever outlived its pin is deleted.
+
+        Raises:
+            DriverError: the kernel refused.
+        """
+        left_over: list[str] = []
+        with _acting("remove sandboxes"):
+            for sandbox in unwanted:
+                self._right.pop(sandbox, None)
+                self._remove_stacked_links(sandbox)
+                veths = self._silence(sandbox)
+                if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
+                    now = time.monotonic()
+                    self._dismantled |= dict.fromkeys(veths, now + _DISMANTLING_S)
+                else:
+                    left_over += (each for each in veths if not self._being_dismantled(each))
+            self._delete_links(left_over)
+
+    def _silence(self, sandbox: SandboxId) -> list[str]:
+        """Let nothing more out of a sandbox; the host's ends of its pairs.
+
+        One that has been seen since the daemon's start is known to have no more interfaces than it had then.
+        """
+        found = (
+            rtnetlink.find_link(self._kernel, naming.host_veth(self._instance, sandbox, slot))
+            for slot in range(self._slots.pop(sandbox, naming.SLOTS_MAX))
+        )
+        links = [link for link in found if link is not None]
+        self._kernel.transact([rtnetlink.silence_port(link.index) for link in links])
+        return [link.name for link in links]
+
+    def _remove_stacked_links(self, sandbox: SandboxId) -> None:
+        """Delete a sandbox's macvlan and ipvlan links at once: until the kernel has dismantled its namespace, they answer and keep their MACs."""
+        pin = naming.sandbox_path(self._exec_root, sandbox)
+        if sandbox not in self._with_stacked_links or not netns.is_pinned(pin):
+            return
+
+        def take() -> None:
+            netns.enter(pin)
+            sandboxes.remove_stacked_links()
+
+        netns.on_own_thread(take)
+        self._with_stacked_links.discard(sandbox)
+
+    def _note_slots(self, sandbox: Sandbox) -> None:
+        if any(endpoint.stacking for endpoint in sandbox.endpoints):
+            self._with_stacked_links.add(sandbox.id)
+        slots = max((endpoint.slot + 1 for endpoint in sandbox.endpoints), default=0)
+        self._slots[sandbox.id] = max(slots, self._slots.get(sandbox.id, 0))
+
+    def _delete_links(self, names: Collection[str]) -> None:
+        """Delete links together: one by one, each would wait 20 ms for the kernel's readers."""
+        present = [name for name in names if rtnetlink.find_link(self._kernel, name) is not None]
+        if not present:
+            return
+        group = _DOOMED_GROUP | int(naming.tag(self._instance), 16)
+        self._kernel.transact([rtnetlink.change_link(name, group=group) for name in present])
+        self._kernel.transact([rtnetlink.delete_group(group)])
+
+    def owned_sandboxes(self) -> set[SandboxId]:
+        """All that there is of sandboxes of this instance: pins, and host ends of pairs that have none.
+
+        A link's name holds part of the sandbox's ID; the rest of one without a pin is given as zeros, which
+        names the same links.
+        """
+        with _acting("sandboxes"):
+            return self._owned(rtnetlink.links(self._kernel))
+
+    def _owned(self, links: Iterable[Link]) -> set[SandboxId]:
+        directory = naming.sandbox_path(self._exec_root, SandboxId(""))
+        found = set(map(SandboxId, names_in(directory)))
+        pinned = {naming.host_veths(self._instance, sandbox) for sandbox in found}
+        prefix = naming.host_veth_prefix(self._instance)
+        length = len(naming.host_veth(self._instance, SandboxId("0" * _SANDBOX_DIGITS)))
+        for link in links:
+            if not link.name.startswith(prefix) or len(link.name) != length:
+                continue
+            if link.name[:-1] not in pinned and not self._being_dismantled(link.name):
+                digits = link.name[:-1].removeprefix(prefix)
+                found.add(SandboxId(digits.ljust(_SANDBOX_DIGITS, "0")))
+        return found
+
+    def _being_dismantled(self, veth: str) -> bool:
+        """Whether the kernel is at it and still in its time."""
+        now = time.monotonic()
+        self._dismantled = {name: end for name, end in self._dismantled.items() if end > now}
+        return veth in self._dismantled
+
+    def _site(self, sandbox: SandboxId, *, hairpin: bool, ipv6: bool) -> Site:
+        return Site(
+            pin=naming.sandbox_path(self._exec_root, sandbox),
+            veths=naming.host_veths(self._instance, sandbox),
+            hairpin=hairpin,
+            ipv6=ipv6,
+        )
+
+
+@contextlib.contextmanager
+def _acting(subject: str) -> Iterator[None]:
+    """Name the object of an act that the kernel refused."""
+    try:
+        yield
+    except OSError as error:
+        raise DriverError(f"{subject}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Identify processes safely, and start lean ones."""

@@ -1,0 +1,1 @@
+"""Start the resolver process and send it the names of containers."""

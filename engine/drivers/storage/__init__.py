@@ -1,0 +1,1 @@
+"""The container's directories and writable layer on the disk."""

@@ -1,0 +1,206 @@
+"""What a container keeps across its runs: its directory, its writable layer, and the files that the engine writes for it.
+
+    containers/ID/            0700
+      upper/                  what it changed of its image, overlay's ``upperdir``; its mode and owner are those that ``/`` has
+      work/                   overlay's own, on the same filesystem
+      hosts hostname resolv.conf      bound over those of the image
+      .hosts .hostname .resolv.conf   second names of the same files, by which those get their names back that somebody deleted
+      ID-json.log journal.RUN         the monitor's
+
+What must exist *inside* upper for mounts to land on is made by init, from inside.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from engine.domain import naming
+from engine.domain.container.etc_files import only_loopback
+from engine.domain.ids import ContainerId, is_full_id
+from engine.drivers.listing import names_in
+from engine.drivers.storage.files import disk_error, overwrite_file, replace_file
+from engine.drivers.storage.trees import set_aside, size_of_tree
+from engine.errors import DriverError
+from engine.failpoints import failpoint
+
+_HOST_RESOLV_CONF: Final = Path("/etc/resolv.conf")
+_SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
+"""The servers that systemd-resolved itself asks; systemd-resolved.service(8)."""
+FILES: Final = ("hosts", "hostname", "resolv.conf")
+"""Those that every container has."""
+_TEXT_MAX: Final = 1 << 20
+"""Characters of such a file that count."""
+_ROOT_MODE_MIN: Final = 0o755
+"""The root of Docker's containers is open to every user whatever the image says, and images rely on it: many a root filesystem was
+packed in the 0700 of ``mktemp -d``."""
+
+
+class Rootfs:
+    """The containers' directories below one data root. All methods block."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
+
+    def make(self, container: ContainerId, topmost_layer: Path) -> None:
+        """Have the directory of a container, with the root of its image as model; what is there stays as it is.
+
+        Raises:
+            Unavailable: the disk is full.
+            DriverError: the kernel refuses otherwise.
+        """
+        directory = naming.container_directory(self._data_root, container)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (directory / "work").mkdir(mode=0o700, exist_ok=True)
+            if not self.upper(container).is_dir():
+                _make_upper(self.upper(container), topmost_layer.stat())
+        except OSError as error:
+            raise disk_error(f"make {directory}", error) from error
+
+    def set_aside(self, container: ContainerId) -> Path | None:
+        """Take the directory of a container away, into the trash; what lies there now, to be deleted, or None if it was gone already.
+
+        Raises:
+            DriverError: the kernel refuses.
+        """
+        return set_aside(naming.container_directory(self._data_root, container), self._data_root)
+
+    def exists(self, container: ContainerId) -> bool:
+        """Whether :meth:`make` has been here, and to the end."""
+        return self.upper(container).is_dir()
+
+    def all(self) -> frozenset[ContainerId]:
+        """Whoever has a directory, whole or not."""
+        names = names_in(self._data_root / "containers")
+        return frozenset(ContainerId(name) for name in names if is_full_id(name))
+
+    def upper(self, container: ContainerId) -> Path:
+        """Overlay's ``upperdir``."""
+        return naming.container_directory(self._data_root, container) / "upper"
+
+    def work(self, container: ContainerId) -> Path:
+        """Overlay's ``workdir``."""
+        return naming.container_directory(self._data_root, container) / "work"
+
+    def size_rw_bytes(self, container: ContainerId) -> int:
+        """What the container has written into its own layer.
+
+        Raises:
+            DriverError: it can't be read.
+        """
+        return size_of_tree(self.upper(container))
+
+    def write_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
+        """Have files of these names and contents, for a run that is about to begin; one that is right already is left alone.
+
+        Not made durable: they are written again before each start.
+
+        Raises:
+            Unavailable: the disk is full.
+            DriverError: the kernel refuses otherwise.
+        """
+        for path, content in self._contents(container, texts):
+            if not _holds(path, content):
+                replace_file(path, content, durable=False)
+                _name_twice(path)
+
+    def overwrite_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
+        """The same, for a container that runs: it sees what is written into the files that it has, not another file of the name.
+
+        Raises:
+            Unavailable, DriverError: as above.
+        """
+        for path, content in self._contents(container, texts):
+            if not _holds(path, content):
+                overwrite_file(path, content)
+
+    def restore_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
+        """Have files of these names: those that a running container has, as long as one of their names is left, else new ones.
+
+        Raises:
+            Unavailable, DriverError: as above.
+        """
+        for path, content in self._contents(container, texts):
+            try:
+                os.link(_second_name(path), path)
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                replace_file(path, content, durable=False)
+                _name_twice(path)
+            except OSError as error:
+                raise disk_error(f"restore {path}", error) from error
+
+    def has_files(self, container: ContainerId) -> bool:
+        """Whether all of the files have their names."""
+        directory = naming.container_directory(self._data_root, container)
+        return all((directory / name).exists() for name in FILES)
+
+    def file_text(self, container: ContainerId, name: str) -> str:
+        """What a file says now, as far as that has a reasonable size: the container may have written it. Empty if it is gone."""
+        path = naming.container_directory(self._data_root, container) / name
+        try:
+            with path.open(errors="surrogateescape") as file:
+                return file.read(_TEXT_MAX)
+        except OSError:
+            return ""
+
+    def _contents(
+        self, container: ContainerId, texts: Mapping[str, str]
+    ) -> Iterator[tuple[Path, bytes]]:
+        directory = naming.container_directory(self._data_root, container)
+        for name, text in texts.items():
+            yield directory / name, text.encode(errors="surrogateescape")
+
+
+def _second_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
+
+
+def _name_twice(path: Path) -> None:
+    """Whoever deletes the name has not deleted the file then, which containers have mounted."""
+    second = _second_name(path)
+    try:
+        second.unlink(missing_ok=True)
+        os.link(path, second)
+    except OSError as error:
+        raise disk_error(f"link {second}", error) from error
+
+
+def _make_upper(upper: Path, model: os.stat_result) -> None:
+    """In one step, or a crash would leave a root with the wrong mode for ever."""
+    beside = upper.with_name(".upper.new")
+    beside.mkdir(mode=0o700, exist_ok=True)
+    os.chown(beside, model.st_uid, model.st_gid)
+    beside.chmod(stat.S_IMODE(model.st_mode) | _ROOT_MODE_MIN)
+    failpoint("upper_made")
+    beside.rename(upper)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DriverError(f"read {path}: {error.strerror}") from error
+
+
+def host_resolv_conf() -> str:
+    """Where the host asks for names: with systemd-resolved, whom that asks. Empty if nobody says."""
+    text = _read_text(_HOST_RESOLV_CONF)
+    return (_read_text(_SYSTEMD_RESOLV_CONF) or text) if only_loopback(text) else text
+
+
+def host_file(name: str) -> str:
+    """``/etc/NAME`` of the host, for a container on its network; empty if there is none."""
+    return _read_text(Path("/etc") / name)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Declare what the engine asks of drivers: Protocols, and the values that they take and return."""

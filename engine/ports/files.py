@@ -1,0 +1,175 @@
+"""The port for the files of containers: what is asked of drivers when somebody copies, exports or compares them.
+
+What waits for a client holds nothing that others need, and what holds something does not wait for a client: a tar is received
+whole before the place that it goes to is opened, and reading never keeps a container from starting or from being removed.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
+from engine.errors import EngineError, Forbidden, NotFound
+
+
+class NoSuchPath(NotFound):
+    """Nothing is there."""
+
+
+class ReadOnlyPlace(Forbidden):
+    """It is mounted without the right to write."""
+
+
+class ProcessGone(EngineError):
+    """The container was to be running and is not: the log will say so in a moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStat:
+    """What stands at a path of a container."""
+
+    name: str
+    size_bytes: int
+    mode: int
+    """As in ``st_mode``, inode(7)."""
+    mtime_ns: int
+    link_target: str = ""
+    """Of a symlink: where it leads in the end, as a path of the container."""
+
+
+class ChangeKind(IntEnum):
+    """How a path differs from the image, in the API's numbers."""
+
+    MODIFIED = 0
+    ADDED = 1
+    DELETED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """One path that is not as in the image."""
+
+    path: str
+    kind: ChangeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackOptions:
+    """How an uploaded tar is unpacked."""
+
+    keep_kinds: bool = False
+    """A directory is not replaced by something else, nor something else by a directory."""
+    owner: str = ""
+    """``user[:group]`` of the container to whom everything is given; empty for the owners that the tar names."""
+
+
+class Reading(Protocol):
+    """A tar that is about to be read. Whoever has it closes it."""
+
+    @property
+    def stat(self) -> PathStat:
+        """Of the path that was asked for."""
+        ...
+
+    def blocks(self) -> AsyncGenerator[bytes, None]:
+        """The tar, once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; twice does no harm."""
+        ...
+
+
+class Upload(Protocol):
+    """A tar that has arrived whole, and is sound as far as headers tell. Whoever has it closes it."""
+
+    def close(self) -> None:
+        """Forget it."""
+        ...
+
+
+class Destination(Protocol):
+    """A directory of a container that a tar can be unpacked into."""
+
+    async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
+        """Make what the tar holds. What it has made when it fails stays.
+
+        Raises:
+            InvalidRequest: the tar wants what can't be.
+            Unavailable: the disk is full.
+        """
+        ...
+
+
+class ContainerFiles(Protocol):
+    """The files of containers, whether they run or not; always within a container's root, whatever its symlinks say."""
+
+    async def stat(self, container: Container, path: str) -> PathStat:
+        """What stands at a path; a last component that is a symlink is not followed.
+
+        Raises:
+            NoSuchPath, InvalidRequest, ProcessGone.
+        """
+        ...
+
+    async def read(self, container: Container, path: str) -> Reading:
+        """A file, or a directory with all below it.
+
+        Raises:
+            NoSuchPath, InvalidRequest, ProcessGone.
+        """
+        ...
+
+    async def export(self, container: Container) -> Reading:
+        """The root file system without what is mounted in it.
+
+        Raises:
+            ProcessGone.
+        """
+        ...
+
+    async def layer(self, container: Container) -> Reading:
+        """What it changed of its image, as the tar of a layer."""
+        ...
+
+    async def receive(self, body: AsyncIterator[bytes]) -> Upload:
+        """Take a tar in, compressed or not.
+
+        Raises:
+            InvalidRequest: it is damaged.
+            Unavailable: the disk is full.
+        """
+        ...
+
+    def alone(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
+        """Be the only one who writes to a container's files from outside: neither another copy nor its start comes between."""
+        ...
+
+    async def check_destination(self, container: Container, path: str) -> None:
+        """Refuse what :meth:`destination` would refuse, without making anything.
+
+        Raises:
+            NoSuchPath, InvalidRequest, ReadOnlyPlace, ProcessGone.
+        """
+        ...
+
+    def destination(
+        self, container: Container, path: str
+    ) -> AbstractAsyncContextManager[Destination]:
+        """Open a directory for writing; only while :meth:`alone`.
+
+        Raises:
+            NoSuchPath, InvalidRequest, ReadOnlyPlace, ProcessGone.
+        """
+        ...
+
+    async def changes(self, container: Container) -> tuple[PathChange, ...]:
+        """How its files differ from its image's: parents before children, names in byte order."""
+        ...
+
+    async def size_bytes(self, container: ContainerId) -> int:
+        """What it has written into its own layer."""
+        ...

@@ -1,0 +1,126 @@
+"""What the supervisor asks of whoever touches the kernel.
+
+The real answer is in ``engine/drivers``. Tests have a simulated kernel; ``tests/contract`` holds both to the same assertions.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from engine.domain.container.attachment import Endpoint
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
+from engine.domain.ids import NetworkId, SandboxId
+from engine.domain.network.addresses import Subnet
+from engine.domain.network.state import Network
+from engine.ports.actions import Action
+from engine.ports.observation import Fact, Inventory, Observation
+
+
+class NetworkKernel(Protocol):
+    """What bridges, the firewall and the ports of the host are asked. Every method may be called again, after any crash."""
+
+    async def wrong(
+        self, networks: Sequence[Network], containers: Collection[Container]
+    ) -> tuple[tuple[NetworkId, str], ...]:
+        """Which parts of which networks (``bridge``, ``parent``, ``firewall``) are not as the log wants them; the firewall is the first one's."""
+        ...
+
+    async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
+        """Have all bridges, with their addresses, all parents, and the firewall's table, with the ports of these containers.
+
+        Raises:
+            DriverError: the kernel refuses; the others are as they should be.
+        """
+        ...
+
+    async def taken_subnets(self) -> Sequence[Subnet]:
+        """What the host has addresses in, or routes to."""
+        ...
+
+    async def make(self, network: Network) -> None:
+        """Have one more bridge, with its place in the firewall, or one more parent.
+
+        Raises:
+            Conflict: a link that is not ours has the bridge's name.
+            InvalidRequest: there is no such parent.
+            Unsupported: the kernel has no links of the kind that is wanted.
+            DriverError: the kernel refuses.
+        """
+        ...
+
+    async def remove(self, network: Network) -> None:
+        """Have nothing of it any more; a link that is not ours stays.
+
+        Raises:
+            DriverError: the kernel refuses.
+        """
+        ...
+
+    def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
+        """A namespace that was prepared with this endpoint alone, which is the caller's from now on."""
+        ...
+
+    def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
+        """Which endpoints will be wanted next: namespaces with them may be prepared."""
+        ...
+
+    def tell_names(self, container: Container) -> None:
+        """Have a container found by its names, where and as long as it has endpoints."""
+        ...
+
+    def check_host_port(self, binding: PortBinding) -> None:
+        """Refuse a port of the host that a process of the host has.
+
+        Raises:
+            EngineError: with Docker's words, which are an error of the server's to its clients.
+        """
+        ...
+
+
+class Kernel(Protocol):
+    """Effects and observations. Every method may be called again, at any time, after any crash."""
+
+    @property
+    def boot_id(self) -> str:
+        """``/proc/sys/kernel/random/boot_id``."""
+        ...
+
+    @property
+    def networks(self) -> NetworkKernel:
+        """What is not of one container."""
+        ...
+
+    async def observe(self, container: Container, facts_after: int) -> Observation:
+        """One container; of the journal's facts those with a number above ``facts_after``."""
+        ...
+
+    async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
+        """Do it.
+
+        Returns:
+            What the journal came to say meanwhile, where the action waited for it; older facts may be among these.
+
+        Raises:
+            DriverError: the kernel refuses; what was done of it stays and does no harm.
+        """
+        ...
+
+    async def inventory(self) -> Inventory:
+        """Everything with our mark, at a cost that hardly depends on how much there is."""
+        ...
+
+    async def discard(self, kind: str, name: str) -> None:
+        """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox`` by its owner's ID, ``bridge`` by its name.
+
+        Raises:
+            DriverError: something runs in it, or it may hold somebody's data; it is left as it is.
+        """
+        ...
+
+
+class Watcher(Protocol):
+    """Who is told that a container is worth a look."""
+
+    def wake(self, container: str) -> None:
+        """Something may have changed: a hint, which says neither what nor whether."""
+        ...

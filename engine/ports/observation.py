@@ -1,0 +1,90 @@
+"""Hold what the kernel and a container's monitor say, as values.
+
+*Facts* come from the monitor's journal (``runtime/facts.py``) and have happened, whatever the log knows of them; their times are
+the monitor's. The rest of an observation is how things are at this moment.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.ids import ContainerId, SandboxId
+from engine.runtime.facts import (
+    AttachEnded,
+    ExecProcessExited,
+    ExecProcessNotStarted,
+    ExecProcessStarted,
+    Fact,
+    LogDropped,
+    MemoryExhausted,
+    MonitorBegan,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+
+__all__ = [
+    "AttachEnded",
+    "ExecProcessExited",
+    "ExecProcessNotStarted",
+    "ExecProcessStarted",
+    "Fact",
+    "Inventory",
+    "LogDropped",
+    "MemoryExhausted",
+    "MonitorBegan",
+    "Observation",
+    "Presence",
+    "ProcessExited",
+    "ProcessNotStarted",
+    "ProcessStarted",
+    "identity_of",
+]
+
+
+def identity_of(fact: MonitorBegan | ProcessStarted | ExecProcessStarted) -> ProcessIdentity:
+    """The process that a fact tells of."""
+    return ProcessIdentity(pid=fact.pid, start_ticks=fact.start_ticks, boot_id=fact.boot_id)
+
+
+class Presence(StrEnum):
+    """How much of a kernel object is there."""
+
+    ABSENT = "absent"
+    DAMAGED = "damaged"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One container, as the kernel has it."""
+
+    boot_id: str
+    monitor_alive: bool = False
+    process_alive: bool = False
+    """The process that the log names, or that the journal does when the log has not heard of it yet."""
+    facts: tuple[Fact, ...] = ()
+    """Of the present run, those not asked for before."""
+    sandbox: Presence = Presence.ABSENT
+    cgroup: Presence = Presence.ABSENT
+    frozen: bool = False
+    bundle: Presence = Presence.ABSENT
+    files: Presence = Presence.ABSENT
+    """Those in ``/etc``, of a container that runs; damaged when they are there and tell of what is no more."""
+    directory: Presence = Presence.ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """Everything with our mark, whoever it belongs to, from a few listings."""
+
+    bundles: frozenset[ContainerId] = frozenset()
+    cgroups: frozenset[ContainerId] = frozenset()
+    directories: frozenset[ContainerId] = frozenset()
+    sandboxes: frozenset[SandboxId] = frozenset()
+    bridges: frozenset[str] = frozenset()
+    damaged_sandboxes: frozenset[SandboxId] = frozenset()
+    damaged_cgroups: frozenset[ContainerId] = frozenset()
+    """Of containers that run: their process is outside, or moves although it should stand still."""
+    missing_files: frozenset[ContainerId] = frozenset()
+    """Of containers that run: a file of those in ``/etc`` was deleted."""

@@ -1,0 +1,21 @@
+"""The port for registries: other machines' stores of images."""
+
+from typing import Protocol
+
+from engine.domain.image.registry import Credentials, Registry
+
+
+class Registries(Protocol):
+    """Speaks to registries, each named with the request."""
+
+    async def log_in(self, registry: Registry, credentials: Credentials) -> str:
+        """Find out whether a registry takes somebody's credentials.
+
+        Returns:
+            An identity token to use instead of the password from now on, or nothing.
+
+        Raises:
+            LoginRefused: it does not.
+            RegistryUnavailable: nobody can tell.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Answer questions about the engine's state and history; nothing here changes anything."""

@@ -1,0 +1,71 @@
+"""What containers use, as often as somebody wants to know: nothing is read while nobody looks."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
+from engine.ports.usage import Sample, Usage
+from engine.queries.waiting import Changes
+from engine.service.containers import Containers
+
+PERIOD_S: Final = 1.0
+"""Between two looks: what Docker's clients are used to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A sample and the one before it, of which rates are made. None: nothing ran then."""
+
+    container: Container
+    sample: Sample | None = None
+    before: Sample | None = None
+
+
+class Statistics:
+    """Samples of containers, single or in a row."""
+
+    def __init__(self, containers: Containers, usage: Usage, changes: Changes) -> None:
+        self._containers = containers
+        self._usage = usage
+        self._changes = changes
+
+    async def once(self, reference: str, *, with_rates: bool) -> Reading:
+        """One reading; with rates it takes a period, unless nothing runs.
+
+        Raises:
+            NoSuchContainer: there is none.
+        """
+        container = self._containers.get(reference)
+        first = await self._sample(container)
+        if first is None or not with_rates:
+            return Reading(container, first)
+        await self._rest(container.id)
+        second = await self._sample(self._changes.last(container.id) or container)
+        return Reading(container, second, first if second else None)
+
+    async def follow(self, reference: str) -> AsyncGenerator[Reading, None]:
+        """A reading for each period, whether anything runs or not, until the container is removed.
+
+        Raises:
+            NoSuchContainer: there is none.
+        """
+        container: Container | None = self._containers.get(reference)
+        before: Sample | None = None
+        while container is not None:
+            sample = await self._sample(container)
+            yield Reading(container, sample, before if sample else None)
+            before = sample
+            container = await self._rest(container.id)
+
+    async def _sample(self, container: Container) -> Sample | None:
+        return await self._usage.sample(container) if container.is_running else None
+
+    async def _rest(self, container: ContainerId) -> Container | None:
+        """Wait for a period, or for the end of the container; what it is then."""
+        with trio.move_on_after(PERIOD_S):
+            await self._changes.until(container, lambda state: state is None)
+        return self._changes.durable(container)

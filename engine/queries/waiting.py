@@ -1,0 +1,84 @@
+"""Waiting for the log: level-triggered, so nobody can miss what happened between looking and waiting."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
+from engine.store.ledger import Ledger
+from engine.store.records import Recorded
+
+LAST_MAX: Final = 1024
+"""Containers whose last state is kept: whoever waits for one hears of it within moments of its removal."""
+
+_Awaited = tuple[Callable[[Container | None], bool], trio.Event]
+
+
+class Changes:
+    """Wakes whoever waits for something about a container, each time that the log grows by an event about it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: dict[str, trio.Event] = {}
+        self._awaited: dict[ContainerId, list[_Awaited]] = {}
+        self._last: OrderedDict[ContainerId, Container] = OrderedDict()
+        ledger.follow(self._follow)
+
+    async def until(
+        self, container: ContainerId, happened: Callable[[Container | None], bool]
+    ) -> None:
+        """Wait until a container's durable state fulfils a condition; it gets None when the container is no more."""
+        await self.until_any(
+            container, lambda: happened(self._ledger.durable.containers.get(container))
+        )
+
+    @contextmanager
+    def event(
+        self, container: ContainerId, happened: Callable[[Container | None], bool]
+    ) -> Iterator[trio.Event]:
+        """An event that is set once a container's durable state fulfils a condition."""
+        awaited = (happened, trio.Event())
+        watched = self._awaited.setdefault(container, [])
+        watched.append(awaited)
+        self._check(container, watched)
+        try:
+            yield awaited[1]
+        finally:
+            watched.remove(awaited)
+            if not watched and self._awaited.get(container) is watched:
+                del self._awaited[container]
+
+    def _check(self, container: ContainerId, watched: list[_Awaited]) -> None:
+        state = self._ledger.durable.containers.get(container)
+        for happened, event in watched:
+            if happened(state):
+                event.set()
+
+    def last(self, container: ContainerId) -> Container | None:
+        """The last state of a container that was seen here, even if it is no more."""
+        return self._ledger.durable.containers.get(container) or self._last.get(container)
+
+    def durable(self, container: ContainerId) -> Container | None:
+        """A container as everybody sees it now; None when it is no more."""
+        return self._ledger.durable.containers.get(container)
+
+    async def until_any(self, container: ContainerId, happened: Callable[[], bool]) -> None:
+        """Wait until anything about a container, its execs included, fulfils a condition."""
+        while not happened():
+            await self._waiting.setdefault(container, trio.Event()).wait()
+
+    def _follow(self, recorded: Recorded) -> None:
+        identity = ContainerId(recorded.stream.removeprefix("container/").partition("/")[0])
+        if state := self._ledger.durable.containers.get(identity):
+            self._last[identity] = state
+            self._last.move_to_end(identity)
+            if len(self._last) > LAST_MAX:
+                self._last.popitem(last=False)
+        self._check(identity, self._awaited.get(identity, []))
+        event = self._waiting.pop(identity, None)
+        if event is not None:
+            event.set()

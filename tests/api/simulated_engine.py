@@ -1,0 +1,263 @@
+"""The whole API on a simulated machine: a real socket, a real log, real decisions; no kernel is touched."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from engine.api.application import application
+from engine.domain.container.resources import Machine
+from engine.domain.container.state import Container
+from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
+from engine.domain.image.config import HistoryEntry, ImageConfig, ImageContents, ImageLayer
+from engine.domain.image.registry import Credentials, LoginRefused, Registry, RegistryUnavailable
+from engine.domain.image.saving import NamedImage
+from engine.domain.network.addresses import IPV4_SOURCES
+from engine.errors import InvalidRequest
+from engine.ports.content import Arrived, Usage
+from engine.ports.streams import Client, LogOptions, StreamOptions
+from engine.ports.usage import Sample
+from engine.queries.system import Settings, System
+from engine.queries.usage import Statistics
+from engine.queries.waiting import Changes
+from engine.service.commits import Commits
+from engine.service.containers import Containers
+from engine.service.engine import Service
+from engine.service.execs import Execs
+from engine.service.files import Files
+from engine.service.images import Images
+from engine.service.registries import Registries
+from engine.service.updates import Updates
+from tests.api.memory_files import NODES, Chest, Hold
+from tests.api.minimal_server import Response, Served, get, post, served
+from tests.conformance.answer_log import AnswerBook
+from tests.harness.recording import Recorder
+from tests.model.simulated_daemon import Daemon, World, fresh_world
+from tests.model.simulated_kernel import Fuse
+
+
+def imported(seed: bytes, **config: Any) -> ImageContents:
+    """An image that a tar with these bytes would become."""
+    digits = sha256(seed).hexdigest()
+    layer = ImageLayer(
+        diff_id=DiffId(f"sha256:{digits}"),
+        chain_id=ChainId(f"sha256:{digits}"),
+        blob=Digest(f"sha256:{digits}"),
+        blob_bytes=len(seed),
+        size_bytes=len(seed),
+    )
+    return ImageContents(
+        id=ImageId(f"sha256:{digits}"),
+        config_bytes=1,
+        created="2026-11-23T19:02:10Z",
+        architecture="amd64",
+        os="linux",
+        config=ImageConfig(cmd=("sleep",), **config),
+        layers=(layer,),
+    )
+
+
+class Shelf:
+    """The port for images, in memory. Content that is no tar at all is damaged."""
+
+    async def import_tar(
+        self, body: AsyncIterator[bytes], *, at_ns: int, changes: Sequence[str], comment: str
+    ) -> Arrived:
+        data = b"".join([chunk async for chunk in body])
+        if data == b"damaged":
+            raise InvalidRequest("Error processing tar file: unexpected EOF")
+        return Arrived(imported(data))
+
+    async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
+        arrived = await self.import_tar(body, at_ns=0, changes=(), comment="")
+        return (Arrived(arrived.contents, ("docker.io/library/loaded:1",)),)
+
+    async def commit(
+        self,
+        layer: AsyncIterator[bytes],
+        *,
+        parent: ImageId,
+        config: ImageConfig,
+        step: HistoryEntry,
+        at_ns: int,
+    ) -> Arrived:
+        data = b"".join([chunk async for chunk in layer])
+        seed = b"%b %b %d" % (data, msgspec.json.encode((parent, config, step)), at_ns)
+        return Arrived(msgspec.structs.replace(imported(seed), config=config, history=(step,)))
+
+    async def save(self, images: Sequence[NamedImage]) -> Chest:
+        tags = " ".join(tag for image in images for tag in image.tags)
+        return Chest(NODES["/"], (b"saved: ", tags.encode()))
+
+    def release(self, image: ImageId) -> None:
+        return
+
+    async def collect(self) -> int:
+        return 0
+
+    async def usage(self) -> Usage:
+        return Usage(layers_bytes=7)
+
+
+class Lighthouse:
+    """The port for registries: one at ``registry.test``, which takes one password."""
+
+    async def log_in(self, registry: Registry, credentials: Credentials) -> str:
+        if str(registry) != "registry.test:5000":
+            raise RegistryUnavailable(f'Get "https://{registry}/v2/": EOF')
+        if credentials.password != "ahoy":
+            raise LoginRefused("unauthorized: incorrect username or password")
+        return "identity"
+
+
+class Quay:
+    """The port for streams: says what it was given, and has a log of two frames."""
+
+    def __init__(self) -> None:
+        self.attached: list[StreamOptions] = []
+
+    async def attach(
+        self, container: Container, attach: str, options: StreamOptions, client: Client
+    ) -> None:
+        self.attached.append(options)
+        await self._greet(client)
+
+    async def attach_after_log(
+        self,
+        container: Container,
+        current: Callable[[], Container | None],
+        attach: str,
+        options: StreamOptions,
+        client: Client,
+        past: LogOptions,
+    ) -> None:
+        async for block in self.logs(container, past, None):
+            client.connection.send(block)
+        await self.attach(current() or container, attach, options, client)
+
+    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
+        if client is not None:
+            self.attached.append(options)
+            with client.connection as connection:
+                connection.send(b"exec:" + client.unread)
+
+    def withdraw_exec(self, execution: ExecId) -> None:
+        return
+
+    async def _greet(self, client: Client) -> None:
+        with client.connection as connection:
+            connection.send(b"attached:" + client.unread)
+
+    async def resize(
+        self, container: Container, execution: ExecId | None, *, height: int, width: int
+    ) -> None:
+        return
+
+    async def logs(
+        self, container: Container, options: LogOptions, ended: trio.Event | None
+    ) -> AsyncGenerator[bytes, None]:
+        yield b"\x01\0\0\0\0\0\0\x04one\n"
+        if ended is not None:
+            await ended.wait()
+        yield b"\x02\0\0\0\0\0\0\x04two\n"
+
+    async def processes(self, container: Container) -> tuple[int, ...]:
+        return (1,)
+
+    def forget(self, container: ContainerId) -> None:
+        return
+
+
+@dataclass
+class Harbour:
+    """What a test talks to."""
+
+    toy: Served
+    world: World
+    quay: Quay
+    service: Service
+    hold: Hold
+
+    async def get(self, path: str) -> Response:
+        return await self.toy.ask(get(path))
+
+    async def post(self, path: str, body: Any = None) -> Response:
+        data = b"" if body is None else json.dumps(body).encode()
+        headers = () if body is None else ("Content-Type: application/json",)
+        return await self.toy.ask(post(path, data, *headers), "POST")
+
+    async def delete(self, path: str) -> Response:
+        return await self.toy.ask(get(path).replace(b"GET", b"DELETE", 1), "DELETE")
+
+    async def create(self, name: str, **body: Any) -> str:
+        response = await self.post(f"/containers/create?name={name}", {"Image": "busybox", **body})
+        assert response.status == 201, response
+        identity: str = told(response)["Id"]
+        return identity
+
+
+def told(response: Response) -> Any:
+    """A response's JSON."""
+    return json.loads(response.body)
+
+
+class Meter:
+    """What containers use is not simulated."""
+
+    async def sample(self, container: Container) -> Sample | None:
+        await trio.lowlevel.checkpoint()
+        return None
+
+
+@asynccontextmanager
+async def harbour(directory: Path) -> AsyncIterator[Harbour]:
+    """An engine with the image ``busybox``, whose API is served while the context lasts."""
+    world = fresh_world(directory / "data")
+    async with world.daemon(Fuse()) as daemon:
+        quay = Quay()
+        service = _service(daemon, directory, quay, hold := Hold())
+        book = AnswerBook(directory / "answers")
+        recorded = Recorder(book.path).around(application(service))
+        async with served(recorded, directory) as toy:
+            port = Harbour(toy, world, quay, service, hold)
+            assert (
+                await toy.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
+            ).status == 200
+            yield port
+        book.close()
+        book.assert_all_conform()
+
+
+def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service:
+    changes = Changes(daemon.ledger)
+    settings = Settings(
+        data_root=directory / "data",
+        exec_root=directory / "exec",
+        cgroup_parent="x",
+        cgroup_version="2",
+        machine=Machine(cpus="0-1"),
+        subnet_sources=IPV4_SOURCES,
+    )
+    containers = Containers(daemon.ledger, daemon.supervisor.starts, quay, changes)
+    shelf = Shelf()
+    return Service(
+        commits=Commits(daemon.ledger, shelf, hold, changes),
+        containers=containers,
+        execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
+        files=Files(daemon.ledger, hold, changes),
+        images=Images(daemon.ledger, shelf),
+        networks=daemon.networks,
+        history=daemon.history,
+        registries=Registries(daemon.ledger, Lighthouse()),
+        system=System(daemon.ledger, settings, lambda: 0),
+        statistics=Statistics(containers, Meter(), changes),
+        updates=Updates(daemon.ledger, changes, settings.machine),
+        health=daemon.supervisor.health,
+        ledger=daemon.ledger,
+    )

@@ -1,0 +1,248 @@
+"""Daemons that come and go on one simulated machine, over one real database."""
+
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import trio
+
+from engine.daemon.log_state import LogState
+from engine.domain.container.health import HealthStatus
+from engine.domain.container.phases import Phase
+from engine.domain.container.resources import Machine as Abilities
+from engine.domain.container.spec import Spec
+from engine.domain.container.state import Container
+from engine.domain.event import Actor, ActorKind, Origin
+from engine.domain.host import HostInitialised
+from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
+from engine.domain.network.addresses import IPV4_SOURCES
+from engine.domain.network.state import DEFAULT_BRIDGE_OPTION, NetworkCreated, Pool
+from engine.domain.streams import HOST, network_stream
+from engine.ports.streams import Client, StreamOptions
+from engine.queries.history import History
+from engine.queries.waiting import Changes
+from engine.service.containers import Containers
+from engine.service.execs import Execs
+from engine.service.networks import Networks
+from engine.service.updates import Updates
+from engine.store.ledger import Ledger
+from engine.store.log import EventLog, Pending
+from engine.store.records import Change
+from engine.supervisor.supervisor import Supervisor
+from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
+
+USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
+SETTLE_S = 200.0
+"""Virtual: longer than any grace, delay or retry in the histories."""
+
+
+class FusedLog(EventLog):
+    """May lose the daemon just before a commit, or just after it, when nobody has been told yet."""
+
+    fuse = Fuse()
+
+    def submit(self, changes: list[Change], *, essential: bool = False) -> Pending:  # type: ignore[override]  # narrower
+        self.fuse.step()
+        pending = super().submit(changes, essential=essential)
+        self.fuse.step()
+        return pending
+
+
+@dataclass
+class NoStreams:
+    """Clients' connections are not simulated; which execs were let go of is noted."""
+
+    withdrawn: list[ExecId] = field(default_factory=list)
+
+    async def attach(
+        self, container: Container, attach: str, options: StreamOptions, client: Client
+    ) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
+        return
+
+    def withdraw_exec(self, execution: ExecId) -> None:
+        self.withdrawn.append(execution)
+
+    def forget(self, container: ContainerId) -> None:
+        return
+
+
+@dataclass
+class Daemon:
+    """One life of the daemon."""
+
+    ledger: Ledger
+    kernel: SimulatedKernel
+    supervisor: Supervisor
+    containers: Containers
+    execs: Execs
+    streams: NoStreams
+    history: History
+    networks: Networks
+    updates: Updates
+
+
+@dataclass
+class World:
+    """The machine, the disk, and what users were told."""
+
+    directory: Path
+    machine: Machine = field(default_factory=Machine)
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "shipslog.db"
+
+    @asynccontextmanager
+    async def daemon(self, fuse: Fuse) -> AsyncIterator[Daemon]:
+        """A daemon from its start to its end, which is a SIGKILL in any case."""
+        log = FusedLog.open(self.database, threaded=False)
+        assert isinstance(log, FusedLog)
+        log.fuse = fuse
+        try:
+            ledger = Ledger(log, self.machine.clock)
+            kernel = SimulatedKernel(self.machine, fuse, LogState(ledger).running)
+            supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, fuse))
+            self.machine.wake = supervisor.wake
+            changes = Changes(ledger)
+            streams = NoStreams()
+            if ledger.head.is_new:
+                await _begin(ledger)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(supervisor.run)
+                yield Daemon(
+                    ledger=ledger,
+                    kernel=kernel,
+                    supervisor=supervisor,
+                    containers=Containers(ledger, supervisor.starts, streams, changes),  # type: ignore[arg-type]  # no output here
+                    execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
+                    streams=streams,
+                    history=History(ledger),
+                    networks=Networks(ledger, supervisor.networks, changes, IPV4_SOURCES),
+                    updates=Updates(ledger, changes, Abilities(cpus="0-3")),
+                )
+                nursery.cancel_scope.cancel()
+        finally:
+            self.machine.wake = lambda _container: None
+            log.close()
+
+    async def settled(self) -> None:
+        """A new daemon, and all the time it needs; then check that everything agrees."""
+        async with self.daemon(Fuse()) as daemon:
+            await trio.sleep(SETTLE_S)
+            self.check(daemon)
+
+    def check(self, daemon: Daemon) -> None:
+        """Log and kernel agree, nothing is left over, nothing was done twice."""
+        view, machine = daemon.ledger.durable, self.machine
+        for identity, place in machine.places.items():
+            container = view.containers.get(identity)
+            if container is None or not container.is_running:
+                assert container is None or container.phase in (Phase.CREATED, Phase.EXITED), (
+                    container
+                )
+                assert place.monitor is None
+                assert place.process is None or not place.process.alive
+                assert not place.sandboxes
+                assert not place.cgroup
+                assert not place.bundle
+                assert not place.ports
+                assert container is not None or not place.directory
+        for container in view.containers.values():
+            assert container.phase not in (Phase.STARTING, Phase.REMOVING, Phase.DEAD), container
+            assert not container.orders, container
+            assert not container.start_again, container
+            if container.is_running:
+                self._check_running(container)
+            elif container.exit_reason == "exited":
+                assert container.exit_code == machine.exits[container.id, container.run]
+        assert not view.execs or all(
+            view.containers[execution.container].is_running for execution in view.execs.values()
+        )
+        bridges = {each.bridge for each in view.networks.values()}
+        assert machine.bridges == bridges
+        assert not any(each.is_going for each in view.networks.values())
+        _check_addresses(view.containers.values())
+        assert all(count == 1 for count in machine.launches.values()), machine.launches
+        assert all(count == 1 for count in machine.deliveries.values()), machine.deliveries
+        assert all(count == 1 for count in machine.exec_starts.values()), machine.exec_starts
+        assert daemon.supervisor._workers.keys() <= view.containers.keys()
+        assert len(machine.loose_sandboxes) <= len(daemon.kernel._prepared)
+        verdict = daemon.history._verify(lambda: None)
+        assert verdict.problems == ()
+        assert verdict.first_bad_seq is None
+
+    def _check_running(self, container: Container) -> None:
+        place = self.machine.places[container.id]
+        assert place.monitor == container.monitor
+        assert place.process is not None
+        assert place.process.alive
+        assert place.process.identity == container.process
+        assert place.sandboxes == ({container.sandbox} if container.sandbox else set())
+        assert place.interfaces == {each.network for each in container.endpoints}
+        assert len(place.interfaces) == len(container.endpoints)
+        assert place.cgroup
+        assert place.limits == container.spec.resources
+        assert place.bundle
+        assert place.frozen == (container.phase is Phase.PAUSED)
+        if container.health is not None:
+            assert container.health.status is not HealthStatus.STARTING, "it has been asked by now"
+
+
+def _check_addresses(containers: Iterable[Container]) -> None:
+    """No two of them have one."""
+    given = Counter(
+        (endpoint.network, address)
+        for container in containers
+        if container.is_running
+        for endpoint in container.endpoints
+        for address in endpoint.addresses
+    )
+    assert all(count == 1 for count in given.values()), given
+
+
+async def _begin(ledger: Ledger) -> None:
+    network = NetworkId("b" * 64)
+    await ledger.record(
+        USER,
+        (HOST, (HostInitialised(instance=InstanceId("a" * 32)),)),
+        (
+            network_stream(network),
+            (
+                NetworkCreated(
+                    id=network,
+                    name="bridge",
+                    driver="bridge",
+                    bridge="br0",
+                    ipv4=Pool(subnet="172.17.0.0/16", gateway="172.17.0.1"),
+                    options={DEFAULT_BRIDGE_OPTION: "true"},
+                ),
+            ),
+        ),
+    )
+
+
+@cache
+def _empty_database() -> Path:
+    directory = Path(mkdtemp(prefix="shipslog-model-"))
+    EventLog.open(directory / "shipslog.db", threaded=False).close()
+    return directory
+
+
+def fresh_world(directory: Path) -> World:
+    """A machine with an empty data root."""
+    shutil.copytree(_empty_database(), directory)
+    return World(directory)
+
+
+def spec(**labels: str) -> Spec:
+    """A container that behaves as its labels say."""
+    image = ImageId("sha256:" + "1" * 64)
+    return Spec(image="busybox", image_id=image, command=("sleep",), labels=labels)

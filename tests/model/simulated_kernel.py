@@ -1,0 +1,575 @@
+"""A simulated machine: what survives the daemon, and dies only with its own power.
+
+It has the kernel objects and the monitors of containers, behaves as the contract says that drivers do, and counts what must not
+happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th step that the daemon takes, before or after an effect.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from signal import Signals
+
+import trio
+
+from engine.domain.container.attachment import Endpoint
+from engine.domain.container.events import ProcessIdentity
+from engine.domain.container.phases import Phase
+from engine.domain.container.resources import Resources
+from engine.domain.container.spec import PortBinding
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
+from engine.domain.network.addresses import Subnet
+from engine.domain.network.state import Network
+from engine.errors import Conflict, DriverError, EngineError
+from engine.ports.actions import (
+    Action,
+    ApplyLimits,
+    Connect,
+    Disconnect,
+    Freeze,
+    KillEverything,
+    Launch,
+    PrepareBundle,
+    PrepareCgroup,
+    PrepareSandbox,
+    PublishPorts,
+    RemoveBundle,
+    RemoveCgroup,
+    RemoveDirectory,
+    RemoveSandbox,
+    Signal,
+    StartExec,
+    Thaw,
+    UnpublishPorts,
+    UpdateFiles,
+)
+from engine.ports.observation import (
+    ExecProcessExited,
+    ExecProcessStarted,
+    Fact,
+    Inventory,
+    MonitorBegan,
+    Observation,
+    Presence,
+    ProcessExited,
+    ProcessNotStarted,
+    ProcessStarted,
+)
+from engine.runtime.facts import Stamp
+from engine.supervisor.health import ProbeAnswer
+
+SECOND_NS = 1_000_000_000
+EPOCH_NS = 1_760_000_000 * SECOND_NS
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing catches it, nothing is cleaned up."""
+
+
+@dataclass
+class Fuse:
+    """Burns at the ``burns_at``-th step; None never does."""
+
+    burns_at: int | None = None
+    steps: int = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.burns_at:
+            raise Killed
+
+
+class VirtualClock:
+    """The two clocks on trio's virtual time."""
+
+    def wall_ns(self) -> int:
+        return EPOCH_NS + self.boot_ns()
+
+    def boot_ns(self) -> int:
+        return round(trio.current_time() * SECOND_NS)
+
+
+@dataclass
+class Process:
+    identity: ProcessIdentity
+    obeys: frozenset[int]
+    lasts_s: float | None
+    alive: bool = True
+
+
+@dataclass
+class Place:
+    """Everything of one container that is not in the log."""
+
+    monitor: ProcessIdentity | None = None
+    process: Process | None = None
+    journals: dict[int, list[Fact]] = field(default_factory=dict)
+    written: Counter[int] = field(default_factory=Counter)
+    """How many facts each run's journal has had; it forgets those that were taken over, at once."""
+    sandboxes: set[SandboxId] = field(default_factory=set)
+    interfaces: frozenset[NetworkId] = frozenset()
+    cgroup: bool = False
+    limits: Resources = field(default_factory=Resources)
+    frozen: bool = False
+    bundle: bool = False
+    directory: bool = False
+    files: bool = False
+    ports: bool = False
+    orders: set[int] = field(default_factory=set)
+    execs: set[ExecId] = field(default_factory=set)
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Place(
+            journals=self.journals, written=self.written, orders=self.orders, execs=self.execs
+        )
+
+
+class Machine:
+    """The machine. Containers behave as the labels of their specs say.
+
+    ``obeys`` (signal names, default all that end a process), ``lasts_s`` (then it exits by itself), ``code`` (with which), ``missing`` (the
+    program is not there).
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[ContainerId, Place] = {}
+        self.loose_sandboxes: set[SandboxId] = set()
+        self.bridges: set[str] = set()
+        self.subnets: dict[str, tuple[Subnet, ...]] = {}
+        """What the host has addresses in, by bridge."""
+        self.foreign_links: set[str] = set()
+        """Links that somebody else has made."""
+        self.host_ports: set[int] = set()
+        """TCP ports that processes of the host have."""
+        self.boots = 1
+        self.pids = 100
+        self.launches: Counter[tuple[ContainerId, int]] = Counter()
+        self.deliveries: Counter[tuple[ContainerId, int, int]] = Counter()
+        self.exec_starts: Counter[ExecId] = Counter()
+        self.exits: dict[tuple[ContainerId, int], int] = {}
+        self.probing = 0
+        """Probes under way at this moment."""
+        self.wake: Callable[[str], None] = lambda _container: None
+        self.nursery: trio.Nursery | None = None
+        self.clock = VirtualClock()
+
+    @property
+    def boot_id(self) -> str:
+        return f"boot-{self.boots}"
+
+    def place(self, container: ContainerId) -> Place:
+        return self.places.setdefault(container, Place())
+
+    def identity(self) -> ProcessIdentity:
+        self.pids += 1
+        return ProcessIdentity(pid=self.pids, start_ticks=self.pids * 7, boot_id=self.boot_id)
+
+    def reboot(self) -> None:
+        """Power off and on: what is on the disk stays."""
+        self.boots += 1
+        self.bridges.clear()
+        self.subnets.clear()
+        for place in self.places.values():
+            if place.process is not None:
+                place.process.alive = False
+            place.monitor, place.process = None, None
+            place.sandboxes, place.interfaces = set(), frozenset()
+            place.cgroup = place.bundle = False
+            place.frozen = place.ports = False
+            place.limits = Resources()
+
+    def add_bridge(self, network: Network) -> None:
+        if network.bridge in self.foreign_links:
+            raise Conflict(f"link {network.bridge} exists and is not ours")
+        self.bridges.add(network.bridge)
+        pools = (pool for pool in (network.ipv4, network.ipv6) if pool is not None)
+        self.subnets[network.bridge] = tuple(ip_network(pool.subnet) for pool in pools)
+
+    def remove_bridge(self, name: str) -> None:
+        self.bridges.discard(name)
+        self.subnets.pop(name, None)
+
+    def remove_sandbox(self, sandbox: SandboxId) -> None:
+        self.loose_sandboxes.discard(sandbox)
+        for place in self.places.values():
+            place.sandboxes.discard(sandbox)
+
+    def kill_monitor(self, container: ContainerId) -> None:
+        """SIGKILL for the monitor; its children die with it."""
+        place = self.place(container)
+        place.monitor = None
+        if place.process is not None:
+            place.process.alive = False
+        self.wake(container)
+
+    def journal(self, container: Container) -> list[Fact]:
+        return self.place(container.id).journals.setdefault(container.run, [])
+
+    def write(self, container: Container, fact: Fact) -> None:
+        journal, written = self.journal(container), self.place(container.id).written
+        written[container.run] += 1
+        stamp = Stamp(written[container.run], self.clock.wall_ns(), self.clock.boot_ns())
+        journal.append(fact._replace(stamp=stamp))
+        self.wake(container.id)
+
+    def launch(self, container: Container) -> None:
+        place = self.place(container.id)
+        if place.monitor is not None:  # it has the lock
+            return
+        assert place.bundle, "a launch needs its bundle"
+        assert place.cgroup, "a launch needs its cgroup"
+        assert container.sandbox is None or container.sandbox in place.sandboxes, (
+            "needs its sandbox"
+        )
+        assert place.process is None or not place.process.alive
+        self.launches[container.id, container.run] += 1
+        place.monitor = self.identity()
+        place.orders.clear()
+        self.write(container, MonitorBegan(*_named(place.monitor)))
+        if "missing" in container.spec.labels:
+            text = 'exec: "nope": executable file not found in $PATH'
+            self.write(container, ProcessNotStarted("execve", 2, text, 127))
+            place.monitor = None
+            return
+        place.process = self.born(container)
+        self.write(container, ProcessStarted(*_named(place.process.identity)))
+        if place.process.lasts_s is not None:
+            assert self.nursery is not None
+            self.nursery.start_soon(self.live, container, place.process)
+
+    def born(self, container: Container) -> Process:
+        labels = container.spec.labels
+        names = labels.get("obeys", "SIGTERM,SIGINT,SIGHUP").split(",")
+        lasts = labels.get("lasts_s")
+        return Process(
+            identity=self.identity(),
+            obeys=frozenset(
+                {*(int(Signals[name]) for name in names if name), int(Signals.SIGKILL)}
+            ),
+            lasts_s=None if lasts is None else float(lasts),
+        )
+
+    async def live(self, container: Container, process: Process) -> None:
+        assert process.lasts_s is not None
+        await trio.sleep(process.lasts_s)
+        if process.alive:
+            self.end(container, int(container.spec.labels.get("code", "0")), None)
+
+    def end(self, container: Container, code: int, signal: int | None) -> None:
+        place = self.place(container.id)
+        assert place.process is not None
+        place.process.alive = False
+        place.execs.clear()
+        if place.monitor is not None:
+            self.exits[container.id, container.run] = code
+            self.write(container, ProcessExited(code, signal, oom=False))
+        place.monitor = None
+        place.frozen = False
+        self.wake(container.id)
+
+    def deliver(self, container: Container, order: int, signal: int) -> None:
+        place = self.place(container.id)
+        if order in place.orders or place.process is None or not place.process.alive:
+            return
+        place.orders.add(order)
+        self.deliveries[container.id, container.run, order] += 1
+        if signal in place.process.obeys:
+            fatal = (
+                signal == Signals.SIGKILL
+            )  # any other ends it by the program's own hand: a first process is immune
+            self.end(container, 128 + signal, signal if fatal else None)
+
+    def start_exec(self, container: Container, execution: ExecId) -> None:
+        place = self.place(container.id)
+        if place.monitor is None:
+            raise DriverError(f"container {container.id}: its monitor is gone")
+        if execution in place.execs:
+            return
+        place.execs.add(execution)
+        self.exec_starts[execution] += 1
+        self.write(container, ExecProcessStarted(execution, *_named(self.identity())))
+        self.write(container, ExecProcessExited(execution, 3))
+
+    async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
+        """What a check hears: ``healthy_after_s`` and ``unhealthy_after_s`` of the start, ``probe_s`` long, in labels."""
+        labels, process = container.spec.labels, self.place(container.id).process
+        if process is None or not process.alive:
+            return None
+        self.probing += 1
+        try:
+            with trio.move_on_after(timeout_s) as patience:
+                await trio.sleep(float(labels.get("probe_s", "0.01")))
+        finally:
+            self.probing -= 1
+        if patience.cancelled_caught:
+            return ProbeAnswer(exit_code=None)
+        if not process.alive:
+            return None
+        age_s = (self.clock.boot_ns() - container.started_boot_ns) / SECOND_NS
+        well = age_s >= float(labels.get("healthy_after_s", "0"))
+        ill = age_s >= float(labels.get("unhealthy_after_s", "inf"))
+        return ProbeAnswer(exit_code=0 if well and not ill else 1, output=f"{age_s:.0f} s")
+
+
+class SimulatedKernel:
+    """The supervisor's port on a simulated machine."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        fuse: Fuse,
+        running: Callable[[], Collection[Container]] = tuple,
+    ) -> None:
+        """``running`` are the containers that run as the log has it."""
+        self._machine = machine
+        self._fuse = fuse
+        self._running = running
+        self._prepared: dict[Endpoint, SandboxId] = {}
+        self.refusals: dict[type[Action], str] = {}
+        self.refused: Counter[type[Action]] = Counter()
+        self.hanging: set[type[Action]] = set()
+        """Actions that never end."""
+
+    @property
+    def boot_id(self) -> str:
+        return self._machine.boot_id
+
+    async def observe(self, container: Container, facts_after: int) -> Observation:
+        await trio.lowlevel.checkpoint()
+        self._fuse.step()
+        return self.look(container, facts_after)
+
+    def look(self, container: Container, facts_after: int) -> Observation:
+        """Observe a container; without trio."""
+        place = self._machine.place(container.id)
+        facts = place.journals.setdefault(container.run, [])
+        facts[:] = [each for each in facts if each.stamp.number > facts_after or _is_of_birth(each)]
+        return Observation(
+            boot_id=self.boot_id,
+            monitor_alive=place.monitor is not None,
+            process_alive=place.process is not None and place.process.alive,
+            facts=tuple(each for each in facts if each.stamp.number > facts_after),
+            sandbox=_presence(container.sandbox in place.sandboxes),
+            cgroup=_presence(place.cgroup),
+            frozen=place.frozen and (container.phase is Phase.PAUSED or bool(container.orders)),
+            bundle=_presence(place.bundle),
+            directory=_presence(place.directory),
+            files=_presence(place.files and container.is_running),
+        )
+
+    async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
+        self._fuse.step()
+        if reason := self.refusals.get(type(action)):
+            self.refused[type(action)] += 1
+            raise DriverError(reason)
+        if type(action) in self.hanging:
+            await trio.sleep_forever()
+        self.effect(container, action)
+        self._fuse.step()
+        await trio.lowlevel.checkpoint()
+        waits = isinstance(action, Launch | StartExec)
+        journals = self._machine.place(container.id).journals
+        return tuple(journals.get(container.run, ())) if waits else ()
+
+    def effect(self, container: Container, action: Action) -> None:
+        """Perform an action; without trio."""
+        machine, place = self._machine, self._machine.place(container.id)
+        match action:
+            case PrepareSandbox():
+                assert container.sandbox is not None
+                place.sandboxes.add(container.sandbox)
+                place.interfaces = _interfaces(container)
+                machine.loose_sandboxes.discard(container.sandbox)
+            case PrepareCgroup():
+                place.cgroup = True
+                place.limits = container.spec.resources
+            case ApplyLimits(resources=resources):
+                if not place.cgroup:
+                    raise DriverError(f"cgroup {container.id} is not there")
+                place.limits = resources
+            case Connect() | Disconnect():
+                place.interfaces = _interfaces(container)
+            case PrepareBundle():
+                place.bundle = place.directory = place.files = True
+            case UpdateFiles():
+                place.files = True
+            case PublishPorts():
+                place.ports = True
+            case Launch():
+                machine.launch(container)
+            case StartExec(execution=execution):
+                machine.start_exec(container, execution.id)
+            case Signal(order=order, signal=signal):
+                machine.deliver(container, order, signal)
+            case Freeze():
+                place.frozen = True
+            case Thaw():
+                place.frozen = False
+            case KillEverything():
+                if place.process is not None and place.process.alive:
+                    machine.end(container, 137, int(Signals.SIGKILL))
+                place.monitor = None
+            case UnpublishPorts():
+                place.ports = False
+            case RemoveSandbox(sandbox=sandbox):
+                assert place.process is None or not place.process.alive
+                place.sandboxes.discard(sandbox)
+                if not place.sandboxes:
+                    place.interfaces = frozenset()
+            case RemoveCgroup():
+                assert place.process is None or not place.process.alive
+                place.cgroup, place.limits = False, Resources()
+                place.frozen = False
+            case RemoveBundle():
+                place.bundle = False
+            case RemoveDirectory():
+                place.directory = place.files = False
+                place.process = None
+
+    async def inventory(self) -> Inventory:
+        await trio.lowlevel.checkpoint()
+        places = self._machine.places.items()
+        running = tuple((each, self._machine.place(each.id)) for each in self._running())
+        pinned = {sandbox for _, place in places for sandbox in place.sandboxes}
+        return Inventory(
+            damaged_cgroups=frozenset(
+                each.id for each, place in running if not _is_held(each, place)
+            ),
+            damaged_sandboxes=frozenset(
+                each.sandbox
+                for each, place in running
+                if each.sandbox is not None and each.sandbox not in place.sandboxes
+            ),
+            bridges=frozenset(self._machine.bridges),
+            bundles=frozenset(identity for identity, place in places if place.bundle),
+            cgroups=frozenset(identity for identity, place in places if place.cgroup),
+            directories=frozenset(identity for identity, place in places if place.directory),
+            missing_files=frozenset(each.id for each, place in running if not place.files),
+            sandboxes=frozenset(
+                pinned | self._machine.loose_sandboxes - set(self._prepared.values())
+            ),
+        )
+
+    async def discard(self, kind: str, name: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._fuse.step()
+        place = self._machine.places.get(ContainerId(name), Place())
+        match kind:
+            case "bundle":
+                if place.monitor is not None:
+                    raise DriverError(f"bundle {name} belongs to nobody, and a monitor has it")
+                place.bundle = False
+            case "cgroup":
+                if place.process is not None and place.process.alive:
+                    raise DriverError(f"cgroup {name} belongs to nobody, and processes run in it")
+                place.cgroup = False
+            case "bridge":
+                self._machine.remove_bridge(name)
+            case "sandbox":
+                self._machine.remove_sandbox(SandboxId(name))
+            case _:
+                raise DriverError(f"{kind} {name} belongs to no container in the log")
+        self._fuse.step()
+
+    @property
+    def networks(self) -> "SimulatedKernel":
+        return self
+
+    async def wrong(
+        self, networks: Sequence[Network], containers: Collection[Container]
+    ) -> tuple[tuple[NetworkId, str], ...]:
+        await trio.lowlevel.checkpoint()
+        wrong = [
+            (each.id, "bridge") for each in networks if each.bridge not in self._machine.bridges
+        ]
+        published = (self._machine.place(each.id).ports for each in containers)
+        if networks and not all(published):
+            wrong.append((networks[0].id, "firewall"))
+        return tuple(wrong)
+
+    async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
+        await trio.lowlevel.checkpoint()
+        for network in networks:
+            self._machine.add_bridge(network)
+        for container in containers:
+            self._machine.place(container.id).ports = True
+
+    async def taken_subnets(self) -> Sequence[Subnet]:
+        await trio.lowlevel.checkpoint()
+        return [each for subnets in self._machine.subnets.values() for each in subnets]
+
+    async def make(self, network: Network) -> None:
+        self._fuse.step()
+        self._machine.add_bridge(network)
+        self._fuse.step()
+        await trio.lowlevel.checkpoint()
+
+    async def remove(self, network: Network) -> None:
+        self._fuse.step()
+        for place in self._machine.places.values():
+            alive = place.process is not None and place.process.alive
+            assert not alive or network.id not in place.interfaces
+        self._machine.remove_bridge(network.bridge)
+        self._fuse.step()
+        await trio.lowlevel.checkpoint()
+
+    def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
+        return self._prepared.pop(endpoint, None)
+
+    def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
+        for endpoint in endpoints:
+            if endpoint not in self._prepared:
+                self._machine.pids += 1
+                sandbox = SandboxId(f"{self._machine.pids:016x}")
+                self._prepared[endpoint] = sandbox
+                self._machine.loose_sandboxes.add(sandbox)
+
+    def tell_names(self, container: Container) -> None:
+        return
+
+    def check_host_port(self, binding: PortBinding) -> None:
+        if binding.host_port in self._machine.host_ports:
+            raise EngineError(f"failed to bind host port {binding.host_port}: address in use")
+
+
+def _is_held(container: Container, place: Place) -> bool:
+    """Whether its process is where its limits hold, and stands still if it should."""
+    lives = place.process is not None and place.process.alive
+    return place.cgroup and lives and (place.frozen or container.phase is not Phase.PAUSED)
+
+
+def _interfaces(container: Container) -> frozenset[NetworkId]:
+    return frozenset(each.network for each in container.wanted_endpoints)
+
+
+class SimulatedProbes:
+    """The port for probes on a simulated machine."""
+
+    def __init__(self, machine: Machine, fuse: Fuse) -> None:
+        self._machine = machine
+        self._fuse = fuse
+
+    async def probe(
+        self,
+        container: Container,
+        arguments: tuple[str, ...],
+        timeout_s: float,
+    ) -> ProbeAnswer | None:
+        self._fuse.step()
+        answer = await self._machine.probe(container, timeout_s)
+        self._fuse.step()
+        return answer
+
+
+def _named(process: ProcessIdentity) -> tuple[int, int, str]:
+    return process.pid, process.start_ticks, process.boot_id
+
+
+def _is_of_birth(fact: Fact) -> bool:
+    return isinstance(fact, MonitorBegan | ProcessStarted)
+
+
+def _presence(there: bool) -> Presence:
+    return Presence.RIGHT if there else Presence.ABSENT
