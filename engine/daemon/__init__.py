@@ -5,11 +5,11 @@
     lock.py       one daemon for a data root         log_state.py what drivers ask about the log
     logs.py       structlog                          networks.py  the default networks
     limits.py     descriptors, the allocator         clock.py     the kernel's clocks
-    listeners.py  sockets of the API                 passed.py    sockets that systemd has opened
+    listeners.py  sockets of the API                 socket_activation.py  sockets that systemd has opened
     notify.py     systemd's readiness and watchdog
 
 The tree of nurseries; what is marked with * runs below the one root of background loops,
-``background.py``::
+``engine.background``::
 
     main
     ├── serving        the API's listeners and requests; ends first, and lets requests finish

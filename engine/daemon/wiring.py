@@ -98,7 +98,7 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
         networks=Networks(ledger, supervisor.networks, changes, settings.subnet_sources),
         registries=Registries(ledger, LinuxRegistries(drivers.lanes)),
         system=System(ledger, settings, drivers.lanes.all_hanging),
-        statistics=Statistics(containers, LinuxUsage(drivers.cgroups, drivers.lanes), changes),
+        statistics=Statistics(containers.get, LinuxUsage(drivers.cgroups, drivers.lanes), changes),
         updates=Updates(ledger, changes, settings.machine),
         health=supervisor.health,
         ledger=ledger,

@@ -88,3 +88,8 @@ class Inventory:
     """Of containers that run: their process is outside, or moves although it should stand still."""
     missing_files: frozenset[ContainerId] = frozenset()
     """Of containers that run: a file of those in ``/etc`` was deleted."""
+
+
+def monitor_of(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
+    """Who wrote the journal that these facts are from, if they say."""
+    return next((identity_of(fact) for fact in facts if isinstance(fact, MonitorBegan)), None)

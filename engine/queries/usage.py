@@ -1,6 +1,6 @@
 """What containers use, as often as somebody wants to know: nothing is read while nobody looks."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,6 @@ from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
 from engine.ports.usage import Sample, Usage
 from engine.queries.waiting import Changes
-from engine.service.containers import Containers
 
 PERIOD_S: Final = 1.0
 """Between two looks: what Docker's clients are used to."""
@@ -28,8 +27,8 @@ class Reading:
 class Statistics:
     """Samples of containers, single or in a row."""
 
-    def __init__(self, containers: Containers, usage: Usage, changes: Changes) -> None:
-        self._containers = containers
+    def __init__(self, find: Callable[[str], Container], usage: Usage, changes: Changes) -> None:
+        self._find = find
         self._usage = usage
         self._changes = changes
 
@@ -39,7 +38,7 @@ class Statistics:
         Raises:
             NoSuchContainer: there is none.
         """
-        container = self._containers.get(reference)
+        container = self._find(reference)
         first = await self._sample(container)
         if first is None or not with_rates:
             return Reading(container, first)
@@ -53,7 +52,7 @@ class Statistics:
         Raises:
             NoSuchContainer: there is none.
         """
-        container: Container | None = self._containers.get(reference)
+        container: Container | None = self._find(reference)
         before: Sample | None = None
         while container is not None:
             sample = await self._sample(container)

@@ -1,9 +1,12 @@
 """One method per Docker verb: load, decide, append; the supervisor is woken by the log itself.
 
-    containers.py  their life and streams     execs.py   one more process      images.py   content and references
-    history.py     the auditor's questions    system.py  the engine about itself
-    changes.py     waiting for the log        names.py   for containers without one
-    questions.py   threads for what only reads
+    engine.py      all of the below, as the API sees them
+    containers.py  create, start, stop, remove …      execs.py     additional processes
+    orders.py      wait until an order has had its effect
+    files.py       copy, export and compare files     commits.py   images made of containers
+    updates.py     limits and restart policies        names.py     names for containers without one
+    images.py      content and references             registries.py pull and push
+    networks.py    create, connect, remove
 
-Knows ``supervisor``, ``store``, ``domain`` and ``errors``; neither HTTP nor any driver.
+Knows ``supervisor``, ``queries``, ``store``, ``domain``, ``ports`` and ``errors``; neither HTTP nor any driver.
 """

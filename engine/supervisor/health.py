@@ -13,7 +13,7 @@ What is kept in memory, and what a crash forgets, is told in ``domain/container/
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 import trio
@@ -30,6 +30,7 @@ from engine.domain.ids import ContainerId
 from engine.domain.image.config import Healthcheck
 from engine.domain.streams import container_stream
 from engine.errors import DriverError
+from engine.ports.probes import Probes
 from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 
@@ -38,32 +39,6 @@ NAP_MAX_S: Final = 60.0
 _SECOND_NS: Final = 1_000_000_000
 _MOVES: Final[tuple[type[Event], ...]] = (Started, Exited, Paused, Unpaused, Removed)
 """After which a check may have to begin or to end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeAnswer:
-    """How a probe ended."""
-
-    exit_code: int | None
-    """None: it took too long and was killed."""
-    output: str = ""
-
-
-class Probes(Protocol):
-    """The port for probes."""
-
-    async def probe(
-        self, container: Container, arguments: tuple[str, ...], timeout_s: float
-    ) -> ProbeAnswer | None:
-        """Run a command inside a container, journalled by nobody; cancelled, or after a crash, it is ended.
-
-        Returns:
-            None when the container itself has ended.
-
-        Raises:
-            DriverError: it can't be run, with Docker's words.
-        """
-        ...
 
 
 @dataclass(slots=True)

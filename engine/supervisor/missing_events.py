@@ -260,8 +260,3 @@ def _drift(container: Container, observed: Observation) -> tuple[Event, ...]:
     )
     repaired = (DriftRepaired(what=what) for what in container.drift if not wrong[what])
     return (*detected, *repaired)
-
-
-def monitor_of(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
-    """Who wrote the journal that these facts are from, if they say."""
-    return next((identity_of(fact) for fact in facts if isinstance(fact, MonitorBegan)), None)

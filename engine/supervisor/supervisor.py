@@ -41,10 +41,11 @@ from engine.domain.streams import HOST
 from engine.errors import DriverError
 from engine.ports.kernel import Kernel
 from engine.ports.observation import Inventory
+from engine.ports.probes import Probes
 from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
-from engine.supervisor.health import HealthChecks, Probes
+from engine.supervisor.health import HealthChecks
 from engine.supervisor.networks import Networks
 from engine.supervisor.starts import Starts
 from engine.supervisor.worker import Worker

@@ -44,10 +44,10 @@ from engine.ports.actions import (
     Thaw,
 )
 from engine.ports.kernel import Kernel
-from engine.ports.observation import Fact, Observation
+from engine.ports.observation import Fact, Observation, monitor_of
 from engine.store.ledger import Ledger
 from engine.supervisor.deadlines import deadline_of
-from engine.supervisor.missing_events import Conclusion, conclude, conclude_facts, monitor_of
+from engine.supervisor.missing_events import Conclusion, conclude, conclude_facts
 from engine.supervisor.plan import plan, stages
 from engine.supervisor.starts import Starts
 

@@ -256,7 +256,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         history=daemon.history,
         registries=Registries(daemon.ledger, Lighthouse()),
         system=System(daemon.ledger, settings, lambda: 0),
-        statistics=Statistics(containers, Meter(), changes),
+        statistics=Statistics(containers.get, Meter(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),
         health=daemon.supervisor.health,
         ledger=daemon.ledger,

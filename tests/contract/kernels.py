@@ -40,9 +40,9 @@ from engine.ports import actions as do
 from engine.ports.actions import Action
 from engine.ports.kernel import Kernel
 from engine.ports.observation import Fact, Observation
+from engine.ports.probes import Probes
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
-from engine.supervisor.health import Probes
 from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program

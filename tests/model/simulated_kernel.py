@@ -56,8 +56,8 @@ from engine.ports.observation import (
     ProcessNotStarted,
     ProcessStarted,
 )
+from engine.ports.probes import ProbeAnswer
 from engine.runtime.facts import Stamp
-from engine.supervisor.health import ProbeAnswer
 
 SECOND_NS = 1_000_000_000
 EPOCH_NS = 1_760_000_000 * SECOND_NS

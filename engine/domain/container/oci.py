@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.capability_names import ALL_CAPABILITIES
 from engine.domain.container.mounts import Bind, ReadOnlyBelow, Tmpfs
 from engine.domain.container.namespace_sharing import (
     HOST,
@@ -24,7 +23,6 @@ from engine.domain.container.spec import (
     merged_env,
 )
 from engine.domain.container.state import Container
-from engine.domain.exec.state import ExecSpec
 
 Json = dict[str, Any]  # Any: a document for another program
 
@@ -78,7 +76,7 @@ def oci_config(container: Container, host: HostSide) -> Json:
     spec = container.spec
     return {
         "ociVersion": "1.1.0",
-        "process": _process(spec, host.linked_env),
+        "process": process_of(spec, host.linked_env),
         "root": {"path": host.rootfs, "readonly": spec.read_only},
         "hostname": "" if spec.uts_mode == HOST else spec.hostname,
         "domainname": "" if spec.uts_mode == HOST else spec.domainname,
@@ -111,59 +109,41 @@ def _paths(spec: Spec, asked: tuple[str, ...] | None, default: tuple[str, ...]) 
     return () if spec.privileged else default
 
 
-def exec_process(container: Container, asked: ExecSpec, linked_env: tuple[str, ...] = ()) -> Json:
-    """The process object of an exec: the container's own, with what was asked differently."""
-    spec = container.spec
-    process = _process(spec)
-    terminal = ("TERM=xterm",) if asked.tty else ()
-    return {
-        **process,
-        "terminal": asked.tty,
-        "consoleSize": _console_size(asked.console_size),
-        "args": list(asked.arguments),
-        "env": list(
-            merged_env(_default_env(spec, tty=False), terminal, linked_env, spec.env, asked.env)
-        ),
-        "cwd": asked.working_dir or spec.working_dir or "/",
-        "user": _user(asked.user or spec.user, () if asked.user else spec.group_add),
-        "capabilities": _capability_sets(ALL_CAPABILITIES)
-        if asked.privileged
-        else process["capabilities"],
-    }
-
-
-def _process(spec: Spec, linked_env: tuple[str, ...] = ()) -> Json:
+def process_of(spec: Spec, linked_env: tuple[str, ...] = ()) -> Json:
+    """Build the process object of the container's first process."""
     arguments = list(spec.arguments)
     return {
         "terminal": spec.tty,
-        "consoleSize": _console_size(spec.console_size),
-        "user": _user(spec.user, spec.group_add),
+        "consoleSize": console_size(spec.console_size),
+        "user": user_of(spec.user, spec.group_add),
         "args": [INIT_DESTINATION, "--", *arguments] if spec.init else arguments,
-        "env": list(merged_env(_default_env(spec, tty=spec.tty), linked_env, spec.env)),
+        "env": list(merged_env(default_env(spec, tty=spec.tty), linked_env, spec.env)),
         "cwd": spec.working_dir or "/",
-        "capabilities": _capability_sets(capabilities(spec)),
+        "capabilities": capability_sets(capabilities(spec)),
         "rlimits": [_rlimit(limit) for limit in spec.ulimits],
         "noNewPrivileges": spec.no_new_privileges,
         "oomScoreAdj": spec.oom_score_adj,
     }
 
 
-def _user(user: str, groups: Sequence[str]) -> Json:
+def user_of(user: str, groups: Sequence[str]) -> Json:
     """Groups by name or number: both are looked up in the container's own /etc/group, by who is inside."""
     return {"username": user, "additionalGroups": list(groups)}
 
 
-def _default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
+def default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
+    """Return the variables that every process gets; a terminal adds TERM."""
     terminal = ("TERM=xterm",) if tty else ()
     return (DEFAULT_PATH, f"HOSTNAME={spec.hostname}", *terminal)
 
 
-def _capability_sets(names: Sequence[str]) -> Json:
+def capability_sets(names: Sequence[str]) -> Json:
     """Docker leaves the inheritable and ambient sets empty since CVE-2022-24769."""
     return {"bounding": list(names), "effective": list(names), "permitted": list(names)}
 
 
-def _console_size(size: tuple[int, int]) -> Json:
+def console_size(size: tuple[int, int]) -> Json:
+    """Convert (height, width) to the OCI object."""
     height, width = size
     return {"height": height, "width": width}
 

@@ -13,8 +13,7 @@ from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
 from engine.drivers.processes import identity as process
 from engine.drivers.runs.journal import JournalReader
-from engine.ports.observation import Fact, ProcessStarted, identity_of
-from engine.supervisor.missing_events import monitor_of
+from engine.ports.observation import Fact, ProcessStarted, identity_of, monitor_of
 
 JOURNAL_BYTES_MAX: Final = 64 << 10
 """How long a journal may become before what has been taken over of it is forgotten: some 200 execs."""

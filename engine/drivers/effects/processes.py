@@ -12,8 +12,8 @@ from typing import Final
 import trio
 
 from engine.domain.container.namespace_sharing import check_joinable, joined_namespaces
-from engine.domain.container.oci import exec_process
 from engine.domain.container.state import Container
+from engine.domain.exec.oci import exec_process
 from engine.domain.ids import ExecId
 from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.effects.journals import Journals

@@ -8,15 +8,15 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.domain.container.oci import exec_process
 from engine.domain.container.state import Container
+from engine.domain.exec.oci import exec_process
 from engine.domain.exec.state import ExecSpec
 from engine.drivers.lanes import Lanes
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.monitors import REQUEST_TIMEOUT_S, Monitors
 from engine.errors import DriverError
+from engine.ports.probes import ProbeAnswer
 from engine.runtime.messages import ProbeOrder
-from engine.supervisor.health import ProbeAnswer
 
 KILL_PATIENCE_S: Final = 5.0
 """How long a probe that was killed may take to end; what is stuck in the kernel is not waited for."""
