@@ -27,6 +27,7 @@ from engine.drivers.cgroups.v2 import V2Driver
 from engine.drivers.images.port import LinuxImages
 from engine.drivers.registries.port import LinuxRegistries
 from engine.drivers.usage import LinuxUsage
+from engine.queries.events import Events
 from engine.queries.history import History
 from engine.queries.system import Settings, System
 from engine.queries.usage import Statistics
@@ -87,10 +88,11 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
     settings = _settings(config, state, drivers)
     streams, files = make_streams(config, drivers), make_files(config, drivers)
     images = LinuxImages(drivers.content, config.data_root, drivers.lanes)
-    containers = Containers(ledger, supervisor.starts, streams, changes)
+    containers = Containers(ledger, supervisor.starts, supervisor.health, streams, changes)
     return Service(
         commits=Commits(ledger, images, files, changes),
         containers=containers,
+        events=Events(ledger),
         execs=Execs(ledger, supervisor, streams, changes),
         files=Files(ledger, files, changes),
         images=Images(ledger, images),
@@ -100,8 +102,6 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
         system=System(ledger, settings, drivers.lanes.all_hanging),
         statistics=Statistics(containers.get, LinuxUsage(drivers.cgroups, drivers.lanes), changes),
         updates=Updates(ledger, changes, settings.machine),
-        health=supervisor.health,
-        ledger=ledger,
     )
 
 

@@ -17,6 +17,7 @@ from engine.domain.host import Pruned
 from engine.domain.ids import InstanceId
 from engine.domain.network.addresses import SubnetSource
 from engine.domain.streams import HOST
+from engine.queries.lookups import Lookups
 from engine.runtime.mountinfo import MountEntry, is_below, mounts
 from engine.store.ledger import Ledger
 
@@ -126,6 +127,19 @@ class System:
     def memory_bytes(self) -> int:
         """The machine's memory."""
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def lookups(self) -> Lookups:
+        """What containers refer to, as it is durably known."""
+        return Lookups(self._ledger.durable)
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970, CLOCK_REALTIME."""
+        return self._ledger.clock.wall_ns()
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since the machine started, CLOCK_BOOTTIME: it never jumps."""
+        return self._ledger.clock.boot_ns()
 
     def counts(self) -> Counts:
         """How many containers run, are paused, and do neither."""

@@ -41,6 +41,7 @@ from engine.service.names import checked_name, fresh_name
 from engine.store.ledger import Ledger
 from engine.store.projections import NameInUse
 from engine.supervisor.endpoints import with_networks
+from engine.supervisor.health import HealthChecks
 from engine.supervisor.starts import Starts
 
 BIND_CHECK_S: Final = 30.0
@@ -151,9 +152,17 @@ class Attachment:
 class Containers:
     """What can be asked of containers. References are names, IDs, or unique beginnings of IDs."""
 
-    def __init__(self, ledger: Ledger, starts: Starts, streams: Streams, changes: Changes) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        starts: Starts,
+        health: HealthChecks,
+        streams: Streams,
+        changes: Changes,
+    ) -> None:
         self._ledger = ledger
         self._starts = starts
+        self._health = health
         self._streams = streams
         self._changes = changes
 
@@ -169,6 +178,14 @@ class Containers:
             NoSuchContainer: there is none.
         """
         return self._ledger.durable.container(reference)
+
+    def inspect(self, reference: str) -> Container:
+        """One container, with what its health check has found out since the last change of status.
+
+        Raises:
+            NoSuchContainer: there is none.
+        """
+        return self._health.current(self.get(reference))
 
     async def create(self, name: str | None, spec: Spec, origin: Origin) -> ContainerId:
         """Define a container; nothing is made for it before it starts.

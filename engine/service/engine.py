@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engine.queries.events import Events
 from engine.queries.history import History
 from engine.queries.system import System
 from engine.queries.usage import Statistics
@@ -13,8 +14,6 @@ from engine.service.images import Images
 from engine.service.networks import Networks
 from engine.service.registries import Registries
 from engine.service.updates import Updates
-from engine.store.ledger import Ledger
-from engine.supervisor.health import HealthChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,7 @@ class Service:
 
     commits: Commits
     containers: Containers
+    events: Events
     execs: Execs
     files: Files
     images: Images
@@ -32,6 +32,3 @@ class Service:
     system: System
     statistics: Statistics
     updates: Updates
-    health: HealthChecks
-    ledger: Ledger
-    """For whoever follows the log: ``/events``."""

@@ -23,6 +23,7 @@ from engine.errors import InvalidRequest
 from engine.ports.content import Arrived, Usage
 from engine.ports.streams import Client, LogOptions, StreamOptions
 from engine.ports.usage import Sample
+from engine.queries.events import Events
 from engine.queries.system import Settings, System
 from engine.queries.usage import Statistics
 from engine.queries.waiting import Changes
@@ -34,6 +35,7 @@ from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.registries import Registries
 from engine.service.updates import Updates
+from engine.store.ledger import Ledger
 from tests.api.memory_files import NODES, Chest, Hold
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
@@ -183,6 +185,7 @@ class Harbour:
     quay: Quay
     service: Service
     hold: Hold
+    ledger: Ledger
 
     async def get(self, path: str) -> Response:
         return await self.toy.ask(get(path))
@@ -225,7 +228,7 @@ async def harbour(directory: Path) -> AsyncIterator[Harbour]:
         book = AnswerBook(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
         async with served(recorded, directory) as toy:
-            port = Harbour(toy, world, quay, service, hold)
+            port = Harbour(toy, world, quay, service, hold, daemon.ledger)
             assert (
                 await toy.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
             ).status == 200
@@ -244,11 +247,13 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         machine=Machine(cpus="0-1"),
         subnet_sources=IPV4_SOURCES,
     )
-    containers = Containers(daemon.ledger, daemon.supervisor.starts, quay, changes)
+    supervisor = daemon.supervisor
+    containers = Containers(daemon.ledger, supervisor.starts, supervisor.health, quay, changes)
     shelf = Shelf()
     return Service(
         commits=Commits(daemon.ledger, shelf, hold, changes),
         containers=containers,
+        events=Events(daemon.ledger),
         execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
         files=Files(daemon.ledger, hold, changes),
         images=Images(daemon.ledger, shelf),
@@ -258,6 +263,4 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         system=System(daemon.ledger, settings, lambda: 0),
         statistics=Statistics(containers.get, Meter(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),
-        health=daemon.supervisor.health,
-        ledger=daemon.ledger,
     )

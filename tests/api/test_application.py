@@ -87,14 +87,14 @@ CREATE_REFUSED: list[tuple[str, Any, int, str]] = [
 async def test_creations_that_are_refused_leave_nothing_behind(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
         await port.create("taken")
-        before = port.service.ledger.log.last_seq
+        before = port.ledger.log.last_seq
         for query, body, status, message in CREATE_REFUSED:
             response = await port.post(f"/containers/create{query}", body)
             assert (response.status, message in told(response)["message"]) == (status, True), (
                 response
             )
 
-        assert port.service.ledger.log.last_seq == before
+        assert port.ledger.log.last_seq == before
 
 
 @pytest.mark.parametrize(
@@ -171,13 +171,13 @@ async def test_what_cannot_be_done_is_said_in_dockers_words(
 ) -> None:
     async with harbour(tmp_path) as port:
         await port.create("made")
-        before = port.service.ledger.log.last_seq
+        before = port.ledger.log.last_seq
 
         response = await port.toy.ask(get(path).replace(b"GET", method.encode(), 1), method)
 
         assert response.status == status
         assert message in told(response)["message"]
-        assert port.service.ledger.log.last_seq == before
+        assert port.ledger.log.last_seq == before
 
 
 @in_trio
@@ -313,7 +313,7 @@ async def some_history(port: Harbour) -> None:
 async def test_events_tell_all_history_in_dockers_words(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
         await some_history(port)
-        until = port.service.ledger.clock.wall_ns() / 1e9 + 1
+        until = port.ledger.clock.wall_ns() / 1e9 + 1
         everything = lines_of((await port.get(f"/events?since=0&until={until:.9f}")).body)
         query = "filters=%7B%22container%22:%5B%22www%22%5D%7D"
         of_one = lines_of((await port.get(f"/events?since=0&until={until:.9f}&{query}")).body)
@@ -390,7 +390,7 @@ async def test_the_past_can_be_listed_and_inspected(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
         await port.create("early")
         await trio.sleep(10)
-        then_ns = port.service.ledger.clock.wall_ns()
+        then_ns = port.ledger.clock.wall_ns()
         await trio.sleep(10)
         await port.delete("/containers/early")
 

@@ -18,7 +18,7 @@ async def ask(port: Harbour, method: str, path: str, body: bytes | None = None) 
 
 def uses(port: Harbour) -> list[object]:
     kinds = (Exported, PathRead, PathWritten)
-    log = port.service.ledger.log
+    log = port.ledger.log
     return [each.event for each in log.read() if isinstance(each.event, kinds)]
 
 

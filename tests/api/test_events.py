@@ -38,7 +38,7 @@ def moment(at_ns: int) -> str:
 
 async def ask(port: Harbour, query: str) -> list[Any]:
     """What has happened by now; the future, in which ``until`` lies, is not waited for."""
-    query = query.replace("until=NOW", f"until={moment(port.service.ledger.clock.wall_ns())}")
+    query = query.replace("until=NOW", f"until={moment(port.ledger.clock.wall_ns())}")
     answer = await port.get(f"/events?{query}")
     assert answer.status == 200, answer
     return [json.loads(line) for line in answer.body.splitlines()]
@@ -159,7 +159,7 @@ async def burst(port: Harbour, identity: str, count: int) -> None:
     stream, origin = container_stream(ContainerId(identity)), Origin(actor=SUPERVISOR)
     for first in range(0, count, 100):
         sizes = tuple(Resized(height=number, width=1) for number in range(first, first + 100))
-        await port.service.ledger.record(origin, (stream, sizes))
+        await port.ledger.record(origin, (stream, sizes))
 
 
 def heights(body: bytes) -> list[int]:

@@ -119,13 +119,13 @@ ANSWERS: list[tuple[str, str, str | None, int, str]] = [
 @in_trio
 async def test_what_is_not_there_is_said_in_dockers_words(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
-        before = port.service.ledger.log.last_seq
+        before = port.ledger.log.last_seq
         for method, target, body, status, message in ANSWERS:
             response = await ask(port, method, target, body)
 
             told = json.loads(response.body)
             assert (response.status, told) == (status, {"message": message}), (method, target)
-        assert port.service.ledger.log.last_seq == before
+        assert port.ledger.log.last_seq == before
 
 
 NOTHING: list[tuple[str, str, object]] = [

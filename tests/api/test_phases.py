@@ -190,7 +190,7 @@ async def put_off(port: Harbour, identity: str) -> None:
     """A restart that is due, but not while a test lasts."""
     due = RestartScheduled(delay_s=YEARS_NS / 1e9, due_boot_ns=YEARS_NS)
     stream = container_stream(ContainerId(identity))
-    await port.service.ledger.record(Origin(actor=SUPERVISOR), (stream, (due,)))
+    await port.ledger.record(Origin(actor=SUPERVISOR), (stream, (due,)))
 
 
 async def ask(port: Harbour, verb: str) -> Response:

@@ -105,7 +105,7 @@ async def test_version_is_told_once_for_old_clients_and_by_component_for_new(
 @in_trio
 async def test_a_login_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     async with harbour(tmp_path) as port:
-        before = port.service.ledger.log.last_seq
+        before = port.ledger.log.last_seq
         answers = []
         for server, password in [("registry.test:5000", "x"), ("elsewhere.test", "ahoy"), ("", "")]:
             body = {"username": "sailor", "password": password, "serveraddress": server}
@@ -113,7 +113,7 @@ async def test_a_login_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
         malformed = await port.toy.ask(
             post("/auth", b'{"password":7}', "Content-Type: application/json"), "POST"
         )
-        assert port.service.ledger.log.last_seq == before
+        assert port.ledger.log.last_seq == before
         body = {"username": "sailor", "password": "ahoy", "serveraddress": "registry.test:5000"}
         granted = await port.post("/auth", body)
 

@@ -121,7 +121,13 @@ class World:
                     ledger=ledger,
                     kernel=kernel,
                     supervisor=supervisor,
-                    containers=Containers(ledger, supervisor.starts, streams, changes),  # type: ignore[arg-type]  # no output here
+                    containers=Containers(
+                        ledger,
+                        supervisor.starts,
+                        supervisor.health,
+                        streams,  # type: ignore[arg-type]  # no output here
+                        changes,
+                    ),
                     execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
                     streams=streams,
                     history=History(ledger),

@@ -2,7 +2,6 @@
 
 import pytest
 
-from engine.api.event_subjects import Subject
 from engine.api.events.filters import is_wanted
 from engine.api.events.show import Said, Translator
 from engine.api.filters import Filters
@@ -27,6 +26,7 @@ from engine.domain.image.config import ImageConfig, ImageContents
 from engine.domain.image.state import Image, ImageLoaded, ImageRemoved, ImageTagged, ImageUntagged
 from engine.domain.image.state import Phase as ImagePhase
 from engine.domain.network.state import Network, NetworkCreated
+from engine.queries.events import Subject
 from engine.queries.history import Entry
 
 SECOND = 10**9

@@ -160,9 +160,8 @@ class ContainerHandlers:
 
     async def inspect(self, request: Request) -> Reply:
         """``docker inspect``."""
-        container = self._service.containers.get(request.params["name"])
+        container = self._service.containers.inspect(request.params["name"])
         execs = self._service.execs.of(container.id)
-        container = self._service.health.current(container)
         wanted = (container,) if request.query.flag("size") else ()
         sizes = await sizes_of(self._service, wanted)
         around = around_now(self._service)
@@ -207,7 +206,7 @@ class ContainerHandlers:
 
     def _prunable(self, request: Request) -> tuple[Container, ...]:
         wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
-        now_ns = self._service.ledger.clock.wall_ns()
+        now_ns = self._service.system.wall_ns()
         limits = [parse_until(value, now_ns) for value in wanted.values("until")]
         return tuple(
             container

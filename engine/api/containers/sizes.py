@@ -13,7 +13,7 @@ async def sizes_of(
 ) -> Mapping[ContainerId, Sizes]:
     """What each has written itself, and that together with its image."""
     own = await service.files.sizes_bytes(containers)
-    images = service.ledger.durable.images
+    images = service.system.lookups.images
     found: dict[ContainerId, Sizes] = {}
     for each in containers:
         image = images.get(each.spec.image_id)

@@ -16,12 +16,10 @@ A plain number, as ``shipslog history`` shows, stands for all of what that event
 import re
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 import trio
 
-from engine.api.event_subjects import recollect
 from engine.api.events.filters import AFTER, KNOWN, is_wanted
 from engine.api.events.show import Message, Translator
 from engine.api.filters import Filters, parse_filters
@@ -33,7 +31,6 @@ from engine.api.system.answers import EventMessage
 from engine.api.times import SECOND_NS, parse_moment_or_span
 from engine.errors import InvalidRequest
 from engine.queries.history import Entry, Question
-from engine.queries.threads import ask
 from engine.service.engine import Service
 
 _POSITION: Final = re.compile(r"(?P<seq>\d{1,18})(?:\.(?P<part>\d{1,9}))?")
@@ -92,7 +89,7 @@ class EventHandlers:
 
     def _question(self, query: Query, wanted: Filters) -> tuple[Question, Position]:
         """The part of history that is asked for; who names no beginning but an end wants all that was before."""
-        now_ns = self._service.ledger.clock.wall_ns()
+        now_ns = self._service.system.wall_ns()
         since, until = query.text("since"), query.text("until")
         since_ns = parse_moment_or_span(since, now_ns) if since else None
         until_ns = parse_moment_or_span(until, now_ns) if until not in ("", "0") else None
@@ -100,7 +97,7 @@ class EventHandlers:
             raise InvalidRequest(f"`since` time ({since}) cannot be after `until` time ({until})")
         after = _position(query.text(AFTER), *wanted.values(AFTER))
         if after is None and since_ns is None and until_ns is None:
-            after = Position(self._service.ledger.log.last_seq)
+            after = Position(self._service.events.last_seq)
         after = after or Position(0)
         # the event that is half told is read again, for its other half
         question = Question(after_seq=max(0, after.seq - 1), since_ns=since_ns, until_ns=until_ns)
@@ -114,18 +111,17 @@ class _Reading:
         self._service = service
         self._filters = wanted
         self._after = after
-        durable = service.ledger.durable
-        self._translator = Translator(durable.networks, durable.images)
+        lookups = service.system.lookups
+        self._translator = Translator(lookups.networks, lookups.images)
 
     async def tell(self, question: Question, send: Sink) -> None:
         """What has happened, however long that takes, and then what happens until the time is over."""
-        ledger = self._service.ledger
         if question.until_ns is None:
             await self._tell_all(question, send, follow=True)
             return
-        so_far = ledger.log.last_seq
+        so_far = self._service.events.last_seq
         await self._tell_all(replace(question, until_seq=so_far), send, follow=False)
-        left_s = (question.until_ns - ledger.clock.wall_ns()) / SECOND_NS
+        left_s = (question.until_ns - self._service.system.wall_ns()) / SECOND_NS
         with trio.move_on_after(max(0.0, left_s)):
             following = replace(question, after_seq=max(so_far, question.after_seq))
             await self._tell_all(following, send, follow=True)
@@ -141,9 +137,7 @@ class _Reading:
     async def _lines(self, entry: Entry) -> list[bytes]:
         translator = self._translator
         if not translator.knows(entry):
-            log = self._service.ledger.log
-            subject = await ask(partial(recollect, log, entry))
-            translator.learn(entry, subject)
+            translator.learn(entry, await self._service.events.subject_before(entry))
         return [
             json_line(message.json())
             for message in translator.messages(entry)

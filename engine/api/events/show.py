@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from signal import Signals
 from typing import Final, NamedTuple
 
-from engine.api.event_subjects import Subject, command_text, exec_of, owner_of
 from engine.api.http.json_bodies import Json
 from engine.api.times import SECOND_NS
 from engine.domain import host
@@ -26,6 +25,7 @@ from engine.domain.image.reference import parse_reference
 from engine.domain.image.state import Image
 from engine.domain.network import state as network
 from engine.domain.network.state import BRIDGE_DRIVER, Network
+from engine.queries.events import Subject, command_text, exec_of, owner_of
 from engine.queries.history import Entry
 
 POSITION: Final = "shipslog.seq"

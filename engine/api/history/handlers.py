@@ -19,6 +19,7 @@ from engine.api.system.answers import HistoryEntry, Verdict
 from engine.api.times import Moment, stamp
 from engine.errors import InvalidRequest
 from engine.queries.history import Entry, Question
+from engine.queries.lookups import Lookups
 from engine.service.engine import Service
 
 JSON_LINES: Final = "application/x-ndjson"
@@ -127,7 +128,7 @@ class HistoryHandlers:
         newest_first = sorted(
             view.containers.values(), key=lambda each: each.created_ns, reverse=True
         )
-        surroundings = around(self._service, view, Moment(at_ns))
+        surroundings = around(self._service, Lookups(view), Moment(at_ns))
         return json_answer(
             [summary_json(each, surroundings) for each in wanted.chosen(newest_first)]
         )
@@ -138,7 +139,7 @@ class HistoryHandlers:
         view = await self._service.history.view_at(at_ns)
         container = view.container(request.params["name"])
         execs = view.execs_of.get(container.id, {})
-        surroundings = around(self._service, view, Moment(at_ns))
+        surroundings = around(self._service, Lookups(view), Moment(at_ns))
         return json_answer(inspect_json(container, surroundings, tuple(execs)))
 
     async def verify(self, _request: Request) -> Reply:

@@ -50,7 +50,7 @@ def prunable(service: Service, filters: Filters) -> Iterator[Image]:
 
 def _chosen(service: Service, filters: Filters) -> Iterator[Image]:
     """By their labels, and by when they were made."""
-    now_ns = service.ledger.clock.wall_ns()
+    now_ns = service.system.wall_ns()
     before_ns = [parse_until(value, now_ns) for value in filters.values("until")]
     before_ns += [_made_ns(service.images.get(word)) for word in filters.values("before")]
     since_ns = [_made_ns(service.images.get(word)) for word in filters.values("since")]

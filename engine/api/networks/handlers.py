@@ -192,7 +192,7 @@ class NetworkHandlers:
         limits = wanted.values("until")
         if len(limits) > 1:
             raise InvalidRequest("more than one until filter specified")
-        now_ns = self._service.ledger.clock.wall_ns()
+        now_ns = self._service.system.wall_ns()
         before_ns = [parse_until(limit, now_ns) for limit in limits]
         deleted = await self._networks.prune(
             lambda network: (

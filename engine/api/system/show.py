@@ -118,7 +118,7 @@ def _daemon_json(service: Service, open_descriptors: int, tasks: int) -> Json:
         "NFd": open_descriptors,
         "NGoroutines": tasks,
         "NEventsListener": 0,
-        "SystemTime": stamp(service.ledger.clock.wall_ns()),
+        "SystemTime": stamp(service.system.wall_ns()),
         "LoggingDriver": JSON_FILE,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": settings.cgroup_version,

@@ -1,10 +1,13 @@
-"""What is remembered of a container so that its events can be told: an event of Docker's says more than one of ours.
+"""Remember of each container what a reader of events must know beside the event: its name, labels, networks, execs.
 
-A reader that begins in the middle of history asks the log for what a reader from the beginning would remember.
+A reader that begins in the middle of history asks the log for what a reader from the beginning would
+remember. This is not :func:`~engine.domain.container.state.evolve`: it reads a few types of events by the
+log's index, not all of a stream, and goes on where an event can't be read.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from signal import Signals
 from typing import Final
 
@@ -31,6 +34,8 @@ from engine.domain.exec.state import ExecCreated, ExecExited, ExecSpec, ExecStar
 from engine.domain.ids import ContainerId, ExecId, NetworkId
 from engine.errors import NotFound
 from engine.queries.history import Entry
+from engine.queries.threads import ask
+from engine.store.ledger import Ledger
 from engine.store.read import Reader
 
 _REMEMBERED: Final = tuple(
@@ -122,6 +127,26 @@ class Subject:
                 pass
 
 
+class Events:
+    """Says what events of the log are about, for those who tell them in other words."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def last_seq(self) -> int:
+        """The position of the log's last event."""
+        return self._ledger.log.last_seq
+
+    async def subject_before(self, entry: Entry) -> Subject:
+        """What an event is about, as it was just before.
+
+        Raises:
+            NotFound: the log has nothing of it; then the log is not whole.
+        """
+        return await ask(partial(_recollect, self._ledger.log, entry))
+
+
 def command_text(spec: ExecSpec) -> str:
     """What an exec executes as Docker writes it there: the blank stands behind a command without arguments, too."""
     command, *arguments = spec.arguments
@@ -139,8 +164,8 @@ def exec_of(entry: Entry) -> ExecId | None:
     return ExecId(identity) if exec_below else None
 
 
-def recollect(log: Reader, entry: Entry) -> Subject:
-    """The container, and the exec, that an event is about, by what the log has of them before that event. Blocks.
+def _recollect(log: Reader, entry: Entry) -> Subject:
+    """What the log has of an event's container and exec before that event. Blocks.
 
     Raises:
         NotFound: it has nothing; then the log is not whole.
