@@ -47,9 +47,9 @@ def routes(service: Service) -> tuple[Route, ...]:
         *NetworkHandlers(service).routes(),
         *EventHandlers(service).routes(),
         *HistoryHandlers(service).routes(),
-        *volumes.routes(service.system),
+        *volumes.routes(service.prunes),
         *plugins.routes(),
         *swarm.routes(),
-        *unavailable.routes(service.system),
+        *unavailable.routes(service.prunes),
     )
     return (*described, *description_routes(described))

@@ -50,6 +50,10 @@ class Filters:
         """Whether all wanted labels are there, ``NAME`` or ``NAME=VALUE``."""
         return all(_has_label(labels, value) for value in self._wanted.get(name, ()))
 
+    def prunes(self, labels: Mapping[str, str]) -> bool:
+        """Whether something with these labels may be pruned: it has all of ``label``, and not all of ``label!``."""
+        return self.labels(labels) and not (self.values("label!") and self.labels(labels, "label!"))
+
 
 def parse_filters(text: str, known: Collection[str]) -> Filters:
     """Read the query's ``filters``.

@@ -10,7 +10,7 @@ from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.domain.image.reference import parse_reference
 from engine.errors import InvalidRequest, Unsupported
-from engine.queries.system import System
+from engine.service.prunes import Prunes
 
 _NOT_YET: Final = (("POST", "/build", "building images"),)
 
@@ -22,7 +22,7 @@ class BuildsPruned(TypedDict):
     SpaceReclaimed: int
 
 
-def routes(system: System) -> tuple[Route, ...]:
+def routes(prunes: Prunes) -> tuple[Route, ...]:
     """Who answers that there is nothing."""
     return (
         *(_not_yet(method, path, what) for method, path, what in _NOT_YET),
@@ -39,7 +39,7 @@ def routes(system: System) -> tuple[Route, ...]:
         Route(
             "POST",
             "/build/prune",
-            partial(prune_builds, system),
+            partial(prune_builds, prunes),
             Operation(
                 summary="Remove what builds have left: there is nothing.",
                 query=(text("filters", "Read, and without effect."),),
@@ -74,10 +74,10 @@ def _not_yet(method: str, path: str, what: str) -> Route:
     return Route(method, path, refuse, Operation(summary=f"Refused: {what} is not supported yet."))
 
 
-async def prune_builds(system: System, request: Request) -> Reply:
+async def prune_builds(prunes: Prunes, request: Request) -> Reply:
     """``docker builder prune``, and a part of ``docker system prune``: nothing was built, so nothing is kept."""
     decode_filters(request.query.text("filters"))
-    await system.pruned("builder", 0, request.origin)
+    await prunes.record("builder", 0, request.origin)
     return json_answer({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 

@@ -12,7 +12,7 @@ from engine.api.http.requests import ApiVersion, Request
 from engine.api.http.router import Route
 from engine.api.system.answers import Volume
 from engine.errors import InvalidRequest, NotFound, Unavailable, Unsupported
-from engine.queries.system import System
+from engine.service.prunes import Prunes
 
 _LIST_FILTERS: Final = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE_FILTERS: Final = frozenset({"label", "label!"})
@@ -50,7 +50,7 @@ class VolumeBody(Wire, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
 
 
-def routes(system: System) -> tuple[Route, ...]:
+def routes(prunes: Prunes) -> tuple[Route, ...]:
     """Who answers what."""
     return (
         Route(
@@ -72,7 +72,7 @@ def routes(system: System) -> tuple[Route, ...]:
         Route(
             "POST",
             "/volumes/prune",
-            partial(prune, system),
+            partial(prune, prunes),
             Operation(
                 summary="Remove volumes that nobody uses: there are none.",
                 query=(filters(*_PRUNE_FILTERS, "all"),),
@@ -149,12 +149,12 @@ async def update(request: Request) -> Reply:
     raise Unavailable("volume update only valid for cluster volumes, but swarm is unavailable")
 
 
-async def prune(system: System, request: Request) -> Reply:
+async def prune(prunes: Prunes, request: Request) -> Reply:
     """``docker volume prune``."""
     known = _PRUNE_FILTERS
     if request.version >= _PRUNE_ALL_SINCE:
         known |= {"all"}
     parse_boolean_filter(parse_filters(request.query.text("filters"), known), "all")
-    await system.pruned("volume", 0, request.origin)
+    await prunes.record("volume", 0, request.origin)
     nothing: Json = {"VolumesDeleted": [], "SpaceReclaimed": 0}
     return json_answer(nothing)

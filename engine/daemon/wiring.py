@@ -39,6 +39,7 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.networks import Networks
+from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.service.updates import Updates
 from engine.store.ledger import Ledger
@@ -86,18 +87,23 @@ def assemble(config: Config, ledger: Ledger, descriptors: tuple[int, int]) -> Da
 def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supervisor) -> Service:
     ledger, changes = state.ledger, Changes(state.ledger)
     settings = _settings(config, state, drivers)
-    streams, files = make_streams(config, drivers), make_files(config, drivers)
-    images = LinuxImages(drivers.content, config.data_root, drivers.lanes)
-    containers = Containers(ledger, supervisor.starts, supervisor.health, streams, changes)
+    streams, stored = make_streams(config, drivers), make_files(config, drivers)
+    content = LinuxImages(drivers.content, config.data_root, drivers.lanes)
+    containers = Containers(
+        ledger, supervisor.starts, supervisor.health, streams, changes, settings.machine
+    )
+    files, images = Files(ledger, stored, changes), Images(ledger, content)
+    networks = Networks(ledger, supervisor.networks, changes, settings.subnet_sources)
     return Service(
-        commits=Commits(ledger, images, files, changes),
+        commits=Commits(ledger, content, stored, changes),
         containers=containers,
         events=Events(ledger),
         execs=Execs(ledger, supervisor, streams, changes),
-        files=Files(ledger, files, changes),
-        images=Images(ledger, images),
+        files=files,
+        images=images,
         history=History(ledger),
-        networks=Networks(ledger, supervisor.networks, changes, settings.subnet_sources),
+        networks=networks,
+        prunes=Prunes(ledger, containers, files, images, networks),
         registries=Registries(ledger, LinuxRegistries(drivers.lanes)),
         system=System(ledger, settings, drivers.lanes.all_hanging),
         statistics=Statistics(containers.get, LinuxUsage(drivers.cgroups, drivers.lanes), changes),

@@ -12,11 +12,8 @@ import engine
 from engine.domain.container.phases import Phase
 from engine.domain.container.resources import Machine
 from engine.domain.container.state import Container
-from engine.domain.event import Origin
-from engine.domain.host import Pruned
 from engine.domain.ids import InstanceId
 from engine.domain.network.addresses import SubnetSource
-from engine.domain.streams import HOST
 from engine.queries.lookups import Lookups
 from engine.runtime.mountinfo import MountEntry, is_below, mounts
 from engine.store.ledger import Ledger
@@ -77,11 +74,6 @@ class System:
     def instance(self) -> InstanceId:
         """Which data root this is."""
         return self._ledger.durable.host.instance
-
-    async def pruned(self, kind: str, reclaimed_bytes: int, origin: Origin) -> None:
-        """Note that everything of a kind which nobody used was to go, and what that won."""
-        pruned = Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes)
-        await self._ledger.record(origin, (HOST, (pruned,)))
 
     @property
     def kernel(self) -> os.uname_result:

@@ -6,7 +6,7 @@
     files.py       copy, export and compare files     commits.py   images made of containers
     updates.py     limits and restart policies        names.py     names for containers without one
     images.py      content and references             registries.py pull and push
-    networks.py    create, connect, remove
+    networks.py    create, connect, remove            prunes.py    remove what nobody uses
 
 Knows ``supervisor``, ``queries``, ``store``, ``domain``, ``ports`` and ``errors``; neither HTTP nor any driver.
 """

@@ -29,6 +29,8 @@ from engine.domain.container.detach_keys import parse_detach_keys
 from engine.domain.container.events import AttachOpened, Created
 from engine.domain.container.namespace_sharing import HOST, namespace_owner
 from engine.domain.container.phases import NAMELESS, Phase
+from engine.domain.container.resource_rules import accepted
+from engine.domain.container.resources import Machine
 from engine.domain.container.spec import Spec
 from engine.domain.container.state import Container
 from engine.domain.event import Event, Origin
@@ -159,12 +161,14 @@ class Containers:
         health: HealthChecks,
         streams: Streams,
         changes: Changes,
+        machine: Machine,
     ) -> None:
         self._ledger = ledger
         self._starts = starts
         self._health = health
         self._streams = streams
         self._changes = changes
+        self._machine = machine
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""
@@ -187,12 +191,19 @@ class Containers:
         """
         return self._health.current(self.get(reference))
 
-    async def create(self, name: str | None, spec: Spec, origin: Origin) -> ContainerId:
+    async def create(
+        self, name: str | None, spec: Spec, origin: Origin
+    ) -> tuple[ContainerId, tuple[str, ...]]:
         """Define a container; nothing is made for it before it starts.
 
+        Returns:
+            Its ID, and Docker's warnings about limits that this machine can't keep.
+
         Raises:
-            NameInUse, InvalidRequest: for the name, or for what is to be bound and is not there.
+            NameInUse, InvalidRequest: for the name, a limit, or what is to be bound and is not there.
         """
+        resources, warnings = accepted(spec.resources, self._machine)
+        spec = replace(spec, resources=resources)
         await _check_bind_sources(spec)
         identity = ContainerId(secrets.token_hex(32))
         if name:
@@ -204,7 +215,7 @@ class Containers:
             spec = replace(spec, hostname=self._hostname(spec, identity))
         created = Created(id=identity, name=chosen, spec=with_networks(self._ledger.head, spec))
         await self._ledger.record(origin, (container_stream(identity), (created,)))
-        return identity
+        return identity, warnings
 
     async def start(self, reference: str, origin: Origin) -> None:
         """Start it, and return when its process executes the program.

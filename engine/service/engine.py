@@ -12,6 +12,7 @@ from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.networks import Networks
+from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.service.updates import Updates
 
@@ -28,6 +29,7 @@ class Service:
     images: Images
     history: History
     networks: Networks
+    prunes: Prunes
     registries: Registries
     system: System
     statistics: Statistics

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -20,14 +19,13 @@ from engine.domain.event import Event, Origin
 from engine.domain.ids import NetworkId
 from engine.domain.network.addresses import Subnet, SubnetSource
 from engine.domain.network.decisions import (
-    PREDEFINED,
     NetworkWish,
     Surroundings,
     check_removable,
     decide_create_network,
 )
 from engine.domain.network.state import Network, NetworkCreated
-from engine.errors import DriverError, Forbidden, NotFound
+from engine.errors import DriverError
 from engine.queries.waiting import Changes
 from engine.service.orders import Orders
 from engine.store.ledger import Ledger
@@ -103,17 +101,6 @@ class Networks:
         members = self._ledger.head.members(network.id)
         check_removable(network, tuple((each.name, each.id) for each in members))
         return network
-
-    async def prune(self, is_meant: Callable[[Network], bool], origin: Origin) -> tuple[str, ...]:
-        """Take away the networks that are meant, somebody made and no running container uses; their names."""
-        deleted = []
-        for network in self.all():
-            if network.name in PREDEFINED or self.members(network) or not is_meant(network):
-                continue
-            with suppress(Forbidden, NotFound):  # somebody uses it by now, or was faster
-                await self.remove(network.id, origin)
-                deleted.append(network.name)
-        return tuple(deleted)
 
     async def connect(
         self, reference: str, container: str, membership: Membership, origin: Origin

@@ -33,6 +33,7 @@ from engine.service.engine import Service
 from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
+from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.service.updates import Updates
 from engine.store.ledger import Ledger
@@ -248,17 +249,21 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         subnet_sources=IPV4_SOURCES,
     )
     supervisor = daemon.supervisor
-    containers = Containers(daemon.ledger, supervisor.starts, supervisor.health, quay, changes)
+    containers = Containers(
+        daemon.ledger, supervisor.starts, supervisor.health, quay, changes, settings.machine
+    )
     shelf = Shelf()
+    files, images = Files(daemon.ledger, hold, changes), Images(daemon.ledger, shelf)
     return Service(
         commits=Commits(daemon.ledger, shelf, hold, changes),
         containers=containers,
         events=Events(daemon.ledger),
         execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
-        files=Files(daemon.ledger, hold, changes),
-        images=Images(daemon.ledger, shelf),
+        files=files,
+        images=images,
         networks=daemon.networks,
         history=daemon.history,
+        prunes=Prunes(daemon.ledger, containers, files, images, daemon.networks),
         registries=Registries(daemon.ledger, Lighthouse()),
         system=System(daemon.ledger, settings, lambda: 0),
         statistics=Statistics(containers.get, Meter(), changes),

@@ -127,6 +127,7 @@ class World:
                         supervisor.health,
                         streams,  # type: ignore[arg-type]  # no output here
                         changes,
+                        Abilities(cpus="0-1"),
                     ),
                     execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
                     streams=streams,

@@ -58,7 +58,7 @@ async def stubborn(daemon: Daemon, told: list[str]) -> None:
 
 async def short_lived(daemon: Daemon, told: list[str]) -> None:
     job = msgspec.structs.replace(spec(lasts_s="0.5", code="7"), auto_remove=True)
-    identity = await daemon.containers.create("job", job, USER)
+    identity, _ = await daemon.containers.create("job", job, USER)
     waiting = daemon.containers.waiting("job", WaitCondition.NEXT_EXIT)
     await daemon.containers.start("job", USER)
     told.append("started job")

@@ -51,7 +51,7 @@ async def is_removed_by_force(_world: World, daemon: Daemon) -> None:
 
 
 async def loses_its_monitor(world: World, daemon: Daemon) -> None:
-    identity = await daemon.containers.create("web", spec(), USER)
+    identity, _ = await daemon.containers.create("web", spec(), USER)
     await daemon.containers.start("web", USER)
     world.machine.kill_monitor(identity)
     await daemon.containers.waiting("web", WaitCondition.NOT_RUNNING).result()

@@ -17,7 +17,7 @@ __all__ = ["memory_directory"]
 
 
 async def restart_without_the_owner(daemon: Daemon, told: list[str]) -> None:
-    owner = await daemon.containers.create("owner", spec(), USER)
+    owner, _ = await daemon.containers.create("owner", spec(), USER)
     await daemon.containers.start("owner", USER)
     await run(daemon, "sharer", replace(spec(), network_mode=with_container(owner)))
     await daemon.containers.kill("owner", USER, signal=9)

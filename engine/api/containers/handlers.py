@@ -2,8 +2,6 @@
 
 from typing import Final, TypedDict
 
-from msgspec.structs import replace
-
 from engine.api.containers.answers import ContainerSummary
 from engine.api.containers.filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.containers.inspect_answers import ContainerInspect
@@ -20,10 +18,8 @@ from engine.api.http.replies import NO_CONTENT, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.times import parse_until
-from engine.domain.container.phases import Phase
-from engine.domain.container.resource_rules import accepted
 from engine.domain.container.state import Container
-from engine.errors import Conflict, EngineError, InvalidRequest
+from engine.errors import Conflict, InvalidRequest
 from engine.service.engine import Service
 
 _PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
@@ -152,10 +148,8 @@ class ContainerHandlers:
         image = self._service.images.get(asked.image)
         check_platform(request.query.text("platform"), image, asked.image)
         spec, notes = spec_of(asked, image, self._service.containers.get, request.version)
-        resources, discarded = accepted(spec.resources, self._service.system.settings.machine)
-        spec = replace(spec, resources=resources)
         name = request.query.text("name") or None
-        identity = await self._service.containers.create(name, spec, request.origin)
+        identity, discarded = await self._service.containers.create(name, spec, request.origin)
         return json_answer({"Id": identity, "Warnings": (*notes, *discarded)}, 201)
 
     async def inspect(self, request: Request) -> Reply:
@@ -187,32 +181,19 @@ class ContainerHandlers:
         return NO_CONTENT
 
     async def prune(self, request: Request) -> Reply:
-        """``docker container prune``: a container that somebody starts or removes meanwhile is left alone."""
-        removed = []
-        won_bytes = 0
-        for container in self._prunable(request):
-            sizes = await self._service.files.sizes_bytes((container,))
-            try:
-                await self._service.containers.remove(
-                    container.id, request.origin, force=False, volumes=False
-                )
-            except EngineError:
-                continue
-            removed.append(container.id)
-            won_bytes += sizes[container.id]
-        await self._service.system.pruned("container", 0, request.origin)
-        pruned: Json = {"ContainersDeleted": removed or None, "SpaceReclaimed": won_bytes}
-        return json_answer(pruned)
-
-    def _prunable(self, request: Request) -> tuple[Container, ...]:
+        """``docker container prune``."""
         wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
         now_ns = self._service.system.wall_ns()
-        limits = [parse_until(value, now_ns) for value in wanted.values("until")]
-        return tuple(
-            container
-            for container in self._service.containers.all()
-            if container.phase in (Phase.CREATED, Phase.EXITED)
-            and all(container.created_ns <= limit for limit in limits)
-            and wanted.labels(container.spec.labels)
-            and not (wanted.values("label!") and wanted.labels(container.spec.labels, "label!"))
-        )
+        limits_ns = [parse_until(value, now_ns) for value in wanted.values("until")]
+
+        def is_meant(container: Container) -> bool:
+            return wanted.prunes(container.spec.labels) and all(
+                container.created_ns <= limit_ns for limit_ns in limits_ns
+            )
+
+        pruned = await self._service.prunes.containers(is_meant, request.origin)
+        told: Json = {
+            "ContainersDeleted": pruned.removed or None,
+            "SpaceReclaimed": pruned.won_bytes,
+        }
+        return json_answer(told)

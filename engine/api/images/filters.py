@@ -1,6 +1,6 @@
 """Which images the list and ``prune`` are about: Docker's filters on images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,7 +21,10 @@ def listed(service: Service, filters: Filters) -> Iterator[Image]:
     """The images that ``docker images`` shows, each with the names alone that were asked for."""
     dangling = parse_boolean_filter(filters, "dangling")
     patterns = filters.values("reference")
-    for image in _chosen(service, filters):
+    is_in_time = _in_time(service, filters)
+    for image in service.images.all():
+        if not (filters.labels(image.contents.config.labels) and is_in_time(image)):
+            continue
         if dangling is not None and dangling is bool(image.references):
             continue
         if not patterns:
@@ -30,38 +33,32 @@ def listed(service: Service, filters: Filters) -> Iterator[Image]:
             yield replace(image, references=kept)
 
 
-def prunable(service: Service, filters: Filters) -> Iterator[Image]:
-    """The images that no container uses: those without a name, or with ``dangling=false`` all of them.
+def prunable(service: Service, filters: Filters) -> Callable[[Image], bool]:
+    """What tells whether an image that no container uses is to be pruned.
 
     Raises:
         InvalidRequest: more than one moment to stop at.
     """
     if len(filters.values("until")) > 1:
         raise InvalidRequest("more than one until filter specified")
-    named_too = parse_boolean_filter(filters, "dangling") is False
-    used = service.images.use_counts()
-    for image in _chosen(service, filters):
-        kept_out = filters.values("label!") and filters.labels(
-            image.contents.config.labels, "label!"
-        )
-        if image.id not in used and (named_too or not image.references) and not kept_out:
-            yield image
+    is_in_time = _in_time(service, filters)
+    return lambda image: filters.prunes(image.contents.config.labels) and is_in_time(image)
 
 
-def _chosen(service: Service, filters: Filters) -> Iterator[Image]:
-    """By their labels, and by when they were made."""
+def _in_time(service: Service, filters: Filters) -> Callable[[Image], bool]:
+    """What tells whether an image was made within the limits of ``until``, ``before`` and ``since``."""
     now_ns = service.system.wall_ns()
     before_ns = [parse_until(value, now_ns) for value in filters.values("until")]
     before_ns += [_made_ns(service.images.get(word)) for word in filters.values("before")]
     since_ns = [_made_ns(service.images.get(word)) for word in filters.values("since")]
-    for image in service.images.all():
+
+    def is_in_time(image: Image) -> bool:
         made_ns = _made_ns(image)
-        if (
-            filters.labels(image.contents.config.labels)
-            and all(made_ns < limit for limit in before_ns)
-            and all(made_ns > limit for limit in since_ns)
-        ):
-            yield image
+        return all(made_ns < limit for limit in before_ns) and all(
+            made_ns > limit for limit in since_ns
+        )
+
+    return is_in_time
 
 
 def _made_ns(image: Image) -> int:

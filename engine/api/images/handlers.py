@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from engine.api.filters import parse_filters
+from engine.api.filters import parse_boolean_filter, parse_filters
 from engine.api.http.archives import OCTETS, TAR, streamed
 from engine.api.http.operations import Bytes, Lines, Operation, filters, flag, integer, text, texts
 from engine.api.http.replies import JSON, Answer, Reply, json_answer, json_line
@@ -27,7 +27,7 @@ from engine.api.images.show import (
 )
 from engine.domain.image.reference import Reference, parse_reference, parse_repository
 from engine.domain.image.state import Image
-from engine.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from engine.errors import InvalidRequest, NotFound, Unsupported
 from engine.service.engine import Service
 
 _COUNTED_SINCE: Final[ApiVersion] = (1, 51)
@@ -334,17 +334,13 @@ class ImageHandlers:
     async def prune(self, request: Request) -> Reply:
         """``docker image prune``."""
         wanted = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
-        removed: list[ImageRemoved] = []
-        won_bytes = 0
-        for image in tuple(prunable(self._service, wanted)):
-            try:
-                removal = await self._images.remove(image.id, request.origin, force=True)
-            except (Conflict, NotFound):  # somebody has begun to use it, or was faster
-                continue
-            removed += removed_json(removal)
-            won_bytes += sum(layer.size_bytes for layer in removal.layers)
-        await self._service.system.pruned("image", won_bytes, request.origin)
-        return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": won_bytes})
+        pruned = await self._service.prunes.images(
+            prunable(self._service, wanted),
+            request.origin,
+            named_too=parse_boolean_filter(wanted, "dangling") is False,
+        )
+        removed = [line for removal in pruned.removals for line in removed_json(removal)]
+        return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.won_bytes})
 
 
 def _refuse_to_pull(name: str, tag: str) -> None:

@@ -36,7 +36,6 @@ class NetworkHandlers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._system = service.system
         self._networks = service.networks
 
     def routes(self) -> tuple[Route, ...]:
@@ -194,15 +193,13 @@ class NetworkHandlers:
             raise InvalidRequest("more than one until filter specified")
         now_ns = self._service.system.wall_ns()
         before_ns = [parse_until(limit, now_ns) for limit in limits]
-        deleted = await self._networks.prune(
-            lambda network: (
-                wanted.labels(network.labels)
-                and not (wanted.values("label!") and wanted.labels(network.labels, "label!"))
-                and all(network.created_ns < limit_ns for limit_ns in before_ns)
-            ),
-            request.origin,
-        )
-        await self._system.pruned("network", 0, request.origin)
+
+        def is_meant(network: Network) -> bool:
+            return wanted.prunes(network.labels) and all(
+                network.created_ns < limit_ns for limit_ns in before_ns
+            )
+
+        deleted = await self._service.prunes.networks(is_meant, request.origin)
         return json_answer({"NetworksDeleted": deleted or None})
 
     def _is_dangling(self, network: Network) -> bool:
