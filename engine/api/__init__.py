@@ -1,12 +1,26 @@
-"""The Docker Engine API over HTTP/1.1, and Shipslog's own paths beside it.
+"""The Docker Engine API over HTTP/1.1, and Shipslog's own endpoints beside it.
 
-Translates and nothing else: bytes to requests, Docker's JSON to the domain's values, errors to status codes. Every
-decision is taken below: it asks ``service`` and ``queries``, and speaks of the domain's values. It imports neither a driver nor
-the supervisor nor the store.
+This package translates: bytes to requests, Docker's JSON to the domain's values, errors to status
+codes. Every decision is taken below, in ``engine.service``; answers come from there and from
+``engine.queries``. Each handler module registers its routes together with what they take and
+answer, and ``openapi`` makes the description from that.
 
-    socket ── http ── http.router ── containers, exec, images, networks, system, events, history ── service
-                          │                      │
-                       openapi ─────────────── shapes
+    http            HTTP/1.1, without any knowledge of containers
+    containers      endpoints about containers
+    execs           endpoints about execs
+    images          endpoints about images
+    networks        endpoints about networks
+    system          endpoints about the engine
+    events          ``/events``
+    history         history, past states, verification
+    openapi         the description of the API
 
-Each handler module registers its routes together with what they take and answer; ``openapi`` makes the description of that.
+    application.py  all routes together
+    context.py      what a container's JSON says beyond the container
+    filters.py      parses Docker's filters
+    times.py        times and durations as Docker writes them
+    volumes.py      volumes: there are none yet
+    plugins.py      plugins: there are none
+    swarm.py        swarm: not supported
+    unavailable.py  endpoints that are not supported
 """

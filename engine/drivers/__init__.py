@@ -1,12 +1,26 @@
-"""Drivers perform: idempotent, discoverable effects in the kernel, named by ``domain/naming.py``.
+"""Drivers do what the engine asks for: in the kernel, on the disk, at registries.
 
-They translate between what the supervisor asks for and what the kernel understands. They know addresses, names and IDs,
-never the rules. May import ``supervisor`` (the ports that they answer), ``domain``, ``runtime`` and what stands below.
+Each effect can be done twice, and can be found again by its name (``domain/naming.py``). Drivers
+know addresses, names and IDs, and none of the rules. They implement ``engine.ports``; each folder
+imports only those below it::
 
-    kernel.py, usage.py, streams.py     the ports, answered by what is in
-    runs  cgroups  networks  filesystems  images  logs
+    kernel.py   LinuxKernel: the supervisor's port
+    streams.py  LinuxStreams: attach, logs, processes
+    usage.py    LinuxUsage: resource usage
 
-    effects         the supervisor's actions and looks: which driver performs each
-    lanes.py        which threads blocking work runs on; each container has queues of its own
-    listing.py      lists directories of the engine's own, whatever became of them
+    effects     the supervisor's actions and observations
+    runs        bundles, launcher, monitors, journals
+    files       copy, export, compare
+    logs        reads log files
+    networks    bridges, sandboxes, firewall
+    images      blobs, layers, archives
+    cgroups     limits and counters
+    registries  login
+    resolver    starts the resolver and sends it names
+    tar         reads and writes tar archives
+    storage     directories and writable layers of containers
+    processes   identifies processes safely, and starts lean ones
+
+    lanes.py    threads for blocking work; each container has queues of its own
+    listing.py  lists the engine's own directories
 """

@@ -1,13 +1,11 @@
 """Answer questions about the engine's state and history; nothing here changes anything.
 
-    history.py       which events there were, everything as of a moment, and the audit of the log
-    events.py        what an event is about, for ``/events``
-    system.py        versions, settings, the machine, counts
-    lookups.py       networks, images and links that containers refer to
-    usage.py         samples of what containers use
-    process_list.py  what runs in a container
-    waiting.py       waits for something to be in the log
-    threads.py       threads for questions that read much
-
-Knows ``store``, ``domain`` and ``ports``; neither ``service`` nor any driver.
+history.py       events, past states, verification
+events.py        names, labels and networks that readers of events need
+lookups.py       networks, images and links that containers refer to
+process_list.py  processes as ``ps -ef`` shows them
+system.py        version, info, disk usage
+usage.py         resource usage
+threads.py       threads for questions, which are given up with their asker
+waiting.py       waits until the log has an event
 """

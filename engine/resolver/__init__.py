@@ -1,21 +1,18 @@
-"""The resolver: the DNS server that containers see at 127.0.0.11. One process for all of a daemon's sandboxes.
+"""The resolver: the DNS server that containers see at 127.0.0.11, one process for all of them.
 
-Theory of operation::
+    process.py     the process: sockets, control connection, loop
+    control.py     takes names and addresses from the daemon
+    zones.py       which names and addresses each network has
+    listeners.py   sockets inside each sandbox
+    answers.py     answers one question from the zones
+    forwarding.py  asks other servers what the zones don't know
+    inside.py      sockets in another network namespace
+    wire.py        DNS messages
 
-    daemon ──▶ control.py ──▶ zones.py        who has which names and addresses, per network
-                   │              ▲ looked up
-                   └────────▶ listeners.py    sockets inside each sandbox: questions in, answers out
-                                  │           answers.py  one question, from the zones alone
-                                  │           wire.py     messages as they travel
-                                  ▼
-                              forwarding.py   what nobody here is called: asked of servers elsewhere
-                                inside.py     sockets of another network namespace
+It is one thread with one epoll instance (:mod:`engine.runtime.loop`), and nothing in it blocks: a
+slow server keeps nobody else waiting. The names are in memory, so the resolver goes on answering
+without a daemon; containers whose first process has ended are left out. When the resolver dies the
+daemon starts another one and sends it everything. It ends when neither a daemon nor a name is left.
 
-One thread, one epoll instance (:mod:`engine.runtime.loop`), nothing that blocks: a server that is slow keeps nobody else waiting.
-What stands here it has been told by the daemon and keeps in memory; it goes on answering without one, and leaves out by
-itself a container whose first process has ended. A resolver that dies is replaced by the daemon, which tells the new one
-everything. With neither a daemon nor a record left it has nobody to be there for, and ends.
-
-It may import :mod:`engine.runtime` beside itself and the standard library, nothing else: as lean as the forked processes,
-and started like them.
+It imports :mod:`engine.runtime` and the standard library, nothing else.
 """

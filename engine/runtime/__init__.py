@@ -1,10 +1,11 @@
-"""The forked processes: launcher, monitor, init, resolver. Lean: the standard library only, one thread each.
+"""The processes of a container: launcher, monitor, init. One thread each, the standard library only.
 
-One of the two ground floors: it knows how Linux makes a container and has never heard of Docker or of the event log. It
-may import :mod:`engine.errors`, :mod:`engine.failpoints` and :mod:`engine.capability_names` beside itself and nothing else of the engine, because every
-running container pays for each module in memory, and each fork for each page.
+One of the two ground floors: it knows how Linux makes a container and nothing of Docker or of the
+event log. It may import :mod:`engine.errors`, :mod:`engine.failpoints` and
+:mod:`engine.capability_names` beside itself and nothing else of the engine: every running container
+pays for each module in memory, and each fork for each page.
 
-The lives of processes, each module the caller of those below it::
+From launch to exit; a module calls those that are indented below it::
 
     launcher.py         forks monitors, one per container, from pages that they share
       page_sharing.py   what keeps these pages shared
@@ -14,7 +15,9 @@ The lives of processes, each module the caller of those below it::
       children.py       one process from fork(2) to its exit
       streams.py        its standard streams, for all who are attached
         clients.py replay_barrier.py pipes.py
-      logfile.py        Docker's json-file log, by blocks           journal.py   what the daemon takes over
+      logfile.py        Docker's json-file log, by blocks
+        log_rotation.py puts the file aside when it is full
+      journal.py        what the daemon takes over
       oom.py            kills that the cgroup has counted
       loop.py           epoll and deadlines
     messages.py         what daemon, launcher and monitor say to each other

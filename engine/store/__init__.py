@@ -9,5 +9,6 @@ What it promises is in ``log.py``. Imports ``domain`` and ``errors``, and is the
     log.py       EventLog: the one door               read.py       history in blocks
     replay.py    the history, past unreadable rows
     verify.py    the audit                            released.py   every event this engine can read
+    errors.py    damage, and database errors as the engine's own
     ledger.py    where a decision becomes history     projections.py  what the events come to
 """

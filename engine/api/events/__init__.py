@@ -1,1 +1,6 @@
-"""``GET /events``: Docker's stream of events, read from the log."""
+"""``GET /events``: Docker's stream of events, read from the log.
+
+handlers.py  the endpoint
+filters.py   which events a client asked for
+show.py      event → JSON
+"""

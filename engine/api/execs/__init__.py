@@ -1,1 +1,4 @@
-"""Endpoints about execs."""
+"""Endpoints about execs.
+
+handlers.py  create, start, resize, inspect
+"""

@@ -1,1 +1,4 @@
-"""Shipslog's own endpoints: history, state at a past moment, verification."""
+"""Shipslog's own endpoints: history, state at a past moment, verification.
+
+handlers.py  the endpoints
+"""

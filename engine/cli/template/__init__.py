@@ -1,9 +1,13 @@
 """Go's text/template, as far as people use it in ``--format``.
 
-    text {{.Field.Of.Field}} {{json .}} {{range $i, $e := .List}}…{{else}}…{{end}} {{if eq .State "running"}}…{{end}}
+    text {{.Field.Of.Field}} {{json .}} {{range $i, $e := .List}}…{{else}}…{{end}}
+    {{if eq .State "running"}}…{{end}}
 
-``syntax`` turns text into a tree, ``evaluation`` walks it over data, ``functions`` are what may be called, ``values`` says
-what Go would print. Left out: ``define``, ``template`` and ``block``, which nobody can use on one line.
+``define``, ``template`` and ``block`` are left out: nobody can use them on one line. The package
+imports the standard library only, and knows nothing of containers.
 
-Only the standard library, and this package knows nothing of containers.
+    syntax.py      text → tree
+    evaluation.py  tree and data → text
+    functions.py   the functions that a template may call
+    values.py      prints JSON data as Go would
 """

@@ -1,8 +1,8 @@
-"""Effects: the supervisor's actions and looks, performed by the drivers.
+"""The supervisor's actions and observations, done with the other drivers.
 
-performers.py   Action → performer, one row each
-processes.py    launches, execs, signals, kills
-observer.py     one look at one container
-inventory.py    all objects of the engine's own; orphans are discarded
-journals.py     what monitors have written down, and waiting for more of it
+performers.py  action → performer, one row each
+processes.py   launches, execs, signals, kills
+observer.py    observes one container
+inventory.py   lists all objects of the engine's own; discards orphans
+journals.py    what monitors have written, and waiting for more of it
 """

@@ -1,1 +1,6 @@
-"""Talk to image registries."""
+"""Talk to image registries.
+
+port.py   LinuxRegistries: the port
+http.py   one HTTP request
+login.py  log in
+"""

@@ -1,1 +1,6 @@
-"""Start the resolver process and send it the names of containers."""
+"""Start the resolver process and send it the names of containers.
+
+client.py   keeps the resolver running and up to date
+process.py  finds or starts the process
+records.py  what it is told
+"""

@@ -1,1 +1,12 @@
-"""The container's directories and writable layer on the disk."""
+"""Directories and writable layers of containers on the disk.
+
+rootfs.py         what a container keeps between runs
+layer_changes.py  compares a writable layer with the image
+layer_locks.py    one writer at a time for a layer
+propagation.py    mount propagation of bind sources
+in_root.py        opens paths that can't leave a root
+trees.py          measures and removes directory trees
+trash.py          deletes in the background
+spool.py          stores a request's body until it has arrived whole
+files.py          writes files atomically
+"""
