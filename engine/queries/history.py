@@ -24,10 +24,11 @@ from engine.errors import InvalidRequest, NotFound
 from engine.queries.threads import ask, ask_at_length, pause, unhurried
 from engine.store.chain import Row
 from engine.store.ledger import Ledger
-from engine.store.projections import View, differences, restored
+from engine.store.projections import View
 from engine.store.read import Reader
 from engine.store.records import Recorded
 from engine.store.replay import Replay
+from engine.store.restore import differences, restored
 
 _BLOCK = 500
 _PREFIX_MIN = 4

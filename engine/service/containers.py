@@ -40,8 +40,8 @@ from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Ki
 from engine.ports.streams import Client, LogOptions, StreamOptions, Streams
 from engine.queries.waiting import Changes
 from engine.service.names import checked_name, fresh_name
+from engine.store.container_index import NameInUse
 from engine.store.ledger import Ledger
-from engine.store.projections import NameInUse
 from engine.supervisor.endpoints import with_networks
 from engine.supervisor.health import HealthChecks
 from engine.supervisor.starts import Starts

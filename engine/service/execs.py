@@ -26,8 +26,8 @@ from engine.errors import Conflict, DriverError
 from engine.ports.streams import Client, StreamOptions, Streams
 from engine.queries.threads import ask
 from engine.queries.waiting import Changes
+from engine.store.exec_index import NoSuchExec
 from engine.store.ledger import Ledger
-from engine.store.projections import NoSuchExec
 from engine.store.records import Recorded
 from engine.supervisor.supervisor import Supervisor
 

@@ -17,9 +17,10 @@ from engine.domain.streams import HOST
 from engine.errors import EngineError
 from engine.store.errors import StoreCorrupt
 from engine.store.log import EventLog, Pending
-from engine.store.projections import State, is_gone, restored, snapshot
 from engine.store.records import Change, Recorded
 from engine.store.replay import Replay
+from engine.store.restore import restored
+from engine.store.states import State, encode_state, is_gone
 
 _Decision = tuple[str, tuple[Event, ...]]
 
@@ -133,7 +134,7 @@ class Ledger:
     ) -> Change:
         state = self.head.next(stream, events, at_ns)
         version = self.head.versions.get(stream, 0) + 1
-        kept = None if is_gone(state) else snapshot(state)
+        kept = None if is_gone(state) else encode_state(state)
         self.head.put(stream, version + len(events) - 1, state)
         return Change(stream, version, events, origin, at_ns, kept)
 

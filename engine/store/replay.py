@@ -7,7 +7,8 @@ container is dead in the view, with the reason; everything else is as its events
 from engine.domain.streams import HOST
 from engine.store.chain import Row
 from engine.store.codec import Codec
-from engine.store.projections import View, unreadable
+from engine.store.projections import View
+from engine.store.states import unreadable
 
 
 class Replay:

@@ -8,7 +8,7 @@ A wake-up carries nothing, for the observation carries everything. A worker may 
 begins with an observation and finds what there is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import structlog
@@ -210,7 +210,7 @@ class Worker:
         self._monitor = monitor_of(observed.facts) or self._monitor
         return observed
 
-    def _execs(self) -> dict[ExecId, Exec]:
+    def _execs(self) -> Mapping[ExecId, Exec]:
         return self._ledger.durable.execs_of.get(self._id, {})
 
     async def _take_over(self, container: Container, observed: Observation) -> Container | None:

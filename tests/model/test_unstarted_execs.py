@@ -10,7 +10,7 @@ import trio.testing
 
 from engine.domain.exec.state import UNSTARTED_MAX_NS, ExecCreated, ExecSpec
 from engine.store.codec import Codec
-from engine.store.projections import NoSuchExec
+from engine.store.exec_index import NoSuchExec
 from engine.store.records import Change
 from tests.model.simulated_daemon import USER, Daemon, FusedLog, fresh_world, spec
 from tests.model.simulated_kernel import Fuse

@@ -1,0 +1,66 @@
+"""Make a view of the stored states, past rows that can't be read, and compare two views."""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from engine.domain.exec.state import Exec
+from engine.store.projections import View
+from engine.store.records import Aggregate
+from engine.store.states import State, decode_state, kind_of, unreadable
+
+Recover = Callable[[str], tuple[int, State | None]]
+"""Returns the last version of a stream, and the state that its readable events lead to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the table of aggregates describes."""
+
+    view: View
+    unreadable: Mapping[str, str]
+    """By stream: why its row can't be read. The view has a dead container in place of a container,
+    and nothing in place of anything else."""
+
+
+def restored(rows: Iterable[Aggregate], recover: Recover | None = None) -> Restored:
+    """Decode the table of aggregates; no row makes it fail.
+
+    Args:
+        rows: of the table.
+        recover: looks a stream up in the log when its row can't be read.
+    """
+    view, problems = View(), dict[str, str]()
+    for row in rows:
+        try:
+            view.put(row.stream, row.version, decode_state(row))
+        except Exception as error:  # the row may hold anything
+            reason = f"the stored state of {row.stream} can't be read ({error or error!r})"
+            problems[row.stream] = reason
+    for stream, reason in problems.items():
+        version, last = recover(stream) if recover else (0, None)
+        kept = unreadable(stream, last, reason) if kind_of(stream) == "container" else last
+        view.put(stream, version, kept)
+    return Restored(view, problems)
+
+
+def differences(stored: View, computed: View, *, apart: Container[str] = ()) -> tuple[str, ...]:
+    """Return a sentence for each stream in which two views differ.
+
+    Args:
+        stored: made of the table of aggregates.
+        computed: made of all events.
+        apart: streams that can't be compared, for a reason that is known already.
+    """
+    ours, theirs = dict(stored.states()), dict(computed.states())
+    return tuple(
+        f"{stream}: the stored state is not what its events say"
+        for stream in sorted(ours.keys() | theirs.keys())
+        if stream not in apart and _comparable(ours.get(stream)) != _comparable(theirs.get(stream))
+    )
+
+
+def _comparable(state: State | None) -> State | None:
+    """Leave out when an exec was created, which rows of earlier versions don't have."""
+    return replace(state, created_ns=0) if isinstance(state, Exec) else state
