@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from signal import Signals
-from typing import Final
+from typing import Final, TypeAlias
 
 from engine.domain.container.attachment import (
     Connected,
@@ -32,6 +32,7 @@ from engine.domain.container.events import (
 from engine.domain.event import Event
 from engine.domain.exec.state import ExecCreated, ExecExited, ExecSpec, ExecStartFailed
 from engine.domain.ids import ContainerId, ExecId, NetworkId
+from engine.domain.image.state import ImageCommitted, ImageImported, ImageLoaded
 from engine.errors import NotFound
 from engine.queries.history import Entry
 from engine.queries.threads import ask
@@ -47,6 +48,10 @@ _REMEMBERED: Final = tuple(
     )
 )
 """What :meth:`Subject.follow` learns from."""
+
+Arrival: TypeAlias = ImageImported | ImageLoaded | ImageCommitted
+"""The events that say what an image holds."""
+_ARRIVALS: Final = (ImageImported.TYPE, ImageLoaded.TYPE, ImageCommitted.TYPE)
 
 
 @dataclass(slots=True)
@@ -146,6 +151,10 @@ class Events:
         """
         return await ask(partial(_recollect, self._ledger.log, entry))
 
+    async def image_labels(self, entry: Entry) -> Mapping[str, str]:
+        """Return the labels of the image that an event is about, which may be gone by now."""
+        return await ask(partial(_past_labels, self._ledger.log, entry))
+
 
 def command_text(spec: ExecSpec) -> str:
     """What an exec executes as Docker writes it there: the blank stands behind a command without arguments, too."""
@@ -183,3 +192,14 @@ def _recollect(log: Reader, entry: Entry) -> Subject:
         for recorded in log.read(stream=entry.stream, until_seq=before):
             subject.follow_exec(execution, recorded.event)
     return subject
+
+
+def _past_labels(log: Reader, entry: Entry) -> Mapping[str, str]:
+    """Read the labels of an image from the event that brought it in.
+
+    The same image has the same labels whenever it comes in, so the first event will do.
+    """
+    for recorded in log.read(stream=entry.stream, types=_ARRIVALS, until_seq=entry.seq, limit=1):
+        if isinstance(recorded.event, Arrival):
+            return recorded.event.contents.config.labels
+    return {}

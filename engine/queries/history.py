@@ -17,9 +17,9 @@ from engine.domain.container.events import Created, Exited, RemoveFailed, Rename
 from engine.domain.container.state import Container
 from engine.domain.event import Actor, Event
 from engine.domain.exec.state import ExecExited, ExecStartFailed
-from engine.domain.ids import SHORT
+from engine.domain.ids import SHORT, ImageId
 from engine.domain.image.state import Image
-from engine.domain.streams import container_stream
+from engine.domain.streams import container_stream, image_stream
 from engine.errors import InvalidRequest, NotFound
 from engine.queries.threads import ask, ask_at_length, pause, unhurried
 from engine.store.chain import Row
@@ -29,6 +29,7 @@ from engine.store.read import Reader
 from engine.store.records import Recorded
 from engine.store.replay import Replay
 from engine.store.restore import differences, restored
+from engine.store.states import kind_of
 
 _BLOCK = 500
 _PREFIX_MIN = 4
@@ -164,7 +165,9 @@ class History:
         return next(named, None)
 
     def _past_stream(self, about: str) -> str:
-        """The stream of a container that is no more: by its ID, or the last one of that name."""
+        """The stream of something that is no more: by its ID, or the last one of that name."""
+        if stream := self._past_image(about):
+            return stream
         found, word = None, about.removeprefix("/")
         for recorded in unhurried(self._ledger.log.read(types=_NAMING)):
             event = recorded.event
@@ -179,6 +182,11 @@ class History:
         if found is None:
             raise NotFound(f"No such object in the history: {about}")
         return found
+
+    def _past_image(self, about: str) -> str | None:
+        """The stream of a removed image: by its whole ID or by the stream itself."""
+        stream = about if kind_of(about) == "image" else image_stream(ImageId(about))
+        return stream if self._ledger.log.version(stream) else None
 
     async def view_at(self, at_ns: int) -> View:
         """Everything as it was at a moment, by the times at which things happened."""
@@ -284,6 +292,8 @@ def _present_name(view: View, stream: str) -> str:
     state = view.get(stream)
     if isinstance(state, Image):
         return state.references[0] if state.references else state.id[:SHORT]
+    if state is None and kind_of(stream) == "image":
+        return stream.partition("/")[2][:SHORT]
     return getattr(state, "name", "")
 
 

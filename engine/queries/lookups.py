@@ -22,7 +22,7 @@ class Lookups:
 
     @property
     def images(self) -> Mapping[ImageId, Image]:
-        """Every image, removed ones included."""
+        """Every image, and removed ones as long as containers were made from them."""
         return self._view.images
 
     def link_names(self, target: ContainerId) -> Iterator[str]:

@@ -53,16 +53,29 @@ class _Group:
     hash: bytes
     versions: dict[str, int] = field(default_factory=dict)
     rows: list[tuple[object, ...]] = field(default_factory=list)
-    latest: dict[str, Change] = field(default_factory=dict)
+    states: dict[str, tuple[int, bytes] | None] = field(default_factory=dict)
+    """By stream: version and state for the table of aggregates; None: the row goes."""
 
     def add(self, batch: Batch) -> tuple[Recorded, ...]:
         """Put the batch's events at the end of the chain."""
         encoded = iter(batch.encoded)
-        return tuple(
+        recorded = tuple(
             self._add_event(change, index, next(encoded))
             for change in batch.changes
             for index in range(len(change.events))
         )
+        for change in batch.changes:
+            self._set_state(change)
+        return recorded
+
+    def gone(self) -> list[str]:
+        """Return the streams that are live no longer."""
+        return [stream for stream, state in self.states.items() if state is None]
+
+    def _set_state(self, change: Change) -> None:
+        kept = change.snapshot
+        self.states[change.stream] = None if kept is None else (change.last_version, kept)
+        self.states.update(dict.fromkeys(change.also_gone))
 
     def _add_event(self, change: Change, index: int, encoded: tuple[str, int, str]) -> Recorded:
         origin, version = change.origin, change.version + index
@@ -79,7 +92,6 @@ class _Group:
         self.seq, self.hash = row.seq, next_hash(self.hash, row)
         self.rows.append((*row, self.hash))
         self.versions[change.stream] = version
-        self.latest[change.stream] = change
         event = change.events[index]
         return Recorded(row.seq, change.stream, version, event, change.at_ns, origin, self.hash)
 
@@ -214,12 +226,8 @@ class Committer:
     def _write(self, group: _Group) -> None:
         execute = self._connection.exec_driver_sql
         execute(schema.INSERT_EVENT, group.rows)
-        kept = [
-            (stream, change.last_version, change.snapshot)
-            for stream, change in group.latest.items()
-            if change.snapshot is not None
-        ]
-        gone = [(stream,) for stream, change in group.latest.items() if change.snapshot is None]
+        kept = [(stream, *state) for stream, state in group.states.items() if state is not None]
+        gone = [(stream,) for stream in group.gone()]
         if kept:
             execute(schema.UPSERT_AGGREGATE, kept)
         if gone:
@@ -230,9 +238,8 @@ class Committer:
 
     def _remember(self, group: _Group) -> None:
         self._versions.update(group.versions)
-        for stream, change in group.latest.items():
-            if change.snapshot is None:  # gone, and not likely to come back
-                self._versions.pop(stream, None)
+        for stream in group.gone():  # not likely to come back
+            self._versions.pop(stream, None)
 
     def _reconnect(self) -> None:
         """Take another connection if the last failure has left a transaction open, which nothing could end."""

@@ -1,11 +1,14 @@
-"""Find images by ID."""
+"""Find images by ID, and the containers that were made from each."""
 
-from engine.domain.ids import ImageId
+from collections.abc import Collection
+
+from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId, ImageId
 from engine.domain.image.state import Image
 
 
 class ImageIndex:
-    """The live images."""
+    """The images that are present, and the removed ones that containers still need."""
 
     def __init__(self) -> None:
         self.by_id: dict[ImageId, Image] = {}
@@ -17,3 +20,25 @@ class ImageIndex:
     def remove(self, image: Image) -> None:
         """Drop an image that the index has."""
         del self.by_id[image.id]
+
+
+class ImageUsers:
+    """The containers that were made from each image, whether the image is live or not."""
+
+    def __init__(self) -> None:
+        self._users: dict[ImageId, set[ContainerId]] = {}
+
+    def add(self, container: Container) -> None:
+        """Take in a container that the index does not have."""
+        self._users.setdefault(container.spec.image_id, set()).add(container.id)
+
+    def remove(self, container: Container) -> None:
+        """Drop a container that the index has."""
+        users = self._users[container.spec.image_id]
+        users.discard(container.id)
+        if not users:
+            del self._users[container.spec.image_id]
+
+    def of(self, image: ImageId) -> Collection[ContainerId]:
+        """Return the containers that were made from an image."""
+        return self._users.get(image, ())

@@ -1,9 +1,11 @@
-"""Ledger: where a decision becomes history.
+"""Ledger: records decisions in the log, and keeps the two views of it.
 
-    decide(head) ─▶ record ─▶ head moves at once ─▶ EventLog ─▶ durable moves, followers are told ─▶ record returns
+    decide(head) ─▶ record ─▶ head moves at once ─▶ EventLog ─▶ durable moves, followers are called
+                                                                                ─▶ record returns
 
-An append that fails takes its streams' heads back to what is durable. Whatever else was decided on those heads meanwhile fails
-too, for the log refuses a change whose stream is not where the decision thought it was.
+When an append fails, the head of its streams is reset to what is durable. What else was decided on
+those heads meanwhile fails too: the log refuses a change whose stream is not at the version that
+the decision was based on.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +22,7 @@ from engine.store.log import EventLog, Pending
 from engine.store.records import Change, Recorded
 from engine.store.replay import Replay
 from engine.store.restore import restored
-from engine.store.states import State, encode_state, is_gone
+from engine.store.states import State, encode_state, may_return
 
 _Decision = tuple[str, tuple[Event, ...]]
 
@@ -52,6 +54,11 @@ class Ledger:
         self.unreadable = kept.unreadable
         """By stream: why the stored state can't be read."""
         self.durable, self.head = kept.view, kept.view.copy()
+        self._stale = kept.stale
+        """Streams whose rows go with the next append, since nothing of them is live."""
+        self._leaving: dict[str, int] = {}
+        """The last versions of streams that may return, and have left the head but not yet the
+        durable view."""
         self._refuse_unknown_host()
         self._followers: list[Follower] = []
         log.subscribe(self._follow)
@@ -92,7 +99,7 @@ class Ledger:
         try:
             return await self.log.outcome(pending)
         except EngineError:
-            self._retreat(stream for stream, _ in wanted)
+            self._reset_head(pending.batch.changes)
             raise
 
     def submit(self, origin: Origin, stream: str, *events: Event) -> None:
@@ -106,7 +113,7 @@ class Ledger:
         pending = self._enqueue([(stream, events)], origin, self.clock.wall_ns(), essential=False)
 
         def refused(error: EngineError) -> None:
-            self._retreat([stream])
+            self._reset_head(pending.batch.changes)
             log.warning("event_not_recorded", stream=stream, error=str(error))
 
         pending.if_refused(refused)
@@ -116,27 +123,40 @@ class Ledger:
     ) -> Pending:
         """Move the head and put the append into the queue: both, or, whatever goes wrong, neither."""
         before: dict[str, tuple[int, State | None]] = {}
-        changes = []
+        changes: list[Change] = []
         try:
             for stream, events in wanted:
                 before.setdefault(
                     stream, (self.head.versions.get(stream, 0), self.head.get(stream))
                 )
-                changes.append(self._advance(stream, events, origin, at_ns))
-            return self.log.submit(changes, essential=essential)
+                changes.append(self._move_head(stream, events, origin, at_ns))
+            pending = self.log.submit(changes, essential=essential)
         except Exception:
             for stream, (version, state) in before.items():
                 self.head.put(stream, version, state)
+            self._bring_back(changes)
             raise
+        self._stale = ()
+        return pending
 
-    def _advance(
+    def _move_head(
         self, stream: str, events: tuple[Event, ...], origin: Origin, at_ns: int
     ) -> Change:
+        """Let the head follow a decision; return what the log shall append."""
         state = self.head.next(stream, events, at_ns)
-        version = self.head.versions.get(stream, 0) + 1
-        kept = None if is_gone(state) else encode_state(state)
-        self.head.put(stream, version + len(events) - 1, state)
-        return Change(stream, version, events, origin, at_ns, kept)
+        version = self._last_version(stream) + 1
+        left = self.head.put(stream, version + len(events) - 1, state)
+        self._leaving.update({each: last for each, last in left.items() if may_return(each)})
+        stored = None if stream in left else encode_state(state)
+        also_gone = (*(each for each in left if each != stream), *self._stale)
+        return Change(stream, version, events, origin, at_ns, stored, also_gone)
+
+    def _last_version(self, stream: str) -> int:
+        """Return the version that a decision follows; the log is asked about an image alone."""
+        known = self.head.versions.get(stream) or self._leaving.get(stream)
+        if known is None and may_return(stream):
+            return self.log.version(stream)
+        return known or 0
 
     def _recover(self, stream: str) -> tuple[int, State | None]:
         """The last version of a stream whose stored state can't be read, and what its readable events come to."""
@@ -154,17 +174,32 @@ class Ledger:
         if HOST in self.unreadable and self.durable.is_new:
             raise StoreCorrupt(f"event log {self.log.path}: {self.unreadable[HOST]}")
 
-    def _retreat(self, streams: Iterable[str]) -> None:
-        for stream in streams:
-            version = self.durable.versions.get(stream, 0)
-            self.head.put(stream, version, self.durable.get(stream))
+    def _reset_head(self, refused: Iterable[Change]) -> None:
+        """Make the head of some streams what is durable, since changes to them were refused."""
+        refused = tuple(refused)
+        for change in refused:
+            self._copy_to_head(change.stream)
+        self._bring_back(refused)
+
+    def _bring_back(self, refused: Iterable[Change]) -> None:
+        """Put back what had left the head together with a stream that has not left after all."""
+        for stream in (each for change in refused for each in change.also_gone):
+            if stream not in self.head.versions:
+                self._copy_to_head(stream)
+
+    def _copy_to_head(self, stream: str) -> None:
+        self._leaving.pop(stream, None)
+        self.head.put(stream, self.durable.versions.get(stream, 0), self.durable.get(stream))
 
     def _move_durable(self, recorded: Recorded) -> None:
         """Follow the log by one event; a state that the head has as well is kept once."""
         stream = recorded.stream
         state = self.durable.next(stream, (recorded.event,), recorded.at_ns)
         twin = self.head.get(stream)
-        self.durable.put(stream, recorded.version, twin if twin == state else state)
+        left = self.durable.put(stream, recorded.version, twin if twin == state else state)
+        for each, version in left.items():
+            if self._leaving.get(each) == version:
+                del self._leaving[each]
 
     def _follow(self, group: tuple[Recorded, ...]) -> None:
         for recorded in group:

@@ -21,11 +21,11 @@ from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
 from engine.domain.image.state import Image
 from engine.domain.network.addresses import Used
 from engine.domain.network.state import Network
-from engine.domain.streams import HOST
+from engine.domain.streams import HOST, image_stream
 from engine.store.address_index import AddressIndex
 from engine.store.container_index import ContainerIndex
 from engine.store.exec_index import ExecIndex
-from engine.store.image_index import ImageIndex
+from engine.store.image_index import ImageIndex, ImageUsers
 from engine.store.network_index import NetworkIndex
 from engine.store.port_index import PortIndex
 from engine.store.records import Recorded
@@ -45,11 +45,12 @@ class View:
         self.versions: dict[str, int] = {}
         self._states: dict[str, State] = {}
         self._containers, self._execs = ContainerIndex(), ExecIndex()
-        self._networks, self._images = NetworkIndex(), ImageIndex()
+        self._networks = NetworkIndex()
+        self._images, self._image_users = ImageIndex(), ImageUsers()
         self._addresses, self._ports = AddressIndex(), PortIndex()
         self._indexes: Final[Mapping[type[State], tuple[_Index, ...]]] = {
             Host: (),
-            Container: (self._containers, self._addresses, self._ports),
+            Container: (self._containers, self._addresses, self._ports, self._image_users),
             Exec: (self._execs,),
             Network: (self._networks,),
             Image: (self._images,),
@@ -87,28 +88,59 @@ class View:
         """Return what an aggregate would be after some more events; the view stays as it is."""
         return evolved(stream, self._states.get(stream), events, at_ns)
 
-    def put(self, stream: str, version: int, state: State | None) -> None:
-        """Replace an aggregate; one that is None or gone leaves the view together with its version."""
-        self._drop(stream)
-        if state is None or is_gone(state):
-            self._states.pop(stream, None)
-            self.versions.pop(stream, None)
-            return
+    def put(self, stream: str, version: int, state: State | None) -> dict[str, int]:
+        """Replace an aggregate; one that is None or has ended leaves the view.
+
+        A removed image leaves together with the last container that was made from it: until then
+        the container's inspection and size need what the image held.
+
+        Returns:
+            The streams that have left the view, and the last version of each.
+        """
+        before = self._states.get(stream)
+        if before is not None:
+            self._remove_from_indexes(before)
+        if state is None or self._leaves(state):
+            self._forget(stream)
+            left = {stream: version}
+        else:
+            self._insert(stream, version, state)
+            left = {}
+        return left | self._drop_unused_image(before)
+
+    def _leaves(self, state: State) -> bool:
+        is_used = isinstance(state, Image) and self._image_users.of(state.id)
+        return is_gone(state) and not is_used
+
+    def _drop_unused_image(self, container: State | None) -> dict[str, int]:
+        """Drop the image of a container that has left, if the image has been removed."""
+        if not isinstance(container, Container):
+            return {}
+        image = self.images.get(container.spec.image_id)
+        if image is None or not self._leaves(image):
+            return {}
+        stream = image_stream(image.id)
+        self._remove_from_indexes(image)
+        return {stream: self._forget(stream)}
+
+    def _insert(self, stream: str, version: int, state: State) -> None:
         self._states[stream], self.versions[stream] = state, version
         for index in self._indexes[type(state)]:
             index.add(state)
 
-    def _drop(self, stream: str) -> None:
-        before = self._states.get(stream)
-        if before is not None:
-            for index in self._indexes[type(before)]:
-                index.remove(before)
+    def _remove_from_indexes(self, state: State) -> None:
+        for index in self._indexes[type(state)]:
+            index.remove(state)
+
+    def _forget(self, stream: str) -> int:
+        self._states.pop(stream, None)
+        return self.versions.pop(stream, 0)
 
     def copy(self) -> "View":
         """Return another view of the same states; changes to one don't show in the other."""
         copied = View()
         for stream, state in self._states.items():
-            copied.put(stream, self.versions[stream], state)
+            copied._insert(stream, self.versions[stream], state)
         return copied
 
     def apply(self, recorded: Recorded) -> None:

@@ -16,7 +16,8 @@ class Change:
         version: of the first of the events; the stream's present version plus one, 1 for a new stream.
         events: at least one.
         at_ns: the wall clock, nanoseconds since 1970; information for people: order comes from ``seq``.
-        snapshot: the aggregate after these events as JSON, or None when it exists no longer.
+        snapshot: the aggregate after these events as JSON, or None when it is live no longer.
+        also_gone: streams of other aggregates that are live no longer because of these events.
     """
 
     stream: str
@@ -25,6 +26,7 @@ class Change:
     origin: Origin
     at_ns: int
     snapshot: bytes | None
+    also_gone: tuple[str, ...] = ()
 
     @property
     def last_version(self) -> int:

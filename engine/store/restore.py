@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from engine.domain.exec.state import Exec
+from engine.domain.image.state import Image
 from engine.store.projections import View
 from engine.store.records import Aggregate
 from engine.store.states import State, decode_state, kind_of, unreadable
@@ -22,6 +23,8 @@ class Restored:
     unreadable: Mapping[str, str]
     """By stream: why its row can't be read. The view has a dead container in place of a container,
     and nothing in place of anything else."""
+    stale: tuple[str, ...]
+    """Streams that have a row and are not live: images that were removed by an earlier version."""
 
 
 def restored(rows: Iterable[Aggregate], recover: Recover | None = None) -> Restored:
@@ -31,18 +34,25 @@ def restored(rows: Iterable[Aggregate], recover: Recover | None = None) -> Resto
         rows: of the table.
         recover: looks a stream up in the log when its row can't be read.
     """
-    view, problems = View(), dict[str, str]()
+    view, problems, images = View(), dict[str, str](), []
     for row in rows:
         try:
-            view.put(row.stream, row.version, decode_state(row))
+            state = decode_state(row)
         except Exception as error:  # the row may hold anything
             reason = f"the stored state of {row.stream} can't be read ({error or error!r})"
             problems[row.stream] = reason
+            continue
+        if isinstance(state, Image):
+            images.append((row, state))
+        else:
+            view.put(row.stream, row.version, state)
     for stream, reason in problems.items():
         version, last = recover(stream) if recover else (0, None)
         kept = unreadable(stream, last, reason) if kind_of(stream) == "container" else last
         view.put(stream, version, kept)
-    return Restored(view, problems)
+    # Images come last: whether a removed one is live depends on the containers.
+    stale = [row.stream for row, state in images if view.put(row.stream, row.version, state)]
+    return Restored(view, problems, tuple(stale))
 
 
 def differences(stored: View, computed: View, *, apart: Container[str] = ()) -> tuple[str, ...]:

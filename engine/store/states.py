@@ -55,7 +55,7 @@ def evolved(stream: str, state: State | None, events: Iterable[Event], at_ns: in
 
 
 def is_gone(state: State) -> bool:
-    """Return whether an aggregate leaves the live state, so that only its history is left."""
+    """Return whether an aggregate has ended, so that only its history is left."""
     match state:
         case Container(phase=phase):
             return phase is Phase.REMOVED
@@ -63,8 +63,18 @@ def is_gone(state: State) -> bool:
             return exec_phase is ExecPhase.ENDED
         case Network(is_gone=gone):
             return gone
-        case Host() | Image():  # an image may come back: its stream goes on
+        case Image(removed=removed):
+            return removed
+        case Host():
             return False
+
+
+def may_return(stream: str) -> bool:
+    """Return whether a stream may go on after its aggregate has left the live state.
+
+    An image's ID is its content, so the same image can be removed and come in again.
+    """
+    return kind_of(stream) == "image"
 
 
 def encode_state(state: State) -> bytes:

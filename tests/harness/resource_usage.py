@@ -46,9 +46,6 @@ class Gauges:
     tasks: int
     rows: int
     """Of the table of live state."""
-    image_rows: int
-    """Of these, rows of images: a removed image keeps its own, since its stream goes on if it comes
-    back."""
     entries: dict[str, int]
     """Of each collection that an object of the engine holds, by class and attribute, added up over
     all objects."""
@@ -104,7 +101,6 @@ def read_gauges(api: Api, pid: int, data_root: Path) -> Gauges:
         threads=len(os.listdir(f"/proc/{pid}/task")),  # noqa: PTH208
         tasks=own["tasks"],
         rows=_rows(data_root),
-        image_rows=_rows(data_root, "image/"),
         entries={name: count for name, count in own["entries"].items() if count},
     )
 
@@ -116,11 +112,10 @@ def _pss_mb(pid: int) -> float:
     return 0.0
 
 
-def _rows(data_root: Path, beginning: str = "") -> int:
+def _rows(data_root: Path) -> int:
     uri = f"{naming.database(data_root).as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-        counted = "SELECT count(*) FROM aggregates WHERE stream GLOB ? || '*'"
-        (count,) = database.execute(counted, (beginning,)).fetchone()
+        (count,) = database.execute("SELECT count(*) FROM aggregates").fetchone()
     return int(count)
 
 

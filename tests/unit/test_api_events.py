@@ -232,6 +232,37 @@ def test_images_are_told_by_id_with_their_labels_as_long_as_they_have_them() -> 
     ]
 
 
+def test_labels_of_an_image_that_is_gone_are_asked_for_and_forgotten_with_it() -> None:
+    stream, name = f"image/{IMAGE_ID}", "docker.io/library/a:b"
+    translator = Translator({}, {})
+    untagged = entry_of(ImageUntagged(reference=name), stream)
+    assert translator.needs_labels(untagged)
+
+    translator.learn_labels(untagged, {"tier": "front"})
+
+    assert not translator.needs_labels(untagged)
+    (message,) = translator.messages(untagged)
+    assert message.said.attributes == {"tier": "front", "name": IMAGE_ID}
+    assert not translator.needs_labels(entry_of(ImageRemoved(), stream))
+    translator.messages(entry_of(ImageRemoved(), stream))
+    assert translator.needs_labels(untagged)
+
+
+def test_an_image_that_comes_in_says_its_labels_itself() -> None:
+    loaded = entry_of(ImageLoaded(contents=IMAGE.contents), f"image/{IMAGE_ID}")
+
+    (message,) = Translator({}, {}).messages(loaded)
+
+    assert message.said.attributes["tier"] == "front"
+
+
+def entry_of(event: Event, stream: str) -> Entry:
+    return Entry(
+        seq=1, at_ns=SECOND, type=event.TYPE, stream=stream, version=1, id=stream.partition("/")[2], name="",
+        actor=Actor(kind=ActorKind.USER), outcome="", cause=None, correlation="", data=event,
+    )  # fmt: skip
+
+
 def test_nobody_is_told_of_the_networks_that_every_engine_has() -> None:
     created = NetworkCreated(id=NETWORK.id, name="bridge", driver="bridge")
     stream = f"network/{NETWORK.id}"

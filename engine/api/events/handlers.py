@@ -138,6 +138,8 @@ class _Reading:
         translator = self._translator
         if not translator.knows(entry):
             translator.learn(entry, await self._service.events.subject_before(entry))
+        if translator.needs_labels(entry):
+            translator.learn_labels(entry, await self._service.events.image_labels(entry))
         return [
             json_line(message.json())
             for message in translator.messages(entry)

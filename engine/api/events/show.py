@@ -25,7 +25,7 @@ from engine.domain.image.reference import parse_reference
 from engine.domain.image.state import Image
 from engine.domain.network import state as network
 from engine.domain.network.state import BRIDGE_DRIVER, Network
-from engine.queries.events import Subject, command_text, exec_of, owner_of
+from engine.queries.events import Arrival, Subject, command_text, exec_of, owner_of
 from engine.queries.history import Entry
 
 POSITION: Final = "shipslog.seq"
@@ -109,6 +109,8 @@ class Translator:
         self._networks = networks
         self._images = images
         self._subjects: dict[str, Subject] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+        """Labels of images that are gone, by ID, until their removal has been told."""
         self._loaded = ("", "")
         """The image that was told to be loaded last, and by which request."""
 
@@ -126,6 +128,20 @@ class Translator:
         """What there is to know about an event's container, just before the event."""
         known = self._subjects.setdefault(owner_of(entry), subject)
         known.commands.update(subject.commands)
+
+    def needs_labels(self, entry: Entry) -> bool:
+        """Whether an event is about an image whose labels are unknown; then :meth:`learn_labels`."""
+        event = entry.data
+        return (
+            type(event) in _OF_IMAGES
+            and not isinstance(event, Arrival | image.ImageRemoved)
+            and entry.id not in self._labels
+            and ImageId(entry.id) not in self._images
+        )
+
+    def learn_labels(self, entry: Entry, labels: Mapping[str, str]) -> None:
+        """Remember the labels of the image that an event is about."""
+        self._labels[entry.id] = labels
 
     def messages(self, entry: Entry) -> tuple[Message, ...]:
         """One event of the log in Docker's words."""
@@ -209,10 +225,16 @@ class Translator:
         name = entry.id
         if isinstance(event, image.ImageTagged):
             name = parse_reference(event.reference).familiar
-        known = self._images.get(ImageId(entry.id))
-        labels = known.contents.config.labels if known else {}
-        told = {} if isinstance(event, image.ImageRemoved) else labels
-        yield Said("image", action, entry.id, {**told, "name": name})
+        yield Said("image", action, entry.id, {**self._labels_of(entry), "name": name})
+
+    def _labels_of(self, entry: Entry) -> Mapping[str, str]:
+        event, known = entry.data, self._images.get(ImageId(entry.id))
+        if isinstance(event, image.ImageRemoved):
+            self._labels.pop(entry.id, None)
+            return {}
+        if isinstance(event, Arrival):
+            return event.contents.config.labels
+        return known.contents.config.labels if known else self._labels.get(entry.id, {})
 
 
 def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
