@@ -112,10 +112,6 @@ class Options:
         """A whole number."""
         return int(self._values.get(name, default))
 
-    def optional_number(self, name: str) -> int | None:
-        """A whole number, or None when not given."""
-        return int(self._values[name]) if name in self._values else None
-
     def many(self, name: str) -> list[Any]:
         """All values of an option that may be repeated, in order; empty when not given."""
         return list(self._values.get(name, ()))

@@ -85,11 +85,6 @@ def bundle_directory(exec_root: Path, container: ContainerId) -> Path:
     return exec_root / f"bundles/{container}"
 
 
-def monitor_socket(exec_root: Path, container: ContainerId) -> Path:
-    """Where a container's monitor listens."""
-    return exec_root / f"bundles/{container}/monitor.sock"
-
-
 def sandbox_path(exec_root: Path, sandbox: SandboxId) -> Path:
     """Where a network namespace is pinned."""
     return exec_root / f"netns/{sandbox}"

@@ -28,11 +28,3 @@ def parse_signal(text: str) -> int:
     elif (name := text.upper().removeprefix("SIG")) in _NUMBERS:
         return _NUMBERS[name]
     raise InvalidRequest(f"invalid signal: {text}")
-
-
-def signal_name(number: int) -> str:
-    """``SIGTERM`` for 15; the number itself for a signal without a name."""
-    try:
-        return Signals(number).name
-    except ValueError:
-        return str(number)

@@ -116,11 +116,3 @@ class Kernel(Protocol):
             DriverError: something runs in it, or it may hold somebody's data; it is left as it is.
         """
         ...
-
-
-class Watcher(Protocol):
-    """Who is told that a container is worth a look."""
-
-    def wake(self, container: str) -> None:
-        """Something may have changed: a hint, which says neither what nor whether."""
-        ...

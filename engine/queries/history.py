@@ -14,7 +14,6 @@ import msgspec
 import trio
 
 from engine.domain.container.events import Created, Exited, RemoveFailed, Renamed, StartFailed
-from engine.domain.container.state import Container
 from engine.domain.event import Actor, Event
 from engine.domain.exec.state import ExecExited, ExecStartFailed
 from engine.domain.ids import SHORT, ImageId
@@ -197,14 +196,6 @@ class History:
         for row in unhurried(rows_until(self._ledger.log, at_ns)):
             replay.add(row)
         return replay.view
-
-    async def container_at(self, reference: str, at_ns: int) -> Container:
-        """A container as it was at a moment, removed since or not.
-
-        Raises:
-            NoSuchContainer: there was none of that name or ID then.
-        """
-        return (await self.view_at(at_ns)).container(reference)
 
     async def verify(self) -> Verdict:
         """Audit the hash chain, and compare every projection with a replay of all events."""

@@ -11,7 +11,6 @@ from typing import Final
 import engine
 from engine.domain.container.phases import Phase
 from engine.domain.container.resources import Machine
-from engine.domain.container.state import Container
 from engine.domain.ids import InstanceId
 from engine.domain.network.addresses import SubnetSource
 from engine.queries.lookups import Lookups
@@ -138,7 +137,3 @@ class System:
         phases = [container.phase for container in self._ledger.durable.containers.values()]
         running, paused = phases.count(Phase.RUNNING), phases.count(Phase.PAUSED)
         return Counts(running, paused, len(phases) - running - paused)
-
-    def uptime_s(self, container: Container) -> float:
-        """How long a container has been running, by the clock that does not jump."""
-        return (self._ledger.clock.boot_ns() - container.started_boot_ns) / 1e9
