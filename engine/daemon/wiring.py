@@ -24,6 +24,7 @@ from engine.daemon.log_state import LogState
 from engine.daemon.networks import subnet_sources
 from engine.domain import naming
 from engine.drivers.cgroups.v2 import V2Driver
+from engine.drivers.host.port import LinuxHost
 from engine.drivers.images.port import LinuxImages
 from engine.drivers.registries.port import LinuxRegistries
 from engine.drivers.usage import LinuxUsage
@@ -88,9 +89,10 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
     ledger, changes = state.ledger, Changes(state.ledger)
     settings = _settings(config, state, drivers)
     streams, stored = make_streams(config, drivers), make_files(config, drivers)
+    host = LinuxHost(config.data_root, drivers.lanes)
     content = LinuxImages(drivers.content, config.data_root, drivers.lanes)
     containers = Containers(
-        ledger, supervisor.starts, supervisor.health, streams, changes, settings.machine
+        ledger, supervisor.starts, supervisor.health, streams, host, changes, settings.machine
     )
     files, images = Files(ledger, stored, changes), Images(ledger, content)
     networks = Networks(ledger, supervisor.networks, changes, settings.subnet_sources)
@@ -105,7 +107,7 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
         networks=networks,
         prunes=Prunes(ledger, containers, files, images, networks),
         registries=Registries(ledger, LinuxRegistries(drivers.lanes)),
-        system=System(ledger, settings, drivers.lanes.all_hanging),
+        system=System(ledger, settings, host, drivers.lanes.all_hanging),
         statistics=Statistics(containers.get, LinuxUsage(drivers.cgroups, drivers.lanes), changes),
         updates=Updates(ledger, changes, settings.machine),
     )

@@ -16,6 +16,7 @@ imports only those below it::
     images      blobs, layers, archives
     cgroups     limits and counters
     registries  login
+    host        facts about the machine, and its table of processes
     resolver    starts the resolver and sends it names
     tar         reads and writes tar archives
     storage     directories and writable layers of containers

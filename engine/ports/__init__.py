@@ -7,6 +7,7 @@ streams.py      attach, logs, processes
 files.py        files of containers
 content.py      content of images
 usage.py        resource usage
+host.py         facts about the machine, and its table of processes
 probes.py       health checks
 registries.py   registries
 """

@@ -3,8 +3,7 @@
 history.py       events, past states, verification
 events.py        names, labels and networks that readers of events need
 lookups.py       networks, images and links that containers refer to
-process_list.py  processes as ``ps -ef`` shows them
-system.py        version, info, disk usage
+system.py        settings, counts, the machine
 usage.py         resource usage
 threads.py       threads for questions, which are given up with their asker
 waiting.py       waits until the log has an event

@@ -1,8 +1,6 @@
 """The engine about itself."""
 
-import os
-import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,14 +11,11 @@ from engine.domain.container.phases import Phase
 from engine.domain.container.resources import Machine
 from engine.domain.ids import InstanceId
 from engine.domain.network.addresses import SubnetSource
+from engine.ports.host import Host, HostFacts
 from engine.queries.lookups import Lookups
-from engine.runtime.mountinfo import MountEntry, is_below, mounts
 from engine.store.ledger import Ledger
 
 PRODUCT: Final = "shipslog"
-
-_IP_FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
-_FILESYSTEMS: Final = {"ext2": "extfs", "ext3": "extfs", "ext4": "extfs", "overlay": "overlayfs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,76 +43,29 @@ class Counts:
     stopped: int
 
 
-def filesystem_of(path: Path, mounts: Iterable[MountEntry]) -> str:
-    """The type of the filesystem that a path lies on; of several mounts at one place, the last."""
-    best, kind = -1, "<unknown>"
-    for mount in mounts:
-        if is_below(str(path), mount.place) and len(mount.place) >= best:
-            best, kind = len(mount.place), mount.filesystem
-    return kind
-
-
 class System:
-    """Versions, counts, networks."""
+    """Versions, counts, and the machine."""
 
     def __init__(
-        self, ledger: Ledger, settings: Settings, hanging_threads: Callable[[], int]
+        self, ledger: Ledger, settings: Settings, host: Host, hanging_threads: Callable[[], int]
     ) -> None:
         """``hanging_threads`` counts those that were given up: they wait for a file system that doesn't answer."""
         self.hanging_threads = hanging_threads
         self._ledger = ledger
+        self._host = host
         self.settings = settings
         self.version = metadata.version("shipslog")
+        self.built_ns = Path(engine.__file__).stat().st_mtime_ns
+        """When this engine was put on this machine: what interpreted code has in place of a build."""
 
     @property
     def instance(self) -> InstanceId:
         """Which data root this is."""
         return self._ledger.durable.host.instance
 
-    @property
-    def kernel(self) -> os.uname_result:
-        """The machine's kernel, uname(2)."""
-        return os.uname()
-
-    @property
-    def operating_system(self) -> str:
-        """The distribution's own name for itself, os-release(5)."""
-        try:
-            return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
-        except OSError:
-            return "Linux"
-
-    @property
-    def operating_system_version(self) -> str:
-        """The distribution's version, os-release(5); empty if it has none."""
-        try:
-            return platform.freedesktop_os_release().get("VERSION_ID", "")
-        except OSError:
-            return ""
-
-    @property
-    def built_ns(self) -> int:
-        """When this engine was put on this machine: what interpreted code has in place of a build."""
-        return Path(engine.__file__).stat().st_mtime_ns
-
-    @property
-    def backing_filesystem(self) -> str:
-        """What the data root lies on, by the names that Docker has for the kernel's."""
-        kind = filesystem_of(self.settings.data_root, mounts())
-        return _FILESYSTEMS.get(kind, kind)
-
-    @property
-    def forwards_ipv4(self) -> bool:
-        """Whether the machine lets containers' packets out, ip-sysctl.rst."""
-        try:
-            return _IP_FORWARD.read_bytes().strip() == b"1"
-        except OSError:
-            return False
-
-    @property
-    def memory_bytes(self) -> int:
-        """The machine's memory."""
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    async def facts(self) -> HostFacts:
+        """What the machine is at this moment."""
+        return await self._host.facts()
 
     @property
     def lookups(self) -> Lookups:

@@ -2,7 +2,6 @@
 
     engine.py      all of the below, as the API sees them
     containers.py  create, start, stop, remove …      execs.py     additional processes
-    prunes.py      remove what nothing uses
     orders.py      wait until an order has had its effect
     files.py       copy, export and compare files     commits.py   images made of containers
     updates.py     limits and restart policies        names.py     names for containers without one

@@ -1,7 +1,6 @@
 """Containers: their life, and their standard streams."""
 
 import secrets
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from engine.domain.event import Event, Origin
 from engine.domain.ids import SHORT, ContainerId
 from engine.domain.streams import container_stream
 from engine.errors import Conflict, DriverError, EngineError, InvalidRequest, Kind, NotModified
+from engine.ports.host import Host, ProcessTable
 from engine.ports.streams import Client, LogOptions, StreamOptions, Streams
 from engine.queries.waiting import Changes
 from engine.service.names import checked_name, fresh_name
@@ -160,6 +160,7 @@ class Containers:
         starts: Starts,
         health: HealthChecks,
         streams: Streams,
+        host: Host,
         changes: Changes,
         machine: Machine,
     ) -> None:
@@ -167,6 +168,7 @@ class Containers:
         self._starts = starts
         self._health = health
         self._streams = streams
+        self._host = host
         self._changes = changes
         self._machine = machine
 
@@ -444,18 +446,19 @@ class Containers:
             raise NotRunning(f"container {container.id} is not running")
         return container
 
-    async def processes(self, reference: str, origin: Origin) -> tuple[int, ...]:
-        """The pids, on the host, of everything that runs in it: whoever asks is remembered.
+    async def processes(self, reference: str, ps_arguments: str, origin: Origin) -> ProcessTable:
+        """What ps(1) on the host says of everything that runs in it: whoever asks is remembered.
 
         Raises:
             NotRunning: nothing does.
+            InvalidRequest: ps does not know the arguments, or must not see them.
         """
         container = self.get(reference)
         if container.phase is Phase.RESTARTING:
             raise still_restarting(container)
         pids = await self._streams.processes(self._running(reference))
         self._ledger.submit(origin, container_stream(container.id), ProcessesListed())
-        return pids
+        return await self._host.processes(ps_arguments, pids)
 
     async def _ended(self, container: Container) -> None:
         await self._changes.until(
@@ -484,7 +487,7 @@ class Containers:
     def _hostname(self, spec: Spec, identity: ContainerId) -> str:
         """Who shares a network is known by its owner's name, the machine's or a container's; others by the beginning of the ID."""
         if spec.network_mode == HOST:
-            return socket.gethostname()
+            return self._host.name()
         owner = self._ledger.head.containers.get(namespace_owner(spec.network_mode) or identity)
         return owner.spec.hostname if owner is not None else identity[:SHORT]
 

@@ -42,6 +42,7 @@ from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
+from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse
 
 
@@ -239,7 +240,7 @@ async def harbour(directory: Path) -> AsyncIterator[Harbour]:
 
 
 def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service:
-    changes = Changes(daemon.ledger)
+    changes, host = Changes(daemon.ledger), SimulatedHost()
     settings = Settings(
         data_root=directory / "data",
         exec_root=directory / "exec",
@@ -250,7 +251,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
     )
     supervisor = daemon.supervisor
     containers = Containers(
-        daemon.ledger, supervisor.starts, supervisor.health, quay, changes, settings.machine
+        daemon.ledger, supervisor.starts, supervisor.health, quay, host, changes, settings.machine
     )
     shelf = Shelf()
     files, images = Files(daemon.ledger, hold, changes), Images(daemon.ledger, shelf)
@@ -265,7 +266,7 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
         history=daemon.history,
         prunes=Prunes(daemon.ledger, containers, files, images, daemon.networks),
         registries=Registries(daemon.ledger, Lighthouse()),
-        system=System(daemon.ledger, settings, lambda: 0),
+        system=System(daemon.ledger, settings, host, lambda: 0),
         statistics=Statistics(containers.get, Meter(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),
     )

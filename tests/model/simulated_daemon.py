@@ -34,6 +34,7 @@ from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
 from engine.supervisor.supervisor import Supervisor
+from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
@@ -126,6 +127,7 @@ class World:
                         supervisor.starts,
                         supervisor.health,
                         streams,  # type: ignore[arg-type]  # no output here
+                        SimulatedHost(),
                         changes,
                         Abilities(cpus="0-1"),
                     ),

@@ -2,20 +2,24 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import trio
 
-from engine.api.containers.top import process_table, table_of
-from engine.errors import InvalidRequest
-from engine.queries.process_list import (
+from engine.drivers.host.port import LinuxHost
+from engine.drivers.host.process_list import (
     TITLES,
     duration_text,
     full_listing,
     start_text,
     terminal_name,
 )
+from engine.drivers.host.ps import table_of
+from engine.drivers.lanes import Lanes
+from engine.errors import InvalidRequest
 
+HOST = LinuxHost(Path("/"), Lanes())
 NO_BREAK = "\u00a0"
 
 
@@ -34,7 +38,7 @@ NO_BREAK = "\u00a0"
 )
 def test_what_ps_must_not_see_or_does_not_know_is_refused(arguments: str, words: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        trio.run(process_table, arguments, {os.getpid()})
+        trio.run(HOST.processes, arguments, {os.getpid()})
 
     assert str(refusal.value) == words
 
@@ -43,10 +47,10 @@ def test_what_ps_must_not_see_or_does_not_know_is_refused(arguments: str, words:
     "arguments", ["aux", "-o pid,nice,cmd", "-o pid=PID -o comm", "-eF", "axf"]
 )
 def test_whatever_has_a_pid_is_shown_of_its_own_processes_alone(arguments: str) -> None:
-    table = trio.run(process_table, arguments, {os.getpid()})
+    table = trio.run(HOST.processes, arguments, {os.getpid()})
 
-    column = table["Titles"].index("PID")
-    assert [row[column] for row in table["Processes"]] == [str(os.getpid())]
+    column = table.titles.index("PID")
+    assert [row[column] for row in table.rows] == [str(os.getpid())]
 
 
 def test_a_title_can_not_hide_behind_a_blank_that_is_none_for_ps() -> None:
@@ -57,16 +61,16 @@ def test_a_title_can_not_hide_behind_a_blank_that_is_none_for_ps() -> None:
 def test_the_command_keeps_its_blanks() -> None:
     table = table_of("  PID CMD\n    7 sh -c  'a  b'\n    8 other\n", {7})
 
-    assert table["Processes"] == [["7", "sh -c  'a  b'"]]
+    assert table.rows == (("7", "sh -c  'a  b'"),)
 
 
 def test_the_usual_table_is_that_of_ps() -> None:
     pid = os.getpid()
-    ours = trio.run(process_table, "-ef", {pid})
-    theirs = trio.run(process_table, "-e -f", {pid})
+    ours = trio.run(HOST.processes, "-ef", {pid})
+    theirs = trio.run(HOST.processes, "-e -f", {pid})
 
-    ((*row, command),), ((*other, other_command),) = ours["Processes"], theirs["Processes"]
-    assert list(ours["Titles"]) == theirs["Titles"] == list(TITLES)
+    ((*row, command),), ((*other, other_command),) = ours.rows, theirs.rows
+    assert ours.titles == theirs.titles == TITLES
     assert command.split() == other_command.split()
     unsteady = {TITLES.index("C"), TITLES.index("TIME"), TITLES.index("STIME")}
     steady = [index for index in range(len(row)) if index not in unsteady]
@@ -74,7 +78,7 @@ def test_the_usual_table_is_that_of_ps() -> None:
 
 
 def test_who_has_ended_is_left_out() -> None:
-    assert full_listing([2**22 + 1]) == ()
+    assert full_listing([2**22 + 1]).rows == ()
 
 
 @pytest.mark.parametrize(

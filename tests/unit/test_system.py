@@ -1,10 +1,11 @@
 """What the engine tells of the machine."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from engine.queries.system import filesystem_of
+from engine.drivers.host.facts import filesystem_of, read_facts
 from engine.runtime.mountinfo import parse_mounts
 
 MOUNTS = """\
@@ -28,3 +29,16 @@ MOUNTS = """\
 )
 def test_a_path_lies_on_the_innermost_mount_and_the_last_of_a_place(path: str, kind: str) -> None:
     assert filesystem_of(Path(path), parse_mounts(MOUNTS.encode())) == kind
+
+
+def test_facts_are_those_of_this_machine() -> None:
+    facts, kernel = read_facts(Path("/proc")), os.uname()
+
+    assert (facts.name, facts.kernel_release, facts.architecture) == (
+        kernel.nodename,
+        kernel.release,
+        kernel.machine,
+    )
+    assert facts.backing_filesystem == "proc"
+    assert facts.memory_bytes > 0
+    assert facts.open_descriptors > 2

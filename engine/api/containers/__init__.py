@@ -3,12 +3,11 @@
 handlers.py          list, create, inspect, rename, remove, prune
 lifecycle.py         start, stop, restart, kill, pause, unpause, wait
 update.py            limits and restart policy of an existing container
-streams.py           attach over HTTP, logs, resize
+streams.py           attach over HTTP, logs, resize, top
 attach.py            an attached client's connection, after it has left HTTP
 attach_websocket.py  attach for browsers
 files.py             copy, export, diff
 stats.py             resource usage, once or every second
-top.py               the processes inside
 filters.py           the filters of the list
 sizes.py             sizes on disk, read only when asked for
 show.py              container → the JSON of the list and of inspect

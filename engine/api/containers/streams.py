@@ -4,7 +4,6 @@ from contextlib import aclosing
 from typing import TypedDict
 
 from engine.api.containers.attach import Conversation
-from engine.api.containers.top import USUAL, process_table
 from engine.api.http.operations import Operation, flag, text
 from engine.api.http.replies import Answer, Hijacked, Reply, Sink, Streamed, json_answer
 from engine.api.http.requests import Request
@@ -139,8 +138,10 @@ class ContainerStreamHandlers:
 
     async def top(self, request: Request) -> Reply:
         """``docker top``."""
-        pids = await self._containers.processes(request.params["name"], request.origin)
-        return json_answer(await process_table(request.query.text("ps_args") or USUAL, pids))
+        table = await self._containers.processes(
+            request.params["name"], request.query.text("ps_args"), request.origin
+        )
+        return json_answer({"Titles": table.titles, "Processes": table.rows})
 
 
 def _log_options(request: Request) -> LogOptions:

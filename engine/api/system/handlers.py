@@ -1,6 +1,5 @@
 """The engine about itself: ping, version, info."""
 
-import os
 from dataclasses import replace
 from typing import Final
 
@@ -74,11 +73,10 @@ class SystemHandlers:
 
     async def version(self, _request: Request) -> Reply:
         """``docker version``."""
-        return json_answer(version_json(self._service))
+        return json_answer(version_json(self._service, await self._service.system.facts()))
 
     async def info(self, request: Request) -> Reply:
         """``docker info``."""
         tasks = trio.lowlevel.current_statistics().tasks_living
-        with os.scandir("/proc/self/fd") as descriptors:
-            count = sum(1 for _ in descriptors)
-        return json_answer(info_json(self._service, request.version, count, tasks))
+        host = await self._service.system.facts()
+        return json_answer(info_json(self._service, host, request.version, tasks))

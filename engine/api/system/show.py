@@ -15,6 +15,7 @@ from engine.api.times import stamp
 from engine.domain.container.log_config import JSON_FILE, LOCAL
 from engine.domain.container.resources import parse_list
 from engine.domain.network.addresses import SubnetSource
+from engine.ports.host import HostFacts
 from engine.service.engine import Service
 
 _NO_COMMIT: Final[Json] = {"ID": "N/A"}
@@ -26,9 +27,9 @@ _NO_EXPECTED_COMMIT_SINCE: Final[ApiVersion] = (1, 49)
 _NO_BRIDGE_FILTER_SINCE: Final[ApiVersion] = (1, 50)
 
 
-def version_json(service: Service) -> Json:
+def version_json(service: Service, host: HostFacts) -> Json:
     """``GET /version``: SystemVersion."""
-    system, kernel = service.system, service.system.kernel
+    system = service.system
     common = {
         "ApiVersion": version_text(VERSION_MAX),
         "MinAPIVersion": version_text(VERSION_MIN),
@@ -36,7 +37,7 @@ def version_json(service: Service) -> Json:
         "GoVersion": "",
         "Os": "linux",
         "Arch": our_architecture(),
-        "KernelVersion": kernel.release,
+        "KernelVersion": host.kernel_release,
         "BuildTime": stamp(system.built_ns),
     }
     details = {**common, "Experimental": "false", "PythonVersion": platform.python_version()}
@@ -48,24 +49,24 @@ def version_json(service: Service) -> Json:
     }
 
 
-def info_json(service: Service, version: ApiVersion, open_descriptors: int, tasks: int) -> Json:
+def info_json(service: Service, host: HostFacts, version: ApiVersion, tasks: int) -> Json:
     """``GET /info``: SystemInfo."""
     settings = service.system.settings
     return {
         **_counts_json(service),
-        **_machine_json(service),
+        **_machine_json(service, host),
         **limits_json(settings.machine),
-        **_daemon_json(service, open_descriptors, tasks),
+        **_daemon_json(service, host, tasks),
         **_of_version_json(version),
         "SecurityOptions": _security_options(settings.seccomp, version),
-        "Warnings": _warnings(service) or None,
+        "Warnings": _warnings(service, host) or None,
     }
 
 
-def _warnings(service: Service) -> list[str]:
+def _warnings(service: Service, host: HostFacts) -> list[str]:
     system, settings = service.system, service.system.settings
     lacks = warnings_json(
-        settings.machine, settings.cgroup_version, forwards_ipv4=system.forwards_ipv4
+        settings.machine, settings.cgroup_version, forwards_ipv4=host.forwards_ipv4
     )
     if hanging := system.hanging_threads():
         lacks.append(f"WARNING: {hanging} threads wait for file systems that don't answer")
@@ -83,30 +84,29 @@ def _counts_json(service: Service) -> Json:
     }
 
 
-def _machine_json(service: Service) -> Json:
-    system, kernel = service.system, service.system.kernel
+def _machine_json(service: Service, host: HostFacts) -> Json:
     return {
-        "IPv4Forwarding": system.forwards_ipv4,
-        "KernelVersion": kernel.release,
-        "OperatingSystem": system.operating_system,
-        "OSVersion": system.operating_system_version,
+        "IPv4Forwarding": host.forwards_ipv4,
+        "KernelVersion": host.kernel_release,
+        "OperatingSystem": host.operating_system,
+        "OSVersion": host.operating_system_version,
         "OSType": "linux",
-        "Architecture": kernel.machine,
-        "NCPU": len(parse_list(system.settings.machine.cpus)),
-        "MemTotal": system.memory_bytes,
-        "Name": kernel.nodename,
+        "Architecture": host.architecture,
+        "NCPU": len(parse_list(service.system.settings.machine.cpus)),
+        "MemTotal": host.memory_bytes,
+        "Name": host.name,
         "GenericResources": None,
         "Isolation": "",
     }
 
 
-def _daemon_json(service: Service, open_descriptors: int, tasks: int) -> Json:
+def _daemon_json(service: Service, host: HostFacts, tasks: int) -> Json:
     system, settings = service.system, service.system.settings
     return {
         "ID": system.instance,
         "Driver": STORAGE_DRIVER,
         "DriverStatus": [
-            ["Backing Filesystem", system.backing_filesystem],
+            ["Backing Filesystem", host.backing_filesystem],
             ["Supports d_type", "true"],
             ["Using metacopy", "false"],
             ["Native Overlay Diff", "true"],
@@ -115,7 +115,7 @@ def _daemon_json(service: Service, open_descriptors: int, tasks: int) -> Json:
         "DockerRootDir": str(settings.data_root),
         "Plugins": _PLUGINS,
         "Debug": False,
-        "NFd": open_descriptors,
+        "NFd": host.open_descriptors,
         "NGoroutines": tasks,
         "NEventsListener": 0,
         "SystemTime": stamp(service.system.wall_ns()),

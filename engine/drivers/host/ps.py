@@ -1,24 +1,18 @@
-"""What runs in a container, as ps(1) on the host tells it.
+"""Run ps(1) and keep the lines of some processes.
 
-The usual question, ``ps -ef``, is answered without a process. Whatever else is asked is ps's to answer: it is run without a shell,
-and sees no options that would have it read files. Of its output only lines of the container's own processes are passed on.
+It is run without a shell, and sees no options that would have it read files.
 """
 
 import os
 import re
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
-from functools import partial
 from typing import Final
 
 import trio
 
-from engine.api.http.json_bodies import Json
 from engine.errors import DriverError, InvalidRequest, Unsupported
-from engine.queries.process_list import TITLES, full_listing
-from engine.queries.threads import ask
-
-USUAL: Final = "-ef"
+from engine.ports.host import ProcessTable
 
 _TIMEOUT_S: Final = 10.0
 _ARGUMENTS_LENGTH_MAX: Final = 512
@@ -32,19 +26,15 @@ _READS_FILE: Final = {True: "n", False: "N"}
 """The option that names a file to read symbols from, with a dash and without."""
 
 
-async def process_table(ps_arguments: str, pids: Collection[int]) -> Json:
-    """``Titles`` and ``Processes``: the lines of ``ps`` whose PID is one of ``pids``.
+def checked_words(arguments: str) -> list[str]:
+    """The arguments of ps, one by one.
 
     Raises:
-        InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.
-        Unsupported: there is no ps on this machine.
+        InvalidRequest: they hide the PID, or read files.
     """
-    words = _words(ps_arguments)
-    if words in ([], [USUAL]):
-        rows = await ask(partial(full_listing, tuple(pids)))
-        return {"Titles": TITLES, "Processes": rows}
-    _vet(ps_arguments, words)
-    return table_of(await _run_ps(words, pids), pids)
+    words = _words(arguments)
+    _vet(arguments, words)
+    return words
 
 
 def _words(text: str) -> list[str]:
@@ -84,8 +74,13 @@ def _takes_next(word: str) -> bool:
     return False
 
 
-async def _run_ps(words: list[str], pids: Collection[int]) -> str:
-    """Ask for the container's processes alone; some options don't go with that, and are asked for all."""
+async def run_ps(words: list[str], pids: Collection[int]) -> str:
+    """Ask for some processes alone; some options don't go with that, and are asked for all.
+
+    Raises:
+        InvalidRequest: ps does not know the arguments.
+        Unsupported: there is no ps on this machine.
+    """
     output, complaint = await _ps([*words, f"-q{','.join(map(str, pids))}"])
     if complaint:
         output, complaint = await _ps(words)
@@ -115,7 +110,7 @@ async def _ps(words: list[str]) -> tuple[str, str]:
     return done.stdout.decode(errors="replace"), failed if done.returncode else ""
 
 
-def table_of(output: str, pids: Collection[int]) -> Json:
+def table_of(output: str, pids: Collection[int]) -> ProcessTable:
     """Cut the output of ps into columns; the last, a command, keeps its blanks.
 
     Raises:
@@ -126,7 +121,7 @@ def table_of(output: str, pids: Collection[int]) -> Json:
     if "PID" not in titles:
         raise InvalidRequest("Couldn't find PID field in ps output")
     rows = _rows(rest, len(titles), titles.index("PID"), pids)
-    return {"Titles": titles, "Processes": list(rows)}
+    return ProcessTable(tuple(titles), tuple(tuple(row) for row in rows))
 
 
 def _rows(output: str, columns: int, pid_column: int, pids: Collection[int]) -> Iterator[list[str]]:

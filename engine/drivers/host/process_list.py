@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from engine.ports.host import ProcessTable
 from engine.runtime.process_stat import parse_stat
 
 TITLES: Final = ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
@@ -30,11 +31,11 @@ class _Now:
     ticks_per_s: int
 
 
-def full_listing(pids: Iterable[int]) -> tuple[tuple[str, ...], ...]:
-    """A row of :data:`TITLES` for each process, by pid; those that have ended meanwhile are left out."""
+def full_listing(pids: Iterable[int]) -> ProcessTable:
+    """A row for each process, by pid; those that have ended meanwhile are left out."""
     now = _Now(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), os.sysconf("SC_CLK_TCK"))
     rows = (_row(pid, now) for pid in sorted(pids))
-    return tuple(row for row in rows if row is not None)
+    return ProcessTable(TITLES, tuple(row for row in rows if row is not None))
 
 
 def _row(pid: int, now: _Now) -> tuple[str, ...] | None:

@@ -1,0 +1,44 @@
+"""LinuxHost: the port for the host, answered by the machine that the daemon runs on."""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from engine.drivers.host.facts import read_facts
+from engine.drivers.host.process_list import full_listing
+from engine.drivers.host.ps import checked_words, run_ps, table_of
+from engine.drivers.lanes import Lane, Lanes
+from engine.ports.host import HostFacts, ProcessTable
+
+_USUAL: Final[tuple[list[str], ...]] = ([], ["-ef"])
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxHost:
+    """Facts and processes of the daemon's own machine."""
+
+    data_root: Path
+    lanes: Lanes
+
+    def name(self) -> str:
+        """The machine's host name, uname(2)."""
+        return os.uname().nodename
+
+    async def facts(self) -> HostFacts:
+        """Read what the machine is."""
+        return await self.lanes.run(Lane.OBSERVE, partial(read_facts, self.data_root))
+
+    async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
+        """The lines of ``ps`` whose PID is one of ``pids``; the usual ones are read without a process.
+
+        Raises:
+            InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.
+            Unsupported: there is no ps on this machine.
+        """
+        words = checked_words(ps_arguments)
+        if words in _USUAL:
+            return await self.lanes.run(Lane.OBSERVE, partial(full_listing, tuple(pids)))
+        return table_of(await run_ps(words, pids), pids)

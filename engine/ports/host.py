@@ -1,0 +1,54 @@
+"""The port for the host: facts about the machine, and its table of processes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What the machine is at this moment."""
+
+    name: str
+    kernel_release: str
+    architecture: str
+    """The machine's, in the kernel's words: uname(2)."""
+    operating_system: str
+    """The distribution's own name for itself, os-release(5)."""
+    operating_system_version: str
+    """Empty if it has none."""
+    backing_filesystem: str
+    """What the data root lies on, by the names that Docker has for the kernel's."""
+    forwards_ipv4: bool
+    """Whether the machine lets containers' packets out, ip-sysctl.rst."""
+    memory_bytes: int
+    open_descriptors: int
+    """The daemon's own."""
+
+
+class ProcessTable(NamedTuple):
+    """Lines of ps(1), cut into columns."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Host(Protocol):
+    """Knows the machine that the engine runs on."""
+
+    def name(self) -> str:
+        """The machine's host name."""
+        ...
+
+    async def facts(self) -> HostFacts:
+        """Read what the machine is."""
+        ...
+
+    async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
+        """The lines of ``ps`` whose PID is one of ``pids``.
+
+        Raises:
+            InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.
+            Unsupported: there is no ps on this machine.
+        """
+        ...
