@@ -217,6 +217,7 @@ class NetworkDriver:
         """Everything with our mark, and what is wrong with the sandboxes that there should be: one listing of links for all."""
         with _acting("links"):
             links = rtnetlink.links(self._kernel)
+        self._forget_dismantled()
         known = {link.name: link for link in links}
         looked_into = self._turn(wanted)
         for sandbox in wanted:
@@ -371,9 +372,12 @@ class NetworkDriver:
 
     def _being_dismantled(self, veth: str) -> bool:
         """Whether the kernel is at it and still in its time."""
+        return self._dismantled.get(veth, 0.0) > time.monotonic()
+
+    def _forget_dismantled(self) -> None:
+        """Drop the names whose time is over; each survey does."""
         now = time.monotonic()
         self._dismantled = {name: end for name, end in self._dismantled.items() if end > now}
-        return veth in self._dismantled
 
     def _site(self, sandbox: SandboxId, *, hairpin: bool, ipv6: bool) -> Site:
         return Site(
