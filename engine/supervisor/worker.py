@@ -13,6 +13,7 @@ from itertools import groupby
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from engine.domain.container.attachment import Connected, ConnectFailed, Disconnected
 from engine.domain.container.decisions import decide_not_started, decide_start_failed
@@ -216,15 +217,25 @@ class Worker:
     async def _take_over(self, container: Container, observed: Observation) -> Container | None:
         """Record what has happened; the container as it is then."""
         boot_ns = self._ledger.clock.boot_ns()
-        conclusions = conclude(container, self._execs(), observed, self._monitor, boot_ns)
+        current = self._with_attachments(container)
+        conclusions = conclude(current, self._execs(), observed, self._monitor, boot_ns)
         await self._record_conclusions(conclusions, observed.facts)
         return self._container()
 
     async def _take_facts(self, container: Container, facts: tuple[Fact, ...]) -> None:
         """Record what came to be known while an action was performed; the next observation need not wait for it."""
         self._monitor = monitor_of(facts) or self._monitor
-        conclusions = conclude_facts(container, self._execs(), facts, self._monitor)
+        current = self._with_attachments(container)
+        conclusions = conclude_facts(current, self._execs(), facts, self._monitor)
         await self._record_conclusions(conclusions, facts)
+
+    def _with_attachments(self, container: Container) -> Container:
+        """The container with the attachments that the log will have when all that waits is written.
+
+        Nobody waits for ``AttachOpened``, so a client may have left before its arrival is durable.
+        """
+        head = self._ledger.head.containers.get(self._id)
+        return container if head is None else replace(container, attachments=head.attachments)
 
     async def _record_conclusions(
         self, conclusions: tuple[Conclusion, ...], facts: tuple[Fact, ...]

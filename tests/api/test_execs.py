@@ -131,7 +131,7 @@ def test_an_exec_without_a_terminal_has_no_size_and_that_is_no_error(
 
     assert daemon.api.request("POST", f"/exec/{execution}/resize?h=3&w=4").status == 200
     assert daemon.api.request("POST", "/containers/box/resize?h=3&w=4").status == 200
-    assert daemon.api.event_types("box")[-1] == "container_resized"
+    eventually(lambda: daemon.api.event_types("box")[-1] == "container_resized", "the log has it")
 
 
 def test_letting_go_of_an_exec_is_told(daemon: DaemonUnderTest, box: str) -> None:

@@ -2,8 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from engine.service.containers import Containers
 from engine.service.execs import Execs
 from engine.service.networks import Networks
 from engine.service.updates import Updates
+from engine.store.commit import Batch
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
@@ -46,8 +47,21 @@ class FusedLog(EventLog):
     """May lose the daemon just before a commit, or just after it, when nobody has been told yet."""
 
     fuse = Fuse()
+    _waiting: list[Pending] | None = None
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Commit nothing until the end; appends are accepted meanwhile, and wait."""
+        self._waiting = []
+        yield
+        waiting, self._waiting = self._waiting, None
+        for pending in waiting:
+            self._deliver([pending], self._committer.commit([pending.batch]))
 
     def submit(self, changes: list[Change], *, essential: bool = False) -> Pending:  # type: ignore[override]  # narrower
+        if self._waiting is not None:
+            self._waiting.append(Pending(Batch.of(changes, self.codec, essential=essential), None))
+            return self._waiting[-1]
         self.fuse.step()
         pending = super().submit(changes, essential=essential)
         self.fuse.step()
