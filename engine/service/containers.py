@@ -25,6 +25,7 @@ from engine.domain.container.decisions import (
     still_restarting,
 )
 from engine.domain.container.detach_keys import parse_detach_keys
+from engine.domain.container.endpoints import with_networks
 from engine.domain.container.events import AttachOpened, Created
 from engine.domain.container.namespace_sharing import HOST, namespace_owner
 from engine.domain.container.phases import NAMELESS, Phase
@@ -42,7 +43,6 @@ from engine.queries.waiting import Changes
 from engine.service.names import checked_name, fresh_name
 from engine.store.container_index import NameInUse
 from engine.store.ledger import Ledger
-from engine.supervisor.endpoints import with_networks
 from engine.supervisor.health import HealthChecks
 from engine.supervisor.starts import Starts
 

@@ -12,6 +12,7 @@ from engine.domain.container.attachment_decisions import (
     decide_connect,
     decide_disconnect,
 )
+from engine.domain.container.endpoints import choose_endpoint
 from engine.domain.container.events import OrderKind
 from engine.domain.container.spec import Membership
 from engine.domain.container.state import Container
@@ -29,7 +30,6 @@ from engine.errors import DriverError
 from engine.queries.waiting import Changes
 from engine.service.orders import Orders
 from engine.store.ledger import Ledger
-from engine.supervisor.endpoints import choose_endpoint
 from engine.supervisor.networks import Networks as Supervised
 
 

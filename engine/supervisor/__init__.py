@@ -3,7 +3,6 @@
     supervisor.py      all workers, the sweep, recovery     worker.py     one container, one task
     missing_events.py  (state, observation) → events        plan.py       (state, observation) → actions
     starts.py          gives a start its sandbox, addresses and ports
-      endpoints.py       chooses addresses                  host_ports.py chooses ports of the host
     networks.py        bridges and other kernel objects of networks
     health.py          runs health checks                   deadlines.py  how long each action may take
 

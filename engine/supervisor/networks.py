@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 import trio
 
+from engine.domain.container.endpoints import next_endpoints
 from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.domain.ids import ContainerId, NetworkId
 from engine.domain.network.addresses import AddressesExhausted, Subnet
@@ -24,7 +25,6 @@ from engine.domain.streams import network_stream
 from engine.errors import DriverError, EngineError
 from engine.ports.kernel import NetworkKernel
 from engine.store.ledger import Ledger
-from engine.supervisor.endpoints import next_endpoints
 
 PREPARED_SHARE: Final = 4
 """A network that somebody made gets one part in so many of the namespaces that are kept ready for the default one."""

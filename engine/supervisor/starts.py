@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from engine.domain.container.attachment import Endpoint, leader
 from engine.domain.container.decisions import decide_start
+from engine.domain.container.endpoints import choose_endpoints
+from engine.domain.container.host_ports import HostPorts
 from engine.domain.container.links import check_links
 from engine.domain.container.namespace_sharing import (
     HOST,
@@ -18,8 +20,6 @@ from engine.domain.event import Event
 from engine.domain.ids import SandboxId
 from engine.ports.kernel import NetworkKernel
 from engine.store.projections import View
-from engine.supervisor.endpoints import choose_endpoints
-from engine.supervisor.host_ports import HostPorts
 
 
 @dataclass(slots=True)

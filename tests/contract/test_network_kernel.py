@@ -11,11 +11,11 @@ from engine.domain.container.attachment import (
     Disconnected,
     DisconnectRequested,
 )
+from engine.domain.container.endpoints import choose_endpoint, next_endpoints
 from engine.domain.container.spec import Membership, PortBinding
 from engine.errors import Conflict, EngineError
 from engine.ports import actions as do
 from engine.ports.observation import Presence
-from engine.supervisor.endpoints import choose_endpoint, next_endpoints
 from tests.contract.kernels import LOOK_S, Bench, on_each_kernel
 
 SUBNET = "172.30.0.0/24"

@@ -11,6 +11,8 @@ resource_rules.py        which limits are refused or discarded
 mounts.py                bind mounts and tmpfs
 namespace_sharing.py     namespaces shared with the host or another container
 attachment.py            a container's endpoints in networks, and their events
+endpoints.py             chooses addresses
+host_ports.py            chooses ports of the host
 attachment_decisions.py  connect and disconnect
 links.py                 links in the default network
 etc_files.py             ``/etc/hosts``, ``/etc/hostname``, ``/etc/resolv.conf``

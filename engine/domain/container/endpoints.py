@@ -1,4 +1,10 @@
-"""Which addresses a container gets in its networks. Chosen on the head view, so that two starts never share."""
+"""Choose the addresses that a container gets in its networks.
+
+They are chosen from what has been decided, durable or not, so that two starts at once never share one.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -11,14 +17,34 @@ from engine.domain.container.attachment import (
 from engine.domain.container.spec import Membership, Spec
 from engine.domain.container.state import Container
 from engine.domain.ids import NetworkId
-from engine.domain.network.addresses import fixed, lowest_free
+from engine.domain.network.addresses import Used, fixed, lowest_free
 from engine.domain.network.macvlan import IPVLAN
 from engine.domain.network.state import Network, Pool
 from engine.errors import InvalidRequest, NotFound
-from engine.store.projections import View
 
 
-def network_of(head: View, membership: Membership) -> Network:
+class KnownNetworks(Protocol):
+    """The networks that there are, and the addresses in use."""
+
+    @property
+    def networks(self) -> Mapping[NetworkId, Network]:
+        """Every network by its ID."""
+        ...
+
+    def network(self, reference: str) -> Network:
+        """One network by its name, its ID or the beginning of one.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    def used_addresses(self, network: Network, version: int) -> Used:
+        """Which addresses of a network a container can't be given."""
+        ...
+
+
+def network_of(head: KnownNetworks, membership: Membership) -> Network:
     """The network that a wish means: the one it was meant for, else one of the name.
 
     Raises:
@@ -30,7 +56,7 @@ def network_of(head: View, membership: Membership) -> Network:
     return head.network(membership.name)
 
 
-def with_networks(head: View, spec: Spec) -> Spec:
+def with_networks(head: KnownNetworks, spec: Spec) -> Spec:
     """A wish for a container with all its networks named, as far as there are such; others may come to be."""
     found = []
     for wish in initial_memberships(spec):
@@ -43,7 +69,9 @@ def with_networks(head: View, spec: Spec) -> Spec:
     return replace(spec, networks=tuple(found))
 
 
-def choose_endpoint(head: View, network: Network, membership: Membership, slot: int) -> Endpoint:
+def choose_endpoint(
+    head: KnownNetworks, network: Network, membership: Membership, slot: int
+) -> Endpoint:
     """A place in a network.
 
     Raises:
@@ -56,7 +84,7 @@ def choose_endpoint(head: View, network: Network, membership: Membership, slot: 
     return _endpoint(network, membership, slot, address, address6)
 
 
-def next_endpoints(head: View, network: Network, count: int) -> tuple[Endpoint, ...]:
+def next_endpoints(head: KnownNetworks, network: Network, count: int) -> tuple[Endpoint, ...]:
     """The places that starts without wishes will be given next, in order; fewer when the network is nearly full.
 
     Raises:
@@ -73,7 +101,9 @@ def next_endpoints(head: View, network: Network, count: int) -> tuple[Endpoint, 
     return tuple(_endpoint(network, membership, 0, *pair) for pair in pairs)
 
 
-def _address(head: View, network: Network, pool: Pool | None, version: int, wanted: str) -> str:
+def _address(
+    head: KnownNetworks, network: Network, pool: Pool | None, version: int, wanted: str
+) -> str:
     used = head.used_addresses(network, version)
     if wanted:
         return fixed(network, pool, wanted, used)
@@ -115,7 +145,7 @@ def _gateway(network: Network, pool: Pool | None) -> str:
     return "" if pool is None or network.internal else pool.gateway
 
 
-def choose_endpoints(head: View, container: Container) -> tuple[Endpoint, ...]:
+def choose_endpoints(head: KnownNetworks, container: Container) -> tuple[Endpoint, ...]:
     """All places of a container, in the order in which it was connected.
 
     Raises:

@@ -1,18 +1,29 @@
-"""Which ports of the host a container's published ports get. Chosen on the head view, so that two starts never share."""
+"""Choose the ports of the host that lead to a container's published ports.
+
+They are chosen from what has been decided, durable or not, so that two starts at once never share one.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from engine.domain.container.spec import PortBinding
 from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
 from engine.errors import Conflict
-from engine.store.projections import View
 
 EPHEMERAL_PORTS: Final = range(32768, 61000)
 """Where a port is looked for when the caller leaves the choice: the kernel's default ip_local_port_range, ip(7)."""
+
+
+class PortHolders(Protocol):
+    """Knows the published ports."""
+
+    def port_holder(self, binding: PortBinding) -> ContainerId | None:
+        """Return the container that has a port of the host, at the same address or at all."""
+        ...
 
 
 @dataclass(slots=True)
@@ -24,7 +35,7 @@ class HostPorts:
     _next: int = EPHEMERAL_PORTS.start
 
     def choose(
-        self, head: View, container: Container, default_host_ip: str
+        self, head: PortHolders, container: Container, default_host_ip: str
     ) -> tuple[PortBinding, ...]:
         """One port of the host for each that is wanted.
 
@@ -39,7 +50,7 @@ class HostPorts:
 
     def _port(
         self,
-        head: View,
+        head: PortHolders,
         container: Container,
         wanted: PortBinding,
         chosen: tuple[PortBinding, ...],
@@ -59,7 +70,7 @@ class HostPorts:
 
     def _port_in_range(
         self,
-        head: View,
+        head: PortHolders,
         container: Container,
         wanted: PortBinding,
         chosen: tuple[PortBinding, ...],
@@ -78,7 +89,7 @@ class HostPorts:
                 refused = conflict
         raise refused
 
-    def _any_port(self, head: View, wanted: PortBinding) -> PortBinding:
+    def _any_port(self, head: PortHolders, wanted: PortBinding) -> PortBinding:
         for _ in EPHEMERAL_PORTS:
             candidate = replace(wanted, host_port=self._next)
             following = self._next + 1
