@@ -81,7 +81,8 @@ _NAMES_CHANGE: Final = (
 )
 """Events after which a container is found by other names, at other addresses, or not at all."""
 
-_STARTS_END: Final = (Started, StartFailed)
+_PLACES_CHANGE: Final = (Started, StartFailed, Exited)
+"""Events after which the next start gets another address than before."""
 
 _IN_BETWEEN: Final = frozenset({Phase.STARTING, Phase.REMOVING})
 """Phases that are over when somebody has seen something happen."""
@@ -187,8 +188,8 @@ class Supervisor:
             self._causes.move_to_end(identity)
             if len(self._causes) > CAUSES_MAX:
                 self._causes.popitem(last=False)
-        if isinstance(recorded.event, _STARTS_END):
-            # Not left to the sweep, for the next start may come before it; nor done while this one needs the processors.
+        if isinstance(recorded.event, _PLACES_CHANGE):
+            # Not left to the sweep, for the next start may come before it.
             self._offer_places(identity)
         log.info(recorded.event.TYPE, container_id=identity[:12], seq=recorded.seq)
         if isinstance(recorded.event, _NAMES_CHANGE):

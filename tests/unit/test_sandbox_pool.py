@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
 import trio
-from trio.testing import trio_test, wait_all_tasks_blocked
+from trio.testing import MockClock, trio_test
 
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lanes
 from engine.drivers.networks.sandbox import Sandbox
-from engine.drivers.networks.sandbox_pool import Attendants, Prepared, SandboxPool
+from engine.drivers.networks.sandbox_pool import PAUSE_S, QUIET_S, Attendants, Prepared, SandboxPool
 
 FRONT, BACK = NetworkId("f" * 64), NetworkId("b" * 64)
 
@@ -48,6 +49,16 @@ class InlineLanes(Lanes):
         return function()
 
 
+@pytest.fixture
+def clock() -> MockClock:
+    return MockClock(autojump_threshold=0)
+
+
+async def quiet() -> None:
+    """Return when nothing has been asked for so long that everything is prepared."""
+    await trio.sleep(10 * QUIET_S)
+
+
 @asynccontextmanager
 async def running(kernel: Kernel, most: int = 8) -> AsyncIterator[SandboxPool]:
     attendants = Attendants(prepared=kernel.serve, thrown_away=kernel.end_serving)
@@ -63,11 +74,11 @@ def places(*addresses: str) -> list[Prepared]:
 
 
 @trio_test
-async def test_what_is_offered_is_prepared_and_taken_once() -> None:
+async def test_what_is_offered_is_prepared_and_taken_once(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         assert len(kernel.made) == 2
         assert pool.members == set(kernel.made) == kernel.served
@@ -78,15 +89,15 @@ async def test_what_is_offered_is_prepared_and_taken_once() -> None:
 
 
 @trio_test
-async def test_what_will_not_be_wanted_any_more_goes() -> None:
+async def test_what_will_not_be_wanted_any_more_goes(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
-        await wait_all_tasks_blocked()
+        await quiet()
         second = pool.take(FRONT, ("10.0.0.3",))
 
         pool.offer(FRONT, places("10.0.0.4"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         assert len(kernel.made) == 2
         assert second in kernel.made
@@ -94,69 +105,119 @@ async def test_what_will_not_be_wanted_any_more_goes() -> None:
 
 
 @trio_test
-async def test_an_address_that_somebody_else_gets_is_nobodys_here() -> None:
+async def test_an_address_that_somebody_else_gets_is_nobodys_here(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         await pool.evict(FRONT, ("10.0.0.3", "fd00::3"))
 
         assert pool.take(FRONT, ("10.0.0.3",)) is None
-        await wait_all_tasks_blocked()
+        await quiet()
         assert len(kernel.made) == 1
         assert pool.members == set(kernel.made)
 
 
 @trio_test
-async def test_nor_when_it_was_about_to_be() -> None:
+async def test_nor_when_it_was_about_to_be(clock: MockClock) -> None:
     """An eviction waits for what is being prepared, which it can't prevent."""
     kernel = Kernel()
     async with running(kernel) as pool, trio.open_nursery() as nursery:
         kernel.before_making = lambda: nursery.start_soon(pool.evict, FRONT, ("10.0.0.2",))
 
         pool.offer(FRONT, places("10.0.0.2"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         assert kernel.made == []
         assert pool.members == set()
 
 
 @trio_test
-async def test_no_network_starves_when_there_is_not_enough_for_all() -> None:
+async def test_no_network_starves_when_there_is_not_enough_for_all(clock: MockClock) -> None:
     async with running(Kernel(), most=3) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"))
         pool.offer(BACK, places("10.1.0.2"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         assert len(pool.members) == 3
         assert pool.take(BACK, ("10.1.0.2",))
 
 
 @trio_test
-async def test_a_network_that_goes_leaves_none() -> None:
+async def test_a_network_that_goes_leaves_none(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2"))
         pool.offer(BACK, places("10.1.0.2"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         await pool.forget(FRONT)
 
-        await wait_all_tasks_blocked()
+        await quiet()
         assert pool.members == set(kernel.made)
         assert {pool.take(BACK, ("10.1.0.2",))} == set(kernel.made)
 
 
 @trio_test
-async def test_who_ends_in_good_order_leaves_none() -> None:
+async def test_who_ends_in_good_order_leaves_none(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
-        await wait_all_tasks_blocked()
+        await quiet()
 
         await pool.empty()
 
-        await wait_all_tasks_blocked()
+        await quiet()
         assert kernel.made == []
         assert pool.members == set()
+
+
+@trio_test
+async def test_nothing_is_prepared_beside_a_start_that_found_what_it_needed(
+    clock: MockClock,
+) -> None:
+    """Whoever waits for the container has the processors."""
+    kernel = Kernel()
+    async with running(kernel) as pool:
+        pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
+        await quiet()
+        pool.take(FRONT, ("10.0.0.2",))
+        pool.offer(FRONT, places("10.0.0.3", "10.0.0.4"))
+
+        await trio.sleep(QUIET_S - PAUSE_S)
+        assert len(kernel.made) == 2, "made beside the start"
+
+        await quiet()
+        assert len(kernel.made) == 3
+
+
+@trio_test
+async def test_a_start_right_after_another_finds_the_address_that_came_free(
+    clock: MockClock,
+) -> None:
+    """Nothing is made for the addresses that were wanted while the first one ran."""
+    kernel = Kernel()
+    async with running(kernel) as pool:
+        pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
+        await quiet()
+        for _ in range(3):
+            assert pool.take(FRONT, ("10.0.0.2",))
+            pool.offer(FRONT, places("10.0.0.3", "10.0.0.4"))
+            await trio.sleep(PAUSE_S)
+            pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
+            await trio.sleep(3 * PAUSE_S)
+
+        assert len(kernel.made) == 5, "two at first, one after each start"
+
+
+@trio_test
+async def test_removals_alone_hurry_nobody(clock: MockClock) -> None:
+    kernel = Kernel()
+    async with running(kernel) as pool:
+        for last in range(9, 1, -1):
+            pool.offer(FRONT, places(f"10.0.0.{last}"))
+            await trio.sleep(2 * PAUSE_S)
+        await quiet()
+
+        assert len(kernel.made) == 1

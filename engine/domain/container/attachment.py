@@ -5,6 +5,7 @@ addresses that nobody else has. Both begin with a start or a connect; an endpoin
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_interface
 from typing import ClassVar, Final
@@ -127,6 +128,7 @@ def free_slot(endpoints: Iterable[Endpoint]) -> int:
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
+@lru_cache(maxsize=256)
 def mac_address(address: str) -> str:
     """The hardware address that belongs to an address: Docker's ``02:42`` and the last four bytes.
 

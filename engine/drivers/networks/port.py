@@ -294,7 +294,10 @@ def _no_address(binding: PortBinding) -> Address:
 
 
 def _prepared(endpoint: Endpoint, network: Network) -> Prepared:
-    endpoints = sandbox_endpoints((endpoint,), lambda _: network)
-    return Prepared(
-        endpoint.addresses, lambda sandbox: Sandbox(sandbox, endpoints, network.has_names)
-    )
+    """Read addresses only once it is made: few of those that are offered are."""
+
+    def make(sandbox: SandboxId) -> Sandbox:
+        endpoints = sandbox_endpoints((endpoint,), lambda _: network)
+        return Sandbox(sandbox, endpoints, network.has_names)
+
+    return Prepared(endpoint.addresses, make)

@@ -2,6 +2,9 @@
 
 Addresses are given out in order, so which ones will be next is known: a start that finds its namespace here has nothing to do on
 the network. What is not taken is made anew for other addresses, or removed; a crash leaves orphans, which the next daemon removes.
+
+Preparing takes processor time that a client who waits for a container could use, so most of it is put off until nothing has been
+asked for during :data:`QUIET_S`. Only the next start's namespace is made sooner, while one start follows another.
 """
 
 import secrets
@@ -9,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -17,6 +20,11 @@ from engine.background import Loop, forever
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.sandbox import Sandbox
+
+QUIET_S: Final = 0.25
+"""So long after the last start or change everything else is prepared: longer than a short container lives."""
+PAUSE_S: Final = 0.015
+"""How long the next start's namespace waits: who has just been answered goes first."""
 
 Key = tuple[str, ...]
 """The addresses that a namespace has."""
@@ -60,6 +68,8 @@ class SandboxPool:
         self._ready: dict[NetworkId, dict[Key, SandboxId]] = {}
         self._busy: set[SandboxId] = set()
         self._preparing: Key = ()
+        self._taken_s = self._offered_s = float("-inf")
+        """When something was last asked for, and when something else was last wanted: trio's clock."""
         self._changed = trio.Event()
         self._alone = trio.Lock()
 
@@ -71,6 +81,7 @@ class SandboxPool:
 
     def take(self, network: NetworkId, key: Key) -> SandboxId | None:
         """The sandbox prepared for these addresses, the caller's from now on."""
+        self._taken_s = trio.current_time()
         self._wanted.get(network, {}).pop(key, None)
         return self._ready.get(network, {}).pop(key, None)
 
@@ -79,6 +90,7 @@ class SandboxPool:
         by_key = {each.key: each for each in wanted}
         if self._wanted.get(network, {}).keys() != by_key.keys():
             self._wanted[network] = by_key
+            self._offered_s = trio.current_time()
             self._changed.set()
 
     async def evict(self, network: NetworkId, addresses: Collection[str]) -> None:
@@ -117,12 +129,28 @@ class SandboxPool:
         await forever(Loop.SANDBOX_POOL, self._work)
 
     async def _work(self) -> None:
-        """Do one thing, or wait until there is one to do."""
+        """Do one thing when its time has come, or wait until there is one to do."""
         self._changed = trio.Event()
+        await trio.sleep(PAUSE_S)
+        if (quiet_in_s := self._quiet_in_s()) > 0 and not self._is_next_missing():
+            with trio.move_on_after(quiet_in_s):
+                await self._changed.wait()
+            return
         async with self._alone:
             worked = await self._step()
         if not worked:
             await self._changed.wait()
+
+    def _quiet_in_s(self) -> float:
+        """How long it has to stay quiet from now on."""
+        return max(self._taken_s, self._offered_s) + QUIET_S - trio.current_time()
+
+    def _is_next_missing(self) -> bool:
+        """Whether starts are under way and the next one in some network would find nothing."""
+        if trio.current_time() - self._taken_s > QUIET_S:
+            return False
+        firsts = ((network, next(iter(wanted), None)) for network, wanted in self._wanted.items())
+        return any(key and key not in self._ready.get(network, {}) for network, key in firsts)
 
     async def empty(self) -> None:
         """Remove all that is ready, and prepare no more: the daemon ends in good order."""
