@@ -15,6 +15,7 @@ show_host_config.py  container → HostConfig of inspect
 show_stats.py        samples → the JSON of stats
 mount_points.py      mounts → the JSON of inspect
 answers.py           types of the answers
+inspections.py       the last answers to inspect, kept until something changes
 inspect_answers.py   types of inspect's answer
 file_answers.py      types of the answers about files
 stats_answers.py     types of stats' answer

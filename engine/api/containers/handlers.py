@@ -5,6 +5,7 @@ from typing import Final, TypedDict
 from engine.api.containers.answers import ContainerSummary
 from engine.api.containers.filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.containers.inspect_answers import ContainerInspect
+from engine.api.containers.inspections import Inspections
 from engine.api.containers.show import inspect_json, summary_json
 from engine.api.containers.sizes import sizes_of
 from engine.api.containers.spec.body import CreateWire
@@ -44,6 +45,7 @@ class ContainerHandlers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._inspections = Inspections()
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
@@ -156,10 +158,11 @@ class ContainerHandlers:
         """``docker inspect``."""
         container = self._service.containers.inspect(request.params["name"])
         execs = self._service.execs.of(container.id)
-        wanted = (container,) if request.query.flag("size") else ()
-        sizes = await sizes_of(self._service, wanted)
         around = around_now(self._service)
-        return json_answer(inspect_json(container, around, execs, sizes.get(container.id)))
+        if not request.query.flag("size"):
+            return self._inspections.answer(container, around, execs)
+        sizes = await sizes_of(self._service, (container,))
+        return json_answer(inspect_json(container, around, execs, sizes[container.id]))
 
     async def rename(self, request: Request) -> Reply:
         """``docker rename``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from engine.api.containers.mount_points import mount_points_json
@@ -16,7 +17,7 @@ from engine.domain.container.links import links_json
 from engine.domain.container.log_config import JSON_FILE
 from engine.domain.container.phases import Phase
 from engine.domain.container.state import Container
-from engine.domain.ids import ContainerId, ExecId, ImageId, NetworkId
+from engine.domain.ids import ChainId, ContainerId, ExecId, ImageId, NetworkId
 from engine.domain.image.state import Image
 from engine.domain.network.state import Network
 
@@ -211,13 +212,18 @@ def _graph_driver_json(container: Container, around: Surroundings) -> Json:
     directory = naming.container_directory(around.data_root, container.id)
     image = around.images.get(container.spec.image_id)
     chain = image.contents.chain if image else ()
-    lower = [str(naming.layer_directory(around.data_root, layer)) for layer in reversed(chain)]
     return {
         "Name": STORAGE_DRIVER,
         "Data": {
-            "LowerDir": ":".join(lower),
+            "LowerDir": _lower_directories(around.data_root, tuple(chain)),
             "MergedDir": f"{naming.bundle_directory(around.exec_root, container.id)}/rootfs",
             "UpperDir": f"{directory}/upper",
             "WorkDir": f"{directory}/work",
         },
     }
+
+
+@lru_cache(maxsize=64)
+def _lower_directories(data_root: Path, chain: tuple[ChainId, ...]) -> str:
+    """The layers of an image, the topmost first, as overlay(5) takes them."""
+    return ":".join(str(naming.layer_directory(data_root, layer)) for layer in reversed(chain))
