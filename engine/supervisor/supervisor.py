@@ -50,7 +50,7 @@ from engine.supervisor.networks import Networks
 from engine.supervisor.starts import Starts
 from engine.supervisor.worker import Worker
 
-SWEEP_S: Final = 1.0
+SWEEP_S: Final = 1.8
 """How long something changed by hand may go unnoticed when the kernel gives no hint."""
 SWEEP_REST_S: Final = 0.2
 """How long hints are gathered before the next sweep: one start or removal makes the kernel report a dozen changes of links."""

@@ -348,7 +348,7 @@ def test_faults_of_many_are_told_apart(world: World) -> None:
 def test_many_sandboxes_are_looked_into_in_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.drivers.networks.sandbox_driver.INSIDE_MAX", 2)
+    monkeypatch.setattr("engine.drivers.networks.sandbox_looks.INSIDE_MAX", 2)
     wanted = [sandbox(number) for number in range(2, 6)]
     world.network.prepare_sandboxes(wanted)
     for each in wanted:
@@ -499,10 +499,13 @@ def _open_descriptors() -> int:
 
 def test_preparing_leaks_no_descriptor_and_no_thread(world: World) -> None:
     world.network.prepare_sandbox(sandbox(2))
+    world.network.survey([sandbox(2)])
+    world.network.survey([])
     descriptors, threads = _open_descriptors(), threading.active_count()
 
     world.network.prepare_sandboxes([sandbox(number) for number in range(3, 9)])
     world.network.survey([sandbox(number) for number in range(2, 9)])
+    world.network.survey([])
 
     assert _open_descriptors() == descriptors
     assert threading.active_count() <= threads, "those of other tests may have ended meanwhile"

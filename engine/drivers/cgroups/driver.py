@@ -29,6 +29,7 @@ from engine.ports.observation import Presence
 from engine.ports.usage import Counters
 from engine.runtime.process_stat import process_stat
 
+_MEMBERSHIPS_BYTES_MAX: Final = 1 << 16
 REMOVE_TIMEOUT_S: Final = 2.0
 """How long a dying process may take to leave its cgroup before a removal is given up, to be tried again later."""
 
@@ -181,12 +182,8 @@ class CgroupDriver(ABC):
 
     def _places(self, container: ContainerId, pid: int) -> list[bool]:
         """For every hierarchy, whether the process is in a cgroup of the container. proc_pid_cgroup(5)."""
-        try:
-            memberships = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            return []
-        ours = f"/{self._parent}/{container}"
-        return [ours in membership for membership in memberships]
+        ours = f"/{self._parent}/{container}".encode()
+        return [ours in membership for membership in _memberships(pid)]
 
     def adopt(self, container: ContainerId, pid: int, is_there: Callable[[], bool]) -> None:
         """Bring a process and its descendants, those that were moved out, back into the container's cgroups.
@@ -295,12 +292,8 @@ class CgroupDriver(ABC):
 
     def owned(self) -> frozenset[ContainerId]:
         """The containers that have a cgroup in any hierarchy, known to the log or not."""
-        return frozenset(
-            ContainerId(name)
-            for parent in self._parents
-            for name in names_in(parent)
-            if is_full_id(name)
-        )
+        names = set[str]().union(*map(names_in, self._parents))
+        return frozenset(ContainerId(name) for name in names if is_full_id(name))
 
     def remove_parent(self) -> None:
         """Take the empty parent away, when an instance is given up for good."""
@@ -310,6 +303,23 @@ class CgroupDriver(ABC):
 
     def _directories(self, container: ContainerId) -> Iterator[Path]:
         return (parent / container for parent in self._parents)
+
+
+def _memberships(pid: int) -> list[bytes]:
+    """The lines of /proc/PID/cgroup; none when the process is gone.
+
+    Every sweep reads this of every container; without a file object it takes a third of the time.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        return os.read(descriptor, _MEMBERSHIPS_BYTES_MAX).splitlines()
+    except ProcessLookupError:
+        return []
+    finally:
+        os.close(descriptor)
 
 
 def relative(parent: str) -> PurePosixPath:

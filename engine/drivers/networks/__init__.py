@@ -6,6 +6,9 @@ bridge.py           bridges
 macvlan_parents.py  parents of macvlan and ipvlan networks
 sandbox.py          one network namespace with its links
 sandbox_driver.py   all bridges and sandboxes of the instance
+sandbox_looks.py    finds damaged sandboxes
+hints.py            hears that a namespace has changed
+host_links.py       the host's links, listed after changes
 sandbox_pool.py     sandboxes prepared before they are needed
 netns.py            makes and enters network namespaces
 watch.py            listens to the kernel's notices of changes

@@ -13,6 +13,7 @@ from typing import Final
 from engine.domain.container.attachment import mac_address
 from engine.domain.ids import InstanceId
 from engine.drivers.networks import link_kinds, rtnetlink
+from engine.drivers.networks.host_links import HostLinks
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.rtnetlink import Interface, Link, Subnet
 from engine.errors import Conflict, DriverError
@@ -132,13 +133,11 @@ def _addresses(kernel: NetlinkSocket, link: Link) -> set[Interface]:
 
 
 def all_faults(
-    kernel: NetlinkSocket, instance: InstanceId, bridges: Iterable[Bridge]
+    host: HostLinks, instance: InstanceId, bridges: Iterable[Bridge]
 ) -> dict[str, tuple[str, ...]]:
-    """What is not as it should be, in words, by the bridges' names: one look at links and addresses for all."""
-    links = {link.name: link for link in rtnetlink.links(kernel)}
-    addresses = set(rtnetlink.addresses(kernel))
+    """What is not as it should be, in words, by the bridges' names."""
     return {
-        bridge.name: _faults(instance, bridge, links.get(bridge.name), addresses)
+        bridge.name: _faults(instance, bridge, host.by_name.get(bridge.name), host.addresses)
         for bridge in bridges
     }
 

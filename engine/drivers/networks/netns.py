@@ -103,6 +103,15 @@ def unpin(path: Path) -> bool:
     return True
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at ``path`` from all others, device and inode; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def is_pinned(path: Path) -> bool:
     """Whether a namespace stands at ``path``: all of them live on one filesystem, nsfs."""
     try:

@@ -55,6 +55,7 @@ class LinuxNetworks:
     """All networks that need something of the host's, and all containers that have ports of it."""
     _prepared: set[SandboxId] = field(default_factory=set)
     _damaged: frozenset[SandboxId] = frozenset()
+    _known: dict[SandboxId, tuple[Container, list[Network], Sandbox]] = field(default_factory=dict)
     _firewall_was_wrong: bool = False
     """Whether it was found wrong, and put right, by somebody who does not tell."""
 
@@ -133,10 +134,23 @@ class LinuxNetworks:
 
     async def survey(self, containers: Collection[Container]) -> Survey:
         """All sandboxes with our mark but the pool's, those of these containers that are damaged, and all bridges with our mark."""
-        wanted = [self._sandbox(container) for container in containers if container.sandbox]
+        wanted = self._sandboxes(containers)
         found = await self.lanes.run(Lane.NETLINK, partial(self.driver.survey, wanted))
         self._damaged = found.damaged
         return replace(found, sandboxes=found.sandboxes - self.pool.members)
+
+    def _sandboxes(self, containers: Collection[Container]) -> list[Sandbox]:
+        """The sandboxes of these containers, computed again only for those that have changed."""
+        known, self._known = self._known, {}
+        for container in containers:
+            if container.sandbox is None:
+                continue
+            networks = [self.network_of(each.network) for each in container.wanted_endpoints]
+            entry = known.get(container.sandbox)
+            if entry is None or entry[0] is not container or entry[1] != networks:
+                entry = (container, networks, self._sandbox(container))
+            self._known[container.sandbox] = entry
+        return [sandbox for _, _, sandbox in self._known.values()]
 
     def _sandbox(self, container: Container) -> Sandbox:
         assert container.sandbox is not None

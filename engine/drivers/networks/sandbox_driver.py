@@ -8,7 +8,7 @@ the kernel is about to take down.
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Interface
@@ -24,19 +24,19 @@ from engine.drivers.networks import macvlan_parents as parents
 from engine.drivers.networks import netns, rtnetlink
 from engine.drivers.networks import sandbox as sandboxes
 from engine.drivers.networks.bridge import Bridge
+from engine.drivers.networks.host_links import HostLinks
 from engine.drivers.networks.macvlan_parents import Parent
 from engine.drivers.networks.netlink import NetlinkSocket
 from engine.drivers.networks.rtnetlink import Link, Subnet
 from engine.drivers.networks.sandbox import Sandbox, Site
+from engine.drivers.networks.sandbox_looks import SandboxLooks
 from engine.drivers.processes.identity import held
 from engine.errors import DriverError
 
-_IPV6: Final = Path("/proc/net/if_inet6")
 _SANDBOX_DIGITS: Final = 16
+_IPV6: Final = Path("/proc/net/if_inet6")
 _DISMANTLING_S: Final = 5.0
 """How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
-INSIDE_MAX: Final = 128
-"""How many sandboxes a survey looks into, 0.15 ms each: with more of them, it takes several until all have had their turn."""
 _DOOMED_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
 
@@ -61,12 +61,10 @@ class NetworkDriver:
         self._exec_root = exec_root
         self._socket: NetlinkSocket | None = None
         self._dismantled: dict[str, float] = {}
-        self._damaged: set[SandboxId] = set()
-        self._looked_at: dict[SandboxId, int] = {}
-        self._surveys = 0
+        self._listing: HostLinks | None = None
+        self._looks = SandboxLooks(self._site)
         self._slots: dict[SandboxId, int] = {}
         """How many slots of each have been in use."""
-        self._right: dict[SandboxId, tuple[Sandbox, int]] = {}
         self._with_stacked_links: set[SandboxId] = set()
         """Sandboxes with macvlan or ipvlan links."""
 
@@ -76,8 +74,19 @@ class NetworkDriver:
             self._socket = NetlinkSocket()
         return self._socket
 
+    @property
+    def _host(self) -> HostLinks:
+        if self._listing is None:
+            self._listing = HostLinks(self._kernel)
+        return self._listing
+
     def close(self) -> None:
-        """Release the socket; the next use opens another."""
+        """Release the sockets; the next use opens others."""
+        self._looks.close()
+        self._looks = SandboxLooks(self._site)
+        if self._listing is not None:
+            self._listing.close()
+            self._listing = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -97,7 +106,8 @@ class NetworkDriver:
     def faults_of_bridges(self, wanted: Iterable[Bridge]) -> dict[str, tuple[str, ...]]:
         """What is wrong with each of many bridges, in words, by their names; an empty tuple for one that is right."""
         with _acting("bridges"):
-            return bridges.all_faults(self._kernel, self._instance, wanted)
+            self._host.refresh()
+            return bridges.all_faults(self._host, self._instance, wanted)
 
     def bridge_is_right(self, bridge: Bridge) -> bool:
         """Whether a bridge is as it should be."""
@@ -175,7 +185,7 @@ class NetworkDriver:
         def prepare() -> None:
             for sandbox in wanted:
                 self._note_slots(sandbox)
-                site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
+                site = self._site(sandbox, hairpin, ipv6)
                 with _acting(f"sandbox {sandbox.id}"):
                     if netns.is_pinned(site.pin):
                         netns.enter(site.pin)
@@ -205,83 +215,25 @@ class NetworkDriver:
 
     def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
         """What is wrong with a sandbox, in words; empty when it is right."""
-        kernel = self._kernel
-        find = partial(rtnetlink.find_link, kernel)
-        return self._look(find, (sandbox,), (sandbox.id,))[sandbox.id]
+        return self._looks.faults_of(sandbox, partial(rtnetlink.find_link, self._kernel))
 
     def sandbox_is_right(self, sandbox: Sandbox) -> bool:
         """Whether a sandbox is as it should be, inside and outside."""
         return not self.sandbox_faults(sandbox)
 
     def survey(self, wanted: Collection[Sandbox]) -> Survey:
-        """Everything with our mark, and what is wrong with the sandboxes that there should be: one listing of links for all."""
+        """Everything with our mark, and which of the sandboxes that there should be are damaged."""
         with _acting("links"):
-            links = rtnetlink.links(self._kernel)
+            changed = self._host.refresh()
         self._forget_dismantled()
-        known = {link.name: link for link in links}
-        looked_into = self._turn(wanted)
         for sandbox in wanted:
             self._note_slots(sandbox)
-        faults = self._look(known.get, wanted, looked_into)
-        self._damaged = {
-            each
-            for each, found in faults.items()
-            if found or (each in self._damaged and each not in looked_into)
-        }
-        mark = bridges.alias_of(self._instance)
+        links, mark = self._host.by_name, bridges.alias_of(self._instance)
         return Survey(
-            sandboxes=frozenset(self._owned(links)),
-            damaged=frozenset(self._damaged),
-            bridges=frozenset(link.name for link in links if link.alias == mark),
+            damaged=self._looks.damaged(wanted, links, links_changed=changed),
+            sandboxes=frozenset(self._owned(links.values())),
+            bridges=frozenset(link.name for link in links.values() if link.alias == mark),
         )
-
-    def _turn(self, wanted: Collection[Sandbox]) -> frozenset[SandboxId]:
-        """Which ones are looked into this time: those whose turn is the longest ago."""
-        order = sorted((each.id for each in wanted), key=lambda each: self._looked_at.get(each, 0))
-        chosen = order[:INSIDE_MAX]
-        self._surveys += 1
-        self._looked_at = {each: self._looked_at.get(each, 0) for each in order}
-        self._looked_at |= dict.fromkeys(chosen, self._surveys)
-        return frozenset(chosen)
-
-    def _look(
-        self,
-        find: Callable[[str], Link | None],
-        wanted: Collection[Sandbox],
-        into: Collection[SandboxId],
-    ) -> dict[SandboxId, tuple[str, ...]]:
-        """What is wrong with each; inside of those that are to be looked into."""
-        hairpin, ipv6 = bridges.netfilter_sees_bridged(), _IPV6.exists()
-
-        def look(sandbox: Sandbox) -> tuple[str, ...]:
-            site = self._site(sandbox.id, hairpin=hairpin, ipv6=ipv6)
-            try:
-                return look_at(sandbox, site)
-            except DriverError as error:  # its own worker repairs it, or tells why not
-                return (str(error),)
-
-        def look_at(sandbox: Sandbox, site: Site) -> tuple[str, ...]:
-            with _acting(f"sandbox {sandbox.id}"):
-                wrong = sandboxes.outer_faults(find, sandbox, site)
-                if not wrong and sandbox.id in into and sandbox.endpoints:
-                    netns.enter(site.pin)
-                    wrong = self._inner_faults(find, sandbox, site)
-            return tuple(wrong)
-
-        return netns.on_own_thread(lambda: {sandbox.id: look(sandbox) for sandbox in wanted})
-
-    def _inner_faults(
-        self, find: Callable[[str], Link | None], sandbox: Sandbox, site: Site
-    ) -> list[str]:
-        """None in a namespace that is still as it was when it was right."""
-        inside = sandboxes.look_inside(sandbox)
-        right = (sandbox, inside.fingerprint)
-        if self._right.get(sandbox.id) == right:
-            return []
-        faults = sandboxes.inner_faults(find, sandbox, site, inside)
-        if not faults:
-            self._right[sandbox.id] = right
-        return faults
 
     def remove_sandbox(self, sandbox: SandboxId) -> None:
         """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest down in the background."""
@@ -296,7 +248,7 @@ class NetworkDriver:
         left_over: list[str] = []
         with _acting("remove sandboxes"):
             for sandbox in unwanted:
-                self._right.pop(sandbox, None)
+                self._looks.forget(sandbox)
                 self._remove_stacked_links(sandbox)
                 veths = self._silence(sandbox)
                 if netns.unpin(naming.sandbox_path(self._exec_root, sandbox)):
@@ -379,10 +331,10 @@ class NetworkDriver:
         now = time.monotonic()
         self._dismantled = {name: end for name, end in self._dismantled.items() if end > now}
 
-    def _site(self, sandbox: SandboxId, *, hairpin: bool, ipv6: bool) -> Site:
+    def _site(self, sandbox: Sandbox, hairpin: bool, ipv6: bool) -> Site:
         return Site(
-            pin=naming.sandbox_path(self._exec_root, sandbox),
-            veths=naming.host_veths(self._instance, sandbox),
+            pin=naming.sandbox_path(self._exec_root, sandbox.id),
+            veths=naming.host_veths(self._instance, sandbox.id),
             hairpin=hairpin,
             ipv6=ipv6,
         )

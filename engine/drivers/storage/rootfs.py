@@ -12,6 +12,7 @@ What must exist *inside* upper for mounts to land on is made by init, from insid
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,8 @@ _HOST_RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
 """The servers that systemd-resolved itself asks; systemd-resolved.service(8)."""
 FILES: Final = ("hosts", "hostname", "resolv.conf")
+_TIME_STEP_NS: Final = 1_000_000_000
+"""Changes that are closer to each other may leave the same time; file systems keep seconds at worst."""
 """Those that every container has."""
 _TEXT_MAX: Final = 1 << 20
 """Characters of such a file that count."""
@@ -42,6 +45,8 @@ class Rootfs:
 
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
+        self._whole: dict[ContainerId, tuple[int, int]] = {}
+        """Inode and time of change of directories in which all files were there."""
 
     def make(self, container: ContainerId, topmost_layer: Path) -> None:
         """Have the directory of a container, with the root of its image as model; what is there stays as it is.
@@ -65,6 +70,7 @@ class Rootfs:
         Raises:
             DriverError: the kernel refuses.
         """
+        self._whole.pop(container, None)
         return set_aside(naming.container_directory(self._data_root, container), self._data_root)
 
     def exists(self, container: ContainerId) -> bool:
@@ -134,9 +140,23 @@ class Rootfs:
                 raise disk_error(f"restore {path}", error) from error
 
     def has_files(self, container: ContainerId) -> bool:
-        """Whether all of the files have their names."""
+        """Whether all of the files have their names.
+
+        Each sweep asks this of every container. A directory whose time of change is the same as when
+        all files were there has lost none.
+        """
         directory = naming.container_directory(self._data_root, container)
-        return all((directory / name).exists() for name in FILES)
+        try:
+            found = directory.stat()
+        except OSError:
+            return False
+        state = (found.st_ino, found.st_mtime_ns)
+        if self._whole.get(container) == state:
+            return True
+        whole = all(os.path.exists(f"{directory}/{name}") for name in FILES)  # noqa: PTH110  (in a hurry)
+        if whole and time.time_ns() - found.st_mtime_ns > _TIME_STEP_NS:
+            self._whole[container] = state
+        return whole
 
     def file_text(self, container: ContainerId, name: str) -> str:
         """What a file says now, as far as that has a reasonable size: the container may have written it. Empty if it is gone."""

@@ -1,0 +1,53 @@
+"""The host's links and addresses, listed again only when the kernel has told of a change."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from engine.drivers.networks import hints, rtnetlink
+from engine.drivers.networks.netlink import NETLINK_ROUTE, NetlinkSocket
+from engine.drivers.networks.rtnetlink import Interface, Link
+
+LIST_AGAIN_S: Final = 60.0
+"""After so long everything is listed again, whatever was heard."""
+
+
+class HostLinks:
+    """A listing that is never older than the last change. Belongs to one thread.
+
+    Attributes:
+        by_name: all links.
+        addresses: each with the index of its link.
+    """
+
+    def __init__(
+        self,
+        kernel: NetlinkSocket,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kernel = kernel
+        self._clock = clock
+        self._notices = hints.listen(NETLINK_ROUTE, hints.LINKS)
+        self._listed_s: float | None = None
+        self.by_name: Mapping[str, Link] = {}
+        self.addresses: frozenset[tuple[int, Interface]] = frozenset()
+
+    def refresh(self) -> bool:
+        """List everything again if it may have changed; return True if that was done.
+
+        Raises:
+            DriverError: the kernel refused.
+        """
+        heard = hints.drain(self._notices)
+        now = self._clock()
+        if not heard and self._listed_s is not None and now - self._listed_s < LIST_AGAIN_S:
+            return False
+        self._listed_s = None
+        self.by_name = {link.name: link for link in rtnetlink.links(self._kernel)}
+        self.addresses = frozenset(rtnetlink.addresses(self._kernel))
+        self._listed_s = now
+        return True
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._notices.close()
