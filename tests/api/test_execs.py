@@ -55,6 +55,25 @@ def test_an_exec_runs_once(daemon: DaemonUnderTest, box: str) -> None:
     assert daemon.api.inspect("box")["ExecIDs"] == [execution]
 
 
+def test_a_terminal_gets_the_size_that_its_start_asks_for(
+    daemon: DaemonUnderTest, box: str
+) -> None:
+    waits = "until [ \"$(stty size)\" = '33 99' ]; do sleep 0.05; done; exit 7"
+    execution = made(daemon, "sh", "-c", waits, Tty=True, ConsoleSize=[24, 80])
+
+    body = {"Detach": True, "Tty": True, "ConsoleSize": [33, 99]}
+    assert daemon.api.request("POST", f"/exec/{execution}/start", body).status == 200
+
+    eventually(lambda: inspected(daemon, execution).json["ExitCode"] == 7, "it has the size")
+
+
+def test_a_size_of_another_shape_is_refused(daemon: DaemonUnderTest, box: str) -> None:
+    execution = made(daemon, *SLEEP, Tty=True)
+
+    body = {"Detach": True, "ConsoleSize": ["tall"]}
+    assert daemon.api.request("POST", f"/exec/{execution}/start", body).status == 400
+
+
 @pytest.mark.parametrize(
     ("body", "message", "code"),
     [

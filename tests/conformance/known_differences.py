@@ -58,7 +58,6 @@ KNOWN: Final = (
     Known(r"- POST /(commit|containers/create) body (ExposedPorts|Volumes)\.\*", "of these maps only the names count"),
     Known(r"\+ \w+ /images/\S+ \?platforms?:", "both spellings are read wherever one is"),
     Known(r"- POST /auth body email|\+ GET /images/\{\}/json \?platform", "Docker's engine does the same, whatever the document of a version says"),
-    Known(r"- POST /exec/\{\}/start body ConsoleSize", "passed over: a terminal begins with the size that its creation asked for, and is resized at once by clients"),
     Known(r"- POST /containers/\{\}/update body Init", "Docker takes it and changes nothing either"),
     Known(r"~ GET /containers/\{\}/logs \?(since|until)", "a time may have a fraction, or be RFC 3339"),
     Known(r"~ \w+ /\S+ \?(platform|changes|copyUIDGID|noOverwriteDirNonDir)", "read as Docker reads it: the document has another kind for a name that may occur twice, or that is true or false"),

@@ -32,6 +32,8 @@ class Reply:
 
     status: int
     body: bytes
+    headers: frozenset[str]
+    """Their names, in lower case."""
 
     @property
     def json(self) -> Any:
@@ -84,7 +86,8 @@ class Api:
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
-            return Reply(response.status, response.read())
+            names = frozenset(name.lower() for name, _ in response.getheaders())
+            return Reply(response.status, response.read(), names)
         finally:
             connection.close()
 

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Final, TypedDict
 
-from engine.api.containers.file_answers import change_json, path_stat_header
+from engine.api.containers.file_answers import PATH_STAT_HEADER, change_json, path_stat_header
 from engine.api.http.archives import OCTETS, TAR, streamed
-from engine.api.http.operations import Bytes, Operation, flag, text
+from engine.api.http.operations import Bytes, Header, Operation, flag, text
 from engine.api.http.replies import Answer, Reply, json_answer
 from engine.api.http.requests import Body, Request
 from engine.api.http.router import Route
@@ -14,6 +14,7 @@ from engine.ports.files import UnpackOptions
 from engine.service.engine import Service
 
 _PATH: Final = text("path", "Where in the container.", required=True)
+_STAT: Final = Header(PATH_STAT_HEADER, "What stands at the path: a JSON object in base64.")
 
 
 class FileChange(TypedDict):
@@ -41,6 +42,7 @@ class ArchiveHandlers:
                     summary="Tell what stands at a path in a container, in a header.",
                     query=(_PATH,),
                     answers={200: None},
+                    headers=(_STAT,),
                     refusals=(404, 409),
                 ),
             ),
@@ -52,6 +54,7 @@ class ArchiveHandlers:
                     summary="Read what stands at a path in a container, as a tar archive.",
                     query=(_PATH,),
                     answers={200: Bytes((TAR,))},
+                    headers=(_STAT,),
                     refusals=(404, 409),
                 ),
             ),

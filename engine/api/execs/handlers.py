@@ -1,6 +1,7 @@
 """Execs: create, start, resize, inspect."""
 
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import Final, NotRequired, TypedDict
 
@@ -16,7 +17,7 @@ from engine.domain.container.detach_keys import parse_detach_keys
 from engine.domain.event import Origin
 from engine.domain.exec.state import Exec, ExecPhase, ExecSpec
 from engine.domain.ids import ExecId
-from engine.errors import InvalidRequest
+from engine.errors import EngineError, InvalidRequest
 from engine.ports.streams import Client, StreamOptions
 from engine.service.engine import Service
 
@@ -42,6 +43,7 @@ class ExecCreateWire(Wire, frozen=True, kw_only=True):
 class ExecStartWire(Wire, frozen=True, kw_only=True):
     """Docker's ExecStartConfig."""
 
+    console_size: tuple[Dimension, Dimension] | None = None
     detach: bool | None = None
     tty: bool | None = None
 
@@ -154,15 +156,21 @@ class ExecHandlers:
         asked = await read_json(request, ExecStartWire)
         found = await self._execs.check_startable(request.params["id"])
         if not asked.detach:
-            take = partial(self._converse, found, request.origin)
+            take = partial(self._converse, found, asked.console_size, request.origin)
             return Hijacked(take, stream_media_type(request, tty=found.spec.tty))
         started = await self._execs.start(found.id, _DETACHED, None, request.origin)
         if started.error:
             raise InvalidRequest(_refusal(started.error))
+        await self._size(found, asked.console_size)
         return Answer(200)
 
     async def _converse(
-        self, execution: Exec, origin: Origin, connection: socket.socket, unread: bytes
+        self,
+        execution: Exec,
+        size: tuple[int, int] | None,
+        origin: Origin,
+        connection: socket.socket,
+        unread: bytes,
     ) -> None:
         """A process that can't be started is told on the stream, by whoever has the connection then."""
         spec = execution.spec
@@ -173,7 +181,17 @@ class ExecHandlers:
             detach_keys=spec.detach_keys,
         )
         client = Client(connection=connection, unread=unread)
-        await self._execs.start(execution.id, options, client, origin)
+        started = await self._execs.start(execution.id, options, client, origin)
+        if not started.error:
+            await self._size(execution, size)
+
+    async def _size(self, execution: Exec, size: tuple[int, int] | None) -> None:
+        """Give a terminal the size that was asked for at its start, unless its process has ended by now."""
+        if size is None or not execution.spec.tty:
+            return
+        height, width = size
+        with suppress(EngineError):
+            await self._execs.resize(execution.id, height=height, width=width)
 
     async def resize(self, request: Request) -> Reply:
         """Its terminal has another size."""

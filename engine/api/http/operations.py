@@ -64,6 +64,14 @@ class Lines:
     media_type: str = JSON_TYPE
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One header of an answer."""
+
+    name: str
+    meaning: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """What one method of one path takes and answers."""
@@ -74,5 +82,7 @@ class Operation:
     body: Shape | Bytes | None = None
     answers: Mapping[int, Shape | Bytes | Lines | None] = field(default_factory=dict)
     """What it answers when it succeeds, by status; None is no body."""
+    headers: tuple[Header, ...] = ()
+    """What the heads of these answers say beside what every head does."""
     refusals: tuple[int, ...] = ()
     """Statuses of its errors, beside those that every operation may answer with."""

@@ -8,14 +8,23 @@ from typing import Any, Final
 import msgspec
 
 from engine.api.http.json_bodies import Json
-from engine.api.http.operations import JSON_TYPE, Bytes, Lines, Operation, Parameter, Shape
+from engine.api.http.operations import JSON_TYPE, Bytes, Header, Lines, Operation, Parameter, Shape
 from engine.api.http.router import VERSION_MAX, VERSION_MIN, Route, version_text
 from engine.api.system.answers import Refused
 
 ALWAYS_REFUSED: Final = (400, 500, 501, 503)
 """Statuses of errors that any operation may answer with: a malformed request, a fault of ours, what is not supported, and a log
 that can't be written."""
+EVERY_HEAD: Final = (
+    Header("Api-Version", "The newest version of the API that the engine speaks."),
+    Header("Docker-Experimental", "Whether features are on that may still change: always false."),
+    Header("Ostype", "The operating system of the engine's containers: always linux."),
+    Header("Server", "Which engine answers, with its version."),
+    Header("X-Request-Id", "The request's number, by which the log names what came of it."),
+)
+"""What each answer says, but for those behind which the connection is no longer HTTP."""
 _COMPONENT: Final = "#/components/schemas/{name}"
+_HEADER: Final = "#/components/headers/{name}"
 _VARIABLE: Final = re.compile(r"\{(\w+)\}")
 _ASKED: Final = re.compile(r"(Wire|Body)$")
 
@@ -40,7 +49,10 @@ def describe(routes: Iterable[Route]) -> Json:
             "version": version_text(VERSION_MAX),
         },
         "paths": paths,
-        "components": {"schemas": schemas.components},
+        "components": {
+            "headers": {each.name: _header(each) for each in EVERY_HEAD},
+            "schemas": schemas.components,
+        },
     }
 
 
@@ -91,7 +103,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         "summary": operation.summary,
         "responses": {
             **{
-                str(status): _answer(status, content, schemas)
+                str(status): _answer(status, content, schemas, operation.headers)
                 for status, content in operation.answers.items()
             },
             **{
@@ -129,11 +141,25 @@ def _parameter(parameter: Parameter) -> Json:
     return described
 
 
-def _answer(status: int, content: Shape | Bytes | Lines | None, schemas: _Schemas) -> Json:
+def _answer(
+    status: int,
+    content: Shape | Bytes | Lines | None,
+    schemas: _Schemas,
+    headers: Iterable[Header] = (),
+) -> Json:
     described: Json = {"description": HTTPStatus(status).phrase}
+    if status != HTTPStatus.SWITCHING_PROTOCOLS:
+        described["headers"] = {
+            **{each.name: {"$ref": _HEADER.format(name=each.name)} for each in EVERY_HEAD},
+            **{each.name: _header(each) for each in headers},
+        }
     if content is not None:
         described["content"] = _content(content, schemas)
     return described
+
+
+def _header(header: Header) -> Json:
+    return {"description": header.meaning, "schema": {"type": "string"}}
 
 
 def _content(content: Shape | Bytes | Lines, schemas: _Schemas) -> Json:

@@ -5,7 +5,7 @@ from typing import Final
 
 import trio
 
-from engine.api.http.operations import Bytes, Operation
+from engine.api.http.operations import Bytes, Header, Operation
 from engine.api.http.replies import PLAIN_TEXT, Answer, Headers, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
@@ -22,6 +22,12 @@ _PONG: Final = Answer(
 )
 _PONG_HEAD: Final = replace(_PONG, body=b"")
 """A HEAD has another length in Docker, whose clients have never seen ours."""
+_PONG_HEADERS: Final = (
+    Header("Builder-Version", "Which builder clients should use by themselves."),
+    Header("Swarm", "Whether the engine is in a swarm: always inactive."),
+    Header("Cache-Control", "The answer is never kept."),
+    Header("Pragma", "The same for HTTP/1.0."),
+)
 
 
 class SystemHandlers:
@@ -40,6 +46,7 @@ class SystemHandlers:
                 Operation(
                     summary="Tell that the engine is here; headers say what it speaks.",
                     answers={200: Bytes((PLAIN_TEXT,))},
+                    headers=_PONG_HEADERS,
                 ),
             ),
             Route(
@@ -47,7 +54,9 @@ class SystemHandlers:
                 "/_ping",
                 self.ping,
                 Operation(
-                    summary="Tell that the engine is here, in headers alone.", answers={200: None}
+                    summary="Tell that the engine is here, in headers alone.",
+                    answers={200: None},
+                    headers=_PONG_HEADERS,
                 ),
             ),
             Route(
