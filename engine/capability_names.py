@@ -1,4 +1,4 @@
-"""Name every capability of Linux once: what may be asked for and what the kernel is told must not differ."""
+"""List every capability of Linux by name."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The one error hierarchy.
+"""Define the errors of the engine.
 
 A class says *what happened*; its :class:`Kind` says *what a client can do about it*. Whoever speaks to clients maps the
 kinds, never the classes, and nobody branches on a message. An error that nobody classified is our own fault:

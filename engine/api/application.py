@@ -1,4 +1,4 @@
-"""The whole API: every path and who answers it."""
+"""Register all paths of the API with their handlers."""
 
 from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.containers.attach_websocket import WebSocketHandlers

@@ -1,4 +1,4 @@
-"""Moments and spans, as Docker's API writes and reads them."""
+"""Parse and format times and durations as Docker's API does."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``attach`` and ``start``: at a container that exists."""
+"""Run ``attach`` and ``start``."""
 
 from collections.abc import Mapping
 from typing import Any, Final

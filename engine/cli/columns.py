@@ -1,4 +1,4 @@
-"""Text in columns, as Go's text/tabwriter sets it.
+"""Align text in columns, as Go's text/tabwriter does.
 
 As Docker sets it up, a column is as wide as its widest cell and three spaces, ten at least. A *column* is a run of
 neighbouring lines that have a cell there which a tab ends; the last cell of a line ends no column.

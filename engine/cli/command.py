@@ -1,4 +1,4 @@
-"""What a verb is: its usage, its options, and the function that does it."""
+"""Define a verb: usage, options and function."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""``commit`` and ``save``: from a container to an image, and from images to an archive."""
+"""Run ``commit`` and ``save``."""
 
 import os
 from pathlib import Path

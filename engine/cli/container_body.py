@@ -1,4 +1,4 @@
-"""From options to the body of ``POST /containers/create``, as Docker's client translates them.
+"""Convert options to the body of ``POST /containers/create``.
 
 What was not asked for is sent as Docker sends it (empty, zero, null): the engine decides what that means.
 """

@@ -1,4 +1,4 @@
-"""The options of ``run`` and ``create``."""
+"""Define the options of ``run`` and ``create``."""
 
 import re
 from typing import Final

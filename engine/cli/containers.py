@@ -1,4 +1,4 @@
-"""``ps``: which containers there are, or were at a moment of the past."""
+"""Run ``ps``, for now or for a point in the past."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""``cp``: files between a container and here.
+"""Run ``cp``: copy files between a container and this machine.
 
 What comes from a container is not trusted: it is kept in a nameless file and unpacked by the engine's own code below the directory
 that was named, and nowhere else, whatever its names and links say; all of it becomes the caller's own.

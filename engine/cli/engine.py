@@ -1,4 +1,4 @@
-"""The engine as the client sees it: requests in, parsed JSON or a refusal out.
+"""Send requests to the engine; return parsed JSON, or raise its refusal.
 
 Paths carry no version unless DOCKER_API_VERSION asks for one: the engine then answers in its own, and a round trip for
 negotiation is saved. One connection is kept for the next request when an answer was read to its end.

@@ -1,4 +1,4 @@
-"""``-e``, ``--env-file``, ``-l`` and their files: NAME=VALUE in all its forms."""
+"""Parse ``-e``, ``--env-file`` and ``-l``: NAME=VALUE in all its forms."""
 
 import os
 from collections.abc import Iterator

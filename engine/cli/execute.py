@@ -1,4 +1,4 @@
-"""``exec``: one more process in a running container."""
+"""Run ``exec``."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""``export`` and ``diff``: a container's files as a tar, and how they differ from its image's."""
+"""Run ``export`` and ``diff``."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a command can end with other than success. Lean: every verb imports this."""
+"""Define the ways in which a command can fail. Every verb imports this."""
 
 from typing import Final
 

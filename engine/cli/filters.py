@@ -1,4 +1,4 @@
-"""``--filter name=value``: collected here, understood by the engine."""
+"""Parse ``--filter name=value``."""
 
 import json
 from collections.abc import Iterable

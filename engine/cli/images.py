@@ -1,4 +1,4 @@
-"""The verbs about images: images, rmi, import, load, tag."""
+"""Run ``images``, ``rmi``, ``import``, ``load`` and ``tag``."""
 
 import json
 import os

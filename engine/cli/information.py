@@ -1,4 +1,4 @@
-"""``info``: the engine's machine and its state in numbers."""
+"""Run ``info``."""
 
 from collections.abc import Iterator
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""``inspect``: everything the engine knows about a thing, now or at a moment of the past."""
+"""Run ``inspect``, for now or for a point in the past."""
 
 import json
 from typing import Any, Final

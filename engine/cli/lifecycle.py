@@ -1,4 +1,4 @@
-"""The verbs that move containers through their lives: stop, kill, restart, pause, unpause, wait, rename, rm, prune."""
+"""Run ``stop``, ``kill``, ``restart``, ``pause``, ``wait``, ``rename``, ``rm`` and ``prune``."""
 
 import time
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""``logs``: what a container has written."""
+"""Run ``logs``."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""``-v``, ``--mount`` and ``--tmpfs``: how mounts are written."""
+"""Parse ``-v``, ``--mount`` and ``--tmpfs``."""
 
 import os
 from collections.abc import Iterable

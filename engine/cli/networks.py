@@ -1,4 +1,4 @@
-"""``network``: networks made, listed, removed; containers connected to them."""
+"""Run ``network``."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The one door to standard output and standard error.
+"""Write to standard output and standard error; no other module does.
 
 Text is written with ``surrogateescape``: a name that is not UTF-8 comes out as the bytes that came in. A reader that has
 gone away (``shipslog ps | head -1``) surfaces as :class:`BrokenPipeError`, which ``__main__`` turns into a quiet end.

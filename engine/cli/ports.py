@@ -1,4 +1,4 @@
-"""Published ports: how ``-p`` is written, and how ``ps`` shows them."""
+"""Parse ``-p``, and format published ports for ``ps``."""
 
 import socket
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""``top`` and ``port``: what runs in a container, and where it can be reached."""
+"""Run ``top`` and ``port``."""
 
 from typing import Final
 

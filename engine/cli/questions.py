@@ -1,4 +1,4 @@
-"""What is asked before something goes for good."""
+"""Ask before something is deleted."""
 
 import os
 

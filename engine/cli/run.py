@@ -1,4 +1,4 @@
-"""``run`` and ``create``.
+"""Run ``run`` and ``create``.
 
 ``run`` is create, attach, wait, start: in this order, so that neither the first byte nor the exit of a short-lived container
 is missed. The client exits as its container did.

@@ -1,4 +1,4 @@
-"""A user at a container: streams, terminal, signals and the exit code, in one loop.
+"""Connect a user's terminal with a container: streams, signals and exit code, in one loop.
 
     terminal raw? ─┐
     signals ───────┼──▶ poll(2) ──▶ Pump (streams), Wait (exit code), resize, kill

@@ -1,4 +1,4 @@
-"""Signals as something to read: a pipe that poll(2) can wait on beside the streams.
+"""Receive signals through a pipe that poll(2) can wait on.
 
 The kernel may deliver at any instruction; what to do about it is decided at one place, in the loop that moves the bytes.
 """

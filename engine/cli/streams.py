@@ -1,4 +1,4 @@
-"""Moving bytes between the user and a container, over a connection that was taken over.
+"""Copy bytes between the user and a container.
 
     stdin ──▶ pending ──▶ socket ──▶ (frames, unless a terminal) ──▶ stdout, stderr
 

@@ -1,4 +1,4 @@
-"""The choice between a table and a template: what ``--format`` means."""
+"""Choose between a table and a template, as ``--format`` asks."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The user's terminal: raw while a container has it, and as it was afterwards.
+"""Set the user's terminal to raw mode, and restore it.
 
 Raw means that every key goes into the container: its terminal does the echoing, the line editing and the job control.
 Whoever ends the client, by an exit code or by a signal that can be caught, finds the old settings back; only SIGKILL can't

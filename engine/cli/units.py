@@ -1,4 +1,4 @@
-"""Sizes and durations as people write and read them: Docker's go-units, in both directions."""
+"""Parse and format sizes and durations as Docker's go-units does."""
 
 import re
 from typing import Final

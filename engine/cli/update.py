@@ -1,4 +1,4 @@
-"""``update``: other limits and another restart policy for containers that exist."""
+"""Run ``update``."""
 
 from typing import Final
 

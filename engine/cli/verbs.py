@@ -1,4 +1,4 @@
-"""Which module knows a verb: a table, so that only that module is imported."""
+"""Find the module of a verb, so that only that one is imported."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""``verify``: is the log what was written, and does everything computed from it agree with it?"""
+"""Run ``verify``: audit the log and everything computed from it."""
 
 from typing import Final
 

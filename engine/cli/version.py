@@ -1,4 +1,4 @@
-"""``version``: which client this is, and which engine answers."""
+"""Run ``version``."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Waiting for a container to end, through a restart of the daemon if need be.
+"""Wait for a container to end, through a restart of the daemon if need be.
 
 The streams of an attached container come from its monitor and go on when the daemon dies; the answer to ``wait`` would have
 come from the daemon. So when that connection breaks, the question is asked again until a daemon is there to answer it. A

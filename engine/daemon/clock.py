@@ -1,4 +1,4 @@
-"""The machine's clocks, clock_gettime(2)."""
+"""Read the machine's clocks, clock_gettime(2)."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Configuration: command line over TOML file over defaults. Whatever is wrong is named, with its line where it has one."""
+"""Read the configuration: command line, then TOML file, then defaults."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Where clients come in: Unix sockets, TCP ports, and sockets that systemd has opened for us.
+"""Open the sockets of the API: Unix, TCP, and those that systemd has opened.
 
 Whoever comes in is root on this machine, more or less. So a TCP port wants a certificate of each client (``--tlsverify``); without
 one it may be on a loopback address, and elsewhere only if that was said in so many words.

@@ -1,4 +1,4 @@
-"""One daemon a data root: a lock held by the kernel, so that a crash leaves none behind."""
+"""Lock a data root for one daemon; the kernel releases the lock when the daemon dies."""
 
 import fcntl
 import os

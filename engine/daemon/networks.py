@@ -1,4 +1,4 @@
-"""The three networks that there always are, and the subnet of the default bridge."""
+"""Create the networks ``bridge``, ``host`` and ``none``, and choose the default subnet."""
 
 import secrets
 from ipaddress import IPv4Interface

@@ -1,4 +1,4 @@
-"""systemd's readiness and watchdog protocol, sd_notify(3): datagrams to the socket that it names."""
+"""Notify systemd of readiness and of each watchdog period, sd_notify(3)."""
 
 import os
 from typing import Final

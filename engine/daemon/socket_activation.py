@@ -1,4 +1,4 @@
-"""Sockets that a service manager has opened for us: sd_listen_fds(3).
+"""Take over the sockets that a service manager has opened, sd_listen_fds(3).
 
 They are its own: it made them, with their mode and owner, and goes on listening when we end, so that no client is refused while
 a daemon is restarted. What lies at their paths is never ours to remove.

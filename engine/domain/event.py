@@ -1,4 +1,4 @@
-"""What every event has in common: its stored name, and where it came from.
+"""Define what every event has in common: its stored name, and its origin.
 
 An event says that something *happened*; its class is named in the past tense. ``TYPE`` and ``SCHEMA`` are what the store
 writes, literals that outlive any renaming of the class. A released event never changes: a new meaning is a new ``SCHEMA``

@@ -1,4 +1,4 @@
-"""The machine and the daemon themselves: one stream, ``host``."""
+"""Define the events of the machine and the daemon: one stream, ``host``."""
 
 from typing import ClassVar, Final
 

@@ -1,4 +1,4 @@
-"""The identities of things. All are plain strings at run time; the types keep them from being mixed up."""
+"""Define the types of IDs: strings at run time, kept apart by the type checker."""
 
 import re
 from typing import Final, NewType

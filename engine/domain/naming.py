@@ -1,4 +1,4 @@
-"""Names of kernel objects and paths: computed from IDs, never stored.
+"""Compute names of kernel objects and paths from IDs; none of them is stored.
 
 A name that can be computed again is found again after a crash. Every name carries its owner: the *tag* of the instance
 (the first digits of its ID) and the ID of the container or sandbox it belongs to, so that what is ours can be counted by

@@ -1,4 +1,4 @@
-"""Signals as users write them."""
+"""Parse signals as users write them."""
 
 from signal import SIGRTMAX, SIGRTMIN, Signals
 from typing import Final

@@ -1,4 +1,4 @@
-"""The names of streams: which aggregate an event belongs to."""
+"""Name streams: the aggregate to which an event belongs."""
 
 from typing import Final
 

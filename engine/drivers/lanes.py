@@ -1,4 +1,4 @@
-"""Lanes: which threads blocking work runs on, and how much of it at once.
+"""Run blocking work on threads, with limits for each kind of work and each container.
 
 ::
 

@@ -1,4 +1,4 @@
-"""LinuxStreams: the port for standard streams."""
+"""Answer the port for standard streams."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing

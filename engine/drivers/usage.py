@@ -1,4 +1,4 @@
-"""LinuxUsage: what a container uses, from its cgroups and /proc. Nothing is kept between two looks."""
+"""Answer the port for resource usage, from cgroups and /proc."""
 
 import os
 from collections.abc import Mapping

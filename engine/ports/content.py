@@ -1,4 +1,4 @@
-"""The port for what images are made of: bytes on the disk. Events that speak of them are the service's."""
+"""Declare the port for the content of images: bytes on the disk."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The port for the files of containers: what is asked of drivers when somebody copies, exports or compares them.
+"""Declare the port for files of containers: copy, export, compare.
 
 What waits for a client holds nothing that others need, and what holds something does not wait for a client: a tar is received
 whole before the place that it goes to is opened, and reading never keeps a container from starting or from being removed.

@@ -1,4 +1,4 @@
-"""The port for the host: facts about the machine, and its table of processes."""
+"""Declare the port for the host: facts about the machine, and its table of processes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the supervisor asks of whoever touches the kernel.
+"""Declare the supervisor's port: observe containers, and act on them.
 
 The real answer is in ``engine/drivers``. Tests have a simulated kernel; ``tests/contract`` holds both to the same assertions.
 """

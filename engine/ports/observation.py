@@ -1,4 +1,4 @@
-"""Hold what the kernel and a container's monitor say, as values.
+"""Define what an observation of a container holds.
 
 *Facts* come from the monitor's journal (``runtime/facts.py``) and have happened, whatever the log knows of them; their times are
 the monitor's. The rest of an observation is how things are at this moment.

@@ -1,4 +1,4 @@
-"""The port for health checks: run a command inside a container and return how it ended."""
+"""Declare the port for health checks: run a command in a container, return how it ended."""
 
 from dataclasses import dataclass
 from typing import Protocol

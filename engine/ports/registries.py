@@ -1,4 +1,4 @@
-"""The port for registries: other machines' stores of images."""
+"""Declare the port for image registries."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The port for what containers use: numbers, read from the kernel when somebody asks and at no other time."""
+"""Declare the port for resource usage, which is read when somebody asks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

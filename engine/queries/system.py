@@ -1,4 +1,4 @@
-"""The engine about itself."""
+"""Answer what the engine is and has: version, info, counts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Threads for questions: what only reads, and may be given up together with whoever asked.
+"""Run questions on threads of their own; a question ends when its asker goes.
 
 Questions have limits of their own, so that however many are asked, effects find their threads. Long ones (an audit, a moment
 long ago) have another limit than short ones. A thread can't be stopped from outside: what reads much calls :func:`pause` between

@@ -1,4 +1,4 @@
-"""What containers use, as often as somebody wants to know: nothing is read while nobody looks."""
+"""Sample the resource usage of containers, only while somebody asks."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Waiting for the log: level-triggered, so nobody can miss what happened between looking and waiting."""
+"""Wait until the log has what a caller waits for."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator

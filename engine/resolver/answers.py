@@ -1,4 +1,4 @@
-"""One question, answered from the zones alone: what is asked again costs little more than a look into a table.
+"""Answer one DNS question from the zones.
 
 A sandbox's answers are kept, ready but for the header, until any record changes. Negative answers are none that a client
 could keep: without an SOA record nobody may, RFC 2308 section 5.

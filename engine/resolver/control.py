@@ -1,4 +1,4 @@
-"""What the daemon orders: who is called how, and which sandboxes are served.
+"""Receive the daemon's orders: which names there are, and which sandboxes to serve.
 
 Over the socket of :mod:`engine.runtime.messages`, packets of JSON with descriptors beside them::
 

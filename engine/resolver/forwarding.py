@@ -1,4 +1,4 @@
-"""What nobody here is called, asked of servers elsewhere: all questions at once, each on a socket of its own.
+"""Forward questions to other servers: each on a socket of its own, all at once.
 
     ask ──▶ first server ──answer──────────────────────────────▶ done
               │ failure, or NEXT_AFTER_S without a word

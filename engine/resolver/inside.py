@@ -1,4 +1,4 @@
-"""Sockets of another network namespace. A socket belongs to the namespace that its maker was in, network_namespaces(7).
+"""Open sockets in another network namespace, network_namespaces(7).
 
 This process has one thread and nothing runs while it is away, so it goes there and comes back; starting a thread for each
 socket would take twenty times as long. One that can't come back ends on the spot: its next socket would be a stranger's.

@@ -1,4 +1,4 @@
-"""The sockets inside a sandbox: questions in, answers out.
+"""Receive questions and send answers on the sockets inside a sandbox.
 
 UDP and TCP at 127.0.0.11, port 61053; a rule of the sandbox's own leads port 53 there, so that a container may serve names
 itself on every address. The rule has to be ``dnat to 127.0.0.11:61053``: ``redirect`` in the output hook leads to 127.0.0.1,

@@ -1,4 +1,4 @@
-"""DNS messages as they travel: the little that a server has to read, and the answers that it writes itself.
+"""Parse DNS questions and build DNS answers.
 
 RFC 1035 section 4; EDNS: RFC 6891; exactly one question: RFC 9619. What is passed on is not taken apart (RFC 3597: records
 of unknown types are left as they are). A name is kept as it travels, in lower case: length bytes are at most 63 and no

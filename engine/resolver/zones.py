@@ -1,4 +1,4 @@
-"""Who has which names and addresses, on which network. Told by the daemon, looked up for each question; pure.
+"""Hold names and addresses for each network. Pure.
 
 A name is tried in this order, as Docker does (libnetwork, ``sandbox.ResolveName``): the sandbox's own links before what
 containers are called, a whole name before ``NAME.NETWORK``, and the sandbox's networks in their order; the first network

@@ -1,4 +1,4 @@
-"""What a container is made of: the bundle's ``config.json`` (OCI runtime-spec) and ``monitor.json``, as they are parsed.
+"""Parse a bundle: ``config.json`` (OCI runtime-spec) and ``monitor.json``.
 
 The names are the specification's (config.md, config-linux.md); keys that this engine never writes are not listed. A bundle is
 read once, by the monitor, before it forks: a child between fork(2) and execve(2) should open as little as it can.

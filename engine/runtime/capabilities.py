@@ -1,4 +1,4 @@
-"""What a process may: the sets of capabilities(7), by name, as numbers for the kernel.
+"""Convert names of capabilities to the kernel's bit sets, capabilities(7).
 
 What this process itself does not have it can't give away: a name that is known but out of reach (the engine may run inside a
 restricted machine) is left out, as it would be for any other root.

@@ -1,4 +1,4 @@
-"""/sys/fs/cgroup as a container sees it: its own cgroup in every hierarchy, and nothing above it.
+"""Mount /sys/fs/cgroup for a container: its own cgroup in every hierarchy.
 
 Version 2 is mounted anew in the container's cgroup namespace. Of version 1 each hierarchy is a bind mount of the container's
 own directory in a small tmpfs, as Docker does it; a version 2 hierarchy beside them (hybrid) has no controllers and is left out.

@@ -1,4 +1,4 @@
-"""A child of the monitor, from fork(2) to its exit: the container's first process, or an exec.
+"""Run one child of the monitor, from fork(2) to its exit: the first process, or an exec.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Clients that are attached to a process: owners of their sockets, speakers of Docker's stream format.
+"""Send a process's output to an attached client, in Docker's stream format.
 
 Without a terminal each block of output has a header of eight bytes (the stream, three zeroes, the length as big-endian), with
 one it is the raw bytes. What a client sends is always raw.

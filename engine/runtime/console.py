@@ -1,4 +1,4 @@
-"""A terminal from the container's own devpts: one end becomes its stdio, the other travels to the monitor."""
+"""Make a terminal from the container's devpts: one end for the process, one for the monitor."""
 
 import fcntl
 import os

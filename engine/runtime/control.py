@@ -1,4 +1,4 @@
-"""Control connections: the daemon's orders to a monitor, and the monitor's hints to the daemon.
+"""Receive the daemon's orders on a monitor's control connections, and send hints back.
 
 The first connection is born with the monitor; others come through its socket, which only root can reach. A connection that
 fails or fills up is dropped: the daemon will come again, and nothing that matters is said here alone.

@@ -1,4 +1,4 @@
-"""The nodes and links of a container's /dev (runtime-spec, config-linux.md: Default Devices, Dev symbolic links)."""
+"""Create the nodes and links of a container's /dev (runtime-spec, config-linux.md)."""
 
 import contextlib
 import os

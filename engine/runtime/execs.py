@@ -1,4 +1,4 @@
-"""Execs: more processes in a running container, each with streams of its own and at most one client.
+"""Run execs: each has streams of its own and at most one client.
 
 The outcome is in the journal before the client hears of it: drain, ``exec_exited``, hint, then the client's socket closes.
 """

@@ -1,4 +1,4 @@
-"""Which file a command is, and how it is executed: after PATH, in the words that Docker's users know."""
+"""Find the file of a command in PATH and execute it, with the errors that Docker reports."""
 
 import errno
 import os

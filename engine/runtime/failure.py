@@ -1,4 +1,4 @@
-"""Why a process could not be started, in the words and exit codes that Docker's users know."""
+"""Describe why a process could not be started, with Docker's messages and exit codes."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Everything between fork(2) and execve(2): a child of the monitor becomes a container's first process, or one more.
+"""Turn a forked child into a container's first process or an exec: all between fork and execve.
 
 Theory of operation::
 

@@ -1,4 +1,4 @@
-"""Paths inside a root filesystem that somebody else wrote.
+"""Open paths inside a root filesystem that may be malicious, without leaving it.
 
 A path of an image is hostile: any part of it may be a symbolic link to the host. So the kernel resolves each one, below a
 descriptor of the root and with RESOLVE_IN_ROOT (openat2(2)); nothing here joins a path of the image to one of the host.

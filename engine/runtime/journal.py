@@ -1,4 +1,4 @@
-"""The monitor's own record of one run of a container: what the daemon takes over, whenever it is there to do so.
+"""Write the journal of one run of a container, which the daemon reads when it can.
 
 One JSON object per line, appended with one write(2) each, numbered from 1. A line counts once its newline is there; a torn
 last line was never written. What decides the container's fate (``exited``, ``start_failed``) is on the disk before anyone is

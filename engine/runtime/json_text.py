@@ -1,4 +1,4 @@
-"""JSON at the least cost in pages: the C parts of the ``json`` module, without its Python parts.
+"""Encode and decode JSON with the C parts of ``json`` only: they take the fewest pages.
 
 A monitor copies every page of what it runs (see ``kernel_files.py``): ``json.dumps`` and ``json.loads`` cost each one 600 KiB, these
 functions 100.

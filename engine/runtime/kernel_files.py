@@ -1,4 +1,4 @@
-"""Small files, and those of /proc and of cgroups, where one read(2) or write(2) says it all.
+"""Read and write files with one read(2) or write(2), as /proc and cgroups need it.
 
 Without pathlib and io: what a monitor runs, it copies. Every object it touches costs it a page of its own, because Python counts
 references in the object, and a hundred monitors pay a hundred times.

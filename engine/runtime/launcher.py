@@ -1,4 +1,4 @@
-"""The launcher: a small process whose forks are cheap. It takes a bundle, forks a monitor, hands back a pidfd.
+"""Fork monitors: a small process takes a launch order, forks, and returns a pidfd.
 
 It is started by the daemon from a sealed copy of the interpreter, so that ``/proc/PID/exe`` of whatever descends from it is
 nobody's file (CVE-2019-5736). It imports everything that a monitor will need, once, and freezes it: monitors share these

@@ -1,4 +1,4 @@
-r"""A container's log in Docker's json-file format, encoded by blocks instead of line by line.
+r"""Write a container's log in Docker's json-file format, by blocks instead of lines.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The event loop of a lean process: epoll(7), callbacks, deadlines. Nothing is awaited and nothing is kept.
+"""Run an event loop in a lean process: epoll(7), callbacks, deadlines.
 
 A callback gets the events of its descriptor and must not block. A descriptor is forgotten before it is closed; forgetting one
 that another callback of the same round is still due for is fine, the second call is left out.

@@ -1,4 +1,4 @@
-"""What daemon, launcher and monitor say to each other: packets of JSON, and descriptors beside them.
+"""Define the messages between daemon, launcher and monitor: JSON, with descriptors beside it.
 
 Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one message, whole or not at
 all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are answered in their order::

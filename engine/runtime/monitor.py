@@ -1,4 +1,4 @@
-"""The monitor: parent of one container's first process, owner of its stdio, its journal and its exit code.
+"""Run one container: fork its first process, hold its streams, write its journal.
 
 Theory of operation::
 

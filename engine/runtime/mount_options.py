@@ -1,4 +1,4 @@
-"""Mount options, as mount(8) and the OCI runtime specification name them (config.md, Linux mount options)."""
+"""Parse mount options, as mount(8) and the OCI specification name them (config.md)."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple

@@ -1,4 +1,4 @@
-"""The root filesystem of a container: how it is put together, and how it becomes the root.
+"""Mount a container's root filesystem and make it the root.
 
 Theory of operation::
 

@@ -1,4 +1,4 @@
-"""The namespaces that a container has of its own, and what belongs to them: names and kernel parameters.
+"""Set up what belongs to a container's own namespaces: host name and kernel parameters.
 
 The names of types are the OCI runtime specification's (config-linux.md, Namespaces). The PID namespace stands apart: a process is
 born in it or not, so its parent takes care of it (:func:`share_pid_namespace`), and the child of all others.

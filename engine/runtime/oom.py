@@ -1,4 +1,4 @@
-"""Out-of-memory kills in a container's cgroup: by the kernel's own counters, told when they grow.
+"""Count out-of-memory kills in a container's cgroup.
 
 cgroup v2 reports a change of ``memory.events`` as POLLPRI (cgroup-v2.rst, memory.events). v1 has an eventfd registered
 through ``cgroup.event_control`` (cgroup-v1/memory.rst, section 10), which fires before the kill is counted, hence a second

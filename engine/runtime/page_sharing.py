@@ -1,4 +1,4 @@
-"""Keep the pages that a fork shares with its parent shared.
+"""Avoid writes to memory pages that a forked process shares with its parent.
 
 A monitor is a fork of the launcher, and copies each page that it writes to. Two things write to pages of which nothing changes:
 CPython counts references inside the objects, and its allocator fills the holes that freed objects have left between them. So

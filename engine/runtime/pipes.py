@@ -1,4 +1,4 @@
-"""The monitor's ends of a process's standard streams: pipes, or the master of its pty.
+"""Hold the monitor's ends of a process's streams: pipes, or the master of its terminal.
 
 Every buffer has a bound, and behind a full one the sender waits. Nothing here blocks.
 """

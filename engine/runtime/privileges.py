@@ -1,4 +1,4 @@
-"""From root with everything to the user, the limits and the capabilities that were asked for, in the order that allows it.
+"""Drop privileges: set user, limits and capabilities, in the order that the kernel allows.
 
 Each step takes away what the next no longer needs::
 

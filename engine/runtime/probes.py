@@ -1,4 +1,4 @@
-"""Probes: processes that ask how a container is, and of which nothing is written down.
+"""Run the commands of health checks in a container, without a record in the journal.
 
 ::
 

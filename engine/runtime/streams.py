@@ -1,4 +1,4 @@
-"""The streams of one process, and the clients that are attached to them.
+"""Copy the output of one process to its log and its clients, and their input to it.
 
 ::
 

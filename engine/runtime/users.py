@@ -1,4 +1,4 @@
-"""Who a process is: ``user[:group]``, looked up in /etc/passwd and /etc/group as they stand inside the root filesystem.
+"""Look up ``user[:group]`` in the /etc/passwd and /etc/group of the root filesystem.
 
 The rules are Docker's: a name or a number on either side; a number need not exist; without a group it is the user's own, and
 the groups that list the user come along; a number without an entry has group 0.

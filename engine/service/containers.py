@@ -1,4 +1,4 @@
-"""Containers: their life, and their standard streams."""
+"""Create, start, stop, remove and otherwise change containers."""
 
 import secrets
 from collections.abc import AsyncGenerator

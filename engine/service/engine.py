@@ -1,4 +1,4 @@
-"""Everything that can be asked of the engine, in one place for the API."""
+"""Collect all commands and queries for the API."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Execs: one more process in a container that runs."""
+"""Create and start execs, and resize their terminals."""
 
 import secrets
 from collections import OrderedDict

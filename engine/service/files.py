@@ -1,4 +1,4 @@
-"""The files of containers: looked at, copied out and in, exported, compared, measured; each copy is in the log."""
+"""Copy, export, compare and measure files of containers; each copy is in the log."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar

@@ -1,4 +1,4 @@
-"""Names for containers that were given none."""
+"""Check names of containers, and make one for a container without."""
 
 import re
 import secrets

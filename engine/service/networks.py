@@ -1,4 +1,4 @@
-"""Networks: defined, removed, and containers connected to them."""
+"""Create and remove networks, and connect containers to them."""
 
 import secrets
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Registries: what the engine asks of them for its users."""
+"""Log in to registries."""
 
 from engine.domain.event import Origin
 from engine.domain.image.registry import Credentials, RegistryLoggedIn, parse_registry

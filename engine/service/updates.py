@@ -1,4 +1,4 @@
-"""Other limits, and another restart policy, for containers that exist."""
+"""Change limits and restart policies of existing containers."""
 
 from engine.domain.container.decisions import decide_update
 from engine.domain.container.events import OrderKind

@@ -1,4 +1,4 @@
-"""Event ⇄ row, and how old rows are read.
+"""Convert events to rows and back, old shapes included.
 
 To add an event:
 

@@ -1,4 +1,4 @@
-"""Groups of changes, each group one transaction.
+"""Commit groups of changes, each group in one transaction.
 
 For every group: give each event its ``seq`` and hash, insert the events, write the new state of the aggregates, move the
 head; then wait for the disk. Whatever goes wrong, the group is rolled back whole and what is remembered here is read again.

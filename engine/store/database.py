@@ -1,4 +1,4 @@
-"""Opening the database: what it must be before anybody writes, and how connections are set up.
+"""Open the database: check it before anything is written, and configure its connections.
 
 A database that is not sound is *refused* and left alone, its ``-wal`` included: the checks run on a read-only connection,
 because closing a writable one would already fold the journal into the file. Only what every start needs is looked at (a

@@ -1,4 +1,4 @@
-"""What can go wrong with the store, and the one place where a database error becomes one of ours."""
+"""Define the errors of the store, and convert those of the database."""
 
 import sqlite3
 from pathlib import Path

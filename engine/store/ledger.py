@@ -1,4 +1,4 @@
-"""Ledger: records decisions in the log, and keeps the two views of it.
+"""Record decisions in the log, and keep the two views of it.
 
     decide(head) ─▶ record ─▶ head moves at once ─▶ EventLog ─▶ durable moves, followers are called
                                                                                 ─▶ record returns

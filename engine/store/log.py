@@ -1,4 +1,4 @@
-"""EventLog: the one door to the history.
+"""Append events to the log and read them: the only access to the history.
 
     trio thread                         writer thread                        disk
     ───────────                         ─────────────                        ────

@@ -1,4 +1,4 @@
-"""A view: the present state of every live aggregate, and indexes over them.
+"""Keep the present state of every live aggregate, with indexes.
 
 There are two views. *Head* is where decisions are made: it includes what has been submitted and is
 not yet durable, so that two requests at once can't both take a name or an address. *Durable* is

@@ -1,4 +1,4 @@
-"""Reading the history and the aggregates, on connections of their own.
+"""Read events and aggregates, on connections of their own.
 
 History is read in blocks, each its own short transaction: a reader that is slow or never comes back must not keep the
 journal from being folded into the database. The log only grows, so the blocks fit together whatever is appended between.

@@ -1,4 +1,4 @@
-"""What goes into the log and what comes out of it."""
+"""Define what is appended to the log and what is read from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

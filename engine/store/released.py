@@ -1,4 +1,4 @@
-"""What this engine can read: every event of every aggregate, and the way from every old shape to today's.
+"""List every event that this engine reads, and how old shapes become new ones.
 
 See ``codec.py`` for what to do when an event is added or changed.
 """

@@ -1,4 +1,4 @@
-"""Replaying the history row by row, past rows that can't be read.
+"""Replay the history row by row, past rows that can't be read.
 
 A stream that has such a row is broken from there on: nothing that follows can be trusted to follow from what went before. Its
 container is dead in the view, with the reason; everything else is as its events say.

@@ -1,4 +1,4 @@
-"""Room on the disk for what a full disk must not refuse.
+"""Reserve disk space for events that a full disk must not refuse.
 
 Stopping and removing containers is how a full disk gets empty again, so these orders must still be written down. A file
 beside the database holds the room for them. When the disk is full the file is given up, slice by slice: all at once, a

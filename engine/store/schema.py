@@ -1,4 +1,4 @@
-"""The tables, and the statements of the hot path compiled once.
+"""Define the tables, and the statements of the hot path.
 
 The migrations create the tables; these definitions serve queries, and a test compares the two. SQLAlchemy's compiler and
 its cache cost more than SQLite does for a row, so what runs for every commit is compiled here and given to the driver as text.

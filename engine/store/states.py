@@ -1,4 +1,4 @@
-"""The kinds of aggregates, and how the state of each is computed, stored and read back.
+"""Define how the state of each kind of aggregate is computed, stored and read.
 
 A stream's name tells its kind: ``container/ID`` is a container, ``container/ID/exec/ID`` an exec.
 """

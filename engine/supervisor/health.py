@@ -1,4 +1,4 @@
-"""HealthChecks: asking containers how they are, and writing down when the answer becomes another.
+"""Run health checks, and record when a container's status changes.
 
 ::
 

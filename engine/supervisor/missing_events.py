@@ -1,4 +1,4 @@
-"""What has happened that the log does not know: (state, observation) → events. Pure.
+"""Find what has happened and is not in the log: (state, observation) → events. Pure.
 
 A fact of the journal becomes an event if the state still waits for it; one that the state has moved past was taken over
 before. So reading a journal again, after a crash at any point, adds nothing twice.

@@ -1,4 +1,4 @@
-"""Networks: made and removed on order, looked after like everything else.
+"""Create and remove networks in the kernel, and repair them.
 
 One thing at a time is done to bridges and the firewall's frame; what is done to single containers doesn't wait for it.
 """

@@ -1,4 +1,4 @@
-"""What is to be done: (state, observation) → actions. Pure; empty when log and kernel agree.
+"""Plan what to do: (state, observation) → actions. Pure; empty when nothing is to be done.
 
 The plan never looks back: it compares what the log wants with what was observed, so it makes no difference whether the
 daemon has just been asked, has just been restarted, or finds that somebody else has been at work.

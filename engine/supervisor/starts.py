@@ -1,4 +1,4 @@
-"""What a start is given: a namespace, addresses, ports of the host. Chosen on the head view, so two starts never share."""
+"""Choose what a start needs on the head view: network namespace, addresses, host ports."""
 
 import secrets
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Supervisor: all workers, the sweep that trusts nobody, and recovery.
+"""Run all workers and the sweep, and recover the state after a start.
 
     follow(log) ──▶ wake(worker)          hints from drivers ──▶ wake(worker)
     sweep, every SWEEP_S:  inventory ──▶ what should be there and isn't: wake; what is there and shouldn't be: discard

@@ -1,4 +1,4 @@
-"""Worker: the one task that owns a container's effects.
+"""Bring one container to the state that the log asks for; the only task that acts on it.
 
     wake ─▶ observe ─▶ conclude ─▶ record ─▶ plan ─▶ perform ─▶ observe …  until there is nothing left to do
       ▲                                                                │

@@ -1,4 +1,4 @@
-"""Containers as clients are told of them: the fields of each answer and their types."""
+"""Define the answers about containers: fields and types."""
 
 from typing import Annotated, Any, NotRequired, TypedDict
 

@@ -1,4 +1,4 @@
-"""What an attached client gets, once its connection has left HTTP."""
+"""Serve an attached client once its connection has left HTTP."""
 
 import socket
 from contextlib import aclosing

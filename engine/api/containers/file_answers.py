@@ -1,4 +1,4 @@
-"""Files of containers: domain → what Docker's clients read."""
+"""Convert results about files to Docker's JSON."""
 
 import base64
 import stat

@@ -1,4 +1,4 @@
-"""Files of containers: ``docker cp``, ``docker export``, ``docker diff``."""
+"""Handle ``docker cp``, ``docker export`` and ``docker diff``."""
 
 from collections.abc import AsyncIterator
 from typing import Final, TypedDict

@@ -1,4 +1,4 @@
-"""Which containers a list shows: every filter that Docker has."""
+"""Apply the filters of the list of containers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final

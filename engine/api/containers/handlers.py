@@ -1,4 +1,4 @@
-"""Containers: list, create, inspect, rename, remove, prune."""
+"""Handle list, create, inspect, rename, remove and prune of containers."""
 
 from typing import Final, TypedDict
 

@@ -1,4 +1,4 @@
-"""``HostConfig`` as clients are told of it, and the whole of ``inspect``."""
+"""Define the answer of inspect, ``HostConfig`` included."""
 
 from typing import NotRequired, TypedDict
 

@@ -1,4 +1,4 @@
-"""A container's life: start, stop, restart, kill, pause, unpause, wait."""
+"""Handle start, stop, restart, kill, pause, unpause and wait."""
 
 from typing import Final, NotRequired, TypedDict
 

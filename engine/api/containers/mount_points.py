@@ -1,4 +1,4 @@
-"""What is mounted into a container, as ``inspect`` shows it: domain → Docker JSON."""
+"""Convert mounts to the JSON of inspect."""
 
 from engine.api.containers.spec.mounts import shortest
 from engine.api.http.json_bodies import Json

@@ -1,4 +1,4 @@
-"""Containers as the list and ``inspect`` show them: domain → Docker JSON."""
+"""Convert containers to the JSON of the list and of inspect."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How much containers hold on the disk: read from it, so only when somebody asks."""
+"""Measure how much space containers take, when a client asks."""
 
 from collections.abc import Collection, Mapping
 

@@ -1,4 +1,4 @@
-"""``GET /containers/{name}/stats``: what a container uses, once or every second."""
+"""Handle ``GET /containers/{name}/stats``: usage once, or every second."""
 
 from contextlib import aclosing
 

@@ -1,4 +1,4 @@
-"""What a container uses, as clients are told of it."""
+"""Define the answer of stats: fields and types."""
 
 from typing import NotRequired, TypedDict
 

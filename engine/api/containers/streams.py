@@ -1,4 +1,4 @@
-"""A container's standard streams: attach, logs, resize; and what runs in it."""
+"""Handle attach, logs and resize of containers."""
 
 from contextlib import aclosing
 from typing import TypedDict

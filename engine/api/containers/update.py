@@ -1,4 +1,4 @@
-"""``POST /containers/{name}/update``: other limits and another restart policy for a container that exists."""
+"""Handle ``POST /containers/{name}/update``: limits and restart policy."""
 
 from collections.abc import Iterator
 from typing import Final, TypedDict

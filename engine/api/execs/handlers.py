@@ -1,4 +1,4 @@
-"""Execs: create, start, resize, inspect."""
+"""Handle create, start, resize and inspect of execs."""
 
 import socket
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, as the kernel or a certificate says it."""
+"""Find who sent a request: by the kernel's credentials, or by the certificate."""
 
 import os
 import pwd

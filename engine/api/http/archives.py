@@ -1,4 +1,4 @@
-"""Archives on their way to a client."""
+"""Send an archive to a client."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""Names of requests: what joins a response, the lines of the daemon's log and the events that one request led to."""
+"""Name requests, so that response, log and events can be joined."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Noticing that a client has gone, without reading from it.
+"""Notice that a client has gone, without reading from it.
 
 While a handler works, nobody reads its connection: what comes next may be the input of a terminal that belongs to a
 monitor. So one epoll of our own watches all connections for the hang-up alone, at the price of one system call per

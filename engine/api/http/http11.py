@@ -1,4 +1,4 @@
-"""One connection: requests in, replies out, one after the other.
+"""Serve one connection: read requests and write replies, one after the other.
 
 Theory of operation. A connection is a task. It reads a head, lets the application make a reply, writes the reply, and
 begins again; requests that arrive before their turn wait in the buffer, so pipelining is correct and wins nothing.

@@ -1,4 +1,4 @@
-"""JSON that clients send: checked, decoded, and refused in words that Docker's users know."""
+"""Decode JSON bodies, and refuse bad ones with Docker's messages."""
 
 import re
 from collections.abc import Mapping

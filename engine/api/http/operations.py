@@ -1,4 +1,4 @@
-"""What a route takes and answers: the values from which the API describes itself.
+"""Describe what a route takes and answers, for the OpenAPI document.
 
 A handler module writes them where it registers its routes; ``engine.api.openapi`` makes the description of them. A shape is a type
 that msgspec knows: a Struct for what a client sends, a TypedDict for what it is told.

@@ -1,4 +1,4 @@
-"""Responses onto a stream of bytes: heads and chunks, RFC 9112.
+"""Write responses: heads and chunks, RFC 9112.
 
 Most of a head is the same for all answers of a second, and most of the rest for all of a kind: both are made once.
 """

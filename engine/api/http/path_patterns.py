@@ -1,4 +1,4 @@
-"""Patterns of paths as Go's path.Match has them, for the filters that Docker compares so.
+"""Match patterns as Go's path.Match does.
 
 ``*`` stands for any run of characters but ``/``, ``?`` for any one but ``/``, ``[a-z]`` and ``[^a-z]`` for one of a class, and a
 backslash takes the meaning from the character behind it.

@@ -1,4 +1,4 @@
-"""One HTTP request, as handlers see it."""
+"""Define a request, as handlers see it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field

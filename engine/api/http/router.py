@@ -1,4 +1,4 @@
-"""From a method and a path to a handler.
+"""Find the handler of a method and path.
 
 Routes are templates: ``/containers/{name}/json``, where a variable part matches one or more segments, because image
 names have slashes. As in Docker, the first route that fits wins, a path is decoded before it is matched, and whoever asks

@@ -1,4 +1,4 @@
-"""All connections: accepting, and ending in order."""
+"""Accept connections, serve them, and end them in order."""
 
 import ssl
 from collections.abc import Sequence

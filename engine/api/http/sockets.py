@@ -1,4 +1,4 @@
-"""Where the API listens."""
+"""Open the sockets on which the API listens."""
 
 import errno
 import grp

@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP: kinds to status codes, never classes."""
+"""Convert errors to status codes, by their kind."""
 
 from collections.abc import Mapping
 from typing import Final

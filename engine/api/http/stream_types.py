@@ -1,4 +1,4 @@
-"""Standard streams over HTTP: which media type they have, and how clients say what they want of them."""
+"""Negotiate the media type of standard streams."""
 
 from typing import Final
 

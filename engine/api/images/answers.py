@@ -1,4 +1,4 @@
-"""Images as clients are told of them."""
+"""Define the answers about images: fields and types."""
 
 from typing import Annotated, NotRequired, TypedDict
 

@@ -1,4 +1,4 @@
-"""``docker commit``: an image of what a container changed."""
+"""Handle ``docker commit``."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Which images the list and ``prune`` are about: Docker's filters on images."""
+"""Apply the filters of the list and prune of images."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

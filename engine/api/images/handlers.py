@@ -1,4 +1,4 @@
-"""Images: list, inspect, history, import, load, tag, remove, prune."""
+"""Handle list, inspect, history, import, load, tag, remove and prune of images."""
 
 from collections.abc import AsyncIterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""Images: domain → Docker JSON."""
+"""Convert images to Docker's JSON."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""Networks as clients are told of them."""
+"""Define the answers about networks: fields and types."""
 
 from typing import Annotated, NotRequired, TypedDict
 

@@ -1,4 +1,4 @@
-"""What is asked of networks: Docker JSON → domain."""
+"""Convert requests about networks to the domain's values."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Networks: made, looked at, removed; containers connected to them."""
+"""Handle create, list, inspect, remove, connect and disconnect of networks."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Networks and endpoints: domain → Docker JSON."""
+"""Convert networks and endpoints to Docker's JSON."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

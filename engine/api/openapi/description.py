@@ -1,4 +1,4 @@
-"""Makes the OpenAPI 3.1 document from routes: https://spec.openapis.org/oas/v3.1.0."""
+"""Make the OpenAPI 3.1 document from routes: https://spec.openapis.org/oas/v3.1.0."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""``GET /openapi.json``: the description is made when somebody first asks for it."""
+"""Handle ``GET /openapi.json``; the document is made at the first request."""
 
 from collections.abc import Sequence
 

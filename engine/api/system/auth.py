@@ -1,4 +1,4 @@
-"""``docker login``: a registry is asked, and the client keeps what it gave."""
+"""Handle ``docker login``: ask the registry; the client keeps the credentials."""
 
 from engine.api.http.json_bodies import Wire, read_json
 from engine.api.http.operations import Operation

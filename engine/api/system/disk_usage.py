@@ -1,4 +1,4 @@
-"""``docker system df``: what lies on the disk, by kinds."""
+"""Handle ``docker system df``."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The engine about itself: ping, version, info."""
+"""Handle ping, version and info."""
 
 from dataclasses import replace
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which limits this machine's kernel can keep, as ``docker info`` tells it."""
+"""Find which limits this machine's kernel supports, for ``docker info``."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The engine about itself: domain → Docker JSON."""
+"""Convert version and info to Docker's JSON."""
 
 import platform
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""From tree and data to text."""
+"""Evaluate a template's tree on data."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final

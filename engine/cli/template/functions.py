@@ -1,4 +1,4 @@
-"""What a template may call: text/template's own functions and those that Docker adds."""
+"""Define the functions of templates: text/template's own, and Docker's."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""From text to tree: the grammar of text/template.
+"""Parse a template to a tree: the grammar of text/template.
 
 template = { text | "{{" ["- "] action [" -"] "}}" }
 action   = pipeline | "if" pipeline | "else" ["if" | "with"] … | "range" … | "with" … | "end" | "break" | "continue" | comment

@@ -1,4 +1,4 @@
-"""What an image inherits from the container that it is made of: ``docker commit``.
+"""Compute what an image inherits from the container that it is made of.
 
 The container's config is the base. What the request brings along, with the instructions of ``changes`` applied to it, is laid over
 that; if it brings nothing, they are applied to the base.

@@ -1,4 +1,4 @@
-"""What users, monitors and policies may add to a container's history: (state, command) → events, or a refusal.
+"""Decide what may happen to a container: (state, command) → events, or a refusal.
 
 The phases that allow it are in ``phases.py``; the words of a refusal are Docker's.
 """

@@ -1,4 +1,4 @@
-"""The keys by which a person lets go of a terminal."""
+"""Parse and recognise the keys that detach a client from a terminal."""
 
 from typing import Final
 

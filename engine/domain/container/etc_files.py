@@ -1,4 +1,4 @@
-"""The three files that a container gets from the engine: ``/etc/hosts``, ``/etc/hostname``, ``/etc/resolv.conf``.
+"""Compute ``/etc/hosts``, ``/etc/hostname`` and ``/etc/resolv.conf`` of a container.
 
 The texts are Docker's, to the byte, for programs and their tests have grown to expect them.
 """

@@ -1,4 +1,4 @@
-"""What can happen to a container, as events, and the values they carry.
+"""Define the events of containers and their values.
 
 What may follow what is told in ``phases.py``. Intents are named ``…Requested``; everything else is an outcome.
 """

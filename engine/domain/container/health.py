@@ -1,4 +1,4 @@
-"""A container's health: what its check asks for, how answers are judged, and what of that is history.
+"""Define a container's health: its check, its status, and the events of both.
 
 Theory of operation
 ===================

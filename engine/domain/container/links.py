@@ -1,4 +1,4 @@
-"""Links within the default network: names and environment variables with which a container is told where another one is.
+"""Compute names and environment variables of links within the default network.
 
 They are older than networks that somebody made, where a link is but one more name that the resolver knows. What is written, and
 in which order, is Docker's, to the byte, for start scripts have grown to parse it.

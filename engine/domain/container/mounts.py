@@ -1,4 +1,4 @@
-"""What is mounted into a container: paths of the host, and filesystems in memory."""
+"""Define what is mounted into a container: paths of the host, and tmpfs."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The phases of a container's life, and which event leads from which to which.
+"""Define the phases of a container's life, and which event leads to which.
 
 An *intent* and its *outcome* are different events; between the two the log says "asked, not yet done", and that gap is what
 recovery looks for. Intents come from users (and from restart policies), outcomes from what the kernel and the monitor say::

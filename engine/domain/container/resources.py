@@ -1,4 +1,4 @@
-"""What a container may use of the machine: Docker's resource limits as plain values.
+"""Define resource limits as plain values.
 
 Zero means "not set" as in Docker's API, unless said otherwise. What makes no sense is refused in ``resource_rules.py``.
 """

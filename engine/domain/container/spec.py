@@ -1,4 +1,4 @@
-"""What was asked of a container: Docker's request with its defaults resolved, as plain data.
+"""Define what was asked for when a container was created, with defaults resolved.
 
 ``oci.py`` translates it into what the runtime is told. Durations end in ``_s``, sizes in ``_bytes``. Paths are the caller's words:
 those of the container are looked up inside its root, those of the host by the kernel.

@@ -1,4 +1,4 @@
-"""``HEALTHCHECK`` as a Dockerfile writes it: flags with Go durations, then ``NONE`` or ``CMD …``."""
+"""Parse ``HEALTHCHECK``: flags with Go durations, then ``NONE`` or ``CMD …``."""
 
 import re
 from typing import Final

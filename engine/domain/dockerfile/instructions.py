@@ -1,4 +1,4 @@
-"""The Dockerfile instructions that change nothing but an image's config: ``docker import --change``.
+"""Apply Dockerfile instructions to an image's config, as ``docker import --change`` does.
 
 Each instruction is a function from (config, what stands behind the keyword) to the next config. The words of the errors are
 Docker's.

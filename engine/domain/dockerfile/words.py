@@ -1,4 +1,4 @@
-"""The words of a Dockerfile's line: how they are split, unquoted and filled in.
+"""Split, unquote and expand a line of a Dockerfile.
 
 Quotes group, a backslash takes the next character as it is, and ``$NAME``, ``${NAME}``, ``${NAME:-otherwise}`` and
 ``${NAME:+instead}`` are replaced from an environment; single quotes keep everything. After Docker's Dockerfile reference.

@@ -1,4 +1,4 @@
-"""An exec: one more process in a running container. Events, phases, decisions, as in ``container.py``.
+"""Define execs: state, events, phases and decisions.
 
 Its stream stands below the container's, ``container/ID/exec/EXEC``, so that a container's history is one range of streams
 while a thousand execs do not weigh on the container's own state. An exec that has ended leaves the read model; what its exit

@@ -1,4 +1,4 @@
-"""An image's config: the JSON document whose digest is the image's ID (OCI image-spec, config.md).
+"""Parse and build image configs; the digest is the image's ID (OCI image-spec, config.md).
 
 Docker writes the same document with a few fields more. Reading takes both; writing (for ``import``) follows Docker, byte
 for byte where that is possible, so that tools which compare configs see nothing new.

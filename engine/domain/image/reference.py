@@ -1,4 +1,4 @@
-"""Image references: the grammar, and the short forms that people use.
+"""Parse image references: the grammar, and the short forms.
 
 ``busybox`` means ``docker.io/library/busybox:latest``: inside the engine a reference is always whole (*canonical*), towards
 people it is as short as can be (*familiar*). The grammar is that of the OCI distribution project, ``reference`` package:

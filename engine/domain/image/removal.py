@@ -1,4 +1,4 @@
-"""Finding images by what people call them, and the rules by which Docker lets them go.
+"""Find images by reference, and decide whether they may be removed.
 
 Removing by reference takes that reference away, and the image with it if it was the last. Removing by ID takes all
 references away, if they are of one repository or force is used. A container that uses the image stands in the way: a stopped

@@ -1,4 +1,4 @@
-"""Which images ``docker save`` means, and the tags that go with them.
+"""Choose the images and tags that ``docker save`` writes.
 
 An ID means the image without its names, a reference the image with that one, and a bare repository every image that a tag of it
 points at.

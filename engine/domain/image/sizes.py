@@ -1,4 +1,4 @@
-"""How much of an image other images have too: arithmetic over layers, each named by its chain ID."""
+"""Compute which sizes images share: arithmetic over layers, named by chain ID."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Images: one stream each, ``image/<ImageId>``.
+"""Define images: state and events; one stream each, ``image/<ImageId>``.
 
     (absent) ──ImageImported, ImageLoaded, ImageCommitted──▶ present ──ImageRemoved──▶ removed
                                                              ▲    └─ ImageTagged, ImageUntagged, ImageSaved

@@ -1,4 +1,4 @@
-"""A network: its events, and what follows from them.
+"""Define networks: state and events.
 
 Addresses are not given out by the network: a container's endpoints name those that it has, so the addresses in use are those of
 the containers that run, and nothing has to be given back. The arithmetic is in ``addresses.py``.

@@ -1,4 +1,4 @@
-"""Which cgroup the containers' are made in: the engine's own, or another that a container asked for (``--cgroup-parent``).
+"""Choose the parent of a container's cgroups: the engine's, or ``--cgroup-parent``.
 
 One driver for each parent. A parent that was asked for is somebody else's: made if it is missing, and left when its last
 container has gone, as other engines do, for it may have limits of its own.

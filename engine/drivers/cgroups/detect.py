@@ -1,4 +1,4 @@
-"""Control groups: limits, counters, and the surest list of what runs in a container.
+"""Choose the cgroup driver that fits the machine.
 
 One interface, two drivers. Which one serves is found out, not configured:
 

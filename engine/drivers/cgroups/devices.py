@@ -1,4 +1,4 @@
-"""Which device nodes a container may use: a list for version 1, a program for version 2.
+"""Compute which device nodes a container may use: a list (v1), or a BPF program (v2).
 
 Rules are folded into the form that version 1 keeps in the kernel (``security/device_cgroup.c``): a default, and exceptions from
 it. A later rule overrides an earlier one; an allowance for a node adds to what is already allowed for exactly that node. Both

@@ -1,4 +1,4 @@
-"""What both versions have in common: a directory per container in every hierarchy.
+"""Manage a container's cgroups: a directory in every hierarchy.
 
     prepare ─▶ mkdir everywhere ─▶ limits ─▶ (init joins) ─▶ update, freeze, stats ─▶ kill ─▶ empty ─▶ remove: rmdir everywhere
 

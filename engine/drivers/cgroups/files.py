@@ -1,4 +1,4 @@
-"""Reading and writing control files, and what the kernel's refusals mean.
+"""Read and write control files, and explain the kernel's refusals.
 
 A control file takes one value with one write(2), and says no by errno. A cgroup that is gone answers ENOENT, or ENODEV through
 a descriptor that outlived it.

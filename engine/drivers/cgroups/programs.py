@@ -1,4 +1,4 @@
-"""Keep loaded the BPF programs that decide which device nodes may be used, one for each policy.
+"""Keep BPF programs for device nodes loaded, one for each policy.
 
 Nearly all containers have the same policy, so its program is verified and loaded once. Only those
 used last are kept: each holds a descriptor, and users may think of a new policy for each container.

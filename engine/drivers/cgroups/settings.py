@@ -1,4 +1,4 @@
-"""Limits as the control files take them: what is written where. Pure.
+"""Convert limits to the contents of control files. Pure.
 
 Version 1: Documentation/admin-guide/cgroup-v1/ and Documentation/scheduler/sched-bwc.rst; version 2: cgroup-v2.rst. Memory together
 with swap is not here, for there the order matters.

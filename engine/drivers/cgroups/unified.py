@@ -1,4 +1,4 @@
-"""What any version 2 directory can do without a controller: freeze, kill, tell whether it is empty.
+"""Freeze, kill and watch cgroups of version 2, without any controller.
 
 Sources: cgroup-v2.rst, Core Interface Files.
 """

@@ -1,4 +1,4 @@
-"""cgroup v1, and hybrid: a hierarchy for each controller. Documentation/admin-guide/cgroup-v1/.
+"""Manage cgroups of version 1, and hybrid: Documentation/admin-guide/cgroup-v1/.
 
 Where a cgroup2 is mounted beside them it has no controllers to speak of, but ``cgroup.freeze``, ``cgroup.kill`` and
 ``cgroup.events``, which are better than what version 1 has: a frozen process can be killed, and a kill reaches everybody at once.

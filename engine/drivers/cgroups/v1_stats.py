@@ -1,4 +1,4 @@
-"""Counters of version 1: Documentation/admin-guide/cgroup-v1/{cpuacct,memory,blkio-controller,pids}.rst."""
+"""Read the counters of version 1: Documentation/admin-guide/cgroup-v1/*.rst."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""cgroup v2: one hierarchy for everything. Documentation/admin-guide/cgroup-v2.rst.
+"""Manage cgroups of version 2: Documentation/admin-guide/cgroup-v2.rst.
 
 A controller works in a cgroup only if every ancestor hands it down (``cgroup.subtree_control``), and a cgroup that hands one down
 may have no processes of its own ("no internal processes"; the root is exempt). When we run inside a delegated cgroup, as under

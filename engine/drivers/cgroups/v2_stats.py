@@ -1,4 +1,4 @@
-"""Counters of version 2: cgroup-v2.rst, the interface files of each controller."""
+"""Read the counters of version 2: cgroup-v2.rst."""
 
 from pathlib import Path
 

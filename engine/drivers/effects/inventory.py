@@ -1,4 +1,4 @@
-"""Inventory: everything with the engine's mark, and what becomes of what no container in the log has."""
+"""List all objects of the engine's own, and discard those of no container."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Journals: what containers' monitors have written down, each byte read once, and waiting for more."""
+"""Read what monitors have written, each byte once, and wait for more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

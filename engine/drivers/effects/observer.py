@@ -1,4 +1,4 @@
-"""Observer: one look at one container.
+"""Observe one container.
 
 A look reads the journal, tries the monitor's lock, and asks /proc, the cgroups and some directory
 entries. The files lie on the disk of the data root, which can be slow, so the first look after a

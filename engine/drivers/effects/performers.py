@@ -1,4 +1,4 @@
-"""Performers: what each action does to the kernel, one row each.
+"""Map each action to the function that performs it.
 
 Each performer takes the container and the action, and returns the facts for which it has waited:
 those of a launch and of an exec; others none.

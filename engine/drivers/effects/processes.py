@@ -1,4 +1,4 @@
-"""Processes: what starts, signals and ends those of a container.
+"""Start, signal and kill the processes of containers.
 
 A kill has a queue of its own, and nothing that can hang waits there.
 """

@@ -1,4 +1,4 @@
-"""Paths of containers as Docker reads them: where they lead, and what stands there.
+"""Resolve paths inside containers, as Docker reads them.
 
 A path is first cleaned as text. Then its directory is opened by the kernel, which keeps every symlink and every ``..`` within the
 container's root (RESOLVE_IN_ROOT, openat2(2)), and its last name is looked at without following it.

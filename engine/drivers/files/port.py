@@ -1,4 +1,4 @@
-"""LinuxContainerFiles: the port for the files of containers, on threads.
+"""Answer the port for files of containers, on threads.
 
 A thread is held only while there is work for it, never while a client is waited for: a tar that is read is made block by block, one
 visit to a lane each, and a tar that arrives lies whole on the disk before it is unpacked.

@@ -1,4 +1,4 @@
-"""From a tar to a directory of a container, as ``docker cp`` has it.
+"""Unpack a tar into a directory of a container, as ``docker cp`` does.
 
 The container may run, and whatever runs in it may swap symlinks under our hands: each parent is opened by the kernel below the
 container's root (RESOLVE_IN_ROOT, openat2(2)), the last name is never followed, and a file is always a new one. So the worst that

@@ -1,4 +1,4 @@
-"""A tar that a client sends for a container: on the disk, without a name, until it has arrived whole."""
+"""Receive a tar whole, in an unnamed file, before it is unpacked."""
 
 from collections.abc import AsyncIterator
 from functools import partial

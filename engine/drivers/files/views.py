@@ -1,4 +1,4 @@
-"""The files of a container as a mount of nobody's: a detached tree, which ends with its descriptor.
+"""Mount a container's files where no process sees them; the mount ends with its descriptor.
 
 Theory of operation. Whoever wants a container's files gets a descriptor of a *clone* of its mounts (OPEN_TREE_CLONE, open_tree(2)).
 It is attached nowhere, so no mount table shows it, nothing has to be unmounted, and a daemon that is killed leaves nothing::

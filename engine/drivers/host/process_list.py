@@ -1,4 +1,4 @@
-"""What ``ps -ef`` says about some processes, without a process for it: read from /proc, proc(5), in the columns of procps."""
+"""List processes as ``ps -ef`` does, from /proc, without starting ps."""
 
 import os
 import pwd

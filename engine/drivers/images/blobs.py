@@ -1,4 +1,4 @@
-"""Content by its digest (OCI image-layout): written beside, made durable, then renamed to its name."""
+"""Store blobs by digest: write, sync, rename (OCI image-layout)."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Images on the disk: what comes in, what stands on what, and what nobody needs any more.
+"""Store the content of images, and delete what no image needs.
 
     upload ─▶ incoming/X ─▶ plain tar, diff ID ─▶ incoming/Y/ ─▶ layers/HEX24/ + .json
                   └───────────────────────────────▶ content/blobs/sha256/DIGEST   (as it came)

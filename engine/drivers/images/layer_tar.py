@@ -1,4 +1,4 @@
-"""From a container's writable layer to the tar of a layer, as the OCI image-spec writes it (layer.md, "Whiteouts").
+"""Make a layer's tar of a container's writable layer (OCI image-spec, layer.md).
 
     overlay(5)                                          tar
     character device 0/0 called NAME                    .wh.NAME, empty

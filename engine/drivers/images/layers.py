@@ -1,4 +1,4 @@
-"""Layers: each chain ID unpacked once, for all images and containers that stand on it.
+"""Unpack layers, each chain ID once for all images and containers.
 
     layers/HEX24/        what the layer changes, as overlay wants it
     layers/HEX24.json    whose it is: an ImageLayer; written last, so that a directory without it is nobody's

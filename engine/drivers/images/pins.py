@@ -1,4 +1,4 @@
-"""What must not be collected although the log does not speak of it yet."""
+"""Protect content from deletion until an event refers to it."""
 
 import threading
 from collections import Counter

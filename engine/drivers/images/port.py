@@ -1,4 +1,4 @@
-"""LinuxImages: the port for content, on threads.
+"""Answer the port for the content of images, on threads.
 
 An upload is spooled before a thread of the disk's lane unpacks it, for a client may send slowly. The
 layer of a commit is read by the thread that unpacks it: it comes from the same disk.

@@ -1,4 +1,4 @@
-"""From a tar to the directory of one layer.
+"""Unpack a tar into the directory of one layer.
 
 Nothing leaves the directory: a parent is opened by openat2(2) with RESOLVE_IN_ROOT, the last component is never followed.
 So a symlink of the archive leads within the layer, wherever it points.

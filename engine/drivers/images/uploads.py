@@ -1,4 +1,4 @@
-"""From bytes that arrive to a plain tar that can be read at any place."""
+"""Receive an upload as a plain tar that can be read at any offset."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

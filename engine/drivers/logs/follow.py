@@ -1,4 +1,4 @@
-"""Following a log: what is there, then what comes, until the container has exited.
+"""Follow a log: what is there, then what is written, until the container has exited.
 
 inotify(7) tells that a log has grown. Whether it will grow any more is not the file's to say, so the caller passes an event
 that is set once the container's end is known; what was written until then is still sent.

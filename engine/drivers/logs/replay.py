@@ -1,4 +1,4 @@
-"""What a container has said, and then what it says: without a gap, and nothing twice.
+"""Replay a log to an attaching client, then its live output, without gap or duplicate.
 
 The log is sent while the container goes on writing, until the client has nearly caught up. Then the client is handed to the
 monitor, at a gate (``runtime/gates.py``) behind which nothing is said; the little that the log has gained is sent, and the gate

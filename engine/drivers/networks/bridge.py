@@ -1,4 +1,4 @@
-"""Bridges: a switch in the kernel, to which the sandboxes of one network are plugged, and the host with its gateway address.
+"""Create and check bridges.
 
 A bridge of ours carries the whole ID of its instance as interface alias, so that neither another instance nor an
 administrator's bridge of the same name is ever changed. Such a bridge can be *used* when somebody says so

@@ -1,4 +1,4 @@
-"""The firewall driver: one nftables table per instance, computed from the state and compared with it.
+"""Apply and check the firewall: one nftables table for each instance.
 
 Whether the table is right is asked of the kernel in two steps. Every transaction on any table moves nftables' *generation*
 on by one, so an unmoved generation means that nobody has touched anything: that takes 30 microseconds. If it has moved, the

@@ -1,4 +1,4 @@
-"""What the firewall should hold, computed from networks and containers."""
+"""Compute what the firewall should hold from networks and containers."""
 
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_address, ip_network

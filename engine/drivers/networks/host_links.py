@@ -1,4 +1,4 @@
-"""The host's links and addresses, listed again only when the kernel has told of a change."""
+"""Cache the host's links and addresses until the kernel reports a change."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Whether a port of the host can be published: no process of the host may be using it."""
+"""Check that no process of the host uses a port."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""libnftables in this process: nft's own language in, its JSON out. libnftables(3), libnftables-json(5).
+"""Call libnftables in this process. libnftables(3), libnftables-json(5).
 
 A binding of our own, though only ``runtime/linux.py`` should know ctypes: libnftables's Python module is not on PyPI (what
 is there are stale copies of it), Debian's package belongs to the distribution's interpreter, and starting ``nft`` costs

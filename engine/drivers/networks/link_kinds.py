@@ -1,4 +1,4 @@
-"""Requests for new links, of each kind that networks need. ip-link(8), linux/if_link.h, linux/veth.h."""
+"""Build requests for new links, of each kind that networks need. ip-link(8)."""
 
 from dataclasses import dataclass
 from typing import Final

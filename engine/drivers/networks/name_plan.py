@@ -1,4 +1,4 @@
-"""What the resolver should know, computed from the log's side of containers and networks."""
+"""Compute what the resolver should know from containers and networks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address

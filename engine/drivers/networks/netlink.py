@@ -1,4 +1,4 @@
-"""A netlink socket: requests in batches, acknowledgements, dumps. netlink(7).
+"""Send netlink requests: batches, acknowledgements, dumps. netlink(7).
 
     request   ── nlmsghdr ── family header ── attributes (type, length, value; may nest)
     batch     ── many requests in one sendmsg(2); the kernel works through all of them before it returns

@@ -1,4 +1,4 @@
-"""Network namespaces: made and entered by threads that are born for it, kept alive by a bind mount.
+"""Create, enter and pin network namespaces, each on a thread made for it.
 
 A thread that has moved into a container's namespace is of no use for anything else, so it ends there: nothing can forget
 to move it back. network_namespaces(7), namespaces(7).

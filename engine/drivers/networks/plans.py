@@ -1,4 +1,4 @@
-"""What the kernel should have of networks and endpoints, computed from the log's side of them."""
+"""Compute what the kernel should have of networks and endpoints."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""LinuxNetworks: the supervisor's port for networks, answered by bridges, sandboxes, the firewall and names together."""
+"""Answer the supervisor's port for networks: bridges, sandboxes, firewall and names."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress

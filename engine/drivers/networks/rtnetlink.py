@@ -1,4 +1,4 @@
-"""Links, addresses and routes: requests to the kernel, and what it answers. rtnetlink(7), linux/if_link.h, linux/rtnetlink.h.
+"""Build and parse requests about links, addresses and routes. rtnetlink(7).
 
 Builders return a :class:`~engine.drivers.networks.netlink.Request` and parsers a value: nothing here talks to the kernel but the
 dumps and :func:`find_link`.

@@ -1,4 +1,4 @@
-"""What the firewall should hold, and how that is said in nft's language. Pure.
+"""Write the firewall's rules in nft's language. Pure.
 
 Theory of operation
 -------------------

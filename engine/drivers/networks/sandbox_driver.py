@@ -1,4 +1,4 @@
-"""The network driver: bridges and sandboxes of one instance, in the network namespace that the daemon runs in.
+"""Manage the bridges and sandboxes of one instance, in the daemon's network namespace.
 
 All methods block for well under a millisecond to a few, and belong on *one* thread that stays in the daemon's namespace:
 the driver's socket is opened there, at the first use. Every method is idempotent. What the driver remembers only saves time or

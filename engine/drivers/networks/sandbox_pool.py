@@ -1,4 +1,4 @@
-"""A few network namespaces prepared ahead of time for each network, complete with the addresses that will be wanted next.
+"""Prepare network namespaces ahead of time, with the addresses that are next.
 
 Addresses are given out in order, so which ones will be next is known: a start that finds its namespace here has nothing to do on
 the network. What is not taken is made anew for other addresses, or removed; a crash leaves orphans, which the next daemon removes.

@@ -1,4 +1,4 @@
-"""Processes that can't be mistaken for others, and what tells whether a monitor is alive.
+"""Identify processes beyond their pid, and test whether a monitor is alive.
 
 A pid is a rumour: it may be another process's by now. A process is its pid, when it began and which boot that was; held by a
 pidfd it can be signalled without doubt.

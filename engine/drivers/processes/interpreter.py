@@ -1,4 +1,4 @@
-"""A sealed copy of the Python interpreter, and how lean processes are started from it.
+"""Start lean Python processes from a sealed copy of the interpreter.
 
 What runs a container has an ancestor whose ``/proc/PID/exe`` a process inside might get to write to (CVE-2019-5736). So the
 lean processes execute a copy in memory, which nobody can change any more: memfd_create(2), F_ADD_SEALS of fcntl(2).

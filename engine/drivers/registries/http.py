@@ -1,4 +1,4 @@
-"""One HTTP request to a registry: small answers, read whole, within a time, cancelled with whoever asks."""
+"""Send one HTTP request to a registry and read the whole answer, within a time."""
 
 import os
 import socket

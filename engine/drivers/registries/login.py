@@ -1,4 +1,4 @@
-"""Logging in to a registry of the Distribution API: which challenges it makes, and how they are met.
+"""Log in to a registry: answer its challenges.
 
     GET /v2/ ──▶ 200                          it takes anybody
              ──▶ 401, Basic                   GET /v2/ with the password

@@ -1,4 +1,4 @@
-"""LinuxRegistries: the port for registries, over the network that the daemon is in.
+"""Answer the port for registries, from the daemon's network namespace.
 
 Registries on this machine may speak plain HTTP, or TLS with any certificate: what never leaves the machine needs no proof.
 All others must prove who they are, to the machine's authorities or to those in ``/etc/docker/certs.d/HOST[:PORT]``.

@@ -1,4 +1,4 @@
-"""The daemon's hold on its resolver: what it should know, and one task that sees to it that it does.
+"""Keep the resolver running and its names up to date.
 
 Level-triggered: callers change what should be and mark it as untold; :meth:`Resolver.run` tells whatever is untold, as many
 changes at once as there are. To a resolver that is new, or was found after a restart of the daemon, everything is untold.

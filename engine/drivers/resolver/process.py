@@ -1,4 +1,4 @@
-"""The resolver's process: found when there is one of this edition, started when there is none."""
+"""Find or start the resolver's process."""
 
 import contextlib
 import os

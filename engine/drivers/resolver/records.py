@@ -1,4 +1,4 @@
-"""What the resolver is told, in the drivers' words."""
+"""Define what the resolver is told."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address

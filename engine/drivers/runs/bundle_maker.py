@@ -1,4 +1,4 @@
-"""Everything on disk that a run needs: the container's directory with what it sees in /etc, and its bundle."""
+"""Make all files of a run: the container's directory, its files in /etc, and the bundle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

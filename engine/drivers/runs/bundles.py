@@ -1,4 +1,4 @@
-"""Bundles: what the launcher is told about a container, as files (OCI runtime-spec, bundle.md).
+"""Read and write bundles (OCI runtime-spec, bundle.md).
 
     EXEC_ROOT/bundles/ID/
       config.json    the OCI configuration      rootfs   where the root filesystem will be mounted, inside

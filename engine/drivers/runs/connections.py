@@ -1,4 +1,4 @@
-"""Clients' connections on their way to a monitor: attached to a container that runs, or kept until there is one.
+"""Pass clients' connections to monitors, and keep those that wait for a start.
 
 A connection is handed over as a descriptor; from then on no byte of it passes through the daemon, which may die.
 """

@@ -1,4 +1,4 @@
-"""Device nodes of the host that a container asked for: what is made inside, and what its cgroup permits."""
+"""Compute the device nodes that a container asked for, and its permissions."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The host's device nodes, for a privileged container."""
+"""List the host's device nodes, for a privileged container."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The files of ``/etc`` that the engine writes for a container: made before each run, kept up to date during it.
+"""Write a container's files in ``/etc``, before each run and during it.
 
 A container has the files themselves mounted, not their names: while it runs they are changed in place, and one whose name was
 deleted gets that name back, for a new file of the name would be nobody's.

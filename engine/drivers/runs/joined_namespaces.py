@@ -1,4 +1,4 @@
-"""Namespaces of a running container, opened for another one that joins them: namespaces(7)."""
+"""Open the namespaces of a running container for another one to join, namespaces(7)."""
 
 import errno
 import os

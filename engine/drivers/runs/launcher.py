@@ -1,4 +1,4 @@
-"""The daemon's hold on its launcher: started when first needed, started again when it dies."""
+"""Keep the launcher running, and send it launch orders."""
 
 import os
 import resource

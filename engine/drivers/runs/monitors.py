@@ -1,4 +1,4 @@
-"""The daemon's conversations with monitors: one connection to each, made at launch or found again after a restart.
+"""Talk to monitors: one connection each, opened at launch or found after a restart.
 
 ::
 

@@ -1,4 +1,4 @@
-"""MonitorProbes: the port for probes, answered by the container's monitor through a socket for each."""
+"""Answer the port for health checks, through the container's monitor."""
 
 import socket
 from dataclasses import dataclass

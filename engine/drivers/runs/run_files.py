@@ -1,4 +1,4 @@
-"""What a run of a container begins with, opened for its monitor: lock, journal, log and socket.
+"""Open the files of a run for its monitor: lock, journal, log and socket.
 
 The daemon opens them and hands the descriptors over, so that whatever is wrong is an answer to whoever asked, and a monitor
 starts with everything it needs. The lock is taken here and never let go in between: flock(2) belongs to the open file, not to

@@ -1,4 +1,4 @@
-"""Seccomp profiles become BPF programs, once: kept in memory and in a file named by their content.
+"""Compile seccomp profiles to BPF programs, and cache them.
 
 libseccomp does the work, with two things put in front of its program (:func:`_prelude`):
 

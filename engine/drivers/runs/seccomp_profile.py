@@ -1,4 +1,4 @@
-"""A seccomp profile as users write it: the OCI object (config-linux.md, Seccomp) with Docker's conditions.
+"""Parse seccomp profiles (config-linux.md, Seccomp) with Docker's conditions.
 
 A rule may be bound to capabilities, architectures and a least kernel: what is left once a container and a machine are known is
 a list of :class:`Rule`. Nothing here knows how a filter is made.

@@ -1,4 +1,4 @@
-"""Directories inside a root that strangers fill: opened by the kernel's own rule that no path leaves it."""
+"""Open directories below a root that may be malicious, without leaving it."""
 
 import errno
 import os

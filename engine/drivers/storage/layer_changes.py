@@ -1,4 +1,4 @@
-"""What a container changed of its image: its writable layer compared with the image's root.
+"""Compare a container's writable layer with its image.
 
 In the layer, a character device 0/0 says that a name is gone, and the attribute ``trusted.overlay.opaque`` that nothing of what was in
 a directory is left (overlay(5)). A directory stands in the layer, too, when something below it changed, so it only counts as changed

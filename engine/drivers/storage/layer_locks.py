@@ -1,4 +1,4 @@
-"""Who may write to a container's own layer from outside: one copy, or one start, at a time.
+"""Lock a container's writable layer for one writer at a time.
 
 Two overlay mounts that write to one upper directory spoil it, overlay(5). So a copy into a container and the launch of its next run
 exclude each other, and so do a copy and the removal. A copy has its tar on the disk before it begins: it is never its client that a

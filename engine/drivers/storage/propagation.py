@@ -1,4 +1,4 @@
-"""Whether what is mounted below a path of the host later on can reach a container, or come from there: mount_namespaces(7)."""
+"""Check mount propagation of bind sources, mount_namespaces(7)."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a container keeps across its runs: its directory, its writable layer, and the files that the engine writes for it.
+"""Manage a container's directory: writable layer, and files that the engine writes.
 
     containers/ID/            0700
       upper/                  what it changed of its image, overlay's ``upperdir``; its mode and owner are those that ``/`` has

@@ -1,4 +1,4 @@
-"""Spool: a request's body in a file of the disk, until it has arrived whole.
+"""Store a request's body in a file until it has arrived whole.
 
 A client may send slowly, or stop. While it does, its upload holds a file and no thread: a thread is
 visited for each block. The file has no name, so that it ends with its descriptor, or with the

@@ -1,4 +1,4 @@
-"""What has been set aside is deleted while nobody waits for it.
+"""Delete in the background what was set aside.
 
 A removal is a rename into the trash, on the same filesystem and however much there is. What dies here before it is deleted is
 found in the trash by the next daemon.

@@ -1,4 +1,4 @@
-"""Directory trees that strangers fill: measured and removed without following a link or trusting a depth."""
+"""Measure and remove directory trees that may be malicious."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""What an uploaded archive is packed with, told by its first bytes, and its plain tar."""
+"""Recognise how an archive is compressed, and unpack it."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Making the files that a tar's entries speak of: each new, under one name of an open directory, and nothing followed."""
+"""Create the files of a tar's entries below an open directory, following nothing."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Reading tar archives that nobody vouches for: ustar, GNU and PAX, with sparse files and extended attributes.
+"""Read tar archives that may be malicious: ustar, GNU and PAX, sparse files, xattrs.
 
 Nothing here touches any file but the archive. The standard library's reader is not used because it takes damage in the
 middle of an archive for its end, and lets a header ask for any amount of memory.

@@ -1,4 +1,4 @@
-"""The bytes of a tar archive, and the two ways in which its headers write numbers."""
+"""Read the bytes and numbers of a tar archive."""
 
 import os
 from typing import Final

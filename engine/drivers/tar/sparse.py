@@ -1,4 +1,4 @@
-"""The maps of sparse files in tar archives: which parts have bytes, in the four ways that GNU tar has written them.
+"""Read the maps of sparse files in tar archives, in GNU's four formats.
 
 Old GNU: in the header and in blocks behind it. PAX 0.0: repeated records. PAX 0.1: one record. PAX 1.0: decimal lines before
 the data. "The GNU tar manual", section D.2, "Storing Sparse Files".

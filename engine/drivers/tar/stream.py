@@ -1,4 +1,4 @@
-"""From a directory that strangers fill to a tar, in blocks: nothing is followed, nothing is waited for, no memory grows.
+"""Write a directory as a tar, in blocks, following nothing.
 
 The order is that of Go's ``filepath.Walk``: a directory before its children, names in byte order. A directory is opened below the
 top by the kernel's rule that no symlink is followed (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS); a file is looked at before it is opened

@@ -1,4 +1,4 @@
-"""``Binds``, ``Tmpfs`` and ``VolumesFrom``: mounts as texts, Docker's words → domain."""
+"""Parse ``Binds``, ``Tmpfs`` and ``VolumesFrom``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -1,7 +1,7 @@
-"""The body of ``POST /containers/create`` as clients send it: Docker's Config, HostConfig and NetworkingConfig.
+"""Define the body of ``POST /containers/create``: fields and types.
 
 Every field of API v1.51 that asks for something is here, so that none is passed over in silence: what this engine can't do
-yet is refused in ``shapes_create.py``.
+yet is refused in ``create.py``.
 """
 
 from typing import Annotated, Any

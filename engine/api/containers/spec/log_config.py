@@ -1,4 +1,4 @@
-"""``LogConfig``: the logging drivers that there are and their options, Docker's words ⇄ domain."""
+"""Convert ``LogConfig`` to the domain's values and back."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""``Mounts``: Docker's newer way to say what is mounted, in which a missing source is an error; Docker JSON → domain."""
+"""Convert ``Mounts`` to the domain's values; a missing source is an error."""
 
 import posixpath
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Namespaces that are shared with the host or with another container: Docker's modes ⇄ domain."""
+"""Convert Docker's modes of namespaces to the domain's values and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

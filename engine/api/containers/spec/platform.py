@@ -1,4 +1,4 @@
-"""``platform=OS[/ARCHITECTURE[/VARIANT]]``: which machine a container's image must be for."""
+"""Parse ``platform=OS[/ARCHITECTURE[/VARIANT]]``."""
 
 import re
 from collections.abc import Mapping

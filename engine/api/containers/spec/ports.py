@@ -1,4 +1,4 @@
-"""Ports: ``80/tcp`` and their bindings, Docker JSON ⇄ domain."""
+"""Convert exposed and published ports to the domain's values and back."""
 
 import re
 from collections.abc import Iterable, Mapping

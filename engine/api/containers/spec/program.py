@@ -1,4 +1,4 @@
-"""What a container runs, and as whom: the request laid over what the image says."""
+"""Combine command, environment and user of a request with those of the image."""
 
 import posixpath
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Limits: Docker's ``Resources`` ⇄ domain, for create, update and inspect."""
+"""Convert Docker's ``Resources`` to limits and back."""
 
 import posixpath
 import re

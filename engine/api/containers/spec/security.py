@@ -1,4 +1,4 @@
-"""``SecurityOpt``, ``MaskedPaths`` and ``ReadonlyPaths``, Docker's words ⇄ domain."""
+"""Convert ``SecurityOpt``, ``MaskedPaths`` and ``ReadonlyPaths`` to domain values and back."""
 
 from dataclasses import dataclass
 from typing import Final
