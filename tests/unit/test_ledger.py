@@ -11,6 +11,7 @@ from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import ImageId, InstanceId
 from engine.domain.image.state import ImageSaved
 from engine.domain.streams import HOST, image_stream
+from engine.store import chain, codec
 from engine.store.errors import StoreUnavailable
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
@@ -110,3 +111,23 @@ def test_what_nobody_waited_for_leaves_the_head_when_it_is_refused(
     trio.run(history)
 
     assert ledger.head.versions == ledger.durable.versions == {HOST: 2}
+
+
+def test_an_event_is_encoded_once_on_its_way_into_the_log(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[object] = []
+    encode = codec._encode
+
+    def counted(value: object) -> bytes:
+        encoded.append(value)
+        return encode(value)
+
+    monkeypatch.setattr(codec, "_encode", counted)
+    monkeypatch.setattr(chain, "_encode", counted)
+    trio.run(ledger.record, ORIGIN, BEGUN)
+
+    _, (event,) = BEGUN
+    assert [each for each in encoded if each is event] == [event]
+    (row,) = (each for each in encoded if isinstance(each, chain.Row))
+    assert isinstance(row.data, str), "the hash covers the text that is stored"
