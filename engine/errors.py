@@ -1,8 +1,8 @@
 """Define the errors of the engine.
 
-A class says *what happened*; its :class:`Kind` says *what a client can do about it*. Whoever speaks to clients maps the
-kinds, never the classes, and nobody branches on a message. An error that nobody classified is our own fault:
-:attr:`Kind.INTERNAL`.
+A class says *what happened*; its :class:`Kind` says *what a client can do about it*. Whoever speaks
+to clients maps the kinds, never the classes, and nobody branches on a message. An error that nobody
+classified is our own fault: :attr:`Kind.INTERNAL`.
 """
 
 from enum import StrEnum
@@ -35,7 +35,9 @@ class Kind(StrEnum):
 
 
 class EngineError(Exception):
-    """The root of everything the engine raises on purpose; ``str(error)`` is fit for a user's eyes."""
+    """The root of everything the engine raises on purpose; ``str(error)`` is fit for a user's
+    eyes.
+    """
 
     kind: ClassVar[Kind] = Kind.INTERNAL
 
@@ -89,4 +91,6 @@ class Unavailable(EngineError):
 
 
 class DriverError(EngineError):
-    """The kernel refused an effect. The message names the act and the object, the cause keeps the errno."""
+    """The kernel refused an effect. The message names the act and the object, the cause keeps the
+    errno.
+    """

@@ -1,7 +1,9 @@
-"""Places where a test may make a process fail or die. Standard library only; free of cost when nothing is armed.
+"""Places where a test may make a process fail or die. Standard library only; free of cost when
+nothing is armed.
 
-``SHIPSLOG_FAILPOINTS`` arms them at import, in the form ``name=action[@n][,name=action…]``: at the *n*-th time (the first, if
-not said) that the point is passed, ``die`` ends the process as SIGKILL would and ``fail`` raises ``OSError(EIO)``.
+``SHIPSLOG_FAILPOINTS`` arms them at import, in the form ``name=action[@n][,name=action…]``: at the
+*n*-th time (the first, if not said) that the point is passed, ``die`` ends the process as SIGKILL
+would and ``fail`` raises ``OSError(EIO)``.
 """
 
 import errno

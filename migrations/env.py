@@ -1,4 +1,6 @@
-"""Runs the migrations on the connection that ``engine.store.migrate`` hands over, inside its transaction."""
+"""Runs the migrations on the connection that ``engine.store.migrate`` hands over, inside its
+transaction.
+"""
 
 from alembic import context
 

@@ -1,9 +1,10 @@
 """What holds for every test: which of them this machine can run, and what it means when it cannot.
 
-A missing capability skips a test by name on a laptop. CI (CI=true in the environment) has every capability, so there a
-skipped test is a failed one: nothing goes unproved because a package was missing. The two exceptions are the markers
-``cgroup_v1`` and ``cgroup_v2``: no machine has both kinds of controllers, so those tests are deselected where their kind is not,
-and tests/vm runs the others' half.
+A missing capability skips a test by name on a laptop. CI (CI=true in the environment) has every
+capability, so there a skipped test is a failed one: nothing goes unproved because a package was
+missing. The two exceptions are the markers ``cgroup_v1`` and ``cgroup_v2``: no machine has both
+kinds of controllers, so those tests are deselected where their kind is not, and tests/vm runs the
+others' half.
 """
 
 import os
@@ -74,7 +75,8 @@ def every_answer_conforms() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def throwaway_namespaces() -> None:
-    """From here on the test process has a network (loopback alone) and mounts of its own, which die with it.
+    """From here on the test process has a network (loopback alone) and mounts of its own, which die
+    with it.
 
     Whatever a test forgets to remove dies with the test process, not with the machine.
     """

@@ -1,4 +1,5 @@
-"""Instances of any event, built from its annotations: so that a new event is tested before anybody remembers to."""
+"""Instances of any event, built from its annotations: so that a new event is tested before anybody
+remembers to."""
 
 from collections.abc import Callable
 from typing import Any, Final

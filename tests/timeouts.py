@@ -1,7 +1,8 @@
 """How long a test waits for what should happen at once.
 
-A deadline in a test exists to end a hang, so it may be generous; on an emulated processor it must be. The virtual machine's
-runner says how much slower than usual the machine is, in SHIPSLOG_PATIENCE.
+A deadline in a test exists to end a hang, so it may be generous; on an emulated processor it must
+be. The virtual machine's runner says how much slower than usual the machine is, in
+SHIPSLOG_PATIENCE.
 """
 
 import os

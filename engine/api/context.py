@@ -1,4 +1,6 @@
-"""Collect what a container's JSON says beyond the container, as of now or as of a moment of the past."""
+"""Collect what a container's JSON says beyond the container, as of now or as of a moment of the
+past.
+"""
 
 from engine.api.containers.show import Surroundings
 from engine.api.times import Moment

@@ -1,4 +1,5 @@
-"""Docker's filters: a JSON map in the query, ``{"status": ["running"]}`` or ``{"status": {"running": true}}``.
+"""Docker's filters: a JSON map in the query, ``{"status": ["running"]}`` or ``{"status":
+{"running": true}}``.
 
 Values of one name are alternatives, different names must all match; labels must match one and all.
 """
@@ -13,7 +14,8 @@ from engine.errors import InvalidRequest
 
 _PATTERN_LENGTH_MAX: Final = 256
 _REPEATED_GROUP: Final = re.compile(r"\)[*+{]")
-"""What can make a backtracking matcher run for ever; Go's, which clients write for, does not backtrack."""
+"""What can make a backtracking matcher run for ever; Go's, which clients write for, does not
+backtrack."""
 
 _BOOLEANS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
 
@@ -37,7 +39,9 @@ class Filters:
         return not wanted or any(value in wanted for value in found)
 
     def pattern(self, name: str, *found: str) -> bool:
-        """Whether one of the values, as text or as a regular expression, is found somewhere in ``found``."""
+        """Whether one of the values, as text or as a regular expression, is found somewhere in
+        ``found``.
+        """
         wanted = self._wanted.get(name)
         return not wanted or any(_matches(value, text) for value in wanted for text in found)
 
@@ -51,7 +55,9 @@ class Filters:
         return all(_has_label(labels, value) for value in self._wanted.get(name, ()))
 
     def prunes(self, labels: Mapping[str, str]) -> bool:
-        """Whether something with these labels may be pruned: it has all of ``label``, and not all of ``label!``."""
+        """Whether something with these labels may be pruned: it has all of ``label``, and not all
+        of ``label!``.
+        """
         return self.labels(labels) and not (self.values("label!") and self.labels(labels, "label!"))
 
 
@@ -69,7 +75,8 @@ def parse_filters(text: str, known: Collection[str]) -> Filters:
 
 
 def decode_filters(text: str) -> dict[str, list[str]]:
-    """Read the query's ``filters`` whatever their names are. In a map of values, what they map to says nothing.
+    """Read the query's ``filters`` whatever their names are. In a map of values, what they map to
+    says nothing.
 
     Raises:
         InvalidRequest: not such a map.

@@ -1,4 +1,6 @@
-"""Swarms, and what lives in them: this engine is in none, and answers as any engine that is in none."""
+"""Swarms, and what lives in them: this engine is in none, and answers as any engine that is in
+none.
+"""
 
 from typing import Any, Final
 
@@ -85,7 +87,9 @@ def _for_manager(method: str, path: str) -> Route:
 
 
 async def manage(request: Request) -> Reply:
-    """Whatever a swarm's manager would know or do; a request that is malformed is refused as that."""
+    """Whatever a swarm's manager would know or do; a request that is malformed is refused as
+    that.
+    """
     decode_filters(request.query.text("filters"))
     if request.method == "POST":
         await read_json(request, dict[str, Any])  # Any: nobody reads it

@@ -30,14 +30,18 @@ _STAMP: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A point in time from which things are told: now, or when a question about the past is asked of."""
+    """A point in time from which things are told: now, or when a question about the past is asked
+    of.
+    """
 
     wall_ns: int
     boot_ns: int | None = None
     """CLOCK_BOOTTIME, which never jumps; None in the past, where only the wall clock is known."""
 
     def since(self, wall_ns: int, boot_ns: int = 0) -> int:
-        """Nanoseconds that have passed since something happened; 0 if the clock says it is still to come."""
+        """Nanoseconds that have passed since something happened; 0 if the clock says it is still to
+        come.
+        """
         if self.boot_ns is not None and boot_ns:
             return max(0, self.boot_ns - boot_ns)
         return max(0, self.wall_ns - wall_ns)
@@ -66,7 +70,8 @@ def parse_stamp(text: str) -> int | None:
 
 
 def parse_moment(text: str) -> int | None:
-    """Nanoseconds since 1970 of ``SECONDS[.NANOSECONDS]`` or an RFC 3339 time; None for an empty text and for ``0``.
+    """Nanoseconds since 1970 of ``SECONDS[.NANOSECONDS]`` or an RFC 3339 time; None for an empty
+    text and for ``0``.
 
     Raises:
         InvalidRequest: it is neither.

@@ -1,4 +1,6 @@
-"""Parts of Docker's API that this engine does not have yet, or will never have: each says so, none is merely absent."""
+"""Parts of Docker's API that this engine does not have yet, or will never have: each says so, none
+is merely absent.
+"""
 
 from functools import partial
 from typing import Final, TypedDict
@@ -75,7 +77,9 @@ def _not_yet(method: str, path: str, what: str) -> Route:
 
 
 async def prune_builds(prunes: Prunes, request: Request) -> Reply:
-    """``docker builder prune``, and a part of ``docker system prune``: nothing was built, so nothing is kept."""
+    """``docker builder prune``, and a part of ``docker system prune``: nothing was built, so
+    nothing is kept.
+    """
     decode_filters(request.query.text("filters"))
     await prunes.record("builder", 0, request.origin)
     return json_answer({"CachesDeleted": None, "SpaceReclaimed": 0})

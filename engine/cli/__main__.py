@@ -105,7 +105,9 @@ def _run_verb(command: Command, words: list[str], engine: Engine) -> int:
 
 
 def _die_of(number: signal.Signals) -> int:
-    """End by the signal itself, so that a shell sees what happened; 128 + n if that is not to be."""
+    """End by the signal itself, so that a shell sees what happened; 128 + n if that is not to
+    be.
+    """
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     return 128 + number

@@ -1,4 +1,6 @@
-"""Subnets of a network as they are typed: each range, gateway and auxiliary address belongs to the subnet that it lies in."""
+"""Subnets of a network as they are typed: each range, gateway and auxiliary address belongs to the
+subnet that it lies in.
+"""
 
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -18,7 +20,8 @@ def address_pools(options: Options) -> list[dict[str, Any]]:
     """``IPAM.Config``.
 
     Raises:
-        Failure: something lies in no subnet, or two of a kind in one; in the words of the ``docker`` command.
+        Failure: something lies in no subnet, or two of a kind in one; in the words of the
+            ``docker`` command.
     """
     pools: list[dict[str, Any]] = [{"Subnet": each} for each in options.many("subnet")]
     for part in options.many("ip-range"):

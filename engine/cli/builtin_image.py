@@ -1,7 +1,8 @@
-"""The built-in image: a root filesystem made of the distribution's static busybox, without any network.
+"""The built-in image: a root filesystem made of the distribution's static busybox, without any
+network.
 
-A tar written by hand, entry by entry: owners, modes and times are the same wherever it is built, so its digest depends on
-the busybox alone.
+A tar written by hand, entry by entry: owners, modes and times are the same wherever it is built, so
+its digest depends on the busybox alone.
 """
 
 import io
@@ -53,7 +54,9 @@ def find_busybox() -> str:
 
 
 def is_static(path: str) -> bool:
-    """Whether an ELF file asks for no interpreter, elf(5): such a program runs in an otherwise empty root."""
+    """Whether an ELF file asks for no interpreter, elf(5): such a program runs in an otherwise
+    empty root.
+    """
     with open(path, "rb") as file:  # noqa: PTH123  (pathlib costs 10 ms)
         head = file.read(4096)
     if head[:4] != b"\x7fELF":

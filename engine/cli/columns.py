@@ -1,7 +1,8 @@
 """Align text in columns, as Go's text/tabwriter does.
 
-As Docker sets it up, a column is as wide as its widest cell and three spaces, ten at least. A *column* is a run of
-neighbouring lines that have a cell there which a tab ends; the last cell of a line ends no column.
+As Docker sets it up, a column is as wide as its widest cell and three spaces, ten at least. A
+*column* is a run of neighbouring lines that have a cell there which a tab ends; the last cell of a
+line ends no column.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,9 @@ def _measure(
     column: int,
     least: tuple[int, int],
 ) -> None:
-    """Find the blocks of neighbouring rows that have ``column``, size each, and go on to the next column inside."""
+    """Find the blocks of neighbouring rows that have ``column``, size each, and go on to the next
+    column inside.
+    """
     narrowest, padding = least
     start = rows.start
     while start < rows.stop:
@@ -48,7 +51,9 @@ def _measure(
 
 
 def ellipsis(text: str, columns: int) -> str:
-    """At most ``columns`` wide, the last one an ellipsis when something is missing; wide characters count twice."""
+    """At most ``columns`` wide, the last one an ellipsis when something is missing; wide characters
+    count twice.
+    """
     if sum(map(_cells, text)) <= columns:
         return text
     taken, room = "", columns - 1

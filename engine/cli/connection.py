@@ -1,8 +1,10 @@
-"""One HTTP/1.1 connection to the engine: as much of the protocol as the Docker Engine API uses, and no more.
+"""One HTTP/1.1 connection to the engine: as much of the protocol as the Docker Engine API uses, and
+no more.
 
-``http.client`` would do, but costs 27 ms to import, half of what ``shipslog version`` may take in all. A response's body
-ends by ``Content-Length``, by its last chunk, or with the connection. A request with ``Upgrade: tcp`` may be answered
-``101`` (or ``200``, by old engines): the connection then is a raw stream, and what was read beyond the head comes first.
+``http.client`` would do, but costs 27 ms to import, half of what ``shipslog version`` may take in
+all. A response's body ends by ``Content-Length``, by its last chunk, or with the connection. A
+request with ``Upgrade: tcp`` may be answered ``101`` (or ``200``, by old engines): the connection
+then is a raw stream, and what was read beyond the head comes first.
 """
 
 import socket
@@ -37,7 +39,9 @@ class Connection:
         self.socket.close()
 
     def is_open(self) -> bool:
-        """Whether the engine still holds its end. Asked before a reuse: a request is never sent twice."""
+        """Whether the engine still holds its end. Asked before a reuse: a request is never sent
+        twice.
+        """
         try:
             self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -62,7 +66,8 @@ class Connection:
     ) -> None:
         """One request whose body comes as it is produced.
 
-        An engine that refuses early answers and closes: a broken pipe here is no error, the answer says why.
+        An engine that refuses early answers and closes: a broken pipe here is no error, the answer
+        says why.
         """
         try:
             self.socket.sendall(_head(method, target, [*headers, ("Transfer-Encoding", "chunked")]))

@@ -1,6 +1,7 @@
 """Convert options to the body of ``POST /containers/create``.
 
-What was not asked for is sent as Docker sends it (empty, zero, null): the engine decides what that means.
+What was not asked for is sent as Docker sends it (empty, zero, null): the engine decides what that
+means.
 """
 
 import json
@@ -21,7 +22,8 @@ def create_body(options: Options, image: str, command: list[str]) -> Body:
     """The whole body; without a terminal's size, which the caller knows.
 
     Raises:
-        Failure: options that contradict each other, a file that can't be read, a malformed port or mount.
+        Failure: options that contradict each other, a file that can't be read, a malformed port or
+            mount.
     """
     try:
         return _create_body(options, image, command)
@@ -62,7 +64,9 @@ def _create_body(options: Options, image: str, command: list[str]) -> Body:
 
 
 def attached_streams(options: Options) -> dict[str, bool]:
-    """Which streams the client will attach: those named by ``-a``, else output, and input with ``-i``."""
+    """Which streams the client will attach: those named by ``-a``, else output, and input with
+    ``-i``.
+    """
     named = options.many("attach")
     if options.on("detach"):
         return {"stdin": False, "stdout": False, "stderr": False}
@@ -197,14 +201,17 @@ def restart_policy(text: str) -> Body:
 
 
 def capabilities(names: Iterable[str]) -> list[str] | None:
-    """In one spelling, sorted, each once: ``net_admin`` is ``CAP_NET_ADMIN``; None when there are none."""
+    """In one spelling, sorted, each once: ``net_admin`` is ``CAP_NET_ADMIN``; None when there are
+    none.
+    """
     upper = {name.upper() for name in names}
     spelled = {n if n == "ALL" or n.startswith("CAP_") else f"CAP_{n}" for n in upper if n}
     return sorted(spelled) or None
 
 
 def security_options(texts: Iterable[str]) -> list[str] | None:
-    """As given, but for ``seccomp=FILE``: the file's content is sent, because the engine may not see the file.
+    """As given, but for ``seccomp=FILE``: the file's content is sent, because the engine may not
+    see the file.
 
     Raises:
         Failure: a file that can't be read, or is no JSON.

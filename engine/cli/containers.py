@@ -46,7 +46,9 @@ FORMAT: Final = text(
 def container_fields(
     container: Mapping[str, Any], *, truncated: bool, moment_s: float
 ) -> Fields:  # Any: JSON of the API
-    """One container of the list as Docker's formatter offers it; ages are seen from ``moment_s``."""
+    """One container of the list as Docker's formatter offers it; ages are seen from
+    ``moment_s``.
+    """
     identity = str(container["Id"])
     labels: dict[str, str] = container.get("Labels") or {}
     columns: dict[str, Callable[[], Any]] = {

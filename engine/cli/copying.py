@@ -1,7 +1,8 @@
 """Run ``cp``: copy files between a container and this machine.
 
-What comes from a container is not trusted: it is kept in a nameless file and unpacked by the engine's own code below the directory
-that was named, and nowhere else, whatever its names and links say; all of it becomes the caller's own.
+What comes from a container is not trusted: it is kept in a nameless file and unpacked by the
+engine's own code below the directory that was named, and nowhere else, whatever its names and links
+say; all of it becomes the caller's own.
 """
 
 import base64
@@ -69,14 +70,16 @@ def _cp(invocation: Invocation) -> int:
 
 
 def _place(word: str) -> tuple[str, str]:
-    """A container and a path in it, or no container and a path here: one that begins with ``/`` or ``.`` is here."""
+    """A container and a path in it, or no container and a path here: one that begins with ``/`` or
+    ``.`` is here.
+    """
     container, colon, path = word.partition(":")
     if not colon or word.startswith(("/", ".")):
         return "", word
     return container, path
 
 
-# --- Out of a container ----------------------------------------------------------------------------------------------------
+# --- Out of a container ---
 
 
 def _copy_out(copy: _Copy, source: str, destination: str) -> None:
@@ -102,7 +105,9 @@ def _followed(copy: _Copy, path: str) -> str:
 
 
 def _local_target(destination: str, found: _Node) -> tuple[Path, str]:
-    """The directory to unpack in, and what the copy is called there; ``.`` for a directory's content alone."""
+    """The directory to unpack in, and what the copy is called there; ``.`` for a directory's
+    content alone.
+    """
     target = Path(destination)
     name = _base(found.path)
     if target.is_dir():
@@ -120,7 +125,8 @@ def _local_target(destination: str, found: _Node) -> tuple[Path, str]:
 
 
 def _unpack_here(answer: Response, directory: Path, old: str, new: str) -> None:
-    # Imported here: what unpacks is of no use to any other verb, and takes longer to import than most of them take in all.
+    # Imported here: what unpacks is of no use to any other verb, and takes longer to import than
+    # most of them take in all.
     from engine.drivers.files.unpack import check_tar, unpack_into
     from engine.drivers.tar.source import Source
     from engine.errors import EngineError
@@ -140,7 +146,7 @@ def _unpack_here(answer: Response, directory: Path, old: str, new: str) -> None:
             os.close(root_fd)
 
 
-# --- Into a container ------------------------------------------------------------------------------------------------------
+# --- Into a container ---
 
 
 def _copy_in(copy: _Copy, source: str, destination: str) -> None:
@@ -201,7 +207,7 @@ def _send(copy: _Copy, directory: str, blocks: Iterator[bytes]) -> None:
     copy.engine.upload(copy.url, query, _TAR, blocks, method="PUT").body()
 
 
-# --- Both ------------------------------------------------------------------------------------------------------------------
+# --- Both ---
 
 
 def _look(copy: _Copy, path: str) -> _Node | None:

@@ -1,7 +1,8 @@
 """Send requests to the engine; return parsed JSON, or raise its refusal.
 
-Paths carry no version unless DOCKER_API_VERSION asks for one: the engine then answers in its own, and a round trip for
-negotiation is saved. One connection is kept for the next request when an answer was read to its end.
+Paths carry no version unless DOCKER_API_VERSION asks for one: the engine then answers in its own,
+and a round trip for negotiation is saved. One connection is kept for the next request when an
+answer was read to its end.
 """
 
 import json
@@ -84,7 +85,8 @@ class Engine:
         """Ask for the head of an answer alone, on a connection of its own.
 
         Raises:
-            EngineRefused: a status of 400 or more, without the engine's words: there is no body for them.
+            EngineRefused: a status of 400 or more, without the engine's words: there is no body for
+                them.
         """
         connection = Connection(self.host, self._tls)
         connection.send(method, self.target(path, query), [], None)

@@ -31,7 +31,8 @@ LABEL_FILE: Final = texts("label-file", "", "Read in a line delimited file of la
 def environment(options: Options) -> list[str]:
     """All variables, files first; a bare NAME takes the client's own value.
 
-    Without one, a file's NAME is dropped; an option's is sent bare, which takes the variable out of the image's environment.
+    Without one, a file's NAME is dropped; an option's is sent bare, which takes the variable out of
+    the image's environment.
 
     Raises:
         Failure: a file that can't be read or is malformed.

@@ -1,4 +1,6 @@
-"""``events``: what happens, in Docker's words, as it happens. ``history`` tells the same in full."""
+"""``events``: what happens, in Docker's words, as it happens. ``history`` tells the same in
+full.
+"""
 
 import json
 from typing import Any, Final

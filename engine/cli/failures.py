@@ -3,13 +3,16 @@
 from typing import Final
 
 EXIT_ENGINE: Final = 125
-"""``run`` could not even start: the engine or the client refused. 126 and 127 tell about the program, as in a shell."""
+"""``run`` could not even start: the engine or the client refused. 126 and 127 tell about the
+program, as in a shell."""
 EXIT_NOT_EXECUTABLE: Final = 126
 EXIT_NOT_FOUND: Final = 127
 
 
 class Failure(Exception):
-    """A command that ends with a message on standard error and an exit code; ``str(failure)`` is the whole message."""
+    """A command that ends with a message on standard error and an exit code; ``str(failure)`` is
+    the whole message.
+    """
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -24,11 +27,15 @@ class UsageError(Failure):
 
 
 class Unreachable(Failure):
-    """Nobody answers at the engine's address, or the connection broke before the answer was whole."""
+    """Nobody answers at the engine's address, or the connection broke before the answer was
+    whole.
+    """
 
 
 class EngineRefused(Failure):
-    """The engine answered with an error: ``status`` is HTTP's, ``reason`` the engine's own words."""
+    """The engine answered with an error: ``status`` is HTTP's, ``reason`` the engine's own
+    words.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"Error response from daemon: {reason}")

@@ -1,9 +1,10 @@
-"""Options as Docker's client reads them (Go's pflag): not argparse's dialect, and a tenth of its import time.
+"""Options as Docker's client reads them (Go's pflag): not argparse's dialect, and a tenth of its
+import time.
 
     --name VALUE   --name=VALUE   -n VALUE   -nVALUE   -n=VALUE   -it (short switches in a row)   --rm   --rm=false   --
 
-A verb that runs a command inside a container (``run``, ``create``, ``exec``) stops looking for options at the first
-argument that is none: the rest belongs to the container.
+A verb that runs a command inside a container (``run``, ``create``, ``exec``) stops looking for
+options at the first argument that is none: the rest belongs to the container.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,18 +1,20 @@
-"""``history``: the log itself, for the auditor. Who did what to which container, when, and how it ended.
+"""``history``: the log itself, for the auditor. Who did what to which container, when, and how it
+ended.
 
 Shipslog's own paths, beside Docker's API:
 
-``GET /shipslog/history?stream_of=NAME|ID&since=NS&until=NS&type=T&actor=A&follow=1``
-    A chunked body of JSON objects, one event a line, in the order of ``seq``. All parameters may be left out. ``stream_of``
-    is any kind of thing, by name, ID or prefix, a removed one too; ``since`` and ``until`` are Unix nanoseconds; ``type`` is a stored
-    type (``container_started``) or a glob; ``actor`` is a user name, a uid, a program, ``supervisor`` or ``monitor``.
-    With ``follow`` the answer goes on as events happen::
+``GET /shipslog/history?stream_of=NAME|ID&since=NS&until=NS&type=T&actor=A&follow=1`` A chunked body
+of JSON objects, one event a line, in the order of ``seq``. All parameters may be left out.
+``stream_of`` is any kind of thing, by name, ID or prefix, a removed one too; ``since`` and
+``until`` are Unix nanoseconds; ``type`` is a stored type (``container_started``) or a glob;
+``actor`` is a user name, a uid, a program, ``supervisor`` or ``monitor``. With ``follow`` the
+answer goes on as events happen::
 
-        {"seq": 7, "at_ns": 1795461697360084201, "at": "2026-11-23T19:21:37.360084201Z",
-         "type": "container_started", "stream": "container/4f…", "version": 3, "name": "web", "id": "4f…",
-         "actor": {"kind": "user", "name": "anna", "uid": 1000, "gid": 1000, "pid": 4711, "program": "/usr/bin/docker",
-                   "login_uid": 1000},
-         "outcome": "", "cause": 6, "correlation": "9c…", "data": {…}}
+        {"seq": 7, "at_ns": 1795461697360084201, "at": "2026-11-23T19:21:37.360084201Z", "type":
+        "container_started", "stream": "container/4f…", "version": 3, "name": "web", "id": "4f…",
+        "actor": {"kind": "user", "name": "anna", "uid": 1000, "gid": 1000, "pid": 4711, "program":
+        "/usr/bin/docker", "login_uid": 1000}, "outcome": "", "cause": 6, "correlation": "9c…",
+        "data": {…}}
 
 ``GET /shipslog/containers/json?at=NS&all=1&filters=…``
     As Docker's list of containers, at a moment.

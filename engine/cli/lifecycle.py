@@ -18,7 +18,9 @@ _STATUS_NOT_FOUND: Final = 404
 
 
 def for_each(containers: Iterable[str], act: Callable[[str], str | None]) -> int:
-    """Do the same to each, say its name when done, and go on after a refusal; 1 when there was one."""
+    """Do the same to each, say its name when done, and go on after a refusal; 1 when there was
+    one.
+    """
     code = 0
     for container in containers:
         try:
@@ -31,7 +33,9 @@ def for_each(containers: Iterable[str], act: Callable[[str], str | None]) -> int
 
 
 def _posts(verb: str, **flags: str) -> Callable[[Invocation], int]:
-    """A verb that is one POST per container; ``flags`` are query names and the options they come from."""
+    """A verb that is one POST per container; ``flags`` are query names and the options they come
+    from.
+    """
 
     def run(invocation: Invocation) -> int:
         options = invocation.options

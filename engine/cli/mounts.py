@@ -11,7 +11,8 @@ _KEYS = {"type": "Type", "source": "Source", "src": "Source", "target": "Target"
 def binds_and_volumes(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     """``-v`` as the API has it: with a source a bind, without one an anonymous volume.
 
-    A relative source (``./data``) is meant from the client's directory, so it is made absolute here.
+    A relative source (``./data``) is meant from the client's directory, so it is made absolute
+    here.
     """
     binds: list[str] = []
     volumes: dict[str, Any] = {}

@@ -1,7 +1,8 @@
 """Write to standard output and standard error; no other module does.
 
-Text is written with ``surrogateescape``: a name that is not UTF-8 comes out as the bytes that came in. A reader that has
-gone away (``shipslog ps | head -1``) surfaces as :class:`BrokenPipeError`, which ``__main__`` turns into a quiet end.
+Text is written with ``surrogateescape``: a name that is not UTF-8 comes out as the bytes that came
+in. A reader that has gone away (``shipslog ps | head -1``) surfaces as :class:`BrokenPipeError`,
+which ``__main__`` turns into a quiet end.
 """
 
 import os

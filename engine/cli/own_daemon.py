@@ -1,9 +1,11 @@
-"""A daemon in a throw-away place: what quickstart plays with, and what nothing of the machine is touched by.
+"""A daemon in a throw-away place: what quickstart plays with, and what nothing of the machine is
+touched by.
 
     DIRECTORY/  data/  run/  shipslog.sock  daemon.log
 
-The daemon that is killed and its successor must live in the same network and mount namespaces, so the caller is in them
-first (see :func:`enter_own_namespaces`) and both inherit them. They go when the last process does.
+The daemon that is killed and its successor must live in the same network and mount namespaces, so
+the caller is in them first (see :func:`enter_own_namespaces`) and both inherit them. They go when
+the last process does.
 """
 
 import contextlib
@@ -28,7 +30,8 @@ _MARK: Final = "SHIPSLOG_OWN_NAMESPACES"
 
 
 def enter_own_namespaces() -> None:
-    """Run this very command again inside namespaces of its own; returns when already there. unshare(1).
+    """Run this very command again inside namespaces of its own; returns when already there.
+    unshare(1).
 
     Raises:
         Failure: not root, or no unshare.
@@ -62,7 +65,9 @@ def _environment() -> dict[str, str]:
 
 
 class OwnDaemon:
-    """Starts, kills and stops ``shipslogd`` in a directory of its own, which is removed at the end."""
+    """Starts, kills and stops ``shipslogd`` in a directory of its own, which is removed at the
+    end.
+    """
 
     def __init__(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="shipslog-quickstart-")
@@ -153,7 +158,9 @@ class OwnDaemon:
 
 
 def _remove_cgroups(name: str) -> None:
-    """Take the daemon's empty cgroups away, in every hierarchy of version 1 and in version 2's only one."""
+    """Take the daemon's empty cgroups away, in every hierarchy of version 1 and in version 2's only
+    one.
+    """
     for parent in [_CGROUPS, *(f"{_CGROUPS}/{entry}" for entry in os.listdir(_CGROUPS))]:  # noqa: PTH208  (pathlib costs 10 ms)
         for directory, _, _ in os.walk(f"{parent}/{name}", topdown=False):
             with contextlib.suppress(OSError):  # somebody is still in it: better left than forced

@@ -9,7 +9,8 @@ _PORT_MAX: Final = 65535
 
 
 def parse_publish(text: str) -> list[tuple[str, dict[str, str]]]:
-    """``[[address:]host port:]container port[/protocol]``, ranges too, as (``80/tcp``, binding) pairs.
+    """``[[address:]host port:]container port[/protocol]``, ranges too, as (``80/tcp``, binding)
+    pairs.
 
     Raises:
         ValueError: malformed, in Docker's words.
@@ -95,7 +96,9 @@ def _binding(address: str, port: str) -> dict[str, str]:
 
 
 def displayed(ports: Iterable[Mapping[str, Any]]) -> str:  # Any: JSON of the API
-    """The PORTS column: ``0.0.0.0:8000-8001->80-81/tcp, 90/tcp``; neighbours are shown as one range."""
+    """The PORTS column: ``0.0.0.0:8000-8001->80-81/tcp, 90/tcp``; neighbours are shown as one
+    range.
+    """
     grouped: dict[tuple[str, str, bool], list[tuple[int, int]]] = {}
     alone: list[tuple[int, int, str, str]] = []
     for port in sorted(ports, key=_order):

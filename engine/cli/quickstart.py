@@ -1,8 +1,9 @@
 """``quickstart``: two minutes on an empty machine, without any network.
 
-A daemon of its own runs a container that counts; the daemon is killed with SIGKILL and started again; the container has not
-noticed, its log has no gap, and its history tells everything. Each claim is checked, and the first false one ends it with
-exit code 1. Paced by what happens: each step waits for its condition.
+A daemon of its own runs a container that counts; the daemon is killed with SIGKILL and started
+again; the container has not noticed, its log has no gap, and its history tells everything. Each
+claim is checked, and the first false one ends it with exit code 1. Paced by what happens: each step
+waits for its condition.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Run ``run`` and ``create``.
 
-``run`` is create, attach, wait, start: in this order, so that neither the first byte nor the exit of a short-lived container
-is missed. The client exits as its container did.
+``run`` is create, attach, wait, start: in this order, so that neither the first byte nor the exit
+of a short-lived container is missed. The client exits as its container did.
 """
 
 import contextlib
@@ -45,7 +45,9 @@ def _run(invocation: Invocation) -> int:
 
 
 def _as_run_says_it(failure: Failure, verb: str) -> Failure:
-    """The program's name in front, the way to help behind; 126 and 127 when the command was at fault."""
+    """The program's name in front, the way to help behind; 126 and 127 when the command was at
+    fault.
+    """
     if failure.exit_code not in (1, EXIT_ENGINE):
         return failure
     text = str(failure)
@@ -94,7 +96,9 @@ def _run_checked(invocation: Invocation) -> int:
 
 
 def _await_removal(wait: Wait, *, removed: bool) -> None:
-    """A failed start with ``--rm`` leaves nothing behind: when the client is back, the name is free again."""
+    """A failed start with ``--rm`` leaves nothing behind: when the client is back, the name is free
+    again.
+    """
     if removed and wait.fd is not None:
         with contextlib.suppress(Failure):
             wait.ready()
@@ -116,7 +120,9 @@ def _body(invocation: Invocation) -> dict[str, Any]:  # Any: JSON of the API
 
 
 def _create(engine: Engine, options: Options, body: dict[str, Any]) -> str:
-    """Create, pulling the image first if asked to or if it is missing; the ID goes to the cidfile."""
+    """Create, pulling the image first if asked to or if it is missing; the ID goes to the
+    cidfile.
+    """
     query = {"name": options.text("name"), "platform": options.text("platform")}
     pull = options.text("pull", "missing")
     if pull == "always":

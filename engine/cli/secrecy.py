@@ -1,7 +1,9 @@
-"""Whether TLS is wanted towards the engine, and with which files: options and variables as Docker's client has them.
+"""Whether TLS is wanted towards the engine, and with which files: options and variables as Docker's
+client has them.
 
-``--tlsverify`` or DOCKER_TLS_VERIFY wants it, and the engine's certificate checked; ``--tls`` or DOCKER_TLS wants it unchecked.
-Files are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH or ``~/.docker``; there, one that does not exist is not used.
+``--tlsverify`` or DOCKER_TLS_VERIFY wants it, and the engine's certificate checked; ``--tls`` or
+DOCKER_TLS wants it unchecked. Files are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH or
+``~/.docker``; there, one that does not exist is not used.
 """
 
 import os

@@ -4,8 +4,8 @@
     signals ───────┼──▶ poll(2) ──▶ Pump (streams), Wait (exit code), resize, kill
     stdin, socket ─┘
 
-It ends when the streams have ended *and* the exit code is known, or when the detach keys were typed last before the engine
-closed the streams: the container goes on, and the client leaves.
+It ends when the streams have ended *and* the exit code is known, or when the detach keys were typed
+last before the engine closed the streams: the container goes on, and the client leaves.
 """
 
 import contextlib
@@ -29,8 +29,9 @@ _FOREVER: Final = None
 class Session:
     """One user's attention to one process in a container.
 
-    ``path`` is the process in the API, ``/containers/ID`` or ``/exec/ID``: where a resize goes. Signals are forwarded to it
-    when ``forward_signals``, unless the terminal is raw: then the keys speak for themselves.
+    ``path`` is the process in the API, ``/containers/ID`` or ``/exec/ID``: where a resize goes.
+    Signals are forwarded to it when ``forward_signals``, unless the terminal is raw: then the keys
+    speak for themselves.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Session:
         self._guards.close()
 
     def take_terminal(self) -> None:
-        """Make the terminal raw until the session is left; before a start, so that no key is lost or echoed twice."""
+        """Make the terminal raw until the session is left; before a start, so that no key is lost
+        or echoed twice.
+        """
         if self._raw:
             self._guards.enter_context(terminal.raw(output.STDIN))
 
@@ -67,7 +70,9 @@ class Session:
         self._resize(0)
 
     def redraw(self) -> None:
-        """Make the program in the container draw its screen again: a change of size is the only way to ask for it."""
+        """Make the program in the container draw its screen again: a change of size is the only way
+        to ask for it.
+        """
         self._resize(1)
         self._resize(0)
 

@@ -1,6 +1,7 @@
 """Receive signals through a pipe that poll(2) can wait on.
 
-The kernel may deliver at any instruction; what to do about it is decided at one place, in the loop that moves the bytes.
+The kernel may deliver at any instruction; what to do about it is decided at one place, in the loop
+that moves the bytes.
 """
 
 import os

@@ -2,8 +2,9 @@
 
     stdin ──▶ pending ──▶ socket ──▶ (frames, unless a terminal) ──▶ stdout, stderr
 
-One thread and poll(2). Nothing is read before what was read last is gone, so the memory stays small whoever is slow. Without
-a terminal the engine's side is multiplexed, 8 bytes before each piece (API, ``ContainerAttach``):
+One thread and poll(2). Nothing is read before what was read last is gone, so the memory stays small
+whoever is slow. Without a terminal the engine's side is multiplexed, 8 bytes before each piece
+(API, ``ContainerAttach``):
 
     | stream: 0 stdin, 1 stdout, 2 stderr, 3 the engine's own error | 0 0 0 | length, big endian |
 """
@@ -25,7 +26,9 @@ _GONE: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Demultiplexer:
-    """Takes bytes as they come and gives pieces with the descriptor they belong to; a piece need not be a whole frame."""
+    """Takes bytes as they come and gives pieces with the descriptor they belong to; a piece need
+    not be a whole frame.
+    """
 
     def __init__(self) -> None:
         self._header = b""

@@ -19,7 +19,8 @@ class Layout:
     """What a list of rows looks like: made of ``--format`` and the verb's own table."""
 
     def __init__(self, wanted: str, table: str, titles: Mapping[str, str]) -> None:
-        """``table`` is the template of the verb's own table; ``titles`` are the column headers by field.
+        """``table`` is the template of the verb's own table; ``titles`` are the column headers by
+        field.
 
         Raises:
             Failure: the format is no template.
@@ -63,7 +64,9 @@ class Layout:
 
 
 def renderer(source: str, *, header: bool = False) -> Render:
-    """What turns a row into text. Fields alone, as in every verb's own table, need no template: those cost 15 ms to import."""
+    """What turns a row into text. Fields alone, as in every verb's own table, need no template:
+    those cost 15 ms to import.
+    """
     pieces = _PLAIN.split(source)
     if any("{{" in text for text in pieces[::2]):
         from engine.cli.template.evaluation import Template

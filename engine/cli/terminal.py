@@ -1,8 +1,9 @@
 """Set the user's terminal to raw mode, and restore it.
 
-Raw means that every key goes into the container: its terminal does the echoing, the line editing and the job control.
-Whoever ends the client, by an exit code or by a signal that can be caught, finds the old settings back; only SIGKILL can't
-be caught, and then ``stty sane`` (or ``reset``) helps.
+Raw means that every key goes into the container: its terminal does the echoing, the line editing
+and the job control. Whoever ends the client, by an exit code or by a signal that can be caught,
+finds the old settings back; only SIGKILL can't be caught, and then ``stty sane`` (or ``reset``)
+helps.
 """
 
 import contextlib

@@ -82,7 +82,9 @@ def _parse_date(match: re.Match[str]) -> int:
 
 
 def parse_timestamp(text: str) -> int:
-    """An RFC 3339 time as the engine writes it, in Unix nanoseconds; zero for Go's zero time and for nothing."""
+    """An RFC 3339 time as the engine writes it, in Unix nanoseconds; zero for Go's zero time and
+    for nothing.
+    """
     match = re.fullmatch(_DATE, text)
     return _parse_date(match) if match is not None and not text.startswith("0001-") else 0
 
@@ -106,7 +108,9 @@ def created_at(moment_s: int) -> str:
 
 
 def ansi_c(text: str) -> str:
-    """``Fri May 30 12:07:14 2025`` from RFC 3339, for build times; what is no time stays as it is."""
+    """``Fri May 30 12:07:14 2025`` from RFC 3339, for build times; what is no time stays as it
+    is.
+    """
     moment_ns = parse_timestamp(text)
     if not moment_ns:
         return text

@@ -1,11 +1,13 @@
-"""TLS to an engine. The rest of the client goes on with a plain socket, behind which a thread turns bytes into secrets.
+"""TLS to an engine. The rest of the client goes on with a plain socket, behind which a thread turns
+bytes into secrets.
 
 ::
 
     client ── socket pair ── Tunnel ── SSLObject ── TCP ── engine
 
-Each direction ends by itself: half-closing the plain socket sends ``close_notify``, and what the engine still says comes through,
-as in Docker's own client. Imported only when TLS is wanted: ``ssl`` costs 10 ms.
+Each direction ends by itself: half-closing the plain socket sends ``close_notify``, and what the
+engine still says comes through, as in Docker's own client. Imported only when TLS is wanted:
+``ssl`` costs 10 ms.
 """
 
 import select

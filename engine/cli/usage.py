@@ -1,4 +1,6 @@
-"""Help texts: what ``--help`` prints, in the layout Docker's users know. Imported when somebody asks."""
+"""Help texts: what ``--help`` prints, in the layout Docker's users know. Imported when somebody
+asks.
+"""
 
 from collections.abc import Iterable
 from typing import Final

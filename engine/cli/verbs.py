@@ -109,7 +109,9 @@ _OF_CONTAINERS: Final = frozenset(
 
 
 def resolve(words: list[str]) -> tuple[str | None, list[str]]:
-    """The verb and what follows it; Docker's longer spellings (``container ls``) lead to the same verbs."""
+    """The verb and what follows it; Docker's longer spellings (``container ls``) lead to the same
+    verbs.
+    """
     group = words[0]
     if len(words) > 1 and group in ("container", "image", "network", "system"):
         verb = _GROUPED.get((group, words[1]))

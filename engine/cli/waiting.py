@@ -1,8 +1,9 @@
 """Wait for a container to end, through a restart of the daemon if need be.
 
-The streams of an attached container come from its monitor and go on when the daemon dies; the answer to ``wait`` would have
-come from the daemon. So when that connection breaks, the question is asked again until a daemon is there to answer it. A
-container that was removed meanwhile (``--rm``) is not forgotten: its exit stands in the history.
+The streams of an attached container come from its monitor and go on when the daemon dies; the
+answer to ``wait`` would have come from the daemon. So when that connection breaks, the question is
+asked again until a daemon is there to answer it. A container that was removed meanwhile (``--rm``)
+is not forgotten: its exit stands in the history.
 """
 
 import json
@@ -23,9 +24,11 @@ class Wait:
     """The question, and the code once it is answered."""
 
     def __init__(self, engine: Engine, container: str, condition: str) -> None:
-        """Ask; the engine's head of the answer says that it is watching, so a start may follow at once.
+        """Ask; the engine's head of the answer says that it is watching, so a start may follow at
+        once.
 
-        ``condition`` is the API's: ``next-exit`` before a start, ``removed`` with ``--rm``, ``not-running`` else.
+        ``condition`` is the API's: ``next-exit`` before a start, ``removed`` with ``--rm``,
+        ``not-running`` else.
         """
         self._engine = engine
         self._container = container
@@ -41,7 +44,9 @@ class Wait:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether the answer came together with its head: then ``fd`` will not become readable for it."""
+        """Whether the answer came together with its head: then ``fd`` will not become readable for
+        it.
+        """
         return self._response is not None and bool(self._response.connection.unread)
 
     def ready(self) -> None:

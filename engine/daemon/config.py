@@ -33,26 +33,32 @@ class ConfigError(EngineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a daemon is told. Field names are the file's keys; options have dashes for underscores."""
+    """What a daemon is told. Field names are the file's keys; options have dashes for
+    underscores.
+    """
 
     hosts: tuple[str, ...] = (DEFAULT_HOST,)
     data_root: Path = Path("/var/lib/shipslog")
     exec_root: Path = Path("/run/shipslog")
     pidfile: Path | None = None
     bip: IPv4Interface | None = None
-    """The default bridge's own address, with its network's prefix length; None chooses a free subnet."""
+    """The default bridge's own address, with its network's prefix length; None chooses a free
+    subnet."""
     bridge: str = ""
     """An administrator's bridge to use instead of one of our own."""
     default_address_pools: tuple[SubnetSource, ...] = ()
-    """Where networks' subnets are looked for when nobody names one; none of a family: the default ones."""
+    """Where networks' subnets are looked for when nobody names one; none of a family: the default
+    ones."""
     prepared_sandboxes: int = 8
-    """Network namespaces kept ready for the default network; one that somebody makes gets a quarter as many."""
+    """Network namespaces kept ready for the default network; one that somebody makes gets a quarter
+    as many."""
     cgroup_parent: str = ""
     """Empty: one of this instance's own."""
     log_level: str = "info"
     log_format: str = "console"
     socket_group: str = DEFAULT_GROUP
-    """Whose members may use the Unix socket, besides root; empty for nobody, and so is the default where it does not exist."""
+    """Whose members may use the Unix socket, besides root; empty for nobody, and so is the default
+    where it does not exist."""
     tls: bool = False
     """TCP ports speak TLS; implied by ``tlsverify``."""
     tlsverify: bool = False
@@ -75,7 +81,8 @@ def load(arguments: Sequence[str]) -> Config:
     """The configuration that command line and file amount to.
 
     Raises:
-        ConfigError: a bad value or file; a bad *option* ends the process as argparse does, with status 2.
+        ConfigError: a bad value or file; a bad *option* ends the process as argparse does, with
+            status 2.
     """
     options = {
         key: value
@@ -257,7 +264,8 @@ def _checked(config: Config) -> Config:
 
 
 def tcp_address(host: str, default_port: int) -> tuple[str, int]:
-    """Address and port of ``tcp://[ADDRESS][:PORT]``; without an address this machine alone is meant, as in Docker.
+    """Address and port of ``tcp://[ADDRESS][:PORT]``; without an address this machine alone is
+    meant, as in Docker.
 
     Raises:
         ConfigError: it can't be read.
@@ -271,7 +279,8 @@ def tcp_address(host: str, default_port: int) -> tuple[str, int]:
 
 
 def check_exposure(host: str, address: str, config: Config) -> None:
-    """Refuse a TCP port that lets in whoever reaches it, from more than this machine, unless that was asked for.
+    """Refuse a TCP port that lets in whoever reaches it, from more than this machine, unless that
+    was asked for.
 
     Raises:
         ConfigError: with what to do about it.

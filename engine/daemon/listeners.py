@@ -1,7 +1,8 @@
 """Open the sockets of the API: Unix, TCP, and those that systemd has opened.
 
-Whoever comes in is root on this machine, more or less. So a TCP port wants a certificate of each client (``--tlsverify``); without
-one it may be on a loopback address, and elsewhere only if that was said in so many words.
+Whoever comes in is root on this machine, more or less. So a TCP port wants a certificate of each
+client (``--tlsverify``); without one it may be on a loopback address, and elsewhere only if that
+was said in so many words.
 """
 
 import contextlib
@@ -86,7 +87,9 @@ def open_listeners(config: Config, environment: Mapping[str, str] = os.environ) 
 
 
 def _hosts(config: Config, passed: list[PassedSocket]) -> tuple[str, ...]:
-    """Sockets that were passed take the place of the default one, which a unit beside the service's may have made."""
+    """Sockets that were passed take the place of the default one, which a unit beside the service's
+    may have made.
+    """
     return ("fd://",) if passed and config.hosts == (DEFAULT_HOST,) else config.hosts
 
 

@@ -68,7 +68,9 @@ async def ensure_networks(ledger: Ledger, driver: NetworkDriver, config: Config)
 
 
 def subnet_sources(instance: InstanceId, config: Config) -> tuple[SubnetSource, ...]:
-    """Where subnets are looked for: of each family those that are configured, else the default ones."""
+    """Where subnets are looked for: of each family those that are configured, else the default
+    ones.
+    """
     asked = config.default_address_pools
     versions = {each.base.version for each in asked}
     return (

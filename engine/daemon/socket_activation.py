@@ -1,7 +1,8 @@
 """Take over the sockets that a service manager has opened, sd_listen_fds(3).
 
-They are its own: it made them, with their mode and owner, and goes on listening when we end, so that no client is refused while
-a daemon is restarted. What lies at their paths is never ours to remove.
+They are its own: it made them, with their mode and owner, and goes on listening when we end, so
+that no client is refused while a daemon is restarted. What lies at their paths is never ours to
+remove.
 """
 
 import os
@@ -38,7 +39,8 @@ class PassedSocket:
 
 
 def passed_sockets(environment: Mapping[str, str]) -> Iterator[PassedSocket]:
-    """All that were passed to this very process, from now on for itself alone; none when they were meant for another.
+    """All that were passed to this very process, from now on for itself alone; none when they were
+    meant for another.
 
     Raises:
         ConfigError: one is no socket that listens for streams.

@@ -1,8 +1,8 @@
 """Define what every event has in common: its stored name, and its origin.
 
-An event says that something *happened*; its class is named in the past tense. ``TYPE`` and ``SCHEMA`` are what the store
-writes, literals that outlive any renaming of the class. A released event never changes: a new meaning is a new ``SCHEMA``
-and an upcaster in ``store/codec.py``.
+An event says that something *happened*; its class is named in the past tense. ``TYPE`` and
+``SCHEMA`` are what the store writes, literals that outlive any renaming of the class. A released
+event never changes: a new meaning is a new ``SCHEMA`` and an upcaster in ``store/codec.py``.
 """
 
 from enum import StrEnum
@@ -29,9 +29,10 @@ class ActorKind(StrEnum):
 class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who asked, as the kernel or a certificate named them: never what the caller said of itself.
 
-    ``uid``, ``gid`` and ``pid`` are SO_PEERCRED's, unix(7); ``program`` is the target of ``/proc/PID/exe`` and ``login_uid`` the
-    audit login of ``/proc/PID/loginuid`` (None when unset), both read when the connection was made. ``name`` is the user's
-    name on this machine, or the one in the certificate; ``address`` is where a connection over the network came from.
+    ``uid``, ``gid`` and ``pid`` are SO_PEERCRED's, unix(7); ``program`` is the target of
+    ``/proc/PID/exe`` and ``login_uid`` the audit login of ``/proc/PID/loginuid`` (None when unset),
+    both read when the connection was made. ``name`` is the user's name on this machine, or the one
+    in the certificate; ``address`` is where a connection over the network came from.
     """
 
     kind: ActorKind
@@ -49,7 +50,9 @@ MONITOR = Actor(kind=ActorKind.MONITOR)
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where events come from: who, because of which event (its ``seq``), and within which request."""
+    """Where events come from: who, because of which event (its ``seq``), and within which
+    request.
+    """
 
     actor: Actor
     cause: int | None = None

@@ -40,7 +40,9 @@ class OrphanRemoved(Event, frozen=True, kw_only=True):
 
 
 class OrphanFound(Event, frozen=True, kw_only=True):
-    """Such an object was left alone, because something runs in it or because it may hold somebody's data."""
+    """Such an object was left alone, because something runs in it or because it may hold somebody's
+    data.
+    """
 
     TYPE: ClassVar[str] = "host_orphan_found"
     kind: str

@@ -14,7 +14,8 @@ SandboxId = NewType("SandboxId", str)
 InstanceId = NewType("InstanceId", str)
 """32 lower-case hexadecimal digits: one data root, whichever daemon serves it."""
 Digest = NewType("Digest", str)
-"""``sha256:`` and 64 lower-case hexadecimal digits, of bytes as stored (OCI image-spec, descriptor.md)."""
+"""``sha256:`` and 64 lower-case hexadecimal digits, of bytes as stored (OCI image-spec,
+descriptor.md)."""
 ImageId = NewType("ImageId", str)
 """The digest of an image's config (OCI image-spec, config.md)."""
 DiffId = NewType("DiffId", str)

@@ -1,8 +1,9 @@
 """Compute names of kernel objects and paths from IDs; none of them is stored.
 
-A name that can be computed again is found again after a crash. Every name carries its owner: the *tag* of the instance
-(the first digits of its ID) and the ID of the container or sandbox it belongs to, so that what is ours can be counted by
-owner and two daemons on one machine never take each other's objects.
+A name that can be computed again is found again after a crash. Every name carries its owner: the
+*tag* of the instance (the first digits of its ID) and the ID of the container or sandbox it belongs
+to, so that what is ours can be counted by owner and two daemons on one machine never take each
+other's objects.
 
     DATA_ROOT/                                EXEC_ROOT/  (a tmpfs: gone with the machine, as it should be)
       lock        one daemon at a time          launcher.lock   one launcher at a time
@@ -36,12 +37,16 @@ def tag(instance: InstanceId) -> str:
 
 
 def host_veth(instance: InstanceId, sandbox: SandboxId, slot: int = 0) -> str:
-    """The host's end of the veth pair whose other one is ``eth<slot>``: 15 bytes, IFNAMSIZ - 1, netdevice(7)."""
+    """The host's end of the veth pair whose other one is ``eth<slot>``: 15 bytes, IFNAMSIZ - 1,
+    netdevice(7).
+    """
     return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:_VETH_DIGITS]}{SLOT_DIGITS[slot]}"
 
 
 def host_veths(instance: InstanceId, sandbox: SandboxId) -> str:
-    """What the names of the host's ends of all pairs of a sandbox begin with; the rest is the slot."""
+    """What the names of the host's ends of all pairs of a sandbox begin with; the rest is the
+    slot.
+    """
     return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:_VETH_DIGITS]}"
 
 
@@ -56,7 +61,9 @@ def firewall_table(instance: InstanceId) -> str:
 
 
 def default_cgroup_parent(instance: InstanceId) -> str:
-    """The cgroup below which an instance keeps its containers, relative to each hierarchy's root."""
+    """The cgroup below which an instance keeps its containers, relative to each hierarchy's
+    root.
+    """
     return f"shipslog-{tag(instance)}"
 
 
@@ -81,7 +88,9 @@ def journal_path(data_root: Path, container: ContainerId, run: int) -> Path:
 
 
 def bundle_directory(exec_root: Path, container: ContainerId) -> Path:
-    """The OCI bundle of a container that runs (runtime-spec, bundle.md), and its monitor's socket."""
+    """The OCI bundle of a container that runs (runtime-spec, bundle.md), and its monitor's
+    socket.
+    """
     return exec_root / f"bundles/{container}"
 
 
@@ -91,7 +100,9 @@ def sandbox_path(exec_root: Path, sandbox: SandboxId) -> Path:
 
 
 def view_directory(exec_root: Path) -> Path:
-    """Where the root of a container that does not run is put together, in a mount namespace that only one thread has."""
+    """Where the root of a container that does not run is put together, in a mount namespace that
+    only one thread has.
+    """
     return exec_root / "view"
 
 
@@ -104,6 +115,7 @@ def blob_path(data_root: Path, digest: Digest) -> Path:
 def layer_directory(data_root: Path, chain: ChainId) -> Path:
     """The unpacked filesystem changes of the topmost layer of a chain.
 
-    Short, because all layers of a container stand in the one page of options that mount(2) takes for an overlay.
+    Short, because all layers of a container stand in the one page of options that mount(2) takes
+    for an overlay.
     """
     return data_root / f"layers/{chain.removeprefix('sha256:')[:_LAYER_DIGITS]}"

@@ -49,9 +49,12 @@ class Lane(Enum):
     """A queue for a kind of blocking work; the value is how much of it runs at once."""
 
     OBSERVE = ("observe", 8)
-    """Looks at containers and listings for the sweep: cgroups, /proc, journals, the engine's files."""
+    """Looks at containers and listings for the sweep: cgroups, /proc, journals, the engine's
+    files.
+    """
     NETLINK = ("netlink", 1)
-    """Links, namespaces and the firewall: the kernel serialises them anyway, and their sockets are not shared."""
+    """Links, namespaces and the firewall: the kernel serialises them anyway, and their sockets are
+    not shared."""
     DISK = ("disk", 4)
     """Images and directories: may take seconds."""
     SPOOL = ("spool", 8)
@@ -68,7 +71,9 @@ class Family(Enum):
     KILLS = "kills"
     """Signals for processes and cgroups; nothing that could hang queues here."""
     CONTROL = "control"
-    """Freezing and thawing: a process in an uninterruptible state holds these up, and only these."""
+    """Freezing and thawing: a process in an uninterruptible state holds these up, and only
+    these.
+    """
     FILES = "files"
     """Copies of a container's files; what it mounts may be slow, or hang."""
 
@@ -185,7 +190,9 @@ class Lanes:
 
 
 def _no_limit() -> trio.CapacityLimiter:
-    """Return a limiter for one call: the caller holds its place already, and gives it back when it gives up."""
+    """Return a limiter for one call: the caller holds its place already, and gives it back when it
+    gives up.
+    """
     return trio.CapacityLimiter(1)
 
 

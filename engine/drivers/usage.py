@@ -17,7 +17,8 @@ from engine.ports.usage import Interface, Sample
 
 _LOOPBACK: Final = "lo"
 _CPU_FIELDS: Final = slice(1, 8)
-"""user, nice, system, idle, iowait, irq, softirq of /proc/stat; what guests use is in user already. proc_stat(5)."""
+"""user, nice, system, idle, iowait, irq, softirq of /proc/stat; what guests use is in user already.
+proc_stat(5)."""
 _STAT_BYTES: Final = 64 << 10
 
 
@@ -54,7 +55,9 @@ class LinuxUsage:
 
 
 def machine_cpu() -> tuple[int, int]:
-    """The time that all CPUs have spent, in nanoseconds, and how many are online: /proc/stat, proc_stat(5)."""
+    """The time that all CPUs have spent, in nanoseconds, and how many are online: /proc/stat,
+    proc_stat(5).
+    """
     fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
         text = os.read(fd, _STAT_BYTES)  # the lines of CPUs come first; the rest may be long
@@ -67,7 +70,9 @@ def machine_cpu() -> tuple[int, int]:
 
 
 def interfaces(pid: int) -> Mapping[str, Interface]:
-    """The interfaces that a process sees, without entering its namespace: /proc/PID/net/dev, proc_pid_net(5)."""
+    """The interfaces that a process sees, without entering its namespace: /proc/PID/net/dev,
+    proc_pid_net(5).
+    """
     try:
         lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
     except OSError:  # it has ended: ENOENT, ESRCH, EINVAL

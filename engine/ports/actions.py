@@ -1,4 +1,6 @@
-"""What can be done to the kernel for one container. Each is idempotent: done again after a crash, it changes nothing more."""
+"""What can be done to the kernel for one container. Each is idempotent: done again after a crash,
+it changes nothing more.
+"""
 
 from dataclasses import dataclass
 
@@ -24,7 +26,9 @@ class PrepareBundle:
 
 @dataclass(frozen=True, slots=True)
 class UpdateFiles:
-    """Have the files in ``/etc`` of a container that runs tell of its networks and links as they are."""
+    """Have the files in ``/etc`` of a container that runs tell of its networks and links as they
+    are.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ class Thaw:
 
 @dataclass(frozen=True, slots=True)
 class ApplyLimits:
-    """Have these limits instead of the container's present ones; when the kernel refuses, the present ones hold again."""
+    """Have these limits instead of the container's present ones; when the kernel refuses, the
+    present ones hold again.
+    """
 
     order: int
     resources: Resources

@@ -11,7 +11,9 @@ from engine.domain.image.saving import NamedImage
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An image that came in, and the canonical references that it came with. It is kept until it is released."""
+    """An image that came in, and the canonical references that it came with. It is kept until it is
+    released.
+    """
 
     contents: ImageContents
     references: tuple[str, ...] = ()
@@ -74,7 +76,9 @@ class ImageStore(Protocol):
         ...
 
     async def save(self, images: Sequence[NamedImage]) -> Saved:
-        """An archive of images, as ``docker save`` writes it. What it holds stays until it is closed."""
+        """An archive of images, as ``docker save`` writes it. What it holds stays until it is
+        closed.
+        """
         ...
 
     def release(self, image: ImageId) -> None:

@@ -1,7 +1,8 @@
 """Declare the port for files of containers: copy, export, compare.
 
-What waits for a client holds nothing that others need, and what holds something does not wait for a client: a tar is received
-whole before the place that it goes to is opened, and reading never keeps a container from starting or from being removed.
+What waits for a client holds nothing that others need, and what holds something does not wait for a
+client: a tar is received whole before the place that it goes to is opened, and reading never keeps
+a container from starting or from being removed.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -63,7 +64,8 @@ class UnpackOptions:
     keep_kinds: bool = False
     """A directory is not replaced by something else, nor something else by a directory."""
     owner: str = ""
-    """``user[:group]`` of the container to whom everything is given; empty for the owners that the tar names."""
+    """``user[:group]`` of the container to whom everything is given; empty for the owners that the
+    tar names."""
 
 
 class Reading(Protocol):
@@ -84,7 +86,9 @@ class Reading(Protocol):
 
 
 class Upload(Protocol):
-    """A tar that has arrived whole, and is sound as far as headers tell. Whoever has it closes it."""
+    """A tar that has arrived whole, and is sound as far as headers tell. Whoever has it closes
+    it.
+    """
 
     def close(self) -> None:
         """Forget it."""
@@ -105,7 +109,9 @@ class Destination(Protocol):
 
 
 class ContainerFiles(Protocol):
-    """The files of containers, whether they run or not; always within a container's root, whatever its symlinks say."""
+    """The files of containers, whether they run or not; always within a container's root, whatever
+    its symlinks say.
+    """
 
     async def stat(self, container: Container, path: str) -> PathStat:
         """What stands at a path; a last component that is a symlink is not followed.
@@ -145,7 +151,9 @@ class ContainerFiles(Protocol):
         ...
 
     def alone(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
-        """Be the only one who writes to a container's files from outside: neither another copy nor its start comes between."""
+        """Be the only one who writes to a container's files from outside: neither another copy nor
+        its start comes between.
+        """
         ...
 
     async def check_destination(self, container: Container, path: str) -> None:

@@ -1,6 +1,7 @@
 """Declare the supervisor's port: observe containers, and act on them.
 
-The real answer is in ``engine/drivers``. Tests have a simulated kernel; ``tests/contract`` holds both to the same assertions.
+The real answer is in ``engine/drivers``. Tests have a simulated kernel; ``tests/contract`` holds
+both to the same assertions.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,16 +18,21 @@ from engine.ports.observation import Fact, Inventory, Observation
 
 
 class NetworkKernel(Protocol):
-    """What bridges, the firewall and the ports of the host are asked. Every method may be called again, after any crash."""
+    """What bridges, the firewall and the ports of the host are asked. Every method may be called
+    again, after any crash.
+    """
 
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
-        """Which parts of which networks (``bridge``, ``parent``, ``firewall``) are not as the log wants them; the firewall is the first one's."""
+        """Which parts of which networks (``bridge``, ``parent``, ``firewall``) are not as the log
+        wants them; the firewall is the first one's.
+        """
         ...
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
-        """Have all bridges, with their addresses, all parents, and the firewall's table, with the ports of these containers.
+        """Have all bridges, with their addresses, all parents, and the firewall's table, with the
+        ports of these containers.
 
         Raises:
             DriverError: the kernel refuses; the others are as they should be.
@@ -57,7 +63,9 @@ class NetworkKernel(Protocol):
         ...
 
     def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
-        """A namespace that was prepared with this endpoint alone, which is the caller's from now on."""
+        """A namespace that was prepared with this endpoint alone, which is the caller's from now
+        on.
+        """
         ...
 
     def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
@@ -98,7 +106,8 @@ class Kernel(Protocol):
         """Do it.
 
         Returns:
-            What the journal came to say meanwhile, where the action waited for it; older facts may be among these.
+            What the journal came to say meanwhile, where the action waited for it; older facts may
+            be among these.
 
         Raises:
             DriverError: the kernel refuses; what was done of it stays and does no harm.
@@ -110,7 +119,8 @@ class Kernel(Protocol):
         ...
 
     async def discard(self, kind: str, name: str) -> None:
-        """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox`` by its owner's ID, ``bridge`` by its name.
+        """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox`` by its owner's
+        ID, ``bridge`` by its name.
 
         Raises:
             DriverError: something runs in it, or it may hold somebody's data; it is left as it is.

@@ -62,7 +62,8 @@ class Observation:
     boot_id: str
     monitor_alive: bool = False
     process_alive: bool = False
-    """The process that the log names, or that the journal does when the log has not heard of it yet."""
+    """The process that the log names, or that the journal does when the log has not heard of it
+    yet."""
     facts: tuple[Fact, ...] = ()
     """Of the present run, those not asked for before."""
     sandbox: Presence = Presence.ABSENT
@@ -70,7 +71,8 @@ class Observation:
     frozen: bool = False
     bundle: Presence = Presence.ABSENT
     files: Presence = Presence.ABSENT
-    """Those in ``/etc``, of a container that runs; damaged when they are there and tell of what is no more."""
+    """Those in ``/etc``, of a container that runs; damaged when they are there and tell of what is
+    no more."""
     directory: Presence = Presence.ABSENT
 
 

@@ -21,7 +21,8 @@ class Probes(Protocol):
     async def probe(
         self, container: Container, arguments: tuple[str, ...], timeout_s: float
     ) -> ProbeAnswer | None:
-        """Run a command inside a container, journalled by nobody; cancelled, or after a crash, it is ended.
+        """Run a command inside a container, journalled by nobody; cancelled, or after a crash, it
+        is ended.
 
         Returns:
             None when the container itself has ended.

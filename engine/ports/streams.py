@@ -1,4 +1,6 @@
-"""The port for standard streams: what is asked of drivers beyond the supervisor's: clients' connections, output, processes."""
+"""The port for standard streams: what is asked of drivers beyond the supervisor's: clients'
+connections, output, processes.
+"""
 
 import socket
 from collections.abc import AsyncGenerator, Callable
@@ -26,7 +28,9 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client's connection, whose HTTP head has been answered. Whoever takes it owns the socket."""
+    """A client's connection, whose HTTP head has been answered. Whoever takes it owns the
+    socket.
+    """
 
     connection: socket.socket
     unread: bytes = b""
@@ -73,7 +77,8 @@ class Streams(Protocol):
         client: Client,
         past: LogOptions,
     ) -> None:
-        """As :meth:`attach`, but send the log first: nothing of the output is missed, and nothing comes twice.
+        """As :meth:`attach`, but send the log first: nothing of the output is missed, and nothing
+        comes twice.
 
         Args:
             container: whose log.
@@ -84,7 +89,8 @@ class Streams(Protocol):
             past: which part of the log, and how.
 
         Raises:
-            DriverError: the log can't be read, or the monitor does not answer; the client's connection is closed.
+            DriverError: the log can't be read, or the monitor does not answer; the client's
+                connection is closed.
         """
         ...
 
@@ -93,7 +99,9 @@ class Streams(Protocol):
         ...
 
     def withdraw_exec(self, execution: ExecId) -> None:
-        """Let go of a connection that was offered for an exec and that nobody has taken: it ended before it was started."""
+        """Let go of a connection that was offered for an exec and that nobody has taken: it ended
+        before it was started.
+        """
         ...
 
     async def resize(
@@ -111,7 +119,8 @@ class Streams(Protocol):
     ) -> AsyncGenerator[bytes, None]:
         """A container's output in blocks, framed for Docker's clients unless it has a terminal.
 
-        With ``ended`` it goes on as output comes, until that is set: whoever passes it knows when the container has ended.
+        With ``ended`` it goes on as output comes, until that is set: whoever passes it knows when
+        the container has ended.
         """
         ...
 

@@ -9,11 +9,13 @@ from engine.domain.container.state import Container
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """One look at a container's cgroups. Both versions fill the same form; what a version can't tell is 0, or empty.
+    """One look at a container's cgroups. Both versions fill the same form; what a version can't
+    tell is 0, or empty.
 
-    CPU times and ``throttled_*`` only grow. ``memory_limit_bytes`` and ``pids_max`` None mean no limit. ``memory_detail`` has the lines of
-    ``memory.stat`` under the kernel's names, which differ between the versions, as they do in Docker's answers.
-    ``io_bytes`` and ``io_operations`` count by (major, minor, what: in the kernel's words).
+    CPU times and ``throttled_*`` only grow. ``memory_limit_bytes`` and ``pids_max`` None mean no
+    limit. ``memory_detail`` has the lines of ``memory.stat`` under the kernel's names, which differ
+    between the versions, as they do in Docker's answers. ``io_bytes`` and ``io_operations`` count
+    by (major, minor, what: in the kernel's words).
     """
 
     version: int

@@ -1,8 +1,9 @@
-"""Remember of each container what a reader of events must know beside the event: its name, labels, networks, execs.
+"""Remember of each container what a reader of events must know beside the event: its name, labels,
+networks, execs.
 
-A reader that begins in the middle of history asks the log for what a reader from the beginning would
-remember. This is not :func:`~engine.domain.container.state.evolve`: it reads a few types of events by the
-log's index, not all of a stream, and goes on where an event can't be read.
+A reader that begins in the middle of history asks the log for what a reader from the beginning
+would remember. This is not :func:`~engine.domain.container.state.evolve`: it reads a few types of
+events by the log's index, not all of a stream, and goes on where an event can't be read.
 """
 
 from collections.abc import Mapping
@@ -157,7 +158,9 @@ class Events:
 
 
 def command_text(spec: ExecSpec) -> str:
-    """What an exec executes as Docker writes it there: the blank stands behind a command without arguments, too."""
+    """What an exec executes as Docker writes it there: the blank stands behind a command without
+    arguments, too.
+    """
     command, *arguments = spec.arguments
     return f"{command} {' '.join(arguments)}"
 

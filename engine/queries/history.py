@@ -88,7 +88,8 @@ class History:
     async def entries(
         self, question: Question, *, follow: bool = False
     ) -> AsyncGenerator[tuple[Entry, ...], None]:
-        """The events that answer a question, in order, in blocks; with ``follow`` it goes on as they happen.
+        """The events that answer a question, in order, in blocks; with ``follow`` it goes on as
+        they happen.
 
         Resuming after an entry's ``seq`` misses nothing and repeats nothing.
 
@@ -202,7 +203,9 @@ class History:
         return await ask_at_length(partial(self._verify, pause))
 
     def _verify(self, pause: Callable[[], None]) -> Verdict:
-        """Audit what there is now: states and events of one moment, whatever is recorded meanwhile."""
+        """Audit what there is now: states and events of one moment, whatever is recorded
+        meanwhile.
+        """
         log = self._ledger.log
         seq, aggregates = log.snapshot()
         kept, replay = restored(aggregates), Replay(log.codec)
@@ -216,7 +219,8 @@ class History:
 
 
 class Tail:
-    """What was recorded of late, for a follower that keeps up: so that none needs the disk to hear the news.
+    """What was recorded of late, for a follower that keeps up: so that none needs the disk to hear
+    the news.
 
     One that falls behind by more than a block is told so, and goes on from the log.
     """
@@ -241,7 +245,9 @@ class Tail:
         self._grown = trio.Event()
 
     async def next(self, after_seq: int) -> list[Recorded] | None:
-        """Wait for events behind ``after_seq``, at least one; None when some were too many to keep."""
+        """Wait for events behind ``after_seq``, at least one; None when some were too many to
+        keep.
+        """
         while True:
             await self._grown.wait()
             if self._is_torn:
@@ -332,7 +338,9 @@ def _matches(entry: Entry, question: Question) -> bool:
 
 
 def _is_in(recorded: Recorded, question: Question, stream: str | None) -> bool:
-    """Whether an event is in the part of history that is asked for: what the log's index decides for older ones."""
+    """Whether an event is in the part of history that is asked for: what the log's index decides
+    for older ones.
+    """
     return (
         (stream is None or recorded.stream == stream or recorded.stream.startswith(f"{stream}/"))
         and (question.since_ns is None or recorded.at_ns >= question.since_ns)
@@ -341,11 +349,13 @@ def _is_in(recorded: Recorded, question: Question, stream: str | None) -> bool:
 
 
 def rows_until(log: Reader, at_ns: int) -> Iterator[Row]:
-    """What had happened by a moment: of each stream everything up to its last event that is not later.
+    """What had happened by a moment: of each stream everything up to its last event that is not
+    later.
 
-    Not simply what is not later: an exit that happened while the daemon was down is told late with its true, earlier time, and a
-    clock may jump. Order within a stream is the log's. Where the log has nothing earlier behind something later, rows pass as
-    they are; elsewhere the log is asked how far each stream goes.
+    Not simply what is not later: an exit that happened while the daemon was down is told late with
+    its true, earlier time, and a clock may jump. Order within a stream is the log's. Where the log
+    has nothing earlier behind something later, rows pass as they are; elsewhere the log is asked
+    how far each stream goes.
     """
     last_seq, first_later = log.seq_at(at_ns), log.seq_after(at_ns)
     last_version = lru_cache(_STREAMS_REMEMBERED)(

@@ -1,4 +1,6 @@
-"""Find what containers refer to, as of one moment: networks, images, and the links that lead to them."""
+"""Find what containers refer to, as of one moment: networks, images, and the links that lead to
+them.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -26,7 +28,9 @@ class Lookups:
         return self._view.images
 
     def link_names(self, target: ContainerId) -> Iterator[str]:
-        """What containers call one that they are linked to, as Docker lists it: ``/OWNER/ALIAS``."""
+        """What containers call one that they are linked to, as Docker lists it:
+        ``/OWNER/ALIAS``.
+        """
         for identity in self._view.linked_to.get(target, ()):
             owner = self._view.containers[identity]
             yield from (

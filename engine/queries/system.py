@@ -49,14 +49,18 @@ class System:
     def __init__(
         self, ledger: Ledger, settings: Settings, host: Host, hanging_threads: Callable[[], int]
     ) -> None:
-        """``hanging_threads`` counts those that were given up: they wait for a file system that doesn't answer."""
+        """``hanging_threads`` counts those that were given up: they wait for a file system that
+        doesn't answer.
+        """
         self.hanging_threads = hanging_threads
         self._ledger = ledger
         self._host = host
         self.settings = settings
         self.version = metadata.version("shipslog")
         self.built_ns = Path(engine.__file__).stat().st_mtime_ns
-        """When this engine was put on this machine: what interpreted code has in place of a build."""
+        """When this engine was put on this machine: what interpreted code has in place of a
+        build.
+        """
 
     @property
     def instance(self) -> InstanceId:

@@ -1,8 +1,9 @@
 """Run questions on threads of their own; a question ends when its asker goes.
 
-Questions have limits of their own, so that however many are asked, effects find their threads. Long ones (an audit, a moment
-long ago) have another limit than short ones. A thread can't be stopped from outside: what reads much calls :func:`pause` between
-blocks, which ends it once its client has gone, and lets the event loop and the log's writer have the interpreter.
+Questions have limits of their own, so that however many are asked, effects find their threads. Long
+ones (an audit, a moment long ago) have another limit than short ones. A thread can't be stopped
+from outside: what reads much calls :func:`pause` between blocks, which ends it once its client has
+gone, and lets the event loop and the log's writer have the interpreter.
 """
 
 import time

@@ -13,13 +13,16 @@ from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 
 LAST_MAX: Final = 1024
-"""Containers whose last state is kept: whoever waits for one hears of it within moments of its removal."""
+"""Containers whose last state is kept: whoever waits for one hears of it within moments of its
+removal."""
 
 _Awaited = tuple[Callable[[Container | None], bool], trio.Event]
 
 
 class Changes:
-    """Wakes whoever waits for something about a container, each time that the log grows by an event about it."""
+    """Wakes whoever waits for something about a container, each time that the log grows by an event
+    about it.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -31,7 +34,9 @@ class Changes:
     async def until(
         self, container: ContainerId, happened: Callable[[Container | None], bool]
     ) -> None:
-        """Wait until a container's durable state fulfils a condition; it gets None when the container is no more."""
+        """Wait until a container's durable state fulfils a condition; it gets None when the
+        container is no more.
+        """
         await self.until_any(
             container, lambda: happened(self._ledger.durable.containers.get(container))
         )

@@ -1,7 +1,7 @@
 """Answer one DNS question from the zones.
 
-A sandbox's answers are kept, ready but for the header, until any record changes. Negative answers are none that a client
-could keep: without an SOA record nobody may, RFC 2308 section 5.
+A sandbox's answers are kept, ready but for the header, until any record changes. Negative answers
+are none that a client could keep: without an SOA record nobody may, RFC 2308 section 5.
 """
 
 import random
@@ -15,12 +15,15 @@ from engine.resolver.zones import Links, Zones
 TTL_S: Final = 600
 """Docker's."""
 KEPT_MAX: Final = 512
-"""Questions whose answers a sandbox keeps; letters in either case make different questions, so there must be an end."""
+"""Questions whose answers a sandbox keeps; letters in either case make different questions, so
+there must be an end."""
 _LENGTHS: Final = {wire.A: 4, wire.AAAA: 16}
 
 
 class Answer:
-    """The records of an answer. Each time it is given, another of them comes first, so that each does equally often."""
+    """The records of an answer. Each time it is given, another of them comes first, so that each
+    does equally often.
+    """
 
     def __init__(self, records: Sequence[bytes]) -> None:
         self.count = len(records)
@@ -46,7 +49,9 @@ class Answers:
         self._kept: dict[bytes, Answer] = {}
 
     def answer(self, query: Query, bytes_max: int) -> bytes | None:
-        """The answer, of at most ``bytes_max``; None when it is not ours to give: nobody here is called so."""
+        """The answer, of at most ``bytes_max``; None when it is not ours to give: nobody here is
+        called so.
+        """
         if not query.is_internet:
             return None
         found = self._find(query)

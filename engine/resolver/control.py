@@ -192,6 +192,8 @@ class _Daemons:
 
 
 def _allow_descriptors() -> None:
-    """As many as the administrator lets: each sandbox takes three, each question under way up to three."""
+    """As many as the administrator lets: each sandbox takes three, each question under way up to
+    three.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

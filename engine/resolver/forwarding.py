@@ -8,10 +8,11 @@
               ▼
             SERVFAIL
 
-A server that is slow may still answer while the next one is asked: its socket stays open. As resolv.conf(5) has it, the first
-three servers count. Each question gets a number and, from the kernel, a port that nobody can guess; an answer counts when it
-comes from the server asked, under that number, to that question (RFC 5452 section 9.1). What came over TCP is asked over TCP
-(RFC 7766 section 5). The message itself is passed on as it is, EDNS and all, in both directions.
+A server that is slow may still answer while the next one is asked: its socket stays open. As
+resolv.conf(5) has it, the first three servers count. Each question gets a number and, from the
+kernel, a port that nobody can guess; an answer counts when it comes from the server asked, under
+that number, to that question (RFC 5452 section 9.1). What came over TCP is asked over TCP (RFC 7766
+section 5). The message itself is passed on as it is, EDNS and all, in both directions.
 """
 
 import errno
@@ -32,13 +33,16 @@ SERVERS_MAX: Final = 3
 """MAXNS of resolv.conf(5)."""
 NEXT_AFTER_S: Final = 1.4
 GIVE_UP_AFTER_S: Final = 4.5
-"""Clients wait for 5 s, resolv.conf(5): they learn that there is no answer before they ask again."""
+"""Clients wait for 5 s, resolv.conf(5): they learn that there is no answer before they ask
+again.
+"""
 FORWARDS_MAX: Final = 1024
 """Questions under way for all sandboxes together; each has up to three sockets."""
 FORWARDS_OF_ONE_MAX: Final = 256
 """Questions under way for one sandbox, so that none takes the place of all."""
 _FAILURES: Final = frozenset({wire.SERVFAIL, wire.NOTIMP, wire.REFUSED})
-"""What the next server may know better. A server that can't read the question gets no second opinion."""
+"""What the next server may know better. A server that can't read the question gets no second
+opinion."""
 _LENGTH_BYTES: Final = 2
 
 
@@ -106,7 +110,9 @@ class Forwarder:
         *,
         tcp: bool,
     ) -> None:
-        """Have a question answered; ``done`` gets the answer, or ``failure`` when there is none. It may be called at once."""
+        """Have a question answered; ``done`` gets the answer, or ``failure`` when there is none. It
+        may be called at once.
+        """
         busy = self._of_route.get(route.namespace_fd, 0)
         if not route.servers or busy >= FORWARDS_OF_ONE_MAX or len(self) >= FORWARDS_MAX:
             done(failure)
@@ -133,7 +139,9 @@ class Forwarder:
 
 
 class _Deadlines:
-    """When questions have waited for long enough: all for equally long, so that the oldest is always the next."""
+    """When questions have waited for long enough: all for equally long, so that the oldest is
+    always the next.
+    """
 
     def __init__(self, loop: Loop, delay_s: float, callback: Callable[["_Forward"], None]) -> None:
         self._loop = loop

@@ -1,7 +1,8 @@
 """Open sockets in another network namespace, network_namespaces(7).
 
-This process has one thread and nothing runs while it is away, so it goes there and comes back; starting a thread for each
-socket would take twenty times as long. One that can't come back ends on the spot: its next socket would be a stranger's.
+This process has one thread and nothing runs while it is away, so it goes there and comes back;
+starting a thread for each socket would take twenty times as long. One that can't come back ends on
+the spot: its next socket would be a stranger's.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """Receive questions and send answers on the sockets inside a sandbox.
 
-UDP and TCP at 127.0.0.11, port 61053; a rule of the sandbox's own leads port 53 there, so that a container may serve names
-itself on every address. The rule has to be ``dnat to 127.0.0.11:61053``: ``redirect`` in the output hook leads to 127.0.0.1,
-nft(8). Of connections (RFC 7766) there is a bound, each is closed when idle, and what one asks may be
-answered in any order.
+UDP and TCP at 127.0.0.11, port 61053; a rule of the sandbox's own leads port 53 there, so that a
+container may serve names itself on every address. The rule has to be ``dnat to 127.0.0.11:61053``:
+``redirect`` in the output hook leads to 127.0.0.1, nft(8). Of connections (RFC 7766) there is a
+bound, each is closed when idle, and what one asks may be answered in any order.
 """
 
 import contextlib
@@ -144,7 +144,9 @@ class Listener:
         self._connections[connection] = self._connections.pop(connection)
 
     def _forward(self, query: Query, packet: bytes, reply: Reply, *, tcp: bool) -> None:
-        """Elsewhere they may know. On internal networks nobody is asked, and SERVFAIL is Docker's answer there."""
+        """Elsewhere they may know. On internal networks nobody is asked, and SERVFAIL is Docker's
+        answer there.
+        """
         failure = wire.reply(query, wire.SERVFAIL)
         self._forwarder.ask(self._route, packet, failure, reply, tcp=tcp)
 

@@ -1,4 +1,6 @@
-"""The process itself: its lock, its socket, and what it lets go of. Started as the launcher is, from the sealed interpreter."""
+"""The process itself: its lock, its socket, and what it lets go of. Started as the launcher is,
+from the sealed interpreter.
+"""
 
 import contextlib
 import fcntl
@@ -28,13 +30,15 @@ _IGNORED: Final = (
     signal.SIGTTIN,
     signal.SIGTTOU,
 )
-"""From a terminal or by mistake: it ends when nobody needs it, or is told to. SIGTERM is the administrator's."""
+"""From a terminal or by mistake: it ends when nobody needs it, or is told to. SIGTERM is the
+administrator's."""
 
 
 def main(directory: str, edition: str, ready_number: str) -> None:
     """Serve in a directory until nobody needs it. Closes ``ready`` when it can be reached.
 
-    One at a time holds the lock: one before it may still be on its way out. Then what lies there is nobody's.
+    One at a time holds the lock: one before it may still be on its way out. Then what lies there is
+    nobody's.
     """
     ready_fd = int(ready_number)
     os.closerange(3, ready_fd)

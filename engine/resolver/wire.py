@@ -1,8 +1,9 @@
 """Parse DNS questions and build DNS answers.
 
-RFC 1035 section 4; EDNS: RFC 6891; exactly one question: RFC 9619. What is passed on is not taken apart (RFC 3597: records
-of unknown types are left as they are). A name is kept as it travels, in lower case: length bytes are at most 63 and no
-letters, so that ``bytes.lower`` folds the letters of RFC 4343 and nothing else.
+RFC 1035 section 4; EDNS: RFC 6891; exactly one question: RFC 9619. What is passed on is not taken
+apart (RFC 3597: records of unknown types are left as they are). A name is kept as it travels, in
+lower case: length bytes are at most 63 and no letters, so that ``bytes.lower`` folds the letters of
+RFC 4343 and nothing else.
 """
 
 from struct import Struct
@@ -118,7 +119,8 @@ def parse_query(packet: bytes) -> Query:
 
 
 def skip_question(packet: bytes) -> int:
-    """Where the first question of a message ends. It is spelled out: nothing stands before it that could be pointed to.
+    """Where the first question of a message ends. It is spelled out: nothing stands before it that
+    could be pointed to.
 
     Raises:
         Malformed: it does not end, or points.
@@ -140,7 +142,8 @@ def skip_question(packet: bytes) -> int:
 
 
 def _find_opt(packet: bytes, position: int, before: int, additional: int) -> tuple[int, int] | None:
-    """Payload size and version of the OPT record. RFC 6891 section 6.1: its name is the root, and there is at most one.
+    """Payload size and version of the OPT record. RFC 6891 section 6.1: its name is the root, and
+    there is at most one.
 
     Raises:
         Malformed: a record is cut short; there are two.
@@ -214,7 +217,9 @@ def name(text: str) -> bytes | None:
 
 
 def with_number(packet: bytes, number: int) -> bytes:
-    """The same message under another number: RFC 5452 has each server asked under one that nobody can guess."""
+    """The same message under another number: RFC 5452 has each server asked under one that nobody
+    can guess.
+    """
     return number.to_bytes(2, "big") + packet[2:]
 
 

@@ -1,8 +1,9 @@
 """Hold names and addresses for each network. Pure.
 
-A name is tried in this order, as Docker does (libnetwork, ``sandbox.ResolveName``): the sandbox's own links before what
-containers are called, a whole name before ``NAME.NETWORK``, and the sandbox's networks in their order; the first network
-that has an address of the family asked for answers alone.
+A name is tried in this order, as Docker does (libnetwork, ``sandbox.ResolveName``): the sandbox's
+own links before what containers are called, a whole name before ``NAME.NETWORK``, and the sandbox's
+networks in their order; the first network that has an address of the family asked for answers
+alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,9 @@ _IPV4_BYTES: Final = 4
 
 
 class HostRecord(NamedTuple):
-    """What one container is called on one network, and where it is. The first name is the one that addresses lead back to."""
+    """What one container is called on one network, and where it is. The first name is the one that
+    addresses lead back to.
+    """
 
     network: str
     network_name: str
@@ -143,7 +146,9 @@ class Zones:
         return [] if is_known else None
 
     def called(self, networks: Sequence[str], name: bytes) -> bytes | None:
-        """The name to which an address leads back, both as they travel; None when it is nobody's."""
+        """The name to which an address leads back, both as they travel; None when it is
+        nobody's.
+        """
         for zone in self._seen(networks):
             for host in zone.reverse.get(name, ()):
                 return host.called
@@ -152,7 +157,9 @@ class Zones:
     def _candidates(
         self, networks: Sequence[str], links: Links, name: bytes
     ) -> Iterator[list[_Host]]:
-        """Those who are called so, one network at a time, the best first; none of the lists is empty."""
+        """Those who are called so, one network at a time, the best first; none of the lists is
+        empty.
+        """
         if links.names:
             yield from self._linked(networks, links, name)
         zones = self._seen(networks)

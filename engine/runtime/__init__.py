@@ -1,4 +1,5 @@
-"""The processes of a container: launcher, monitor, init. One thread each, the standard library only.
+"""The processes of a container: launcher, monitor, init. One thread each, the standard library
+only.
 
 One of the two ground floors: it knows how Linux makes a container and nothing of Docker or of the
 event log. It may import :mod:`engine.errors`, :mod:`engine.failpoints` and

@@ -1,7 +1,8 @@
 """Parse a bundle: ``config.json`` (OCI runtime-spec) and ``monitor.json``.
 
-The names are the specification's (config.md, config-linux.md); keys that this engine never writes are not listed. A bundle is
-read once, by the monitor, before it forks: a child between fork(2) and execve(2) should open as little as it can.
+The names are the specification's (config.md, config-linux.md); keys that this engine never writes
+are not listed. A bundle is read once, by the monitor, before it forks: a child between fork(2) and
+execve(2) should open as little as it can.
 """
 
 from typing import NamedTuple, TypedDict
@@ -13,8 +14,8 @@ from engine.runtime.kernel_files import read_once
 class User(TypedDict, total=False):
     """Who a process is; ``username`` (``user[:group]``) wins over ``uid`` and ``gid``.
 
-    It and ``additionalGroups`` are names or numbers and no words of the specification: they are looked up inside the root
-    filesystem, which only this process can do safely.
+    It and ``additionalGroups`` are names or numbers and no words of the specification: they are
+    looked up inside the root filesystem, which only this process can do safely.
     """
 
     uid: int
@@ -75,7 +76,9 @@ class Mount(TypedDict, total=False):
 
 
 class Device(TypedDict, total=False):
-    """A device node to make; ``type`` is c, b, u or p, ``fileMode`` the permission bits (config-linux.md, Devices)."""
+    """A device node to make; ``type`` is c, b, u or p, ``fileMode`` the permission bits
+    (config-linux.md, Devices).
+    """
 
     path: str
     type: str
@@ -87,7 +90,9 @@ class Device(TypedDict, total=False):
 
 
 class Namespace(TypedDict, total=False):
-    """A namespace to be in: a new one, or that behind ``path``; a type that is not listed is shared with the host."""
+    """A namespace to be in: a new one, or that behind ``path``; a type that is not listed is shared
+    with the host.
+    """
 
     type: str
     path: str

@@ -1,7 +1,7 @@
 """Convert names of capabilities to the kernel's bit sets, capabilities(7).
 
-What this process itself does not have it can't give away: a name that is known but out of reach (the engine may run inside a
-restricted machine) is left out, as it would be for any other root.
+What this process itself does not have it can't give away: a name that is known but out of reach
+(the engine may run inside a restricted machine) is left out, as it would be for any other root.
 """
 
 import errno
@@ -44,8 +44,9 @@ def capability_mask(names: Iterable[str]) -> int:
 def attainable_sets(wanted: Capabilities, uid: int) -> Sets:
     """What a process of this user is to have, as far as this one can give it.
 
-    Of another user than root nothing survives execve(2) but the ambient set ("Transformation of capabilities", capabilities(7)),
-    so it has nothing more at that moment either: a file that it may not execute must not be found executable.
+    Of another user than root nothing survives execve(2) but the ambient set ("Transformation of
+    capabilities", capabilities(7)), so it has nothing more at that moment either: a file that it
+    may not execute must not be found executable.
     """
     _, own, _ = linux.capget()
     ambient = capability_mask(wanted.get("ambient", ())) & own

@@ -5,7 +5,8 @@
     fork ──▶ report pipe at end of file, empty ──▶ started ──▶ pidfd readable ──▶ exited
         └──▶ report pipe holds a failure ────────────────────▶ pidfd readable ──▶ failed
 
-Each of the three is told once, and the last one ends the story: the child is reaped and everything of its birth is closed.
+Each of the three is told once, and the last one ends the story: the child is reaped and everything
+of its birth is closed.
 """
 
 import contextlib
@@ -58,7 +59,9 @@ class Listener(Protocol):
 
 
 def identity(pid: int, boot_id: str) -> tuple[int, int, str]:
-    """What makes a process unmistakable: its pid, when it began, and which boot of the machine that was."""
+    """What makes a process unmistakable: its pid, when it began, and which boot of the machine that
+    was.
+    """
     stat = process_stat(pid)
     assert stat is not None, "it is ourselves, or a child that only we reap"
     return pid, stat.start_ticks, boot_id
@@ -77,7 +80,8 @@ class Child:
         pipes: tuple[bool, bool],
         cgroup: str,
     ) -> None:
-        """Fork. ``pipes``: whether it gets an input and outputs, else /dev/null; a terminal is all three.
+        """Fork. ``pipes``: whether it gets an input and outputs, else /dev/null; a terminal is all
+        three.
 
         ``cgroup`` is the version 2 directory to be born in; empty to stay in ours.
 

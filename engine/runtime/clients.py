@@ -1,10 +1,11 @@
 """Send a process's output to an attached client, in Docker's stream format.
 
-Without a terminal each block of output has a header of eight bytes (the stream, three zeroes, the length as big-endian), with
-one it is the raw bytes. What a client sends is always raw.
+Without a terminal each block of output has a header of eight bytes (the stream, three zeroes, the
+length as big-endian), with one it is the raw bytes. What a client sends is always raw.
 
-A client that does not read makes the process wait, though not for ever: one that takes no byte for ten seconds while the process
-waits for it is let go, with everybody else's output in mind. One that only falls behind is given its time.
+A client that does not read makes the process wait, though not for ever: one that takes no byte for
+ten seconds while the process waits for it is let go, with everybody else's output in mind. One that
+only falls behind is given its time.
 """
 
 import socket

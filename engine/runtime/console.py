@@ -25,9 +25,11 @@ class Pty(NamedTuple):
 
 
 def open_pty(root_fd: int, size: ConsoleSize | None) -> Pty:
-    """A new pseudo-terminal of the devpts instance below a root, unlocked, of the given size in characters.
+    """A new pseudo-terminal of the devpts instance below a root, unlocked, of the given size in
+    characters.
 
-    The slave is opened through its master (TIOCGPTPEER, ioctl_tty(2)): no name inside the container is believed.
+    The slave is opened through its master (TIOCGPTPEER, ioctl_tty(2)): no name inside the container
+    is believed.
 
     Raises:
         SetupFailed: /dev/pts/ptmx is something else.
@@ -61,5 +63,7 @@ def send_master(console_socket: int, master_fd: int) -> None:
 
 
 def take_terminal(slave_fd: int) -> None:
-    """Make a terminal the controlling one of the session that the caller leads. TIOCSCTTY, ioctl_tty(2)."""
+    """Make a terminal the controlling one of the session that the caller leads. TIOCSCTTY,
+    ioctl_tty(2).
+    """
     fcntl.ioctl(slave_fd, termios.TIOCSCTTY, 0)

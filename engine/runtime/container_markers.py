@@ -1,4 +1,6 @@
-"""Create the files by which programs detect that they run in a container: /.dockerenv and /etc/mtab."""
+"""Create the files by which programs detect that they run in a container: /.dockerenv and
+/etc/mtab.
+"""
 
 import os
 from contextlib import suppress
@@ -10,7 +12,8 @@ _MARKER: Final = "/.dockerenv"
 """An empty file; systemd-detect-virt(1) and many a script take it for the proof."""
 _MARKER_MODE: Final = 0o755
 _MOUNT_TABLE: Final = "/etc/mtab"
-"""Where older programs read what is mounted; the kernel's own table, proc_pid_mounts(5), is what they then get."""
+"""Where older programs read what is mounted; the kernel's own table, proc_pid_mounts(5), is what
+they then get."""
 
 
 def create_markers(root_fd: int) -> None:

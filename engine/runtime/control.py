@@ -1,7 +1,8 @@
 """Receive the daemon's orders on a monitor's control connections, and send hints back.
 
-The first connection is born with the monitor; others come through its socket, which only root can reach. A connection that
-fails or fills up is dropped: the daemon will come again, and nothing that matters is said here alone.
+The first connection is born with the monitor; others come through its socket, which only root can
+reach. A connection that fails or fills up is dropped: the daemon will come again, and nothing that
+matters is said here alone.
 """
 
 import os
@@ -15,7 +16,8 @@ from engine.runtime.loop import READ, Loop
 from engine.runtime.messages import Message, ProtocolError
 
 CONNECTIONS_MAX: Final = 8
-"""One daemon needs one; a second during an upgrade; the rest is for people with tools. The oldest makes room."""
+"""One daemon needs one; a second during an upgrade; the rest is for people with tools. The oldest
+makes room."""
 
 Order = Callable[[Message, list[int]], Message]
 """Carries out a request and takes the descriptors that it uses out of the list."""

@@ -39,7 +39,8 @@ _KINDS: Final = {
 
 
 def make_devices(root_fd: int, devices: Iterable[Device]) -> None:
-    """Make the default nodes and links, and those that were asked for, which win over a default of the same path.
+    """Make the default nodes and links, and those that were asked for, which win over a default of
+    the same path.
 
     Raises:
         SetupFailed: a node can't be made.

@@ -1,6 +1,7 @@
 """Run execs: each has streams of its own and at most one client.
 
-The outcome is in the journal before the client hears of it: drain, ``exec_exited``, hint, then the client's socket closes.
+The outcome is in the journal before the client hears of it: drain, ``exec_exited``, hint, then the
+client's socket closes.
 """
 
 import os
@@ -19,7 +20,8 @@ from engine.runtime.messages import Attachment, ExecOrder, LaunchOrder, Message,
 from engine.runtime.streams import Stdio
 
 REMEMBERED: Final = 64
-"""How many finished execs are known by their ID, in case the daemon died before it heard that its order had arrived."""
+"""How many finished execs are known by their ID, in case the daemon died before it heard that its
+order had arrived."""
 
 
 def exit_code(status: int) -> int:
@@ -29,7 +31,9 @@ def exit_code(status: int) -> int:
 
 
 def refusal_text(message: str) -> bytes:
-    """What dockerd writes to the client of an exec that could not start; it looks for users itself, so that is told without the runtime."""
+    """What dockerd writes to the client of an exec that could not start; it looks for users itself,
+    so that is told without the runtime.
+    """
     if message.startswith("unable to find"):
         return f"{message}\r\n".encode()
     return (
@@ -130,7 +134,9 @@ class Execs:
         self._running[exec_id].stdio.resize(height, width)
 
     def kill(self) -> None:
-        """End what still runs; only a container in the host's PID namespace has such processes left."""
+        """End what still runs; only a container in the host's PID namespace has such processes
+        left.
+        """
         for running in list(self._running.values()):
             if running.child is not None:
                 running.child.kill()

@@ -15,7 +15,8 @@ _SIGNALS: Final = tuple(int(number) for number in signal.valid_signals())
 
 
 def find_executable(command: str, environment: dict[str, str]) -> str:
-    """The path of a command as the calling process sees it, with its present root, working directory and rights.
+    """The path of a command as the calling process sees it, with its present root, working
+    directory and rights.
 
     Raises:
         SetupFailed: exit code 127 when it is not there, 126 when it is no executable file.
@@ -51,7 +52,9 @@ def _why_not(path: str) -> int:
 
 
 def parse_environment(env: Iterable[str]) -> dict[str, str]:
-    """``NAME=value`` as a mapping; the last of a name wins, an entry without ``=`` has no value to give."""
+    """``NAME=value`` as a mapping; the last of a name wins, an entry without ``=`` has no value to
+    give.
+    """
     pairs = (entry.partition("=") for entry in env)
     return {name: value for name, equals, value in pairs if name and equals}
 

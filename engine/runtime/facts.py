@@ -1,8 +1,8 @@
 """Define the records of a monitor's journal, once for who writes and who reads them.
 
-A fact has happened, whatever the event log knows of it. It is one line of JSON; lines of every earlier release must be
-understood, so a field is only ever added, with a default. ``n`` counts from 1 within a run, ``at_ns`` is the wall clock,
-``boot_ns`` is CLOCK_BOOTTIME::
+A fact has happened, whatever the event log knows of it. It is one line of JSON; lines of every
+earlier release must be understood, so a field is only ever added, with a default. ``n`` counts from
+1 within a run, ``at_ns`` is the wall clock, ``boot_ns`` is CLOCK_BOOTTIME::
 
     {"n":3,"type":"exited","at_ns":1764277200000000000,"boot_ns":81000000000,"code":137,"signal":9,"oom":false}
 
@@ -30,7 +30,9 @@ UNSTAMPED: Final = Stamp(0, 0, 0)
 
 
 class MonitorBegan(NamedTuple):
-    """The monitor has its lock: the launch has happened and must not be repeated. The first record."""
+    """The monitor has its lock: the launch has happened and must not be repeated. The first
+    record.
+    """
 
     pid: int
     start_ticks: int
@@ -81,7 +83,9 @@ class LogDropped(NamedTuple):
 
 
 class AttachEnded(NamedTuple):
-    """A client was let go: ``eof``, ``detached``, ``slow`` or ``ended``. An exec's client has the exec's ID."""
+    """A client was let go: ``eof``, ``detached``, ``slow`` or ``ended``. An exec's client has the
+    exec's ID.
+    """
 
     attach_id: str
     reason: str
@@ -142,7 +146,8 @@ RECORD_TYPES: Final[dict[type[Fact], str]] = {
 }
 """What each is called in a journal."""
 REWRITTEN: Final = "rewritten"
-"""The type of the first line of a journal of which records have been forgotten: its number is 0, and it is no fact."""
+"""The type of the first line of a journal of which records have been forgotten: its number is 0,
+and it is no fact."""
 
 
 def to_line(fact: Fact) -> bytes:
@@ -178,7 +183,9 @@ _NAMES_IN_RECORDS: Final = {"kills": "count", "lost_bytes": "bytes"}
 
 
 def _names(kind: type[Fact]) -> list[str]:
-    """What a fact's fields are called in its record, in their order; the last one, the stamp, is not among them."""
+    """What a fact's fields are called in its record, in their order; the last one, the stamp, is
+    not among them.
+    """
     return [_NAMES_IN_RECORDS.get(name, name) for name in kind._fields[:-1]]
 
 

@@ -40,5 +40,7 @@ def refusal(message: str, error: OSError) -> SetupFailed:
 
 
 def command_refusal(message: str, number: int) -> SetupFailed:
-    """The failure of a command that can't be executed: 127 when it is not there, 126 when it is of no use."""
+    """The failure of a command that can't be executed: 127 when it is not there, 126 when it is of
+    no use.
+    """
     return SetupFailed(message, number, _EXIT_CODES.get(number, EXIT_SETUP_FAILED))

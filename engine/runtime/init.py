@@ -10,10 +10,11 @@ Theory of operation::
        │ ◀── report pipe: a failure, as JSON ──┤ (then it exits with the failure's exit code)
        │ ◀── report pipe: end of file ─────────┘ execve(2) closed it: the process runs
 
-The order of a table is its design: what a step needs, the one before has not yet taken away. Until ``pivot`` the host's /proc
-and the host's paths are at hand; from then on nothing is believed that is found by a name. The child is not dumpable, so no
-process of the container can look into it while it joins (CVE-2016-9962), and it can't import: a module that it found now would
-be a file of the container. Whatever it mounted is in a mount namespace of its own and ends with it.
+The order of a table is its design: what a step needs, the one before has not yet taken away. Until
+``pivot`` the host's /proc and the host's paths are at hand; from then on nothing is believed that
+is found by a name. The child is not dumpable, so no process of the container can look into it while
+it joins (CVE-2016-9962), and it can't import: a module that it found now would be a file of the
+container. Whatever it mounted is in a mount namespace of its own and ends with it.
 """
 
 import errno
@@ -79,7 +80,8 @@ __all__ = ["EXEC_STEPS", "INIT_STEPS", "become_exec", "become_init", "share_pid_
 Stdio = tuple[int, int, int]
 
 _LOW_FDS: Final = 16
-"""Descriptors that are kept move above this number first, so that 0, 1 and 2 can be filled without a collision."""
+"""Descriptors that are kept move above this number first, so that 0, 1 and 2 can be filled without
+a collision."""
 _LAST_FD: Final = 0xFFFFFFFF
 _NULL: Final = os.makedev(1, 3)
 
@@ -92,20 +94,23 @@ def become_init(
     *,
     joined: Mapping[str, int] | None = None,
 ) -> NoReturn:
-    """Turn a freshly forked child of the monitor into the container's first process. Never returns, never raises.
+    """Turn a freshly forked child of the monitor into the container's first process. Never returns,
+    never raises.
 
-    ``stdio`` are the descriptors to become 0, 1 and 2. With ``process.terminal`` they are ignored (None will do): a pty of
-    the container's own devpts takes their place, and its master is sent over ``console_socket`` (a connected AF_UNIX
-    socket, one message with one descriptor, before the report pipe closes).
+    ``stdio`` are the descriptors to become 0, 1 and 2. With ``process.terminal`` they are ignored
+    (None will do): a pty of the container's own devpts takes their place, and its master is sent
+    over ``console_socket`` (a connected AF_UNIX socket, one message with one descriptor, before the
+    report pipe closes).
 
-    ``report_fd`` is the write end of a pipe. End of file without a byte: execve(2) succeeded. Otherwise one JSON object
-    ``{"step", "errno", "message", "exit_code"}`` and then end of file; the child exits with that code.
+    ``report_fd`` is the write end of a pipe. End of file without a byte: execve(2) succeeded.
+    Otherwise one JSON object ``{"step", "errno", "message", "exit_code"}`` and then end of file;
+    the child exits with that code.
 
-    ``joined`` are open namespaces of another container that are joined instead of made, by kind; ``shm`` is the mount namespace
-    in which that container's shared memory is found.
+    ``joined`` are open namespaces of another container that are joined instead of made, by kind;
+    ``shm`` is the mount namespace in which that container's shared memory is found.
 
-    Every other descriptor is closed; the caller's need not be O_CLOEXEC. The caller's death kills the container
-    (PR_SET_PDEATHSIG), so the calling *thread* must live as long as the process.
+    Every other descriptor is closed; the caller's need not be O_CLOEXEC. The caller's death kills
+    the container (PR_SET_PDEATHSIG), so the calling *thread* must live as long as the process.
     """
     child = _Child(bundle.config.get("process", {}), stdio, report_fd, console_socket)
     child.bundle = bundle
@@ -125,10 +130,12 @@ def become_exec(
     seccomp_path: str | None = None,
     cgroup_procs: Iterable[str] = (),
 ) -> NoReturn:
-    """Turn a freshly forked child of the monitor into one more process of a running container. Never returns, never raises.
+    """Turn a freshly forked child of the monitor into one more process of a running container.
+    Never returns, never raises.
 
-    The child must have been forked after :func:`share_pid_namespace`. ``cgroup_procs`` are joined first, then all
-    namespaces of the process behind ``init_pidfd`` at once. The rest as in :func:`become_init`.
+    The child must have been forked after :func:`share_pid_namespace`. ``cgroup_procs`` are joined
+    first, then all namespaces of the process behind ``init_pidfd`` at once. The rest as in
+    :func:`become_init`.
     """
     child = _Child(process, stdio, report_fd, console_socket)
     child.init_pidfd = init_pidfd
@@ -138,7 +145,9 @@ def become_exec(
 
 
 class _Child:
-    """What the steps hand on to each other. A child runs once and forward, so plain attributes will do."""
+    """What the steps hand on to each other. A child runs once and forward, so plain attributes will
+    do.
+    """
 
     def __init__(
         self, process: Process, stdio: Stdio | None, report_fd: int, console_socket: int | None
@@ -191,7 +200,9 @@ def _report(child: _Child, step: str, number: int, message: str, exit_code: int)
 
 
 def _seclude(child: _Child) -> None:
-    """Cut what ties the child to its parent: being looked into, imports, descriptors, the session, signals."""
+    """Cut what ties the child to its parent: being looked into, imports, descriptors, the session,
+    signals.
+    """
     k.prctl(k.PR_SET_DUMPABLE, 0)
     sys.meta_path.clear()
     gc.disable()
@@ -236,7 +247,9 @@ def _read_filter(child: _Child) -> None:
 
 
 def _join_cgroups(child: _Child) -> None:
-    """Move this process into the container's cgroups; 0 is the writer, whatever its PID namespace. cgroups(7)."""
+    """Move this process into the container's cgroups; 0 is the writer, whatever its PID namespace.
+    cgroups(7).
+    """
     for path in child.cgroup_procs:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         os.write(fd, b"0")
@@ -249,7 +262,9 @@ def _adjust_oom_score(child: _Child) -> None:
 
 
 def _clone_sources(child: _Child) -> None:
-    """Take hold of what is mounted from the host while its mount and cgroup namespaces are still ours."""
+    """Take hold of what is mounted from the host while its mount and cgroup namespaces are still
+    ours.
+    """
     for index, mount in enumerate(child.bundle.config.get("mounts", ())):
         if mount.get("type") == "cgroup":
             child.hierarchies = clone_hierarchies()
@@ -260,7 +275,9 @@ def _clone_sources(child: _Child) -> None:
 
 
 def _own_keyring(_child: _Child) -> None:
-    """The host's session keys stay outside, keyrings(7); a kernel without keyrings has none to show."""
+    """The host's session keys stay outside, keyrings(7); a kernel without keyrings has none to
+    show.
+    """
     try:
         k.keyctl_join_session_keyring()
     except OSError as error:
@@ -269,7 +286,9 @@ def _own_keyring(_child: _Child) -> None:
 
 
 def _mount_root(child: _Child) -> None:
-    """Nothing that is mounted from here on can be seen outside; then the layers, or a directory as it is."""
+    """Nothing that is mounted from here on can be seen outside; then the layers, or a directory as
+    it is.
+    """
     k.mount("none", "/", flags=k.MS_REC | k.MS_PRIVATE)
     target = os.path.join(child.bundle.directory, child.bundle.config["root"]["path"])  # noqa: PTH118
     if overlay := child.bundle.monitor.get("overlay"):
@@ -322,7 +341,9 @@ def _hide_paths(child: _Child) -> None:
 
 
 def _make_working_directory(child: _Child) -> None:
-    """Make the working directory where it is missing, as Docker does; root's, whoever will stand in it."""
+    """Make the working directory where it is missing, as Docker does; root's, whoever will stand in
+    it.
+    """
     cwd = child.process.get("cwd") or "/"
     try:
         os.close(ensure_directory(child.root_fd, cwd, 0o755).fd)
@@ -361,7 +382,9 @@ def _set_limits(child: _Child) -> None:
 
 
 def _take_stdio(child: _Child) -> None:
-    """The terminal becomes stdio and the session's; then stdio becomes the user's, the shared null device excepted."""
+    """The terminal becomes stdio and the session's; then stdio becomes the user's, the shared null
+    device excepted.
+    """
     if child.slave_fd >= 0:
         take_terminal(child.slave_fd)
         for number in range(3):
@@ -376,12 +399,15 @@ def _give(fd: int, uid: int) -> None:
     try:
         os.fchown(fd, uid, -1)
     except OSError:
-        # A socket's or a read-only file's owner can't be changed; it is open already, which is what counts.
+        # A socket's or a read-only file's owner can't be changed; it is open already, which is what
+        # counts.
         return
 
 
 def _become_user(child: _Child) -> None:
-    """Stand in the working directory by root's right if possible, else by the user's, as Docker does."""
+    """Stand in the working directory by root's right if possible, else by the user's, as Docker
+    does.
+    """
     cwd = child.process.get("cwd") or "/"
     refused = _change_directory(cwd)
     limit_capabilities(child.process)

@@ -1,8 +1,9 @@
 """Open paths inside a root filesystem that may be malicious, without leaving it.
 
-A path of an image is hostile: any part of it may be a symbolic link to the host. So the kernel resolves each one, below a
-descriptor of the root and with RESOLVE_IN_ROOT (openat2(2)); nothing here joins a path of the image to one of the host.
-What is opened is used by its descriptor, never by its name again.
+A path of an image is hostile: any part of it may be a symbolic link to the host. So the kernel
+resolves each one, below a descriptor of the root and with RESOLVE_IN_ROOT (openat2(2)); nothing
+here joins a path of the image to one of the host. What is opened is used by its descriptor, never
+by its name again.
 """
 
 import errno
@@ -18,7 +19,8 @@ _DIRECTORY_MODE: Final = 0o755
 _FILE_MODE: Final = 0o644
 _LINKS_MAX: Final = 40
 _RETRIES: Final = 128
-"""openat2(2) answers EAGAIN when a rename on the machine raced with ``..``; each retry makes it less likely."""
+"""openat2(2) answers EAGAIN when a rename on the machine raced with ``..``; each retry makes it
+less likely."""
 
 
 class Place(NamedTuple):
@@ -30,7 +32,8 @@ class Place(NamedTuple):
 
 
 def open_inside(root_fd: int, path: str, flags: int, resolve: int = 0) -> int:
-    """Open what a process whose root is ``root_fd`` would get for this path; the descriptor is the caller's.
+    """Open what a process whose root is ``root_fd`` would get for this path; the descriptor is the
+    caller's.
 
     Raises:
         OSError: as open(2).
@@ -59,7 +62,9 @@ def ensure_file(root_fd: int, path: str) -> Place:
 
 
 def open_parent(root_fd: int, path: str) -> tuple[int, str]:
-    """A descriptor of the directory that holds a path, made where it is missing, and the path's last name."""
+    """A descriptor of the directory that holds a path, made where it is missing, and the path's
+    last name.
+    """
     parent, name = posixpath.split(path.rstrip("/"))
     if name in ("", ".", ".."):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
@@ -67,7 +72,8 @@ def open_parent(root_fd: int, path: str) -> tuple[int, str]:
 
 
 def read_regular_file(root_fd: int, path: str, size_max: int) -> bytes:
-    """A file's content, nothing when there is none: a device or a pipe left by the image must not make us wait.
+    """A file's content, nothing when there is none: a device or a pipe left by the image must not
+    make us wait.
 
     Raises:
         OSError: EFBIG beyond ``size_max`` bytes.

@@ -1,19 +1,20 @@
 """Write the journal of one run of a container, which the daemon reads when it can.
 
-One JSON object per line, appended with one write(2) each, numbered from 1. A line counts once its newline is there; a torn
-last line was never written. What decides the container's fate (``exited``, ``start_failed``) is on the disk before anyone is
-told: fdatasync(2).
+One JSON object per line, appended with one write(2) each, numbered from 1. A line counts once its
+newline is there; a torn last line was never written. What decides the container's fate (``exited``,
+``start_failed``) is on the disk before anyone is told: fdatasync(2).
 
-What the daemon has taken over need not be kept for months: told how far it has come, the monitor writes the journal anew without
-those records, and puts the new file in the place of the old one with rename(2)::
+What the daemon has taken over need not be kept for months: told how far it has come, the monitor
+writes the journal anew without those records, and puts the new file in the place of the old one
+with rename(2)::
 
     n=0 rewritten · monitor_started · started · what is not taken over yet …        numbers go on as if nothing had been
 
-At every moment one whole journal lies there, whoever dies. Two different files never begin with the same bytes, by which a reader
-notices that it has another one before it.
+At every moment one whole journal lies there, whoever dies. Two different files never begin with the
+same bytes, by which a reader notices that it has another one before it.
 
-A run happens once: a journal that has a record already belongs to another monitor, even if that one is gone; the daemon looks
-before it launches, with the lock in its hand.
+A run happens once: a journal that has a record already belongs to another monitor, even if that one
+is gone; the daemon looks before it launches, with the lock in its hand.
 """
 
 import os
@@ -58,7 +59,9 @@ class Journal:
         self.count = 0
 
     def append(self, fact: Fact) -> bool:
-        """Add a fact of this moment; False when the disk took none of it yet, :meth:`retry` tries again."""
+        """Add a fact of this moment; False when the disk took none of it yet, :meth:`retry` tries
+        again.
+        """
         self.count += 1
         stamp = Stamp(self.count, time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._unwritten += to_line(fact._replace(stamp=stamp)) + b"\n"
@@ -102,7 +105,9 @@ class Journal:
 
 
 def _is_needed(line: bytes, taken: int) -> bool:
-    """Lines begin with ``{"n":NUMBER,"type":…``, for it is here that they are written; what is none is damage."""
+    """Lines begin with ``{"n":NUMBER,"type":…``, for it is here that they are written; what is none
+    is damage.
+    """
     if not line.startswith(_BEGINNING):
         return False
     number, _, rest = line.removeprefix(_BEGINNING).partition(b",")

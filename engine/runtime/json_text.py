@@ -1,7 +1,7 @@
 """Encode and decode JSON with the C parts of ``json`` only: they take the fewest pages.
 
-A monitor copies every page of what it runs (see ``kernel_files.py``): ``json.dumps`` and ``json.loads`` cost each one 600 KiB, these
-functions 100.
+A monitor copies every page of what it runs (see ``kernel_files.py``): ``json.dumps`` and
+``json.loads`` cost each one 600 KiB, these functions 100.
 """
 
 import json

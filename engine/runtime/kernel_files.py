@@ -1,7 +1,7 @@
 """Read and write files with one read(2) or write(2), as /proc and cgroups need it.
 
-Without pathlib and io: what a monitor runs, it copies. Every object it touches costs it a page of its own, because Python counts
-references in the object, and a hundred monitors pay a hundred times.
+Without pathlib and io: what a monitor runs, it copies. Every object it touches costs it a page of
+its own, because Python counts references in the object, and a hundred monitors pay a hundred times.
 """
 
 import os

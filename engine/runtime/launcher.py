@@ -1,10 +1,12 @@
 """Fork monitors: a small process takes a launch order, forks, and returns a pidfd.
 
-It is started by the daemon from a sealed copy of the interpreter, so that ``/proc/PID/exe`` of whatever descends from it is
-nobody's file (CVE-2019-5736). It imports everything that a monitor will need, once, and freezes it: monitors share these
-pages for as long as they leave them alone. One thread: a fork copies it whole.
+It is started by the daemon from a sealed copy of the interpreter, so that ``/proc/PID/exe`` of
+whatever descends from it is nobody's file (CVE-2019-5736). It imports everything that a monitor
+will need, once, and freezes it: monitors share these pages for as long as they leave them alone.
+One thread: a fork copies it whole.
 
-Its life is its socket's: when the daemon is gone it ends, and a new daemon starts its own. Monitors don't notice.
+Its life is its socket's: when the daemon is gone it ends, and a new daemon starts its own. Monitors
+don't notice.
 """
 
 import contextlib
@@ -35,7 +37,8 @@ _IGNORED: Final = (
     signal.SIGTTIN,
     signal.SIGTTOU,
 )
-"""From a terminal or by mistake: the launcher ends when its daemon does, a monitor when its container does."""
+"""From a terminal or by mistake: the launcher ends when its daemon does, a monitor when its
+container does."""
 
 
 def main(socket_number: str, lock_path: str) -> None:
@@ -73,8 +76,8 @@ def _close_stdio() -> None:
 class _Launcher:
     """Serves one daemon. A monitor is known by its pidfd until it has ended and is buried.
 
-    A request is taken by the fork that it asks for, not here: whatever the launcher touches between two forks, the older
-    monitor no longer shares.
+    A request is taken by the fork that it asks for, not here: whatever the launcher touches between
+    two forks, the older monitor no longer shares.
     """
 
     def __init__(self, daemon: socket.socket) -> None:
@@ -146,8 +149,8 @@ class _Launcher:
 def _raise_descriptor_limit() -> tuple[int, int]:
     """Raise the soft limit of descriptors to the hard one; return both as they were.
 
-    One descriptor is open for each monitor. Monitors, and so containers, get those back: a larger limit would change how programs inside
-    behave, select(2).
+    One descriptor is open for each monitor. Monitors, and so containers, get those back: a larger
+    limit would change how programs inside behave, select(2).
     """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     _limit_descriptors((limits[1], limits[1]))

@@ -1,12 +1,14 @@
 # ruff: noqa: D402  (a summary ends in the manual page that is its source: "setns(2)")
 """The kernel's edge: constants, structs and checked system calls that Python does not offer.
 
-The only ctypes in the tree. A constant keeps its header's name; a wrapper has the call's name, its order of arguments and
-no policy. Python's own call wins where it exists: ``os.pidfd_open``, ``signal.pidfd_send_signal``, ``os.memfd_create``,
-``os.setxattr``, ``socket.sethostname``, ``resource.setrlimit``, ``fcntl.ioctl``.
+The only ctypes in the tree. A constant keeps its header's name; a wrapper has the call's name, its
+order of arguments and no policy. Python's own call wins where it exists: ``os.pidfd_open``,
+``signal.pidfd_send_signal``, ``os.memfd_create``, ``os.setxattr``, ``socket.sethostname``,
+``resource.setrlimit``, ``fcntl.ioctl``.
 
-Every wrapper raises ``OSError`` with the kernel's errno; what is said under *Raises* is only what is worth catching. Paths
-are ``str``, undecodable bytes as ``os.fsdecode`` makes them. A descriptor that is returned is ``O_CLOEXEC`` and the caller's.
+Every wrapper raises ``OSError`` with the kernel's errno; what is said under *Raises* is only what
+is worth catching. Paths are ``str``, undecodable bytes as ``os.fsdecode`` makes them. A descriptor
+that is returned is ``O_CLOEXEC`` and the caller's.
 """
 
 import ctypes
@@ -183,7 +185,9 @@ class _CapHeader(ctypes.Structure):
 
 
 class _CapData(ctypes.Structure):
-    """struct __user_cap_data_struct: the low words of the three sets, then (a second one) the high words."""
+    """struct __user_cap_data_struct: the low words of the three sets, then (a second one) the high
+    words.
+    """
 
     _fields_ = (
         ("effective", ctypes.c_uint32),
@@ -193,7 +197,9 @@ class _CapData(ctypes.Structure):
 
 
 class _BpfProgLoad(ctypes.Structure):
-    """union bpf_attr for BPF_PROG_LOAD, as far as we fill it; the kernel takes the rest as zeroes."""
+    """union bpf_attr for BPF_PROG_LOAD, as far as we fill it; the kernel takes the rest as
+    zeroes.
+    """
 
     _fields_ = (
         ("prog_type", ctypes.c_uint32),
@@ -323,17 +329,20 @@ class clone_args(ctypes.Structure):  # noqa: N801  (the header's name)
 
 
 def fork_into_cgroup(cgroup_fd: int) -> int:
-    """As ``os.fork()``, but the child is born in the version 2 cgroup behind a directory's descriptor. clone3(2).
+    """As ``os.fork()``, but the child is born in the version 2 cgroup behind a directory's
+    descriptor. clone3(2).
 
-    Only for a process with one thread: the C library hears nothing of it. Being born there costs 0.1 ms; a process that is
-    moved there by ``cgroup.procs`` waits for all others that fork or exit, often for 10 ms and more.
+    Only for a process with one thread: the C library hears nothing of it. Being born there costs
+    0.1 ms; a process that is moved there by ``cgroup.procs`` waits for all others that fork or
+    exit, often for 10 ms and more.
 
     Raises:
         OSError: EOPNOTSUPP when the cgroup is not of a kind that holds processes; EACCES; EBUSY.
     """
     arguments = clone_args(flags=CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup_fd)
     _before_fork()
-    # The interpreter's lock is kept over the call: in the child there is nobody else who could hold it.
+    # The interpreter's lock is kept over the call: in the child there is nobody else who could hold
+    # it.
     pid = _clone(_NR_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments))
     if pid == 0:
         _after_fork_in_child()
@@ -346,18 +355,21 @@ def fork_into_cgroup(cgroup_fd: int) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces named by ``CLONE_NEW*`` for new ones; of a new PID namespace the next child is init. unshare(2)."""
+    """Leave the namespaces named by ``CLONE_NEW*`` for new ones; of a new PID namespace the next
+    child is init. unshare(2).
+    """
     _check(_unshare(flags), "unshare")
 
 
 def setns(fd: int, nstype: int) -> None:
     """Move the calling *thread*, not the process, into the namespace behind ``fd``. setns(2).
 
-    ``fd`` may be a pidfd: then ``nstype`` is a mask and the thread joins all of them at once, or none (Linux 5.8).
+    ``fd`` may be a pidfd: then ``nstype`` is a mask and the thread joins all of them at once, or
+    none (Linux 5.8).
 
     Raises:
-        OSError: EPERM without CAP_SYS_ADMIN over the target; EINVAL when ``fd`` is of another type; ESRCH when the
-            process behind a pidfd is gone.
+        OSError: EPERM without CAP_SYS_ADMIN over the target; EINVAL when ``fd`` is of another type;
+            ESRCH when the process behind a pidfd is gone.
     """
     _check(_setns(fd, nstype), "setns")
 
@@ -369,7 +381,9 @@ def mount(
     flags: int = 0,
     data: str | None = None,
 ) -> None:
-    """Attach a filesystem, or change one: ``flags`` are ``MS_*``, ``data`` at most a page. mount(2)."""
+    """Attach a filesystem, or change one: ``flags`` are ``MS_*``, ``data`` at most a page.
+    mount(2).
+    """
     result = _mount(
         _encoded(source), _encoded(target), _encoded(filesystemtype), flags, _encoded(data)
     )
@@ -386,7 +400,8 @@ def umount2(target: str, flags: int = 0) -> None:
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """Make ``new_root`` the root mount, the old one standing at ``put_old``; both may be ``"."``. pivot_root(2).
+    """Make ``new_root`` the root mount, the old one standing at ``put_old``; both may be ``"."``.
+    pivot_root(2).
 
     Raises:
         OSError: EINVAL when ``new_root`` is no mount point or a parent's propagation is shared.
@@ -397,7 +412,9 @@ def pivot_root(new_root: str, put_old: str) -> None:
 
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
-    """A descriptor of a mount, or with ``OPEN_TREE_CLONE`` of a detached copy of it. open_tree(2), Linux 5.2."""
+    """A descriptor of a mount, or with ``OPEN_TREE_CLONE`` of a detached copy of it. open_tree(2),
+    Linux 5.2.
+    """
     return _check(
         _open_tree(_NR_OPEN_TREE, dirfd, _encoded(path), flags | OPEN_TREE_CLOEXEC),
         "open_tree",
@@ -406,7 +423,9 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
 
 
 def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, flags: int) -> None:
-    """Attach a detached mount, or move one; empty paths need ``MOVE_MOUNT_?_EMPTY_PATH``. move_mount(2), Linux 5.2."""
+    """Attach a detached mount, or move one; empty paths need ``MOVE_MOUNT_?_EMPTY_PATH``.
+    move_mount(2), Linux 5.2.
+    """
     result = _move_mount(
         _NR_MOVE_MOUNT, from_dirfd, _encoded(from_path), to_dirfd, _encoded(to_path), flags
     )
@@ -416,7 +435,9 @@ def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, fla
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0
 ) -> None:
-    """Change a mount's attributes, and with ``AT_RECURSIVE`` those of all below it, or none. mount_setattr(2), Linux 5.12."""
+    """Change a mount's attributes, and with ``AT_RECURSIVE`` those of all below it, or none.
+    mount_setattr(2), Linux 5.12.
+    """
     attr = _MountAttr(attr_set, attr_clr, propagation, 0)
     result = _mount_setattr(
         _NR_MOUNT_SETATTR, dirfd, _encoded(path), flags, attr, ctypes.sizeof(attr)
@@ -428,8 +449,9 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
     """Open a path, restricting by ``RESOLVE_*`` how it may be resolved. openat2(2), Linux 5.6.
 
     Raises:
-        OSError: EXDEV when the path would leave ``dirfd``; ELOOP for a forbidden link; EAGAIN when a rename raced with the
-            resolution (or, with RESOLVE_CACHED, when it was not cached): try again.
+        OSError: EXDEV when the path would leave ``dirfd``; ELOOP for a forbidden link; EAGAIN when
+            a rename raced with the resolution (or, with RESOLVE_CACHED, when it was not cached):
+            try again.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     return _check(
@@ -438,12 +460,15 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:
-    """Close the descriptors from ``first`` to ``last``, both included, or mark them. close_range(2), Linux 5.9."""
+    """Close the descriptors from ``first`` to ``last``, both included, or mark them.
+    close_range(2), Linux 5.9.
+    """
     _check(_close_range(_NR_CLOSE_RANGE, first, last, flags), "close_range")
 
 
 def inotify_init1() -> int:
-    """A descriptor that becomes readable when something watched happens; reading never blocks. inotify_init(2).
+    """A descriptor that becomes readable when something watched happens; reading never blocks.
+    inotify_init(2).
 
     Raises:
         OSError: EMFILE when this user has ``fs.inotify.max_user_instances`` of them.
@@ -475,13 +500,17 @@ def mallopt(option: int, value: int) -> bool:
 
 
 def set_process_name(name: str) -> None:
-    """What ps(1) shows as the command of the calling thread: at most 15 bytes, PR_SET_NAME of prctl(2)."""
+    """What ps(1) shows as the command of the calling thread: at most 15 bytes, PR_SET_NAME of
+    prctl(2).
+    """
     text = ctypes.create_string_buffer(os.fsencode(name))
     _check(_prctl(PR_SET_NAME, ctypes.addressof(text), 0, 0, 0), "prctl")
 
 
 def capget() -> tuple[int, int, int]:
-    """The calling thread's effective, permitted and inheritable capabilities, bit n for capability n. capget(2)."""
+    """The calling thread's effective, permitted and inheritable capabilities, bit n for capability
+    n. capget(2).
+    """
     header, sets = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0), (_CapData * 2)()
     _check(_capget(header, sets), "capget")
     low, high = sets
@@ -506,7 +535,8 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 
 def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
-    """Install a filter, an array of struct sock_filter, for good; needs no_new_privs or CAP_SYS_ADMIN. seccomp(2).
+    """Install a filter, an array of struct sock_filter, for good; needs no_new_privs or
+    CAP_SYS_ADMIN. seccomp(2).
 
     Raises:
         OSError: EINVAL when the program is malformed or longer than 4096 instructions.
@@ -516,7 +546,8 @@ def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
 
 
 def keyctl_join_session_keyring(name: str | None = None) -> int:
-    """Leave the session keyring of the host for a new one, so that its keys can't be seen inside. keyctl(2).
+    """Leave the session keyring of the host for a new one, so that its keys can't be seen inside.
+    keyctl(2).
 
     Raises:
         OSError: ENOSYS on a kernel without keyrings; EDQUOT when this user has too many.
@@ -525,7 +556,8 @@ def keyctl_join_session_keyring(name: str | None = None) -> int:
 
 
 def bpf_prog_load(prog_type: int, insns: bytes, name: str = "", license_name: str = "GPL") -> int:
-    """Verify and load a program, an array of struct bpf_insn; its descriptor. BPF_PROG_LOAD of bpf(2).
+    """Verify and load a program, an array of struct bpf_insn; its descriptor. BPF_PROG_LOAD of
+    bpf(2).
 
     Raises:
         OSError: EACCES or EINVAL when the verifier refuses it.
@@ -542,7 +574,9 @@ def bpf_prog_load(prog_type: int, insns: bytes, name: str = "", license_name: st
 def bpf_prog_attach(
     target_fd: int, prog_fd: int, attach_type: int, flags: int = 0, replace_fd: int = 0
 ) -> None:
-    """Attach a loaded program to a cgroup, with ``BPF_F_REPLACE`` in place of another, atomically. bpf(2)."""
+    """Attach a loaded program to a cgroup, with ``BPF_F_REPLACE`` in place of another, atomically.
+    bpf(2).
+    """
     _check_bpf(BPF_PROG_ATTACH, _BpfProgAttach(target_fd, prog_fd, attach_type, flags, replace_fd))
 
 

@@ -1,13 +1,15 @@
-r"""Putting a log aside when it has grown enough: ``NAME`` becomes ``NAME.1``, that becomes ``NAME.2``, and the oldest goes.
+r"""Putting a log aside when it has grown enough: ``NAME`` becomes ``NAME.1``, that becomes
+``NAME.2``, and the oldest goes.
 
 ::
 
     NAME  ──▶  NAME.1  ──▶  NAME.2  ──▶ …  NAME.(files_max - 1)  ──▶  unlinked
                  └─ compressed in slices ─▶  NAME.1.gz
 
-A file is never written to again once it has been put aside, and keeps its inode until it is unlinked; a compressed one says in
-its header whose content it has (gzip's comment, RFC 1952: ``inode N``). So whoever was reading a file finds the one that follows
-it, whatever has been renamed meanwhile. With one file only, a new one takes the name of the old, which its readers still hold.
+A file is never written to again once it has been put aside, and keeps its inode until it is
+unlinked; a compressed one says in its header whose content it has (gzip's comment, RFC 1952:
+``inode N``). So whoever was reading a file finds the one that follows it, whatever has been renamed
+meanwhile. With one file only, a new one takes the name of the old, which its readers still hold.
 
 Dying between any two steps leaves a gap in the numbers at worst, and the next rotation fills it.
 """
@@ -45,7 +47,8 @@ class Rotation:
         """Put the file behind ``fd`` aside, and begin another one.
 
         Returns:
-            Its descriptor, in place of ``fd``, which is closed; or ``fd`` itself when there can't be another now.
+            Its descriptor, in place of ``fd``, which is closed; or ``fd`` itself when there can't
+            be another now.
         """
         for _ in self._packing:  # or the renaming would lose its place
             pass
@@ -106,7 +109,9 @@ class Rotation:
 
 
 def _packed(names: list[str], draft: str) -> Iterator[None]:
-    """Compress files one after the other, a slice each time; one that can't be compressed stays as it is."""
+    """Compress files one after the other, a slice each time; one that can't be compressed stays as
+    it is.
+    """
     for name in names:
         try:
             yield from _pack_one(name, draft)

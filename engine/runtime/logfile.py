@@ -4,10 +4,11 @@ r"""Write a container's log in Docker's json-file format, by blocks instead of l
 
     {"log":"a line\n","stream":"stdout","time":"2026-11-20T10:00:00.123456789Z"}
 
-A block, whatever one read(2) returned, is escaped as a whole and gets its record boundaries by a single ``replace``: all lines
-that came together carry one time. The usual block (printable ASCII without quotes) is not escaped at all. A last line without
-newline waits for its end; at 16 KiB it is cut, and the piece is a record without ``\n``, by which readers know to join it
-with the next (the rules of moby's ``copier.go`` and ``jsonlogbytes.go``).
+A block, whatever one read(2) returned, is escaped as a whole and gets its record boundaries by a
+single ``replace``: all lines that came together carry one time. The usual block (printable ASCII
+without quotes) is not escaped at all. A last line without newline waits for its end; at 16 KiB it
+is cut, and the piece is a record without ``\n``, by which readers know to join it with the next
+(the rules of moby's ``copier.go`` and ``jsonlogbytes.go``).
 """
 
 import os
@@ -73,7 +74,9 @@ def _second(seconds: int) -> bytes:
 
 
 def encode_lines(lines: bytes, stream: str, at: bytes, more: bytes = b"") -> bytes:
-    """Records of whole lines; ``lines`` ends with a newline, and ``more`` is a field with its comma, or nothing."""
+    """Records of whole lines; ``lines`` ends with a newline, and ``more`` is a field with its
+    comma, or nothing.
+    """
     between = b'\\n","stream":"%b",%b"time":"%b"}\n' % (stream.encode(), more, at) + _HEAD
     return (_HEAD + escape(lines)).replace(b"\n", between)[: -len(_HEAD)]
 
@@ -87,7 +90,8 @@ def encode_piece(piece: bytes, stream: str, at: bytes, more: bytes = b"") -> byt
 def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
     """Cut a block into runs of whole lines (True) and pieces of lines that are too long (False).
 
-    The last item is what has no newline yet: no longer than a piece, perhaps empty, and False like one.
+    The last item is what has no newline yet: no longer than a piece, perhaps empty, and False like
+    one.
     """
     start = position = 0
     while True:
@@ -115,7 +119,9 @@ def _cut(block: bytes, start: int) -> int:
 
 
 class LogFile:
-    """The end of a log that is written to. It grows by whole records, as long as the disk has room."""
+    """The end of a log that is written to. It grows by whole records, as long as the disk has
+    room.
+    """
 
     def __init__(
         self,
@@ -172,7 +178,8 @@ class LogFile:
             if self._size >= rotation.bytes_max:
                 self._fd = rotation.rotate(self._fd)
                 self._size = os.fstat(self._fd).st_size
-            # Docker begins a new file before the first record that finds the old one full, so that one may be a little over.
+            # Docker begins a new file before the first record that finds the old one full, so that
+            # one may be a little over.
             cut = records.find(b"\n", max(0, rotation.bytes_max - self._size - 1)) + 1
             if self._size >= rotation.bytes_max:  # there could be no other file
                 cut = len(records)

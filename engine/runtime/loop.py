@@ -1,7 +1,8 @@
 """Run an event loop in a lean process: epoll(7), callbacks, deadlines.
 
-A callback gets the events of its descriptor and must not block. A descriptor is forgotten before it is closed; forgetting one
-that another callback of the same round is still due for is fine, the second call is left out.
+A callback gets the events of its descriptor and must not block. A descriptor is forgotten before it
+is closed; forgetting one that another callback of the same round is still due for is fine, the
+second call is left out.
 """
 
 import select
@@ -12,7 +13,8 @@ from typing import Final
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
 HANGUP: Final = select.EPOLLHUP | select.EPOLLERR
-"""Always reported, asked for or not: a descriptor that nobody wants to read must be forgotten, or the loop spins."""
+"""Always reported, asked for or not: a descriptor that nobody wants to read must be forgotten, or
+the loop spins."""
 PRIORITY: Final = select.EPOLLPRI
 
 EVENTS_MAX: Final = 16
@@ -70,7 +72,8 @@ class Loop:
         ready = self._epoll.poll(self._patience_s(), EVENTS_MAX)
         callbacks = self._callbacks
         for fd, events, callback in [(fd, events, callbacks.get(fd)) for fd, events in ready]:
-            # An earlier callback of this round may have closed this one, and its number may be in use again.
+            # An earlier callback of this round may have closed this one, and its number may be in
+            # use again.
             if callback is not None and callbacks.get(fd) is callback:
                 callback(events)
         if self._deadlines:

@@ -1,7 +1,8 @@
 """Define the messages between daemon, launcher and monitor: JSON, with descriptors beside it.
 
-Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one message, whole or not at
-all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are answered in their order::
+Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one
+message, whole or not at all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection
+are answered in their order::
 
     daemon ──▶ launcher   {"op": "launch", "bundle", …, "joined": […], "attachments": […]}
                               + [control, lock, journal, log, listener, namespace…, client…]
@@ -15,7 +16,8 @@ all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are 
     daemon ──▶ monitor    {"op": "forget", "taken": n}                               → {"ok": true}
     daemon ◀── monitor    {"journal": n}      unasked: the journal has grown; a hint, the file is the truth
 
-A refusal is ``{"error": text, "errno": number}``. Whoever receives a descriptor owns it; the sender keeps its own copy.
+A refusal is ``{"error": text, "errno": number}``. Whoever receives a descriptor owns it; the sender
+keeps its own copy.
 """
 
 import array
@@ -33,7 +35,8 @@ ERRORS_NAME: Final = "monitor.log"
 """Where a monitor writes what should not happen, as JSON lines; absent as long as it did not."""
 
 PACKET_BYTES_MAX: Final = 1 << 20
-"""Room for the arguments and environment of an exec: ARG_MAX is 2 MiB at the usual stack limit, and no one comes close."""
+"""Room for the arguments and environment of an exec: ARG_MAX is 2 MiB at the usual stack limit, and
+no one comes close."""
 DESCRIPTORS_MAX: Final = 64
 """At most this many in one packet; the kernel's own limit, SCM_MAX_FD, is 253."""
 
@@ -60,9 +63,9 @@ class ProtocolError(Exception):
 class Attachment(NamedTuple):
     """A client's wishes for the streams of one process; its socket travels as a descriptor.
 
-    ``detach_keys`` are the bytes that end the attachment on a terminal, none when empty. ``unread`` is what the daemon had
-    already read from the client beyond the request's head: the first bytes of standard input. ``raw`` is without the headers
-    that tell one stream from the other.
+    ``detach_keys`` are the bytes that end the attachment on a terminal, none when empty. ``unread``
+    is what the daemon had already read from the client beyond the request's head: the first bytes
+    of standard input. ``raw`` is without the headers that tell one stream from the other.
     """
 
     attach_id: str
@@ -98,9 +101,11 @@ class Attachment(NamedTuple):
 
 
 class LaunchOrder(NamedTuple):
-    """What a monitor has to know of its bundle; the daemon reads it there, so that the monitor need not.
+    """What a monitor has to know of its bundle; the daemon reads it there, so that the monitor need
+    not.
 
-    ``namespaces`` are those of ``config.json`` that a process is born into: the ``pid`` one, or none to share the host's.
+    ``namespaces`` are those of ``config.json`` that a process is born into: the ``pid`` one, or
+    none to share the host's.
     """
 
     bundle: str
@@ -117,7 +122,8 @@ class LaunchOrder(NamedTuple):
     attachments: list[Attachment]
     log: LogWishes = {}  # noqa: RUF012  (never changed)
     joined: list[str] = []  # noqa: RUF012  (never changed)
-    """What the namespaces are whose descriptors come along, in their order: ``pid``, ``ipc``, ``shm``."""
+    """What the namespaces are whose descriptors come along, in their order: ``pid``, ``ipc``,
+    ``shm``."""
 
     def to_message(self) -> Message:
         """As it travels, but for the descriptors."""
@@ -137,9 +143,11 @@ class LaunchOrder(NamedTuple):
 
 
 class LaunchDescriptors(NamedTuple):
-    """What travels with a :class:`LaunchOrder`, in this order, before joined namespaces and the clients' sockets.
+    """What travels with a :class:`LaunchOrder`, in this order, before joined namespaces and the
+    clients' sockets.
 
-    ``lock_fd`` is locked already and ``listener_fd`` bound: a monitor is there from the moment that it is asked for.
+    ``lock_fd`` is locked already and ``listener_fd`` bound: a monitor is there from the moment that
+    it is asked for.
     """
 
     control_fd: int
@@ -187,7 +195,9 @@ class ExecOrder(NamedTuple):
 
 
 class ProbeOrder(NamedTuple):
-    """A process that asks how the container is; a socket of type SOCK_SEQPACKET travels along, for the answer."""
+    """A process that asks how the container is; a socket of type SOCK_SEQPACKET travels along, for
+    the answer.
+    """
 
     process: Process
     seccomp_path: str | None = None
@@ -249,7 +259,8 @@ def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 
 
 ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_MAX * array.array("i").itemsize)
-"""What ``recvmsg`` must have room for. A packet with more descriptors than this arrives with MSG_CTRUNC and is refused."""
+"""What ``recvmsg`` must have room for. A packet with more descriptors than this arrives with
+MSG_CTRUNC and is refused."""
 
 
 def close_all(fds: list[int]) -> None:
@@ -301,7 +312,9 @@ def unpack(
 
 
 def widen(sock: socket.SocketType) -> None:
-    """Make room in a socket for the longest packet, beyond the limit for users: socket(7), SO_SNDBUFFORCE."""
+    """Make room in a socket for the longest packet, beyond the limit for users: socket(7),
+    SO_SNDBUFFORCE.
+    """
     sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * PACKET_BYTES_MAX)
 
 

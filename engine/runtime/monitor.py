@@ -15,10 +15,12 @@ Theory of operation::
       │ let the clients take what is theirs ◀────────┘
       └── exit
 
-It outlives the launcher and the daemon and needs neither. Its death is its container's (PR_SET_PDEATHSIG), so that nothing
-runs whose exit code nobody would learn. The lock, held with flock(2) from before the first record until after the last, is
-what "the monitor is alive" means: it needs no pid and cannot be stale. The daemon takes it and hands it over with the journal,
-the log and the socket, all of them open: a monitor copies what it runs (``kernel_files.py``), so others run what they can.
+It outlives the launcher and the daemon and needs neither. Its death is its container's
+(PR_SET_PDEATHSIG), so that nothing runs whose exit code nobody would learn. The lock, held with
+flock(2) from before the first record until after the last, is what "the monitor is alive" means: it
+needs no pid and cannot be stale. The daemon takes it and hands it over with the journal, the log
+and the socket, all of them open: a monitor copies what it runs (``kernel_files.py``), so others run
+what they can.
 """
 
 import contextlib
@@ -176,7 +178,9 @@ class Monitor:
         self._end(ProcessNotStarted(*failure))
 
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
-        """The container is over, once every exec is; in a PID namespace of its own they have ended before it."""
+        """The container is over, once every exec is; in a PID namespace of its own they have ended
+        before it.
+        """
         self._stdio.when_open(lambda: self._wind_up(status))
 
     def _wind_up(self, status: int) -> None:
@@ -290,7 +294,9 @@ class Monitor:
         return {"ok": True}
 
     def _signal(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
-        """Once for each order: a daemon that died before it had written down the answer asks again."""
+        """Once for each order: a daemon that died before it had written down the answer asks
+        again.
+        """
         order, number = int(request["order"]), int(request["signum"])
         if self._init is None or not self._started:
             raise ProtocolError("the container is not running")
@@ -313,10 +319,11 @@ class Monitor:
 def monitor(
     order: LaunchOrder, fds: LaunchDescriptors, joined_fds: list[int], client_fds: list[int]
 ) -> None:
-    """Be a container's monitor, in a process that the launcher has just forked, until the container is over.
+    """Be a container's monitor, in a process that the launcher has just forked, until the container
+    is over.
 
-    Owns the descriptors. The control connection may be closed by the daemon at any time. What should not happen is written
-    beside the bundle, since there is nobody to tell.
+    Owns the descriptors. The control connection may be closed by the daemon at any time. What
+    should not happen is written beside the bundle, since there is nobody to tell.
     """
     try:
         _shed({*fds, *joined_fds, *client_fds})

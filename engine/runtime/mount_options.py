@@ -117,6 +117,7 @@ def _attributes(flags: int, cleared: int) -> Attributes:
     off = sum(attribute for flag, attribute in _ATTRIBUTES.items() if cleared & flag)
     for flag, attribute in _ACCESS_TIMES.items():
         if flags & flag:
-            # The access time is one field of several bits, to be cleared before it is set: mount_setattr(2).
+            # The access time is one field of several bits, to be cleared before it is set:
+            # mount_setattr(2).
             on, off = on & ~k.MOUNT_ATTR__ATIME | attribute, off | k.MOUNT_ATTR__ATIME
     return Attributes(on, off)

@@ -9,8 +9,9 @@ Theory of operation::
                              mask() …          what must not be seen or written
                              pivot()           the overlay is the root, and the host is gone
 
-Nothing is ever mounted in the host's own namespace: when the process dies on the way, the kernel takes it all back.
-Destinations are descriptors (:mod:`engine.runtime.inside`), so a link inside an image can't lead a mount outside.
+Nothing is ever mounted in the host's own namespace: when the process dies on the way, the kernel
+takes it all back. Destinations are descriptors (:mod:`engine.runtime.inside`), so a link inside an
+image can't lead a mount outside.
 """
 
 import errno
@@ -32,7 +33,8 @@ _NULL: Final = os.makedev(1, 3)
 
 
 def clone_bind(mount: Mount) -> int:
-    """A detached copy of what stands at a path of the host, its attributes set; the descriptor is the caller's.
+    """A detached copy of what stands at a path of the host, its attributes set; the descriptor is
+    the caller's.
 
     Raises:
         SetupFailed: nothing there.
@@ -48,10 +50,11 @@ def clone_bind(mount: Mount) -> int:
 
 
 def clone_joined(mount: Mount, owner_fd: int) -> int:
-    """A detached copy of what stands at a path in another mount namespace; the descriptor is the caller's.
+    """A detached copy of what stands at a path in another mount namespace; the descriptor is the
+    caller's.
 
-    For a moment the process is in that namespace, and the path is looked up below its root: open_tree(2) copies only what is
-    mounted in the caller's own.
+    For a moment the process is in that namespace, and the path is looked up below its root:
+    open_tree(2) copies only what is mounted in the caller's own.
 
     Raises:
         SetupFailed: nothing is mounted there.
@@ -88,8 +91,8 @@ def _change(fd: int, options: MountOptions) -> None:
 def mount_overlay(overlay: Overlay, target: str) -> None:
     """Mount a container's layers at a path of the host, in this mount namespace.
 
-    All options stand in one page, mount(2), so layers go by their short names: relative to the directory that holds the
-    lowest one, which becomes the working directory.
+    All options stand in one page, mount(2), so layers go by their short names: relative to the
+    directory that holds the lowest one, which becomes the working directory.
 
     Raises:
         SetupFailed: too many layers for the page.
@@ -99,7 +102,8 @@ def mount_overlay(overlay: Overlay, target: str) -> None:
     os.chdir(layers)
     lower = ":".join(_escaped(posixpath.relpath(path, layers), ":") for path in overlay["lower"])
     upper, work = (_escaped(posixpath.relpath(overlay[key], layers)) for key in ("upper", "work"))
-    # Off, whatever the machine's defaults are: with them a layer means something only beside its fellows.
+    # Off, whatever the machine's defaults are: with them a layer means something only beside its
+    # fellows.
     whole = "index=off,metacopy=off,redirect_dir=off"
     text = f"lowerdir={lower},upperdir={upper},workdir={work},{whole}"
     if len(os.fsencode(text)) >= _PAGE_BYTES:
@@ -120,12 +124,16 @@ def attach(mount_fd: int, place_fd: int) -> None:
 
 
 def by_descriptor(fd: int) -> str:
-    """A path that leads to an opened file without being resolved again, while the host's /proc is there: proc(5)."""
+    """A path that leads to an opened file without being resolved again, while the host's /proc is
+    there: proc(5).
+    """
     return f"/proc/self/fd/{fd}"
 
 
 def attach_bind(root_fd: int, mount: Mount, clone_fd: int) -> None:
-    """Attach the clone of a bind source at its destination, which is made if it is missing: a directory or a file."""
+    """Attach the clone of a bind source at its destination, which is made if it is missing: a
+    directory or a file.
+    """
     is_directory = stat.S_ISDIR(os.fstat(clone_fd).st_mode)
     try:
         place = (ensure_directory if is_directory else ensure_file)(root_fd, mount["destination"])
@@ -152,8 +160,8 @@ def mount_filesystem(root_fd: int, mount: Mount) -> None:
     """Mount a filesystem of its own (proc, tmpfs, devpts …) at its destination.
 
     Raises:
-        SetupFailed: the kernel refused, or a link stands where the kernel's own filesystems belong: everything that is
-            masked below them would be masked elsewhere.
+        SetupFailed: the kernel refused, or a link stands where the kernel's own filesystems belong:
+            everything that is masked below them would be masked elsewhere.
     """
     kind, options = mount["type"], parse_mount_options(mount.get("options", ()))
     try:
@@ -192,7 +200,9 @@ def _propagate(root_fd: int, destination: str, propagation: int) -> None:
 
 
 def make_read_only(root_fd: int, paths: Iterable[str]) -> None:
-    """Bind each path onto itself without the right to write; one that is not there is passed over."""
+    """Bind each path onto itself without the right to write; one that is not there is passed
+    over.
+    """
     for path in paths:
         fd = _open_if_there(root_fd, path)
         if fd is None:
@@ -205,7 +215,9 @@ def make_read_only(root_fd: int, paths: Iterable[str]) -> None:
 
 
 def mask(root_fd: int, paths: Iterable[str]) -> None:
-    """Put an empty, read-only directory or the null device over each path; one that is not there is passed over."""
+    """Put an empty, read-only directory or the null device over each path; one that is not there is
+    passed over.
+    """
     empty_fd = null_fd = -1
     for path in paths:
         fd = _open_if_there(root_fd, path)
@@ -247,7 +259,9 @@ def _open_if_there(root_fd: int, path: str) -> int | None:
 
 
 def pivot(root_fd: int, *, read_only: bool) -> None:
-    """Make an opened root filesystem the root of this mount namespace and let go of the old one. pivot_root(2)."""
+    """Make an opened root filesystem the root of this mount namespace and let go of the old one.
+    pivot_root(2).
+    """
     if read_only:
         k.mount_setattr(root_fd, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
     os.fchdir(root_fd)

@@ -1,7 +1,8 @@
 """Set up what belongs to a container's own namespaces: host name and kernel parameters.
 
-The names of types are the OCI runtime specification's (config-linux.md, Namespaces). The PID namespace stands apart: a process is
-born in it or not, so its parent takes care of it (:func:`share_pid_namespace`), and the child of all others.
+The names of types are the OCI runtime specification's (config-linux.md, Namespaces). The PID
+namespace stands apart: a process is born in it or not, so its parent takes care of it
+(:func:`share_pid_namespace`), and the child of all others.
 """
 
 import os
@@ -35,10 +36,10 @@ _UTS_SYSCTLS: Final = ("kernel/domainname", "kernel/hostname")
 def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
     """Let every later child of the calling process be born in the container's PID namespace.
 
-    The monitor calls it once, before it forks: its first child is then PID 1 of a new namespace (unshare(2)), and the
-    later ones, for exec, are born beside it. With a ``path`` the namespace is joined, and so is one that is open as
-    ``lent_fd``; without an entry it is the host's.
-    Once PID 1 has ended, fork(2) fails with ENOMEM (pid_namespaces(7)).
+    The monitor calls it once, before it forks: its first child is then PID 1 of a new namespace
+    (unshare(2)), and the later ones, for exec, are born beside it. With a ``path`` the namespace is
+    joined, and so is one that is open as ``lent_fd``; without an entry it is the host's. Once PID 1
+    has ended, fork(2) fails with ENOMEM (pid_namespaces(7)).
 
     Raises:
         OSError: the namespace can't be made or joined.
@@ -55,7 +56,9 @@ def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
 
 
 def enter_namespaces(config: Config, joined: Mapping[str, int]) -> None:
-    """Join the namespaces that come as descriptors or have a path, leave the others for new ones; the mount namespace is always new."""
+    """Join the namespaces that come as descriptors or have a path, leave the others for new ones;
+    the mount namespace is always new.
+    """
     fresh = k.CLONE_NEWNS
     for namespace in config.get("linux", {}).get("namespaces", ()):
         kind = _NAMESPACES.get(namespace["type"], 0)
@@ -93,10 +96,12 @@ def name_host(config: Config) -> None:
 
 
 def set_sysctls(config: Config) -> None:
-    """Write the namespaced kernel parameters through the host's /proc: it shows the writer's own namespaces, proc(5).
+    """Write the namespaced kernel parameters through the host's /proc: it shows the writer's own
+    namespaces, proc(5).
 
     Raises:
-        SetupFailed: a parameter of the whole machine, or of a namespace that is shared with the host.
+        SetupFailed: a parameter of the whole machine, or of a namespace that is shared with the
+            host.
     """
     own = _own(config)
     for name, value in config.get("linux", {}).get("sysctl", {}).items():

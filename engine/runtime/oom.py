@@ -1,8 +1,9 @@
 """Count out-of-memory kills in a container's cgroup.
 
-cgroup v2 reports a change of ``memory.events`` as POLLPRI (cgroup-v2.rst, memory.events). v1 has an eventfd registered
-through ``cgroup.event_control`` (cgroup-v1/memory.rst, section 10), which fires before the kill is counted, hence a second
-look a moment later. Where neither can be had, the counters are read when a process ends.
+cgroup v2 reports a change of ``memory.events`` as POLLPRI (cgroup-v2.rst, memory.events). v1 has an
+eventfd registered through ``cgroup.event_control`` (cgroup-v1/memory.rst, section 10), which fires
+before the kill is counted, hence a second look a moment later. Where neither can be had, the
+counters are read when a process ends.
 """
 
 import os
@@ -82,7 +83,9 @@ def _register(file: str, event_fd: int) -> None:
 
 
 def _value(file: str, key: str) -> int:
-    """The number after a key; 0 where the file or the key is missing: the cgroup is gone, the kernel is old."""
+    """The number after a key; 0 where the file or the key is missing: the cgroup is gone, the
+    kernel is old.
+    """
     try:
         lines = read_once(file).decode().splitlines()
     except OSError:

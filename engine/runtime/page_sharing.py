@@ -1,8 +1,9 @@
 """Avoid writes to memory pages that a forked process shares with its parent.
 
-A monitor is a fork of the launcher, and copies each page that it writes to. Two things write to pages of which nothing changes:
-CPython counts references inside the objects, and its allocator fills the holes that freed objects have left between them. So
-the launcher makes its objects immortal (PEP 683; CPython 3.12 and 3.13), which ends the counting, and fills the holes.
+A monitor is a fork of the launcher, and copies each page that it writes to. Two things write to
+pages of which nothing changes: CPython counts references inside the objects, and its allocator
+fills the holes that freed objects have left between them. So the launcher makes its objects
+immortal (PEP 683; CPython 3.12 and 3.13), which ends the counting, and fills the holes.
 """
 
 import gc
@@ -21,7 +22,8 @@ _HAS_IMMORTALS: Final = (
     and sys.byteorder == "little"
     and "t" not in sys.abiflags
 )
-"""Whether the low 32 bits of an object's first word are its count, and an immortal one's are those of ``None``."""
+"""Whether the low 32 bits of an object's first word are its count, and an immortal one's are those
+of ``None``."""
 
 _filling: Final[list[object]] = []
 

@@ -11,7 +11,8 @@ from typing import Final
 from engine.runtime.loop import READ, WRITE, Loop
 
 INPUT_BUFFER_BYTES_MAX: Final = 64 << 10
-"""What may wait for the process's standard input before its clients are made to wait: as much as a pipe holds."""
+"""What may wait for the process's standard input before its clients are made to wait: as much as a
+pipe holds."""
 READ_BYTES_MAX: Final = 64 << 10
 READ_BYTES_MIN: Final = 8 << 10
 _RETRY_S: Final = 0.1
@@ -85,7 +86,8 @@ class Input:
         if was_full and not self.full:
             self._room()
 
-    # A pty is read and written through one descriptor, which epoll knows once: writing waits on a copy of it.
+    # A pty is read and written through one descriptor, which epoll knows once: writing waits on a
+    # copy of it.
     def _watch(self) -> None:
         if not self._watched:
             try:
@@ -138,7 +140,8 @@ class Output:
             self._loop.watch(self._fd, READ, self._readable)
 
     def drain(self) -> None:
-        """Take what is there. Whoever has exited has written it before, so there is nothing to wait for.
+        """Take what is there. Whoever has exited has written it before, so there is nothing to wait
+        for.
 
         Not more than the pipe holds, for somebody else may still be writing.
         """

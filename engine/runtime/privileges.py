@@ -4,8 +4,9 @@ Each step takes away what the next no longer needs::
 
     limits ▶ bounding set ▶ groups, user ▶ parent-death signal ▶ capabilities ▶ seccomp ▶ (execve)
 
-Without no_new_privs a filter needs CAP_SYS_ADMIN (seccomp(2)), so there the last reduction of capabilities comes after it: a
-profile must allow capset(2), prctl(2) and execve(2). With no_new_privs nothing but execve(2) comes after the filter.
+Without no_new_privs a filter needs CAP_SYS_ADMIN (seccomp(2)), so there the last reduction of
+capabilities comes after it: a profile must allow capset(2), prctl(2) and execve(2). With
+no_new_privs nothing but execve(2) comes after the filter.
 """
 
 import os
@@ -66,8 +67,8 @@ def become_user(identity: Identity, umask: int | None) -> None:
 def die_with_parent(report_fd: int, number: int) -> None:
     """Have the kernel send a signal when the parent ends, PR_SET_PDEATHSIG of prctl(2).
 
-    After the last change of user, which forgets the setting. A parent that is gone already sends nothing, but then nobody
-    holds the other end of the report pipe.
+    After the last change of user, which forgets the setting. A parent that is gone already sends
+    nothing, but then nobody holds the other end of the report pipe.
     """
     k.prctl(k.PR_SET_PDEATHSIG, number)
     poll = select.poll()

@@ -5,11 +5,13 @@
     order + socket ──▶ fork ──▶ ended ──▶ one packet into the socket: the code, and the beginning of the output
                             └── the socket's other end is closed, or sends no more: SIGKILL, then the same
 
-A check asks every few seconds for months, so a probe has no line in the journal. The socket is its life line instead: a daemon
-that dies closes it, one that has lost patience shuts it down, and either ends the probe with all of its process group. A socket
-that is closed without a packet has an answer, too: the container itself is at its end, which is told by the journal.
+A check asks every few seconds for months, so a probe has no line in the journal. The socket is its
+life line instead: a daemon that dies closes it, one that has lost patience shuts it down, and
+either ends the probe with all of its process group. A socket that is closed without a packet has an
+answer, too: the container itself is at its end, which is told by the journal.
 
-There is one probe at a time: one that even SIGKILL does not end (a dead network filesystem) must not be followed by others.
+There is one probe at a time: one that even SIGKILL does not end (a dead network filesystem) must
+not be followed by others.
 """
 
 import contextlib
@@ -31,7 +33,8 @@ from engine.runtime.process_stat import process_stat
 from engine.runtime.streams import Stdio
 
 OUTPUT_BYTES_MAX: Final = 4096
-"""What is kept of a probe's output, as in Docker; the rest is read and forgotten, so that it never waits for us."""
+"""What is kept of a probe's output, as in Docker; the rest is read and forgotten, so that it never
+waits for us."""
 
 
 class _Probe:
@@ -85,7 +88,9 @@ class _Probe:
             self._finish({"code": exit_code(status), "output": output, "truncated": truncated})
 
     def kill(self) -> None:
-        """End it, and what it has started in its process group; before setsid(2) that group is not there yet."""
+        """End it, and what it has started in its process group; before setsid(2) that group is not
+        there yet.
+        """
         self._let_go = True
         if self.child is not None:
             self.child.kill()
@@ -160,7 +165,9 @@ class Probes:
             self._probe.kill()
 
     def container_is_ending(self) -> bool:
-        """Whether the first process is on its way out, and takes all others of its PID namespace with it."""
+        """Whether the first process is on its way out, and takes all others of its PID namespace
+        with it.
+        """
         stat = process_stat(self._init_pid)
         return stat is None or stat.is_exiting
 

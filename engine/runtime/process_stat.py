@@ -9,7 +9,9 @@ _PF_EXITING: Final = 0x4
 
 
 class ProcessStat(NamedTuple):
-    """One process as the kernel describes it; times are in clock ticks, ``start_ticks`` since boot."""
+    """One process as the kernel describes it; times are in clock ticks, ``start_ticks`` since
+    boot.
+    """
 
     name: str
     state: str
@@ -28,7 +30,9 @@ class ProcessStat(NamedTuple):
 
     @property
     def is_exiting(self) -> bool:
-        """Whether it has ended or is about to: a PID namespace's first process waits for all others."""
+        """Whether it has ended or is about to: a PID namespace's first process waits for all
+        others.
+        """
         return self.has_ended or bool(self.flags & _PF_EXITING)
 
 

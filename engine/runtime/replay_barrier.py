@@ -1,8 +1,9 @@
 """Delay an attaching client until the log has been replayed to it.
 
-Output of the process is not read meanwhile, so the client neither misses nor repeats any of it. The client comes with a gate: one
-end of a pipe. As long as one gate is shut, nothing is read of the process and the log does not grow. A byte opens the gate. A gate
-that closes without a byte (its owner has died during the replay) ends the attachment: a part of the log must not pass for all of
+Output of the process is not read meanwhile, so the client neither misses nor repeats any of it. The
+client comes with a gate: one end of a pipe. As long as one gate is shut, nothing is read of the
+process and the log does not grow. A byte opens the gate. A gate that closes without a byte (its
+owner has died during the replay) ends the attachment: a part of the log must not pass for all of
 it. A gate that stays shut for too long ends it as well, because the process is waiting.
 """
 

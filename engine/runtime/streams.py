@@ -7,11 +7,12 @@
     client socket ◀── Client ◀──┴ Stdio ◀── Output ◀── stdout, stderr pipes │ pty
                                     └──▶ sink (the log)
 
-A container that does not read makes its clients wait, a client that does not read makes the container wait: ``clients.py`` says
-for how long.
+A container that does not read makes its clients wait, a client that does not read makes the
+container wait: ``clients.py`` says for how long.
 
-End of file from a client (a half-closed socket) closes the process's standard input when that is this client's to close; on a
-terminal, or on an input that outlives its clients, it ends the attachment, as in moby's ``stream/attach.go``.
+End of file from a client (a half-closed socket) closes the process's standard input when that is
+this client's to close; on a terminal, or on an input that outlives its clients, it ends the
+attachment, as in moby's ``stream/attach.go``.
 """
 
 import errno
@@ -57,7 +58,9 @@ class Stdio:
         sink: Sink | None,
         detached: Callable[[Attachment, str], None],
     ) -> None:
-        """``closes_input``: a client's end of file is the process's. ``detached`` is told of each client that went, and why."""
+        """``closes_input``: a client's end of file is the process's. ``detached`` is told of each
+        client that went, and why.
+        """
         self.loop = loop
         self.tty = tty
         self._closes_input = closes_input and not tty
@@ -76,7 +79,9 @@ class Stdio:
     def open_pipes(
         self, stdin_fd: int | None, stdout_fd: int | None, stderr_fd: int | None
     ) -> None:
-        """Begin with the monitor's ends of three pipes; a missing one is /dev/null on the other side."""
+        """Begin with the monitor's ends of three pipes; a missing one is /dev/null on the other
+        side.
+        """
         for stream, fd in ((STDOUT, stdout_fd), (STDERR, stderr_fd)):
             if fd is not None:
                 os.set_blocking(fd, False)
@@ -101,7 +106,9 @@ class Stdio:
         self._takes_input = False
 
     def attach(self, fd: int, wishes: Attachment, gate_fd: int | None = None) -> None:
-        """Take over a client's socket; with a gate, all output stands still until that is opened."""
+        """Take over a client's socket; with a gate, all output stands still until that is
+        opened.
+        """
         client = Client(self, fd, wishes)
         self._clients.append(client)
         if gate_fd is not None:
@@ -110,7 +117,9 @@ class Stdio:
         client.begin()
 
     def when_open(self, callback: Callable[[], None]) -> None:
-        """Call back once nobody waits at a gate: until then what the process has left behind must lie where it is."""
+        """Call back once nobody waits at a gate: until then what the process has left behind must
+        lie where it is.
+        """
         self._barrier.when_open(callback)
 
     def _let_in(self, client: Client) -> None:
@@ -122,7 +131,8 @@ class Stdio:
         self.client_has_room()
 
     def resize(self, height: int, width: int) -> None:
-        """Tell the terminal its size in characters, once there is one; SIGWINCH follows. ioctl_tty(2).
+        """Tell the terminal its size in characters, once there is one; SIGWINCH follows.
+        ioctl_tty(2).
 
         Raises:
             OSError: ENOTTY without a terminal.

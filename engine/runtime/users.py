@@ -1,7 +1,8 @@
 """Look up ``user[:group]`` in the /etc/passwd and /etc/group of the root filesystem.
 
-The rules are Docker's: a name or a number on either side; a number need not exist; without a group it is the user's own, and
-the groups that list the user come along; a number without an entry has group 0.
+The rules are Docker's: a name or a number on either side; a number need not exist; without a group
+it is the user's own, and the groups that list the user come along; a number without an entry has
+group 0.
 """
 
 from collections.abc import Iterator
@@ -69,7 +70,9 @@ def _find_account(root_fd: int, wanted: str) -> _Account:
 
 
 def _find_group(groups: list[_Group], wanted: str, unable: str) -> int:
-    """The first group of a name or number; Docker begins the sentence about ``--group-add`` with a capital."""
+    """The first group of a name or number; Docker begins the sentence about ``--group-add`` with a
+    capital.
+    """
     number = _number(wanted)
     for group in groups:
         if group.gid == number or group.name == wanted:

@@ -8,5 +8,6 @@
     images.py      content and references             registries.py pull and push
     networks.py    create, connect, remove            prunes.py    remove what nobody uses
 
-Knows ``supervisor``, ``queries``, ``store``, ``domain``, ``ports`` and ``errors``; neither HTTP nor any driver.
+Knows ``supervisor``, ``queries``, ``store``, ``domain``, ``ports`` and ``errors``; neither HTTP nor
+any driver.
 """

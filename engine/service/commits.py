@@ -1,9 +1,10 @@
-"""Images made of containers: the container stands still, its layer is packed, it goes on; then the log learns of the image.
+"""Images made of containers: the container stands still, its layer is packed, it goes on; then the
+log learns of the image.
 
     PauseRequested(for_commit) ─▶ Paused ─▶ content on the disk ─▶ UnpauseRequested ─▶ image and Committed, in one append
 
-Whoever dies before the append leaves content that nobody speaks of, which is collected, and perhaps a container that stands still:
-the next daemon reads in the log what for, and lets it go on.
+Whoever dies before the append leaves content that nobody speaks of, which is collected, and perhaps
+a container that stands still: the next daemon reads in the log what for, and lets it go on.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -64,7 +65,8 @@ class Commits:
         self._locks: dict[ContainerId, trio.Lock] = {}
 
     async def commit(self, word: str, options: CommitOptions, origin: Origin) -> ImageId:
-        """Make an image of what a container changed of its own; it may run, stand still, have ended or never begun.
+        """Make an image of what a container changed of its own; it may run, stand still, have ended
+        or never begun.
 
         Raises:
             NoSuchContainer: there is none.
@@ -120,7 +122,9 @@ class Commits:
         options: CommitOptions,
         origin: Origin,
     ) -> None:
-        """Speak of the image, unless what it was made of has begun to be removed: then parts may be missing."""
+        """Speak of the image, unless what it was made of has begun to be removed: then parts may be
+        missing.
+        """
         container = self._ledger.head.container(identity)
         check_committable(container)
         made = ImageCommitted(contents=contents, container=identity, parent=container.spec.image_id)

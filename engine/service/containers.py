@@ -129,7 +129,8 @@ class Attachment:
     options: StreamOptions
 
     async def connect(self, client: Client, past: LogOptions | None = None) -> None:
-        """Hand the client's connection over, once its HTTP head has been answered; too late, it is closed.
+        """Hand the client's connection over, once its HTTP head has been answered; too late, it is
+        closed.
 
         With ``past`` it is told that part of the log first.
         """
@@ -202,7 +203,8 @@ class Containers:
             Its ID, and Docker's warnings about limits that this machine can't keep.
 
         Raises:
-            NameInUse, InvalidRequest: for the name, a limit, or what is to be bound and is not there.
+            NameInUse, InvalidRequest: for the name, a limit, or what is to be bound and is not
+                there.
         """
         resources, warnings = accepted(spec.resources, self._machine)
         spec = replace(spec, resources=resources)
@@ -247,7 +249,9 @@ class Containers:
             raise
 
     async def _remove_unstartable(self, container: Container, origin: Origin) -> None:
-        """What was to be removed after its run will have none: whoever waits for the removal must not wait for ever."""
+        """What was to be removed after its run will have none: whoever waits for the removal must
+        not wait for ever.
+        """
         if container.phase is Phase.CREATED and container.spec.auto_remove:
             events = decide_remove(container, force=False, volumes=False)
             await self._record(container, events, origin, essential=True)
@@ -305,7 +309,8 @@ class Containers:
             raise RestartRefused(f"Cannot restart container {reference}: {conflict}") from conflict
 
     async def kill(self, reference: str, origin: Origin, *, signal: int) -> None:
-        """Send a signal, and return when it has been sent; for SIGKILL when the container has ended.
+        """Send a signal, and return when it has been sent; for SIGKILL when the container has
+        ended.
 
         Raises:
             NotRunning: there is no process.
@@ -416,7 +421,9 @@ class Containers:
         return container
 
     async def logs(self, reference: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
-        """Its output, in blocks that can be sent as they are; with ``follow`` until it has ended."""
+        """Its output, in blocks that can be sent as they are; with ``follow`` until it has
+        ended.
+        """
         container = self.get(reference)
         with self._changes.event(container.id, _has_ended) as ended:
             output = self._streams.logs(container, options, ended if options.follow else None)
@@ -425,7 +432,8 @@ class Containers:
                     yield block
 
     async def resize(self, reference: str, origin: Origin, *, height: int, width: int) -> None:
-        """Tell its terminal its size; without a terminal that is no error, for clients don't always know.
+        """Tell its terminal its size; without a terminal that is no error, for clients don't always
+        know.
 
         Raises:
             NotRunning: there is no process.
@@ -485,7 +493,9 @@ class Containers:
         await self._ledger.record(origin, (stream, events), essential=essential)
 
     def _hostname(self, spec: Spec, identity: ContainerId) -> str:
-        """Who shares a network is known by its owner's name, the machine's or a container's; others by the beginning of the ID."""
+        """Who shares a network is known by its owner's name, the machine's or a container's; others
+        by the beginning of the ID.
+        """
         if spec.network_mode == HOST:
             return self._host.name()
         owner = self._ledger.head.containers.get(namespace_owner(spec.network_mode) or identity)

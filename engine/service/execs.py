@@ -34,7 +34,8 @@ from engine.supervisor.supervisor import Supervisor
 TAKE_OVER_TIMEOUT_S: Final = 2.0
 """How long an inspect waits for the end of an exec that the monitor is about to report."""
 RESIZE_TIMEOUT_S: Final = 10.0
-"""How long the size of a terminal waits for the terminal: clients send it as soon as they have asked for the start."""
+"""How long the size of a terminal waits for the terminal: clients send it as soon as they have
+asked for the start."""
 RECENT_MAX: Final = 1024
 """Execs kept in memory after their end; older ones are looked up in the log."""
 
@@ -72,9 +73,11 @@ class Execs:
         return identity
 
     def _expired(self, container: ContainerId) -> tuple[tuple[str, tuple[Event, ...]], ...]:
-        """What is to be said of a container's execs that nobody started: whoever makes more of them clears them away.
+        """What is to be said of a container's execs that nobody started: whoever makes more of them
+        clears them away.
 
-        A container has its execs in the order of their creation; the first that is young enough ends the search.
+        A container has its execs in the order of their creation; the first that is young enough
+        ends the search.
         """
         now_ns = self._ledger.clock.wall_ns()
         found: list[tuple[str, tuple[Event, ...]]] = []
@@ -134,7 +137,8 @@ class Execs:
         """An exec, live or ended.
 
         Raises:
-            NoSuchExec: there never was one, or its container is gone, or it was not started before that ended.
+            NoSuchExec: there never was one, or its container is gone, or it was not started before
+                that ended.
         """
         known = self._ledger.durable.execs.get(ExecId(execution)) or self._recent.get(execution)
         if known is None:
@@ -147,7 +151,8 @@ class Execs:
     async def caught_up(self, execution: str) -> Exec:
         """As :meth:`get`, but what the monitor has written by now is taken over first.
 
-        A client that saw the end of the stream asks for the exit code at once; the monitor wrote it down before it closed.
+        A client that saw the end of the stream asks for the exit code at once; the monitor wrote it
+        down before it closed.
         """
         live = await self.get(execution)
         if live.phase is not ExecPhase.RUNNING:
@@ -200,7 +205,9 @@ class Execs:
             self._recent.popitem(last=False)
 
     def _from_history(self, containers: Iterable[ContainerId], execution: str) -> Exec:
-        """Look below each container that is there: an index entry each, and no event of any other exec."""
+        """Look below each container that is there: an index entry each, and no event of any other
+        exec.
+        """
         for container in containers:
             found: Exec | None = None
             stream = exec_stream(container, ExecId(execution))

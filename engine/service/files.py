@@ -33,7 +33,9 @@ T = TypeVar("T")
 
 
 class Files:
-    """What can be asked of containers' files. References are names, IDs, or unique beginnings of IDs."""
+    """What can be asked of containers' files. References are names, IDs, or unique beginnings of
+    IDs.
+    """
 
     def __init__(self, ledger: Ledger, files: ContainerFiles, changes: Changes) -> None:
         self._ledger = ledger
@@ -120,11 +122,15 @@ class Files:
         return await self._files.changes(self._ledger.durable.container(reference))
 
     async def sizes_bytes(self, containers: Iterable[Container]) -> dict[ContainerId, int]:
-        """What each has written into its own layer: all of it is read, so only whoever asks for it pays."""
+        """What each has written into its own layer: all of it is read, so only whoever asks for it
+        pays.
+        """
         return {each.id: await self._files.size_bytes(each.id) for each in containers}
 
     async def _of(self, reference: str, path: str, act: Callable[[Container], Awaitable[T]]) -> T:
-        """Do something with a container's files as it is now; if it ends meanwhile, as it is then."""
+        """Do something with a container's files as it is now; if it ends meanwhile, as it is
+        then.
+        """
         while True:
             container = await self._settled(reference)
             try:

@@ -114,7 +114,8 @@ class Images:
         return tuple((images[each.contents.id], each.references) for each in arrived)
 
     async def save(self, words: Sequence[str], origin: Origin) -> Saved:
-        """An archive of images. The caller closes it. A word that is a repository stands for all its tags.
+        """An archive of images. The caller closes it. A word that is a repository stands for all
+        its tags.
 
         Raises:
             NoSuchImage, InvalidReference.

@@ -1,4 +1,6 @@
-"""Orders that change what a container has: of one kind, the next is decided when the one before is done."""
+"""Orders that change what a container has: of one kind, the next is decided when the one before is
+done.
+"""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -28,7 +30,8 @@ class Orders:
     async def give(
         self, reference: str, decide: Callable[[Container], tuple[Event, ...]], origin: Origin
     ) -> str:
-        """Decide on a container that nothing is under way with, record that, and wait for the outcome.
+        """Decide on a container that nothing is under way with, record that, and wait for the
+        outcome.
 
         Returns:
             Why it was refused by whoever had to carry it out; empty if it was not.
@@ -46,7 +49,8 @@ class Orders:
         head = self._ledger.head
         identity = head.container(reference).id
         while not self._is_at_rest(container := head.container(identity)):
-            # Nobody is told when an append fails and takes the head back, so a look now and then has to do.
+            # Nobody is told when an append fails and takes the head back, so a look now and then
+            # has to do.
             with trio.move_on_after(LOOK_AGAIN_S):
                 await self._changes.until(
                     identity, lambda _: self._is_at_rest(head.containers.get(identity))

@@ -81,7 +81,9 @@ class Prunes:
     async def images(
         self, is_meant: Callable[[Image], bool], origin: Origin, *, named_too: bool
     ) -> PrunedImages:
-        """Remove the images that no container uses and are meant; with names only if ``named_too``."""
+        """Remove the images that no container uses and are meant; with names only if
+        ``named_too``.
+        """
         used, removals = self._images.use_counts(), []
         for image in self._images.all():
             if image.id in used or (image.references and not named_too) or not is_meant(image):
@@ -97,7 +99,9 @@ class Prunes:
     async def networks(
         self, is_meant: Callable[[Network], bool], origin: Origin
     ) -> tuple[str, ...]:
-        """Remove the networks that somebody made, no running container uses, and are meant; their names."""
+        """Remove the networks that somebody made, no running container uses, and are meant; their
+        names.
+        """
         removed = []
         for network in self._networks.all():
             in_use = network.name in PREDEFINED or self._networks.members(network)

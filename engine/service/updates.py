@@ -13,7 +13,9 @@ from engine.store.ledger import Ledger
 
 
 class Updates:
-    """Updates containers, each by itself: of one container's, the second begins when the first is done."""
+    """Updates containers, each by itself: of one container's, the second begins when the first is
+    done.
+    """
 
     def __init__(self, ledger: Ledger, changes: Changes, machine: Machine) -> None:
         self._ledger = ledger

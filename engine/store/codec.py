@@ -8,10 +8,11 @@ To add an event:
 3. Give it its place in ``TRANSITIONS`` and its case in ``evolve``.
 4. ``tests/unit/test_codec.py`` finds it by itself and checks that it comes back unchanged.
 
-To change a released event: never edit its meaning. Raise ``SCHEMA``, and add to ``UPCASTERS`` in ``released.py`` the function that turns the
-old data (a plain ``dict``) into the new. A new field *with a default* needs neither: old rows read as the default. The database in
-``tests/data`` that has the old shape stays, and must replay; before the release, make one with the new (see there).
-To retire one: it stays in ``EVENTS`` for ever; only its ``decide`` goes.
+To change a released event: never edit its meaning. Raise ``SCHEMA``, and add to ``UPCASTERS`` in
+``released.py`` the function that turns the old data (a plain ``dict``) into the new. A new field
+*with a default* needs neither: old rows read as the default. The database in ``tests/data`` that
+has the old shape stays, and must replay; before the release, make one with the new (see there). To
+retire one: it stays in ``EVENTS`` for ever; only its ``decide`` goes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,8 +32,9 @@ _ACTORS_REMEMBERED: Final = 1024
 """Distinct callers are few, events many."""
 
 EVENT_BYTES_MAX: Final = 1 << 20
-"""An event is kept for ever and read whole. The largest honest one is a container's creation: its arguments and its environment,
-for which Linux has 2 MiB on a usual stack (execve(2)) but of which images and people need some kilobytes, and a seccomp profile."""
+"""An event is kept for ever and read whole. The largest honest one is a container's creation: its
+arguments and its environment, for which Linux has 2 MiB on a usual stack (execve(2)) but of which
+images and people need some kilobytes, and a seccomp profile."""
 
 _decode_actor = lru_cache(_ACTORS_REMEMBERED)(msgspec.json.Decoder(Actor).decode)
 
@@ -79,7 +81,8 @@ class Codec:
     def encode(self, event: Event) -> tuple[str, int, str]:
         """The columns ``type``, ``schema`` and ``data``.
 
-        What can't be read back is not written: msgspec checks types only when it decodes, so that is done here too.
+        What can't be read back is not written: msgspec checks types only when it decodes, so that
+        is done here too.
 
         Raises:
             EventTooLarge: it is longer than ``EVENT_BYTES_MAX``.

@@ -1,9 +1,10 @@
 """Commit groups of changes, each group in one transaction.
 
-For every group: give each event its ``seq`` and hash, insert the events, write the new state of the aggregates, move the
-head; then wait for the disk. Whatever goes wrong, the group is rolled back whole and what is remembered here is read again.
-A change that comes too late (its stream has moved on) is left out of the group and hurts nobody else. The stream's version
-is compared, not only made unique, so that a change computed from one that failed fails too, and no version is ever missing.
+For every group: give each event its ``seq`` and hash, insert the events, write the new state of the
+aggregates, move the head; then wait for the disk. Whatever goes wrong, the group is rolled back
+whole and what is remembered here is read again. A change that comes too late (its stream has moved
+on) is left out of the group and hurts nobody else. The stream's version is compared, not only made
+unique, so that a change computed from one that failed fails too, and no version is ever missing.
 """
 
 import sqlite3
@@ -25,12 +26,16 @@ from engine.store.reserve import Reserve
 Outcome = tuple[Recorded, ...] | EngineError
 
 _SLICES_MAX: Final = 8
-"""How much of the reserve one group may use up before its callers are told that the disk is full."""
+"""How much of the reserve one group may use up before its callers are told that the disk is
+full.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one caller wants committed or refused as a whole; ``encoded`` has the columns that the codec made of each event."""
+    """What one caller wants committed or refused as a whole; ``encoded`` has the columns that the
+    codec made of each event.
+    """
 
     changes: tuple[Change, ...]
     encoded: tuple[tuple[str, int, str], ...]
@@ -120,7 +125,8 @@ class Committer:
         self._connection.close()
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Make the batches durable, in this order. Does not raise: whatever happens, every caller gets an answer.
+        """Make the batches durable, in this order. Does not raise: whatever happens, every caller
+        gets an answer.
 
         Returns:
             For each batch its events as recorded, or why none of them is.
@@ -158,9 +164,11 @@ class Committer:
         return [next(answers) if batch.essential else self._full() for batch in batches]
 
     def _fold_journal(self) -> bool:
-        """Write the journal's pages into the database, so that its room is used again from the beginning.
+        """Write the journal's pages into the database, so that its room is used again from the
+        beginning.
 
-        The journal keeps its size: room given back to the disk would be taken by whoever has filled it.
+        The journal keeps its size: room given back to the disk would be taken by whoever has filled
+        it.
         """
         connection = self._connection.connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
@@ -242,7 +250,9 @@ class Committer:
             self._versions.pop(stream, None)
 
     def _reconnect(self) -> None:
-        """Take another connection if the last failure has left a transaction open, which nothing could end."""
+        """Take another connection if the last failure has left a transaction open, which nothing
+        could end.
+        """
         if self._connection.in_transaction() or self._connection.invalidated:
             self._connection.invalidate()
             self._connection.close()
@@ -262,7 +272,9 @@ class Committer:
         return found or 0
 
     def _refuse_another_file(self) -> None:
-        """SQLite goes on writing to a file that has been deleted or moved; nobody would find those events."""
+        """SQLite goes on writing to a file that has been deleted or moved; nobody would find those
+        events.
+        """
         if _identity(self._path) != self._file:
             raise StoreUnavailable(
                 f"event log {self._path}: the database has been moved or replaced"

@@ -1,9 +1,10 @@
 """Open the database: check it before anything is written, and configure its connections.
 
-A database that is not sound is *refused* and left alone, its ``-wal`` included: the checks run on a read-only connection,
-because closing a writable one would already fold the journal into the file. Only what every start needs is looked at (a
-start must not get slower as history grows): the header, the small tables, the head, and of the events as much as is checked
-in no time. :mod:`engine.store.verify` reads all of them.
+A database that is not sound is *refused* and left alone, its ``-wal`` included: the checks run on a
+read-only connection, because closing a writable one would already fold the journal into the file.
+Only what every start needs is looked at (a start must not get slower as history grows): the header,
+the small tables, the head, and of the events as much as is checked in no time.
+:mod:`engine.store.verify` reads all of them.
 """
 
 import os
@@ -20,7 +21,8 @@ from engine.store import migrate, schema
 from engine.store.errors import StoreCorrupt, StoreUnavailable, explain
 
 BUSY_TIMEOUT_S: Final = 1.0
-"""Nobody else writes; a lock that lasts longer is somebody's mistake, and the callers shall hear of it."""
+"""Nobody else writes; a lock that lasts longer is somebody's mistake, and the callers shall hear of
+it."""
 
 QUICK_CHECK_BYTES_MAX: Final = 16 << 20
 """Databases up to this size are checked page by page at every start (about 2 ms per MiB)."""
@@ -29,7 +31,9 @@ _ALL_ROWS_FIT = "ok"
 
 
 def writer_engine(path: Path) -> Engine:
-    """Connections that may write: ``BEGIN IMMEDIATE``, WAL, and a commit that waits for the disk."""
+    """Connections that may write: ``BEGIN IMMEDIATE``, WAL, and a commit that waits for the
+    disk.
+    """
     return _engine(
         path, "rw", "BEGIN IMMEDIATE", ["PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"]
     )
@@ -139,7 +143,9 @@ def _check_pages(connection: Connection, path: Path, tables: list[str]) -> None:
 
 
 def _check_head(connection: Connection, path: Path) -> None:
-    """The head may be ahead of the events (someone cut the tail: ``verify`` reports it), never behind."""
+    """The head may be ahead of the events (someone cut the tail: ``verify`` reports it), never
+    behind.
+    """
     head = connection.execute(select(schema.head.c.seq)).scalar_one_or_none()
     newest = connection.execute(select(func.max(schema.events.c.seq))).scalar_one() or 0
     if head is None or newest > head:

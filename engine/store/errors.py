@@ -14,7 +14,9 @@ class VersionConflict(Conflict):
 
 
 class StoreUnavailable(Unavailable):
-    """Nothing was written, and nothing is lost; the same append may succeed once the cause is gone."""
+    """Nothing was written, and nothing is lost; the same append may succeed once the cause is
+    gone.
+    """
 
 
 class StoreFull(StoreUnavailable):
@@ -26,7 +28,9 @@ class EventTooLarge(InvalidRequest):
 
 
 class StoreCorrupt(EngineError):
-    """The database is not what we wrote. It is left exactly as it was found, for a person to look at."""
+    """The database is not what we wrote. It is left exactly as it was found, for a person to look
+    at.
+    """
 
 
 class UnknownEvent(StoreCorrupt):

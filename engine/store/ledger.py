@@ -29,7 +29,8 @@ _Decision = tuple[str, tuple[Event, ...]]
 log = structlog.get_logger()
 
 Follower = Callable[[Recorded], None]
-"""Called in the trio thread with each event once it is durable, in the order of ``seq``. Neither blocks nor raises."""
+"""Called in the trio thread with each event once it is durable, in the order of ``seq``. Neither
+blocks nor raises."""
 
 
 class Clock(Protocol):
@@ -121,7 +122,9 @@ class Ledger:
     def _enqueue(
         self, wanted: Iterable[_Decision], origin: Origin, at_ns: int, *, essential: bool
     ) -> Pending:
-        """Move the head and put the append into the queue: both, or, whatever goes wrong, neither."""
+        """Move the head and put the append into the queue: both, or, whatever goes wrong,
+        neither.
+        """
         before: dict[str, tuple[int, State | None]] = {}
         changes: list[Change] = []
         try:
@@ -159,14 +162,17 @@ class Ledger:
         return known or 0
 
     def _recover(self, stream: str) -> tuple[int, State | None]:
-        """The last version of a stream whose stored state can't be read, and what its readable events come to."""
+        """The last version of a stream whose stored state can't be read, and what its readable
+        events come to.
+        """
         replay = Replay(self.log.codec)
         for row in self.log.rows(stream=stream):
             replay.add(row)
         return self.log.version(stream), replay.view.get(stream)
 
     def _refuse_unknown_host(self) -> None:
-        """Without the machine's own state nothing can be served; the events that say it may not be lost.
+        """Without the machine's own state nothing can be served; the events that say it may not be
+        lost.
 
         Raises:
             StoreCorrupt: neither its stored state nor its history can be read.

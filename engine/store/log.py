@@ -14,7 +14,8 @@
 - Sober about failure: a full or failing disk refuses the group, says so to each caller, and harms nothing; the next group
   tries again. What is ``essential`` has room reserved (``reserve.py``).
 
-With ``threaded=False`` the submitter commits by itself: same code, no second thread, so a simulation is deterministic.
+With ``threaded=False`` the submitter commits by itself: same code, no second thread, so a
+simulation is deterministic.
 """
 
 import contextlib
@@ -37,7 +38,8 @@ from engine.store.released import RELEASED
 from engine.store.reserve import Reserve
 
 GROUP_MAX: Final = 512
-"""Appends in one transaction: beyond this a bigger group wins nothing, and its first caller waits for the last."""
+"""Appends in one transaction: beyond this a bigger group wins nothing, and its first caller waits
+for the last."""
 
 QUEUE_MAX: Final = 16 * 1024
 """Appends that may wait: some seconds' worth. More callers than that are told to come back."""
@@ -63,7 +65,9 @@ class Pending:
             self.if_refused(self._on_refusal)
 
     def if_refused(self, then: Callable[[EngineError], None]) -> None:
-        """Call ``then`` when the append is refused, for a caller that doesn't wait. In the trio thread."""
+        """Call ``then`` when the append is refused, for a caller that doesn't wait. In the trio
+        thread.
+        """
         self._on_refusal = then
         if self._answered.is_set() and isinstance(self._outcome, EngineError):
             then(self._outcome)
@@ -72,7 +76,8 @@ class Pending:
         """The events as recorded, once they are durable; not interrupted by cancellation.
 
         Raises:
-            VersionConflict: a stream was not at the version expected; nothing of this append is written.
+            VersionConflict: a stream was not at the version expected; nothing of this append is
+                written.
             StoreUnavailable: nor could anything else be; try again when the cause is gone.
         """
         with trio.CancelScope(shield=True):
@@ -121,7 +126,9 @@ class EventLog(Reader):
         return await self.outcome(self.submit(changes, essential=essential))
 
     async def outcome(self, pending: Pending) -> tuple[Recorded, ...]:
-        """Wait for what became of an append that has been submitted. See :meth:`Pending.wait` for the errors."""
+        """Wait for what became of an append that has been submitted. See :meth:`Pending.wait` for
+        the errors.
+        """
         recorded = await pending.wait()
         await trio.lowlevel.cancel_shielded_checkpoint()
         return recorded
@@ -173,7 +180,9 @@ class EventLog(Reader):
                 return
 
     def _outcomes(self, batches: list[Batch]) -> Sequence[Outcome]:
-        """One outcome for each batch, whatever happens: the thread must live, and nobody may wait for ever."""
+        """One outcome for each batch, whatever happens: the thread must live, and nobody may wait
+        for ever.
+        """
         try:
             outcomes = self._committer.commit(batches)
             assert len(outcomes) == len(batches)

@@ -1,7 +1,8 @@
 """Migrate the schema at start with Alembic, after a copy of the database.
 
-A migration may add; it never rewrites history. It is one transaction, so a crash in the middle leaves the old schema, and
-the next start begins again. Alembic takes a fifth of a second to load, so it is loaded only when there is something to do.
+A migration may add; it never rewrites history. It is one transaction, so a crash in the middle
+leaves the old schema, and the next start begins again. Alembic takes a fifth of a second to load,
+so it is loaded only when there is something to do.
 """
 
 import os

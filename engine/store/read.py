@@ -1,7 +1,8 @@
 """Read events and aggregates, on connections of their own.
 
-History is read in blocks, each its own short transaction: a reader that is slow or never comes back must not keep the
-journal from being folded into the database. The log only grows, so the blocks fit together whatever is appended between.
+History is read in blocks, each its own short transaction: a reader that is slow or never comes back
+must not keep the journal from being folded into the database. The log only grows, so the blocks fit
+together whatever is appended between.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -29,7 +30,9 @@ _DATA: Final = Row._fields.index("data")
 
 
 class Reader:
-    """What can be read of a log. Every method may be called, and every iterator used, in any thread."""
+    """What can be read of a log. Every method may be called, and every iterator used, in any
+    thread.
+    """
 
     def __init__(self, path: Path, codec: Codec) -> None:
         self.path = path
@@ -55,10 +58,13 @@ class Reader:
     ) -> Iterator[Recorded]:
         """Events in the order of ``seq``, those that match everything given.
 
-        ``below`` is a stream and all whose names begin with it and a slash. ``until_seq``, ``since_ns`` and ``until_ns`` include the event that is exactly there. For the state at a point in time
-        use ``until_seq=seq_at(…)``: a clock that jumped back would tear holes into a history cut by ``until_ns``.
+        ``below`` is a stream and all whose names begin with it and a slash. ``until_seq``,
+        ``since_ns`` and ``until_ns`` include the event that is exactly there. For the state at a
+        point in time use ``until_seq=seq_at(…)``: a clock that jumped back would tear holes into a
+        history cut by ``until_ns``.
 
-        A row that this engine can't read is an :class:`Unreadable` with ``keep_unreadable``, and otherwise an error.
+        A row that this engine can't read is an :class:`Unreadable` with ``keep_unreadable``, and
+        otherwise an error.
 
         Raises:
             UnknownEvent: a row that this engine can't read.
@@ -121,12 +127,16 @@ class Reader:
         return block
 
     def seq_at(self, at_ns: int) -> int:
-        """The last event that happened no later than a time by the wall clock; 0 before the first."""
+        """The last event that happened no later than a time by the wall clock; 0 before the
+        first.
+        """
         query = select(func.max(_events.seq)).where(_events.at_ns <= at_ns)
         return self._block(query)[0][0] or 0
 
     def seq_after(self, at_ns: int) -> int | None:
-        """The first event that happened later than a time by the wall clock; None when there is none."""
+        """The first event that happened later than a time by the wall clock; None when there is
+        none.
+        """
         query = select(func.min(_events.seq)).where(_events.at_ns > at_ns)
         found: int | None = self._block(query)[0][0]
         return found
@@ -134,7 +144,8 @@ class Reader:
     def version(
         self, stream: str, *, until_seq: int | None = None, until_ns: int | None = None
     ) -> int:
-        """The last version of a stream, whether its aggregate still exists or not; 0 when it never did.
+        """The last version of a stream, whether its aggregate still exists or not; 0 when it never
+        did.
 
         Args:
             stream: which one.

@@ -13,9 +13,11 @@ class Change:
 
     Attributes:
         stream: whose history, such as ``container/<id>``.
-        version: of the first of the events; the stream's present version plus one, 1 for a new stream.
+        version: of the first of the events; the stream's present version plus one, 1 for a new
+            stream.
         events: at least one.
-        at_ns: the wall clock, nanoseconds since 1970; information for people: order comes from ``seq``.
+        at_ns: the wall clock, nanoseconds since 1970; information for people: order comes from
+            ``seq``.
         snapshot: the aggregate after these events as JSON, or None when it is live no longer.
         also_gone: streams of other aggregates that are live no longer because of these events.
     """
@@ -57,7 +59,9 @@ class Unreadable(Event, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """The present state of one live aggregate; ``snapshot`` is what the last change of its stream gave."""
+    """The present state of one live aggregate; ``snapshot`` is what the last change of its stream
+    gave.
+    """
 
     stream: str
     version: int
@@ -77,4 +81,5 @@ class VerifyReport:
 
 
 Subscriber = Callable[[tuple[Recorded, ...]], None]
-"""Called in the trio thread with each committed group, in the order of ``seq``. Must neither block nor raise."""
+"""Called in the trio thread with each committed group, in the order of ``seq``. Must neither block
+nor raise."""

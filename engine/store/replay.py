@@ -1,7 +1,8 @@
 """Replay the history row by row, past rows that can't be read.
 
-A stream that has such a row is broken from there on: nothing that follows can be trusted to follow from what went before. Its
-container is dead in the view, with the reason; everything else is as its events say.
+A stream that has such a row is broken from there on: nothing that follows can be trusted to follow
+from what went before. Its container is dead in the view, with the reason; everything else is as its
+events say.
 """
 
 from engine.domain.streams import HOST

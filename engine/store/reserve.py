@@ -1,9 +1,10 @@
 """Reserve disk space for events that a full disk must not refuse.
 
-Stopping and removing containers is how a full disk gets empty again, so these orders must still be written down. A file
-beside the database holds the room for them. When the disk is full the file is given up, slice by slice: all at once, a
-chatty container's log would take the room first. Until the disk has room for the whole file again only essential appends
-are admitted, or creations would eat what stops need.
+Stopping and removing containers is how a full disk gets empty again, so these orders must still be
+written down. A file beside the database holds the room for them. When the disk is full the file is
+given up, slice by slice: all at once, a chatty container's log would take the room first. Until the
+disk has room for the whole file again only essential appends are admitted, or creations would eat
+what stops need.
 """
 
 import os
@@ -65,6 +66,8 @@ class Reserve:
 
 
 def _cut(fd: int, size: int) -> None:
-    """Give back what an attempt has taken; a disk that fails at this too is asked again at the next refill."""
+    """Give back what an attempt has taken; a disk that fails at this too is asked again at the next
+    refill.
+    """
     with suppress(OSError):
         os.ftruncate(fd, size)

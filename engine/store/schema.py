@@ -1,7 +1,8 @@
 """Define the tables, and the statements of the hot path.
 
-The migrations create the tables; these definitions serve queries, and a test compares the two. SQLAlchemy's compiler and
-its cache cost more than SQLite does for a row, so what runs for every commit is compiled here and given to the driver as text.
+The migrations create the tables; these definitions serve queries, and a test compares the two.
+SQLAlchemy's compiler and its cache cost more than SQLite does for a row, so what runs for every
+commit is compiled here and given to the driver as text.
 """
 
 from typing import Final
@@ -26,10 +27,12 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.sql import ClauseElement
 
 HEAD_REVISION: Final = "0001"
-"""The newest migration: so that a start without pending migrations need not load Alembic. A test keeps it true."""
+"""The newest migration: so that a start without pending migrations need not load Alembic. A test
+keeps it true."""
 
 APPLICATION_ID: Final = 0x534C4F47
-"""``SLOG``: in the header of every database of ours (https://sqlite.org/fileformat.html#application_id)."""
+"""``SLOG``: in the header of every database of ours
+(https://sqlite.org/fileformat.html#application_id)."""
 
 metadata = MetaData()
 

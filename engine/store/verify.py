@@ -1,7 +1,8 @@
 """The audit: is the log what was written, all of it and nothing else?
 
-Every row's hash is computed again, ``seq`` must have no gap, every stream's versions must be 1, 2, 3, …, and the log must end
-where the head says. A changed row is reported once: the chain is picked up again from the hash that the row has.
+Every row's hash is computed again, ``seq`` must have no gap, every stream's versions must be 1, 2,
+3, …, and the log must end where the head says. A changed row is reported once: the chain is picked
+up again from the hash that the row has.
 """
 
 import sqlite3
@@ -26,7 +27,8 @@ _BLOCK_ROWS: Final = 100
 _STEPS: Final = 100_000
 """Instructions of SQLite's machine between two pauses: some milliseconds."""
 _STREAMS_REMEMBERED: Final = 4096
-"""Streams whose last version is kept; that of any other is looked up, or the audit would grow with the log."""
+"""Streams whose last version is kept; that of any other is looked up, or the audit would grow with
+the log."""
 
 
 def verify_chain(
@@ -154,7 +156,9 @@ class _Audit:
             self._versions.popitem(last=False)
 
     def _last_version(self, row: Row) -> int:
-        """The last version of the row's stream before this row. No stream has a version twice: the table sees to it."""
+        """The last version of the row's stream before this row. No stream has a version twice: the
+        table sees to it.
+        """
         known = self._versions.pop(row.stream, None)
         if known is not None or row.version == 1:
             return known or 0

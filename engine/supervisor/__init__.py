@@ -6,5 +6,6 @@
     networks.py        bridges and other kernel objects of networks
     health.py          runs health checks                   deadlines.py  how long each action may take
 
-``missing_events`` and ``plan`` are pure. Imports ``store``, ``domain``, ``errors`` and ``ports``; no driver.
+``missing_events`` and ``plan`` are pure. Imports ``store``, ``domain``, ``errors`` and ``ports``;
+no driver.
 """

@@ -5,9 +5,10 @@
     follow(log) ──▶ a container runs and has a check: one task        it has ended, or is paused: the task is cancelled
     task:  wait ─▶ probe ─▶ judge ─▶ HealthChanged, if the status is another ─▶ wait …
 
-A task for each, so a probe that hangs, or a monitor that does, holds up its own container's check and nothing else. Nobody
-without a check costs anything. Intervals are counted from a container's start, on the clock that never jumps; after a restart of
-the daemon they go on in the same step, so that a thousand checks are as far apart as the thousand starts were.
+A task for each, so a probe that hangs, or a monitor that does, holds up its own container's check
+and nothing else. Nobody without a check costs anything. Intervals are counted from a container's
+start, on the clock that never jumps; after a restart of the daemon they go on in the same step, so
+that a thousand checks are as far apart as the thousand starts were.
 
 What is kept in memory, and what a crash forgets, is told in ``domain/container/health.py``.
 """
@@ -35,7 +36,8 @@ from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 
 NAP_MAX_S: Final = 60.0
-"""How late a probe may come after the machine was suspended: trio's clock stands still then, CLOCK_BOOTTIME does not."""
+"""How late a probe may come after the machine was suspended: trio's clock stands still then,
+CLOCK_BOOTTIME does not."""
 _SECOND_NS: Final = 1_000_000_000
 _MOVES: Final[tuple[type[Event], ...]] = (Started, Exited, Paused, Unpaused, Removed)
 """After which a check may have to begin or to end."""
@@ -155,7 +157,9 @@ class HealthChecks:
         await self._judge(identity, run, result, age_ns)
 
     async def _told(self, container: Container) -> tuple[int, str] | None:
-        """The exit code and the output of a probe as Docker shows them; None when there is nobody to judge any more."""
+        """The exit code and the output of a probe as Docker shows them; None when there is nobody
+        to judge any more.
+        """
         check = _check(container)
         arguments = checks.probe_arguments(check, container.spec.shell)
         try:
@@ -173,7 +177,9 @@ class HealthChecks:
     async def _judge(
         self, identity: ContainerId, run: int, result: ProbeResult, age_ns: int
     ) -> None:
-        """Add an answer to those before; between looking at the head and adding to it nobody else has a turn."""
+        """Add an answer to those before; between looking at the head and adding to it nobody else
+        has a turn.
+        """
         container = self._ledger.head.containers.get(identity)
         if container is None or not _is_asked(container) or container.run != run:
             return

@@ -1,7 +1,8 @@
 """Find what has happened and is not in the log: (state, observation) → events. Pure.
 
-A fact of the journal becomes an event if the state still waits for it; one that the state has moved past was taken over
-before. So reading a journal again, after a crash at any point, adds nothing twice.
+A fact of the journal becomes an event if the state still waits for it; one that the state has moved
+past was taken over before. So reading a journal again, after a crash at any point, adds nothing
+twice.
 """
 
 from collections.abc import Mapping
@@ -159,7 +160,9 @@ def _take(reader: _Reader, fact: Fact) -> None:
 
 
 def _take_attach_ended(reader: _Reader, fact: AttachEnded) -> None:
-    """A client of the container has gone, or the one client of an exec, which goes by the exec's ID."""
+    """A client of the container has gone, or the one client of an exec, which goes by the exec's
+    ID.
+    """
     attach, at_ns = fact.attach_id, fact.stamp.at_ns
     if attach in reader.container.attachments:
         reader.add((AttachClosed(attach=attach, reason=fact.reason),), MONITOR, at_ns)

@@ -1,6 +1,7 @@
 """Create and remove networks in the kernel, and repair them.
 
-One thing at a time is done to bridges and the firewall's frame; what is done to single containers doesn't wait for it.
+One thing at a time is done to bridges and the firewall's frame; what is done to single containers
+doesn't wait for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ from engine.ports.kernel import NetworkKernel
 from engine.store.ledger import Ledger
 
 PREPARED_SHARE: Final = 4
-"""A network that somebody made gets one part in so many of the namespaces that are kept ready for the default one."""
+"""A network that somebody made gets one part in so many of the namespaces that are kept ready for
+the default one."""
 
 Fault = tuple[NetworkId, str]
 """Which part of which network is not as it should be."""
@@ -53,7 +55,7 @@ class Networks:
         self._drifted: set[Fault] = set()
         """What was found wrong and is not yet right again."""
 
-    # --- On order -------------------------------------------------------------------------------------------------------
+    # --- On order ---
 
     async def create(
         self, decide: Callable[[Sequence[Subnet]], NetworkCreated], origin: Origin
@@ -61,8 +63,8 @@ class Networks:
         """Record a network and have its bridge.
 
         Args:
-            decide: says what is to be recorded, given the subnets that the host routes, once nothing else can come between;
-                may refuse.
+            decide: says what is to be recorded, given the subnets that the host routes, once
+                nothing else can come between; may refuse.
             origin: who asked.
 
         Raises:
@@ -104,10 +106,12 @@ class Networks:
             identity, (NetworkRemoved(name=network.name, driver=network.driver),), origin
         )
 
-    # --- Looking after --------------------------------------------------------------------------------------------------
+    # --- Looking after ---
 
     async def recover(self) -> None:
-        """Have all bridges and the firewall, whatever there is of them; finish removals that were under way."""
+        """Have all bridges and the firewall, whatever there is of them; finish removals that were
+        under way.
+        """
         async with self._alone:
             try:
                 view = self._ledger.durable
@@ -117,7 +121,9 @@ class Networks:
             await self._finish_removals()
 
     async def check(self) -> None:
-        """Compare the kernel's bridges and firewall with the log; record and repair what somebody changed."""
+        """Compare the kernel's bridges and firewall with the log; record and repair what somebody
+        changed.
+        """
         async with self._alone:
             await self._finish_removals()
             view = self._ledger.durable
@@ -135,9 +141,11 @@ class Networks:
                 self._wake(member.id)
 
     async def _mend(self, networks: Sequence[Network], new: set[Fault]) -> bool:
-        """Tell of what was not known to be wrong, and try to mend all that is; whether that was possible.
+        """Tell of what was not known to be wrong, and try to mend all that is; whether that was
+        possible.
 
-        What can't be mended, for somebody took a link away that was never ours, is tried at each look and told once.
+        What can't be mended, for somebody took a link away that was never ours, is tried at each
+        look and told once.
         """
         for identity, what in new:
             await self._record(identity, (NetworkDrifted(what=what),), Origin(actor=SUPERVISOR))
@@ -169,7 +177,7 @@ class Networks:
     async def _record(self, identity: NetworkId, events: tuple[Event, ...], origin: Origin) -> None:
         await self._ledger.record(origin, (network_stream(identity), events))
 
-    # --- What will be wanted next ---------------------------------------------------------------------------------------
+    # --- What will be wanted next ---
 
     def offer_all(self) -> None:
         """Say of every network which places will be wanted next."""

@@ -1,7 +1,8 @@
 """Plan what to do: (state, observation) → actions. Pure; empty when nothing is to be done.
 
-The plan never looks back: it compares what the log wants with what was observed, so it makes no difference whether the
-daemon has just been asked, has just been restarted, or finds that somebody else has been at work.
+The plan never looks back: it compares what the log wants with what was observed, so it makes no
+difference whether the daemon has just been asked, has just been restarted, or finds that somebody
+else has been at work.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,8 @@ from engine.ports.actions import (
 from engine.ports.observation import Observation, Presence
 
 _INDEPENDENT: Final = (UnpublishPorts, RemoveSandbox, RemoveCgroup)
-"""Actions of which none needs another's outcome; all need the bundle, which tells that they are due."""
+"""Actions of which none needs another's outcome; all need the bundle, which tells that they are
+due."""
 
 
 def stages(actions: Iterable[Action]) -> Iterator[Sequence[Action]]:
@@ -51,7 +53,9 @@ def stages(actions: Iterable[Action]) -> Iterator[Sequence[Action]]:
 
 
 def plan(container: Container, execs: Iterable[Exec], observed: Observation) -> tuple[Action, ...]:
-    """The actions, in order, that bring the kernel closer to what the log wants of one container."""
+    """The actions, in order, that bring the kernel closer to what the log wants of one
+    container.
+    """
     match container.phase:
         case Phase.STARTING:
             return tuple(_start(container, observed))

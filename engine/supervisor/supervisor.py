@@ -3,8 +3,9 @@
     follow(log) ──▶ wake(worker)          hints from drivers ──▶ wake(worker)
     sweep, every SWEEP_S:  inventory ──▶ what should be there and isn't: wake; what is there and shouldn't be: discard
 
-A worker exists while its container does and something can change about it: it is started by the first wake-up. Orphans are
-discarded only by the sweep, which begins when recovery is complete, so that nothing is taken away on half the knowledge.
+A worker exists while its container does and something can change about it: it is started by the
+first wake-up. Orphans are discarded only by the sweep, which begins when recovery is complete, so
+that nothing is taken away on half the knowledge.
 """
 
 from collections import OrderedDict
@@ -53,9 +54,11 @@ from engine.supervisor.worker import Worker
 SWEEP_S: Final = 1.8
 """How long something changed by hand may go unnoticed when the kernel gives no hint."""
 SWEEP_REST_S: Final = 0.2
-"""How long hints are gathered before the next sweep: one start or removal makes the kernel report a dozen changes of links."""
+"""How long hints are gathered before the next sweep: one start or removal makes the kernel report a
+dozen changes of links."""
 SWEEP_SHARE: Final = 8
-"""A sweep is followed by a rest of so many times its own length: with many containers, too, most of the time is left to requests."""
+"""A sweep is followed by a rest of so many times its own length: with many containers, too, most of
+the time is left to requests."""
 SWEEP_REST_MAX_S: Final = 1.5
 """But not by a longer one: what was changed by hand is found within two seconds."""
 SWEEP_BACKOFF: Final = Backoff(first_s=SWEEP_S, max_s=15.0)
@@ -63,7 +66,8 @@ SWEEP_BACKOFF: Final = Backoff(first_s=SWEEP_S, max_s=15.0)
 SWEEP_PATIENCE_S: Final = 0.2
 """How long a sweep lets workers go first."""
 RECOVERY_S: Final = 1.0
-"""How long a start waits for every container to have been looked at: what the first answers say should be true."""
+"""How long a start waits for every container to have been looked at: what the first answers say
+should be true."""
 PREPARED_MAX: Final = 8
 """Namespaces kept ready for the default network."""
 CAUSES_MAX: Final = 4096
@@ -110,7 +114,9 @@ class Supervisor:
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Recover, then supervise until cancelled; started once every container has been looked at, or that takes too long."""
+        """Recover, then supervise until cancelled; started once every container has been looked at,
+        or that takes too long.
+        """
         async with (
             trio.open_nursery() as workers
         ):  # owns every worker and the checks; cancelling stops watching, never a container
@@ -149,7 +155,9 @@ class Supervisor:
         self.wake(identity)
 
     def _remind(self, identity: ContainerId) -> None:
-        """Wake the worker unless it has failed and waits to try again: the damage is what it failed to repair."""
+        """Wake the worker unless it has failed and waits to try again: the damage is what it failed
+        to repair.
+        """
         worker = self._workers.get(identity)
         if worker is None or not worker.is_backing_off:
             self.wake(identity)
@@ -212,10 +220,12 @@ class Supervisor:
     def _cause(self, container: ContainerId) -> Origin:
         return self._causes.get(container) or Origin(actor=SUPERVISOR)
 
-    # --- The sweep ------------------------------------------------------------------------------------------------------
+    # --- The sweep ---
 
     async def _sweep_forever(self) -> None:
-        """Sweep and rest in turn. After a failure the rest is the back-off: hints don't shorten it."""
+        """Sweep and rest in turn. After a failure the rest is the back-off: hints don't
+        shorten it.
+        """
 
         async def sweep_and_rest() -> None:
             began = trio.current_time()
@@ -245,7 +255,9 @@ class Supervisor:
         self.networks.offer_all()
 
     async def _discard_orphans(self, orphans: set[tuple[str, str]]) -> None:
-        """Take away what two sweeps in a row found without an owner: once may have been in the middle of something."""
+        """Take away what two sweeps in a row found without an owner: once may have been in the
+        middle of something.
+        """
         confirmed = (orphans & self._orphans_before) - self._kept_orphans
         self._orphans_before = orphans - confirmed
         for kind, name in sorted(confirmed):
@@ -261,7 +273,9 @@ class Supervisor:
 
 
 def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
-    """Those that are not as they should be, and those in between, for which a hint may have been lost."""
+    """Those that are not as they should be, and those in between, for which a hint may have been
+    lost.
+    """
     for identity, container in view.containers.items():
         if container.phase in _IN_BETWEEN:
             yield identity

@@ -4,8 +4,8 @@
       ▲                                                                │
       └──────────── a hint, a deadline, the sweep ◀────────────────────┘
 
-A wake-up carries nothing, for the observation carries everything. A worker may be killed between any two steps: the next one
-begins with an observation and finds what there is.
+A wake-up carries nothing, for the observation carries everything. A worker may be killed between
+any two steps: the next one begins with an observation and finds what there is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -223,7 +223,9 @@ class Worker:
         return self._container()
 
     async def _take_facts(self, container: Container, facts: tuple[Fact, ...]) -> None:
-        """Record what came to be known while an action was performed; the next observation need not wait for it."""
+        """Record what came to be known while an action was performed; the next observation need not
+        wait for it.
+        """
         self._monitor = monitor_of(facts) or self._monitor
         current = self._with_attachments(container)
         conclusions = conclude_facts(current, self._execs(), facts, self._monitor)
@@ -262,7 +264,9 @@ class Worker:
         return container.phase is Phase.EXITED and container.start_again
 
     async def _start_again(self, container: Container) -> None:
-        """The second half of a restart that somebody waits for, or what a policy wants; that is tried again when it can't be."""
+        """The second half of a restart that somebody waits for, or what a policy wants; that is
+        tried again when it can't be.
+        """
         try:
             events = self._starts.decide(self._ledger.head, container)
         except EngineError as error:
@@ -370,5 +374,7 @@ def _next_deadline_ns(container: Container) -> int | None:
 
 
 def _when_and_by_whom(conclusion: Conclusion) -> tuple[Actor, int | None]:
-    """What conclusions have in common that are recorded in one append: three thousand execs end with their container."""
+    """What conclusions have in common that are recorded in one append: three thousand execs end
+    with their container.
+    """
     return conclusion.actor, conclusion.at_ns

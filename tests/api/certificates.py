@@ -10,14 +10,16 @@ import trustme
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files below ``directory``, named as Docker's commands look for them: ``ca.pem``, ``cert.pem``, ``key.pem``."""
+    """Files below ``directory``, named as Docker's commands look for them: ``ca.pem``,
+    ``cert.pem``, ``key.pem``."""
 
     directory: Path
     authority: trustme.CA
 
     @classmethod
     def make(cls, directory: Path) -> Self:
-        """An authority, a certificate for ``localhost`` in ``server``, and one of anna's in ``client``."""
+        """An authority, a certificate for ``localhost`` in ``server``, and one of anna's in
+        ``client``."""
         made = cls(directory, trustme.CA(key_type=trustme.KeyType.ECDSA))
         made.issue("server", "localhost", "127.0.0.1")
         made.issue("client", "anna@example.org", name="anna")

@@ -76,7 +76,8 @@ class Client:
 
     @contextmanager
     def started(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that goes on while the context lasts, and is killed at its end if it is still there."""
+        """A command that goes on while the context lasts, and is killed at its end if it is still
+        there."""
         process = subprocess.Popen(
             [*self.words, *words],
             stdin=subprocess.PIPE,

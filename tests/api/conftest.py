@@ -1,4 +1,5 @@
-"""What the tests with a real daemon share: a daemon for each module, and an empty one for each test."""
+"""What the tests with a real daemon share: a daemon for each module, and an empty one for each
+test."""
 
 import shutil
 import tempfile
@@ -13,7 +14,8 @@ from tests.harness.daemon import DaemonUnderTest
 
 @pytest.fixture(scope="module")
 def module_daemon(throwaway_namespaces: None) -> Iterator[DaemonUnderTest]:
-    """A daemon with the image ``busybox``; when its tests are over, it has left nothing in the kernel."""
+    """A daemon with the image ``busybox``; when its tests are over, it has left nothing in the
+    kernel."""
     place = Path(tempfile.mkdtemp(prefix="sl-"))  # a socket's path has 108 bytes
     try:
         with DaemonUnderTest(place) as daemon:
@@ -25,7 +27,8 @@ def module_daemon(throwaway_namespaces: None) -> Iterator[DaemonUnderTest]:
 
 @pytest.fixture
 def daemon(module_daemon: DaemonUnderTest) -> Iterator[DaemonUnderTest]:
-    """The module's daemon; what a test made is removed after it, and kernel and log must agree on that."""
+    """The module's daemon; what a test made is removed after it, and kernel and log must agree on
+    that."""
     yield module_daemon
     for container in module_daemon.api.ps():
         module_daemon.api.remove(container["Id"])

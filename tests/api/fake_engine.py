@@ -1,6 +1,7 @@
 """An engine of few words: answers what a test tells it to, and remembers what it was asked.
 
-For the client's tests: a daemon that dies in the middle of an answer, or detaches, is hard to have otherwise.
+For the client's tests: a daemon that dies in the middle of an answer, or detaches, is hard to have
+otherwise.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""The port for containers' files, in memory: every container has the same few, and remembers what was put into it."""
+"""The port for containers' files, in memory: every container has the same few, and remembers what
+was put into it."""
 
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -1,4 +1,5 @@
-"""A server for tests, on a Unix socket of its own, and a client that sends exactly the bytes it is told to."""
+"""A server for tests, on a Unix socket of its own, and a client that sends exactly the bytes it is
+told to."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,5 @@
-"""Registries on loopback: Debian's own with a list of passwords, and one that leaves passwords to a token service."""
+"""Registries on loopback: Debian's own with a list of passwords, and one that leaves passwords to a
+token service."""
 
 import base64
 import json

@@ -1,4 +1,5 @@
-"""The whole API on a simulated machine: a real socket, a real log, real decisions; no kernel is touched."""
+"""The whole API on a simulated machine: a real socket, a real log, real decisions; no kernel is
+touched."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence

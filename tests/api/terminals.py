@@ -80,7 +80,8 @@ class Terminal:
     def asks(self, command: str) -> str:
         """Give a shell a command and return what it prints.
 
-        A mark ends it, written so that the echo of what is typed doesn't look like it: prompts may be drawn more than once.
+        A mark ends it, written so that the echo of what is typed doesn't look like it: prompts may
+        be drawn more than once.
         """
         self._asked += 1
         self.type(f"{command}; echo '<'{self._asked}'>'\n")
@@ -93,7 +94,8 @@ class Terminal:
         termios.tcsetwinsize(self.slave, (rows, columns))
 
     def drag(self, rows: int, columns: int, noticed: Callable[[], bool]) -> None:
-        """Change the size until it is noticed: clients listen for changes a moment after the first thing is drawn."""
+        """Change the size until it is noticed: clients listen for changes a moment after the first
+        thing is drawn."""
 
         def dragged() -> bool:
             self.resize(rows - 1, columns)
@@ -126,7 +128,8 @@ class Terminal:
     def ends_by(self, key: str) -> int:
         """The exit code of the client, which ends by a key in a shell.
 
-        Pressed until it does: a shell that has drawn its prompt may not read keys one by one yet, and then has no use for it.
+        Pressed until it does: a shell that has drawn its prompt may not read keys one by one yet,
+        and then has no use for it.
         """
 
         def ended() -> bool:

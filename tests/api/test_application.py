@@ -1,4 +1,5 @@
-"""What Docker's clients ask for, from the first byte to the log and back; only the kernel is simulated."""
+"""What Docker's clients ask for, from the first byte to the log and back; only the kernel is
+simulated."""
 
 import json
 from pathlib import Path

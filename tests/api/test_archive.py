@@ -1,4 +1,5 @@
-"""Copying, exporting and comparing as the API has it: status codes, headers, the log; only the files are simulated."""
+"""Copying, exporting and comparing as the API has it: status codes, headers, the log; only the
+files are simulated."""
 
 import base64
 import json

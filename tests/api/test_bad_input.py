@@ -169,7 +169,7 @@ def test_an_id_file_that_is_there_is_not_overwritten(client: Client, tmp_path: P
     assert file.read_text() == "precious"
 
 
-# --- The API itself -----------------------------------------------------------------------------------------------------
+# --- The API itself ---
 
 
 @pytest.mark.parametrize(

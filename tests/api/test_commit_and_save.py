@@ -1,4 +1,5 @@
-"""``docker commit``, and ``docker save`` there and back: to this engine, and to the tools that others have."""
+"""``docker commit``, and ``docker save`` there and back: to this engine, and to the tools that
+others have."""
 
 import io
 import json

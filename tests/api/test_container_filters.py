@@ -1,4 +1,5 @@
-"""Which containers a list shows, and in which words a question that makes no sense is refused: as the reference engine has it."""
+"""Which containers a list shows, and in which words a question that makes no sense is refused: as
+the reference engine has it."""
 
 import json
 from pathlib import Path

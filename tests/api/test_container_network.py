@@ -1,4 +1,5 @@
-"""``--network container:…``: several containers in one network namespace, whose owner may stop and start."""
+"""``--network container:…``: several containers in one network namespace, whose owner may stop and
+start."""
 
 from pathlib import Path
 

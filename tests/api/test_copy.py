@@ -1,4 +1,5 @@
-"""Files in and out of real containers, by ``docker cp``, ``export`` and ``diff``; and containers that mind."""
+"""Files in and out of real containers, by ``docker cp``, ``export`` and ``diff``; and containers
+that mind."""
 
 import io
 import os

@@ -1,4 +1,5 @@
-"""What a container is created with, seen from inside it and by inspect; and what is refused, in Docker's words."""
+"""What a container is created with, seen from inside it and by inspect; and what is refused, in
+Docker's words."""
 
 import gzip
 import os
@@ -34,13 +35,14 @@ def shell(api: Api, script: str, **host: Any) -> str:
 
 
 def refused(api: Api, **body: Any) -> tuple[int, str]:
-    """The refusal of a container, at its creation or its start; nothing of it stays but what was created."""
+    """The refusal of a container, at its creation or its start; nothing of it stays but what was
+    created."""
     with pytest.raises(Refused) as refusal:
         api.start(api.create("", "true", **body))
     return refusal.value.status, refusal.value.message
 
 
-# --- Mounts ------------------------------------------------------------------------------------------------------------------
+# --- Mounts ---
 
 
 @pytest.fixture
@@ -170,7 +172,7 @@ def test_mounts_of_another_container_come_along(api: Api, tmp_path: Path) -> Non
     ]
 
 
-# --- Rights ------------------------------------------------------------------------------------------------------------------
+# --- Rights ---
 
 
 def test_paths_are_masked_and_guarded_as_asked(api: Api) -> None:
@@ -243,7 +245,7 @@ def test_a_name_that_the_kernel_does_not_take_is_refused(api: Api) -> None:
     assert "sethostname: invalid argument" in message
 
 
-# --- Logs --------------------------------------------------------------------------------------------------------------------
+# --- Logs ---
 
 LINES = "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); done"
 
@@ -330,7 +332,7 @@ def test_the_local_driver_can_be_read(docker: Client) -> None:
     assert docker.ok("logs", "kept") == "hi"
 
 
-# --- Ports, platform, names --------------------------------------------------------------------------------------------------
+# --- Ports, platform, names ---
 
 
 def test_of_a_range_of_host_ports_the_first_free_one_is_taken(docker: Client) -> None:

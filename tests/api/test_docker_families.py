@@ -1,7 +1,9 @@
-"""Every subcommand that ``docker --help`` lists is tried: it succeeds, or is refused by words that say why.
+"""Every subcommand that ``docker --help`` lists is tried: it succeeds, or is refused by words that
+say why.
 
-A table's line is ``exit code | command | words of its answer``; a family's lines are one session, in this order, with ``{tmp}`` for a
-directory of its own. The expected words were held against Docker's own daemon; what is not supported yet says that it is not.
+A table's line is ``exit code | command | words of its answer``; a family's lines are one session,
+in this order, with ``{tmp}`` for a directory of its own. The expected words were held against
+Docker's own daemon; what is not supported yet says that it is not.
 """
 
 import re
@@ -284,10 +286,12 @@ FAMILIES: Final = {
     ),
     *("secret", "service", "stack", "swarm", "system", "trust", "volume"),
 }
-"""The words of help that have subcommands of their own; those of ``checkpoint`` are listed with an experimental daemon only."""
+"""The words of help that have subcommands of their own; those of ``checkpoint`` are listed with an
+experimental daemon only."""
 
 _LISTED: Final = re.compile(r"^  ([a-z][a-z-]*) {2,}\S", re.MULTILINE)
-"""A subcommand in the text of ``--help``; with an asterisk after its name it would be a plugin's, of which we know nothing."""
+"""A subcommand in the text of ``--help``; with an asterisk after its name it would be a plugin's,
+of which we know nothing."""
 
 
 class Step(NamedTuple):

@@ -1,4 +1,5 @@
-"""The options of ``docker run`` and ``docker create``, one by one: each shows inside the container, or is refused in Docker's words."""
+"""The options of ``docker run`` and ``docker create``, one by one: each shows inside the container,
+or is refused in Docker's words."""
 
 from pathlib import Path
 from typing import Final
@@ -122,7 +123,8 @@ def test_an_option_that_can_not_be_is_refused_and_leaves_nothing(
 
 
 def test_other_refusals_leave_the_codes_that_dockers_command_makes_of_them(docker: Client) -> None:
-    """What is not there is 127 to it, wherever it is missing; an attach is refused when the container is made already."""
+    """What is not there is 127 to it, wherever it is missing; an attach is refused when the
+    container is made already."""
     device = docker("run", "--rm", "--device", "/dev/nosuch", "busybox", "true")
     keys = docker("run", "--name", "left", "--detach-keys", "nope,nope", "busybox", "true")
 

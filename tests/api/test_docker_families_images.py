@@ -1,4 +1,5 @@
-"""``docker image`` and ``docker system`` with their options, where a session tells more than a line: what they leave, and what they show."""
+"""``docker image`` and ``docker system`` with their options, where a session tells more than a
+line: what they leave, and what they show."""
 
 import json
 import tarfile

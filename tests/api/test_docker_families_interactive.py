@@ -1,4 +1,5 @@
-"""``docker`` at a person's keyboard: what is drawn, what the keys do, and what is left when the person goes away."""
+"""``docker`` at a person's keyboard: what is drawn, what the keys do, and what is left when the
+person goes away."""
 
 import hashlib
 import io
@@ -33,7 +34,8 @@ def attached(daemon: DaemonUnderTest, container: str) -> int:
 
 
 def test_a_window_has_its_size_before_the_first_command(docker: Client) -> None:
-    """The container's first process asks at once, and the client tells it when it has started: so the shell waits for a size."""
+    """The container's first process asks at once, and the client tells it when it has started: so
+    the shell waits for a size."""
     with Terminal(docker, "run", "-it", "--rm", *SHELL) as terminal:
         terminal.until("/ # ")
         assert terminal.asks("stty size") == f"{ROWS} {COLUMNS}"

@@ -1,4 +1,5 @@
-"""docker-py, unmodified: every method of every model does what its documentation says, or is refused in plain words."""
+"""docker-py, unmodified: every method of every model does what its documentation says, or is
+refused in plain words."""
 
 import inspect
 import io
@@ -69,7 +70,8 @@ NOTHING_TO_CALL_THEM_ON: Final = frozenset(
         *(f"RegistryData.{name}" for name in ("has_platform", "pull", "reload")),
     }
 )
-"""Methods of things that there are none of: this engine has no plugins and no swarm, and not yet volumes and registries. Asking for such a thing is part of the script."""
+"""Methods of things that there are none of: this engine has no plugins and no swarm, and not yet
+volumes and registries. Asking for such a thing is part of the script."""
 
 
 def public_methods(model: type) -> Iterator[str]:

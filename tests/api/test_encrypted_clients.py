@@ -1,4 +1,6 @@
-"""Both commands by TCP with certificates: everything that works on the Unix socket, and who it was."""
+"""Both commands by TCP with certificates: everything that works on the Unix socket, and who it
+was.
+"""
 
 import shutil
 import subprocess

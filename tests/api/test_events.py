@@ -1,4 +1,6 @@
-"""Readers of ``/events``: where they begin, where they go on, and what a crowd of slow ones costs."""
+"""Readers of ``/events``: where they begin, where they go on, and what a crowd of slow ones
+costs.
+"""
 
 import json
 from contextlib import AsyncExitStack

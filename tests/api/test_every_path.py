@@ -1,4 +1,5 @@
-"""Every path and method answers as it is described; what this engine does not have says so, and nothing is our fault."""
+"""Every path and method answers as it is described; what this engine does not have says so, and
+nothing is our fault."""
 
 import json
 import re

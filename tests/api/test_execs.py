@@ -1,4 +1,5 @@
-"""Execs by raw requests against a real daemon: each refusal's status and words, and what is left when it is over."""
+"""Execs by raw requests against a real daemon: each refusal's status and words, and what is left
+when it is over."""
 
 import json
 from typing import Any, Final

@@ -1,4 +1,5 @@
-"""How a run ends is how its command ends: the program's code, 128 + n for signals, and 125 to 127 for what never ran."""
+"""How a run ends is how its command ends: the program's code, 128 + n for signals, and 125 to 127
+for what never ran."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""Links: how a container is told where another one is, with the variables and lines that Docker writes."""
+"""Links: how a container is told where another one is, with the variables and lines that Docker
+writes."""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""``docker login``: a registry is asked, the client hears what it said, and nothing secret stays."""
+"""``docker login``: a registry is asked, the client hears what it said, and nothing secret
+stays.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -173,7 +175,8 @@ def test_what_is_no_registry_is_not_believed(daemon: DaemonUnderTest) -> None:
 
 
 def _asked_while_talking(daemon: DaemonUnderTest, server: socket.socket, port: int) -> Reply:
-    """The listener's backlog holds both attempts; each is answered with what is no HTTP, by a thread."""
+    """The listener's backlog holds both attempts; each is answered with what is no HTTP, by a
+    thread."""
     from threading import Thread
 
     def talk() -> None:

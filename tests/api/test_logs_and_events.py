@@ -1,4 +1,5 @@
-"""What was written and what happened: ``logs``, ``events``, ``history``, the past; with both commands where Docker has it."""
+"""What was written and what happened: ``logs``, ``events``, ``history``, the past; with both
+commands where Docker has it."""
 
 import json
 import re

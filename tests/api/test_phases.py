@@ -1,7 +1,8 @@
 """Every verb in every phase of a container: which status, which words, and where it is afterwards.
 
-Held against the reference engine by hand, 20.10, in the same order. Where this table differs from what that says, v1.51 does:
-``container … is not running`` has a small letter now, and what was a 500 without need is a 409.
+Held against the reference engine by hand, 20.10, in the same order. Where this table differs from
+what that says, v1.51 does: ``container … is not running`` has a small letter now, and what was a
+500 without need is a 409.
 """
 
 import json

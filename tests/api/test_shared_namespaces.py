@@ -76,7 +76,8 @@ def test_a_guest_ends_with_the_container_whose_processes_it_shares(api: Api) -> 
 
 
 def test_what_a_first_process_leaves_behind_ends_with_it(api: Api) -> None:
-    """In a PID namespace of its own the kernel sees to that; in a shared one nobody does but the engine."""
+    """In a PID namespace of its own the kernel sees to that; in a shared one nobody does but the
+    engine."""
     api.run("lender", *WAITING)
     leave = ("sh", "-c", "(trap '' HUP; exec sleep 4321) & sleep 0.1")
     api.run("guest", *leave, HostConfig={"PidMode": "container:lender"})

@@ -1,4 +1,5 @@
-"""Bytes in and out of containers without a terminal: none lost, none added, in order; with both commands."""
+"""Bytes in and out of containers without a terminal: none lost, none added, in order; with both
+commands."""
 
 import signal
 import socket

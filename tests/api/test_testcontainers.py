@@ -15,7 +15,8 @@ SERVER = "mkdir /www; echo served > /www/index.html; echo listening; httpd -f -p
 
 @pytest.fixture
 def engine(daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch) -> DaemonUnderTest:
-    """Found by the environment, as in a CI job; nothing that would have to be pulled runs beside the tests."""
+    """Found by the environment, as in a CI job; nothing that would have to be pulled runs beside
+    the tests."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.api.socket_path}")
     monkeypatch.setattr(config.testcontainers_config, "ryuk_disabled", True)
     return daemon

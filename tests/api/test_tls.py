@@ -26,7 +26,8 @@ _BLOCK: Final = bytes(range(256)) * 256
 
 
 class Engine:
-    """Answers with the caller's name; ``/attach`` gives the connection to a monitor, who is the test."""
+    """Answers with the caller's name; ``/attach`` gives the connection to a monitor, who is the
+    test."""
 
     def __init__(self) -> None:
         self.handed, self.taken = trio.open_memory_channel[tuple[trio.SocketStream, bytes]](1)

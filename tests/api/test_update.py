@@ -1,4 +1,5 @@
-"""``update``: other limits and another restart policy, with both commands, and what the kernel says then."""
+"""``update``: other limits and another restart policy, with both commands, and what the kernel says
+then."""
 
 from typing import Any
 

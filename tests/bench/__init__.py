@@ -2,12 +2,13 @@
 
     python -m tests.bench [NAME...] [--rounds N] [--reference unix:///PATH] [--list]
 
-Prints numbers and asserts nothing: on a shared machine a timed test fails for reasons that are not ours. What makes the numbers
-worth reading is that they are taken together:
+Prints numbers and asserts nothing: on a shared machine a timed test fails for reasons that are not
+ours. What makes the numbers worth reading is that they are taken together:
 
     for every round:   floor ─▶ ours ─▶ reference ─▶ floor ─▶ ours ─▶ …
 
-so a noisy minute is everybody's. A figure is the median of its rounds, with the least and the greatest in brackets.
+so a noisy minute is everybody's. A figure is the median of its rounds, with the least and the
+greatest in brackets.
 
     table.py     which benchmarks there are, and what they are held against      report.py     how that is shown
     sampling.py  rounds, medians                                                 machine.py    /proc, and processes without an engine

@@ -1,4 +1,5 @@
-"""A process that fills a ledger: ``python -m tests.bench.appending DIRECTORY`` prints two rates, events a second, as JSON."""
+"""A process that fills a ledger: ``python -m tests.bench.appending DIRECTORY`` prints two rates,
+events a second, as JSON."""
 
 import json
 import sys

@@ -42,7 +42,8 @@ def listing(subject: Subject) -> Iterator[Sampler]:
 
 
 def _repeated(subject: Subject, target: str) -> Sampler:
-    """The median of many, in microseconds: request line and headers are made once, the answer is read to its end."""
+    """The median of many, in microseconds: request line and headers are made once, the answer is
+    read to its end."""
     request = f"GET {target} HTTP/1.1\r\nHost: engine\r\n\r\n".encode()
 
     def sample() -> tuple[float]:
@@ -94,6 +95,7 @@ def life(subject: Subject) -> Iterator[Sampler]:
 
 
 def _ready(subject: Subject, container: str) -> None:
-    """Until its trap is set: before that a signal would be lost on the first process of a namespace."""
+    """Until its trap is set: before that a signal would be lost on the first process of a
+    namespace."""
     while not subject.wire.read(f"/containers/{container}/logs?stdout=1"):
         pass

@@ -12,7 +12,8 @@ from tests.bench.subject import Subject, client_environment
 
 
 def docker_run(network: str) -> Method:
-    """``docker run --rm busybox true`` by Docker's own client, from its first instruction to its last."""
+    """``docker run --rm busybox true`` by Docker's own client, from its first instruction to its
+    last."""
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:
@@ -25,7 +26,8 @@ def docker_run(network: str) -> Method:
 
 @contextmanager
 def docker_version(subject: Subject) -> Iterator[Sampler]:
-    """``docker version``: Docker's client with a request that costs nothing; what it adds to any other."""
+    """``docker version``: Docker's client with a request that costs nothing; what it adds to any
+    other."""
     yield _command(subject, docker(), "version")
 
 

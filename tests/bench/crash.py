@@ -1,4 +1,6 @@
-"""kill -9 of the daemon: how soon it is back, what it still knows, what is untrue or left behind."""
+"""kill -9 of the daemon: how soon it is back, what it still knows, what is untrue or left
+behind.
+"""
 
 import os
 import random
@@ -22,7 +24,9 @@ from tests.harness.kernel_inventory import problems
 
 RUNNING: Final = 50
 ENDED_MEANWHILE: Final = 5
-"""Of those that run, how many end while nobody is there to see it: their states must be put right."""
+"""Of those that run, how many end while nobody is there to see it: their states must be put
+right.
+"""
 LIVES: Final = 214
 EVENTS_OF_A_LIFE: Final = ("create", "start", "kill", "die", "destroy")
 EVENTS: Final = LIVES * len(EVENTS_OF_A_LIFE)
@@ -46,7 +50,8 @@ def answers(subject: Subject) -> bool:
 
 @contextmanager
 def recovery(subject: Subject) -> Iterator[Sampler]:
-    """Fifty running, kill -9, some end, start: until the API answers; until every container is listed as it is."""
+    """Fifty running, kill -9, some end, start: until the API answers; until every container is
+    listed as it is."""
     containers = start_many(subject, RUNNING)
 
     def sample() -> tuple[float, float]:
@@ -78,7 +83,8 @@ def _all_right(subject: Subject, running: set[str]) -> bool:
 
 @contextmanager
 def imports(_: Subject) -> Iterator[Sampler]:
-    """A Python that imports what the daemon imports, and ends; it has no containers to be right about."""
+    """A Python that imports what the daemon imports, and ends; it has no containers to be right
+    about."""
     command = [sys.executable, "-c", "import engine.daemon.__main__"]
     nan = float("nan")
     yield lambda: (machine.milliseconds(lambda: subprocess.run(command, check=True)) / 1000, nan)
@@ -118,7 +124,8 @@ def history(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def inconsistencies(subject: Subject) -> Iterator[Sampler]:
-    """Eight callers at work, kill -9 at any moment, start: untrue states and things left behind, counted in the kernel."""
+    """Eight callers at work, kill -9 at any moment, start: untrue states and things left behind,
+    counted in the kernel."""
 
     def sample() -> tuple[float]:
         enough = Event()

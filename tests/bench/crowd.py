@@ -25,7 +25,8 @@ R = TypeVar("R")
 
 @contextmanager
 def start_and_remove(subject: Subject) -> Iterator[Sampler]:
-    """Create and start all, with the rate of that; the memory of a monitor while all run; the time to remove them."""
+    """Create and start all, with the rate of that; the memory of a monitor while all run; the time
+    to remove them."""
 
     def sample() -> tuple[float, float, float]:
         began = time.perf_counter()
@@ -41,7 +42,8 @@ def start_and_remove(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def spawn_and_end(_: Subject) -> Iterator[Sampler]:
-    """The same number of processes with namespaces of their own, network included: spawned, and killed together."""
+    """The same number of processes with namespaces of their own, network included: spawned, and
+    killed together."""
 
     def sample() -> tuple[float, float, float]:
         began = time.perf_counter()
@@ -57,7 +59,8 @@ def spawn_and_end(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def list_while_busy(subject: Subject) -> Iterator[Sampler]:
-    """The list of a hundred containers, again and again, while four callers create, start, kill and remove others."""
+    """The list of a hundred containers, again and again, while four callers create, start, kill and
+    remove others."""
     present = by_callers(subject, lambda wire, _: subject.create(*FOREVER, wire=wire), range(COUNT))
 
     def sample() -> tuple[float]:
@@ -120,6 +123,7 @@ def by_callers(subject: Subject, work: Callable[[Wire, T], R], items: Iterable[T
 
 
 def monitor_mb(subject: Subject, containers: Iterable[str]) -> float:
-    """What stands between the engine and one container's first process: the process that started it."""
+    """What stands between the engine and one container's first process: the process that started
+    it."""
     monitors = {machine.parent(subject.pid(container)) for container in containers}
     return sum(map(machine.pss_mb, monitors)) / len(monitors)

@@ -1,4 +1,5 @@
-"""The daemon that is measured: started as a person would start it, killed, started again, and gone in the end.
+"""The daemon that is measured: started as a person would start it, killed, started again, and gone
+in the end.
 
 Nothing of it is imported here: who forks for the floors has to stay as small as a launcher is.
 """

@@ -1,4 +1,6 @@
-"""What the machine does without an engine: processes made by hand, and what /proc says about any."""
+"""What the machine does without an engine: processes made by hand, and what /proc says about
+any.
+"""
 
 import os
 import signal
@@ -29,7 +31,8 @@ def milliseconds(work: Work) -> float:
 
 
 def pss_mb(pid: int) -> float:
-    """A process's share of memory: pages that several use are divided among them. proc_pid_smaps(5)."""
+    """A process's share of memory: pages that several use are divided among them.
+    proc_pid_smaps(5)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / KIB_PER_MB
@@ -37,7 +40,8 @@ def pss_mb(pid: int) -> float:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor time of a process, ended threads included; 0 when there is no such process.
+    """Return the processor time of a process, ended threads included; 0 when there is no such
+    process.
 
     The clock's number is made as clock_getcpuclockid(3) makes it (linux/posix-timers.h,
     CPUCLOCK_SCHED). It counts nanoseconds, where ``/proc/PID/stat`` counts hundredths of a second.
@@ -116,7 +120,8 @@ def end(pid: int) -> None:
 
 
 def spawn_isolated(*arguments: str, network: bool = False) -> int:
-    """Fork, unshare what a container has of its own, fork its first process; returns when that executes busybox.
+    """Fork, unshare what a container has of its own, fork its first process; returns when that
+    executes busybox.
 
     The pid is the outer process's, which waits for the inner one and dies with it.
     """
@@ -165,7 +170,8 @@ def _join(pid: int, arguments: tuple[str, ...]) -> NoReturn:
 
 
 def end_isolated(*outer: int) -> None:
-    """SIGKILL to the inner processes, all first and so at the same time; returns when they are reaped."""
+    """SIGKILL to the inner processes, all first and so at the same time; returns when they are
+    reaped."""
     inner = [pid for each in outer for pid in with_children(each) if pid != each]
     for pid in inner:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""Networks: what a bridge adds to a start, what joining costs, names, published ports, and what the n-th of each costs."""
+"""Networks: what a bridge adds to a start, what joining costs, names, published ports, and what the
+n-th of each costs."""
 
 import secrets
 import socket
@@ -45,7 +46,8 @@ def network(subject: Subject) -> Iterator[str]:
 
 @contextmanager
 def start_on_each(subject: Subject) -> Iterator[Sampler]:
-    """Starts alone, in turn: without a network, on the default one, on one that was made; the last two less the first."""
+    """Starts alone, in turn: without a network, on the default one, on one that was made; the last
+    two less the first."""
     with network(subject) as made:
 
         def sample() -> tuple[float, float, float]:
@@ -85,7 +87,9 @@ def connect(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def names(subject: Subject) -> Iterator[Sampler]:
-    """Questions for a neighbour's address from inside a container: one at a time, and many at once."""
+    """Questions for a neighbour's address from inside a container: one at a time, and many at
+    once.
+    """
     with ExitStack() as stack:
         made = stack.enter_context(network(subject))
         place = {"NetworkingConfig": {"EndpointsConfig": {made: {"Aliases": ["web"]}}}}
@@ -152,7 +156,9 @@ def published_port(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def _serving(listener: socket.socket) -> Iterator[None]:
-    """Each connection says first whether what follows is thrown away (``s``) or sent back (``e``)."""
+    """Each connection says first whether what follows is thrown away (``s``) or sent back
+    (``e``).
+    """
     thread = threading.Thread(target=_serve, args=(listener,), daemon=True)
     thread.start()
     try:
@@ -236,7 +242,8 @@ def _growing(
     add: Callable[[Subject, int], list[str]],
     one_more: Callable[[Subject], float],
 ) -> Method:
-    """What one more costs at each of the counts, one after the other in each sample: noise hits all alike."""
+    """What one more costs at each of the counts, one after the other in each sample: noise hits all
+    alike."""
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:

@@ -13,7 +13,8 @@ from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import FOREVER, Subject
 
 _FILES_OF_A_CONTAINER: Final = 12
-"""About as many as a removal takes away: the log, a journal, three files for /etc, the bundle's, directories apart."""
+"""About as many as a removal takes away: the log, a journal, three files for /etc, the bundle's,
+directories apart."""
 
 
 def create_and_start(network: str) -> Method:
@@ -53,7 +54,8 @@ def spawn(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def exec_true(subject: Subject) -> Iterator[Sampler]:
-    """``true`` inside a running container: create, start attached until the stream ends, ask for the exit code."""
+    """``true`` inside a running container: create, start attached until the stream ends, ask for
+    the exit code."""
     with subject.running() as container:
 
         def run() -> None:
@@ -94,7 +96,8 @@ def kill_and_remove(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def end_and_clear(_: Subject) -> Iterator[Sampler]:
-    """SIGKILL to the first process of a PID namespace until it is reaped; a directory of a dozen files removed."""
+    """SIGKILL to the first process of a PID namespace until it is reaped; a directory of a dozen
+    files removed."""
 
     def sample() -> tuple[float, float]:
         started = machine.spawn_isolated(*FOREVER)

@@ -1,7 +1,8 @@
 """Where the measured daemon lives: namespaces and a directory that are gone afterwards.
 
-The process that measures moves into network and mount namespaces of its own, and everything that it starts is born there: no
-link, firewall rule or mount is made in the machine's. The daemon's exec root is a tmpfs, as ``/run`` would be.
+The process that measures moves into network and mount namespaces of its own, and everything that it
+starts is born there: no link, firewall rule or mount is made in the machine's. The daemon's exec
+root is a tmpfs, as ``/run`` would be.
 """
 
 import subprocess
@@ -19,7 +20,8 @@ from tests.bench.subject import Subject
 
 
 def leave_the_host() -> None:
-    """From here on this process has a network (loopback alone) and mounts of its own, which die with it."""
+    """From here on this process has a network (loopback alone) and mounts of its own, which die
+    with it."""
     linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -1,4 +1,6 @@
-"""HTTP over a Unix socket with as little of a client as possible: what is measured is who answers."""
+"""HTTP over a Unix socket with as little of a client as possible: what is measured is who
+answers.
+"""
 
 import json
 import socket
@@ -57,7 +59,8 @@ class Wire(HTTPConnection):
 
 
 def hijacked(path: str, target: str, body: Json = None) -> socket.socket:
-    """POST, and keep the connection as a stream in both directions; whatever was sent early is still in it.
+    """POST, and keep the connection as a stream in both directions; whatever was sent early is
+    still in it.
 
     Raises:
         Refused: the engine keeps speaking HTTP.

@@ -32,7 +32,8 @@ class Figure:
     target: float | None = None
     """What the value should reach; None where only the reference counts."""
     times: float = 0.0
-    """How many times as good as the reference in the same run it should be; 0 where no other engine has the like."""
+    """How many times as good as the reference in the same run it should be; 0 where no other engine
+    has the like."""
     floors: float = 0.0
     """How many times the floor of the same run it may cost at most; 0 where the floor is only
     shown."""

@@ -23,7 +23,8 @@ _ROW: Final = "x" * 400
 
 @contextmanager
 def append(_: Subject) -> Iterator[Sampler]:
-    """Decisions recorded through the ledger, each durable before its caller goes on: by one caller; by 64 at once.
+    """Decisions recorded through the ledger, each durable before its caller goes on: by one caller;
+    by 64 at once.
 
     In a process of its own (``appending.py``): this one stays small, because floors fork from it.
     """
@@ -41,7 +42,8 @@ def append(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def insert(_: Subject) -> Iterator[Sampler]:
-    """SQLite as we open it, WAL and ``synchronous=FULL``: a loop of single inserts; of transactions with 64."""
+    """SQLite as we open it, WAL and ``synchronous=FULL``: a loop of single inserts; of transactions
+    with 64."""
     with (
         tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory,
         closing(sqlite3.connect(Path(directory) / "db", isolation_level=None)) as database,

@@ -1,4 +1,5 @@
-"""Output and input: how fast a container may talk, how fast it is read back, how soon it is answered."""
+"""Output and input: how fast a container may talk, how fast it is read back, how soon it is
+answered."""
 
 import os
 import subprocess
@@ -24,7 +25,8 @@ _FRAME_BYTES: Final = 8
 
 @contextmanager
 def log(subject: Subject) -> Iterator[Sampler]:
-    """A container that prints a file of 100-byte lines, from its start to its end; then its log through the API."""
+    """A container that prints a file of 100-byte lines, from its start to its end; then its log
+    through the API."""
     with _lines() as lines:
         settings = {"NetworkMode": "none", "Binds": [f"{lines}:/lines:ro"]}
 
@@ -47,7 +49,8 @@ def log(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def cat(_: Subject) -> Iterator[Sampler]:
-    """The same file through a pipe into a file by two ``cat``; and out of a file through a pipe to us."""
+    """The same file through a pipe into a file by two ``cat``; and out of a file through a pipe to
+    us."""
     with _lines() as lines, tempfile.NamedTemporaryFile() as written:
         through_pipe = f"{machine.BUSYBOX} cat {lines} | cat > {written.name}"
 
@@ -79,7 +82,8 @@ def _lines() -> Iterator[Path]:
 
 @contextmanager
 def attach(subject: Subject) -> Iterator[Sampler]:
-    """One byte to ``cat`` in an attached container and back; microseconds, the median of some hundred."""
+    """One byte to ``cat`` in an attached container and back; microseconds, the median of some
+    hundred."""
     options = {"OpenStdin": True, "AttachStdin": True, "AttachStdout": True}
     with subject.running("cat", **options) as container:
         target = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1"

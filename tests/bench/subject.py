@@ -17,7 +17,9 @@ FOREVER: Final = ("sleep", "1000000")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Somebody who answers at a Unix socket, and the one connection that sequential figures share."""
+    """Somebody who answers at a Unix socket, and the one connection that sequential figures
+    share.
+    """
 
     host: str
     command: tuple[str, ...]
@@ -47,7 +49,8 @@ class Subject:
         return Wire(self.path)
 
     def create(self, *command: str, wire: Wire | None = None, **body: Json) -> str:
-        """Create a container of the busybox image, without a network unless ``HostConfig`` has one; returns its ID."""
+        """Create a container of the busybox image, without a network unless ``HostConfig`` has one;
+        returns its ID."""
         body = {"Image": IMAGE, "Cmd": command, "HostConfig": {"NetworkMode": "none"}} | body
         target = f"/containers/create?name={self.mark}-{secrets.token_hex(6)}"
         created: str = (wire or self.wire).ask("POST", target, body)["Id"]
@@ -58,7 +61,8 @@ class Subject:
         self.wire.ask("POST", f"/containers/{container}/start")
 
     def kill(self, container: str) -> None:
-        """SIGKILL; returns when it has exited, which some engines promise with the first answer and others do not."""
+        """SIGKILL; returns when it has exited, which some engines promise with the first answer and
+        others do not."""
         self.wire.ask("POST", f"/containers/{container}/kill")
         self.wire.ask("POST", f"/containers/{container}/wait")
 

@@ -14,7 +14,8 @@ _open: set["AnswerBook"] = set()
 
 
 class AnswerBook:
-    """One file that a daemon appends to in all its lives; see tests/harness/recording.py for the lines."""
+    """One file that a daemon appends to in all its lives; see tests/harness/recording.py for the
+    lines."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,6 +1,8 @@
-"""What a description of an API claims, each claim by itself: so that two descriptions can be laid side by side.
+"""What a description of an API claims, each claim by itself: so that two descriptions can be laid
+side by side.
 
-Reads OpenAPI 3.1, which the engine's own description is, and Swagger 2.0, which Docker's is. A claim has a name and a kind::
+Reads OpenAPI 3.1, which the engine's own description is, and Swagger 2.0, which Docker's is. A
+claim has a name and a kind::
 
     GET /containers/{}/json                               operation
     GET /containers/{}/json ?size                         boolean
@@ -64,7 +66,9 @@ class _Reader:
     def _fields(
         self, name: str, schema: Schema, seen: tuple[str, ...] = ()
     ) -> Iterator[tuple[str, str]]:
-        """The fields below a schema; a shape that has itself inside is not gone into a second time."""
+        """The fields below a schema; a shape that has itself inside is not gone into a second
+        time.
+        """
         reference = schema.get("$ref", "")
         if reference in seen:
             return

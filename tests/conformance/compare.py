@@ -1,11 +1,14 @@
-"""Compares the engine's own description of its API with Docker's document, and names every difference.
+"""Compares the engine's own description of its API with Docker's document, and names every
+difference.
 
     python -m tests.conformance.compare PATH/docker-engine-api-vX.yaml
 
-Docker's document (``api/swagger.yaml`` of the Moby project) is somebody else's and not a part of this tree, so whoever compares brings
-it along; CI can't. A line says ``-`` for what only Docker's document claims, ``+`` for what only ours does, and ``~`` for what both claim
-in different kinds. Differences that are known stand in known_differences.py, each with its reason; any other is printed, and the exit
-code is 1. Rules that explain nothing are printed as well: one that does so with every version of the document from 1.51 on has to go.
+Docker's document (``api/swagger.yaml`` of the Moby project) is somebody else's and not a part of
+this tree, so whoever compares brings it along; CI can't. A line says ``-`` for what only Docker's
+document claims, ``+`` for what only ours does, and ``~`` for what both claim in different kinds.
+Differences that are known stand in known_differences.py, each with its reason; any other is
+printed, and the exit code is 1. Rules that explain nothing are printed as well: one that does so
+with every version of the document from 1.51 on has to go.
 """
 
 import argparse
@@ -37,7 +40,8 @@ class Comparison:
 
 
 def differences(ours: Claims, theirs: Claims) -> Iterator[str]:
-    """One line for each; what is inside of something that one side lacks altogether is not told again."""
+    """One line for each; what is inside of something that one side lacks altogether is not told
+    again."""
     for name in sorted(theirs.keys() - ours.keys()):
         if not _is_inside(name, theirs.keys() - ours.keys()):
             yield f"- {name}: {theirs[name]}"

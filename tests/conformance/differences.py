@@ -1,4 +1,5 @@
-"""Where a session may go otherwise than with the reference engine, which is Docker 20.10 and speaks API 1.41; each with its reason."""
+"""Where a session may go otherwise than with the reference engine, which is Docker 20.10 and speaks
+API 1.41; each with its reason."""
 
 import difflib
 import re
@@ -51,7 +52,9 @@ ALLOWED: Final = (
 
 
 def differences(ours: Iterable[Step], theirs: Iterable[Step]) -> Iterator[str]:
-    """What is not the same and not allowed for: ``+`` only with us, ``-`` only with the reference."""
+    """What is not the same and not allowed for: ``+`` only with us, ``-`` only with the
+    reference.
+    """
     for mine, other in zip(ours, theirs, strict=True):
         if mine.what != other.what:
             yield f"{mine.what}: with the reference it was {other.what}"

@@ -1,4 +1,5 @@
-"""The engine's own description of its API: which operation a request asks for, and what the answer may look like."""
+"""The engine's own description of its API: which operation a request asks for, and what the answer
+may look like."""
 
 import re
 from collections.abc import Iterator
@@ -63,7 +64,8 @@ class Document:
         ]
 
     def resolved(self, schema: Schema) -> Schema:
-        """A schema without a reference at its top; of several that it may be, the first that isn't null."""
+        """A schema without a reference at its top; of several that it may be, the first that isn't
+        null."""
         while True:
             if "anyOf" in schema:
                 schema = next(each for each in schema["anyOf"] if each.get("type") != "null")
@@ -73,7 +75,8 @@ class Document:
                 return schema
 
     def find(self, method: str, target: str) -> Operation | None:
-        """The operation that a request's target means; None when there is none of that path and method."""
+        """The operation that a request's target means; None when there is none of that path and
+        method."""
         path = unquote(_ORIGIN.sub("", target.partition("?")[0], count=1))
         path = _VERSION.sub("", _SLASHES.sub("/", path), count=1)
         for known, pattern, operation in self._patterns:
@@ -82,7 +85,9 @@ class Document:
         return None
 
     def closed(self, schema: Schema) -> Schema:
-        """A schema that stands alone, in which objects have no fields but those that are described."""
+        """A schema that stands alone, in which objects have no fields but those that are
+        described.
+        """
         components = {name: _closed(each) for name, each in self.schemas.items()}
         return {**_closed(schema), "components": {"schemas": components}}
 

@@ -1,6 +1,8 @@
-"""Where the engine's description of its API may differ from Docker's document: a few rules, each with its reason.
+"""Where the engine's description of its API may differ from Docker's document: a few rules, each
+with its reason.
 
-A line of the comparison is ``SIGN METHOD /path [part]: kind``; see compare.py. Variable parts of paths are ``{}`` there.
+A line of the comparison is ``SIGN METHOD /path [part]: kind``; see compare.py. Variable parts of
+paths are ``{}`` there.
 """
 
 import re

@@ -1,4 +1,5 @@
-"""What people do with networks, as scripts; addresses that must be the same are checked where they are seen."""
+"""What people do with networks, as scripts; addresses that must be the same are checked where they
+are seen."""
 
 import shlex
 from typing import Any, Final
@@ -21,7 +22,8 @@ def say(
 
 
 def run(stage: Stage, options: str, code: int = 0) -> None:
-    """``docker run -d``, whose only word is an ID or a message that versions of Docker put differently."""
+    """``docker run -d``, whose only word is an ID or a message that versions of Docker put
+    differently."""
     say(stage, f"run -d {options} {IDLE}", code, shown=False)
 
 

@@ -79,7 +79,8 @@ class AnyRequest:
 
 @st.composite
 def any_request(draw: DrawFn) -> AnyRequest:
-    """One of any operation: of its own method or another, with names, a query and a body that may fit or not."""
+    """One of any operation: of its own method or another, with names, a query and a body that may
+    fit or not."""
     operation = draw(mostly(st.sampled_from(_OURS), st.sampled_from(_OF_OTHERS)))
     method = draw(mostly(st.just(operation.method), st.sampled_from(_METHODS)))
     path = operation.template
@@ -175,7 +176,8 @@ def _object_like(draw: DrawFn, schema: Schema, depth: int) -> dict[str, Any]:
 
 
 def encoded(value: Any) -> bytes:
-    """As JSON; what JSON has no words for is written as Python's encoder does, which is wrong on purpose."""
+    """As JSON; what JSON has no words for is written as Python's encoder does, which is wrong on
+    purpose."""
     return json.dumps(value).encode()
 
 

@@ -1,4 +1,5 @@
-"""A client that sends exactly the bytes it is told to, and takes any answer, also one without an end."""
+"""A client that sends exactly the bytes it is told to, and takes any answer, also one without an
+end."""
 
 import http.client
 import socket
@@ -42,7 +43,8 @@ def ask(socket_path: Path, request: bytes, *, patience_s: float = TIMEOUT_S) -> 
     """Send a request and read its answer; None when no head comes in time.
 
     Raises:
-        OSError, http.client.HTTPException: the connection ended without an answer, or with none that is HTTP.
+        OSError, http.client.HTTPException: the connection ended without an answer, or with none
+            that is HTTP.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patient(patience_s))

@@ -1,7 +1,9 @@
-"""The engine that ours is compared with: Docker's own, started for the tests in namespaces of its own.
+"""The engine that ours is compared with: Docker's own, started for the tests in namespaces of its
+own.
 
-SHIPSLOG_REFERENCE=unix:///PATH names one that runs already. Else it is Debian's or Ubuntu's, installed or unpacked into .cache by
-config/run. Its firewall stays off where it is only compared: nothing of that leaves the machine.
+SHIPSLOG_REFERENCE=unix:///PATH names one that runs already. Else it is Debian's or Ubuntu's,
+installed or unpacked into .cache by config/run. Its firewall stays off where it is only compared:
+nothing of that leaves the machine.
 """
 
 import os
@@ -37,7 +39,8 @@ def reference_engine(place: Path, *, beside: bool = False) -> Iterator[Api]:
 
     Args:
         place: a directory for it.
-        beside: whether it has its rules and bridges in the test's own network, as on a host that has both engines.
+        beside: whether it has its rules and bridges in the test's own network, as on a host that
+            has both engines.
 
     Raises:
         NoReference: see there.

@@ -1,7 +1,8 @@
-"""A session with one engine, written down so that it can be laid beside the same session with another.
+"""A session with one engine, written down so that it can be laid beside the same session with
+another.
 
-Only what must be the same is kept: identities, times, addresses and process numbers are replaced by what they are; a JSON answer
-is kept as its fields and their types.
+Only what must be the same is kept: identities, times, addresses and process numbers are replaced by
+what they are; a JSON answer is kept as its fields and their types.
 """
 
 import json
@@ -31,7 +32,8 @@ _REPLACED: Final = tuple(
 
 
 _LEFT_OUT: Final = frozenset({"execDuration", "shipslog.seq"})
-"""Attributes of events: one that newer versions of Docker send, and ours, by which a reader resumes."""
+"""Attributes of events: one that newer versions of Docker send, and ours, by which a reader
+resumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Stage:
         shown: bool = True,
         ordered: bool = True,
     ) -> Done:
-        """Run Docker's command, which must end with ``code``; ``shown``: what it says is the same, ``ordered``: in this order."""
+        """Run Docker's command, which must end with ``code``; ``shown``: what it says is the same,
+        ``ordered``: in this order."""
         done = self.docker_command(*words, given=given)
         what = normalised(f"docker {' '.join(words)}")
         assert done.code == code, f"{what}: {done}"
@@ -79,7 +82,8 @@ class Stage:
     def http(
         self, method: str, target: str, body: Any = None, *, status: int, **query: Any
     ) -> Reply:
-        """Ask the API, which must answer with ``status``; an error's message and a value's shape are kept."""
+        """Ask the API, which must answer with ``status``; an error's message and a value's shape
+        are kept."""
         reply = self.api.request(method, target + ("?" + urlencode(query) if query else ""), body)
         what = normalised(f"{method} {target} {json.dumps(query)}")
         assert reply.status == status, f"{what}: {reply}"
@@ -91,7 +95,8 @@ class Stage:
         self.steps.append(Step(what, tuple(map(normalised, lines))))
 
     def events(self, *, ordered: bool = True) -> None:
-        """Keep what happened since the session began, of each kind of thing in its order if that is the same each time."""
+        """Keep what happened since the session began, of each kind of thing in its order if that is
+        the same each time."""
         lines = self.api.call(
             "GET", "/events", since=f"{self.began_s:.9f}", until=f"{time.time():.9f}"
         ).body
@@ -113,7 +118,8 @@ def normalised(text: str) -> str:
 
 
 def shape(value: Any, at: str = "") -> Iterator[str]:
-    """Each part of a JSON value as a line: where it stands, and of which type it is; the elements of a list count as one."""
+    """Each part of a JSON value as a line: where it stands, and of which type it is; the elements
+    of a list count as one."""
     match value:
         case dict():
             yield f"{at or '/'} object"
@@ -149,7 +155,8 @@ def _lines(stream: str, text: str) -> tuple[str, ...]:
 
 
 def _uncapitalised(text: str) -> str:
-    """Normalised, and with a small letter after each colon: newer versions of Docker no longer begin errors with capitals."""
+    """Normalised, and with a small letter after each colon: newer versions of Docker no longer
+    begin errors with capitals."""
     return re.sub(r"(^|: )([A-Z])(?=[a-z])", lambda found: found[0].lower(), normalised(text))
 
 

@@ -1,4 +1,5 @@
-"""What people and programs do with an engine, as scripts; each checks for itself what must come of a step."""
+"""What people and programs do with an engine, as scripts; each checks for itself what must come of
+a step."""
 
 import io
 import tarfile

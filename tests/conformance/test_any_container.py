@@ -1,4 +1,5 @@
-"""Containers of any description: what is asked for is what is told, or is refused before anything is made."""
+"""Containers of any description: what is asked for is what is told, or is refused before anything
+is made."""
 
 import json
 from collections.abc import Iterator
@@ -133,7 +134,8 @@ def _told(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 
 @st.composite
 def nearly_right(draw: DrawFn) -> dict[str, Any]:
-    """A body for create with an image that is there, and a few fields that fit, or nearly, or not at all."""
+    """A body for create with an image that is there, and a few fields that fit, or nearly, or not
+    at all."""
     body = draw(_some_fields("CreateInput"))
     body["HostConfig"] = draw(_some_fields("HostConfigInput"))
     return {"Cmd": ["true"], **body, "Image": "busybox"}

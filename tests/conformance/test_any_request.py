@@ -1,4 +1,6 @@
-"""No request of any shape makes the engine fail, and none that is refused leaves anything behind."""
+"""No request of any shape makes the engine fail, and none that is refused leaves anything
+behind.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""From an answer to the failure of the test that caused it: what is written down, read and judged."""
+"""From an answer to the failure of the test that caused it: what is written down, read and
+judged.
+"""
 
 from pathlib import Path
 

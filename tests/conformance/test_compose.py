@@ -1,4 +1,5 @@
-"""docker-compose, a client that nobody here wrote, brings a project up, scales, stops, restarts and takes it down: as with Docker."""
+"""docker-compose, a client that nobody here wrote, brings a project up, scales, stops, restarts and
+takes it down: as with Docker."""
 
 import os
 import re

@@ -1,4 +1,5 @@
-"""The same sessions with Shipslog and with Docker: what one sees is the same, but for what differences.py names."""
+"""The same sessions with Shipslog and with Docker: what one sees is the same, but for what
+differences.py names."""
 
 import shutil
 import tempfile

@@ -21,7 +21,8 @@ def place() -> Iterator[Path]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what leaves the host first: threads of trio's that idle for ten seconds stay behind in the old mounts."""
+    """Run what leaves the host first: threads of trio's that idle for ten seconds stay behind in
+    the old mounts."""
     items.sort(key=lambda item: not _leaves_the_host(item))
 
 

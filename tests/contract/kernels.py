@@ -67,7 +67,7 @@ class Bench(ABC):
         self.probes = probes
         self._image = image
 
-    # --- The log --------------------------------------------------------------------------------
+    # --- The log ---
 
     def container(self, identity: ContainerId) -> Container:
         """Return a container as the log has it now."""
@@ -118,7 +118,7 @@ class Bench(ABC):
         await self.ledger.record(ORIGIN, (network_stream(created.id), (created,)))
         return self.ledger.durable.networks[created.id]
 
-    # --- The kernel -----------------------------------------------------------------------------
+    # --- The kernel ---
 
     async def act(self, identity: ContainerId, action: Action) -> tuple[Fact, ...]:
         """Perform one action on a container as the log has it."""
@@ -168,7 +168,7 @@ class Bench(ABC):
         await self.until(identity, lambda seen: not seen.monitor_alive)
         await self.take(identity)
 
-    # --- What no port tells ---------------------------------------------------------------------
+    # --- What no port tells ---
 
     @abstractmethod
     async def until_ready(self, identity: ContainerId) -> None:
@@ -324,7 +324,7 @@ def _catches(pid: int, signal: int) -> bool:
     return bool(int(mask, 16) >> (signal - 1) & 1)
 
 
-# --- The two machines ---------------------------------------------------------------------------
+# --- The two machines ---
 
 
 async def _begin(ledger: Ledger) -> None:
@@ -441,7 +441,7 @@ _KINDS: Final[dict[str, tuple[Any, Any]]] = {
 }
 
 
-# --- Stories --------------------------------------------------------------------------------------
+# --- Stories ---
 
 Story = Callable[[Bench], Awaitable[None]]
 

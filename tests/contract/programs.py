@@ -1,4 +1,5 @@
-"""Describe a container's program once; make labels for the simulation and a script for a real shell of it."""
+"""Describe a container's program once; make labels for the simulation and a script for a real shell
+of it."""
 
 from dataclasses import dataclass
 from signal import Signals

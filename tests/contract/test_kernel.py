@@ -1,4 +1,5 @@
-"""The port ``Kernel``: what the supervisor relies on holds for the simulated kernel and for the real one."""
+"""The port ``Kernel``: what the supervisor relies on holds for the simulated kernel and for the
+real one."""
 
 from signal import SIGKILL, SIGTERM
 

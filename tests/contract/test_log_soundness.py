@@ -1,4 +1,5 @@
-"""A database that is not what we wrote: refused when it can't be trusted, reported when it was tampered with, never touched."""
+"""A database that is not what we wrote: refused when it can't be trusted, reported when it was
+tampered with, never touched."""
 
 import hashlib
 import random
@@ -56,7 +57,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def contents(path: Path) -> dict[str, str]:
-    """Every file that has something in it, but the ``-shm``: only an index, which SQLite makes anew."""
+    """Every file that has something in it, but the ``-shm``: only an index, which SQLite makes
+    anew."""
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in path.parent.iterdir()
@@ -133,7 +135,8 @@ def test_an_unsound_database_is_refused_and_left_alone(
 
 
 def killed_copy(log: EventLog) -> Path:
-    """The files of an open log, like those of an engine that was killed: the newest events are in the journal only."""
+    """The files of an open log, like those of an engine that was killed: the newest events are in
+    the journal only."""
     directory = log.path.parent / "killed"
     shutil.copytree(log.path.parent, directory, ignore=lambda *_: ["killed"])
     log.close()

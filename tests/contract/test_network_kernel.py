@@ -1,4 +1,5 @@
-"""The port ``NetworkKernel``: networks, prepared namespaces, ports of the host, interfaces of containers."""
+"""The port ``NetworkKernel``: networks, prepared namespaces, ports of the host, interfaces of
+containers."""
 
 from ipaddress import ip_network
 

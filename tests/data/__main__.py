@@ -1,4 +1,6 @@
-"""Write the dump of a database that has every event of today's engine. See the package's docstring."""
+"""Write the dump of a database that has every event of today's engine. See the package's
+docstring.
+"""
 
 import sqlite3
 import sys

@@ -1,4 +1,5 @@
-"""All registered failpoints, found in the source: a new one is tested without anybody having to think of it."""
+"""All registered failpoints, found in the source: a new one is tested without anybody having to
+think of it."""
 
 import ast
 from collections.abc import Callable, Iterator

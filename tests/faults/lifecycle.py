@@ -1,4 +1,5 @@
-"""A container's life that passes every failpoint of the daemon, and what must hold wherever it broke off."""
+"""A container's life that passes every failpoint of the daemon, and what must hold wherever it
+broke off."""
 
 import http.client
 import io
@@ -123,7 +124,7 @@ class Story:
         repaired = self._api.history(NAME, type="container_drift_repaired")
         return any(each["data"]["what"] == what for each in repaired)
 
-    # --- Afterwards -----------------------------------------------------------------------------------------------------
+    # --- Afterwards ---
 
     def check(self) -> None:
         """The daemon is up again: no acknowledged order is lost, log and kernel agree."""

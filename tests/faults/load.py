@@ -1,6 +1,7 @@
 """Eight people at once, each with containers of their own, who remember what they were told.
 
-What was answered must be so afterwards, whatever became of the daemon; what was asked and not answered may be so or not.
+What was answered must be so afterwards, whatever became of the daemon; what was asked and not
+answered may be so or not.
 """
 
 import http.client
@@ -15,7 +16,8 @@ from tests.harness.client import Api, Json, Refused
 
 CONTAINERS_EACH: Final = 3
 _OVERTAKEN: Final = (304, 404, 409)
-"""Statuses of an answer to somebody whose last order was carried out without them: it was asked in the round before."""
+"""Statuses of an answer to somebody whose last order was carried out without them: it was asked in
+the round before."""
 
 
 @dataclass(slots=True)
@@ -126,7 +128,7 @@ class Person:
         api.remove(known.identity)
         known.removed = True
 
-    # --- Afterwards -----------------------------------------------------------------------------------------------------
+    # --- Afterwards ---
 
     def disagreements(self, api: Api, present: dict[str, Json]) -> list[str]:
         """Where the engine's word and what this person was told differ."""

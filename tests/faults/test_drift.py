@@ -1,4 +1,5 @@
-"""What somebody changes by hand is noticed within a second or two, repaired where that is possible, and told."""
+"""What somebody changes by hand is noticed within a second or two, repaired where that is possible,
+and told."""
 
 import os
 import shutil
@@ -19,7 +20,7 @@ from tests.harness import kernel_inventory as census
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest
 
-# --- Processes ----------------------------------------------------------------------------------------------------------
+# --- Processes ---
 
 
 def test_a_killed_monitor_is_told_as_the_reason_of_the_end(
@@ -67,7 +68,7 @@ def test_a_process_killed_from_outside_is_an_exit_like_any_other(
     assert (exited["data"]["code"], exited["data"]["signal"]) == (137, 9)
 
 
-# --- Control groups -----------------------------------------------------------------------------------------------------
+# --- Control groups ---
 
 
 def test_processes_moved_out_of_their_cgroup_come_back(
@@ -102,7 +103,7 @@ def _removed(cgroup: Path) -> bool:
     return True
 
 
-# --- Files --------------------------------------------------------------------------------------------------------------
+# --- Files ---
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -138,7 +139,7 @@ def test_deleted_by_all_its_names_it_is_written_anew(
     assert daemon.api.exec_output(pair[0], "cat", "/etc/hosts") == (0, before.encode())
 
 
-# --- Strangers ----------------------------------------------------------------------------------------------------------
+# --- Strangers ---
 
 
 def orphans(daemon: DaemonUnderTest, fate: str) -> dict[str, str]:

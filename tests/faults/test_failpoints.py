@@ -1,4 +1,5 @@
-"""At every registered point: fail there, or die there and start again. Neither costs an order or leaves anything behind."""
+"""At every registered point: fail there, or die there and start again. Neither costs an order or
+leaves anything behind."""
 
 import http.client
 import signal

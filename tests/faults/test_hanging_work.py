@@ -1,4 +1,5 @@
-"""What hangs holds nothing that others need: a mount that never answers, clients that stand still in the middle of an upload."""
+"""What hangs holds nothing that others need: a mount that never answers, clients that stand still
+in the middle of an upload."""
 
 import array
 import fcntl
@@ -34,7 +35,9 @@ def create_with_mount(daemon: DaemonUnderTest, name: str, mount: HangingMount) -
 
 @contextmanager
 def starts_that_hang(daemon: DaemonUnderTest, place: Path) -> Iterator[None]:
-    """Many starts with a bind source that never answers; afterwards each of them has been answered."""
+    """Many starts with a bind source that never answers; afterwards each of them has been
+    answered.
+    """
     names = [f"stuck{number}" for number in range(STUCK)]
     with ThreadPoolExecutor(STUCK) as clients, hanging_mount(place) as mount:
         for name in names:

@@ -1,4 +1,5 @@
-"""SIGKILL at random moments while many work: nothing that was answered is lost, nothing is untrue, nothing is left behind."""
+"""SIGKILL at random moments while many work: nothing that was answered is lost, nothing is untrue,
+nothing is left behind."""
 
 import os
 import random
@@ -50,7 +51,9 @@ def _disagreements(daemon: DaemonUnderTest, people: list[Person]) -> list[str]:
 
 
 def _settle_the_unanswered(daemon: DaemonUnderTest, people: list[Person]) -> None:
-    """A container whose creation was never answered may be there: its name says whose it was to be."""
+    """A container whose creation was never answered may be there: its name says whose it was
+    to be.
+    """
     present = daemon.states()
     known = {each.identity for person in people for each in person.owned}
     asked = {name for person in people for name in person.asked_names}

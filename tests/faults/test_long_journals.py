@@ -1,4 +1,5 @@
-"""A container that lives for months is executed in all the time: its journal stays short, and no fact is lost or told twice."""
+"""A container that lives for months is executed in all the time: its journal stays short, and no
+fact is lost or told twice."""
 
 import os
 import signal

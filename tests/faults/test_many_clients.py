@@ -1,4 +1,5 @@
-"""A minute of sixty-four clients: half of them keep containers coming and going, half of them look at everything."""
+"""A minute of sixty-four clients: half of them keep containers coming and going, half of them look
+at everything."""
 
 import http.client
 import json

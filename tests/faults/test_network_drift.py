@@ -1,4 +1,5 @@
-"""Networks that somebody changes by hand are as they were within a second or two; what can survive that, does."""
+"""Networks that somebody changes by hand are as they were within a second or two; what can survive
+that, does."""
 
 import json
 import socket
@@ -60,7 +61,7 @@ def reaches(daemon: DaemonUnderTest, one: str, other: str) -> bool:
     return pings(daemon, one, place_of(daemon, other, "bridge")["IPAddress"])
 
 
-# --- The default network -----------------------------------------------------------------------------------------------
+# --- The default network ---
 
 
 def delete_veth(daemon: DaemonUnderTest, container: str) -> None:
@@ -212,7 +213,7 @@ def fetch(port: int) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
-# --- Several networks, IPv6 among them ---------------------------------------------------------------------------------
+# --- Several networks, IPv6 among them ---
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Networks of containers while the daemon dies: requests and names are answered, addresses and ports are nobody else's."""
+"""Networks of containers while the daemon dies: requests and names are answered, addresses and
+ports are nobody else's."""
 
 import http.client
 import os

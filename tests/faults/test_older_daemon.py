@@ -1,6 +1,8 @@
-"""A container that an older release started goes on under this one: its monitor, journal, bundle and database are adopted.
+"""A container that an older release started goes on under this one: its monitor, journal, bundle
+and database are adopted.
 
-The older release is the tree of a commit, taken out of the repository's own history. It is run by this interpreter.
+The older release is the tree of a commit, taken out of the repository's own history. It is run by
+this interpreter.
 """
 
 import os
@@ -29,7 +31,8 @@ COUNTS: Final = (
 
 
 class OlderDaemon(DaemonUnderTest):
-    """A daemon of the older tree, as its users start it; the roots are those that this tree's daemon gets afterwards."""
+    """A daemon of the older tree, as its users start it; the roots are those that this tree's
+    daemon gets afterwards."""
 
     def __init__(self, place: Path, tree: Path) -> None:
         super().__init__(place)

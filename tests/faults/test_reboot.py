@@ -1,7 +1,8 @@
-"""The machine was restarted: everything that ran is recorded as ended by that, once, and the policies apply.
+"""The machine was restarted: everything that ran is recorded as ended by that, once, and the
+policies apply.
 
-No hook in the engine: the test's own mount namespace has another file over /proc/sys/kernel/random/boot_id, and everything that
-a reboot ends has been ended.
+No hook in the engine: the test's own mount namespace has another file over
+/proc/sys/kernel/random/boot_id, and everything that a reboot ends has been ended.
 """
 
 import shutil
@@ -24,7 +25,8 @@ Reboot = Callable[[DaemonUnderTest], None]
 
 @pytest.fixture(params=["tmpfs", "disk"])
 def reboot(request: pytest.FixtureRequest, place: Path) -> Iterator[Reboot]:
-    """Turn the machine off and on again, with the exec root on a tmpfs as it should be, or on a disk."""
+    """Turn the machine off and on again, with the exec root on a tmpfs as it should be, or on a
+    disk."""
     boots: list[Path] = []
 
     def perform(daemon: DaemonUnderTest) -> None:

@@ -19,8 +19,9 @@ from tests.harness.resource_usage import Gauges, read_gauges
 WARM: Final = 60
 LIVES: Final = 300
 GROWTH_MAX_MB: Final = 12.0
-"""Caches of the last thousand containers and execs are still filling: half of this, measured. A leak of the kind that was
-found before, a descriptor or a task for each life, shows in the counts."""
+"""Caches of the last thousand containers and execs are still filling: half of this, measured. A
+leak of the kind that was found before, a descriptor or a task for each life, shows in the counts.
+"""
 CACHES: Final = {
     "engine.drivers.cgroups.v1.V1Driver._controllers": 1_000,
     "engine.queries.waiting.Changes._last": 1_024,
@@ -74,7 +75,8 @@ def test_lives_leave_the_daemon_as_it_was(gauged: Gauged) -> None:
 
 
 def changed(before: Gauges, after: Gauges) -> list[str]:
-    """What is not yet what it was; names of sandboxes that the kernel is dismantling are kept for 5 s."""
+    """What is not yet what it was; names of sandboxes that the kernel is dismantling are kept for 5
+    s."""
     was, now = counts(before), counts(after)
     return [
         *(f"{name}: {was[name]}, then {now[name]}" for name in was if was[name] != now[name]),

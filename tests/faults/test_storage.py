@@ -1,4 +1,5 @@
-"""The disk is full, the database locked, read-only or corrupt: plain words for the caller, and no harm to what runs."""
+"""The disk is full, the database locked, read-only or corrupt: plain words for the caller, and no
+harm to what runs."""
 
 import os
 import shutil
@@ -250,7 +251,8 @@ def test_a_corrupt_database_is_refused_and_left_as_it_is(
 
 
 def fold_journal(database: Path) -> None:
-    """Have everything in the one file that will be damaged: SQLite mends a page of which the journal has a copy."""
+    """Have everything in the one file that will be damaged: SQLite mends a page of which the
+    journal has a copy."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -258,7 +260,8 @@ def fold_journal(database: Path) -> None:
 def contents(database: Path) -> dict[str, bytes]:
     """The database with its journal, byte by byte.
 
-    The journal's index is nobody's data, and an empty journal is none: SQLite makes both when it only reads.
+    The journal's index is nobody's data, and an empty journal is none: SQLite makes both when it
+    only reads.
     """
     files = {each.name: each.read_bytes() for each in database.parent.glob("shipslog.db*")}
     return {

@@ -14,7 +14,9 @@ from tests.harness.daemon import DaemonUnderTest
 
 LISTINGS: Final = 100
 SLOWER_MAX: Final = 4.0
-"""How much slower a listing may get. Waiting for a monitor would make it a thousand times slower."""
+"""How much slower a listing may get. Waiting for a monitor would make it a thousand times
+slower.
+"""
 
 
 def median_listing_s(daemon: DaemonUnderTest) -> float:

@@ -1,4 +1,5 @@
-"""Rows of the database that can't be read: one dead container, which can be removed; the daemon and all others go on."""
+"""Rows of the database that can't be read: one dead container, which can be removed; the daemon and
+all others go on."""
 
 import sqlite3
 from contextlib import closing

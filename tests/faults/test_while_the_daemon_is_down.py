@@ -1,4 +1,5 @@
-"""Containers do not need the daemon: what happens while there is none is true, complete and in the log when it is back."""
+"""Containers do not need the daemon: what happens while there is none is true, complete and in the
+log when it is back."""
 
 import os
 import signal

@@ -1,4 +1,5 @@
-"""The API over a Unix socket, without any of the engine's own code: what a stranger would write in an afternoon."""
+"""The API over a Unix socket, without any of the engine's own code: what a stranger would write in
+an afternoon."""
 
 import http.client
 import json
@@ -108,7 +109,7 @@ class Api:
     def post(self, path: str, body: Any = None, **query: Any) -> Reply:
         return self.call("POST", path, body, **query)
 
-    # --- Containers -----------------------------------------------------------------------------------------------------
+    # --- Containers ---
 
     def create(self, name: str, *command: str, image: str = "busybox", **body: Any) -> str:
         wanted = {"Image": image, "Cmd": list(command), **body}
@@ -151,7 +152,7 @@ class Api:
         raw = self.call("GET", f"/containers/{reference}/logs", stdout=1, stderr=1).body
         return b"".join(payload for _, payload in frames(raw))
 
-    # --- Execs ----------------------------------------------------------------------------------------------------------
+    # --- Execs ---
 
     def create_exec(self, reference: str, *command: str) -> str:
         wanted = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
@@ -169,7 +170,7 @@ class Api:
             output = b"".join(payload for _, payload in stream.frames())
         return int(self.get(f"/exec/{identity}/json")["ExitCode"]), output
 
-    # --- Streams --------------------------------------------------------------------------------------------------------
+    # --- Streams ---
 
     def attach(self, reference: str, **query: Any) -> "Stream":
         wanted = {"stream": 1, "stdout": 1, "stderr": 1, "stdin": 1, **query}
@@ -203,7 +204,7 @@ class Api:
             raise Refused(status, rest.decode(errors="replace"))
         return Stream(connection, rest)
 
-    # --- History --------------------------------------------------------------------------------------------------------
+    # --- History ---
 
     def history(self, about: str | None = None, **query: Any) -> list[Json]:
         """Events in order, of one container (removed ones included) or of everything."""

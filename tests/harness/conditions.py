@@ -1,4 +1,6 @@
-"""Waiting for a condition, with a deadline that is there to end a hang and not to measure anything."""
+"""Waiting for a condition, with a deadline that is there to end a hang and not to measure
+anything.
+"""
 
 import errno
 import os

@@ -1,4 +1,5 @@
-"""One daemon with roots of its own, in the network and mounts of the test: to be started, killed and started again."""
+"""One daemon with roots of its own, in the network and mounts of the test: to be started, killed
+and started again."""
 
 import os
 import signal
@@ -31,10 +32,12 @@ class DaemonUnderTest:
     """A daemon and, when the test is over, the end of everything that it made.
 
     Attributes:
-        place: ``data``, ``exec``, ``api.sock``, ``log`` and ``answers`` stand in it; short, for a socket's path has 108 bytes.
+        place: ``data``, ``exec``, ``api.sock``, ``log`` and ``answers`` stand in it; short, for a
+            socket's path has 108 bytes.
         book: every answer that it gave; they are held against the API's document.
 
-    With ``forked`` it is forked from the test process, which must have one thread only then: see ``forked.py``.
+    With ``forked`` it is forked from the test process, which must have one thread only then: see
+    ``forked.py``.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class DaemonUnderTest:
         if error_type is None:
             self.book.assert_all_conform()
 
-    # --- The process ----------------------------------------------------------------------------------------------------
+    # --- The process ---
 
     def start(self, failpoints: str = "", *, wait: bool = True) -> Self:
         """Start it, with points armed where it shall fail or die; return when it answers.
@@ -158,7 +161,7 @@ class DaemonUnderTest:
         self.kill()
         return self.start()
 
-    # --- What it has ----------------------------------------------------------------------------------------------------
+    # --- What it has ---
 
     def import_busybox(self) -> Self:
         """Have the image ``busybox``."""
@@ -223,7 +226,8 @@ class DaemonUnderTest:
         settled(lambda: census.problems(self.roots, self.api), within_s=within_s)
 
     def assert_nothing_leaked(self) -> None:
-        """SIGTERM, after which not even prepared namespaces may be left; then count everything. It stays down."""
+        """SIGTERM, after which not even prepared namespaces may be left; then count everything. It
+        stays down."""
         self.assert_settled()
         containers = [self.api.inspect(each["Id"]) for each in self.api.ps()]
         bridges = census.bridges_of(self.api)
@@ -238,10 +242,11 @@ class DaemonUnderTest:
         """``inspect`` of every container, by ID."""
         return {each["Id"]: self.api.inspect(each["Id"]) for each in self.api.ps()}
 
-    # --- The end --------------------------------------------------------------------------------------------------------
+    # --- The end ---
 
     def clean_up(self) -> None:
-        """End everything that the instance made, the way a reboot would. Its files are the temporary directory's affair."""
+        """End everything that the instance made, the way a reboot would. Its files are the
+        temporary directory's affair."""
         self.kill()
         if not naming.database(self.data_root).exists():
             return
@@ -249,7 +254,8 @@ class DaemonUnderTest:
             self.power_off()
 
     def power_off(self) -> None:
-        """What a reboot ends: all processes, cgroups, links, rules and mounts; files stay where they are."""
+        """What a reboot ends: all processes, cgroups, links, rules and mounts; files stay where
+        they are."""
         self.kill()
         for _ in range(3):  # a monitor may have forked while we looked
             found = self.census()

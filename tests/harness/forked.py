@@ -1,7 +1,9 @@
-"""A daemon forked from the test process: the same program, without the second that its imports take.
+"""A daemon forked from the test process: the same program, without the second that its imports
+take.
 
-For tests that start a hundred of them. What an interpreter would have done at its start is done by hand here: the environment's
-failpoints are armed, standard output and error lead elsewhere, and nothing of the test runs on in the child.
+For tests that start a hundred of them. What an interpreter would have done at its start is done by
+hand here: the environment's failpoints are armed, standard output and error lead elsewhere, and
+nothing of the test runs on in the child.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""A file system that never answers: FUSE whose server has opened the device and reads nothing. fuse(4)."""
+"""A file system that never answers: FUSE whose server has opened the device and reads nothing.
+fuse(4)."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ class HangingMount:
     _abort: Path
 
     def abort(self) -> None:
-        """End the connection with the server that there never was: whoever hangs, or comes, gets ENOTCONN."""
+        """End the connection with the server that there never was: whoever hangs, or comes, gets
+        ENOTCONN."""
         if self._abort.exists():
             self._abort.write_text("1")
 
@@ -50,7 +52,8 @@ def hanging_mount(place: Path) -> Iterator[HangingMount]:
 
 
 def _connection(target: Path) -> str:
-    """Return the connection's number: the minor number of the device, which mountinfo has without asking the server."""
+    """Return the connection's number: the minor number of the device, which mountinfo has without
+    asking the server."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split()
         if fields[4] == str(target):

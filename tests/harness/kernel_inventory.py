@@ -1,7 +1,9 @@
-"""Everything that one daemon owns in the kernel, counted without asking the daemon, and held against what it says it has.
+"""Everything that one daemon owns in the kernel, counted without asking the daemon, and held
+against what it says it has.
 
-What belongs to an instance carries its tag or stands below its roots, so a look at /proc, mountinfo, the cgroup hierarchies,
-the links and the firewall finds all of it: also what the daemon has forgotten.
+What belongs to an instance carries its tag or stands below its roots, so a look at /proc,
+mountinfo, the cgroup hierarchies, the links and the firewall finds all of it: also what the daemon
+has forgotten.
 """
 
 import json
@@ -48,7 +50,8 @@ class Census:
     tables: set[str]
     resolvers: set[int]
     others: dict[int, str]
-    """Processes with a file of the daemon open that are neither daemon nor launcher, monitor or resolver."""
+    """Processes with a file of the daemon open that are neither daemon nor launcher, monitor or
+    resolver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,8 @@ def take_census(roots: Roots) -> Census:
 
 
 def problems(roots: Roots, api: Api) -> list[str]:
-    """What is untrue or leaked, in words, while the daemon answers; empty when kernel and log agree."""
+    """What is untrue or leaked, in words, while the daemon answers; empty when kernel and log
+    agree."""
     containers = [_bridged_alone(api, api.inspect(each["Id"])) for each in api.ps()]
     bridges = bridges_of(api)
     prepared_max = PREPARED_MAX + (len(bridges) - 1) * (PREPARED_MAX // PREPARED_SHARE)
@@ -247,7 +251,8 @@ def _files_open_below(root: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _open_files(pid: int) -> Iterator[str]:
-    # It ended while we looked; or it is the machine's own init, which not every sandbox's root may look into.
+    # It ended while we looked; or it is the machine's own init, which not every sandbox's root may
+    # look into.
     with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for fd in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):  # closed by now; or too long a path for readlink(2)
@@ -279,7 +284,9 @@ def hierarchies() -> dict[str, Path]:
 
 
 def _cgroups(roots: Roots) -> dict[str, set[str]]:
-    """Only hierarchies in which the instance has its parent: the driver uses those that it needs."""
+    """Only hierarchies in which the instance has its parent: the driver uses those that it
+    needs.
+    """
     parents = {name: place / f"shipslog-{roots.tag}" for name, place in hierarchies().items()}
     return {
         name: {entry.name for entry in parent.iterdir() if entry.is_dir()}

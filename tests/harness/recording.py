@@ -1,9 +1,11 @@
-"""``shipslogd`` with a pen: it writes each answer down, for the test process to hold against the API's own description.
+"""``shipslogd`` with a pen: it writes each answer down, for the test process to hold against the
+API's own description.
 
     python -m tests.harness.recording BOOK [OPTION OF SHIPSLOGD]...
 
-The engine has no part in this: the application is wrapped where the daemon would call it. An answer is one line, written by
-one call to a file opened for appending, so that whatever kills the daemon leaves whole lines.
+The engine has no part in this: the application is wrapped where the daemon would call it. An answer
+is one line, written by one call to a file opened for appending, so that whatever kills the daemon
+leaves whole lines.
 """
 
 import os

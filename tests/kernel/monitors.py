@@ -1,4 +1,5 @@
-"""Real launchers and monitors over bundles that hold nothing but a static busybox, for tests of processes' life."""
+"""Real launchers and monitors over bundles that hold nothing but a static busybox, for tests of
+processes' life."""
 
 import json
 import os

@@ -1,11 +1,13 @@
-"""A small world of network namespaces for tests: a host, containers, and an outside that knows no way back.
+"""A small world of network namespaces for tests: a host, containers, and an outside that knows no
+way back.
 
     container .2 ─┐
     container .3 ─┴─ bridge 172.17.0.1/16 · host · wan 192.0.2.1 ────── 192.0.2.2 outside
 
-The host is the network namespace of the test's own thread, made for the test; a place elsewhere is the path of a pinned
-namespace. A socket belongs to the namespace in which it was made, so one made by a thread that went there can be used from
-here: packets really travel, and no process is started for them.
+The host is the network namespace of the test's own thread, made for the test; a place elsewhere is
+the path of a pinned namespace. A socket belongs to the namespace in which it was made, so one made
+by a thread that went there can be used from here: packets really travel, and no process is started
+for them.
 """
 
 import json
@@ -100,7 +102,8 @@ def bind(
 
 
 def talk(server: socket.socket, place: Path | None, address: str, port: int) -> str:
-    """Call ``address`` from ``place``, exchange a word each way; the caller's address as the server sees it."""
+    """Call ``address`` from ``place``, exchange a word each way; the caller's address as the server
+    sees it."""
     with in_place(place, lambda: socket.socket(socket.AF_INET, server.type)) as client:
         client.settimeout(PATIENCE_S)
         client.connect((address, port))
@@ -132,7 +135,8 @@ def can_call(place: Path | None, address: str, port: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], watch: Watch) -> None:
-    """Wait for the kernel to make something true, looking again whenever it says that something has changed."""
+    """Wait for the kernel to make something true, looking again whenever it says that something has
+    changed."""
     poll = select.poll()
     poll.register(watch.fileno(), select.POLLIN)
     while not true():

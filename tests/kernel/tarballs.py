@@ -1,4 +1,6 @@
-"""Tars made to order, byte by byte where an honest tool would refuse, and overlays to look at them."""
+"""Tars made to order, byte by byte where an honest tool would refuse, and overlays to look at
+them.
+"""
 
 import io
 import json

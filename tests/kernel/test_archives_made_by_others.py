@@ -1,4 +1,5 @@
-"""Archives as other people's tools write them: skopeo and umoci, which share no code with us or with Docker's engine."""
+"""Archives as other people's tools write them: skopeo and umoci, which share no code with us or
+with Docker's engine."""
 
 import io
 import shutil

@@ -30,7 +30,8 @@ from tests.kernel.tarballs import (
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A container's root with a directory ``/in``; beside it, on the host, something to be left alone."""
+    """A container's root with a directory ``/in``; beside it, on the host, something to be left
+    alone."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "f").write_text("the host's")
     (tmp_path / "root" / "in").mkdir(parents=True)
@@ -237,7 +238,8 @@ def test_a_sparse_file_stays_sparse(root: Path) -> None:
 def test_directories_that_turn_into_symlinks_meanwhile_lead_nowhere_else(
     root: Path, outside: Path
 ) -> None:
-    """CVE-2018-15664: a process of the container exchanges a directory for a symlink while files are copied below it."""
+    """CVE-2018-15664: a process of the container exchanges a directory for a symlink while files
+    are copied below it."""
     (root / "in/d").mkdir()
     done = threading.Event()
 

@@ -1,4 +1,5 @@
-"""The files of a container that does not run: seen without a trace in the mount table, and in nobody's way."""
+"""The files of a container that does not run: seen without a trace in the mount table, and in
+nobody's way."""
 
 import errno
 import io

@@ -1,4 +1,5 @@
-"""Images come in whole or not at all, are what Docker would make of them, and go when nobody needs them."""
+"""Images come in whole or not at all, are what Docker would make of them, and go when nobody needs
+them."""
 
 import bz2
 import gzip

@@ -1,4 +1,5 @@
-"""The firewall in a real kernel: who reaches whom, under which address, and that the table is known by what it does."""
+"""The firewall in a real kernel: who reaches whom, under which address, and that the table is known
+by what it does."""
 
 import errno
 import socket

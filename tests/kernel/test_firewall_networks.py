@@ -1,4 +1,5 @@
-"""Several networks of both IP versions behind one firewall: what they reach, what reaches them, and under which address.
+"""Several networks of both IP versions behind one firewall: what they reach, what reaches them, and
+under which address.
 
 web .2 ── front 10.1.0.1, fd00:1::1 ──┐
 job .2 ── back  10.2.0.1, fd00:2::1 ──┼── host · wan 192.0.2.1, 2001:db8::1 ── 192.0.2.2, 2001:db8::2 machine
@@ -87,7 +88,8 @@ class Machines:
     places: dict[str, Path | None]
 
     def meet(self) -> None:
-        """Have everybody know the host's hardware address, and the host theirs: in IPv6 that may take a second."""
+        """Have everybody know the host's hardware address, and the host theirs: in IPv6 that may
+        take a second."""
         for version in VERSIONS:
             with self.listen("host", 7, version) as host:
                 gateways = {name: address(name, version, 1) for name in NETWORKS}
@@ -254,7 +256,8 @@ def test_nothing_published_is_reached_from_an_internal_network(
 def test_packets_with_forged_addresses_do_not_leave_a_container(
     machines: Machines, version: int
 ) -> None:
-    """Even with the address of a neighbour's network: none would come back, but it might do harm where it goes."""
+    """Even with the address of a neighbour's network: none would come back, but it might do harm
+    where it goes."""
     place = machines.places["web"]
     assert place is not None
     forged = ip_interface("10.2.0.77/32" if version == 4 else "fd00:2::77/128")

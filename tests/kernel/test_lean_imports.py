@@ -1,4 +1,5 @@
-"""Every running container pays for each module of the lean processes, so there is a list of what they may import."""
+"""Every running container pays for each module of the lean processes, so there is a list of what
+they may import."""
 
 import pkgutil
 import subprocess

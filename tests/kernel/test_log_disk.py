@@ -1,4 +1,5 @@
-"""The event log on a disk that is full or read-only: clear refusals, room for what is essential, recovery without a restart."""
+"""The event log on a disk that is full or read-only: clear refusals, room for what is essential,
+recovery without a restart."""
 
 import contextlib
 from collections.abc import Iterator

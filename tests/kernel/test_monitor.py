@@ -1,4 +1,5 @@
-"""What a monitor promises: output, exit code and journal are never lost, and streams behave as Docker's."""
+"""What a monitor promises: output, exit code and journal are never lost, and streams behave as
+Docker's."""
 
 import ctypes
 import json
@@ -558,7 +559,8 @@ PIDFD_GETFD = 438
 
 
 def copy_of_lock(pid: int) -> int:
-    """A descriptor of the open file by which a monitor holds its lock: with it the lock outlives the monitor."""
+    """A descriptor of the open file by which a monitor holds its lock: with it the lock outlives
+    the monitor."""
     (number,) = [fd for fd in descriptors(pid) if link(f"/proc/{pid}/fd/{fd}").endswith("/lock")]
     pidfd = os.pidfd_open(pid)
     copy: int = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, int(number), 0)
@@ -571,7 +573,8 @@ def copy_of_lock(pid: int) -> int:
 async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
     room: EngineRoom,
 ) -> None:
-    """The kernel closes its connection some milliseconds before its lock: a hint from in between must not be the last."""
+    """The kernel closes its connection some milliseconds before its lock: a hint from in between
+    must not be the last."""
     container = room.bundle("sleep", "100")
     pid = await room.monitors.launch(container)
     assert pid is not None

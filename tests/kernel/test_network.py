@@ -1,4 +1,5 @@
-"""Bridges and sandboxes in a real kernel: packets travel, everything broken is found, nothing is left."""
+"""Bridges and sandboxes in a real kernel: packets travel, everything broken is found, nothing is
+left."""
 
 import os
 import signal

@@ -1,4 +1,5 @@
-"""Sandboxes with several interfaces, of both IP versions; they come and go while the container runs."""
+"""Sandboxes with several interfaces, of both IP versions; they come and go while the container
+runs."""
 
 import socket
 import subprocess
@@ -65,7 +66,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def seen(world: World, sandbox: Sandbox) -> dict[str, set[str]]:
-    """Interfaces but ``lo``, each with its addresses that are not link-local, by an independent witness."""
+    """Interfaces but ``lo``, each with its addresses that are not link-local, by an independent
+    witness."""
 
     return {
         link["ifname"]: {each["local"] for each in link["addr_info"] if each["scope"] == "global"}

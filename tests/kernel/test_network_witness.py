@@ -1,4 +1,5 @@
-"""What iproute2 sees of the networks that the engine made: a witness that shares no code with the engine."""
+"""What iproute2 sees of the networks that the engine made: a witness that shares no code with the
+engine."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Probes on real monitors: what is told, what is written down (nothing), and how each of them ends."""
+"""Probes on real monitors: what is told, what is written down (nothing), and how each of them
+ends.
+"""
 
 import os
 import signal

@@ -102,7 +102,9 @@ def test_what_overlay_leaves_behind_goes_too(
 
 @pytest.fixture
 def elsewhere(rootfs: Rootfs) -> Iterator[int]:
-    """The pid of a process that has a filesystem mounted on ``upper/held``, in mounts of its own."""
+    """The pid of a process that has a filesystem mounted on ``upper/held``, in mounts of its
+    own.
+    """
     held = rootfs.upper(C) / "held"
     held.mkdir()
     command = [

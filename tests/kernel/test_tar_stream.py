@@ -1,4 +1,6 @@
-"""What leaves a container as a tar: all of it, nothing else, and whatever its owner does meanwhile."""
+"""What leaves a container as a tar: all of it, nothing else, and whatever its owner does
+meanwhile.
+"""
 
 import io
 import os

@@ -1,4 +1,5 @@
-"""Links over one of the host's: macvlan and ipvlan where the kernel has them, plain words where it has not."""
+"""Links over one of the host's: macvlan and ipvlan where the kernel has them, plain words where it
+has not."""
 
 import subprocess
 from collections.abc import Iterator

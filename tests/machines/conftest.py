@@ -1,4 +1,6 @@
-"""The host, its neighbours, and a daemon with four networks: made once for all tests of a module."""
+"""The host, its neighbours, and a daemon with four networks: made once for all tests of a
+module.
+"""
 
 import shutil
 import socket

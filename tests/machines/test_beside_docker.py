@@ -47,7 +47,9 @@ def theirs(neighbourhood: Neighbourhood) -> Iterator[Client]:
 
 
 def _forget_docker(neighbourhood: Neighbourhood) -> None:
-    """Docker leaves its bridge and its rules behind; the tests that follow shall not be about them."""
+    """Docker leaves its bridge and its rules behind; the tests that follow shall not be about
+    them.
+    """
     subprocess.run(["ip", "link", "delete", "docker0"], check=False)
     ours = naming.firewall_table(neighbourhood.daemon.instance)
     tables = json.loads(neighbourhood.host("nft", "--json", "list", "tables"))["nftables"]

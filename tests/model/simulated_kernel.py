@@ -1,7 +1,8 @@
 """A simulated machine: what survives the daemon, and dies only with its own power.
 
-It has the kernel objects and the monitors of containers, behaves as the contract says that drivers do, and counts what must not
-happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th step that the daemon takes, before or after an effect.
+It has the kernel objects and the monitors of containers, behaves as the contract says that drivers
+do, and counts what must not happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th
+step that the daemon takes, before or after an effect.
 """
 
 from collections import Counter
@@ -129,8 +130,8 @@ class Place:
 class Machine:
     """The machine. Containers behave as the labels of their specs say.
 
-    ``obeys`` (signal names, default all that end a process), ``lasts_s`` (then it exits by itself), ``code`` (with which), ``missing`` (the
-    program is not there).
+    ``obeys`` (signal names, default all that end a process), ``lasts_s`` (then it exits by itself),
+    ``code`` (with which), ``missing`` (the program is not there).
     """
 
     def __init__(self) -> None:
@@ -293,7 +294,8 @@ class Machine:
         self.write(container, ExecProcessExited(execution, 3))
 
     async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
-        """What a check hears: ``healthy_after_s`` and ``unhealthy_after_s`` of the start, ``probe_s`` long, in labels."""
+        """What a check hears: ``healthy_after_s`` and ``unhealthy_after_s`` of the start,
+        ``probe_s`` long, in labels."""
         labels, process = container.spec.labels, self.place(container.id).process
         if process is None or not process.alive:
             return None

@@ -1,4 +1,5 @@
-"""Failed actions are retried ever more rarely, though sweeps find the damage every second; a user's command ends the wait."""
+"""Failed actions are retried ever more rarely, though sweeps find the damage every second; a user's
+command ends the wait."""
 
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from tests.model.test_health import lived, run
 DAMAGED_S = 300.0
 """Some three hundred sweeps."""
 ATTEMPTS_MAX = 22
-"""Ten until the delay is 30 s, one for each 30 s after that; a few that fall together with events."""
+"""Ten until the delay is 30 s, one for each 30 s after that; a few that fall together with
+events.
+"""
 
 
 async def damage_cgroup(world: World, daemon: Daemon) -> ContainerId:

@@ -1,4 +1,5 @@
-"""The wall clock jumps: order comes from ``seq``, spans from the clock that never jumps. casebook 21."""
+"""The wall clock jumps: order comes from ``seq``, spans from the clock that never jumps. casebook
+21."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The daemon is killed at every step of scripted histories, and starts again: dying anywhere is boring."""
+"""The daemon is killed at every step of scripted histories, and starts again: dying anywhere is
+boring."""
 
 import shutil
 import tempfile
@@ -222,7 +223,8 @@ async def live(world: World, fuse: Fuse, doing: Callable[[Daemon], Awaitable[Non
 
 
 def check_promises(world: World, told: list[str]) -> None:
-    """Whatever a user was told before the crash is still so, unless a later order, acknowledged or not, undid it."""
+    """Whatever a user was told before the crash is still so, unless a later order, acknowledged or
+    not, undid it."""
     log = EventLog.open(world.database, threaded=False)
     history = tuple(log.read())
     log.close()

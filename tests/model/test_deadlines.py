@@ -1,4 +1,5 @@
-"""An action that never ends is recorded as failed when its deadline passes, and everybody who waits is told."""
+"""An action that never ends is recorded as failed when its deadline passes, and everybody who waits
+is told."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""Health checks on virtual time: what is asked when, what is written down, and what a daemon's death does to it."""
+"""Health checks on virtual time: what is asked when, what is written down, and what a daemon's
+death does to it."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Histories that nobody thought of: hypothesis invents what users ask, what breaks, and when the daemon is killed."""
+"""Histories that nobody thought of: hypothesis invents what users ask, what breaks, and when the
+daemon is killed."""
 
 import shutil
 import tempfile
@@ -137,7 +138,8 @@ async def happen(world: World, daemon: Daemon, step: Step) -> None:
 
 
 async def history(world: World, users: list[list[Step]], fuses: list[int]) -> None:
-    """Two users at once; each life of the daemon ends at its fuse, and what was not done by then is done in the next."""
+    """Two users at once; each life of the daemon ends at its fuse, and what was not done by then is
+    done in the next."""
 
     async def user(daemon: Daemon, doing: list[Step]) -> None:
         while doing:

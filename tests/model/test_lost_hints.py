@@ -1,4 +1,5 @@
-"""No hint arrives, ever: a monitor's word and its end are found by looking, and nobody who asks is left without an answer."""
+"""No hint arrives, ever: a monitor's word and its end are found by looking, and nobody who asks is
+left without an answer."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

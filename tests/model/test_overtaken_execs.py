@@ -1,4 +1,5 @@
-"""An exec whose container ends before its process begins: whoever waits for it is told, and let go of."""
+"""An exec whose container ends before its process begins: whoever waits for it is told, and let go
+of."""
 
 from pathlib import Path
 

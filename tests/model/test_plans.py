@@ -1,4 +1,5 @@
-"""Plans on any history: a whole plan leaves nothing to do, and half of one, or the same one twice, does no harm.
+"""Plans on any history: a whole plan leaves nothing to do, and half of one, or the same one twice,
+does no harm.
 
 Pure functions and a simulated machine; no supervisor, no database, no clock but a counter.
 """

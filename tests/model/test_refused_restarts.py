@@ -1,4 +1,5 @@
-"""A restart whose second half can't be is refused, to whoever waits for it; a crash in between changes nothing."""
+"""A restart whose second half can't be is refused, to whoever waits for it; a crash in between
+changes nothing."""
 
 from pathlib import Path
 

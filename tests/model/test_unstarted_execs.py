@@ -1,4 +1,5 @@
-"""Execs that nobody starts: they end with their container in one append, and an unknown one is not looked for everywhere."""
+"""Execs that nobody starts: they end with their container in one append, and an unknown one is not
+looked for everywhere."""
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path

@@ -163,7 +163,8 @@ def address_answer(packet: bytes, address: str, flags: int = 0, code: int = 0) -
 
 
 class FakeServer:
-    """A name server inside a sandbox, or here when there is none; what it was asked is kept. UDP and TCP."""
+    """A name server inside a sandbox, or here when there is none; what it was asked is kept. UDP
+    and TCP."""
 
     def __init__(self, rig: Rig, sandbox: str | None, address: str, answer: Answerer) -> None:
         self.asked: list[bytes] = []

@@ -27,7 +27,8 @@ def decide(
 ) -> int:
     """Run a program on one system call; what it returns.
 
-    Only forward jumps exist, so it ends: BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP, BPF_RET|K, linux/filter.h.
+    Only forward jumps exist, so it ends: BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP, BPF_RET|K,
+    linux/filter.h.
     """
     words = [*args, *(0,) * (6 - len(args))]
     seccomp_data = struct.pack("=IIQ6Q", number & 0xFFFFFFFF, arch, 0, *words)

@@ -1,4 +1,5 @@
-"""From a create request to a spec. The refusals are those that dockerd gives, by status and, where people match on them, by word."""
+"""From a create request to a spec. The refusals are those that dockerd gives, by status and, where
+people match on them, by word."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""What the cgroup drivers compute: where hierarchies are, which devices are permitted, what a weight is."""
+"""What the cgroup drivers compute: where hierarchies are, which devices are permitted, what a
+weight is."""
 
 import struct
 from pathlib import Path

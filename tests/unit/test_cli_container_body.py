@@ -1,4 +1,5 @@
-"""The body of a create request, held against what Docker's own client sends for the same command line."""
+"""The body of a create request, held against what Docker's own client sends for the same command
+line."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,9 @@
-"""Every field of Docker's Config, HostConfig and NetworkingConfig: honoured and shown again, warned about, or refused.
+"""Every field of Docker's Config, HostConfig and NetworkingConfig: honoured and shown again, warned
+about, or refused.
 
-The table is held against the shape of the body, so that no field can be read without an effect. Which fields Docker has beyond
-these, ``python -m tests.conformance.compare`` tells where its document is given.
+The table is held against the shape of the body, so that no field can be read without an effect.
+Which fields Docker has beyond these, ``python -m tests.conformance.compare`` tells where its
+document is given.
 """
 
 import json

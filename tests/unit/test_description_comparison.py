@@ -1,6 +1,7 @@
 """The comparison of two descriptions of an API, on documents made up for it.
 
-Docker's own document is not a part of this tree, so the whole comparison is run by hand: see tests/conformance/compare.py.
+Docker's own document is not a part of this tree, so the whole comparison is run by hand: see
+tests/conformance/compare.py.
 """
 
 from pathlib import Path

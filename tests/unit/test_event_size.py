@@ -1,4 +1,6 @@
-"""What one event may hold is bounded: a creation beyond it is refused, and nothing of it is left."""
+"""What one event may hold is bounded: a creation beyond it is refused, and nothing of it is
+left.
+"""
 
 from pathlib import Path
 

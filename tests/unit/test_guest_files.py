@@ -1,4 +1,6 @@
-"""The files that a container gets are Docker's to the byte; the samples were read off Docker 20.10."""
+"""The files that a container gets are Docker's to the byte; the samples were read off Docker
+20.10.
+"""
 
 import pytest
 

@@ -123,7 +123,7 @@ def test_a_timeout_is_told_in_the_words_of_go(timeout_ns: int, text: str) -> Non
     assert timeout_text(check, "out") == f"Health check exceeded timeout ({text}): out"
 
 
-# --- In a container's life -------------------------------------------------------------------------------------------------
+# --- In a container's life ---
 
 
 def lived(*events: Event, check: Healthcheck | None = CHECK) -> Container:

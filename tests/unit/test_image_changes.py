@@ -1,4 +1,5 @@
-"""``docker import --change``: what Docker 20.10 made of the same instructions, read off it, and its refusals."""
+"""``docker import --change``: what Docker 20.10 made of the same instructions, read off it, and its
+refusals."""
 
 from contextlib import suppress
 

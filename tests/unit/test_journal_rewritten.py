@@ -1,4 +1,5 @@
-"""A journal that is written anew, without what the daemon has taken over: each fact is told once, whoever dies when."""
+"""A journal that is written anew, without what the daemon has taken over: each fact is told once,
+whoever dies when."""
 
 import os
 from collections.abc import Callable
@@ -27,7 +28,8 @@ class Killed(BaseException):
 
 
 class DeadlyOs:
-    """The module ``os``, until the n-th call of a function of it: then the process dies, before the call or after it."""
+    """The module ``os``, until the n-th call of a function of it: then the process dies, before the
+    call or after it."""
 
     def __init__(self, dies_at: int, *, before: bool) -> None:
         self.calls = 0

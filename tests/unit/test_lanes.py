@@ -1,4 +1,5 @@
-"""Lanes: each container has its own queue, and a thread that hangs is given up, counted, and holds nobody."""
+"""Lanes: each container has its own queue, and a thread that hangs is given up, counted, and holds
+nobody."""
 
 import threading
 from collections.abc import Iterator

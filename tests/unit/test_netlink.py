@@ -1,4 +1,5 @@
-"""Netlink messages: what is sent, byte by byte as netlink(7) and the kernel's headers lay it out, and what is read."""
+"""Netlink messages: what is sent, byte by byte as netlink(7) and the kernel's headers lay it out,
+and what is read."""
 
 import struct
 from collections.abc import Callable
@@ -24,7 +25,8 @@ PARSERS: list[Callable[[bytes], object]] = [
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, written without any library: length and type in the machine's order, padded to four bytes."""
+    """One attribute, written without any library: length and type in the machine's order, padded to
+    four bytes."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 

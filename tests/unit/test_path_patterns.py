@@ -1,4 +1,5 @@
-"""Go's path.Match, as the filters of images use it; the table was checked against the reference daemon's answers."""
+"""Go's path.Match, as the filters of images use it; the table was checked against the reference
+daemon's answers."""
 
 import pytest
 
@@ -44,5 +45,6 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
 
 
 def test_many_stars_cost_no_more_than_their_number() -> None:
-    """One that takes back what it gave would not come to an end here; the test's own time limit says so."""
+    """One that takes back what it gave would not come to an end here; the test's own time limit
+    says so."""
     assert not path_matches("*a" * 500 + "b", "a" * 255)

@@ -1,4 +1,5 @@
-"""Questions about all of history: one moment's answer whatever is recorded meanwhile, ended with their client, small."""
+"""Questions about all of history: one moment's answer whatever is recorded meanwhile, ended with
+their client, small."""
 
 import random
 import subprocess

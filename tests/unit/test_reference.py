@@ -1,4 +1,5 @@
-"""References are read as the distribution project writes its grammar, and refused in Docker's words."""
+"""References are read as the distribution project writes its grammar, and refused in Docker's
+words."""
 
 import pytest
 from hypothesis import assume, given

@@ -1,4 +1,5 @@
-"""The pool has what will be wanted next, never more than it may, and nothing at an address that somebody else has."""
+"""The pool has what will be wanted next, never more than it may, and nothing at an address that
+somebody else has."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager

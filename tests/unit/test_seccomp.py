@@ -1,7 +1,8 @@
 """The default seccomp profile, as decisions of the program that the kernel gets.
 
-What is claimed here was compared, for every number of every architecture, with the program that dockerd 20.10 installs (read
-back with PTRACE_SECCOMP_GET_FILTER). The differences are those of Docker's later releases, and each has its test below.
+What is claimed here was compared, for every number of every architecture, with the program that
+dockerd 20.10 installs (read back with PTRACE_SECCOMP_GET_FILTER). The differences are those of
+Docker's later releases, and each has its test below.
 """
 
 import errno
@@ -132,7 +133,9 @@ def test_clone_makes_no_namespace(flag: int) -> None:
 
 
 def test_clone3_seems_not_to_exist() -> None:
-    """Its flags are out of a filter's sight, and a C library falls back on clone only after ENOSYS."""
+    """Its flags are out of a filter's sight, and a C library falls back on clone only after
+    ENOSYS.
+    """
     assert decision("clone3") == bpf.refusal(errno.ENOSYS)
 
 

@@ -1,4 +1,6 @@
-"""What is written is what other programs read: Python's own tarfile bears witness, and our reader."""
+"""What is written is what other programs read: Python's own tarfile bears witness, and our
+reader.
+"""
 
 import io
 import os

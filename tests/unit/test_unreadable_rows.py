@@ -1,4 +1,5 @@
-"""A row that can't be read makes its container dead; everything else is there, verify names the row, nothing is rewritten."""
+"""A row that can't be read makes its container dead; everything else is there, verify names the
+row, nothing is rewritten."""
 
 import json
 import sqlite3

@@ -5,7 +5,8 @@
     guest/      what runs inside: init in the initramfs, session on the disk
     machine.py  run(command) → (exit status, output)
 
-The machine is emulated in software, so that no /dev/kvm is needed; it has no network device. One boot costs about four
-seconds, and Python runs some ten times slower than on the host: an image with everything on it beats a shared directory,
-where each of the thousand files of an import would cost a round trip out of the machine.
+The machine is emulated in software, so that no /dev/kvm is needed; it has no network device. One
+boot costs about four seconds, and Python runs some ten times slower than on the host: an image with
+everything on it beats a shared directory, where each of the thousand files of an import would cost
+a round trip out of the machine.
 """

@@ -1,7 +1,9 @@
-"""What the machine boots: a distribution's kernel, and an initramfs of busybox, modules and the first script.
+"""What the machine boots: a distribution's kernel, and an initramfs of busybox, modules and the
+first script.
 
-The kernel comes from a package that was unpacked and never installed: its modules are found below ``KERNEL_DIRECTORY``
-as the package lays them out (boot/vmlinuz-*, lib/modules/VERSION), without the indexes that depmod(8) would make.
+The kernel comes from a package that was unpacked and never installed: its modules are found below
+``KERNEL_DIRECTORY`` as the package lays them out (boot/vmlinuz-*, lib/modules/VERSION), without the
+indexes that depmod(8) would make.
 """
 
 import re
@@ -53,7 +55,8 @@ def kernel_image() -> Path | None:
 
 
 def initramfs(kernel: Path, command: str, environment: Mapping[str, str]) -> bytes:
-    """An archive for the kernel to unpack: it loads ``MODULES``, mounts the disk and runs ``command`` there.
+    """An archive for the kernel to unpack: it loads ``MODULES``, mounts the disk and runs
+    ``command`` there.
 
     Raises:
         FileNotFoundError: a module that is neither built into this kernel nor beside it.
@@ -76,7 +79,8 @@ def initramfs(kernel: Path, command: str, environment: Mapping[str, str]) -> byt
 def in_order_of_loading(
     available: Mapping[str, Path], wanted: Iterable[str], built_in: set[str]
 ) -> dict[str, bytes]:
-    """Names and bytes of the ``wanted`` modules and of those they depend on, each after what it needs."""
+    """Names and bytes of the ``wanted`` modules and of those they depend on, each after what it
+    needs."""
     loaded: dict[str, bytes] = {}
 
     def load(name: str) -> None:

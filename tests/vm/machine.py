@@ -7,7 +7,8 @@
          ├── status ◀── a file ◀────── virtio-serial port ◀─────── its exit status, the last thing before power-off
          └── console ◀─ a file ◀────── serial port ◀────────────── the kernel, when there is trouble
 
-A machine that powers off without a status has crashed; one that does neither within ``timeout_s`` is killed.
+A machine that powers off without a status has crashed; one that does neither within ``timeout_s``
+is killed.
 """
 
 import os
@@ -44,7 +45,8 @@ ENVIRONMENT: Final = {
 
 
 class MachineError(Exception):
-    """The machine did not get as far as an exit status; the message ends with what its console said last."""
+    """The machine did not get as far as an exit status; the message ends with what its console said
+    last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def missing() -> str | None:
 
 
 def build_disk(directory: Path) -> Path:
-    """Make the machine's disk in ``directory``; it serves any number of boots, none of which changes it."""
+    """Make the machine's disk in ``directory``; it serves any number of boots, none of which
+    changes it."""
     disk = directory / "disk.ext4"
     with tempfile.TemporaryDirectory(dir=directory) as root:
         tree.build(Path(root))
@@ -87,7 +90,8 @@ def run(
     """Boot from ``disk``, run ``command`` as root by a shell, power off.
 
     Raises:
-        MachineError: the kernel panicked, or the command did not end within ``timeout_s`` of the boot's beginning.
+        MachineError: the kernel panicked, or the command did not end within ``timeout_s`` of the
+            boot's beginning.
     """
     kernel = boot.kernel_image()
     assert kernel, "missing() was asked before"
@@ -133,7 +137,8 @@ def _emulator(kernel: Path, disk: Path, directory: Path) -> list[str]:
             "-append",
             " ".join(KERNEL_ARGUMENTS),
         ),
-        # snapshot: writes go to a temporary file that is gone afterwards; unsafe: an fsync inside costs nothing outside.
+        # snapshot: writes go to a temporary file that is gone afterwards; unsafe: an fsync inside
+        # costs nothing outside.
         *("-drive", f"file={disk},format=raw,if=virtio,snapshot=on,cache=unsafe"),
         *("-serial", f"file:{directory / 'console'}"),
         *("-device", "virtio-serial"),

@@ -1,7 +1,7 @@
 """The engine on a kernel that has cgroup v2 and nothing else, as most users' machines do.
 
-An emulated processor is slow and there are usually two real ones: the kernel tests are dealt to two machines that run at the
-same time, and quickstart follows in whichever is done first.
+An emulated processor is slow and there are usually two real ones: the kernel tests are dealt to two
+machines that run at the same time, and quickstart follows in whichever is done first.
 """
 
 import sys

@@ -1,6 +1,8 @@
-"""The file tree of the virtual machine: an interpreter, this checkout, a few programs, and the libraries they link.
+"""The file tree of the virtual machine: an interpreter, this checkout, a few programs, and the
+libraries they link.
 
-Everything stands where the host has it, so that the paths in a virtual environment's scripts stay true.
+Everything stands where the host has it, so that the paths in a virtual environment's scripts stay
+true.
 """
 
 import compileall
@@ -100,7 +102,8 @@ class Tree:
         return self.root / path.relative_to("/")
 
     def add(self, path: Path) -> None:
-        """Copy a file; symbolic links on the way to it are kept, and what they point to is copied as well.
+        """Copy a file; symbolic links on the way to it are kept, and what they point to is copied
+        as well.
 
         A directory is made, not filled.
         """
@@ -155,7 +158,8 @@ def build(root: Path) -> None:
 
 
 def _programs() -> list[Path]:
-    """Those of ``PACKAGES``, dpkg-query(1), and those that come by name; what is not installed is left out."""
+    """Those of ``PACKAGES``, dpkg-query(1), and those that come by name; what is not installed is
+    left out."""
     listing = subprocess.run(
         ["dpkg-query", "--listfiles", *PACKAGES], capture_output=True, text=True, check=False
     ).stdout
@@ -208,7 +212,8 @@ def _is_elf(path: Path) -> bool:
 
 
 def _linked_libraries(executables: Iterable[str]) -> set[Path]:
-    """Absolute paths of all libraries, and of the loader, that ldd(1) names for any of ``executables``."""
+    """Absolute paths of all libraries, and of the loader, that ldd(1) names for any of
+    ``executables``."""
     listing = subprocess.run(
         ["ldd", *executables], capture_output=True, text=True, check=False
     )  # 1: one is static
@@ -218,7 +223,8 @@ def _linked_libraries(executables: Iterable[str]) -> set[Path]:
 
 
 def _libraries_by_name(names: Iterable[str]) -> list[Path]:
-    """Where the loader's cache has each of ``names``; one that is not there is left out, see ldconfig(8)."""
+    """Where the loader's cache has each of ``names``; one that is not there is left out, see
+    ldconfig(8)."""
     listing = subprocess.run(
         ["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True
     ).stdout

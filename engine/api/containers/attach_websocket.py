@@ -1,8 +1,9 @@
 """``GET /containers/{name}/attach/ws``: what ``attach`` does, for browsers.
 
-As in Docker: the streams are never multiplexed; clients before 1.42 get all of them, later ones those that they ask for; frames
-towards the client are binary since 1.28 and text before. Unlike in Docker, a page of another origin is refused: a browser would
-let any page speak to a port of the user's own machine.
+As in Docker: the streams are never multiplexed; clients before 1.42 get all of them, later ones
+those that they ask for; frames towards the client are binary since 1.28 and text before. Unlike in
+Docker, a page of another origin is refused: a browser would let any page speak to a port of the
+user's own machine.
 """
 
 from typing import Final

@@ -23,7 +23,9 @@ _GO_BITS: Final = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1
 
 
 def go_file_mode(mode: int) -> int:
-    """``st_mode`` as Go's ``os.FileMode`` has it: the rights below, type and the three special bits above."""
+    """``st_mode`` as Go's ``os.FileMode`` has it: the rights below, type and the three special bits
+    above.
+    """
     special = sum(theirs for ours, theirs in _GO_BITS.items() if mode & ours)
     return mode & 0o777 | _GO_TYPES.get(stat.S_IFMT(mode), 0) | special
 

@@ -105,7 +105,9 @@ class ContainerFilter:
         )
 
     def _has_port(self, container: Container) -> bool:
-        """Whether one port is published where it is asked for, or exposed where that is: either will do, as in Docker."""
+        """Whether one port is published where it is asked for, or exposed where that is: either
+        will do, as in Docker.
+        """
         published, exposed = self._ports["publish"], self._ports["expose"]
         if not published and not exposed:
             return True
@@ -157,7 +159,9 @@ def _exited(container: Container, code: int) -> bool:
 
 
 def _image_ids(filters: Filters, images: Images) -> set[ImageId] | None:
-    """The images that ``ancestor`` names; None when it is not asked for. One that is not there has no descendants."""
+    """The images that ``ancestor`` names; None when it is not asked for. One that is not there has
+    no descendants.
+    """
     words = filters.values("ancestor")
     if not words:
         return None

@@ -17,7 +17,9 @@ KEPT_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An answer and everything that it tells of. Values are frozen, so the same ones give the same answer."""
+    """An answer and everything that it tells of. Values are frozen, so the same ones give the same
+    answer.
+    """
 
     container: Container
     image: Image | None
@@ -34,7 +36,9 @@ class Inspections:
     def answer(
         self, container: Container, around: Surroundings, execs: Collection[ExecId]
     ) -> Answer:
-        """Tell all about a container but its sizes. ``around`` has to have the same directories each time."""
+        """Tell all about a container but its sizes. ``around`` has to have the same directories
+        each time.
+        """
         image = around.images.get(container.spec.image_id)
         kept = self._kept.get(container.id)
         if (

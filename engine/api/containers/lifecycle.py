@@ -156,7 +156,9 @@ class LifecycleHandlers:
         return NO_CONTENT
 
     async def wait(self, request: Request) -> Reply:
-        """``docker wait``: the head goes out at once and says that we are watching; the body, when it has happened."""
+        """``docker wait``: the head goes out at once and says that we are watching; the body, when
+        it has happened.
+        """
         condition = request.query.text("condition") or WaitCondition.NOT_RUNNING
         if condition not in set(WaitCondition):
             raise InvalidRequest(f'invalid condition: "{condition}"')
@@ -169,7 +171,9 @@ class LifecycleHandlers:
 
 
 async def _result(waiting: Waiting) -> Json:
-    """The code, and why a start failed: but not to whom waits for the removal, which did not fail."""
+    """The code, and why a start failed: but not to whom waits for the removal, which did not
+    fail.
+    """
     code, error = await waiting.result()
     result: Json = {"StatusCode": code}
     if error and waiting.condition is not WaitCondition.REMOVED:

@@ -7,7 +7,9 @@ from engine.domain.container.spec import Spec
 
 
 def mounts_asked_json(spec: Spec) -> Json:
-    """The fields of ``HostConfig`` that ask for mounts, each as it was asked; Docker leaves empty ones out, but not all."""
+    """The fields of ``HostConfig`` that ask for mounts, each as it was asked; Docker leaves empty
+    ones out, but not all.
+    """
     mounts = [
         *(_bind_json(bind) for bind in spec.binds if bind.asked_by is AskedBy.MOUNTS),
         *(_tmpfs_json(each) for each in spec.tmpfs if each.asked_by is AskedBy.MOUNTS),
@@ -62,7 +64,9 @@ def _said(**fields: object) -> Json:
 
 
 def mount_points_json(spec: Spec) -> list[Json]:
-    """``Mounts`` of a container: what is mounted where. What ``--tmpfs`` mounts Docker does not count among them."""
+    """``Mounts`` of a container: what is mounted where. What ``--tmpfs`` mounts Docker does not
+    count among them.
+    """
     binds = [
         {
             "Type": "bind",

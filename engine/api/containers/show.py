@@ -27,7 +27,9 @@ STORAGE_DRIVER = "overlay2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a container's JSON says beyond the container: where things lie, and what is called how."""
+    """What a container's JSON says beyond the container: where things lie, and what is called
+    how.
+    """
 
     data_root: Path
     exec_root: Path
@@ -47,7 +49,9 @@ class Sizes:
 
 
 def docker_phase(container: Container) -> str:
-    """Where in life, in Docker's words: what starts is what it was before, and what never ran has not exited."""
+    """Where in life, in Docker's words: what starts is what it was before, and what never ran has
+    not exited.
+    """
     if container.is_restarting:
         return Phase.RESTARTING
     if container.phase in (Phase.STARTING, Phase.EXITED):
@@ -208,7 +212,9 @@ def config_json(container: Container) -> Json:
 
 
 def _graph_driver_json(container: Container, around: Surroundings) -> Json:
-    """The directories of the overlay; what is merged of them is seen inside the container alone, and nowhere on the host."""
+    """The directories of the overlay; what is merged of them is seen inside the container alone,
+    and nowhere on the host.
+    """
     directory = naming.container_directory(around.data_root, container.id)
     image = around.images.get(container.spec.image_id)
     chain = image.contents.chain if image else ()

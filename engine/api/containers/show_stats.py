@@ -1,7 +1,7 @@
 """What a container uses, in Docker's words: samples → ContainerStatsResponse of API v1.51.
 
-Where versions of cgroups differ so does Docker's answer: which keys ``memory_stats.stats`` has, and whether there are counts of
-operations beside those of bytes.
+Where versions of cgroups differ so does Docker's answer: which keys ``memory_stats.stats`` has, and
+whether there are counts of operations beside those of bytes.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,8 @@ _V2_KEYS: Final = (
     "pglazyfreed", "thp_fault_alloc", "thp_collapse_alloc",
 )  # fmt: skip
 _SPLIT: Final = ("workingset_refault", "workingset_activate")
-"""Since Linux 5.9 the kernel counts these apart for anonymous memory and files; clients know the sum."""
+"""Since Linux 5.9 the kernel counts these apart for anonymous memory and files; clients know the
+sum."""
 _V1_ONLY: Final = (
     "io_queue_recursive",
     "io_service_time_recursive",

@@ -1,7 +1,9 @@
-"""Which events a reader of ``/events`` wants: after moby's ``daemon/events/filter.go``, whose rules clients rely on.
+"""Which events a reader of ``/events`` wants: after moby's ``daemon/events/filter.go``, whose rules
+clients rely on.
 
-Values of one filter are alternatives, filters are conditions. A filter by object (``container=web``) looks at the ID and the name
-of whatever the event is about, whatever that is, and a beginning of either will do; ``image`` looks at containers, too.
+Values of one filter are alternatives, filters are conditions. A filter by object
+(``container=web``) looks at the ID and the name of whatever the event is about, whatever that is,
+and a beginning of either will do; ``image`` looks at containers, too.
 """
 
 from typing import Final
@@ -18,7 +20,8 @@ _BY_BEGINNING: Final = (
 )
 KNOWN: Final = frozenset({*_BY_BEGINNING, "event", "image", "label", "scope", "type", AFTER})
 _WITH_DETAILS: Final = ("exec_create", "exec_start", "health_status")
-"""Actions behind whose names a colon and more comes; asking for one of them makes all names beginnings."""
+"""Actions behind whose names a colon and more comes; asking for one of them makes all names
+beginnings."""
 
 
 def is_wanted(said: Said, filters: Filters) -> bool:

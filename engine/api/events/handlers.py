@@ -3,8 +3,9 @@
 Resuming
 ========
 
-Every event carries its position in the log as the attribute ``shipslog.seq``. A reader that has been cut off asks for what comes
-after the last one it has seen, and misses nothing and hears nothing twice, whatever was between::
+Every event carries its position in the log as the attribute ``shipslog.seq``. A reader that has
+been cut off asks for what comes after the last one it has seen, and misses nothing and hears
+nothing twice, whatever was between::
 
     curl --unix-socket … 'http://x/events?after_seq=4711.2'
     docker events --filter after_seq=4711.2
@@ -88,7 +89,9 @@ class EventHandlers:
         return Streamed(produce, JSON, endless=True)
 
     def _question(self, query: Query, wanted: Filters) -> tuple[Question, Position]:
-        """The part of history that is asked for; who names no beginning but an end wants all that was before."""
+        """The part of history that is asked for; who names no beginning but an end wants all that
+        was before.
+        """
         now_ns = self._service.system.wall_ns()
         since, until = query.text("since"), query.text("until")
         since_ns = parse_moment_or_span(since, now_ns) if since else None
@@ -115,7 +118,9 @@ class _Reading:
         self._translator = Translator(lookups.networks, lookups.images)
 
     async def tell(self, question: Question, send: Sink) -> None:
-        """What has happened, however long that takes, and then what happens until the time is over."""
+        """What has happened, however long that takes, and then what happens until the time is
+        over.
+        """
         if question.until_ns is None:
             await self._tell_all(question, send, follow=True)
             return

@@ -1,7 +1,8 @@
 """Events of the log in the words of Docker's ``/events``: domain → Docker JSON.
 
-One of ours can be several of theirs (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or none: most intents are not told.
-What an event of theirs says about its object, they look up when it happens; so does this, in what was told before.
+One of ours can be several of theirs (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or
+none: most intents are not told. What an event of theirs says about its object, they look up when it
+happens; so does this, in what was told before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,8 @@ from engine.queries.events import Arrival, Subject, command_text, exec_of, owner
 from engine.queries.history import Entry
 
 POSITION: Final = "shipslog.seq"
-"""The attribute that says where in the log an event is: ``SEQ.PART``, the second ``PART`` of event ``SEQ`` being ``SEQ.2``."""
+"""The attribute that says where in the log an event is: ``SEQ.PART``, the second ``PART`` of event
+``SEQ`` being ``SEQ.2``."""
 
 SCOPE: Final = "local"
 """Of all events of an engine that is alone."""
@@ -130,7 +132,9 @@ class Translator:
         known.commands.update(subject.commands)
 
     def needs_labels(self, entry: Entry) -> bool:
-        """Whether an event is about an image whose labels are unknown; then :meth:`learn_labels`."""
+        """Whether an event is about an image whose labels are unknown; then
+        :meth:`learn_labels`.
+        """
         event = entry.data
         return (
             type(event) in _OF_IMAGES
@@ -200,7 +204,9 @@ class Translator:
                 yield from _of_use(subject, event)
 
     def _networks_of(self, subject: Subject, action: str) -> Iterator[Said]:
-        """All that it is in: with a namespace of the host's, or none of its own, those that every engine has."""
+        """All that it is in: with a namespace of the host's, or none of its own, those that every
+        engine has.
+        """
         for identity, name in subject.networks.items():
             yield self._of_membership(subject, action, identity, name)
         for found in self._networks.values():

@@ -172,7 +172,9 @@ class ExecHandlers:
         connection: socket.socket,
         unread: bytes,
     ) -> None:
-        """A process that can't be started is told on the stream, by whoever has the connection then."""
+        """A process that can't be started is told on the stream, by whoever has the connection
+        then.
+        """
         spec = execution.spec
         options = StreamOptions(
             stdin=spec.attach_stdin,
@@ -186,7 +188,9 @@ class ExecHandlers:
             await self._size(execution, size)
 
     async def _size(self, execution: Exec, size: tuple[int, int] | None) -> None:
-        """Give a terminal the size that was asked for at its start, unless its process has ended by now."""
+        """Give a terminal the size that was asked for at its start, unless its process has ended by
+        now.
+        """
         if size is None or not execution.spec.tty:
             return
         height, width = size
@@ -205,7 +209,9 @@ class ExecHandlers:
 
 
 def _refusal(message: str) -> str:
-    """All of Docker's words: a user that is not there is found missing before there is anything to execute."""
+    """All of Docker's words: a user that is not there is found missing before there is anything to
+    execute.
+    """
     if message.startswith("unable to find"):
         return message
     return f"OCI runtime exec failed: exec failed: unable to start container process: {message}: unknown"

@@ -156,7 +156,9 @@ class HistoryHandlers:
 
 
 async def _first(entries: AsyncGenerator[tuple[Entry, ...], None]) -> tuple[Entry, ...]:
-    """The first block, or none. ``anext(entries, ())`` is broken on Python 3.11 for a generator that waits before it ends."""
+    """The first block, or none. ``anext(entries, ())`` is broken on Python 3.11 for a generator
+    that waits before it ends.
+    """
     try:
         return await anext(entries)
     except StopAsyncIteration:

@@ -26,8 +26,9 @@ _NO_LOGIN: Final = (1 << 32) - 1
 def peer_of(connection: trio.socket.SocketType) -> Actor:
     """The caller, named when it connected; over TCP the kernel knows an address and no more.
 
-    The credentials are the kernel's and can't be forged. The program is looked up by pid, so it is believed only if the
-    process of the connection still lives after that: its pid was not used again meanwhile.
+    The credentials are the kernel's and can't be forged. The program is looked up by pid, so it is
+    believed only if the process of the connection still lives after that: its pid was not used
+    again meanwhile.
     """
     if connection.family != socket.AF_UNIX:
         return Actor(kind=ActorKind.USER, address=address_of(connection))
@@ -47,10 +48,12 @@ def peer_of(connection: trio.socket.SocketType) -> Actor:
 
 
 def certified(certificate: Mapping[str, Any] | None, address: str) -> Actor:
-    """The caller, named by a certificate that was verified; one who has shown none is an address and no more.
+    """The caller, named by a certificate that was verified; one who has shown none is an address
+    and no more.
 
     Args:
-        certificate: as :meth:`ssl.SSLObject.getpeercert` decodes it. Any: its values are tuples of several depths.
+        certificate: as :meth:`ssl.SSLObject.getpeercert` decodes it. Any: its values are tuples of
+            several depths.
         address: where the connection came from.
     """
     name = "".join(
@@ -61,7 +64,9 @@ def certified(certificate: Mapping[str, Any] | None, address: str) -> Actor:
 
 
 def _subject(certificate: Mapping[str, Any]) -> str:
-    """The subject's common name, or else its first alternative name, or else all that the subject says."""
+    """The subject's common name, or else its first alternative name, or else all that the subject
+    says.
+    """
     said = [pair for relative_name in certificate.get("subject", ()) for pair in relative_name]
     common = next((value for key, value in said if key == "commonName"), "")
     alternative = next((value for _, value in certificate.get("subjectAltName", ())), "")
@@ -91,7 +96,9 @@ def _program_of(connection: trio.socket.SocketType, pid: int) -> tuple[str, int 
 
 
 def _is_alive(connection: trio.socket.SocketType, pid: int) -> bool:
-    """Whether the process that connected still exists; by pid alone where the kernel knows no SO_PEERPIDFD."""
+    """Whether the process that connected still exists; by pid alone where the kernel knows no
+    SO_PEERPIDFD.
+    """
     try:
         pid_fd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError:  # ENOPROTOOPT before Linux 6.5; ESRCH, EINVAL: it was reaped before we asked

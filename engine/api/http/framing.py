@@ -1,4 +1,6 @@
-"""Where a request's body ends: RFC 9112 sections 6 and 7. No I/O; each framing takes bytes and tells which are the body's."""
+"""Where a request's body ends: RFC 9112 sections 6 and 7. No I/O; each framing takes bytes and
+tells which are the body's.
+"""
 
 import re
 from abc import ABC, abstractmethod
@@ -60,7 +62,8 @@ class CountedBody(Framing):
 
 
 class ChunkedBody(Framing):
-    """A body in chunks, each with its size before it; the last has none, and trailers may follow it.
+    """A body in chunks, each with its size before it; the last has none, and trailers may follow
+    it.
 
     ::
 

@@ -1,7 +1,8 @@
 """Leaving HTTP: the head that says so, and the connection in other hands.
 
-A plain connection is given away as a descriptor, and no byte of it passes through the daemon any more. One that is encrypted, or
-is to speak WebSocket, stays: what is given away is one end of a socket pair, and a relay carries the bytes.
+A plain connection is given away as a descriptor, and no byte of it passes through the daemon any
+more. One that is encrypted, or is to speak WebSocket, stays: what is given away is one end of a
+socket pair, and a relay carries the bytes.
 """
 
 import fcntl
@@ -46,8 +47,9 @@ async def give_away(transport: Transport, reply: Hijacked, unread: bytes) -> Non
 async def _head_is_read(connection: trio.socket.SocketType) -> None:
     """Let a client on this machine have the head by itself.
 
-    docker-py reads the head through a buffer and the stream past it: what has come together with the head it never sees. The
-    kernel tells how much of a Unix socket is unread, but not when that changes.
+    docker-py reads the head through a buffer and the stream past it: what has come together with
+    the head it never sees. The kernel tells how much of a Unix socket is unread, but not when that
+    changes.
     """
     if connection.family != socket.AF_UNIX:
         return
@@ -71,7 +73,8 @@ async def relay_away(
 ) -> None:
     """Hand over one end of a socket pair, and carry what comes through the other until it ends.
 
-    Both at once: whoever takes it may have much to say first. ``begun`` is given the relay, to end it early.
+    Both at once: whoever takes it may have much to say first. ``begun`` is given the relay, to end
+    it early.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, _PAIR)
     relay = Relay(client, ours, hang_ups)

@@ -1,11 +1,12 @@
 """Notice that a client has gone, without reading from it.
 
-While a handler works, nobody reads its connection: what comes next may be the input of a terminal that belongs to a
-monitor. So one epoll of our own watches all connections for the hang-up alone, at the price of one system call per
-connection and none per request. A client that has only closed its writing half still listens, and is not gone.
+While a handler works, nobody reads its connection: what comes next may be the input of a terminal
+that belongs to a monitor. So one epoll of our own watches all connections for the hang-up alone, at
+the price of one system call per connection and none per request. A client that has only closed its
+writing half still listens, and is not gone.
 
-epoll(7): EPOLLHUP is always reported. On a Unix socket it means that the peer has closed both directions; on TCP the
-kernel can't tell a close from a half-close, so there EPOLLRDHUP has to do.
+epoll(7): EPOLLHUP is always reported. On a Unix socket it means that the peer has closed both
+directions; on TCP the kernel can't tell a close from a half-close, so there EPOLLRDHUP has to do.
 """
 
 import select
@@ -29,7 +30,9 @@ class HangUps:
         self._listeners[connection.fileno()] = gone
 
     def forget(self, connection: trio.socket.SocketType) -> None:
-        """Watch no more. To be called before the descriptor is closed or given away: epoll follows the open file."""
+        """Watch no more. To be called before the descriptor is closed or given away: epoll follows
+        the open file.
+        """
         del self._listeners[connection.fileno()]
         self._epoll.unregister(connection.fileno())
 

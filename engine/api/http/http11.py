@@ -1,7 +1,8 @@
 """Serve one connection: read requests and write replies, one after the other.
 
-Theory of operation. A connection is a task. It reads a head, lets the application make a reply, writes the reply, and
-begins again; requests that arrive before their turn wait in the buffer, so pipelining is correct and wins nothing.
+Theory of operation. A connection is a task. It reads a head, lets the application make a reply,
+writes the reply, and begins again; requests that arrive before their turn wait in the buffer, so
+pipelining is correct and wins nothing.
 
            next_head        application(request)          send
     idle ────────────▶ asked ────────────────────▶ replied ─────▶ idle       keep-alive, and the body was read to its end
@@ -10,11 +11,13 @@ begins again; requests that arrive before their turn wait in the buffer, so pipe
       ▼ silent or done   ▼ the handler is cancelled
     closed             closed
 
-Whatever goes wrong before the head of a response is out becomes an error response, here and nowhere else. After it, the
-connection is cut short so that the client sees a body without an end, and cannot take a part for the whole.
+Whatever goes wrong before the head of a response is out becomes an error response, here and nowhere
+else. After it, the connection is cut short so that the client sees a body without an end, and
+cannot take a part for the whole.
 
-A request that is short costs no deadline and no cancel scope of its own: one scope spans the connection, and who is silent for
-too long is found by :meth:`Connection.grow_older`, which the server calls now and then.
+A request that is short costs no deadline and no cancel scope of its own: one scope spans the
+connection, and who is silent for too long is found by :meth:`Connection.grow_older`, which the
+server calls now and then.
 """
 
 from collections.abc import Awaitable, Callable
@@ -50,7 +53,8 @@ _SETTLE_S: Final = 5.0
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 4 << 20
 _AGES: Final = 4
-"""Into so many parts the patience with a silent connection is cut: it is closed at most so much too late."""
+"""Into so many parts the patience with a silent connection is cut: it is closed at most so much too
+late."""
 
 _log = structlog.get_logger(__name__)
 
@@ -126,7 +130,9 @@ class Connection:
             self._hang_ups.forget(self._transport.socket)
 
     def wind_up(self) -> None:
-        """Shut down: an idle connection ends now, an endless stream now but in order, anything else with its reply."""
+        """Shut down: an idle connection ends now, an endless stream now but in order, anything else
+        with its reply.
+        """
         self._closing = True
         self._endless.cancel()
         if self._relay is not None:
@@ -135,7 +141,9 @@ class Connection:
             self._life.cancel()
 
     def grow_older(self) -> None:
-        """To be called every :attr:`Limits.age_s`: ends a connection on which nothing was asked for too long."""
+        """To be called every :attr:`Limits.age_s`: ends a connection on which nothing was asked for
+        too long.
+        """
         if not self._is_silent():
             return
         if self._age > _AGES:
@@ -276,7 +284,9 @@ class Connection:
         return self._incoming.body_ended or await self._incoming.settle(_SETTLE_BYTES, _SETTLE_S)
 
     async def _refuse(self, refusal: Refusal, correlation: str) -> None:
-        """Answer what is no request, and wait a moment, so that the answer is not lost over input that nobody reads."""
+        """Answer what is no request, and wait a moment, so that the answer is not lost over input
+        that nobody reads.
+        """
         if self._head_sent:
             return
         answer = error_answer(refusal.status, str(refusal))

@@ -1,11 +1,14 @@
-"""Requests out of a stream of bytes: httptools parses heads, this module receives them and frames bodies.
+"""Requests out of a stream of bytes: httptools parses heads, this module receives them and frames
+bodies.
 
-httptools is llhttp, the parser of Node.js: strict, and six times as fast as one in Python. It is fed heads alone, each to its
-last byte and no further, because it can't be told to stop: what follows may be a body, a pipelined request, or the input of a
-terminal, and is not parsed before its turn.
+httptools is llhttp, the parser of Node.js: strict, and six times as fast as one in Python. It is
+fed heads alone, each to its last byte and no further, because it can't be told to stop: what
+follows may be a body, a pipelined request, or the input of a terminal, and is not parsed before its
+turn.
 
-On top of llhttp's rules these are refused: HTTP versions but 1.0 and 1.1, a ``Host`` that is missing or said twice, and
-transfer codings other than ``chunked`` alone (RFC 9112 sections 2.3, 3.2, 6.1).
+On top of llhttp's rules these are refused: HTTP versions but 1.0 and 1.1, a ``Host`` that is
+missing or said twice, and transfer codings other than ``chunked`` alone (RFC 9112 sections 2.3,
+3.2, 6.1).
 """
 
 from dataclasses import dataclass
@@ -23,7 +26,8 @@ HEADERS_MAX: Final = 256
 _HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LISTS: Final = frozenset({"connection", "transfer-encoding"})
-"""Headers that may be said in parts: RFC 9110 section 5.3. Of others the last one counts, but for ``Host``."""
+"""Headers that may be said in parts: RFC 9110 section 5.3. Of others the last one counts, but for
+``Host``."""
 
 
 class Refusal(EngineError):
@@ -160,7 +164,8 @@ class Incoming:
         if parser is None:
             self._fields.begin()
             parser = self._parser = httptools.HttpRequestParser(self._fields)
-            # A request may have no coding but one, which _head() sees to, with the status that is meant for it.
+            # A request may have no coding but one, which _head() sees to, with the status that is
+            # meant for it.
             parser.set_dangerous_leniencies(lenient_transfer_encoding=True)
         try:
             parser.feed_data(data)
@@ -215,7 +220,8 @@ class Incoming:
         self._invites = not self._body.ended
 
     async def next_chunk(self) -> bytes:
-        """Some bytes of the body, ``b""`` at its end; invites a client that waits for ``100 Continue``.
+        """Some bytes of the body, ``b""`` at its end; invites a client that waits for ``100
+        Continue``.
 
         Raises:
             Refusal: the body is torn or badly framed.
@@ -229,7 +235,9 @@ class Incoming:
         return b""
 
     def at_hand(self, bytes_max: int) -> bytes | None:
-        """The whole body, if it is here already and not larger; None when it has to be waited for."""
+        """The whole body, if it is here already and not larger; None when it has to be waited
+        for.
+        """
         body = self._body
         if type(body) is not CountedBody or not body.left <= min(len(self._received), bytes_max):
             return b"" if body.ended else None
@@ -254,7 +262,9 @@ class Incoming:
         self._received += more
 
     async def settle(self, bytes_max: int, wait_s: float) -> bool:
-        """Read on to the end of a body that nobody wanted, if that is little; whether the end was reached."""
+        """Read on to the end of a body that nobody wanted, if that is little; whether the end was
+        reached.
+        """
         if self._invites or self._body is UNREADABLE:
             return False
         with trio.move_on_after(wait_s):
@@ -276,7 +286,9 @@ UNREADABLE: Final = _Unreadable()
 
 
 def _framing(headers: dict[str, str]) -> Framing:
-    """How the end of the body is told. llhttp has refused a length that is none, two of them, and one beside a coding."""
+    """How the end of the body is told. llhttp has refused a length that is none, two of them, and
+    one beside a coding.
+    """
     length = headers.get("content-length")
     if length is not None:
         return CountedBody(int(length)) if length != "0" else BODYLESS

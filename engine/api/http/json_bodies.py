@@ -82,7 +82,9 @@ def _reason(body: bytes, malformed: Exception) -> str:
 
 
 def _in_gos_words(mismatch: str) -> str:
-    """``Expected `str`, got `int` - at `$.Image``` as the other engine's clients have always seen it."""
+    """``Expected `str`, got `int` - at `$.Image``` as the other engine's clients have always seen
+    it.
+    """
     match = _MISMATCH.fullmatch(mismatch)
     if match is None:
         return mismatch

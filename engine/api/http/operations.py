@@ -1,7 +1,8 @@
 """Describe what a route takes and answers, for the OpenAPI document.
 
-A handler module writes them where it registers its routes; ``engine.api.openapi`` makes the description of them. A shape is a type
-that msgspec knows: a Struct for what a client sends, a TypedDict for what it is told.
+A handler module writes them where it registers its routes; ``engine.api.openapi`` makes the
+description of them. A shape is a type that msgspec knows: a Struct for what a client sends, a
+TypedDict for what it is told.
 """
 
 from collections.abc import Mapping

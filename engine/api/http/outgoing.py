@@ -1,6 +1,7 @@
 """Write responses: heads and chunks, RFC 9112.
 
-Most of a head is the same for all answers of a second, and most of the rest for all of a kind: both are made once.
+Most of a head is the same for all answers of a second, and most of the rest for all of a kind: both
+are made once.
 """
 
 import time
@@ -71,7 +72,9 @@ def _lines(headers: Headers, media_type: str) -> str:
 
 
 def upgrade_head(media_type: str) -> bytes:
-    """The head behind which the connection is no longer HTTP: RFC 9110 section 7.8, in Docker's words."""
+    """The head behind which the connection is no longer HTTP: RFC 9110 section 7.8, in Docker's
+    words.
+    """
     return f"HTTP/1.1 101 UPGRADED\r\nContent-Type: {media_type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
 
 
@@ -84,7 +87,9 @@ def websocket_head(accept: str) -> bytes:
 
 
 def raw_head(media_type: str) -> bytes:
-    """The same for a client that did not ask for an upgrade: Docker's older way, which HTTP has no words for."""
+    """The same for a client that did not ask for an upgrade: Docker's older way, which HTTP has no
+    words for.
+    """
     return f"HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\n\r\n".encode()
 
 

@@ -1,7 +1,7 @@
 """Match patterns as Go's path.Match does.
 
-``*`` stands for any run of characters but ``/``, ``?`` for any one but ``/``, ``[a-z]`` and ``[^a-z]`` for one of a class, and a
-backslash takes the meaning from the character behind it.
+``*`` stands for any run of characters but ``/``, ``?`` for any one but ``/``, ``[a-z]`` and
+``[^a-z]`` for one of a class, and a backslash takes the meaning from the character behind it.
 """
 
 import re
@@ -30,7 +30,9 @@ def path_matches(pattern: str, text: str) -> bool:
 
 @lru_cache(_REMEMBERED)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Each star takes as little as it can for what follows it up to the next, and never takes back: as in Go, and in linear time."""
+    """Each star takes as little as it can for what follows it up to the next, and never takes back:
+    as in Go, and in linear time.
+    """
     chunks, at = [""], 0
     while at < len(pattern):
         term = _TERM.match(pattern, at)

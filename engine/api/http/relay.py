@@ -1,15 +1,18 @@
-"""Carrying a hijacked connection between a client whose bytes must be translated and whoever has the streams.
+"""Carrying a hijacked connection between a client whose bytes must be translated and whoever has
+the streams.
 
-A monitor takes a plain socket and is rid of the daemon; a client that speaks TLS or WebSocket has the daemon in between::
+A monitor takes a plain socket and is rid of the daemon; a client that speaks TLS or WebSocket has
+the daemon in between::
 
     client ══ Transport ══▶ upload   ──▶ ╮
               (TLS, …)                   socket pair ── monitor
     client ══ Transport ◀══ download ◀── ╯
 
-Nothing piles up: each direction holds one block, and whoever does not read makes the other side wait, as without a relay.
-The end of the client's input is passed on, and its output goes on. Once the monitor has let go, what it has left behind is
-given to the client for as long as monitors themselves are patient; a client that breaks off is gone for the monitor at once.
-The daemon's end is the end of its relays; containers go on.
+Nothing piles up: each direction holds one block, and whoever does not read makes the other side
+wait, as without a relay. The end of the client's input is passed on, and its output goes on. Once
+the monitor has let go, what it has left behind is given to the client for as long as monitors
+themselves are patient; a client that breaks off is gone for the monitor at once. The daemon's end
+is the end of its relays; containers go on.
 """
 
 import socket
@@ -24,7 +27,8 @@ from engine.api.http.transports import RECEIVE_BYTES, Transport
 PATIENCE_S: Final = 10.0
 """For a client that does not take what is left."""
 _GOODBYE_S: Final = 1.0
-"""For the client's own end, so that the last bytes to it are not lost over some from it that nobody reads."""
+"""For the client's own end, so that the last bytes to it are not lost over some from it that nobody
+reads."""
 
 
 class Relay:
@@ -65,7 +69,9 @@ class Relay:
         self._scope.deadline = trio.current_time() + PATIENCE_S
 
     async def _upload(self) -> None:
-        """Once the monitor takes no more input, it is read on and forgotten: the client is not at fault."""
+        """Once the monitor takes no more input, it is read on and forgotten: the client is not at
+        fault.
+        """
         try:
             while data := await self._client.receive():
                 with suppress(trio.BrokenResourceError):

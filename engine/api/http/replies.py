@@ -1,4 +1,6 @@
-"""What a handler returns: values that say how the response is to be, so that handlers do no I/O on the connection."""
+"""What a handler returns: values that say how the response is to be, so that handlers do no I/O on
+the connection.
+"""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -11,7 +13,8 @@ Headers = tuple[tuple[str, str], ...]
 Sink = Callable[[bytes], Awaitable[None]]
 """Sends some bytes of a body now; waits while the client is slow."""
 Take = Callable[[socket.socket, bytes], Awaitable[None]]
-"""Gets a descriptor of its own, which it must close, and the bytes of the client that were read already."""
+"""Gets a descriptor of its own, which it must close, and the bytes of the client that were read
+already."""
 
 JSON: Final = "application/json"
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"

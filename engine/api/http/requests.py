@@ -11,7 +11,9 @@ from engine.errors import InvalidRequest, TooLarge
 ApiVersion = tuple[int, ...]
 
 BODY_BYTES_MAX: Final = 8 << 20
-"""How large a body may be that is read whole: JSON. Archives are streamed and have no limit here."""
+"""How large a body may be that is read whole: JSON. Archives are streamed and have no limit
+here.
+"""
 
 _FALSEHOODS: Final = frozenset({"", "0", "no", "false", "none"})
 _INT64: Final = range(-(1 << 63), 1 << 63)
@@ -38,7 +40,9 @@ class Query:
         return tuple(self._values.get(name, ()))
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """A boolean as Docker reads it: everything is true but ``""``, ``0``, ``no``, ``false`` and ``none``."""
+        """A boolean as Docker reads it: everything is true but ``""``, ``0``, ``no``, ``false`` and
+        ``none``.
+        """
         values = self._values.get(name)
         return default if values is None else values[0].strip().lower() not in _FALSEHOODS
 
@@ -51,7 +55,8 @@ class Query:
         """A decimal number of 64 bits; None when the name does not occur or is empty.
 
         Raises:
-            InvalidRequest: in the words of Go's ``strconv`` and the ``call`` of it that clients are used to.
+            InvalidRequest: in the words of Go's ``strconv`` and the ``call`` of it that clients are
+                used to.
         """
         text = self.text(name)
         if not text:
@@ -121,5 +126,7 @@ class Request:
 
     @property
     def wants_upgrade(self) -> bool:
-        """Whether the client asks to leave HTTP by ``101 UPGRADED``; else a hijacked answer begins with ``200``."""
+        """Whether the client asks to leave HTTP by ``101 UPGRADED``; else a hijacked answer begins
+        with ``200``.
+        """
         return "upgrade" in self.headers

@@ -1,8 +1,8 @@
 """Find the handler of a method and path.
 
-Routes are templates: ``/containers/{name}/json``, where a variable part matches one or more segments, because image
-names have slashes. As in Docker, the first route that fits wins, a path is decoded before it is matched, and whoever asks
-for the ``OPTIONS`` of whatever gets an empty answer.
+Routes are templates: ``/containers/{name}/json``, where a variable part matches one or more
+segments, because image names have slashes. As in Docker, the first route that fits wins, a path is
+decoded before it is matched, and whoever asks for the ``OPTIONS`` of whatever gets an empty answer.
 """
 
 import re
@@ -42,11 +42,15 @@ def version_text(version: ApiVersion) -> str:
 
 
 class VersionTooOld(InvalidRequest):
-    """From the days before errors were JSON: told as plain text, which is what such a client reads."""
+    """From the days before errors were JSON: told as plain text, which is what such a client
+    reads.
+    """
 
 
 class Router:
-    """Routes of one API; finding one costs a look into a dictionary, or a few regular expressions."""
+    """Routes of one API; finding one costs a look into a dictionary, or a few regular
+    expressions.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[tuple[str, str], Handler] = {}
@@ -131,7 +135,9 @@ def split_version(path: str) -> tuple[ApiVersion, str]:
 
 
 def _parse_version(text: str) -> ApiVersion:
-    """What a version counts as: an absent or empty part is a zero, and zeros at the end count for nothing."""
+    """What a version counts as: an absent or empty part is a zero, and zeros at the end count for
+    nothing.
+    """
     parts = [int(part or 0) for part in text[:32].split(".")]
     while parts and not parts[-1]:
         parts.pop()
@@ -144,7 +150,9 @@ def _family(path: str) -> str:
 
 
 def _origin_form(target: str) -> str:
-    """A target without scheme and authority, which a client may send too: RFC 9112 section 3.2.2."""
+    """A target without scheme and authority, which a client may send too: RFC 9112 section
+    3.2.2.
+    """
     if target.startswith("/"):
         return target
     _, scheme, rest = target.partition("://")

@@ -36,7 +36,9 @@ class Server:
         self._stop_asked = trio.Event()
 
     def stop(self) -> None:
-        """Take no more connections; idle ones end, endless streams end, requests have ``DRAIN_S`` to finish."""
+        """Take no more connections; idle ones end, endless streams end, requests have ``DRAIN_S``
+        to finish.
+        """
         self._stop_asked.set()
         for connection in tuple(self._connections):
             connection.wind_up()
@@ -73,7 +75,9 @@ class Server:
             hang_ups.cancel_scope.cancel()
 
     async def _let_age(self) -> None:
-        """Find connections that are silent for too long. Without any there is nothing to wake up for."""
+        """Find connections that are silent for too long. Without any there is nothing to wake up
+        for.
+        """
         while True:
             await self._occupied.wait()
             await trio.sleep(self._limits.age_s)

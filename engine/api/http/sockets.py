@@ -20,7 +20,8 @@ _KEEP_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9),
 )
-"""As Go's servers have it, seconds and probes: a client whose machine is gone is noticed in less than three minutes. tcp(7)."""
+"""As Go's servers have it, seconds and probes: a client whose machine is gone is noticed in less
+than three minutes. tcp(7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Entrance:
 
 
 def keep_alive(connection: trio.socket.SocketType) -> None:
-    """Have the kernel ask now and then whether a client is still there, whoever has the connection."""
+    """Have the kernel ask now and then whether a client is still there, whoever has the
+    connection.
+    """
     if connection.family != socket.AF_UNIX:
         for option in _KEEP_ALIVE:
             connection.setsockopt(*option)
@@ -41,7 +44,8 @@ def keep_alive(connection: trio.socket.SocketType) -> None:
 def listen_unix(path: Path, *, mode: int = SOCKET_MODE, group: str = "") -> trio.SocketListener:
     """Listen on a Unix socket, taking the place of one that nobody listens on any more.
 
-    Mode and group are set before ``listen(2)``: until then nobody can connect, so there is no moment of other rights.
+    Mode and group are set before ``listen(2)``: until then nobody can connect, so there is no
+    moment of other rights.
 
     Raises:
         Unavailable: another process listens there, or the path can't be used.

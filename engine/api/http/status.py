@@ -31,7 +31,9 @@ def error_answer(status: int, message: str) -> Answer:
 
 
 def answer_error(error: Exception, correlation: str) -> Answer:
-    """What the client is told; what is our own fault is logged here, once, and told without its details."""
+    """What the client is told; what is our own fault is logged here, once, and told without its
+    details.
+    """
     if not isinstance(error, EngineError):
         _log.error("request_failed", exc_info=error)
         return error_answer(

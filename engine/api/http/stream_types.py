@@ -10,9 +10,12 @@ from engine.ports.streams import StreamOptions
 RAW_STREAM: Final = "application/vnd.docker.raw-stream"
 """Bytes as they are: what a terminal shows."""
 MULTIPLEXED_STREAM: Final = "application/vnd.docker.multiplexed-stream"
-"""Frames: one byte for the stream, three of zero, four for the length, big endian; then the bytes."""
+"""Frames: one byte for the stream, three of zero, four for the length, big endian; then the
+bytes.
+"""
 STREAM: Final = Bytes((RAW_STREAM, MULTIPLEXED_STREAM))
-"""The answer that carries output; whether there is a terminal, and the version, decide in which form."""
+"""The answer that carries output; whether there is a terminal, and the version, decide in which
+form."""
 ATTACH_QUERY: Final = (
     flag("stream", "Connect the streams, now."),
     *(flag("stdin"), flag("stdout"), flag("stderr")),

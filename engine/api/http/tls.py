@@ -1,15 +1,17 @@
-"""TLS on a connection: the daemon's side, whose clients are named by their certificates. RFC 8446; at least TLS 1.2.
+"""TLS on a connection: the daemon's side, whose clients are named by their certificates. RFC 8446;
+at least TLS 1.2.
 
-Theory of operation. :class:`ssl.SSLObject` turns bytes into bytes and does no I/O; what it has to say lies in one buffer, what it
-has been told in another::
+Theory of operation. :class:`ssl.SSLObject` turns bytes into bytes and does no I/O; what it has to
+say lies in one buffer, what it has been told in another::
 
     client ── SocketTransport ──▶ incoming ─┐
                                             ├ SSLObject ── receive(), send()
     client ◀─ SocketTransport ◀── outgoing ─┘
 
-Either direction may end by itself, as Docker's client ends the input of an attached container: ``close_notify`` says that its
-sender is done, and what the other still sends is read on (RFC 8446 section 6.1; OpenSSL does it in TLS 1.2, too). A connection
-that ends without one was cut off, by an accident or on purpose, and counts as broken.
+Either direction may end by itself, as Docker's client ends the input of an attached container:
+``close_notify`` says that its sender is done, and what the other still sends is read on (RFC 8446
+section 6.1; OpenSSL does it in TLS 1.2, too). A connection that ends without one was cut off, by an
+accident or on purpose, and counts as broken.
 """
 
 import ssl
@@ -81,7 +83,8 @@ class TlsTransport:
         """Before anything else.
 
         Raises:
-            trio.BrokenResourceError: the client speaks something else, or is not let in; it has been told.
+            trio.BrokenResourceError: the client speaks something else, or is not let in; it has
+                been told.
         """
         while True:
             try:

@@ -1,8 +1,9 @@
 """What carries a conversation: bytes in, bytes out, and a way to give the connection away.
 
-A plain socket is read and written directly and not through ``trio.SocketStream``, whose guards against several tasks in one
-direction cost a tenth of a short request: here a connection is one task. Each call that could go on without waiting lets the
-others run once, except for sending an answer: behind that the next request is waited for.
+A plain socket is read and written directly and not through ``trio.SocketStream``, whose guards
+against several tasks in one direction cost a tenth of a short request: here a connection is one
+task. Each call that could go on without waiting lets the others run once, except for sending an
+answer: behind that the next request is waited for.
 """
 
 import os
@@ -24,7 +25,9 @@ class Transport(Protocol):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the socket carries the client's bytes as they are, so that others can go on with it."""
+        """Whether the socket carries the client's bytes as they are, so that others can go on with
+        it.
+        """
         ...
 
     async def receive(self) -> bytes:

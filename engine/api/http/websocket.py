@@ -1,4 +1,5 @@
-"""WebSocket for the few who attach by it: RFC 6455, spoken by wsproto; bytes within frames, and no more.
+"""WebSocket for the few who attach by it: RFC 6455, spoken by wsproto; bytes within frames, and no
+more.
 
 Imported with the first of them.
 """
@@ -48,7 +49,9 @@ def accept_token(request: Request) -> str:
 
 
 class WebSocketTransport:
-    """A client whose bytes come and go in frames. A close frame from it is the end of both directions."""
+    """A client whose bytes come and go in frames. A close frame from it is the end of both
+    directions.
+    """
 
     is_plain: Final = False
 

@@ -46,7 +46,9 @@ def prunable(service: Service, filters: Filters) -> Callable[[Image], bool]:
 
 
 def _in_time(service: Service, filters: Filters) -> Callable[[Image], bool]:
-    """What tells whether an image was made within the limits of ``until``, ``before`` and ``since``."""
+    """What tells whether an image was made within the limits of ``until``, ``before`` and
+    ``since``.
+    """
     now_ns = service.system.wall_ns()
     before_ns = [parse_until(value, now_ns) for value in filters.values("until")]
     before_ns += [_made_ns(service.images.get(word)) for word in filters.values("before")]

@@ -1,4 +1,6 @@
-"""Platforms: ``linux/amd64`` in a query, or the same as JSON since API 1.48; this engine has the machine's alone."""
+"""Platforms: ``linux/amd64`` in a query, or the same as JSON since API 1.48; this engine has the
+machine's alone.
+"""
 
 import platform
 import re

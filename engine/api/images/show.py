@@ -17,7 +17,8 @@ from engine.domain.image.state import Image
 _UNTAGGED_EMPTY_SINCE: Final = (1, 43)
 _NO_VIRTUAL_SIZE_SINCE: Final = (1, 44)
 _NO_BUILD_CONTAINER_SINCE: Final = (1, 45)
-"""Before, an image told of the container that it was once committed from; older clients read the fields unasked."""
+"""Before, an image told of the container that it was once committed from; older clients read the
+fields unasked."""
 _NO_CONTAINER_FIELDS_SINCE: Final = (1, 50)
 _CONTAINER_FIELDS: Final[Json] = {
     "Hostname": "",
@@ -137,7 +138,9 @@ def _graph_driver_json(image: Image, data_root: Path) -> Json:
 
 
 def image_history_json(image: Image) -> list[ImageStep]:
-    """``GET /images/{name}/history``: the newest first; only the newest has an ID, which is the image's."""
+    """``GET /images/{name}/history``: the newest first; only the newest has an ID, which is the
+    image's.
+    """
     sizes = iter([layer.size_bytes for layer in image.contents.layers])
     steps = [
         _step_json(entry, 0 if entry.empty_layer else next(sizes, 0))

@@ -37,7 +37,9 @@ _OF_DEFAULT_NETWORK: Final = (
 
 
 def endpoints_json(container: Container, networks: Networks) -> Json:
-    """A container's places in networks, by the networks' names: EndpointSettings. Without a process it has no address."""
+    """A container's places in networks, by the networks' names: EndpointSettings. Without a process
+    it has no address.
+    """
     mode = container.spec.network_mode
     if mode in (NONE, HOST):
         return {mode: _place_without_addresses(container, networks)}
@@ -109,7 +111,9 @@ def _empty_endpoint(network: str) -> Json:
 
 
 def network_settings_json(container: Container, networks: Networks, exec_root: Path) -> Json:
-    """``NetworkSettings``; what stands outside ``Networks`` is that of the default bridge, as in Docker."""
+    """``NetworkSettings``; what stands outside ``Networks`` is that of the default bridge, as in
+    Docker.
+    """
     endpoints = endpoints_json(container, networks)
     sandbox = container.sandbox if container.is_running else None
     settings: Json = {

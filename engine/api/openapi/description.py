@@ -13,8 +13,8 @@ from engine.api.http.router import VERSION_MAX, VERSION_MIN, Route, version_text
 from engine.api.system.answers import Refused
 
 ALWAYS_REFUSED: Final = (400, 500, 501, 503)
-"""Statuses of errors that any operation may answer with: a malformed request, a fault of ours, what is not supported, and a log
-that can't be written."""
+"""Statuses of errors that any operation may answer with: a malformed request, a fault of ours, what
+is not supported, and a log that can't be written."""
 EVERY_HEAD: Final = (
     Header("Api-Version", "The newest version of the API that the engine speaks."),
     Header("Docker-Experimental", "Whether features are on that may still change: always false."),

@@ -1,4 +1,6 @@
-"""The engine itself as clients are told of it: version, info, disk usage, events, and the answers that many paths share."""
+"""The engine itself as clients are told of it: version, info, disk usage, events, and the answers
+that many paths share.
+"""
 
 from typing import Annotated, Any, NotRequired, TypedDict
 

@@ -24,7 +24,8 @@ def limits_json(machine: Machine) -> Json:
 def warnings_json(machine: Machine, cgroup_version: str, *, forwards_ipv4: bool) -> list[str]:
     """What people should know who rely on limits, in dockerd's words.
 
-    Weights of block devices are missed on version 2 alone: version 1 has lost them with Linux 5.0, and nobody can bring them back.
+    Weights of block devices are missed on version 2 alone: version 1 has lost them with Linux 5.0,
+    and nobody can bring them back.
     """
     return [f"WARNING: {lack}" for lack in _lacks(machine, cgroup_version, forwards_ipv4)]
 

@@ -1,7 +1,8 @@
 """Format JSON data as Go formats its values.
 
-Docker's client decodes an answer into structs and maps; a missing field of a struct is an error, a missing key of a map is
-``<no value>``. JSON has one kind of object for both, so :class:`GoMap` marks those that Go would call maps.
+Docker's client decodes an answer into structs and maps; a missing field of a struct is an error, a
+missing key of a map is ``<no value>``. JSON has one kind of object for both, so :class:`GoMap`
+marks those that Go would call maps.
 """
 
 import json

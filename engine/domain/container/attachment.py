@@ -1,7 +1,9 @@
-"""A container's place in networks: what was asked for, what it has while it runs, and the events that change the two.
+"""A container's place in networks: what was asked for, what it has while it runs, and the events
+that change the two.
 
-A *membership* is a wish, and kept while the container is stopped. An *endpoint* is what comes of it for one run: an interface with
-addresses that nobody else has. Both begin with a start or a connect; an endpoint ends with its run or a disconnect.
+A *membership* is a wish, and kept while the container is stopped. An *endpoint* is what comes of it
+for one run: an interface with addresses that nobody else has. Both begin with a start or a connect;
+an endpoint ends with its run or a disconnect.
 """
 
 from collections.abc import Iterable
@@ -19,7 +21,8 @@ from engine.domain.event import Event
 from engine.domain.ids import SHORT, ContainerId, NetworkId
 
 SYSCTLS_OPTION: Final = "com.docker.network.endpoint.sysctls"
-"""An endpoint's driver option: ``NAME=VALUE`` with commas between; IFNAME in a name stands for the interface."""
+"""An endpoint's driver option: ``NAME=VALUE`` with commas between; IFNAME in a name stands for the
+interface."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,7 +104,9 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 
 
 def initial_memberships(spec: Spec) -> tuple[Membership, ...]:
-    """The networks that a new container is in: that of its mode, which gets the first interface, then the others asked for."""
+    """The networks that a new container is in: that of its mode, which gets the first interface,
+    then the others asked for.
+    """
     mode = spec.network_mode
     if mode in (NONE, HOST) or is_with_container(mode):
         return ()
@@ -116,7 +121,8 @@ def initial_memberships(spec: Spec) -> tuple[Membership, ...]:
 def leader(endpoints: Iterable[Endpoint], *, ipv6: bool = False) -> Endpoint | None:
     """The endpoint that the way out of the sandbox leads over, and published ports lead to.
 
-    That of the highest priority, and among equals the one whose network's name sorts first, as Docker has it.
+    That of the highest priority, and among equals the one whose network's name sorts first, as
+    Docker has it.
     """
     ways_out = (each for each in endpoints if (each.gateway6 if ipv6 else each.gateway))
     return min(ways_out, key=lambda each: (-each.priority, each.name), default=None)
@@ -139,10 +145,14 @@ def mac_address(address: str) -> str:
 
 
 def dns_names(name: str, identity: ContainerId, membership: Membership) -> tuple[str, ...]:
-    """By what others in a network find a container: its name, its aliases, and the beginning of its ID."""
+    """By what others in a network find a container: its name, its aliases, and the beginning of its
+    ID.
+    """
     return tuple(dict.fromkeys((name, *membership.aliases, identity[:SHORT])))
 
 
 def endpoint_id(container: ContainerId, network: NetworkId, run: int) -> str:
-    """64 digits that name one run's place in a network; computed, because nothing needs to remember it."""
+    """64 digits that name one run's place in a network; computed, because nothing needs to remember
+    it.
+    """
     return sha256(f"endpoint/{container}/{network}/{run}".encode()).hexdigest()

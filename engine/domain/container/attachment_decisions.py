@@ -1,4 +1,6 @@
-"""Connecting containers to networks, and disconnecting them: (state, command) → events, or a refusal in Docker's words."""
+"""Connecting containers to networks, and disconnecting them: (state, command) → events, or a
+refusal in Docker's words.
+"""
 
 from engine.domain.container.attachment import (
     Connected,

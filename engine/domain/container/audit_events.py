@@ -1,6 +1,8 @@
-"""What is done with a container that leaves it as it is: somebody looked at it, or copied something in or out.
+"""What is done with a container that leaves it as it is: somebody looked at it, or copied something
+in or out.
 
-They move no phase and ask nothing of the kernel; they are in the log because "who took the files?" is a question, too.
+They move no phase and ask nothing of the kernel; they are in the log because "who took the files?"
+is a question, too.
 """
 
 from typing import ClassVar, Final

@@ -1,7 +1,7 @@
 """Compute what an image inherits from the container that it is made of.
 
-The container's config is the base. What the request brings along, with the instructions of ``changes`` applied to it, is laid over
-that; if it brings nothing, they are applied to the base.
+The container's config is the base. What the request brings along, with the instructions of
+``changes`` applied to it, is laid over that; if it brings nothing, they are applied to the base.
 """
 
 from collections.abc import Iterable
@@ -64,7 +64,9 @@ def config_of(spec: Spec) -> ImageConfig:
 
 
 def laid_over(base: ImageConfig, above: ImageConfig) -> ImageConfig:
-    """Two configs as one: lists of names are joined, and of everything else the upper one counts where it says something."""
+    """Two configs as one: lists of names are joined, and of everything else the upper one counts
+    where it says something.
+    """
     names = {variable.partition("=")[0] for variable in above.env}
     rest = tuple(each for each in base.env if each.partition("=")[0] not in names)
     has_program = bool(above.entrypoint or above.cmd)

@@ -140,7 +140,8 @@ def decide_stop(
 def decide_signal(container: Container, signal: int, boot_ns: int) -> tuple[Event, ...]:
     """What ``POST /containers/{id}/kill`` adds.
 
-    Between two runs there is nobody to get the signal; one that would have ended the run keeps the next from coming.
+    Between two runs there is nobody to get the signal; one that would have ended the run keeps the
+    next from coming.
 
     Raises:
         NotRunning: there is no process, and none to come.
@@ -241,7 +242,9 @@ def decide_exited(
     reason: ExitReason,
     boot_ns: int,
 ) -> tuple[Event, ...]:
-    """What the end of the first process adds: the exit, and what follows from it by the container's own rules."""
+    """What the end of the first process adds: the exit, and what follows from it by the container's
+    own rules.
+    """
     exited = Exited(
         code=code,
         signal=signal,
@@ -286,7 +289,8 @@ def decide_update(
 ) -> tuple[Event, ...]:
     """What ``POST /containers/{id}/update`` adds.
 
-    To be asked when no other update is under way and no start: both may change what this one is measured against.
+    To be asked when no other update is under way and no start: both may change what this one is
+    measured against.
 
     Args:
         container: its present state.
@@ -318,7 +322,9 @@ def decide_update(
 
 
 def decide_start_failed(container: Container, message: str, exit_code: int) -> tuple[Event, ...]:
-    """What a start that came to nothing adds; a container that was to be removed after its run is removed now."""
+    """What a start that came to nothing adds; a container that was to be removed after its run is
+    removed now.
+    """
     words = _command_refusal(message) if exit_code in _COMMAND_REFUSED else message
     failed = StartFailed(message=words, exit_code=exit_code)
     if container.spec.auto_remove:
@@ -327,7 +333,9 @@ def decide_start_failed(container: Container, message: str, exit_code: int) -> t
 
 
 def decide_not_started(container: Container, message: str) -> tuple[Event, ...]:
-    """What the second half of a restart adds that can't even be tried; the last run's exit code stays, as Docker has it."""
+    """What the second half of a restart adds that can't even be tried; the last run's exit code
+    stays, as Docker has it.
+    """
     return (
         StartRequested(run=container.run + 1),
         *decide_start_failed(container, message, container.exit_code),

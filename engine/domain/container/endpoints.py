@@ -1,6 +1,7 @@
 """Choose the addresses that a container gets in its networks.
 
-They are chosen from what has been decided, durable or not, so that two starts at once never share one.
+They are chosen from what has been decided, durable or not, so that two starts at once never share
+one.
 """
 
 from collections.abc import Mapping
@@ -57,7 +58,9 @@ def network_of(head: KnownNetworks, membership: Membership) -> Network:
 
 
 def with_networks(head: KnownNetworks, spec: Spec) -> Spec:
-    """A wish for a container with all its networks named, as far as there are such; others may come to be."""
+    """A wish for a container with all its networks named, as far as there are such; others may come
+    to be.
+    """
     found = []
     for wish in initial_memberships(spec):
         try:
@@ -85,7 +88,8 @@ def choose_endpoint(
 
 
 def next_endpoints(head: KnownNetworks, network: Network, count: int) -> tuple[Endpoint, ...]:
-    """The places that starts without wishes will be given next, in order; fewer when the network is nearly full.
+    """The places that starts without wishes will be given next, in order; fewer when the network is
+    nearly full.
 
     Raises:
         AddressesExhausted: it is full.
@@ -111,7 +115,9 @@ def _address(
 
 
 def _check_wishes(network: Network, membership: Membership) -> None:
-    """Addresses can be asked for where somebody has chosen the subnet; aliases where there are names."""
+    """Addresses can be asked for where somebody has chosen the subnet; aliases where there are
+    names.
+    """
     if not (membership.ipv4 or membership.ipv6):
         return
     if network.is_default:

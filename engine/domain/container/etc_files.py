@@ -34,11 +34,13 @@ def hosts_text(
     """``/etc/hosts`` of a container.
 
     Args:
-        extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6, or ``host-gateway``.
+        extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6, or
+            ``host-gateway``.
         addresses: the container's own, without prefix lengths.
         hostname: by which it finds itself there.
         domainname: appended for a second, longer name; may be part of ``hostname`` already.
-        gateway: the address at which a container reaches the host: what ``host-gateway`` stands for.
+        gateway: the address at which a container reaches the host: what ``host-gateway`` stands
+            for.
         linked: addresses of other containers, and what they are called.
     """
     lines = [*_HOSTS, *(_extra(extra, gateway) for extra in extra_hosts), *linked]
@@ -54,12 +56,14 @@ def own_names(hostname: str, domainname: str) -> str:
 
 
 def updated_hosts_text(current: str, wanted: str, own: Iterable[str]) -> str:
-    """``/etc/hosts`` of a container that runs, as it should be now; lines that somebody else wrote stay where they are.
+    """``/etc/hosts`` of a container that runs, as it should be now; lines that somebody else wrote
+    stay where they are.
 
     Args:
         current: what the file says.
         wanted: what :func:`hosts_text` says now.
-        own: what the names in the engine's lines that can change begin with: such lines go unless they are wanted.
+        own: what the names in the engine's lines that can change begin with: such lines go unless
+            they are wanted.
     """
     ours = tuple(own)
     lines, due = current.splitlines(), wanted.splitlines()
@@ -74,7 +78,9 @@ def _begins(line: str, names: tuple[str, ...]) -> bool:
 
 
 def hosts_of_host_text(host: str, extra_hosts: Iterable[str], gateway: str) -> str:
-    """``/etc/hosts`` of a container on the host's network: the host's own, and what the caller adds."""
+    """``/etc/hosts`` of a container on the host's network: the host's own, and what the caller
+    adds.
+    """
     ended = host if host.endswith("\n") or not host else f"{host}\n"
     return ended + _text(_extra(extra, gateway) for extra in extra_hosts)
 
@@ -101,8 +107,8 @@ def resolv_conf_text(
 ) -> str:
     """``/etc/resolv.conf`` of a container with a network namespace of its own; resolv.conf(5).
 
-    What the caller gave counts; the rest is the host's. A server at the host's loopback can't be reached from inside and is left
-    out; with none left, Docker's fallback is asked.
+    What the caller gave counts; the rest is the host's. A server at the host's loopback can't be
+    reached from inside and is left out; with none left, Docker's fallback is asked.
 
     Args:
         host: the host's file.
@@ -125,7 +131,8 @@ def resolv_conf_text(
 
 
 def resolver_conf_text(host: str, search: Sequence[str] = (), options: Sequence[str] = ()) -> str:
-    """``/etc/resolv.conf`` of a container that finds others by name: it asks the engine's resolver, which asks everybody else.
+    """``/etc/resolv.conf`` of a container that finds others by name: it asks the engine's resolver,
+    which asks everybody else.
 
     A name without a dot is looked up as it is (``ndots:0``) unless the caller says otherwise.
 
@@ -151,7 +158,9 @@ def asks_resolver(text: str) -> bool:
 
 
 def servers_of(host: str, asked: Sequence[str] = ()) -> tuple[str, ...]:
-    """Who is asked about names that are not of the engine's networks: ``--dns``, else the host's servers."""
+    """Who is asked about names that are not of the engine's networks: ``--dns``, else the host's
+    servers.
+    """
     return tuple(asked or _values(host, "nameserver"))
 
 

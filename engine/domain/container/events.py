@@ -1,6 +1,7 @@
 """Define the events of containers and their values.
 
-What may follow what is told in ``phases.py``. Intents are named ``…Requested``; everything else is an outcome.
+What may follow what is told in ``phases.py``. Intents are named ``…Requested``; everything else is
+an outcome.
 """
 
 from enum import StrEnum
@@ -91,7 +92,9 @@ class Renamed(Event, frozen=True, kw_only=True):
 
 
 class StartRequested(Event, frozen=True, kw_only=True):
-    """Intent: run it, with these network resources, which are its own from here to the end of the run."""
+    """Intent: run it, with these network resources, which are its own from here to the end of the
+    run.
+    """
 
     TYPE: ClassVar[str] = "container_start_requested"
     run: int
@@ -197,7 +200,9 @@ class AttachClosed(Event, frozen=True, kw_only=True):
 
 
 class OutOfMemory(Event, frozen=True, kw_only=True):
-    """The kernel killed processes of the container for want of memory: ``count`` since the start of the run."""
+    """The kernel killed processes of the container for want of memory: ``count`` since the start of
+    the run.
+    """
 
     TYPE: ClassVar[str] = "container_out_of_memory"
     count: int

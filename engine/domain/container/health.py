@@ -11,14 +11,15 @@ Theory of operation
                     │ ``retries``       ▼ in a row      │
                     └─────────────▶ UNHEALTHY ────────┘
 
-A check is asked every few seconds, for months; only a change of status is an event (``HealthChanged``, with the answer that
-made it). Single probes, which to Docker are execs with three events each, are not in the log: it would drown in them. The last
-few answers and a streak of failures that has not reached the threshold are in the daemon's memory; after its death the streak
+A check is asked every few seconds, for months; only a change of status is an event
+(``HealthChanged``, with the answer that made it). Single probes, which to Docker are execs with
+three events each, are not in the log: it would drown in them. The last few answers and a streak of
+failures that has not reached the threshold are in the daemon's memory; after its death the streak
 starts anew, and the status is what it was.
 
-The rules are those of moby's ``daemon/health.go``, two odd ones included: a check that stands still, because its container is
-paused or has ended, makes the container unhealthy without an event; and failures during the start period do not count, whereas
-a success ends the period.
+The rules are those of moby's ``daemon/health.go``, two odd ones included: a check that stands
+still, because its container is paused or has ended, makes the container unhealthy without an event;
+and failures during the start period do not count, whereas a success ends the period.
 """
 
 from enum import StrEnum
@@ -76,7 +77,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: HealthStatus = HealthStatus.STARTING
     failing_streak: int = 0
     log: tuple[ProbeResult, ...] = ()
-    """The last answers, the newest last. By the log alone there is one: that which changed the status."""
+    """The last answers, the newest last. By the log alone there is one: that which changed the
+    status."""
 
 
 class HealthChanged(Event, frozen=True, kw_only=True):
@@ -89,7 +91,9 @@ class HealthChanged(Event, frozen=True, kw_only=True):
 
 
 def is_checked(check: Healthcheck | None) -> bool:
-    """Whether there is something to ask; what is neither of the two known kinds never is, as in Docker."""
+    """Whether there is something to ask; what is neither of the two known kinds never is, as in
+    Docker.
+    """
     return check is not None and bool(check.test) and check.test[0] in ("CMD", "CMD-SHELL")
 
 
@@ -105,7 +109,9 @@ def timeout_ns(check: Healthcheck) -> int:
 
 
 def interval_ns(check: Healthcheck, status: HealthStatus, age_ns: int) -> int:
-    """How long to wait from the end of one probe to the beginning of the next, ``age_ns`` after the start."""
+    """How long to wait from the end of one probe to the beginning of the next, ``age_ns`` after the
+    start.
+    """
     if status is HealthStatus.STARTING and age_ns < check.start_period:
         return check.start_interval or START_INTERVAL_DEFAULT_NS
     return check.interval or INTERVAL_DEFAULT_NS

@@ -1,6 +1,7 @@
 """Choose the ports of the host that lead to a container's published ports.
 
-They are chosen from what has been decided, durable or not, so that two starts at once never share one.
+They are chosen from what has been decided, durable or not, so that two starts at once never share
+one.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from engine.domain.ids import ContainerId
 from engine.errors import Conflict
 
 EPHEMERAL_PORTS: Final = range(32768, 61000)
-"""Where a port is looked for when the caller leaves the choice: the kernel's default ip_local_port_range, ip(7)."""
+"""Where a port is looked for when the caller leaves the choice: the kernel's default
+ip_local_port_range, ip(7)."""
 
 
 class PortHolders(Protocol):
@@ -28,7 +30,9 @@ class PortHolders(Protocol):
 
 @dataclass(slots=True)
 class HostPorts:
-    """Chooses ports; remembers where the last one was, so that a port just given back rests a while."""
+    """Chooses ports; remembers where the last one was, so that a port just given back rests a
+    while.
+    """
 
     check_free: Callable[[PortBinding], None]
     """Refuses, with a Conflict, a port that a process of the host has."""

@@ -1,7 +1,8 @@
 """Compute names and environment variables of links within the default network.
 
-They are older than networks that somebody made, where a link is but one more name that the resolver knows. What is written, and
-in which order, is Docker's, to the byte, for start scripts have grown to parse it.
+They are older than networks that somebody made, where a link is but one more name that the resolver
+knows. What is written, and in which order, is Docker's, to the byte, for start scripts have grown
+to parse it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -106,7 +107,9 @@ def linked_names(container: Container) -> Iterator[str]:
 
 
 def linked_environment(container: Container, find: Find) -> tuple[str, ...]:
-    """The variables that tell of targets: where their ports are, and what they were started with."""
+    """The variables that tell of targets: where their ports are, and what they were started
+    with.
+    """
     return tuple(
         variable
         for link, target, address in _reached(container, find)

@@ -1,4 +1,6 @@
-"""Where a container's output is kept, how much of it, and what every record of it says besides the text."""
+"""Where a container's output is kept, how much of it, and what every record of it says besides the
+text.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +18,9 @@ TAG_NAMES: Final = ("ID", "FullID", "Name", "ImageName", "ImageID", "ImageFullID
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a container's log is asked to be; ``options`` are the words, the rest is what they mean."""
+    """What a container's log is asked to be; ``options`` are the words, the rest is what they
+    mean.
+    """
 
     driver: str = JSON_FILE
     options: dict[str, str] = {}
@@ -39,10 +43,12 @@ def log_attributes(
     env: Iterable[str],
     names: Mapping[str, str],
 ) -> dict[str, str]:
-    """What every record of a log carries: the labels and variables that options choose, and the tag.
+    """What every record of a log carries: the labels and variables that options choose, and the
+    tag.
 
     Args:
-        options: ``labels`` and ``env`` list names, ``labels-regex`` and ``env-regex`` match them, ``tag`` is a template.
+        options: ``labels`` and ``env`` list names, ``labels-regex`` and ``env-regex`` match them,
+            ``tag`` is a template.
         labels: the container's.
         env: its variables, ``NAME=value``.
         names: what ``{{.Name}}`` and its like stand for in a tag.

@@ -38,7 +38,8 @@ class Bind(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recursive: bool = True
     """With what is mounted below the source."""
     create_source: bool = True
-    """Docker's ``-v`` makes a missing source directory, its ``--mount`` refuses unless it is asked to."""
+    """Docker's ``-v`` makes a missing source directory, its ``--mount`` refuses unless it is asked
+    to."""
     consistency: str = ""
     """Docker Desktop's; without effect on Linux."""
     asked_by: AskedBy = AskedBy.PATHS

@@ -1,6 +1,8 @@
-"""Say which namespaces a container shares with the host (``host``) or with another container (``container:ID``).
+"""Say which namespaces a container shares with the host (``host``) or with another container
+(``container:ID``).
 
-The *owner* is the container whose namespace it is, the *joiner* the one that is started in it. The words of a refusal are Docker's.
+The *owner* is the container whose namespace it is, the *joiner* the one that is started in it. The
+words of a refusal are Docker's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +21,9 @@ _CONTAINER: Final = "container:"
 
 
 class Shared(StrEnum):
-    """A kind of namespace that containers may share, by its name in the OCI runtime specification."""
+    """A kind of namespace that containers may share, by its name in the OCI runtime
+    specification.
+    """
 
     PID = "pid"
     IPC = "ipc"
@@ -104,7 +108,8 @@ def check_joinable(kind: Shared, owner: ContainerId, container: Owner | None) ->
         container: the owner as it is known; None when there is none any more.
 
     Raises:
-        Conflict: it is gone, does not run, waits for its restart, or keeps its IPC namespace for itself.
+        Conflict: it is gone, does not run, waits for its restart, or keeps its IPC namespace for
+            itself.
     """
     if container is None or container.is_gone:
         raise Conflict(

@@ -1,4 +1,5 @@
-"""A container's spec in the words of the OCI runtime specification: what the runtime is told. Docker's defaults are here.
+"""A container's spec in the words of the OCI runtime specification: what the runtime is told.
+Docker's defaults are here.
 
 Clauses are those of the specification's ``config.md`` and ``config-linux.md``.
 """
@@ -94,7 +95,9 @@ def oci_config(container: Container, host: HostSide) -> Json:
 
 
 def masked_paths(spec: Spec) -> tuple[str, ...]:
-    """Paths that a container finds empty: those that were asked for, or by default the ones that tell of the host."""
+    """Paths that a container finds empty: those that were asked for, or by default the ones that
+    tell of the host.
+    """
     return _paths(spec, spec.masked_paths, MASKED_PATHS)
 
 
@@ -127,7 +130,9 @@ def process_of(spec: Spec, linked_env: tuple[str, ...] = ()) -> Json:
 
 
 def user_of(user: str, groups: Sequence[str]) -> Json:
-    """Groups by name or number: both are looked up in the container's own /etc/group, by who is inside."""
+    """Groups by name or number: both are looked up in the container's own /etc/group, by who is
+    inside.
+    """
     return {"username": user, "additionalGroups": list(groups)}
 
 
@@ -153,7 +158,9 @@ def _rlimit(limit: Ulimit) -> Json:
 
 
 def _sysctls(spec: Spec) -> dict[str, str]:
-    """Docker lets every user of a container's own network ping, and bind low ports; in another's its owner has decided."""
+    """Docker lets every user of a container's own network ping, and bind low ports; in another's
+    its owner has decided.
+    """
     if spec.network_mode == HOST or is_with_container(spec.network_mode):
         return spec.sysctls
     own = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
@@ -161,7 +168,9 @@ def _sysctls(spec: Spec) -> dict[str, str]:
 
 
 def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
-    """A kind that is not listed is the host's. What another container owns is listed like one's own: it comes as a descriptor."""
+    """A kind that is not listed is the host's. What another container owns is listed like one's
+    own: it comes as a descriptor.
+    """
     own = {
         "mount": True,
         "uts": spec.uts_mode != HOST,
@@ -206,7 +215,9 @@ def _standard_mounts(spec: Spec) -> list[Json]:
 
 
 def _shared_memory(spec: Spec) -> list[Json]:
-    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the owner's (``shm``), or none."""
+    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the
+    owner's (``shm``), or none.
+    """
     if spec.ipc_mode == NONE:
         return []
     if spec.ipc_mode == HOST:

@@ -1,7 +1,8 @@
 """Define the phases of a container's life, and which event leads to which.
 
-An *intent* and its *outcome* are different events; between the two the log says "asked, not yet done", and that gap is what
-recovery looks for. Intents come from users (and from restart policies), outcomes from what the kernel and the monitor say::
+An *intent* and its *outcome* are different events; between the two the log says "asked, not yet
+done", and that gap is what recovery looks for. Intents come from users (and from restart policies),
+outcomes from what the kernel and the monitor say::
 
                  StartRequested          Started
         CREATED ───────────────▶ STARTING ──────▶ RUNNING ◀──▶ PAUSED

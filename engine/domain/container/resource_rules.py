@@ -1,4 +1,5 @@
-"""Which limits make no sense, and which this machine can't keep: the first are refused, the second discarded with a warning.
+"""Which limits make no sense, and which this machine can't keep: the first are refused, the second
+discarded with a warning.
 
 Words and order are Docker's, because people search for them.
 """
@@ -35,7 +36,8 @@ def accepted(
     Args:
         asked: the limits.
         machine: what they are measured against.
-        is_update: they change some of a container's limits: what is not among them may be there already.
+        is_update: they change some of a container's limits: what is not among them may be there
+            already.
 
     Raises:
         InvalidRequest: with Docker's words.
@@ -50,7 +52,7 @@ def accepted(
     return kept, warnings
 
 
-# --- What this machine can't do ---------------------------------------------------------------------------------------------
+# --- What this machine can't do ---
 
 _NOT_MOUNTED: Final = "or the cgroup is not mounted."
 _Lack = tuple[Callable[[Resources, Machine], bool], dict[str, Any], str]
@@ -157,7 +159,7 @@ def _discard_block(asked: BlockLimits, machine: Machine) -> tuple[BlockLimits, t
     return asked, tuple(warnings)
 
 
-# --- What makes no sense ----------------------------------------------------------------------------------------------------
+# --- What makes no sense ---
 
 
 def _check_memory(asked: Resources, *, is_update: bool) -> None:

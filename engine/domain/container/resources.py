@@ -1,6 +1,7 @@
 """Define resource limits as plain values.
 
-Zero means "not set" as in Docker's API, unless said otherwise. What makes no sense is refused in ``resource_rules.py``.
+Zero means "not set" as in Docker's API, unless said otherwise. What makes no sense is refused in
+``resource_rules.py``.
 """
 
 import re
@@ -19,8 +20,9 @@ _LIST_ITEM: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a kind of device node may be used, and for what.
 
-    ``major`` and ``minor`` None mean any; ``access`` is of ``r`` (read), ``w`` (write), ``m`` (mknod); ``kind`` ``a`` means all
-    devices whatever the numbers (Documentation/admin-guide/cgroup-v1/devices.rst).
+    ``major`` and ``minor`` None mean any; ``access`` is of ``r`` (read), ``w`` (write), ``m``
+    (mknod); ``kind`` ``a`` means all devices whatever the numbers
+    (Documentation/admin-guide/cgroup-v1/devices.rst).
     """
 
     kind: Literal["a", "b", "c"]
@@ -39,7 +41,9 @@ class DeviceMapping(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceRate(msgspec.Struct, frozen=True, kw_only=True):
-    """A number for one block device, which is named by its node's path: a weight, or a rate per second."""
+    """A number for one block device, which is named by its node's path: a weight, or a rate per
+    second.
+    """
 
     path: str
     value: int
@@ -66,7 +70,9 @@ class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What limits are measured against, and which of them this kernel knows; lists as the kernel writes them (``0-3,8``)."""
+    """What limits are measured against, and which of them this kernel knows; lists as the kernel
+    writes them (``0-3,8``).
+    """
 
     cpus: str
     memory_nodes: str = "0"
@@ -88,9 +94,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Limits of one container.
 
-    ``memory_swap_bytes`` is memory *and* swap together, as Docker means it: -1 is no limit, and 0 is twice the memory.
-    ``nano_cpus`` is CPUs times 10⁹ and excludes quota and period. ``pids_max`` None, 0 or -1 is no limit.
-    ``memory_swappiness`` None is the machine's. ``cgroup_parent`` empty is the engine's own.
+    ``memory_swap_bytes`` is memory *and* swap together, as Docker means it: -1 is no limit, and 0
+    is twice the memory. ``nano_cpus`` is CPUs times 10⁹ and excludes quota and period. ``pids_max``
+    None, 0 or -1 is no limit. ``memory_swappiness`` None is the machine's. ``cgroup_parent`` empty
+    is the engine's own.
     """
 
     memory_bytes: int = 0
@@ -127,7 +134,9 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def memory_and_swap_bytes(self) -> int:
-        """The limit of both together once Docker's defaults are resolved: -1 is no limit, 0 nothing to set."""
+        """The limit of both together once Docker's defaults are resolved: -1 is no limit, 0 nothing
+        to set.
+        """
         return self.memory_swap_bytes or 2 * self.memory_bytes
 
 

@@ -1,7 +1,8 @@
 """Define what was asked for when a container was created, with defaults resolved.
 
-``oci.py`` translates it into what the runtime is told. Durations end in ``_s``, sizes in ``_bytes``. Paths are the caller's words:
-those of the container are looked up inside its root, those of the host by the kernel.
+``oci.py`` translates it into what the runtime is told. Durations end in ``_s``, sizes in
+``_bytes``. Paths are the caller's words: those of the container are looked up inside its root,
+those of the host by the kernel.
 """
 
 from collections.abc import Sequence
@@ -62,7 +63,9 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When the supervisor starts an ended container again: ``no``, ``on-failure``, ``always``, ``unless-stopped``."""
+    """When the supervisor starts an ended container again: ``no``, ``on-failure``, ``always``,
+    ``unless-stopped``.
+    """
 
     name: str = "no"
     retries_max: int = 0
@@ -83,7 +86,9 @@ class PortBinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ulimit(msgspec.Struct, frozen=True, kw_only=True):
-    """A resource limit, setrlimit(2), by its name without ``RLIMIT_``, in lower case; -1 is unlimited."""
+    """A resource limit, setrlimit(2), by its name without ``RLIMIT_``, in lower case; -1 is
+    unlimited.
+    """
 
     name: str
     soft: int
@@ -111,7 +116,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a check of the kind CMD-SHELL is run by; empty for the default."""
     tty: bool = False
     console_size: tuple[int, int] = (0, 0)
-    """Height and width of the terminal at the start, in characters; zeros when nobody looks at it yet."""
+    """Height and width of the terminal at the start, in characters; zeros when nobody looks at it
+    yet."""
     open_stdin: bool = False
     stdin_once: bool = False
     attach_stdin: bool = False
@@ -124,7 +130,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     binds: tuple[Bind, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     network_mode: str = DEFAULT_NETWORK
-    """``none``, ``host``, ``container:ID``, or the name of the network that the first interface leads to."""
+    """``none``, ``host``, ``container:ID``, or the name of the network that the first interface
+    leads to."""
     networks: tuple[Membership, ...] = ()
     """What is wished of the places in networks; the mode's needs none."""
     links: tuple[str, ...] = ()
@@ -198,7 +205,8 @@ def normal_capability(name: str) -> str:
 def capabilities(spec: Spec) -> tuple[str, ...]:
     """What a container's processes may do, in the order of their numbers.
 
-    ``ALL`` counts before single names; a name both added and dropped is dropped, unless ``ALL`` was dropped, as Docker does it.
+    ``ALL`` counts before single names; a name both added and dropped is dropped, unless ``ALL`` was
+    dropped, as Docker does it.
     """
     if spec.privileged:
         return ALL_CAPABILITIES
@@ -214,9 +222,11 @@ def capabilities(spec: Spec) -> tuple[str, ...]:
 
 
 def merged_env(*layers: Sequence[str]) -> tuple[str, ...]:
-    """Environments laid over each other: a later ``NAME=value`` replaces an earlier one in its place.
+    """Environments laid over each other: a later ``NAME=value`` replaces an earlier one in its
+    place.
 
-    A bare ``NAME`` removes the variable, as Docker's clients use it for one that is not set on their side.
+    A bare ``NAME`` removes the variable, as Docker's clients use it for one that is not set on
+    their side.
     """
     merged: dict[str, str] = {}
     for variable in (variable for layer in layers for variable in layer):

@@ -1,10 +1,13 @@
-"""A container: what its state is, and how that follows from its events. Its phases, with their drawing, are in ``phases.py``.
+"""A container: what its state is, and how that follows from its events. Its phases, with their
+drawing, are in ``phases.py``.
 
-What is to be done to a running container are *orders*: numbered signals, pauses, updates, connections to networks, carried out
-one after the other, each once. A signal that the end of the container overtakes is named in ``Exited.superseded``; what would
-also have held for the next run holds then.
+What is to be done to a running container are *orders*: numbered signals, pauses, updates,
+connections to networks, carried out one after the other, each once. A signal that the end of the
+container overtakes is named in ``Exited.superseded``; what would also have held for the next run
+holds then.
 
-A *run* is one start of the container; outcomes carry no run number because a run's journal is a file of its own.
+A *run* is one start of the container; outcomes carry no run number because a run's journal is a
+file of its own.
 """
 
 from signal import Signals
@@ -77,7 +80,7 @@ LASTING: Final = frozenset({OrderKind.UPDATE, OrderKind.CONNECT, OrderKind.DISCO
 _HOLDS_ENDPOINTS: Final = frozenset({Phase.STARTING, *HAS_PROCESS})
 
 
-# --- State -----------------------------------------------------------------------------------------------------------------
+# --- State ---
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -147,7 +150,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def holds_endpoints(self) -> bool:
-        """Whether its addresses and ports are its own: from the decision to start it until its process has ended."""
+        """Whether its addresses and ports are its own: from the decision to start it until its
+        process has ended.
+        """
         return self.phase in _HOLDS_ENDPOINTS or self.process is not None
 
     @property
@@ -168,7 +173,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_restarting(self) -> bool:
-        """In Docker's sense: its policy's next run has not begun, whether it waits or is being made."""
+        """In Docker's sense: its policy's next run has not begun, whether it waits or is being
+        made.
+        """
         return self.phase is Phase.RESTARTING or (
             self.phase is Phase.STARTING and bool(self.restarts)
         )
@@ -196,7 +203,8 @@ def is_ending(container: Container, signal: int) -> bool:
 def evolve(container: Container | None, event: Event, at_ns: int) -> Container:
     """The container after one more event, which happened at ``at_ns`` (wall clock).
 
-    Never refuses: it has already happened. A KeyError or AssertionError means that the log is corrupt.
+    Never refuses: it has already happened. A KeyError or AssertionError means that the log is
+    corrupt.
     """
     if container is None:
         assert isinstance(event, Created)

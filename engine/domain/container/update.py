@@ -1,7 +1,9 @@
-"""Other limits and another restart policy for a container that exists: intent, outcomes, and what of a wish is refused.
+"""Other limits and another restart policy for a container that exists: intent, outcomes, and what
+of a wish is refused.
 
-The limits of an intent are whole, not the difference: whoever finds it after a crash needs nothing else. A container that runs has
-them when the kernel has; one that does not has them at once, and gets them at its next start.
+The limits of an intent are whole, not the difference: whoever finds it after a crash needs nothing
+else. A container that runs has them when the kernel has; one that does not has them at once, and
+gets them at its next start.
 """
 
 from typing import ClassVar, Final

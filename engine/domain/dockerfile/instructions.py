@@ -1,7 +1,7 @@
 """Apply Dockerfile instructions to an image's config, as ``docker import --change`` does.
 
-Each instruction is a function from (config, what stands behind the keyword) to the next config. The words of the errors are
-Docker's.
+Each instruction is a function from (config, what stands behind the keyword) to the next config. The
+words of the errors are Docker's.
 """
 
 import posixpath
@@ -29,7 +29,8 @@ def apply_changes(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
     """The config after some instructions, in order.
 
     Raises:
-        InvalidRequest: a keyword that needs more than a config (``RUN``), or arguments that don't fit.
+        InvalidRequest: a keyword that needs more than a config (``RUN``), or arguments that don't
+            fit.
     """
     text = re.sub(r"\\[ \t]*\n", "", "\n".join(changes))
     for line in map(str.strip, text.splitlines()):
@@ -44,7 +45,9 @@ def apply_changes(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
 
 
 def command_line(text: str, *, shell: Iterable[str] = _SHELL) -> tuple[str, ...]:
-    """The arguments that CMD or ENTRYPOINT means: a JSON array as it stands, anything else is the shell's."""
+    """The arguments that CMD or ENTRYPOINT means: a JSON array as it stands, anything else is the
+    shell's.
+    """
     listed = _json_list(text)
     if listed is not None:
         return listed

@@ -1,7 +1,8 @@
 """Split, unquote and expand a line of a Dockerfile.
 
-Quotes group, a backslash takes the next character as it is, and ``$NAME``, ``${NAME}``, ``${NAME:-otherwise}`` and
-``${NAME:+instead}`` are replaced from an environment; single quotes keep everything. After Docker's Dockerfile reference.
+Quotes group, a backslash takes the next character as it is, and ``$NAME``, ``${NAME}``,
+``${NAME:-otherwise}`` and ``${NAME:+instead}`` are replaced from an environment; single quotes keep
+everything. After Docker's Dockerfile reference.
 """
 
 import re

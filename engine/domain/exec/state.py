@@ -1,8 +1,9 @@
 """Define execs: state, events, phases and decisions.
 
-Its stream stands below the container's, ``container/ID/exec/EXEC``, so that a container's history is one range of streams
-while a thousand execs do not weigh on the container's own state. An exec that has ended leaves the read model; what its exit
-code was is answered by replaying its few events.
+Its stream stands below the container's, ``container/ID/exec/EXEC``, so that a container's history
+is one range of streams while a thousand execs do not weigh on the container's own state. An exec
+that has ended leaves the read model; what its exit code was is answered by replaying its few
+events.
 
     CREATED ──ExecStartRequested──▶ STARTING ──ExecStarted──▶ RUNNING ──ExecExited──▶ ENDED
        └──────────ExecStartFailed───────┴─▶ ENDED
@@ -135,7 +136,9 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detached: bool = False
     """Its client has let go of it."""
     was_dropped: bool = False
-    """Nobody started it in time, or before its container ended: to Docker's clients it is no more."""
+    """Nobody started it in time, or before its container ended: to Docker's clients it is no
+    more.
+    """
     created_ns: int = 0
     """Wall clock; 0 where a state of old does not say."""
 

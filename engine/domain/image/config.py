@@ -1,7 +1,8 @@
 """Parse and build image configs; the digest is the image's ID (OCI image-spec, config.md).
 
-Docker writes the same document with a few fields more. Reading takes both; writing (for ``import``) follows Docker, byte
-for byte where that is possible, so that tools which compare configs see nothing new.
+Docker writes the same document with a few fields more. Reading takes both; writing (for ``import``)
+follows Docker, byte for byte where that is possible, so that tools which compare configs see
+nothing new.
 """
 
 import hashlib
@@ -15,7 +16,9 @@ from engine.errors import InvalidRequest
 
 
 class _Wire(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """Fields named as in the ``config`` object; unknown ones are ignored, as the specification asks."""
+    """Fields named as in the ``config`` object; unknown ones are ignored, as the specification
+    asks.
+    """
 
 
 class Healthcheck(_Wire, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +33,9 @@ class Healthcheck(_Wire, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImageConfig(_Wire, frozen=True, kw_only=True, omit_defaults=True):
-    """What a container made from the image starts with. An empty value and an absent one mean the same."""
+    """What a container made from the image starts with. An empty value and an absent one mean the
+    same.
+    """
 
     user: str = ""
     exposed_ports: tuple[str, ...] = ()
@@ -230,7 +235,8 @@ def write_child_config(
     step: HistoryEntry,
     diff_id: DiffId | None,
 ) -> bytes:
-    """The config document of an image made by ``commit``: its parent's, and one layer and one entry of history more.
+    """The config document of an image made by ``commit``: its parent's, and one layer and one entry
+    of history more.
 
     Args:
         parent: the parent's document.

@@ -1,7 +1,8 @@
 """Parse image references: the grammar, and the short forms.
 
-``busybox`` means ``docker.io/library/busybox:latest``: inside the engine a reference is always whole (*canonical*), towards
-people it is as short as can be (*familiar*). The grammar is that of the OCI distribution project, ``reference`` package:
+``busybox`` means ``docker.io/library/busybox:latest``: inside the engine a reference is always
+whole (*canonical*), towards people it is as short as can be (*familiar*). The grammar is that of
+the OCI distribution project, ``reference`` package:
 
     reference  = name [ ":" tag ] [ "@" digest ]
     name       = [ domain "/" ] component *( "/" component )
@@ -41,7 +42,9 @@ class InvalidReference(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A parsed reference. ``str()`` of it is canonical; without tag and digest it names a repository."""
+    """A parsed reference. ``str()`` of it is canonical; without tag and digest it names a
+    repository.
+    """
 
     domain: str
     path: str
@@ -84,7 +87,8 @@ def parse_reference(text: str) -> Reference:
     """Read a reference in its short or whole form.
 
     Raises:
-        InvalidReference: ``text`` breaks the grammar, or is 64 hexadecimal digits, which are an image's ID.
+        InvalidReference: ``text`` breaks the grammar, or is 64 hexadecimal digits, which are an
+            image's ID.
     """
     if _HEX_ID.fullmatch(text):
         raise InvalidReference(
@@ -112,11 +116,13 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_repository(repository: str, tag: str) -> Reference:
-    """Read a repository and a tag that the API gives apart (``?repo=…&tag=…``); no tag means ``latest``.
+    """Read a repository and a tag that the API gives apart (``?repo=…&tag=…``); no tag means
+    ``latest``.
 
     Raises:
         InvalidReference: either breaks the grammar; "invalid tag format" for the tag.
-        InvalidRequest: the repository brings a digest, which no tag can point at, or is called as digests begin.
+        InvalidRequest: the repository brings a digest, which no tag can point at, or is called as
+            digests begin.
     """
     reference = parse_reference(repository)
     if reference.digest:
@@ -131,7 +137,9 @@ def parse_repository(repository: str, tag: str) -> Reference:
 
 
 def _split_domain(text: str) -> tuple[str, str]:
-    """The registry and the rest: a first part is a registry if it has a dot, a port, a capital, or is ``localhost``."""
+    """The registry and the rest: a first part is a registry if it has a dot, a port, a capital, or
+    is ``localhost``.
+    """
     first, slash, rest = text.partition("/")
     if not slash or not (set(".:") & set(first) or first == "localhost" or first != first.lower()):
         first, rest = DEFAULT_DOMAIN, text

@@ -1,4 +1,6 @@
-"""Registries: how they are addressed, and what is remembered of logging in to one. Secrets are not."""
+"""Registries: how they are addressed, and what is remembered of logging in to one. Secrets are
+not.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -58,7 +60,9 @@ class Registry:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is this machine itself, so that nobody else reads along: Docker's insecure registries."""
+        """Whether it is this machine itself, so that nobody else reads along: Docker's insecure
+        registries.
+        """
         try:
             return ip_address(self.host).is_loopback
         except ValueError:

@@ -1,8 +1,8 @@
 """Find images by reference, and decide whether they may be removed.
 
-Removing by reference takes that reference away, and the image with it if it was the last. Removing by ID takes all
-references away, if they are of one repository or force is used. A container that uses the image stands in the way: a stopped
-one until force is used, a running one always.
+Removing by reference takes that reference away, and the image with it if it was the last. Removing
+by ID takes all references away, if they are of one repository or force is used. A container that
+uses the image stands in the way: a stopped one until force is used, a running one always.
 """
 
 from collections.abc import Collection, Iterable
@@ -26,7 +26,9 @@ class NoSuchImage(NotFound):
 
 
 class ImageInUse(Conflict):
-    """A container or a second reference keeps the image; the message says whether force would help."""
+    """A container or a second reference keeps the image; the message says whether force would
+    help.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Removal:
 
 
 def find_image(images: Images, word: str) -> Image:
-    """The image that ``word`` means: a reference before an ID, a whole ID before the beginning of one.
+    """The image that ``word`` means: a reference before an ID, a whole ID before the beginning of
+    one.
 
     Raises:
         NoSuchImage: nothing matches, or more than one image's ID begins so.

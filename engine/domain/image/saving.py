@@ -1,7 +1,7 @@
 """Choose the images and tags that ``docker save`` writes.
 
-An ID means the image without its names, a reference the image with that one, and a bare repository every image that a tag of it
-points at.
+An ID means the image without its names, a reference the image with that one, and a bare repository
+every image that a tag of it points at.
 """
 
 from collections.abc import Iterable

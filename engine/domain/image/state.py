@@ -4,9 +4,10 @@
                                                              ▲    └─ ImageTagged, ImageUntagged, ImageSaved
                                                              └────── ImageImported, ImageLoaded, ImageCommitted ── removed
 
-Content comes first: blobs and layers are on the disk before the event that says the image exists, and are collected when no
-image and no container needs them any more; so neither has events of its own. What an image *is* never changes; only which
-references point at it. A reference points at one image at a time: giving it to another takes it from the first, in one append.
+Content comes first: blobs and layers are on the disk before the event that says the image exists,
+and are collected when no image and no container needs them any more; so neither has events of its
+own. What an image *is* never changes; only which references point at it. A reference points at one
+image at a time: giving it to another takes it from the first, in one append.
 """
 
 from collections.abc import Mapping
@@ -148,14 +149,18 @@ class Change:
 def decide_import(
     images: Images, contents: ImageContents, source: str, reference: str | None
 ) -> tuple[Change, ...]:
-    """What ``POST /images/create?fromSrc=…`` adds: the same bytes, imported twice at one instant, are one image."""
+    """What ``POST /images/create?fromSrc=…`` adds: the same bytes, imported twice at one instant,
+    are one image.
+    """
     return _added(images, contents, ImageImported(contents=contents, source=source), reference)
 
 
 def decide_load(
     images: Images, contents: ImageContents, references: tuple[str, ...]
 ) -> tuple[Change, ...]:
-    """What ``POST /images/load`` adds for one image of an archive. Loaded again, only references move."""
+    """What ``POST /images/load`` adds for one image of an archive. Loaded again, only references
+    move.
+    """
     return _added(images, contents, ImageLoaded(contents=contents), *references)
 
 
@@ -200,7 +205,9 @@ def _taken_from_others(images: Images, target: ImageId, reference: str) -> tuple
 
 
 def evolve(image: Image | None, event: Event, at_ns: int) -> Image:
-    """The image after one more event. Never refuses: a KeyError or AssertionError means that the log is corrupt."""
+    """The image after one more event. Never refuses: a KeyError or AssertionError means that the
+    log is corrupt.
+    """
     phase = TRANSITIONS[image.phase if image else Phase.ABSENT][type(event)]
     if isinstance(event, ImageImported | ImageLoaded):
         return Image(phase=phase, contents=event.contents)

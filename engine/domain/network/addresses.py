@@ -1,4 +1,5 @@
-"""The arithmetic of networks' addresses: free subnets, the lowest free address, and what of a wish can't be had.
+"""The arithmetic of networks' addresses: free subnets, the lowest free address, and what of a wish
+can't be had.
 
 An address is an integer here wherever many are compared. The words of refusals are Docker's.
 """
@@ -49,7 +50,9 @@ IPV4_SOURCES: Final = (
 
 
 def local_source(instance: str) -> SubnetSource:
-    """Where an instance looks for subnets of IPv6: 65,536 of 64 bits in a prefix of its own, RFC 4193, section 3.2."""
+    """Where an instance looks for subnets of IPv6: 65,536 of 64 bits in a prefix of its own, RFC
+    4193, section 3.2.
+    """
     digest = sha256(f"ipv6/{instance}".encode()).digest()
     prefix = IPv6Address(b"\xfd" + digest[:5] + bytes(10))
     return SubnetSource(IPv6Network((prefix, 48)), 64)
@@ -107,7 +110,9 @@ def _overlap(one: Subnet, other: Subnet) -> bool:
 
 
 def first_address(subnet: Subnet, part: Subnet | None = None) -> str:
-    """The gateway where nobody has chosen one: the first address of the part that addresses are taken from."""
+    """The gateway where nobody has chosen one: the first address of the part that addresses are
+    taken from.
+    """
     numbers = _numbers(subnet, part or subnet)
     kind = IPv4Address if isinstance(subnet, IPv4Network) else IPv6Address
     return str(kind(numbers[0]))
@@ -124,7 +129,8 @@ class Used:
 
 
 def lowest_free(network: Network, pool: Pool, used: Used, count: int = 1) -> tuple[str, ...]:
-    """Up to ``count`` addresses of one of a network's pools that nobody has or was promised, lowest first, each with its prefix length.
+    """Up to ``count`` addresses of one of a network's pools that nobody has or was promised, lowest
+    first, each with its prefix length.
 
     Raises:
         AddressesExhausted: there is none.
@@ -147,7 +153,9 @@ def lowest_free(network: Network, pool: Pool, used: Used, count: int = 1) -> tup
 
 
 def _numbers(subnet: Subnet, part: Subnet) -> range:
-    """The addresses of a part that a host can have: neither the subnet's own nor its broadcast address."""
+    """The addresses of a part that a host can have: neither the subnet's own nor its broadcast
+    address.
+    """
     first, last = int(part.network_address), int(part.broadcast_address)
     if subnet.version == 4 and subnet.prefixlen < 31:  # RFC 3021: of two addresses both are usable
         last = min(last, int(subnet.broadcast_address) - 1)

@@ -75,7 +75,8 @@ def decide_create_network(
 
     Raises:
         Conflict: the name is taken.
-        Forbidden: the name is one of the engine's own, or the subnet or the bridge another network's.
+        Forbidden: the name is one of the engine's own, or the subnet or the bridge another
+            network's.
         NoSubnetLeft: no subnet is free.
         InvalidRequest: it makes no sense.
     """

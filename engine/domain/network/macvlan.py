@@ -1,7 +1,9 @@
-"""Networks without a bridge: their containers have links of their own over one of the host's (macvlan, ipvlan).
+"""Networks without a bridge: their containers have links of their own over one of the host's
+(macvlan, ipvlan).
 
-To the neighbours each container looks like one more machine at the host's cable; the host itself can't speak to it. Modes are
-those of linux/if_link.h; see ip-link(8), "MACVLAN and MACVTAP Type Support" and "IPVLAN Type Support".
+To the neighbours each container looks like one more machine at the host's cable; the host itself
+can't speak to it. Modes are those of linux/if_link.h; see ip-link(8), "MACVLAN and MACVTAP Type
+Support" and "IPVLAN Type Support".
 """
 
 from collections.abc import Collection, Mapping
@@ -28,7 +30,9 @@ def mode_name(driver: str, options: Mapping[str, str]) -> str:
 
 
 def has_routed_links(network: Network) -> bool:
-    """Whether a network's links have no use for a gateway: ipvlan's modes of layer 3, where the host routes."""
+    """Whether a network's links have no use for a gateway: ipvlan's modes of layer 3, where the
+    host routes.
+    """
     return network.driver == IPVLAN and mode_name(IPVLAN, network.options) != "l2"
 
 
@@ -38,7 +42,9 @@ def is_dummy(link: str) -> bool:
 
 
 def vlan_of(link: str) -> tuple[str, int] | None:
-    """Link and number of the VLAN that a name such as ``eth0.10`` stands for; None for another name."""
+    """Link and number of the VLAN that a name such as ``eth0.10`` stands for; None for another
+    name.
+    """
     base, dot, number = link.rpartition(".")
     if not (dot and base and number.isdecimal() and 0 < int(number) < 4095):
         return None
@@ -51,7 +57,8 @@ def decide_parent(
     identity: NetworkId,
     networks: Collection[Network],
 ) -> str:
-    """The host's link over which a new network's containers have theirs; without a wish, one that leads nowhere.
+    """The host's link over which a new network's containers have theirs; without a wish, one that
+    leads nowhere.
 
     Raises:
         InvalidRequest: it can't be one, or the mode is unknown.

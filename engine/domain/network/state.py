@@ -1,7 +1,8 @@
 """Define networks: state and events.
 
-Addresses are not given out by the network: a container's endpoints name those that it has, so the addresses in use are those of
-the containers that run, and nothing has to be given back. The arithmetic is in ``addresses.py``.
+Addresses are not given out by the network: a container's endpoints name those that it has, so the
+addresses in use are those of the containers that run, and nothing has to be given back. The
+arithmetic is in ``addresses.py``.
 """
 
 from typing import ClassVar, Final
@@ -29,13 +30,16 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     subnet: str
     gateway: str
-    """The host's own, or that of the neighbourhood where there is no bridge; never empty, for an internal network's bridge has one."""
+    """The host's own, or that of the neighbourhood where there is no bridge; never empty, for an
+    internal network's bridge has one."""
     ip_range: str = ""
-    """The part of the subnet that addresses are taken from when nobody asks for one; empty for all of it."""
+    """The part of the subnet that addresses are taken from when nobody asks for one; empty for all
+    of it."""
     auxiliary: dict[str, str] = msgspec.field(default_factory=dict)
     """Addresses that are in use outside, by the names that were given them."""
     is_chosen: bool = False
-    """Whether the subnet was asked for, rather than found: then containers may ask for addresses of it."""
+    """Whether the subnet was asked for, rather than found: then containers may ask for addresses of
+    it."""
 
 
 class NetworkCreated(Event, frozen=True, kw_only=True):
@@ -47,7 +51,8 @@ class NetworkCreated(Event, frozen=True, kw_only=True):
     driver: str
     """``bridge``, ``macvlan``, ``ipvlan``, ``host`` or ``null``, as Docker names them."""
     bridge: str = ""
-    """The host's link that containers are joined to: a bridge, or what their own links lie over; empty where there is none."""
+    """The host's link that containers are joined to: a bridge, or what their own links lie over;
+    empty where there is none."""
     bridge_owned: bool = True
     """False: an administrator's link, which is used and never removed."""
     ipv4: Pool | None = None
@@ -129,12 +134,16 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_default(self) -> bool:
-        """The one that containers are in when nobody says otherwise: without names, aliases or chosen addresses."""
+        """The one that containers are in when nobody says otherwise: without names, aliases or
+        chosen addresses.
+        """
         return self.options.get(DEFAULT_BRIDGE_OPTION) == "true"
 
     @property
     def is_bridged(self) -> bool:
-        """Whether there is a bridge, and so a way to and from the host: published ports, masquerading, isolation."""
+        """Whether there is a bridge, and so a way to and from the host: published ports,
+        masquerading, isolation.
+        """
         return self.driver == BRIDGE_DRIVER
 
     @property

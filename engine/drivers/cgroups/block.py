@@ -1,4 +1,6 @@
-"""Limits of single block devices, which the kernel knows by number: block/blk-throttle.c, blkio-controller.rst, cgroup-v2.rst (IO)."""
+"""Limits of single block devices, which the kernel knows by number: block/blk-throttle.c,
+blkio-controller.rst, cgroup-v2.rst (IO).
+"""
 
 import os
 import stat

@@ -1,7 +1,7 @@
 """Choose the parent of a container's cgroups: the engine's, or ``--cgroup-parent``.
 
-One driver for each parent. A parent that was asked for is somebody else's: made if it is missing, and left when its last
-container has gone, as other engines do, for it may have limits of its own.
+One driver for each parent. A parent that was asked for is somebody else's: made if it is missing,
+and left when its last container has gone, as other engines do, for it may have limits of its own.
 
 Only the drivers used last are kept, since users may name a new parent for each container. A driver
 holds no descriptor and is made in microseconds: what costs something, the hierarchies and the BPF
@@ -38,7 +38,9 @@ class Cgroups:
         return self._below(posixpath.normpath(f"/{asked}").strip("/"))
 
     def owned(self, known: Collection[Container]) -> frozenset[ContainerId]:
-        """Every container that has a cgroup: in the engine's own parent whoever it is, elsewhere those that are known."""
+        """Every container that has a cgroup: in the engine's own parent whoever it is, elsewhere
+        those that are known.
+        """
         elsewhere: dict[str, list[Container]] = {}
         for container in known:
             if parent := container.spec.resources.cgroup_parent:

@@ -6,12 +6,14 @@ One interface, two drivers. Which one serves is found out, not configured:
     controllers are mounted by themselves     →  cgroup_v1   one hierarchy each; a cgroup2 beside them ("hybrid") has no
                                                              controllers, but freezes and kills better: it is used for that
 
-Below every hierarchy's root there is one *parent* of this engine, and in it a directory for each container, named by its ID:
+Below every hierarchy's root there is one *parent* of this engine, and in it a directory for each
+container, named by its ID:
 
     /sys/fs/cgroup/memory/PARENT/CONTAINER/…        /sys/fs/cgroup/PARENT/CONTAINER/…
 
-So what is ours is found by listing the parents, whatever was forgotten in a crash. Everything here is synchronous, quick, and
-idempotent; to be called on a thread. Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, cgroups(7).
+So what is ours is found by listing the parents, whatever was forgotten in a crash. Everything here
+is synchronous, quick, and idempotent; to be called on a thread. Sources:
+Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, cgroups(7).
 """
 
 from engine.drivers.cgroups.driver import CgroupDriver, relative
@@ -28,7 +30,8 @@ def detect(parent: str) -> CgroupDriver:
     """The driver for this machine's cgroups; nothing is made yet.
 
     Args:
-        parent: the cgroup that will hold the containers', relative to each hierarchy's root; may have several parts.
+        parent: the cgroup that will hold the containers', relative to each hierarchy's root; may
+            have several parts.
 
     Raises:
         InvalidRequest: ``parent`` is empty or leads elsewhere.

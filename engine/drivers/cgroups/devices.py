@@ -1,11 +1,13 @@
 """Compute which device nodes a container may use: a list (v1), or a BPF program (v2).
 
-Rules are folded into the form that version 1 keeps in the kernel (``security/device_cgroup.c``): a default, and exceptions from
-it. A later rule overrides an earlier one; an allowance for a node adds to what is already allowed for exactly that node. Both
-drivers use the folded form, so that they agree.
+Rules are folded into the form that version 1 keeps in the kernel (``security/device_cgroup.c``): a
+default, and exceptions from it. A later rule overrides an earlier one; an allowance for a node adds
+to what is already allowed for exactly that node. Both drivers use the folded form, so that they
+agree.
 
-The program sees ``struct bpf_cgroup_dev_ctx`` (linux/bpf.h): access wanted and kind of node in one word, major, minor; it
-returns 1 to permit. Each exception is a handful of comparisons that jump to the next when one fails.
+The program sees ``struct bpf_cgroup_dev_ctx`` (linux/bpf.h): access wanted and kind of node in one
+word, major, minor; it returns 1 to permit. Each exception is a handful of comparisons that jump to
+the next when one fails.
 """
 
 import struct
@@ -34,7 +36,8 @@ DEFAULT_RULES: Final = (
     DeviceRule(kind="c", major=10, minor=200),  # net/tun
     DeviceRule(kind="c", major=136),  # pts/*
 )
-"""What every container may use: Docker's list, as ``devices.list`` shows it in a container of dockerd 20.10.
+"""What every container may use: Docker's list, as ``devices.list`` shows it in a container of
+dockerd 20.10.
 
 Any node may be made (``m``), since making one opens nothing.
 """
@@ -64,7 +67,9 @@ def fold(rules: Iterable[DeviceRule], *, all_devices: bool = False) -> Policy:
 
 
 def v1_lines(policy: Policy) -> list[str]:
-    """The exceptions as ``devices.allow`` or ``devices.deny`` take them and ``devices.list`` shows them."""
+    """The exceptions as ``devices.allow`` or ``devices.deny`` take them and ``devices.list`` shows
+    them.
+    """
     return [
         f"{kind} {_number(major)}:{_number(minor)} {''.join(a for a in 'rwm' if a in access)}"
         for (kind, major, minor), access in policy.exceptions.items()
@@ -113,7 +118,9 @@ def v2_program(policy: Policy) -> bytes:
 
 
 def _exception(node: Node, access: frozenset[str], policy: Policy) -> bytes:
-    """Return the opposite of the default if the node is meant and all wanted access (for a ban: any of it) is listed."""
+    """Return the opposite of the default if the node is meant and all wanted access (for a ban: any
+    of it) is listed.
+    """
     kind, major, minor = node
     listed = sum(_DEVCG_ACCESS[one] for one in access)
     tests = [(_JNE_IMM, _KIND, _DEVCG_KIND[kind])]

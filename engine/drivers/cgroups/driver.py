@@ -2,10 +2,12 @@
 
     prepare ─▶ mkdir everywhere ─▶ limits ─▶ (init joins) ─▶ update, freeze, stats ─▶ kill ─▶ empty ─▶ remove: rmdir everywhere
 
-How a process gets in matters more than it seems. Writing a process to ``cgroup.procs`` takes a lock that every fork(2) and exit(2) on
-the machine shares, and the first writer after a quiet moment waits for an RCU grace period: 6 to 20 ms. Two ways avoid it
-(measured on Linux 6.18): a single-threaded process writes itself, as ``0``, into version 1's ``tasks`` (20 µs a hierarchy; see
-``cgroup_procs_write_start()``), and clone3(2) with CLONE_INTO_CGROUP is born in a version 2 cgroup (0.1 ms). See :class:`Entry`.
+How a process gets in matters more than it seems. Writing a process to ``cgroup.procs`` takes a lock
+that every fork(2) and exit(2) on the machine shares, and the first writer after a quiet moment
+waits for an RCU grace period: 6 to 20 ms. Two ways avoid it (measured on Linux 6.18): a
+single-threaded process writes itself, as ``0``, into version 1's ``tasks`` (20 µs a hierarchy; see
+``cgroup_procs_write_start()``), and clone3(2) with CLONE_INTO_CGROUP is born in a version 2 cgroup
+(0.1 ms). See :class:`Entry`.
 """
 
 import contextlib
@@ -31,7 +33,8 @@ from engine.runtime.process_stat import process_stat
 
 _MEMBERSHIPS_BYTES_MAX: Final = 1 << 16
 REMOVE_TIMEOUT_S: Final = 2.0
-"""How long a dying process may take to leave its cgroup before a removal is given up, to be tried again later."""
+"""How long a dying process may take to leave its cgroup before a removal is given up, to be tried
+again later."""
 
 _KILL_ROUNDS_MAX: Final = 8
 _ADOPT_ROUNDS_MAX: Final = 3
@@ -42,7 +45,8 @@ class Entry:
     """How a container's first process, or an exec's, gets into its cgroups.
 
     Attributes:
-        clone_into: a version 2 directory for CLONE_INTO_CGROUP, clone3(2); None where there is none.
+        clone_into: a version 2 directory for CLONE_INTO_CGROUP, clone3(2); None where there is
+            none.
         join: files into which the process, still single-threaded, writes ``0``.
     """
 
@@ -56,7 +60,9 @@ class Entry:
 
 
 class CgroupDriver(ABC):
-    """Control groups of one version, below one parent. Safe to use from several threads, for different containers."""
+    """Control groups of one version, below one parent. Safe to use from several threads, for
+    different containers.
+    """
 
     def __init__(self, roots: Iterable[Path], parent: PurePosixPath) -> None:
         self._parent = parent
@@ -80,7 +86,8 @@ class CgroupDriver(ABC):
 
     @abstractmethod
     def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
-        """Set the limits that are given; the others stay, or with ``whole`` become the kernel's defaults.
+        """Set the limits that are given; the others stay, or with ``whole`` become the kernel's
+        defaults.
 
         Raises:
             DriverError: the kernel refuses, for example a memory limit below what is in use.
@@ -171,7 +178,9 @@ class CgroupDriver(ABC):
         return Presence.RIGHT if whole else Presence.DAMAGED
 
     def holds(self, container: ContainerId, pid: int) -> bool:
-        """Whether a process is in all of a container's cgroups. One that has ended is nobody's damage."""
+        """Whether a process is in all of a container's cgroups. One that has ended is nobody's
+        damage.
+        """
         places = self._places(container, pid)
         return not places or sum(places) == len(self._parents) or _has_ended(pid)
 
@@ -181,12 +190,15 @@ class CgroupDriver(ABC):
         return bool(places) and sum(places) == len(self._parents)
 
     def _places(self, container: ContainerId, pid: int) -> list[bool]:
-        """For every hierarchy, whether the process is in a cgroup of the container. proc_pid_cgroup(5)."""
+        """For every hierarchy, whether the process is in a cgroup of the container.
+        proc_pid_cgroup(5).
+        """
         ours = f"/{self._parent}/{container}".encode()
         return [ours in membership for membership in _memberships(pid)]
 
     def adopt(self, container: ContainerId, pid: int, is_there: Callable[[], bool]) -> None:
-        """Bring a process and its descendants, those that were moved out, back into the container's cgroups.
+        """Bring a process and its descendants, those that were moved out, back into the container's
+        cgroups.
 
         Args:
             container: whose cgroups they are.
@@ -206,7 +218,9 @@ class CgroupDriver(ABC):
     def _bring_back(
         self, container: ContainerId, stray: int, is_one_of_us: Callable[[int], bool]
     ) -> None:
-        """Move one process, once it is known by a pidfd that the pid is that of the process that is meant."""
+        """Move one process, once it is known by a pidfd that the pid is that of the process that is
+        meant.
+        """
         try:
             pid_fd = os.pidfd_open(stray)
         except ProcessLookupError:
@@ -222,11 +236,15 @@ class CgroupDriver(ABC):
             os.close(pid_fd)
 
     def procs_files(self, container: ContainerId) -> tuple[str, ...]:
-        """The files that a process must write ``0`` into to be in all of the container's cgroups."""
+        """The files that a process must write ``0`` into to be in all of the container's
+        cgroups.
+        """
         return self.entry(container).procs_files
 
     def pids(self, container: ContainerId) -> frozenset[int]:
-        """Every process in any of its cgroups, or in those that it made below them. Rumours: they may end any moment."""
+        """Every process in any of its cgroups, or in those that it made below them. Rumours: they
+        may end any moment.
+        """
         return frozenset(
             int(pid)
             for directory in self._directories(container)
@@ -235,7 +253,9 @@ class CgroupDriver(ABC):
         )
 
     def kill(self, container: ContainerId) -> None:
-        """Send SIGKILL to everything in it, children born meanwhile included. They are dying when this returns, not dead."""
+        """Send SIGKILL to everything in it, children born meanwhile included. They are dying when
+        this returns, not dead.
+        """
         if not self._kill_at_once(container):
             self._kill_frozen(container)
         for pid in self.pids(container):  # in one hierarchy but not in that which kills
@@ -278,7 +298,8 @@ class CgroupDriver(ABC):
         )
 
     def remove(self, container: ContainerId) -> None:
-        """Take the cgroups away, and those that the container made below; waits, but not long, for the last process to leave.
+        """Take the cgroups away, and those that the container made below; waits, but not long, for
+        the last process to leave.
 
         Raises:
             DriverError: something is still running in it.
@@ -384,7 +405,8 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _has_ended(pid: int) -> bool:
-    """Reaped, a zombie, or on its way there: an exiting process is listed in the root's cgroups at once.
+    """Reaped, a zombie, or on its way there: an exiting process is listed in the root's cgroups at
+    once.
 
     A PID namespace's first process may be exiting for long, until all others have gone.
     """

@@ -1,7 +1,7 @@
 """Read and write control files, and explain the kernel's refusals.
 
-A control file takes one value with one write(2), and says no by errno. A cgroup that is gone answers ENOENT, or ENODEV through
-a descriptor that outlived it.
+A control file takes one value with one write(2), and says no by errno. A cgroup that is gone
+answers ENOENT, or ENODEV through a descriptor that outlived it.
 """
 
 import errno
@@ -104,9 +104,11 @@ def parse_nested(text: str) -> Iterator[tuple[str, dict[str, int]]]:
 
 
 def wait_for_event(directory: Path, key: str, value: int, timeout_s: float) -> bool:
-    """Wait until ``cgroup.events`` says so; a gone cgroup has nothing in it and says 0 to everything.
+    """Wait until ``cgroup.events`` says so; a gone cgroup has nothing in it and says 0 to
+    everything.
 
-    The kernel wakes pollers with POLLPRI when a line of it changes (cgroup-v2.rst, Core Interface Files).
+    The kernel wakes pollers with POLLPRI when a line of it changes (cgroup-v2.rst, Core Interface
+    Files).
     """
     try:
         fd = os.open(directory / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
@@ -130,7 +132,9 @@ def wait_for_event(directory: Path, key: str, value: int, timeout_s: float) -> b
 
 
 def retry(attempt: Callable[[], bool], deadline: float) -> bool:
-    """Call until true or ``deadline`` (monotonic) has passed, at growing distances: where the kernel offers no event."""
+    """Call until true or ``deadline`` (monotonic) has passed, at growing distances: where the
+    kernel offers no event.
+    """
     delay_s = _FIRST_DELAY_S
     while not attempt():
         if time.monotonic() >= deadline:

@@ -16,7 +16,9 @@ _NAMED: Final = "name="
 
 @dataclass(frozen=True, slots=True)
 class Hierarchies:
-    """Mount points; ``controllers`` of version 1 by controller (``name=systemd`` for a named one), ``unified`` of version 2."""
+    """Mount points; ``controllers`` of version 1 by controller (``name=systemd`` for a named one),
+    ``unified`` of version 2.
+    """
 
     controllers: Mapping[str, Path]
     unified: Path | None

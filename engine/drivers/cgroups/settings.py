@@ -1,7 +1,7 @@
 """Convert limits to the contents of control files. Pure.
 
-Version 1: Documentation/admin-guide/cgroup-v1/ and Documentation/scheduler/sched-bwc.rst; version 2: cgroup-v2.rst. Memory together
-with swap is not here, for there the order matters.
+Version 1: Documentation/admin-guide/cgroup-v1/ and Documentation/scheduler/sched-bwc.rst; version
+2: cgroup-v2.rst. Memory together with swap is not here, for there the order matters.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,9 @@ _WEIGHT: Final = (1, 10000)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One write. Of several files the first that is there takes it; ``is_optional``: none need be."""
+    """One write. Of several files the first that is there takes it; ``is_optional``: none need
+    be.
+    """
 
     controller: str
     files: tuple[str, ...]
@@ -31,7 +33,8 @@ def v1_settings(limits: Resources, *, whole: bool) -> Iterator[Setting]:
 
     Args:
         limits: what is wanted.
-        whole: also write the kernel's defaults for what is not limited, so that nothing of other limits stays.
+        whole: also write the kernel's defaults for what is not limited, so that nothing of other
+            limits stays.
     """
 
     def setting(controller: str, name: str, given: str, default: str) -> Iterator[Setting]:

@@ -10,7 +10,9 @@ from engine.drivers.cgroups import files as files
 from engine.errors import DriverError
 
 FREEZE_TIMEOUT_S: Final = 2.0
-"""A process inside the kernel freezes when it leaves it; one that waits for a dead disk never does."""
+"""A process inside the kernel freezes when it leaves it; one that waits for a dead disk never
+does.
+"""
 
 
 def freeze(directory: Path) -> None:

@@ -1,7 +1,8 @@
 """Manage cgroups of version 1, and hybrid: Documentation/admin-guide/cgroup-v1/.
 
-Where a cgroup2 is mounted beside them it has no controllers to speak of, but ``cgroup.freeze``, ``cgroup.kill`` and
-``cgroup.events``, which are better than what version 1 has: a frozen process can be killed, and a kill reaches everybody at once.
+Where a cgroup2 is mounted beside them it has no controllers to speak of, but ``cgroup.freeze``,
+``cgroup.kill`` and ``cgroup.events``, which are better than what version 1 has: a frozen process
+can be killed, and a kill reaches everybody at once.
 """
 
 import errno
@@ -42,7 +43,9 @@ class V1Driver(CgroupDriver):
         return V1Driver(self._found, relative(parent))
 
     def machine(self) -> Machine:
-        """CPUs and memory nodes of the root's cpuset; an ability is there if the root's control file is."""
+        """CPUs and memory nodes of the root's cpuset; an ability is there if the root's control
+        file is.
+        """
         cpuset = self._root("cpuset")
         online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
         return Machine(
@@ -85,7 +88,9 @@ class V1Driver(CgroupDriver):
     def _set_devices(
         self, container: ContainerId, resources: Resources, *, all_devices: bool
     ) -> None:
-        """Touches nothing when the list is right already: between denying all and allowing some, nothing would be allowed."""
+        """Touches nothing when the list is right already: between denying all and allowing some,
+        nothing would be allowed.
+        """
         if (place := self._controllers.get("devices")) is None:
             return
         directory, policy = place / container, fold(resources.device_rules, all_devices=all_devices)
@@ -153,7 +158,9 @@ class V1Driver(CgroupDriver):
 
 
 def _inherit_cpuset(root: Path, place: Path) -> None:
-    """A new cpuset is empty and takes nobody in; from here down the kernel copies the parent's (cpusets.rst, clone_children)."""
+    """A new cpuset is empty and takes nobody in; from here down the kernel copies the parent's
+    (cpusets.rst, clone_children).
+    """
     steps = [place, *place.parents[: len(place.relative_to(root).parts) - 1]]
     for directory in reversed(steps):
         for name in ("cpuset.cpus", "cpuset.mems"):
@@ -163,7 +170,9 @@ def _inherit_cpuset(root: Path, place: Path) -> None:
 
 
 def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
-    """Both together may at no time be lower than memory alone, so the order depends on the way: up or down."""
+    """Both together may at no time be lower than memory alone, so the order depends on the way: up
+    or down.
+    """
     if not resources.memory_bytes and not whole:
         return
     memory = directory / "memory.limit_in_bytes"
@@ -199,7 +208,9 @@ def _refused(directory: Path, resources: Resources, error: OSError) -> DriverErr
 
 
 def _freeze(directory: Path) -> None:
-    """Write again while it says FREEZING: a process born meanwhile may have been missed (freezer-subsystem.rst)."""
+    """Write again while it says FREEZING: a process born meanwhile may have been missed
+    (freezer-subsystem.rst).
+    """
 
     def attempt() -> bool:
         files.demand(directory / "freezer.state", _FROZEN)

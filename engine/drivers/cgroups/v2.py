@@ -1,8 +1,9 @@
 """Manage cgroups of version 2: Documentation/admin-guide/cgroup-v2.rst.
 
-A controller works in a cgroup only if every ancestor hands it down (``cgroup.subtree_control``), and a cgroup that hands one down
-may have no processes of its own ("no internal processes"; the root is exempt). When we run inside a delegated cgroup, as under
-systemd with ``Delegate=yes``, our own processes are in the way: they move into a leaf of their own.
+A controller works in a cgroup only if every ancestor hands it down (``cgroup.subtree_control``),
+and a cgroup that hands one down may have no processes of its own ("no internal processes"; the root
+is exempt). When we run inside a delegated cgroup, as under systemd with ``Delegate=yes``, our own
+processes are in the way: they move into a leaf of their own.
 """
 
 import errno
@@ -43,9 +44,11 @@ class V2Driver(CgroupDriver):
         return V2Driver(self._root, relative(parent), self._programs)
 
     def machine(self) -> Machine:
-        """CPUs and memory nodes of the root's cpuset, and the abilities of the controllers that there are.
+        """CPUs and memory nodes of the root's cpuset, and the abilities of the controllers that
+        there are.
 
-        The OOM killer can't be switched off in version 2, nor is there a swappiness or real-time budget for each cgroup.
+        The OOM killer can't be switched off in version 2, nor is there a swappiness or real-time
+        budget for each cgroup.
         """
         online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
         controllers = files.read_or(self._root / "cgroup.controllers", "").split()
@@ -69,7 +72,9 @@ class V2Driver(CgroupDriver):
         )
 
     def _below_root_has(self, name: str) -> bool:
-        """The root itself has no limits; where nothing below it shows its controllers, they are believed to be whole."""
+        """The root itself has no limits; where nothing below it shows its controllers, they are
+        believed to be whole.
+        """
         controller = name.partition(".")[0]
         children = [
             place
@@ -203,7 +208,9 @@ def _limit(value: int) -> str:
 
 
 def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
-    """Docker counts memory and swap together, version 2 swap alone. Without CONFIG_SWAP there is no such file."""
+    """Docker counts memory and swap together, version 2 swap alone. Without CONFIG_SWAP there is no
+    such file.
+    """
     memory_bytes, both = resources.memory_bytes, resources.memory_and_swap_bytes
     if not memory_bytes and not whole:
         return

@@ -55,7 +55,8 @@ class OwnObjects:
         )
 
     def _is_held(self, container: Container) -> bool:
-        """True if the first process lives in all of its cgroups, and is frozen when the container is paused.
+        """True if the first process lives in all of its cgroups, and is frozen when the container
+        is paused.
 
         False for one that has ended: the log has not heard of that yet, and the hint may be lost.
         """

@@ -16,7 +16,9 @@ from engine.drivers.runs.journal import JournalReader
 from engine.ports.observation import Fact, ProcessStarted, identity_of, monitor_of
 
 JOURNAL_BYTES_MAX: Final = 64 << 10
-"""How long a journal may become before what has been taken over of it is forgotten: some 200 execs."""
+"""How long a journal may become before what has been taken over of it is forgotten: some 200
+execs.
+"""
 LOOK_AGAIN_S: Final = 0.1
 """How long a wait for a monitor relies on hints alone."""
 
@@ -31,7 +33,9 @@ class Journal:
     bytes_max: int = JOURNAL_BYTES_MAX
 
     def after(self, number: int) -> tuple[Fact, ...]:
-        """Read on, and return the facts with numbers above ``number``; those before are forgotten."""
+        """Read on, and return the facts with numbers above ``number``; those before are
+        forgotten.
+        """
         self.facts = [known for known in self.facts if known.stamp.number > number]
         self.facts.extend(self.reader.read())
         return tuple(self.facts)
@@ -69,7 +73,9 @@ class Journals:
         self._hinted.pop(container, None)
 
     def process_of(self, container: Container) -> ProcessIdentity | None:
-        """Return the first process: as the log has it, or, before that, as its monitor wrote it down."""
+        """Return the first process: as the log has it, or, before that, as its monitor wrote it
+        down.
+        """
         return container.process or process_in(self.of(container).after(0))
 
     def monitor_of(self, container: Container) -> ProcessIdentity | None:
@@ -84,7 +90,8 @@ class Journals:
     async def until(
         self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]
     ) -> tuple[Fact, ...]:
-        """Wait for something to be written down, or for the monitor's end; return the facts as they are then.
+        """Wait for something to be written down, or for the monitor's end; return the facts as they
+        are then.
 
         Read where it is waited for, on the trio thread: the monitor has just written these few
         bytes, so they are in memory. The end of a monitor that was killed is hinted at when its

@@ -79,7 +79,7 @@ class Performers:
             }
         )
 
-    # --- Network --------------------------------------------------------------------------------
+    # --- Network ---
 
     async def _prepare_sandbox(self, container: Container, _action: do.PrepareSandbox) -> None:
         await self.networks.prepare_sandbox(container)
@@ -97,7 +97,7 @@ class Performers:
     async def _remove_sandbox(self, _container: Container, action: do.RemoveSandbox) -> None:
         await self.networks.remove_sandbox(action.sandbox)
 
-    # --- Cgroups --------------------------------------------------------------------------------
+    # --- Cgroups ---
 
     async def _prepare_cgroup(self, container: Container, _action: do.PrepareCgroup) -> None:
         await self.lanes.run_for(container.id, partial(self._make_cgroup, container))
@@ -141,7 +141,7 @@ class Performers:
         remove = partial(self.cgroups.of(container).remove, container.id)
         await self.lanes.run_for(container.id, remove)
 
-    # --- Files ----------------------------------------------------------------------------------
+    # --- Files ---
 
     async def _prepare_bundle(self, container: Container, _action: do.PrepareBundle) -> None:
         self.lanes.refuse_hanging(container.id)

@@ -38,11 +38,13 @@ from engine.ports.observation import (
 from engine.runtime.messages import ExecOrder
 
 START_TIMEOUT_S: Final = 60.0
-"""How long a container's first process may take to execute its program; a bind mount of a dead server can hold it."""
+"""How long a container's first process may take to execute its program; a bind mount of a dead
+server can hold it."""
 EXEC_START_TIMEOUT_S: Final = 5.0
 """How long other effects on a container wait for an exec to begin."""
 MONITOR_END_TIMEOUT_S: Final = 2.0
-"""How long a monitor whose container was killed may take to write that down, before it is killed, too."""
+"""How long a monitor whose container was killed may take to write that down, before it is killed,
+too."""
 
 _STARTED: Final = (ProcessStarted, ProcessNotStarted, ProcessExited)
 _OF_EXECS: Final = (ExecProcessStarted, ExecProcessNotStarted, ExecProcessExited)
@@ -107,7 +109,9 @@ class Processes:
         return ()
 
     async def signal(self, container: Container, action: Signal) -> tuple[Fact, ...]:
-        """Signal the first process: through the monitor, which knows orders that it was given before."""
+        """Signal the first process: through the monitor, which knows orders that it was given
+        before.
+        """
         assert container.process is not None
         if action.signal == SIGKILL:  # done twice it does nothing more, and it depends on nobody
             kill = partial(process.signal_process, container.process, SIGKILL)

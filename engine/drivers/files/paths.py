@@ -1,7 +1,8 @@
 """Resolve paths inside containers, as Docker reads them.
 
-A path is first cleaned as text. Then its directory is opened by the kernel, which keeps every symlink and every ``..`` within the
-container's root (RESOLVE_IN_ROOT, openat2(2)), and its last name is looked at without following it.
+A path is first cleaned as text. Then its directory is opened by the kernel, which keeps every
+symlink and every ``..`` within the container's root (RESOLVE_IN_ROOT, openat2(2)), and its last
+name is looked at without following it.
 """
 
 import errno
@@ -22,7 +23,9 @@ _CALLERS_FAULT: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLON
 
 @dataclass(frozen=True, slots=True)
 class AskedPath:
-    """A path in the form that Docker gives it: absolute, without ``..``, a slash or a dot at the end kept."""
+    """A path in the form that Docker gives it: absolute, without ``..``, a slash or a dot at the
+    end kept.
+    """
 
     text: str
 
@@ -105,7 +108,8 @@ def path_error(asked: AskedPath, error: OSError) -> Exception:
 
 
 def evaluated(root_fd: int, path: str) -> str:
-    """Where a path leads once all its symlinks are followed, as far as it exists; for people and clients, never to be opened.
+    """Where a path leads once all its symlinks are followed, as far as it exists; for people and
+    clients, never to be opened.
 
     Raises:
         InvalidRequest: too many links.

@@ -1,7 +1,8 @@
 """Answer the port for files of containers, on threads.
 
-A thread is held only while there is work for it, never while a client is waited for: a tar that is read is made block by block, one
-visit to a lane each, and a tar that arrives lies whole on the disk before it is unpacked.
+A thread is held only while there is work for it, never while a client is waited for: a tar that is
+read is made block by block, one visit to a lane each, and a tar that arrives lies whole on the disk
+before it is unpacked.
 """
 
 import os
@@ -51,7 +52,8 @@ from engine.runtime.inside import open_inside
 from engine.runtime.users import resolve_identity
 
 _KERNELS_OWN: Final = ("/proc", "/sys")
-"""What the kernel tells a container about itself is nobody's file: Docker's copies have empty directories there."""
+"""What the kernel tells a container about itself is nobody's file: Docker's copies have empty
+directories there."""
 _MOUNTED_AT_START: Final = ("proc", "sys", "dev")
 
 
@@ -131,7 +133,9 @@ class LinuxContainerFiles:
     lanes: Lanes
 
     def _run(self, container: ContainerId) -> Run:
-        """Return what runs work on a container's files: in its own queue, for what it mounts may hang."""
+        """Return what runs work on a container's files: in its own queue, for what it mounts may
+        hang.
+        """
         return partial(self.lanes.run_for, container, family=Family.FILES, may_give_up=False)
 
     async def stat(self, container: Container, path: str) -> PathStat:
@@ -309,7 +313,9 @@ def _is_kernels_own(path: str) -> bool:
 
 
 def _hidden(root_fd: int, path: str) -> frozenset[str]:
-    """Directories below a path that are copied empty: what the engine mounts there when a container starts is no file of it."""
+    """Directories below a path that are copied empty: what the engine mounts there when a container
+    starts is no file of it.
+    """
     if path in _KERNELS_OWN:
         return frozenset({""})
     if path != "/":
@@ -324,7 +330,8 @@ def _hidden(root_fd: int, path: str) -> frozenset[str]:
 
 
 def _check_writable(container: Container, path: str) -> None:
-    """Docker's two refusals; a mount may be writable where the root is not. ``--tmpfs`` is none of Docker's mounts, here.
+    """Docker's two refusals; a mount may be writable where the root is not. ``--tmpfs`` is none of
+    Docker's mounts, here.
 
     Raises:
         ReadOnlyPlace.

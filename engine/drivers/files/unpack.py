@@ -1,11 +1,12 @@
 """Unpack a tar into a directory of a container, as ``docker cp`` does.
 
-The container may run, and whatever runs in it may swap symlinks under our hands: each parent is opened by the kernel below the
-container's root (RESOLVE_IN_ROOT, openat2(2)), the last name is never followed, and a file is always a new one. So the worst that
-a race can do is what a process in the container could have done itself.
+The container may run, and whatever runs in it may swap symlinks under our hands: each parent is
+opened by the kernel below the container's root (RESOLVE_IN_ROOT, openat2(2)), the last name is
+never followed, and a file is always a new one. So the worst that a race can do is what a process in
+the container could have done itself.
 
-As with Docker, what stands in the way is replaced, directories that are there already get the mode and the owner that the tar
-gives them, and names that lead out of the destination are refused.
+As with Docker, what stands in the way is replaced, directories that are there already get the mode
+and the owner that the tar gives them, and names that lead out of the destination are refused.
 """
 
 import errno
@@ -156,7 +157,9 @@ class _Unpacking:
         return _components(cleaned)
 
     def _check_link(self, entry: Entry, inside: tuple[str, ...]) -> None:
-        """Docker's rule, by text: a link leads to something below the destination, or begins with a slash."""
+        """Docker's rule, by text: a link leads to something below the destination, or begins with a
+        slash.
+        """
         if entry.kind not in (Kind.SYMLINK, Kind.HARD_LINK):
             return
         base = inside[:-1] if entry.kind is Kind.SYMLINK else ()

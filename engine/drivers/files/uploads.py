@@ -13,7 +13,9 @@ from engine.drivers.tar.source import Source
 
 
 class SpooledTar:
-    """A plain tar in a file that ends with its descriptor, so that a daemon which is killed leaves nothing."""
+    """A plain tar in a file that ends with its descriptor, so that a daemon which is killed leaves
+    nothing.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,19 +1,22 @@
 """Mount a container's files where no process sees them; the mount ends with its descriptor.
 
-Theory of operation. Whoever wants a container's files gets a descriptor of a *clone* of its mounts (OPEN_TREE_CLONE, open_tree(2)).
-It is attached nowhere, so no mount table shows it, nothing has to be unmounted, and a daemon that is killed leaves nothing::
+Theory of operation. Whoever wants a container's files gets a descriptor of a *clone* of its mounts
+(OPEN_TREE_CLONE, open_tree(2)). It is attached nowhere, so no mount table shows it, nothing has to
+be unmounted, and a daemon that is killed leaves nothing::
 
     a container that runs     a thread joins its mount namespace ─▶ clones "/" ─▶ ends
     one that does not         a thread leaves for a mount namespace of its own ─▶ mounts the overlay there, and binds in it
                               ─▶ clones that ─▶ ends, and the namespace with it
 
-The threads have a root and a working directory of their own (CLONE_FS) and make nothing but system calls there: no file is opened
-by name, nothing is imported or executed (CVE-2019-14271). All reading and writing happens on other threads, at home, through the
-descriptor; paths are resolved by the kernel below it (RESOLVE_IN_ROOT), so that a symlink which is swapped meanwhile leads within
-the container as well (CVE-2018-15664).
+The threads have a root and a working directory of their own (CLONE_FS) and make nothing but system
+calls there: no file is opened by name, nothing is imported or executed (CVE-2019-14271). All
+reading and writing happens on other threads, at home, through the descriptor; paths are resolved by
+the kernel below it (RESOLVE_IN_ROOT), so that a symlink which is swapped meanwhile leads within the
+container as well (CVE-2018-15664).
 
-A view for reading has no right to write. Of a container that does not run it has the writable layer among the lower ones, under a
-layer of its own in memory that keeps mount points: so it is in nobody's way, and a start may mount the same directory for writing.
+A view for reading has no right to write. Of a container that does not run it has the writable layer
+among the lower ones, under a layer of its own in memory that keeps mount points: so it is in
+nobody's way, and a start may mount the same directory for writing.
 """
 
 import os
@@ -104,7 +107,9 @@ class Views:
         return self._assembled(lower, None, binds, purpose)
 
     def _binds(self, container: Container) -> tuple[Mount, ...]:
-        """What Docker mounts for a copy: paths of the host, but nothing that lives in memory, and only what is there."""
+        """What Docker mounts for a copy: paths of the host, but nothing that lives in memory, and
+        only what is there.
+        """
         directory = naming.container_directory(self.data_root, container.id)
         host = HostSide(
             rootfs="",
@@ -187,13 +192,17 @@ def _assemble(
 
 
 def _private(bind: Mount) -> Mount:
-    """A bind from which nothing propagates back to the host, whatever the container's own is to do."""
+    """A bind from which nothing propagates back to the host, whatever the container's own is
+    to do.
+    """
     kept = [option for option in bind["options"] if option.removeprefix("r") not in _PROPAGATIONS]
     return {**bind, "options": [*kept, "rprivate"]}
 
 
 def _mount_root(place: Path, lower: tuple[Path, ...], upper: Path | None) -> int:
-    """Mount the overlay below ``place``, over a writable layer in memory if there is none; the root's descriptor."""
+    """Mount the overlay below ``place``, over a writable layer in memory if there is none; the
+    root's descriptor.
+    """
     k.mount("tmpfs", str(place), "tmpfs", 0, "mode=700")
     directories = {name: place / name for name in ("root", "upper", "work")}
     for directory in directories.values():

@@ -32,7 +32,8 @@ class LinuxHost:
         return await self.lanes.run(Lane.OBSERVE, partial(read_facts, self.data_root))
 
     async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
-        """The lines of ``ps`` whose PID is one of ``pids``; the usual ones are read without a process.
+        """The lines of ``ps`` whose PID is one of ``pids``; the usual ones are read without a
+        process.
 
         Raises:
             InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.

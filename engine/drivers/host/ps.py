@@ -19,7 +19,8 @@ _ARGUMENTS_LENGTH_MAX: Final = 512
 _RENAMED: Final = re.compile(r"\s+(\S*)=\s*(PID\S*)", re.ASCII)
 """A column that is called PID and may be none, which would show processes of others."""
 _BLANKS: Final = " \t\n\v\f\r"
-"""What separates words for ps. Not all that Python takes for blank: a title could hide behind the rest."""
+"""What separates words for ps. Not all that Python takes for blank: a title could hide behind the
+rest."""
 _UNIX_WITH_VALUE: Final = frozenset("CGOUgkopqstu")
 _BSD_WITH_VALUE: Final = frozenset("OUkopqt")
 _READS_FILE: Final = {True: "n", False: "N"}

@@ -1,10 +1,11 @@
-"""What is in an archive of images: ``docker save`` of every age, skopeo's ``docker-archive``, and OCI image layouts.
+"""What is in an archive of images: ``docker save`` of every age, skopeo's ``docker-archive``, and
+OCI image layouts.
 
     manifest.json ─▶ [{Config, RepoTags, Layers}]           Docker: paths of files in the archive; Layers the lowest first
     index.json ─▶ manifest ─▶ config, layers                OCI image-layout, only asked when there is no manifest.json
 
-Nothing is unpacked to find out: members are parts of the one file, and links between them (old archives name a shared layer so)
-are followed by name.
+Nothing is unpacked to find out: members are parts of the one file, and links between them (old
+archives name a shared layer so) are followed by name.
 """
 
 import posixpath

@@ -38,7 +38,8 @@ class BlobStore:
 
     @contextmanager
     def receive(self, reader: Reader) -> Iterator[Arrival]:
-        """Take bytes in and hash them. They are gone at the end unless :meth:`keep` gave them their name.
+        """Take bytes in and hash them. They are gone at the end unless :meth:`keep` gave them their
+        name.
 
         Raises:
             Unavailable: the disk is full. What ``reader`` raises passes through.

@@ -4,10 +4,11 @@
                   └───────────────────────────────▶ content/blobs/sha256/DIGEST   (as it came)
                                                     content/blobs/sha256/IMAGE    (the config)
 
-All is found again from an image's ID: its blob lists the diff IDs, those give the chain IDs, and each layer's record names its
-blob. So needs are told in image IDs alone: those of the images that are present and of the containers that exist; the rest is
-garbage. Content comes before the event that speaks of it; until the event is durable, pins keep the content from being
-collected. A crash forgets pins, and what they kept is garbage afterwards.
+All is found again from an image's ID: its blob lists the diff IDs, those give the chain IDs, and
+each layer's record names its blob. So needs are told in image IDs alone: those of the images that
+are present and of the containers that exist; the rest is garbage. Content comes before the event
+that speaks of it; until the event is durable, pins keep the content from being collected. A crash
+forgets pins, and what they kept is garbage afterwards.
 
 All methods block: they belong on a thread, and may be called on several at once.
 """
@@ -87,8 +88,9 @@ class Content:
     """The images of one data root.
 
     Args:
-        needed: the images that are present and those of all containers, as the log has them now. Called on the thread that
-            collects, so it must copy in one step what another thread may be changing.
+        needed: the images that are present and those of all containers, as the log has them now.
+            Called on the thread that collects, so it must copy in one step what another thread may
+            be changing.
         architecture: of this machine, in Go's words (``amd64``).
     """
 
@@ -113,7 +115,8 @@ class Content:
         changes: Sequence[str] = (),
         comment: str = IMPORT_COMMENT,
     ) -> ImageContents:
-        """Make an image of a root filesystem, compressed or not. It is pinned until :meth:`release`.
+        """Make an image of a root filesystem, compressed or not. It is pinned until
+        :meth:`release`.
 
         Raises:
             InvalidRequest: a bad change, a damaged archive; nothing is left of it.
@@ -163,7 +166,8 @@ class Content:
         step: HistoryEntry,
         at_ns: int,
     ) -> ImageContents:
-        """Make an image of the tar of one layer on top of another image. It is pinned until :meth:`release`.
+        """Make an image of the tar of one layer on top of another image. It is pinned until
+        :meth:`release`.
 
         Args:
             reader: the layer, not compressed.
@@ -227,7 +231,9 @@ class Content:
             return SavedImages(self._blobs, tuple(packed), undo.pop_all())
 
     def release(self, image: ImageId) -> None:
-        """The event that speaks of the image is durable, or will never be. Call once for each import and load."""
+        """The event that speaks of the image is durable, or will never be. Call once for each
+        import and load.
+        """
         self._pins.release(image)
 
     def _load(self, image: ArchivedImage) -> LoadedImage:
@@ -274,7 +280,9 @@ class Content:
 
     @contextlib.contextmanager
     def _tidied(self) -> Iterator[None]:
-        """A failure leaves nothing behind: what it had made is garbage once its pins have fallen."""
+        """A failure leaves nothing behind: what it had made is garbage once its pins have
+        fallen.
+        """
         try:
             yield
         except BaseException:
@@ -287,7 +295,8 @@ class Content:
     # --- what is there ---
 
     def lower_directories(self, image: ImageId) -> tuple[Path, ...]:
-        """The layers of an image as overlay's ``lowerdir`` lists them: the topmost first, and never none.
+        """The layers of an image as overlay's ``lowerdir`` lists them: the topmost first, and never
+        none.
 
         Raises:
             DriverError: the image's config is missing or damaged.
@@ -313,7 +322,8 @@ class Content:
         """What no image and no container needs, and no upload is about to need.
 
         Raises:
-            DriverError: the config of a needed image is damaged, so nobody can tell what it stands on.
+            DriverError: the config of a needed image is damaged, so nobody can tell what it stands
+                on.
         """
         with self._pins.lock:
             return self._unreferenced()
@@ -322,7 +332,8 @@ class Content:
         """Delete what :meth:`unreferenced` finds, and say what that was.
 
         Raises:
-            DriverError: as there, or the kernel refuses; the rest is gone, and what is in the way stays in the trash.
+            DriverError: as there, or the kernel refuses; the rest is gone, and what is in the way
+                stays in the trash.
         """
         with self._pins.lock:
             garbage = self._unreferenced()
@@ -367,7 +378,9 @@ def _problem_of(part: Callable[[], None]) -> str | None:
 
 
 def _rfc3339(at_ns: int) -> str:
-    """``2026-11-23T19:07:53.569914252Z``: nanoseconds kept, the zeros at the end not, as Go writes it."""
+    """``2026-11-23T19:07:53.569914252Z``: nanoseconds kept, the zeros at the end not, as Go writes
+    it.
+    """
     seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     fraction = f".{nanoseconds:09}".rstrip("0").rstrip(".")

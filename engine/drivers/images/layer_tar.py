@@ -4,9 +4,10 @@
     character device 0/0 called NAME                    .wh.NAME, empty
     directory with trusted.overlay.opaque, over another DIRECTORY/.wh..wh..opq, empty, after the directory
 
-What ``docker diff`` would not name is left out: what the engine put there for its mounts, and directories that stand in the layer
-only because of that. So nothing is known of a directory's place in the tar until something below it is packed, or it differs from
-the image's itself: until then its header waits.
+What ``docker diff`` would not name is left out: what the engine put there for its mounts, and
+directories that stand in the layer only because of that. So nothing is known of a directory's place
+in the tar until something below it is packed, or it differs from the image's itself: until then its
+header waits.
 """
 
 import os
@@ -49,7 +50,9 @@ class _LayerPacker(Packer):
         self._upper_fd = upper_fd
         self._image_fd = image_fd
         self._waiting: list[tuple[str, bytes]] = []
-        """Directories on the way to here whose headers are still to be written, the topmost first."""
+        """Directories on the way to here whose headers are still to be written, the topmost
+        first.
+        """
 
     def pack_directory(self, path: str) -> Iterator[bytes]:
         now, before = lstat(self._upper_fd, f"/{path}"), lstat(self._image_fd, f"/{path}")

@@ -132,7 +132,9 @@ class LayerStore:
         return [grave for grave in graves if grave is not None]
 
     def remove_unfinished(self) -> None:
-        """Take away directories without a record: left by a crash. Only while nothing is being made."""
+        """Take away directories without a record: left by a crash. Only while nothing is being
+        made.
+        """
         for directory in self._directories():
             if not _record_path(directory).exists():
                 remove_tree(directory, self._data_root)

@@ -9,11 +9,12 @@ from engine.domain.ids import ImageId
 
 
 class Pins:
-    """Counted pins on digests and chain IDs, held by uploads under way and then by images whose event is not durable yet.
+    """Counted pins on digests and chain IDs, held by uploads under way and then by images whose
+    event is not durable yet.
 
     Attributes:
-        lock: held while a pin is set, and by the collector while it decides and moves things away. So whoever has set a pin
-            and *then* finds a layer may count on it.
+        lock: held while a pin is set, and by the collector while it decides and moves things away.
+            So whoever has set a pin and *then* finds a layer may count on it.
     """
 
     def __init__(self) -> None:

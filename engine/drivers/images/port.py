@@ -1,7 +1,7 @@
 """Answer the port for the content of images, on threads.
 
-An upload is spooled before a thread of the disk's lane unpacks it, for a client may send slowly. The
-layer of a commit is read by the thread that unpacks it: it comes from the same disk.
+An upload is spooled before a thread of the disk's lane unpacks it, for a client may send slowly.
+The layer of a commit is read by the thread that unpacks it: it comes from the same disk.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence

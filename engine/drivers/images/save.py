@@ -1,4 +1,5 @@
-"""An archive of images as Docker has written it since its version 25: an OCI image layout with the files of old beside it.
+"""An archive of images as Docker has written it since its version 25: an OCI image layout with the
+files of old beside it.
 
     blobs/sha256/…      layers, each once and not compressed; configs; an OCI manifest for each image
     index.json          the manifests, one line for each tag (OCI image-layout)
@@ -6,8 +7,9 @@
     oci-layout
     repositories        tag → topmost layer, for what is older than that
 
-A layer is called by its diff ID, and its bytes are checked against it on the way out. What came compressed is unpacked beside the
-archive first, one layer at a time: a tar must say how long a file is before it begins.
+A layer is called by its diff ID, and its bytes are checked against it on the way out. What came
+compressed is unpacked beside the archive first, one layer at a time: a tar must say how long a file
+is before it begins.
 """
 
 import hashlib

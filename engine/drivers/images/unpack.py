@@ -1,11 +1,12 @@
 """Unpack a tar into the directory of one layer.
 
-Nothing leaves the directory: a parent is opened by openat2(2) with RESOLVE_IN_ROOT, the last component is never followed.
-So a symlink of the archive leads within the layer, wherever it points.
+Nothing leaves the directory: a parent is opened by openat2(2) with RESOLVE_IN_ROOT, the last
+component is never followed. So a symlink of the archive leads within the layer, wherever it points.
 
-A whiteout ``.wh.NAME`` hides NAME of the layers below (OCI image-spec, layer.md, "Whiteouts"): for overlay that is a character
-device 0/0. ``.wh..wh..opq`` hides all that lies below a directory: the extended attribute ``trusted.overlay.opaque``. Neither
-hides what the same layer brings, so they are made last. The lowest layer needs none: there is nothing to hide.
+A whiteout ``.wh.NAME`` hides NAME of the layers below (OCI image-spec, layer.md, "Whiteouts"): for
+overlay that is a character device 0/0. ``.wh..wh..opq`` hides all that lies below a directory: the
+extended attribute ``trusted.overlay.opaque``. Neither hides what the same layer brings, so they are
+made last. The lowest layer needs none: there is nothing to hide.
 """
 
 import errno
@@ -137,7 +138,9 @@ class _Layer:
                 self._make_other(parent_fd, name, entry)
 
     def hide(self, entry: Entry) -> None:
-        """Make a whiteout; what this layer brings stays visible, and only what lies below it is hidden."""
+        """Make a whiteout; what this layer brings stays visible, and only what lies below it is
+        hidden.
+        """
         *parent, name = clean_path(entry.name)
         hidden = name.removeprefix(_WHITEOUT)
         if name != _OPAQUE and name.startswith(_WHITEOUT * 2):

@@ -45,7 +45,9 @@ def plain_tar(blobs: BlobStore, arrival: Arrival) -> Iterator[tuple[Source, Diff
 
 
 def plain_layer(blobs: BlobStore, arrival: Arrival) -> PackedLayer:
-    """A tar of our own as a layer to be made; whatever the first name in it looks like, it is not compressed."""
+    """A tar of our own as a layer to be made; whatever the first name in it looks like, it is not
+    compressed.
+    """
     return PackedLayer(
         diff_id=DiffId(arrival.digest),
         source=Source(arrival.fd),

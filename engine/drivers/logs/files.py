@@ -1,7 +1,9 @@
-"""The files of a log that is put aside as it grows, oldest first, whole or compressed: ``runtime/log_rotation.py`` makes them.
+"""The files of a log that is put aside as it grows, oldest first, whole or compressed:
+``runtime/log_rotation.py`` makes them.
 
-A file keeps its inode whatever it is called, and a compressed one names the inode whose content it has. So a reader keeps a file
-open, by which no other gets its inode, and finds what follows it although everything has got another name meanwhile.
+A file keeps its inode whatever it is called, and a compressed one names the inode whose content it
+has. So a reader keeps a file open, by which no other gets its inode, and finds what follows it
+although everything has got another name meanwhile.
 """
 
 import os
@@ -19,7 +21,9 @@ from engine.runtime.log_rotation import COMMENT, GZIP_HEAD, PACKED
 
 _BLOCK_BYTES: Final = 256 << 10
 _ATTEMPTS: Final = 16
-"""How often the files are listed until two listings agree; they differ only while some are renamed."""
+"""How often the files are listed until two listings agree; they differ only while some are
+renamed.
+"""
 _INODE: Final = re.compile(rb"inode (\d+)\0")
 _HEAD_BYTES: Final = len(GZIP_HEAD) + len(COMMENT) + 20
 
@@ -95,8 +99,8 @@ def _written_as(fd: int) -> int:
 def place_of(held: Part, parts: Sequence[Part]) -> int | None:
     """Where a file that is held open is among the others, or its compressed copy.
 
-    An inode is given again when its file is gone, but never while somebody holds it: so an older copy of this number is older than
-    the file that is meant, and the newest one counts.
+    An inode is given again when its file is gone, but never while somebody holds it: so an older
+    copy of this number is older than the file that is meant, and the newest one counts.
     """
     places = [index for index, part in enumerate(parts) if part.inode == held.inode]
     copies = [index for index, part in enumerate(parts) if part.copy_of == held.inode]
@@ -104,7 +108,8 @@ def place_of(held: Part, parts: Sequence[Part]) -> int | None:
 
 
 def open_content(part: Part, directory: Path) -> int:
-    """A descriptor of a part's content as it was written; of a compressed one on a file without a name on the log's own disk.
+    """A descriptor of a part's content as it was written; of a compressed one on a file without a
+    name on the log's own disk.
 
     Raises:
         DriverError: it is damaged, or the disk is full.

@@ -1,7 +1,8 @@
 """Follow a log: what is there, then what is written, until the container has exited.
 
-inotify(7) tells that a log has grown. Whether it will grow any more is not the file's to say, so the caller passes an event
-that is set once the container's end is known; what was written until then is still sent.
+inotify(7) tells that a log has grown. Whether it will grow any more is not the file's to say, so
+the caller passes an event that is set once the container's end is known; what was written until
+then is still sent.
 """
 
 import os
@@ -38,7 +39,8 @@ async def read_log(
     ended: trio.Event | None = None,
     next_block: NextBlock = next_here,
 ) -> AsyncGenerator[bytes, None]:
-    """A log in blocks for Docker's clients; with ``ended``, on and on until that is set or ``until_ns`` is past.
+    """A log in blocks for Docker's clients; with ``ended``, on and on until that is set or
+    ``until_ns`` is past.
 
     Raises:
         DriverError: the log can't be read or watched.
@@ -60,7 +62,9 @@ async def read_log(
 
 
 class _Growth:
-    """An inotify descriptor that watches a log's directory, for its files come and go; entered, it is open."""
+    """An inotify descriptor that watches a log's directory, for its files come and go; entered, it
+    is open.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

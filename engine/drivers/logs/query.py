@@ -1,10 +1,13 @@
-"""Reading containers' logs back, in blocks that are ready to be sent: ``runtime/logfile.py`` is the other end.
+"""Reading containers' logs back, in blocks that are ready to be sent: ``runtime/logfile.py`` is the
+other end.
 
-A block of the file is decoded at once, filtered, and becomes as few frames of Docker's stream format as its streams allow: a
-frame may hold many lines. The reader has no opinion on how long a log may be and keeps none of it.
+A block of the file is decoded at once, filtered, and becomes as few frames of Docker's stream
+format as its streams allow: a frame may hold many lines. The reader has no opinion on how long a
+log may be and keeps none of it.
 
-What is no record (a line torn by a full disk, a block of NULs after a power cut) is passed over up to the next record, and a
-line on stderr says how much there was: to end silently there would hide everything that came after it.
+What is no record (a line torn by a full disk, a block of NULs after a power cut) is passed over up
+to the next record, and a line on stderr says how much there was: to end silently there would hide
+everything that came after it.
 """
 
 import os
@@ -97,7 +100,8 @@ class LogReader:
         last = self._present_inode()
         yield from self._rest_of_part()
         while self._inode != last and (following := self._following()) is not None:
-            # Put aside since we looked, so now it is final: what came in between is read before the next is.
+            # Put aside since we looked, so now it is final: what came in between is read before the
+            # next is.
             yield from self._rest_of_part()
             yield from self._torn_end()
             self._open(following)
@@ -249,7 +253,9 @@ def _remark(damaged: int, time: str) -> _Line:
 
 
 def _tail_offset(fd: int, count: int) -> tuple[int, int]:
-    """Where the last ``count`` records of a file begin, looked for from the end, and how many there are."""
+    """Where the last ``count`` records of a file begin, looked for from the end, and how many there
+    are.
+    """
     end = position = os.fstat(fd).st_size
     wanted = count + 1  # the newline before the first of them
     while position > 0:

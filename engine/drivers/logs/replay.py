@@ -1,8 +1,8 @@
 """Replay a log to an attaching client, then its live output, without gap or duplicate.
 
-The log is sent while the container goes on writing, until the client has nearly caught up. Then the client is handed to the
-monitor, at a gate (``runtime/gates.py``) behind which nothing is said; the little that the log has gained is sent, and the gate
-is opened.
+The log is sent while the container goes on writing, until the client has nearly caught up. Then the
+client is handed to the monitor, at a gate (``runtime/gates.py``) behind which nothing is said; the
+little that the log has gained is sent, and the gate is opened.
 """
 
 import os
@@ -38,7 +38,9 @@ class Replay:
 
 
 class Gate:
-    """Our end of a gate; entered, it is shut. Only :meth:`open` opens it: leaving alone ends the attachment."""
+    """Our end of a gate; entered, it is shut. Only :meth:`open` opens it: leaving alone ends the
+    attachment.
+    """
 
     def __enter__(self) -> "Gate":
         self.fd, self._own_fd = os.pipe()

@@ -1,8 +1,8 @@
 """Create and check bridges.
 
-A bridge of ours carries the whole ID of its instance as interface alias, so that neither another instance nor an
-administrator's bridge of the same name is ever changed. Such a bridge can be *used* when somebody says so
-(``owned=False``): then it is looked at and never touched.
+A bridge of ours carries the whole ID of its instance as interface alias, so that neither another
+instance nor an administrator's bridge of the same name is ever changed. Such a bridge can be *used*
+when somebody says so (``owned=False``): then it is looked at and never touched.
 """
 
 from collections.abc import Container, Iterable
@@ -35,7 +35,8 @@ class Bridge:
 
     name: str
     addresses: tuple[Interface, ...]
-    """The host's own on it, which are the containers' gateways, with the subnets' prefix lengths; at most one of a family."""
+    """The host's own on it, which are the containers' gateways, with the subnets' prefix lengths;
+    at most one of a family."""
     mtu: int = DEFAULT_MTU
     icc: bool = True
     """Whether containers on it may speak to each other."""
@@ -178,7 +179,8 @@ def owned(kernel: NetlinkSocket, instance: InstanceId) -> frozenset[str]:
 
 
 def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[Subnet]:
-    """Subnets that the host has addresses in or routes to, not counting those of the links named ``apart_from``.
+    """Subnets that the host has addresses in or routes to, not counting those of the links named
+    ``apart_from``.
 
     Default routes, which overlap everything, don't count.
     """
@@ -195,10 +197,12 @@ def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[Sub
 
 
 def netfilter_sees_bridged() -> bool:
-    """Whether the IP firewall, and with it address translation, also sees frames between two ports of a bridge.
+    """Whether the IP firewall, and with it address translation, also sees frames between two ports
+    of a bridge.
 
-    Then a packet that a container sends to its own published port is turned round within the bridge, and its port needs
-    hairpin mode. Kernel documentation, networking/bridge.rst, "br_netfilter".
+    Then a packet that a container sends to its own published port is turned round within the
+    bridge, and its port needs hairpin mode. Kernel documentation, networking/bridge.rst,
+    "br_netfilter".
     """
     return _read(_BRIDGE_NETFILTER) == "1"
 
@@ -230,7 +234,9 @@ def _of_link(version: int, link: str, setting: str) -> Path:
 
 
 def _keep_router_advertisements() -> None:
-    """Let the host's links go on learning their routes: with forwarding, 1 means no longer, and 2 all the same."""
+    """Let the host's links go on learning their routes: with forwarding, 1 means no longer, and 2
+    all the same.
+    """
     for setting in (_NET / "ipv6/conf").glob("*/accept_ra"):
         if _read(setting) == "1":
             _write(setting, "2")
@@ -244,6 +250,8 @@ def _read(setting: Path) -> str | None:
 
 
 def _write(setting: Path, value: str) -> None:
-    """Write only what differs: ip_forward=1 resets other settings each time it *changes*, and an auditor sees each write."""
+    """Write only what differs: ip_forward=1 resets other settings each time it *changes*, and an
+    auditor sees each write.
+    """
     if _read(setting) not in (value, None):
         setting.write_text(value)

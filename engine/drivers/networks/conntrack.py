@@ -1,7 +1,9 @@
-"""Delete connections that the kernel tracks once their port leads elsewhere. linux/netfilter/nfnetlink_conntrack.h.
+"""Delete connections that the kernel tracks once their port leads elsewhere.
+linux/netfilter/nfnetlink_conntrack.h.
 
-A datagram that belongs to a tracked "connection" is translated as its first one was, whatever the firewall's maps say today. TCP
-begins anew by itself; a UDP client that goes on sending would be led to a container that is gone for as long as it does.
+A datagram that belongs to a tracked "connection" is translated as its first one was, whatever the
+firewall's maps say today. TCP begins anew by itself; a UDP client that goes on sending would be led
+to a container that is gone for as long as it does.
 """
 
 import errno
@@ -32,9 +34,11 @@ _GONE: Final = frozenset({errno.ENOENT})
 
 
 def forget(kernel: NetlinkSocket, ports: Iterable[PublishedPort]) -> None:
-    """Have the kernel forget the UDP connections to some ports of the host; a socket of NETLINK_NETFILTER.
+    """Have the kernel forget the UDP connections to some ports of the host; a socket of
+    NETLINK_NETFILTER.
 
-    They are listed, and deleted one by one: before Linux 6.3 the kernel deletes none by their port alone.
+    They are listed, and deleted one by one: before Linux 6.3 the kernel deletes none by their port
+    alone.
 
     Raises:
         OSError: the kernel refused; before Linux 5.8 it can't list them by their port.

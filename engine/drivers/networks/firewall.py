@@ -1,10 +1,11 @@
 """Apply and check the firewall: one nftables table for each instance.
 
-Whether the table is right is asked of the kernel in two steps. Every transaction on any table moves nftables' *generation*
-on by one, so an unmoved generation means that nobody has touched anything: that takes 30 microseconds. If it has moved, the
-table is listed. Its ports are compared with the plan one by one; its rules with what the same kernel and the same
-libnftables show of the same rules in a network namespace made for the purpose, because how a rule is *listed* differs
-between versions of both.
+Whether the table is right is asked of the kernel in two steps. Every transaction on any table moves
+nftables' *generation* on by one, so an unmoved generation means that nobody has touched anything:
+that takes 30 microseconds. If it has moved, the table is listed. Its ports are compared with the
+plan one by one; its rules with what the same kernel and the same libnftables show of the same rules
+in a network namespace made for the purpose, because how a rule is *listed* differs between versions
+of both.
 """
 
 from collections.abc import Collection
@@ -34,7 +35,9 @@ _GETGEN: Final = Request(
 
 @dataclass(slots=True)
 class _Content:
-    """What the table holds; the ports change in place, for a copy of many would cost more than the change."""
+    """What the table holds; the ports change in place, for a copy of many would cost more than the
+    change.
+    """
 
     bridges: frozenset[BridgeRules]
     ports: set[PublishedPort]
@@ -45,7 +48,9 @@ class _Content:
 
 
 class Firewall:
-    """The table of one instance, in the namespace of the thread that first uses the driver, and on that thread."""
+    """The table of one instance, in the namespace of the thread that first uses the driver, and on
+    that thread.
+    """
 
     def __init__(self, instance: InstanceId) -> None:
         self._table = naming.firewall_table(instance)
@@ -63,7 +68,8 @@ class Firewall:
         self._nft = self._netfilter = None
 
     def apply(self, plan: FirewallPlan) -> None:
-        """Put the planned table in place of whatever there is, as one transaction. Connections go on.
+        """Put the planned table in place of whatever there is, as one transaction. Connections go
+        on.
 
         Raises:
             DriverError: nft refused; nothing has changed.
@@ -73,7 +79,8 @@ class Firewall:
         self._learn(before, _Content.of(plan))
 
     def publish(self, ports: Collection[PublishedPort]) -> None:
-        """Add ports to the table: all or none. One that is there already is fine, if it leads to the same place.
+        """Add ports to the table: all or none. One that is there already is fine, if it leads to
+        the same place.
 
         Raises:
             DriverError: the table is gone, or a key leads elsewhere: :meth:`apply` puts both right.
@@ -115,7 +122,8 @@ class Firewall:
         """End a bridge's part; nothing to do when it has none.
 
         Raises:
-            DriverError: nft refused; what it was in the middle of the next :meth:`apply` puts right.
+            DriverError: nft refused; what it was in the middle of the next :meth:`apply` puts
+                right.
         """
         before = self._generation()
         known = self._known_at(before)
@@ -157,7 +165,9 @@ class Firewall:
         self._forget_connections((*removed, *added))
 
     def _forget_connections(self, ports: Collection[PublishedPort]) -> None:
-        """Best effort: when the kernel can't delete its entries, UDP clients reach the former target until the entries expire (30 s)."""
+        """Best effort: when the kernel can't delete its entries, UDP clients reach the former
+        target until the entries expire (30 s).
+        """
         assert self._netfilter is not None
         try:
             conntrack.forget(self._netfilter, ports)
@@ -224,7 +234,9 @@ class Firewall:
             raise DriverError(f"firewall table {self._table}: {error}") from error
 
     def _expected(self, bridges: frozenset[BridgeRules]) -> list[dict[str, Any]]:
-        """How this kernel and this library show the table's rules: asked in a network namespace made for it."""
+        """How this kernel and this library show the table's rules: asked in a network namespace
+        made for it.
+        """
         if self._skeleton is None or self._skeleton[0] != bridges:
             self._skeleton = (bridges, netns.on_own_thread(lambda: self._rehearse(bridges)))
         return self._skeleton[1]

@@ -1,8 +1,10 @@
-"""Hear from the kernel that something has changed in a network namespace: multicast groups of netlink(7).
+"""Hear from the kernel that something has changed in a network namespace: multicast groups of
+netlink(7).
 
 A notice says *look again*, never what happened, and notices are lost when there are many (ENOBUFS).
-So notices are counted and not read, and a loss counts as a notice. The kernel queues a notice before
-the system call that made the change returns: what is read after a silent drain is up to date.
+So notices are counted and not read, and a loss counts as a notice. The kernel queues a notice
+before the system call that made the change returns: what is read after a silent drain is up to
+date.
 
 A socket keeps its namespace alive. Close it before the namespace is to go.
 """
@@ -98,7 +100,9 @@ class SandboxHints:
         return {sandbox for sandbox, listener in ready if drain(listener)}
 
     def forget(self, sandbox: SandboxId) -> None:
-        """Stop listening, so that the namespace can go; nothing to do for one that is not watched."""
+        """Stop listening, so that the namespace can go; nothing to do for one that is not
+        watched.
+        """
         for each in self._sockets.pop(sandbox, ()):
             del self._listeners[each.fileno()]
             each.close()  # which takes it out of the epoll instance

@@ -16,20 +16,24 @@ _KINDS: Final = {
 
 
 class HostPortUnavailable(EngineError):
-    """A process of the host has the port, or the host has no such address. Docker answers 500 and these words."""
+    """A process of the host has the port, or the host has no such address. Docker answers 500 and
+    these words.
+    """
 
 
 def check_host_port(port: PublishedPort) -> None:
     """Take the port as a server would, and let it go again.
 
-    Translation comes before delivery, so the kernel would let us take a port away from the host's own server without a
-    word. A server that starts *later* is not hindered: it binds, and hears nothing from outside.
+    Translation comes before delivery, so the kernel would let us take a port away from the host's
+    own server without a word. A server that starts *later* is not hindered: it binds, and hears
+    nothing from outside.
 
-    SO_REUSEADDR for TCP only: it ignores connections in TIME_WAIT but not listeners, socket(7); with UDP it would ignore
-    another server.
+    SO_REUSEADDR for TCP only: it ignores connections in TIME_WAIT but not listeners, socket(7);
+    with UDP it would ignore another server.
 
     Raises:
-        HostPortUnavailable: in Docker's words, to be put behind "driver failed programming external connectivity …".
+        HostPortUnavailable: in Docker's words, to be put behind "driver failed programming external
+            connectivity …".
     """
     with ExitStack() as stack:
         try:

@@ -1,8 +1,9 @@
 """Call libnftables in this process. libnftables(3), libnftables-json(5).
 
-A binding of our own, though only ``runtime/linux.py`` should know ctypes: libnftables's Python module is not on PyPI (what
-is there are stale copies of it), Debian's package belongs to the distribution's interpreter, and starting ``nft`` costs
-15 to 28 ms where a call costs 0.2. It is kept out of ``runtime`` because the forked processes never need it.
+A binding of our own, though only ``runtime/linux.py`` should know ctypes: libnftables's Python
+module is not on PyPI (what is there are stale copies of it), Debian's package belongs to the
+distribution's interpreter, and starting ``nft`` costs 15 to 28 ms where a call costs 0.2. It is
+kept out of ``runtime`` because the forked processes never need it.
 """
 
 import ctypes
@@ -41,7 +42,8 @@ def _load() -> ctypes.CDLL:
 
 
 class Nftables:
-    """A context: bound to the network namespace of the thread that made it, and to be used by that thread.
+    """A context: bound to the network namespace of the thread that made it, and to be used by that
+    thread.
 
     Raises:
         OSError: libnftables is not installed.
@@ -91,7 +93,8 @@ class Nftables:
         return printed.decode(errors="replace")
 
     def objects(self, commands: str) -> list[dict[str, Any]]:
-        """What a ``list`` or ``get`` command finds, one dictionary for each object, without nft's own preamble.
+        """What a ``list`` or ``get`` command finds, one dictionary for each object, without nft's
+        own preamble.
 
         Raises:
             NftError: as :meth:`run`; there is no such thing, too.

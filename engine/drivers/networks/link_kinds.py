@@ -12,7 +12,9 @@ _MODE: Final = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE"}
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """The kind and mode of a macvlan or ipvlan link: one that is stacked on a parent, whose cable it shares."""
+    """The kind and mode of a macvlan or ipvlan link: one that is stacked on a parent, whose cable
+    it shares.
+    """
 
     kind: str
     """``macvlan`` or ``ipvlan``."""
@@ -26,12 +28,16 @@ class Stacking:
 
 
 def create_bridge(name: str, mac: str, mtu: int) -> Request:
-    """Create a bridge, down. With a MAC of its own it does not take on, and change, that of its ports."""
+    """Create a bridge, down. With a MAC of its own it does not take on, and change, that of its
+    ports.
+    """
     return _create("bridge", name, (), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu))
 
 
 def create_veth(name: str, peer: str, peer_mac: str, peer_netns_fd: int, mtu: int) -> Request:
-    """Create a pair of links, both down: one end here, the other in the namespace behind ``peer_netns_fd``."""
+    """Create a pair of links, both down: one end here, the other in the namespace behind
+    ``peer_netns_fd``.
+    """
     inner = nested(
         link_name(peer),
         ("IFLA_ADDRESS", peer_mac),
@@ -47,8 +53,8 @@ def create_stacked_link(
 ) -> Request:
     """Create a link stacked on ``parent``, down, in the namespace behind ``netns_fd``.
 
-    The kernel answers EOPNOTSUPP when it has no such links. With ``mtu`` 0 the link has its parent's, and without a MAC
-    one of the kernel's choice.
+    The kernel answers EOPNOTSUPP when it has no such links. With ``mtu`` 0 the link has its
+    parent's, and without a MAC one of the kernel's choice.
     """
     optional: list[Attribute] = [("IFLA_ADDRESS", mac)] if mac else []
     optional += [("IFLA_MTU", mtu)] if mtu else []

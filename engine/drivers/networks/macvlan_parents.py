@@ -1,7 +1,8 @@
-"""Make and check the parents of macvlan and ipvlan networks: the host's links on which the containers' links are stacked.
+"""Make and check the parents of macvlan and ipvlan networks: the host's links on which the
+containers' links are stacked.
 
-An administrator's link is used as it is. When a network names a VLAN that does not exist, or no parent at all, the link is made,
-marked as the bridges are, and removed with the network.
+An administrator's link is used as it is. When a network names a VLAN that does not exist, or no
+parent at all, the link is made, marked as the bridges are, and removed with the network.
 """
 
 import errno
@@ -43,7 +44,9 @@ def ensure(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> None:
 
 
 def faults(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> tuple[str, ...]:
-    """Say what is wrong with the parent; whether an administrator's link is up is the administrator's business."""
+    """Say what is wrong with the parent; whether an administrator's link is up is the
+    administrator's business.
+    """
     link = rtnetlink.find_link(kernel, parent.name)
     if link is None:
         return (f"link {parent.name} is gone",)
@@ -53,7 +56,8 @@ def faults(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> tuple
 
 
 def check_supported(kernel: NetlinkSocket, parent: Parent) -> None:
-    """Try to stack a link on the parent, in a namespace that ends with its thread and takes the link along.
+    """Try to stack a link on the parent, in a namespace that ends with its thread and takes the
+    link along.
 
     Raises:
         Unsupported: the kernel does not know the kind.

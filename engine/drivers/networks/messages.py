@@ -1,8 +1,10 @@
-"""Encode and decode netlink messages with pyroute2. The only module that knows pyroute2; the rest of the package sees types.
+"""Encode and decode netlink messages with pyroute2. The only module that knows pyroute2; the rest
+of the package sees types.
 
-pyroute2 knows the layout of every message: which attributes there are, how they nest, how each value is written. It has no types, and
-``import pyroute2`` loads all of its 140 modules, asyncio sockets among them: 60 ms and 8 MB. So its package is entered into
-``sys.modules`` without being run, and only the modules that define messages are imported: 10 ms and 2 MB.
+pyroute2 knows the layout of every message: which attributes there are, how they nest, how each
+value is written. It has no types, and ``import pyroute2`` loads all of its 140 modules, asyncio
+sockets among them: 60 ms and 8 MB. So its package is entered into ``sys.modules`` without being
+run, and only the modules that define messages are imported: 10 ms and 2 MB.
 """
 
 import errno
@@ -16,7 +18,9 @@ from typing import Any, Final
 
 
 def _enter_package(name: str) -> None:
-    """Make the submodules of a package importable without running the package's own ``__init__``."""
+    """Make the submodules of a package importable without running the package's own
+    ``__init__``.
+    """
     spec = importlib.util.find_spec(name) if name not in sys.modules else None
     if spec is not None:
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -36,7 +40,8 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 _TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 Attribute = tuple[str, object] | tuple[str, object, int]
-"""A name as in the kernel's headers, a value (a number, a string, or what :func:`nested` returns), and flags for the type if need be."""
+"""A name as in the kernel's headers, a value (a number, a string, or what :func:`nested` returns),
+and flags for the type if need be."""
 
 
 class _ChainMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 has no types
@@ -76,7 +81,9 @@ def _layout(message: Any, essential: Essential) -> Layout:
 
 
 def _types(message: Any, *names: str) -> dict[int, Essential | None]:
-    """The types of attributes, by their names; pyroute2 numbers by position those that it gives no number."""
+    """The types of attributes, by their names; pyroute2 numbers by position those that it gives no
+    number.
+    """
     known = {
         (entry[1] if isinstance(entry[0], int) else entry[0]): (
             entry[0] if isinstance(entry[0], int) else position
@@ -113,7 +120,9 @@ _ERROR: Final = _layout(nlmsgerr, _types(nlmsgerr, "NLMSGERR_ATTR_MSG"))
 
 @cache
 def connection_layout() -> Layout:
-    """Of a connection that the kernel tracks. Imported at the first use: pyroute2 keeps it beside its asyncio sockets."""
+    """Of a connection that the kernel tracks. Imported at the first use: pyroute2 keeps it beside
+    its asyncio sockets.
+    """
     from pyroute2.netlink.nfnetlink.nfctsocket import nfct_msg
 
     return _layout(nfct_msg, _types(nfct_msg, "CTA_TUPLE_ORIG"))
@@ -189,8 +198,9 @@ def decode(layout: Layout, body: bytes) -> Decoded:
 def essence(layout: Layout, body: bytes) -> bytes:
     """A message's body without the attributes that nobody reads.
 
-    pyroute2 makes an object of each attribute before it looks at any, and a link has fifty, not counting those within.
-    What is left out also are counters and timers: the essence of a link that nobody has changed stays the same.
+    pyroute2 makes an object of each attribute before it looks at any, and a link has fifty, not
+    counting those within. What is left out also are counters and timers: the essence of a link that
+    nobody has changed stays the same.
     """
     start = (layout.fixed_bytes + 3) & ~3
     return body[:start] + _essential(body, start, len(body), layout.essential)
@@ -218,5 +228,7 @@ def _essential(body: bytes, offset: int, end: int, essential: Essential) -> byte
 
 
 def refusal_words(body: bytes) -> str:
-    """The kernel's explanation in an NLMSG_ERROR with attributes; empty when it gives none. NETLINK_EXT_ACK, netlink(7)."""
+    """The kernel's explanation in an NLMSG_ERROR with attributes; empty when it gives none.
+    NETLINK_EXT_ACK, netlink(7).
+    """
     return decode(_ERROR, body).text("NLMSGERR_ATTR_MSG")

@@ -16,7 +16,9 @@ NetworkOf = Callable[[NetworkId], Network]
 
 
 def host_names(container: Container, network_of: NetworkOf) -> tuple[HostNames, ...]:
-    """By what a container is found, on each of its networks that has names; nothing when it is not there."""
+    """By what a container is found, on each of its networks that has names; nothing when it is not
+    there.
+    """
     if not container.holds_endpoints:
         return ()
     return tuple(
@@ -45,7 +47,9 @@ def listener(
     servers: Iterable[str] = (),
     links: Iterable[tuple[str, str]] = (),
 ) -> Listener | None:
-    """What is answered in a sandbox; None where nobody asks, because none of its networks has names."""
+    """What is answered in a sandbox; None where nobody asks, because none of its networks has
+    names.
+    """
     asked = tuple(servers)
     networks = [network_of(each.network) for each in endpoints]
     if not any(each.has_names for each in networks):
@@ -69,7 +73,9 @@ def network_listener(sandbox: SandboxId, network: Network) -> Listener | None:
 def links(
     container: Container, container_named: Callable[[str], ContainerId | None]
 ) -> Iterator[tuple[str, str]]:
-    """What a container alone calls others: an alias, and whom it means; one that is not there is passed over."""
+    """What a container alone calls others: an alias, and whom it means; one that is not there is
+    passed over.
+    """
     for membership in container.networks:
         for link in membership.links:
             name, _, alias = link.partition(":")

@@ -4,9 +4,10 @@
     batch     ── many requests in one sendmsg(2); the kernel works through all of them before it returns
     answer    ── NLMSG_ERROR with 0 (done) or -errno and, thanks to NETLINK_EXT_ACK, the kernel's own words
 
-pyroute2 encodes and decodes the bodies: :mod:`engine.drivers.networks.messages`. Its sockets are not used: each brings an asyncio loop, and
-opening one takes 0.3 ms instead of 0.01. A socket belongs to the network namespace in which it was *opened*, so the engine opens one inside
-every container that it prepares or looks at.
+pyroute2 encodes and decodes the bodies: :mod:`engine.drivers.networks.messages`. Its sockets are
+not used: each brings an asyncio loop, and opening one takes 0.3 ms instead of 0.01. A socket
+belongs to the network namespace in which it was *opened*, so the engine opens one inside every
+container that it prepares or looks at.
 """
 
 import errno
@@ -41,7 +42,8 @@ NLMSG_DONE: Final = 3
 _HEADER: Final = struct.Struct("=IHHII")
 _ERRNO: Final = struct.Struct("=i")
 _BATCH_MAX: Final = 64
-"""Requests in one sendmsg(2): their acknowledgements (about 800 bytes each as the kernel counts) fit a default buffer."""
+"""Requests in one sendmsg(2): their acknowledgements (about 800 bytes each as the kernel counts)
+fit a default buffer."""
 _RECEIVE_BYTES: Final = 1 << 16
 _DUMP_ATTEMPTS_MAX: Final = 10
 
@@ -84,7 +86,9 @@ def split(datagram: bytes) -> Iterator[Message]:
 
 
 class NetlinkSocket:
-    """A conversation with the kernel about the network namespace in which the socket was opened. One thread at a time."""
+    """A conversation with the kernel about the network namespace in which the socket was opened.
+    One thread at a time.
+    """
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
         self._socket = socket.socket(
@@ -137,7 +141,8 @@ class NetlinkSocket:
             raise failure
 
     def ask(self, request: Request) -> bytes | None:
-        """The one object that a request names; ``None`` when the kernel says one of the expected errors.
+        """The one object that a request names; ``None`` when the kernel says one of the expected
+        errors.
 
         Raises:
             OSError: any other error.
@@ -155,7 +160,8 @@ class NetlinkSocket:
                 return None
 
     def dump(self, request: Request) -> list[bytes]:
-        """Every object of a kind, as of one moment: a dump that was interrupted by a change is taken again.
+        """Every object of a kind, as of one moment: a dump that was interrupted by a change is
+        taken again.
 
         Raises:
             OSError: EAGAIN when things never held still.
@@ -168,9 +174,11 @@ class NetlinkSocket:
         raise OSError(errno.EAGAIN, f"{request.what}: changed {_DUMP_ATTEMPTS_MAX} times meanwhile")
 
     def parse_anew(self, bodies: Iterable[bytes], parse: Callable[[bytes], T]) -> list[T]:
-        """Parse what was dumped, but for what this method parsed the last time: most links are as they were then.
+        """Parse what was dumped, but for what this method parsed the last time: most links are as
+        they were then.
 
-        To find one costs a thirtieth of decoding it. Callers give bodies without counters, and always of the same kind.
+        To find one costs a thirtieth of decoding it. Callers give bodies without counters, and
+        always of the same kind.
         """
         known: dict[bytes, T] = self._parsed
         found = {body: known[body] if body in known else parse(body) for body in bodies}

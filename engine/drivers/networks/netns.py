@@ -1,7 +1,7 @@
 """Create, enter and pin network namespaces, each on a thread made for it.
 
-A thread that has moved into a container's namespace is of no use for anything else, so it ends there: nothing can forget
-to move it back. network_namespaces(7), namespaces(7).
+A thread that has moved into a container's namespace is of no use for anything else, so it ends
+there: nothing can forget to move it back. network_namespaces(7), namespaces(7).
 """
 
 import errno
@@ -41,7 +41,9 @@ def on_own_thread(function: Callable[[], T]) -> T:
 
 
 def leave() -> None:
-    """Move the calling thread into a network namespace of its own, empty but for ``lo``. unshare(2)."""
+    """Move the calling thread into a network namespace of its own, empty but for ``lo``.
+    unshare(2).
+    """
     linux.unshare(linux.CLONE_NEWNET)
 
 
@@ -78,7 +80,9 @@ def open_own() -> int:
 
 
 def pin(path: Path, source: str = _OWN_NETNS) -> None:
-    """Keep a namespace, the calling thread's own if not said otherwise, alive without a process in it."""
+    """Keep a namespace, the calling thread's own if not said otherwise, alive without a process in
+    it.
+    """
     if is_pinned(path):
         return
     path.parent.mkdir(mode=_PIN_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -88,7 +92,9 @@ def pin(path: Path, source: str = _OWN_NETNS) -> None:
 
 
 def unpin(path: Path) -> bool:
-    """Let go of a namespace; whether there was a pin. The kernel takes it and its links down when nothing else holds it."""
+    """Let go of a namespace; whether there was a pin. The kernel takes it and its links down when
+    nothing else holds it.
+    """
     try:
         while True:  # a pin made twice is two mounts, one upon the other
             linux.umount2(str(path), linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
@@ -104,7 +110,9 @@ def unpin(path: Path) -> bool:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file at ``path`` from all others, device and inode; None where there is none."""
+    """Return what tells the file at ``path`` from all others, device and inode; None where there is
+    none.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:

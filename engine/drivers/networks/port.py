@@ -59,7 +59,7 @@ class LinuxNetworks:
     _firewall_was_wrong: bool = False
     """Whether it was found wrong, and put right, by somebody who does not tell."""
 
-    # --- Containers -----------------------------------------------------------------------------------------------------
+    # --- Containers ---
 
     def is_prepared(self, sandbox: SandboxId) -> bool:
         """Whether it was made, or found whole, by this daemon."""
@@ -133,7 +133,9 @@ class LinuxNetworks:
         await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
 
     async def survey(self, containers: Collection[Container]) -> Survey:
-        """All sandboxes with our mark but the pool's, those of these containers that are damaged, and all bridges with our mark."""
+        """All sandboxes with our mark but the pool's, those of these containers that are damaged,
+        and all bridges with our mark.
+        """
         wanted = self._sandboxes(containers)
         found = await self.lanes.run(Lane.NETLINK, partial(self.driver.survey, wanted))
         self._damaged = found.damaged
@@ -162,7 +164,9 @@ class LinuxNetworks:
         )
 
     async def _change_firewall(self, change: Callable[[], None]) -> None:
-        """Change the table; or have it whole, when somebody has been at it and the sweep has not seen that yet."""
+        """Change the table; or have it whole, when somebody has been at it and the sweep has not
+        seen that yet.
+        """
         try:
             await self.lanes.run(Lane.NETLINK, change)
         except DriverError as error:
@@ -171,7 +175,7 @@ class LinuxNetworks:
             await self.lanes.run(Lane.NETLINK, partial(self.firewall.apply, plan))
             self._firewall_was_wrong = True
 
-    # --- Networks -------------------------------------------------------------------------------------------------------
+    # --- Networks ---
 
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
@@ -197,7 +201,9 @@ class LinuxNetworks:
         return await self.lanes.run(Lane.NETLINK, look)
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
-        """Have the bridges, the parents and the firewall's table; what one can't have the others don't wait for."""
+        """Have the bridges, the parents and the firewall's table; what one can't have the others
+        don't wait for.
+        """
         plan = firewall_plan(networks, containers)
 
         def repair() -> None:
@@ -251,7 +257,8 @@ class LinuxNetworks:
         await self.lanes.run(Lane.NETLINK, partial(self.driver.remove_bridge, name))
 
     async def forget_strays(self, in_use: Collection[SandboxId]) -> None:
-        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before the pool runs.
+        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before
+        the pool runs.
 
         What can't be removed now is an orphan that the sweep will find: no reason not to start.
         """
@@ -264,7 +271,7 @@ class LinuxNetworks:
         except DriverError as error:
             log.warning("strays_not_removed", error=str(error))
 
-    # --- Starts ---------------------------------------------------------------------------------------------------------
+    # --- Starts ---
 
     def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
         """A namespace that was prepared with this endpoint alone."""
@@ -277,7 +284,7 @@ class LinuxNetworks:
         """Which endpoints will be wanted next."""
         self.pool.offer(network.id, [_prepared(each, network) for each in endpoints])
 
-    # --- Names ----------------------------------------------------------------------------------------------------------
+    # --- Names ---
 
     def tell_names(self, container: Container) -> None:
         """Have a container found by its names."""

@@ -1,6 +1,8 @@
-"""Redirect DNS queries to the resolver: within a sandbox, 127.0.0.11:53 leads to the port where the engine's resolver listens.
+"""Redirect DNS queries to the resolver: within a sandbox, 127.0.0.11:53 leads to the port where the
+engine's resolver listens.
 
-Port 53 itself stays the container's: a name server in it may bind 0.0.0.0:53. All functions act on the namespace of the calling thread.
+Port 53 itself stays the container's: a name server in it may bind 0.0.0.0:53. All functions act on
+the namespace of the calling thread.
 """
 
 from typing import Final
@@ -67,7 +69,9 @@ def _run(commands: str) -> None:
 
 
 def is_there() -> bool:
-    """Whether the chain is there with as many rules as it should have: 30 microseconds, for the sweep."""
+    """Whether the chain is there with as many rules as it should have: 30 microseconds, for the
+    sweep.
+    """
     with NetlinkSocket(NETLINK_NETFILTER) as kernel:
         try:
             answer = kernel.ask(_GET_CHAIN)

@@ -1,7 +1,7 @@
 """Build and parse requests about links, addresses and routes. rtnetlink(7).
 
-Builders return a :class:`~engine.drivers.networks.netlink.Request` and parsers a value: nothing here talks to the kernel but the
-dumps and :func:`find_link`.
+Builders return a :class:`~engine.drivers.networks.netlink.Request` and parsers a value: nothing
+here talks to the kernel but the dumps and :func:`find_link`.
 """
 
 import errno
@@ -78,7 +78,8 @@ _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
 _ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
 _GONE: Final = frozenset({errno.ENODEV})
 _FINDS_REMEMBERED: Final = 128
-"""Bridges and ``eth0`` are looked at again and again: a question that is asked anew, and the same answer, cost a third."""
+"""Bridges and ``eth0`` are looked at again and again: a question that is asked anew, and the same
+answer, cost a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ class Link:
     mtu: int
     mac: str
     peer: int
-    """Index of a pair's other end, or of the link that this one is stacked on, in that one's namespace; or 0."""
+    """Index of a pair's other end, or of the link that this one is stacked on, in that one's
+    namespace; or 0."""
     master: int
     """Index of the bridge it is plugged into, or 0."""
     kind: str
@@ -137,7 +139,8 @@ def change_link(
 ) -> Request:
     """Change what is named and nothing else; ``master`` 0 unplugs.
 
-    ``no_link_local``: make no IPv6 link-local address when the link comes up; EAFNOSUPPORT on a kernel without IPv6.
+    ``no_link_local``: make no IPv6 link-local address when the link comes up; EAFNOSUPPORT on a
+    kernel without IPv6.
     """
     fields = {
         "index": link if isinstance(link, int) else 0,
@@ -171,9 +174,11 @@ def change_port(name: str, port: Port) -> Request:
 
 
 def silence_port(index: int) -> Request:
-    """Let no frame through a bridge's port any more, at once; nothing to do when the link is gone or unplugged.
+    """Let no frame through a bridge's port any more, at once; nothing to do when the link is gone
+    or unplugged.
 
-    By the bridge's own message: in the general one the kernel (6.18) accepts the state and then chooses its own.
+    By the bridge's own message: in the general one the kernel (6.18) accepts the state and then
+    chooses its own.
     """
     port = nested(("IFLA_BRPORT_STATE", BR_STATE_DISABLED), ("IFLA_BRPORT_FLUSH", None))
     fields = {"family": socket.AF_BRIDGE, "index": index}
@@ -189,7 +194,9 @@ def delete_link(name: str) -> Request:
 
 
 def delete_group(group: int) -> Request:
-    """Remove all links of a group in one go: the kernel waits for its readers once, not once for each (20 ms)."""
+    """Remove all links of a group in one go: the kernel waits for its readers once, not once for
+    each (20 ms).
+    """
     body = encode(LINK, {}, [("IFLA_GROUP", group)])
     return Request(RTM_DELLINK, 0, body, f"delete links of group {group:#x}", _GONE)
 
@@ -197,7 +204,8 @@ def delete_group(group: int) -> Request:
 def add_address(index: int, address: Interface) -> Request:
     """Give a link an address and the route to its subnet; nothing to do when it has it.
 
-    Of an IPv6 one it is not asked whether somebody else has it (RFC 4862, section 5.4): for a second it could not be used.
+    Of an IPv6 one it is not asked whether somebody else has it (RFC 4862, section 5.4): for a
+    second it could not be used.
     """
     expected = frozenset({errno.EEXIST})
     return _address_request(RTM_NEWADDR, CREATE, index, address, "add", expected)
@@ -228,7 +236,9 @@ def _address_request(
 
 
 def replace_default_route(index: int, gateway: Address) -> Request:
-    """Make ``gateway`` the way to everywhere, whatever was it before; with the unspecified address, the link itself."""
+    """Make ``gateway`` the way to everywhere, whatever was it before; with the unspecified address,
+    the link itself.
+    """
     fields = {
         "family": _FAMILIES[gateway.version],
         "table": RT_TABLE_MAIN,

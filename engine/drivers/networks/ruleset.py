@@ -28,10 +28,12 @@ adding one::
                   from a bridge, not of its subnets     drop         forged
                   from elsewhere to 127.0.0.0/8         drop         where published ports at localhost would be reached
 
-The source address of a caller from outside is kept. "Accept" ends our table's say only: an administrator's own tables
-still drop what they drop. Protocols are numbers, because their names depend on the machine's /etc/protocols.
+The source address of a caller from outside is kept. "Accept" ends our table's say only: an
+administrator's own tables still drop what they drop. Protocols are numbers, because their names
+depend on the machine's /etc/protocols.
 
-A port published at ``::1`` leads nowhere: the kernel lets no packet from ::1 leave the host, and has no ``route_localnet`` for IPv6.
+A port published at ``::1`` leads nowhere: the kernel lets no packet from ::1 leave the host, and
+has no ``route_localnet`` for IPv6.
 """
 
 from collections.abc import Iterable
@@ -238,12 +240,16 @@ def ports_of(listing: Iterable[dict[str, Any]]) -> frozenset[PublishedPort]:
 
 
 def skeleton_of(listing: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What nft lists without the published ports and without what differs from one table to its equal."""
+    """What nft lists without the published ports and without what differs from one table to its
+    equal.
+    """
     return [{kind: _constant(about)} for each in listing for kind, about in each.items()]
 
 
 def _constant(about: dict[str, Any]) -> dict[str, Any]:
-    """An object without its handle, a number that is drawn; a set's elements in an order that does not hang on its seed."""
+    """An object without its handle, a number that is drawn; a set's elements in an order that does
+    not hang on its seed.
+    """
     constant = {key: value for key, value in about.items() if key not in ("handle", "elem")}
     if "elem" in about and about["name"] not in MAPS:
         constant["elem"] = sorted(about["elem"], key=str)

@@ -1,4 +1,5 @@
-"""Sandboxes: one network namespace each, with ``lo`` and an ``ethN`` for each endpoint, plugged into that one's bridge.
+"""Sandboxes: one network namespace each, with ``lo`` and an ``ethN`` for each endpoint, plugged
+into that one's bridge.
 
     host namespace                             sandbox, pinned at EXEC_ROOT/netns/ID
     bridge ── sl<tag><7 digits of ID>0 ══════ eth0  addresses, MAC, sysctls, default routes if it leads
@@ -6,13 +7,13 @@
     any link ───────────────────────────────── eth2  a macvlan or ipvlan stacked on it
                                                lo
 
-A sandbox is built from inside a thread that has just left for a new namespace, and pinned *last*. So the pin is the
-commit: a crash before it ends the thread, the thread's end takes the namespace and both ends of the pairs with it, and
-whatever has a pin was once complete.
+A sandbox is built from inside a thread that has just left for a new namespace, and pinned *last*.
+So the pin is the commit: a crash before it ends the thread, the thread's end takes the namespace
+and both ends of the pairs with it, and whatever has a pin was once complete.
 
-Removal is the pin's end too. The bridges' ports are silenced, so that an address can be given to the next container at
-once, the pin goes, and the kernel dismantles namespace and pairs in the background (100 of them in 60 ms; deleting each
-pair ourselves waits for 20 ms a piece).
+Removal is the pin's end too. The bridges' ports are silenced, so that an address can be given to
+the next container at once, the pin goes, and the kernel dismantles namespace and pairs in the
+background (100 of them in 60 ms; deleting each pair ourselves waits for 20 ms a piece).
 """
 
 import contextlib
@@ -62,11 +63,13 @@ class Endpoint:
     icc: bool = True
     """Whether it may speak to other endpoints of the same bridge."""
     gateways: tuple[Address, ...] = ()
-    """The default routes that lead over it; the unspecified address where the link itself is the way."""
+    """The default routes that lead over it; the unspecified address where the link itself is the
+    way."""
     sysctls: tuple[tuple[str, str], ...] = ()
     """``net.…`` with IFNAME for the interface's name."""
     stacking: Stacking | None = None
-    """How the interface is stacked on the link that ``bridge`` names; None: it is one end of a pair, the other in that bridge."""
+    """How the interface is stacked on the link that ``bridge`` names; None: it is one end of a
+    pair, the other in that bridge."""
 
     @property
     def name(self) -> str:
@@ -76,7 +79,9 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A network namespace, as it should be; without endpoints it has ``lo`` alone (Docker's ``none``)."""
+    """A network namespace, as it should be; without endpoints it has ``lo`` alone (Docker's
+    ``none``).
+    """
 
     id: SandboxId
     endpoints: tuple[Endpoint, ...] = ()
@@ -90,9 +95,11 @@ class Site:
 
     pin: Path
     veths: str
-    """What the names of the host's ends begin with; the rest is :data:`engine.domain.naming.SLOT_DIGITS`."""
+    """What the names of the host's ends begin with; the rest is
+    :data:`engine.domain.naming.SLOT_DIGITS`."""
     hairpin: bool
-    """Whether bridged frames pass the IP firewall: :func:`engine.drivers.networks.bridge.netfilter_sees_bridged`."""
+    """Whether bridged frames pass the IP firewall:
+    :func:`engine.drivers.networks.bridge.netfilter_sees_bridged`."""
     ipv6: bool
     """Whether the kernel speaks it at all."""
 
@@ -101,7 +108,9 @@ class Site:
         return f"{self.veths}{naming.SLOT_DIGITS[slot]}"
 
     def outer(self, endpoint: Endpoint) -> str:
-        """The host's link that the interface itself tells of: the pair's other end, or what it is stacked on."""
+        """The host's link that the interface itself tells of: the pair's other end, or what it is
+        stacked on.
+        """
         return endpoint.bridge if endpoint.stacking else self.veth(endpoint.slot)
 
     def port(self, endpoint: Endpoint) -> Port:
@@ -115,7 +124,9 @@ def inner_name(slot: int) -> str:
 
 
 def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
-    """Make the calling thread's fresh namespace the sandbox. ``kernel`` speaks to the host's namespace."""
+    """Make the calling thread's fresh namespace the sandbox. ``kernel`` speaks to the host's
+    namespace.
+    """
     with NetlinkSocket() as inside:
         inside.transact([rtnetlink.change_link(LOOPBACK_INDEX, up=True)])
         for endpoint in sandbox.endpoints:
@@ -129,8 +140,9 @@ def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
 def repair(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
     """Put right whatever is wrong with the sandbox whose namespace the calling thread has entered.
 
-    Interfaces that nobody wants any more go, those that are missing are made; what is right is left alone, so connections survive
-    where they can. Addresses and routes that somebody in the container added are the container's own business.
+    Interfaces that nobody wants any more go, those that are missing are made; what is right is left
+    alone, so connections survive where they can. Addresses and routes that somebody in the
+    container added are the container's own business.
     """
     with NetlinkSocket() as inside:
         inside.transact([rtnetlink.change_link(LOOPBACK_INDEX, up=True)])
@@ -169,7 +181,9 @@ def _remove_unwanted(
 
 
 def remove_stacked_links() -> None:
-    """Delete the macvlan and ipvlan links of the calling thread's namespace: their addresses may be wanted elsewhere at once."""
+    """Delete the macvlan and ipvlan links of the calling thread's namespace: their addresses may be
+    wanted elsewhere at once.
+    """
     with NetlinkSocket() as inside:
         stacked = [link for link in rtnetlink.links(inside) if link.kind in UPLINK_DRIVERS]
         inside.transact([rtnetlink.delete_link(link.name) for link in stacked])
@@ -187,7 +201,9 @@ def _join(kernel: NetlinkSocket, inside: NetlinkSocket, endpoint: Endpoint, site
 
 
 def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
-    """Make what joins the calling thread's namespace to the host's; a pair left over from before goes."""
+    """Make what joins the calling thread's namespace to the host's; a pair left over from before
+    goes.
+    """
     if endpoint.stacking is not None:
         _stack(kernel, endpoint, endpoint.stacking)
         return
@@ -237,7 +253,9 @@ def _plug(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
 
 
 def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
-    """Give an interface of the calling thread's namespace its addresses, sysctls and ways out, and bring it up."""
+    """Give an interface of the calling thread's namespace its addresses, sysctls and ways out, and
+    bring it up.
+    """
     link = rtnetlink.find_link(inside, endpoint.name)
     if link is None:
         raise OSError(errno.ENODEV, f"{endpoint.name} does not exist")
@@ -257,9 +275,11 @@ def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
 
 
 def _ipv6_settings(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
-    """Without an IPv6 network an interface has no IPv6 at all, as Docker has it, while ``lo`` keeps ``::1``.
+    """Without an IPv6 network an interface has no IPv6 at all, as Docker has it, while ``lo`` keeps
+    ``::1``.
 
-    With one it has the addresses that it was given and no others: nobody on the bridge is believed to be a router.
+    With one it has the addresses that it was given and no others: nobody on the bridge is believed
+    to be a router.
     """
     if not any(each.version == 6 for each in endpoint.addresses):
         return (("disable_ipv6", "1"),)
@@ -267,7 +287,9 @@ def _ipv6_settings(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
 
 
 def _set(name: str, value: str) -> None:
-    """Write a sysctl of the calling thread's namespace; its name has dots, but an interface's name may, too."""
+    """Write a sysctl of the calling thread's namespace; its name has dots, but an interface's name
+    may, too.
+    """
     path = _NET.parent / name.replace(".", "/")
     if not path.is_relative_to(_NET) or ".." in path.parts:
         raise DriverError(f"{name} is not a sysctl of an interface")
@@ -310,7 +332,9 @@ class Inside:
 
     @property
     def fingerprint(self) -> int:
-        """Equal while nothing has changed: to compare it takes a tenth of the time that reading takes."""
+        """Equal while nothing has changed: to compare it takes a tenth of the time that reading
+        takes.
+        """
         return hash((*self.links, *self.addresses, *self.routes, self.redirected))
 
 

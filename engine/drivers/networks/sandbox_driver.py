@@ -1,9 +1,10 @@
 """Manage the bridges and sandboxes of one instance, in the daemon's network namespace.
 
-All methods block for well under a millisecond to a few, and belong on *one* thread that stays in the daemon's namespace:
-the driver's socket is opened there, at the first use. Every method is idempotent. What the driver remembers only saves time or
-spreads it: which sandboxes were right when they were last looked into, whose turn is next, which slots were in use, and which links
-the kernel is about to take down.
+All methods block for well under a millisecond to a few, and belong on *one* thread that stays in
+the daemon's namespace: the driver's socket is opened there, at the first use. Every method is
+idempotent. What the driver remembers only saves time or spreads it: which sandboxes were right when
+they were last looked into, whose turn is next, which slots were in use, and which links the kernel
+is about to take down.
 """
 
 import contextlib
@@ -36,7 +37,8 @@ from engine.errors import DriverError
 _SANDBOX_DIGITS: Final = 16
 _IPV6: Final = Path("/proc/net/if_inet6")
 _DISMANTLING_S: Final = 5.0
-"""How long the kernel may take for a namespace whose pin is gone, before its veth counts as left over."""
+"""How long the kernel may take for a namespace whose pin is gone, before its veth counts as left
+over."""
 _DOOMED_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
 
@@ -104,7 +106,9 @@ class NetworkDriver:
             bridges.ensure(self._kernel, self._instance, bridge)
 
     def faults_of_bridges(self, wanted: Iterable[Bridge]) -> dict[str, tuple[str, ...]]:
-        """What is wrong with each of many bridges, in words, by their names; an empty tuple for one that is right."""
+        """What is wrong with each of many bridges, in words, by their names; an empty tuple for one
+        that is right.
+        """
         with _acting("bridges"):
             self._host.refresh()
             return bridges.all_faults(self._host, self._instance, wanted)
@@ -124,7 +128,9 @@ class NetworkDriver:
             return bridges.owned(self._kernel, self._instance)
 
     def taken_subnets(self, apart_from: Collection[str] = ()) -> list[Subnet]:
-        """Subnets that the host has or routes to, in order, not counting those of the links named ``apart_from``."""
+        """Subnets that the host has or routes to, in order, not counting those of the links named
+        ``apart_from``.
+        """
         with _acting("subnets"):
             return bridges.taken_subnets(self._kernel, frozenset(apart_from))
 
@@ -145,10 +151,12 @@ class NetworkDriver:
     # Parents
 
     def make_parent(self, parent: Parent) -> None:
-        """Have a parent for the first time, which also shows whether the kernel can do what will be wanted of it.
+        """Have a parent for the first time, which also shows whether the kernel can do what will be
+        wanted of it.
 
         Raises:
-            InvalidRequest, Unsupported, DriverError: see :mod:`engine.drivers.networks.macvlan_parents`.
+            InvalidRequest, Unsupported, DriverError: see
+                :mod:`engine.drivers.networks.macvlan_parents`.
         """
         self.ensure_parent(parent)
         parents.check_supported(self._kernel, parent)
@@ -197,7 +205,8 @@ class NetworkDriver:
         netns.on_own_thread(prepare)
 
     def adopt_sandbox(self, sandbox: Sandbox, process: ProcessIdentity) -> None:
-        """Pin again the namespace of a container's process, after somebody removed its pin; then prepare it.
+        """Pin again the namespace of a container's process, after somebody removed its pin; then
+        prepare it.
 
         Raises:
             DriverError: the process has ended, and its pid may be another's.
@@ -236,7 +245,9 @@ class NetworkDriver:
         )
 
     def remove_sandbox(self, sandbox: SandboxId) -> None:
-        """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest down in the background."""
+        """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest
+        down in the background.
+        """
         self.remove_sandboxes((sandbox,))
 
     def remove_sandboxes(self, unwanted: Collection[SandboxId]) -> None:
@@ -261,7 +272,8 @@ class NetworkDriver:
     def _silence(self, sandbox: SandboxId) -> list[str]:
         """Let nothing more out of a sandbox; the host's ends of its pairs.
 
-        One that has been seen since the daemon's start is known to have no more interfaces than it had then.
+        One that has been seen since the daemon's start is known to have no more interfaces than it
+        had then.
         """
         found = (
             rtnetlink.find_link(self._kernel, naming.host_veth(self._instance, sandbox, slot))
@@ -272,7 +284,9 @@ class NetworkDriver:
         return [link.name for link in links]
 
     def _remove_stacked_links(self, sandbox: SandboxId) -> None:
-        """Delete a sandbox's macvlan and ipvlan links at once: until the kernel has dismantled its namespace, they answer and keep their MACs."""
+        """Delete a sandbox's macvlan and ipvlan links at once: until the kernel has dismantled its
+        namespace, they answer and keep their MACs.
+        """
         pin = naming.sandbox_path(self._exec_root, sandbox)
         if sandbox not in self._with_stacked_links or not netns.is_pinned(pin):
             return
@@ -300,10 +314,11 @@ class NetworkDriver:
         self._kernel.transact([rtnetlink.delete_group(group)])
 
     def owned_sandboxes(self) -> set[SandboxId]:
-        """All that there is of sandboxes of this instance: pins, and host ends of pairs that have none.
+        """All that there is of sandboxes of this instance: pins, and host ends of pairs that have
+        none.
 
-        A link's name holds part of the sandbox's ID; the rest of one without a pin is given as zeros, which
-        names the same links.
+        A link's name holds part of the sandbox's ID; the rest of one without a pin is given as
+        zeros, which names the same links.
         """
         with _acting("sandboxes"):
             return self._owned(rtnetlink.links(self._kernel))

@@ -1,8 +1,9 @@
 """Find damaged sandboxes without entering those in which nothing has changed.
 
 A sandbox is looked into when it is new, when its namespace gave notice of a change, while something
-is wrong with it, and every two minutes in any case. Its side on the host is compared when the host's
-links have changed. What gives no notice, a pin that was unmounted or replaced, is looked at each time.
+is wrong with it, and every two minutes in any case. Its side on the host is compared when the
+host's links have changed. What gives no notice, a pin that was unmounted or replaced, is looked at
+each time.
 """
 
 import time

@@ -1,10 +1,12 @@
 """Prepare network namespaces ahead of time, with the addresses that are next.
 
-Addresses are given out in order, so which ones will be next is known: a start that finds its namespace here has nothing to do on
-the network. What is not taken is made anew for other addresses, or removed; a crash leaves orphans, which the next daemon removes.
+Addresses are given out in order, so which ones will be next is known: a start that finds its
+namespace here has nothing to do on the network. What is not taken is made anew for other addresses,
+or removed; a crash leaves orphans, which the next daemon removes.
 
-Preparing takes processor time that a client who waits for a container could use, so most of it is put off until nothing has been
-asked for during :data:`QUIET_S`. Only the next start's namespace is made sooner, while one start follows another.
+Preparing takes processor time that a client who waits for a container could use, so most of it is
+put off until nothing has been asked for during :data:`QUIET_S`. Only the next start's namespace is
+made sooner, while one start follows another.
 """
 
 import secrets
@@ -22,7 +24,8 @@ from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.sandbox import Sandbox
 
 QUIET_S: Final = 0.25
-"""So long after the last start or change everything else is prepared: longer than a short container lives."""
+"""So long after the last start or change everything else is prepared: longer than a short container
+lives."""
 PAUSE_S: Final = 0.015
 """How long the next start's namespace waits: who has just been answered goes first."""
 
@@ -69,7 +72,9 @@ class SandboxPool:
         self._busy: set[SandboxId] = set()
         self._preparing: Key = ()
         self._taken_s = self._offered_s = float("-inf")
-        """When something was last asked for, and when something else was last wanted: trio's clock."""
+        """When something was last asked for, and when something else was last wanted: trio's
+        clock.
+        """
         self._changed = trio.Event()
         self._alone = trio.Lock()
 
@@ -94,7 +99,8 @@ class SandboxPool:
             self._changed.set()
 
     async def evict(self, network: NetworkId, addresses: Collection[str]) -> None:
-        """Have none with any of these addresses, which somebody else is about to get: both would answer to them.
+        """Have none with any of these addresses, which somebody else is about to get: both would
+        answer to them.
 
         Raises:
             DriverError: the kernel refused.
@@ -125,7 +131,9 @@ class SandboxPool:
             await self._throw_away(tuple(self._ready.pop(network, {}).values()))
 
     async def run(self) -> None:
-        """Prepare what is wanted and remove what is not, one at a time and behind everybody else. Until cancelled."""
+        """Prepare what is wanted and remove what is not, one at a time and behind everybody else.
+        Until cancelled.
+        """
         await forever(Loop.SANDBOX_POOL, self._work)
 
     async def _work(self) -> None:

@@ -1,10 +1,13 @@
-"""Notices from the kernel that something on the network has changed: links, addresses, routes, firewall tables.
+"""Notices from the kernel that something on the network has changed: links, addresses, routes,
+firewall tables.
 
-A notice says *look again*, never what happened: notices are lost when there are many, and the comparison of what is wanted with what there
-is finds everything anyway (netlink(7), ENOBUFS). So only the fixed part of each is read.
+A notice says *look again*, never what happened: notices are lost when there are many, and the
+comparison of what is wanted with what there is finds everything anyway (netlink(7), ENOBUFS). So
+only the fixed part of each is read.
 
-What the engine does itself is notified, too, and the kernel does not say by whom a link was changed, or an address's routes removed. So a link calls for a look only
-when its *last* notice shows it gone, down or taken out of its bridge: one that has just been prepared is none of these.
+What the engine does itself is notified, too, and the kernel does not say by whom a link was
+changed, or an address's routes removed. So a link calls for a look only when its *last* notice
+shows it gone, down or taken out of its bridge: one that has just been prepared is none of these.
 """
 
 import select
@@ -81,10 +84,11 @@ class Watch:
 
 
 def calls_for_a_look(notices: Iterable[Message | None]) -> bool:
-    """Whether any of these notices calls for a look. All are read; ``None`` stands for some that were lost.
+    """Whether any of these notices calls for a look. All are read; ``None`` stands for some that
+    were lost.
 
-    Of a link there are two series of notices: the link's own, and those of its bridge, in which RTM_DELLINK means
-    that it was taken out.
+    Of a link there are two series of notices: the link's own, and those of its bridge, in which
+    RTM_DELLINK means that it was taken out.
     """
     lost = False
     troubled: dict[tuple[int, int], bool] = {}

@@ -1,7 +1,7 @@
 """Identify processes beyond their pid, and test whether a monitor is alive.
 
-A pid is a rumour: it may be another process's by now. A process is its pid, when it began and which boot that was; held by a
-pidfd it can be signalled without doubt.
+A pid is a rumour: it may be another process's by now. A process is its pid, when it began and which
+boot that was; held by a pidfd it can be signalled without doubt.
 """
 
 import errno
@@ -24,7 +24,8 @@ def boot_id() -> str:
 
 
 def open_process(identity: ProcessIdentity) -> int | None:
-    """A pidfd of exactly this process, the caller's to close; None when it is gone. A zombie is not gone yet.
+    """A pidfd of exactly this process, the caller's to close; None when it is gone. A zombie is not
+    gone yet.
 
     Raises:
         DriverError: no more descriptors.
@@ -32,7 +33,8 @@ def open_process(identity: ProcessIdentity) -> int | None:
     if identity.boot_id != boot_id():
         return None
     try:
-        # Before reading the start time: the process that has it then began earlier, and had the pid here, too.
+        # Before reading the start time: the process that has it then began earlier, and had the pid
+        # here, too.
         pidfd = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return None

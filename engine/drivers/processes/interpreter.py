@@ -1,11 +1,12 @@
 """Start lean Python processes from a sealed copy of the interpreter.
 
-What runs a container has an ancestor whose ``/proc/PID/exe`` a process inside might get to write to (CVE-2019-5736). So the
-lean processes execute a copy in memory, which nobody can change any more: memfd_create(2), F_ADD_SEALS of fcntl(2).
+What runs a container has an ancestor whose ``/proc/PID/exe`` a process inside might get to write to
+(CVE-2019-5736). So the lean processes execute a copy in memory, which nobody can change any more:
+memfd_create(2), F_ADD_SEALS of fcntl(2).
 
-The copy finds its library as the original would: CPython derives its prefix from ``argv[0]`` (Modules/getpath.py), which
-keeps naming the original; a shared libpython may be named relative to the executable ($ORIGIN, ld.so(8)), which a memfd has
-not, so its directory is told.
+The copy finds its library as the original would: CPython derives its prefix from ``argv[0]``
+(Modules/getpath.py), which keeps naming the original; a shared libpython may be named relative to
+the executable ($ORIGIN, ld.so(8)), which a memfd has not, so its directory is told.
 """
 
 import errno
@@ -35,8 +36,9 @@ _CHUNK_BYTES: Final = 1 << 30
 _MALLOC: Final = (
     "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=524288:glibc.malloc.trim_threshold=524288"
 )
-"""Give memory back to the kernel, for there are as many of these processes as containers; but keep what a busy log needs between
-two blocks: with the default thresholds' page faults, it is written at a third of the speed. mallopt(3)."""
+"""Give memory back to the kernel, for there are as many of these processes as containers; but keep
+what a busy log needs between two blocks: with the default thresholds' page faults, it is written at
+a third of the speed. mallopt(3)."""
 _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
     " from importlib import import_module;"
@@ -75,7 +77,8 @@ def start_lean(
     arguments: Sequence[str],
     pass_fds: Sequence[int],
 ) -> subprocess.Popen[bytes]:
-    """Start ``module.main(*arguments)`` with the standard library and this package only, and no environment to speak of.
+    """Start ``module.main(*arguments)`` with the standard library and this package only, and no
+    environment to speak of.
 
     Raises:
         OSError: it can't be executed.

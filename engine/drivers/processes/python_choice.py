@@ -1,7 +1,8 @@
 """Choose the Python that runs the launcher and its monitors.
 
-From CPython 3.12 on a monitor takes half as much memory (``runtime/page_sharing.py``). So where the daemon's own is older, the
-first newer one in PATH is taken that can run the launcher. It needs the standard library only.
+From CPython 3.12 on a monitor takes half as much memory (``runtime/page_sharing.py``). So where the
+daemon's own is older, the first newer one in PATH is taken that can run the launcher. It needs the
+standard library only.
 """
 
 import os
@@ -30,7 +31,9 @@ _PROBE: Final = (
 
 
 class Python(NamedTuple):
-    """An interpreter, itself and no link to it; ``library_directory`` is empty when it has no library of its own."""
+    """An interpreter, itself and no link to it; ``library_directory`` is empty when it has no
+    library of its own.
+    """
 
     executable: str
     library_directory: str
@@ -52,7 +55,9 @@ def own_python() -> Python:
 
 
 def newer_python(names: Iterable[str], wanted: tuple[int, int]) -> Python | None:
-    """The first program of these in PATH that is a Python of at least this version and can run the launcher."""
+    """The first program of these in PATH that is a Python of at least this version and can run the
+    launcher.
+    """
     found = (path for name in names if (path := shutil.which(name)))
     return next((python for path in found if (python := _probed(path, wanted))), None)
 

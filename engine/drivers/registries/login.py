@@ -4,7 +4,8 @@
              ──▶ 401, Basic                   GET /v2/ with the password
              ──▶ 401, Bearer realm="…"        the realm gives a token for the password; GET /v2/ with the token
 
-The realm is another server's word about where to send a password: it is sent there encrypted, or not off this machine.
+The realm is another server's word about where to send a password: it is sent there encrypted, or
+not off this machine.
 """
 
 import base64
@@ -142,7 +143,9 @@ class Login:
         return token
 
     def _question(self, realm: str, service: str, tls: ssl.SSLContext | None) -> Question:
-        """An identity token is exchanged, a password shown: distribution's token and OAuth specifications."""
+        """An identity token is exchanged, a password shown: distribution's token and OAuth
+        specifications.
+        """
         if self._credentials.identity_token:
             form = {
                 "client_id": _CLIENT_ID,

@@ -1,7 +1,8 @@
 """Answer the port for registries, from the daemon's network namespace.
 
-Registries on this machine may speak plain HTTP, or TLS with any certificate: what never leaves the machine needs no proof.
-All others must prove who they are, to the machine's authorities or to those in ``/etc/docker/certs.d/HOST[:PORT]``.
+Registries on this machine may speak plain HTTP, or TLS with any certificate: what never leaves the
+machine needs no proof. All others must prove who they are, to the machine's authorities or to those
+in ``/etc/docker/certs.d/HOST[:PORT]``.
 """
 
 from functools import partial
@@ -26,7 +27,8 @@ class LinuxRegistries:
         self._certificates = certificates
 
     async def log_in(self, registry: Registry, credentials: Credentials) -> str:
-        """Find out whether a registry takes somebody's credentials; a refusal is final, silence is not.
+        """Find out whether a registry takes somebody's credentials; a refusal is final, silence is
+        not.
 
         The modules that speak HTTP are imported by the first login: few daemons ever see one.
         """

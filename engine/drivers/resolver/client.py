@@ -1,7 +1,8 @@
 """Keep the resolver running and its names up to date.
 
-Level-triggered: callers change what should be and mark it as untold; :meth:`Resolver.run` tells whatever is untold, as many
-changes at once as there are. To a resolver that is new, or was found after a restart of the daemon, everything is untold.
+Level-triggered: callers change what should be and mark it as untold; :meth:`Resolver.run` tells
+whatever is untold, as many changes at once as there are. To a resolver that is new, or was found
+after a restart of the daemon, everything is untold.
 """
 
 import os
@@ -26,7 +27,9 @@ from engine.resolver.zones import HostRecord
 from engine.runtime.messages import Message
 
 CHANGES_MAX: Final = 30
-"""In one packet, of listeners and of records each: every one may take a descriptor, and 64 travel."""
+"""In one packet, of listeners and of records each: every one may take a descriptor, and 64
+travel.
+"""
 END_TIMEOUT_S: Final = 1.0
 BACKOFF: Final = Backoff(first_s=0.05, max_s=5.0)
 
@@ -54,7 +57,9 @@ _Untold = dict[str, list[_Change]]
 
 
 class Resolver:
-    """What containers are called. All methods are for one trio run; to cancel a wait undoes nothing."""
+    """What containers are called. All methods are for one trio run; to cancel a wait undoes
+    nothing.
+    """
 
     def __init__(self, exec_root: Path) -> None:
         self._exec_root = exec_root
@@ -71,9 +76,11 @@ class Resolver:
         """Of the process, while there is one."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep a resolver that knows everything. Begins with the first :meth:`set_all`; runs until cancelled.
+        """Keep a resolver that knows everything. Begins with the first :meth:`set_all`; runs until
+        cancelled.
 
-        One is started when there is something to tell. When it dies, another takes its place at once.
+        One is started when there is something to tell. When it dies, another takes its place at
+        once.
         """
         task_status.started()
         while not self._is_told:
@@ -97,10 +104,12 @@ class Resolver:
             raise
 
     async def serve(self, listener: Listener) -> None:
-        """Answer a sandbox's questions; return once its sockets are open. Again: with other settings.
+        """Answer a sandbox's questions; return once its sockets are open. Again: with other
+        settings.
 
         Raises:
-            DriverError: there is no such sandbox; an address of a server is none; there is no resolver.
+            DriverError: there is no such sandbox; an address of a server is none; there is no
+                resolver.
         """
         self._listeners[listener.sandbox] = listener
         await self._tell(self._untold_listeners, listener.sandbox)
@@ -136,7 +145,8 @@ class Resolver:
         self._wake.set()
 
     async def set_all(self, listeners: Iterable[Listener], records: Iterable[HostNames]) -> None:
-        """This is all there is; what else a resolver has kept goes. A sandbox that can't be served is logged.
+        """This is all there is; what else a resolver has kept goes. A sandbox that can't be served
+        is logged.
 
         Raises:
             DriverError: there is no resolver.
@@ -196,7 +206,9 @@ class Resolver:
         raise Gone
 
     async def _tell_untold(self, connection: Connection) -> None:
-        """Tell what is untold now. Whoever waits goes on waiting when the resolver is gone, and is told with all else."""
+        """Tell what is untold now. Whoever waits goes on waiting when the resolver is gone, and is
+        told with all else.
+        """
         anew = self._is_all_untold
         listeners, self._untold_listeners = self._untold_listeners, {}
         records, self._untold_records = self._untold_records, {}
@@ -229,7 +241,9 @@ class Resolver:
     async def _send(
         self, connection: Connection, listeners: Iterable[str], records: Iterable[str]
     ) -> dict[str, str]:
-        """Tell how it stands with these sandboxes and containers; what could not be done, and why."""
+        """Tell how it stands with these sandboxes and containers; what could not be done, and
+        why.
+        """
         failed: dict[str, str] = {}
         sandboxes, owners = list(listeners), list(records)
         while sandboxes or owners:
@@ -278,7 +292,9 @@ class Resolver:
             failed[sandbox] = f"serve names to {sandbox}: {error.strerror}"
 
     def _give_up(self, problem: str) -> None:
-        """Nobody need wait any longer; what is untold is told with everything else once there is a resolver."""
+        """Nobody need wait any longer; what is untold is told with everything else once there is a
+        resolver.
+        """
         changes = [*self._untold_listeners.values(), *self._untold_records.values(), self._anew]
         self._untold_listeners, self._untold_records, self._anew = {}, {}, []
         for change in chain.from_iterable(changes):
@@ -324,7 +340,9 @@ class _Packet:
         self._forget.append(sandbox)
 
     def tell(self, owner: str, records: tuple[HostNames, ...]) -> None:
-        """The records hold for as long as the process does; with one that has ended there are none."""
+        """The records hold for as long as the process does; with one that has ended there are
+        none.
+        """
         identity = next((each.process for each in records if each.process is not None), None)
         pidfd = process.open_process(identity) if identity is not None else None
         if pidfd is not None:

@@ -47,7 +47,8 @@ class Connection:
         self._socket = trio.socket.from_stdlib_socket(sock)
 
     async def ask(self, request: Message, fds: list[int] | None = None) -> Message:
-        """Give an order and wait for its reply. What was sent and not answered is undone by closing the connection.
+        """Give an order and wait for its reply. What was sent and not answered is undone by closing
+        the connection.
 
         Raises:
             Gone: it ends, has ended, or is stuck and was killed.
@@ -100,7 +101,9 @@ class ResolverProcess:
         self._started: subprocess.Popen[bytes] | None = None
 
     async def find(self) -> Connection | None:
-        """The resolver that is there, left by an earlier daemon perhaps; one of another edition is told to end."""
+        """The resolver that is there, left by an earlier daemon perhaps; one of another edition is
+        told to end.
+        """
         self._reap()
         connection = self._connect()
         if connection is None:

@@ -18,7 +18,8 @@ class HostNames:
     """The first is the one that its addresses lead back to."""
     addresses: tuple[IPv4Address | IPv6Address, ...]
     process: ProcessIdentity | None = None
-    """Its end is the record's end, whether the daemon sees it or not; None: the record stays until told otherwise."""
+    """Its end is the record's end, whether the daemon sees it or not; None: the record stays until
+    told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +30,12 @@ class Listener:
     networks: tuple[str, ...]
     """IDs of those it is on; the order counts where several know a name."""
     servers: tuple[str, ...] = ()
-    """``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``; the first three are asked for all other names."""
+    """``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``; the first three are asked for all other
+    names."""
     forward: bool = True
     """False on internal networks: other names get SERVFAIL, as Docker has it."""
     links: tuple[tuple[str, str], ...] = ()
     """What it alone calls others: an alias and a container's ID."""
     from_host: bool = True
-    """The servers are the host's own: those on a loopback address are asked from its network namespace."""
+    """The servers are the host's own: those on a loopback address are asked from its network
+    namespace."""

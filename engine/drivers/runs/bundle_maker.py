@@ -75,7 +75,9 @@ class BundleMaker:
         return self.seccomp.path(profile, capabilities(spec))
 
     def _host_side(self, container: Container) -> HostSide:
-        """The namespace and the files in /etc are those of whoever owns the network that it is in."""
+        """The namespace and the files in /etc are those of whoever owns the network that it is
+        in.
+        """
         owner = self._network_owner(container)
         directory = naming.container_directory(self.data_root, owner.id)
         sandbox = owner.sandbox
@@ -91,7 +93,8 @@ class BundleMaker:
         )
 
     def _network_owner(self, container: Container) -> Container:
-        """Itself, or the container at the end of the chain of those that share what they have joined.
+        """Itself, or the container at the end of the chain of those that share what they have
+        joined.
 
         Raises:
             DriverError: one of them is gone.
@@ -140,7 +143,9 @@ def _exists(source: Path) -> bool:
 
 
 def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
-    """What was asked for; for a privileged container all of the host's, and what was asked for elsewhere."""
+    """What was asked for; for a privileged container all of the host's, and what was asked for
+    elsewhere.
+    """
     mappings = spec.resources.devices
     if not spec.privileged:
         return mapped_devices(mappings)

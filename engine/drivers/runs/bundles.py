@@ -4,7 +4,8 @@
       config.json    the OCI configuration      rootfs   where the root filesystem will be mounted, inside
       monitor.json   what OCI has no word for   lock monitor.sock   the monitor's
 
-A bundle is written before each start and removed after each run; it lives on a tmpfs and ends with the machine.
+A bundle is written before each start and removed after each run; it lives on a tmpfs and ends with
+the machine.
 """
 
 import shutil

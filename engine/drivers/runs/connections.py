@@ -1,6 +1,7 @@
 """Pass clients' connections to monitors, and keep those that wait for a start.
 
-A connection is handed over as a descriptor; from then on no byte of it passes through the daemon, which may die.
+A connection is handed over as a descriptor; from then on no byte of it passes through the daemon,
+which may die.
 """
 
 import contextlib
@@ -48,7 +49,8 @@ class Connections:
         client: Client,
         gate_fd: int,
     ) -> None:
-        """Connect a client to a container that runs, and have it wait; the connection stays ours to close.
+        """Connect a client to a container that runs, and have it wait; the connection stays ours to
+        close.
 
         Raises:
             DriverError: its monitor does not take it.
@@ -71,7 +73,9 @@ class Connections:
         self._executing[execution] = (options, client)
 
     def withdraw_exec(self, execution: ExecId) -> None:
-        """Close the connection of an exec that will not be started; one that was handed over is not ours any more."""
+        """Close the connection of an exec that will not be started; one that was handed over is not
+        ours any more.
+        """
         with self.executing(execution, tty=False):
             pass
 
@@ -79,7 +83,9 @@ class Connections:
     def executing(
         self, execution: ExecId, *, tty: bool
     ) -> Iterator[tuple[Attachment, socket.socket | None]]:
-        """What was offered for an exec; after a restart of the daemon nothing was, and it runs without a client."""
+        """What was offered for an exec; after a restart of the daemon nothing was, and it runs
+        without a client.
+        """
         options, client = self._executing.pop(execution, (StreamOptions(), None))
         if client is None:
             yield Attachment(attach_id=execution), None

@@ -11,7 +11,9 @@ _OWN: Final = frozenset({"pts", "shm", "fd", "mqueue", "console", "ptmx"})
 
 
 def host_devices(root: Path = Path("/dev")) -> tuple[dict[str, Any], ...]:
-    """Every character and block device below ``/dev``, as the OCI runtime specification lists devices."""
+    """Every character and block device below ``/dev``, as the OCI runtime specification lists
+    devices.
+    """
     return tuple(sorted(_devices(root), key=lambda device: str(device["path"])))
 
 

@@ -1,7 +1,8 @@
 """Write a container's files in ``/etc``, before each run and during it.
 
-A container has the files themselves mounted, not their names: while it runs they are changed in place, and one whose name was
-deleted gets that name back, for a new file of the name would be nobody's.
+A container has the files themselves mounted, not their names: while it runs they are changed in
+place, and one whose name was deleted gets that name back, for a new file of the name would be
+nobody's.
 """
 
 from collections.abc import Callable
@@ -51,7 +52,8 @@ class EtcFiles:
         self.rootfs.write_files(container.id, self._texts(container))
 
     def update(self, container: Container) -> None:
-        """Have the files of a container that runs as its networks and links want them now; what others wrote into them stays.
+        """Have the files of a container that runs as its networks and links want them now; what
+        others wrote into them stays.
 
         Raises:
             Unavailable, DriverError: as above.
@@ -68,7 +70,9 @@ class EtcFiles:
         self.rootfs.overwrite_files(container.id, updated)
 
     def presence(self, container: Container) -> Presence:
-        """Whether a running container's files are there, and its ``hosts`` tells where those are to which it is linked."""
+        """Whether a running container's files are there, and its ``hosts`` tells where those are to
+        which it is linked.
+        """
         if namespace_owner(container.spec.network_mode):  # it has those of another container
             return Presence.RIGHT
         if not self.rootfs.has_files(container.id):

@@ -19,14 +19,17 @@ _FILES: Final[Mapping[Shared, Mapping[str, str]]] = {
     Shared.IPC: {"ipc": "ipc", "shm": "mnt"},
     Shared.NETWORK: {},
 }
-"""Shared memory is a filesystem, so who joins an IPC namespace must find the owner's mounts as well. A network namespace has a pin."""
+"""Shared memory is a filesystem, so who joins an IPC namespace must find the owner's mounts as
+well. A network namespace has a pin."""
 
 
 def open_namespaces(kind: Shared, owner: Container) -> dict[str, int]:
-    """The namespaces that go with one kind, under the runtime's names; the descriptors are the caller's.
+    """The namespaces that go with one kind, under the runtime's names; the descriptors are the
+    caller's.
 
-    A descriptor keeps a namespace, whatever becomes of its owner. That they are of exactly this process is certain: it still lives
-    when they have been opened, so nobody else can have had its pid.
+    A descriptor keeps a namespace, whatever becomes of its owner. That they are of exactly this
+    process is certain: it still lives when they have been opened, so nobody else can have had its
+    pid.
 
     Raises:
         DriverError: the owner's first process is gone.

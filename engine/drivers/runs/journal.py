@@ -1,7 +1,8 @@
 """Read what monitors write down: ``runtime/journal.py`` is the other end.
 
-A record counts once its newline is there. A torn last line is left for the next look; a line in the middle that is no record
-(a disk that was full, a block of NULs after a power cut) is passed over, for what follows it is as true as ever.
+A record counts once its newline is there. A torn last line is left for the next look; a line in the
+middle that is no record (a disk that was full, a block of NULs after a power cut) is passed over,
+for what follows it is as true as ever.
 """
 
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Final
 from engine.runtime.facts import Fact, from_line
 
 _HEAD_BYTES: Final = 64
-"""No two journals begin alike: a new one with a time, one written anew with how often it has been."""
+"""No two journals begin alike: a new one with a time, one written anew with how often it has
+been.
+"""
 
 
 class JournalReader:

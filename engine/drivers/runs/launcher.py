@@ -30,7 +30,8 @@ from engine.runtime import messages
 from engine.runtime.messages import Attachment, Message, ProtocolError
 
 READY_TIMEOUT_S: Final = 10.0
-"""A launcher before it may still have to notice that its daemon is gone; the interpreter starts in 20 ms."""
+"""A launcher before it may still have to notice that its daemon is gone; the interpreter starts in
+20 ms."""
 LAUNCH_TIMEOUT_S: Final = 5.0
 BACKOFF: Final = Backoff(first_s=0.1, max_s=5.0)
 _STABLE_S: Final = 1.0
@@ -81,9 +82,11 @@ class Launcher:
         clients: Sequence[tuple[Attachment, socket.socket]] = (),
         owners: NamespaceOwners = (),
     ) -> Launched:
-        """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has copies.
+        """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has
+        copies.
 
-        When the launcher dies on the way, a new one is asked once more, unless the monitor was there already.
+        When the launcher dies on the way, a new one is asked once more, unless the monitor was
+        there already.
 
         Raises:
             BundleLocked: the bundle has a monitor.
@@ -111,7 +114,9 @@ class Launcher:
             await self._ready()
 
     async def keep_alive(self) -> None:
-        """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs until cancelled."""
+        """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs
+        until cancelled.
+        """
         await forever(Loop.LAUNCHER, self._see_it_live, BACKOFF)
 
     async def _see_it_live(self) -> None:

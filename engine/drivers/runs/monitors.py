@@ -6,8 +6,9 @@
         wake(id) ◀─ hint ─┤ one reader task each
         reply   ◀─────────┘ in the order of the requests
 
-A hint says only that the journal has grown; so does the end of a connection, after which the monitor is connected to again
-if it is alive. Streams never pass through here: a client's socket is sent to the monitor as a descriptor.
+A hint says only that the journal has grown; so does the end of a connection, after which the
+monitor is connected to again if it is alive. Streams never pass through here: a client's socket is
+sent to the monitor as a descriptor.
 """
 
 import math
@@ -35,13 +36,15 @@ from engine.runtime import messages
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProbeOrder, ProtocolError
 
 REQUEST_TIMEOUT_S: Final = 5.0
-"""A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody but its own container."""
+"""A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody
+but its own container."""
 LOCK_PATIENCE_S: Final = 0.2
 _LOCK_RETRY_S: Final = 0.005
 ENDING_PATIENCE_S: Final = 2.0
 """How long a monitor that can't be reached may still be about to end."""
 _ARRIVALS_MAX: Final = 64
-"""Connections whose reader is about to start; more than one a tick only when a daemon finds its monitors again."""
+"""Connections whose reader is about to start; more than one a tick only when a daemon finds its
+monitors again."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -102,7 +105,9 @@ class _Connection:
                 raise
 
     def tell(self, request: Message) -> None:
-        """Send a request whose reply is awaited by nobody, or do not, if it can't be done at once."""
+        """Send a request whose reply is awaited by nobody, or do not, if it can't be done at
+        once.
+        """
         if self._sending.locked():
             return
         with suppress(OSError):
@@ -171,10 +176,11 @@ class Monitors:
     async def launch(
         self, container: ContainerId, clients: Clients = (), owners: NamespaceOwners = ()
     ) -> int | None:
-        """Start a container's monitor and connect to it; its pid. What becomes of the run stands in the journal.
+        """Start a container's monitor and connect to it; its pid. What becomes of the run stands in
+        the journal.
 
-        A run happens once: where it has a monitor or has had one, nothing is done and there is no pid. The clients' sockets
-        are the caller's to close, whatever happens.
+        A run happens once: where it has a monitor or has had one, nothing is done and there is no
+        pid. The clients' sockets are the caller's to close, whatever happens.
 
         Raises:
             DriverError: there is no monitor.
@@ -193,7 +199,9 @@ class Monitors:
     async def _launch_patiently(
         self, container: ContainerId, clients: Clients, owners: NamespaceOwners
     ) -> Launched:
-        """The monitor of the run before may be just about to let go of the lock, its last record being written."""
+        """The monitor of the run before may be just about to let go of the lock, its last record
+        being written.
+        """
         deadline = trio.current_time() + LOCK_PATIENCE_S
         while True:
             try:
@@ -204,7 +212,9 @@ class Monitors:
                 await trio.sleep(_LOCK_RETRY_S)
 
     async def find(self) -> tuple[ContainerId, ...]:
-        """Connect to every monitor that is alive, as after a restart of the daemon; the containers they are of."""
+        """Connect to every monitor that is alive, as after a restart of the daemon; the containers
+        they are of.
+        """
         return tuple(
             [each for each in map(ContainerId, names_in(self._bundles)) if await self._found(each)]
         )
@@ -231,7 +241,8 @@ class Monitors:
         client: socket.socket,
         gate_fd: int | None = None,
     ) -> None:
-        """Hand a client's socket, and a gate if it is to wait, to a container's monitor; ours may be closed then.
+        """Hand a client's socket, and a gate if it is to wait, to a container's monitor; ours may
+        be closed then.
 
         Raises:
             DriverError: the monitor does not take it: the container has exited.
@@ -243,7 +254,8 @@ class Monitors:
     async def start_exec(
         self, container: ContainerId, order: ExecOrder, client: socket.socket | None = None
     ) -> bool:
-        """Have one more process started; False if the monitor had this order before. The outcome stands in the journal.
+        """Have one more process started; False if the monitor had this order before. The outcome
+        stands in the journal.
 
         Raises:
             DriverError: the monitor does not take it.
@@ -255,9 +267,11 @@ class Monitors:
     async def start_probe(
         self, container: ContainerId, order: ProbeOrder, answer: socket.socket
     ) -> None:
-        """Have a process run that asks how the container is; what it says comes through the other end of ``answer``.
+        """Have a process run that asks how the container is; what it says comes through the other
+        end of ``answer``.
 
-        Waits for as long as the caller does: to have asked a monitor that is stopped is no reason to break with it.
+        Waits for as long as the caller does: to have asked a monitor that is stopped is no reason
+        to break with it.
 
         Raises:
             DriverError: the monitor does not take it.
@@ -265,7 +279,9 @@ class Monitors:
         await self._order(container, order.to_message(), [answer.fileno()], math.inf)
 
     def forget_facts(self, container: ContainerId, taken: int) -> None:
-        """Let a journal be shortened by the records that the log has; if the monitor can't be told now, then another time."""
+        """Let a journal be shortened by the records that the log has; if the monitor can't be told
+        now, then another time.
+        """
         if (connection := self._connections.get(container)) is not None:
             connection.tell({"op": "forget", "taken": taken})
 
@@ -285,7 +301,8 @@ class Monitors:
         await self._order(container, request)
 
     async def signal(self, container: ContainerId, order: int, signum: int) -> None:
-        """Have a signal sent to the first process; an order that was carried out before is not carried out again.
+        """Have a signal sent to the first process; an order that was carried out before is not
+        carried out again.
 
         Raises:
             DriverError: the monitor does not answer.
@@ -334,8 +351,9 @@ class Monitors:
     async def _find_again(self, container: ContainerId) -> None:
         """Connect to a monitor whose connection has ended, or wait until it has let go of its lock.
 
-        The kernel closes the descriptors of a killed process one after the other, so for some milliseconds it can be
-        unreachable and yet alive; who looked only then would never hear of its end.
+        The kernel closes the descriptors of a killed process one after the other, so for some
+        milliseconds it can be unreachable and yet alive; who looked only then would never hear of
+        its end.
         """
         with trio.move_on_after(ENDING_PATIENCE_S), suppress(DriverError):
             while monitor_alive(self._bundles / container):

@@ -19,7 +19,9 @@ from engine.ports.probes import ProbeAnswer
 from engine.runtime.messages import ProbeOrder
 
 KILL_PATIENCE_S: Final = 5.0
-"""How long a probe that was killed may take to end; what is stuck in the kernel is not waited for."""
+"""How long a probe that was killed may take to end; what is stuck in the kernel is not waited
+for.
+"""
 _ANSWER_BYTES_MAX: Final = 16 << 10
 """The output in hexadecimal digits, and a little more."""
 
@@ -52,7 +54,9 @@ class MonitorProbes:
     async def probe(
         self, container: Container, arguments: tuple[str, ...], timeout_s: float
     ) -> ProbeAnswer | None:
-        """Run a command inside a container; it ends at the latest when the socket is closed here, by whatever reason."""
+        """Run a command inside a container; it ends at the latest when the socket is closed here,
+        by whatever reason.
+        """
         filtered = partial(self.bundles.seccomp_program, container)
         program = await self.lanes.run_for(container.id, filtered)
         order = ProbeOrder(

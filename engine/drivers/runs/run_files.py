@@ -1,8 +1,9 @@
 """Open the files of a run for its monitor: lock, journal, log and socket.
 
-The daemon opens them and hands the descriptors over, so that whatever is wrong is an answer to whoever asked, and a monitor
-starts with everything it needs. The lock is taken here and never let go in between: flock(2) belongs to the open file, not to
-the process, and ends with the last copy of the descriptor.
+The daemon opens them and hands the descriptors over, so that whatever is wrong is an answer to
+whoever asked, and a monitor starts with everything it needs. The lock is taken here and never let
+go in between: flock(2) belongs to the open file, not to the process, and ends with the last copy of
+the descriptor.
 """
 
 import fcntl
@@ -115,7 +116,9 @@ def _open(stack: ExitStack, path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def _listen(bundle: Path) -> socket.socket:
-    """The monitor's socket, in place of a dead monitor's; only root reaches it. Its lock is ours, so nobody else binds it."""
+    """The monitor's socket, in place of a dead monitor's; only root reaches it. Its lock is ours,
+    so nobody else binds it.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     with suppress(FileNotFoundError):
         (bundle / SOCKET_NAME).unlink()

@@ -6,7 +6,8 @@ libseccomp does the work, with two things put in front of its program (:func:`_p
 - a call that is younger than everything the profile speaks of answers ENOSYS, not EPERM, so that a C library which tries it
   falls back on an older one (as runc does since 1.0.0-rc93; moby issue 40734 shows what happens otherwise).
 
-The program holds for one set of capabilities: Docker's profile allows what a capability is for once a container has it.
+The program holds for one set of capabilities: Docker's profile allows what a capability is for once
+a container has it.
 """
 
 import contextlib
@@ -39,7 +40,8 @@ _SCHEMA: Final = b"1"
 _ERRNO_MAX: Final = 4095
 _INSTRUCTIONS_MAX: Final = 4096
 
-# asm-generic/unistd.h: calls that libseccomp 2.5 does not know. From 424 on, numbers are the same on every architecture.
+# asm-generic/unistd.h: calls that libseccomp 2.5 does not know. From 424 on, numbers are the same
+# on every architecture.
 YOUNG_CALLS: Final = {
     "cachestat": 451,
     "fchmodat2": 452,
@@ -88,16 +90,20 @@ _ACTIONS: Final = (*_REFUSING, "SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE
 
 
 def default_profile_path() -> Path:
-    """The profile that is shipped: beside the package in a source tree, inside it when it is installed."""
+    """The profile that is shipped: beside the package in a source tree, inside it when it is
+    installed.
+    """
     package = Path(__file__).resolve().parents[2]
     installed = package / "_config" / "seccomp.json"
     return installed if installed.exists() else package.parent / "config" / "seccomp.json"
 
 
 class SeccompPrograms:
-    """Compiled programs of one engine, each an array of struct sock_filter in a file of ``directory``.
+    """Compiled programs of one engine, each an array of struct sock_filter in a file of
+    ``directory``.
 
-    Safe to call from any thread: a file appears whole or not at all, and writing it twice writes the same.
+    Safe to call from any thread: a file appears whole or not at all, and writing it twice writes
+    the same.
     """
 
     def __init__(self, directory: Path, default_profile: Path | None = None) -> None:
@@ -106,9 +112,11 @@ class SeccompPrograms:
         self._known: dict[tuple[str, frozenset[str]], Path] = {}
 
     def path(self, profile: str, capabilities: Iterable[str]) -> Path | None:
-        """The program for a container, compiled if it has not been yet: 5 ms for the default profile, else microseconds.
+        """The program for a container, compiled if it has not been yet: 5 ms for the default
+        profile, else microseconds.
 
-        ``profile`` is a JSON document, empty for the default one, or ``unconfined``, for which there is no program.
+        ``profile`` is a JSON document, empty for the default one, or ``unconfined``, for which
+        there is no program.
 
         Raises:
             InvalidRequest: the profile is none, or asks for what this machine does not have.
@@ -159,12 +167,15 @@ def _write_whole(path: Path, content: bytes) -> None:
 def compile_profile(
     profile: Profile, capabilities: Collection[str], machine: os.uname_result
 ) -> bytes:
-    """A profile as an array of struct sock_filter, for containers with these capabilities on this machine.
+    """A profile as an array of struct sock_filter, for containers with these capabilities on this
+    machine.
 
     Raises:
-        InvalidRequest: an action, operator or architecture that does not exist here, or a program beyond the kernel's limit.
+        InvalidRequest: an action, operator or architecture that does not exist here, or a program
+            beyond the kernel's limit.
     """
-    # Imported when first needed: finding the library costs tens of milliseconds, and a program is compiled once in a machine's life.
+    # Imported when first needed: finding the library costs tens of milliseconds, and a program is
+    # compiled once in a machine's life.
     library = importlib.import_module("pyseccomp")
     compiler = _Compiler(library, profile, list(rules_for(profile, capabilities, machine)))
     try:
@@ -186,7 +197,9 @@ class _Compiler:
         self._refusing = profile.defaultAction in _REFUSING
 
     def body(self, others: Iterable[str]) -> bytes:
-        """The program for the calls that the library knows, of this architecture and of ``others``."""
+        """The program for the calls that the library knows, of this architecture and of
+        ``others``.
+        """
         compiled = self._library.SyscallFilter(self._default)
         compiled.set_attr(self._library.Attr.CTL_OPTIMIZE, _BINARY_TREE)
         for name in others:
@@ -224,7 +237,9 @@ class _Compiler:
         return int(self._library.resolve_syscall(self._library.Arch.NATIVE, name))
 
     def _numbers(self, names: Iterable[str]) -> Iterator[int]:
-        """The numbers of those calls that the library knows; below zero for those of other architectures only."""
+        """The numbers of those calls that the library knows; below zero for those of other
+        architectures only.
+        """
         return (number for number in map(self._number, names) if number != _UNKNOWN)
 
     def _action(self, name: str, number: int | None) -> int:
@@ -260,7 +275,9 @@ class _Compiler:
 
 
 def _encode_prelude(decisions: dict[int, int], last: int) -> bytes:
-    """Return at once for these numbers, and for all beyond ``last`` what stands for the one after it."""
+    """Return at once for these numbers, and for all beyond ``last`` what stands for the one after
+    it.
+    """
     beyond = decisions.pop(last + 1, None)
     first = min([*decisions, last + 1])
     length = 2 * len(decisions) + (2 if beyond is not None else 0)

@@ -1,7 +1,7 @@
 """Parse seccomp profiles (config-linux.md, Seccomp) with Docker's conditions.
 
-A rule may be bound to capabilities, architectures and a least kernel: what is left once a container and a machine are known is
-a list of :class:`Rule`. Nothing here knows how a filter is made.
+A rule may be bound to capabilities, architectures and a least kernel: what is left once a container
+and a machine are known is a list of :class:`Rule`. Nothing here knows how a filter is made.
 """
 
 import os
@@ -13,7 +13,8 @@ import msgspec
 from engine.errors import InvalidRequest
 
 ARCHITECTURES: Final = {
-    # uname -m: (Go's name, which profiles use in their conditions; libseccomp's, which they use for the filter)
+    # uname -m: (Go's name, which profiles use in their conditions; libseccomp's, which they use for
+    # the filter)
     "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
     "aarch64": ("arm64", "SCMP_ARCH_AARCH64"),
     "ppc64le": ("ppc64le", "SCMP_ARCH_PPC64LE"),
@@ -99,7 +100,9 @@ def parse_profile(document: str | bytes) -> Profile:
 def rules_for(
     profile: Profile, capabilities: Collection[str], machine: os.uname_result
 ) -> Iterator[Rule]:
-    """The rules that count for a container with these capabilities in its bounding set, on this machine."""
+    """The rules that count for a container with these capabilities in its bounding set, on this
+    machine.
+    """
     arch = ARCHITECTURES.get(machine.machine, (machine.machine, ""))[0]
     kernel = _version(machine.release)
     for entry in profile.syscalls or ():
@@ -120,7 +123,9 @@ def rules_for(
 
 
 def _by_alternative(names: tuple[str, ...], entry: _Entry) -> Iterator[Rule]:
-    """Conditions on one argument are alternatives, on different ones they hold together: as runc reads the specification."""
+    """Conditions on one argument are alternatives, on different ones they hold together: as runc
+    reads the specification.
+    """
     conditions = entry.args or ()
     indexes = [condition.index for condition in conditions]
     if len(set(indexes)) == len(indexes):
@@ -131,7 +136,9 @@ def _by_alternative(names: tuple[str, ...], entry: _Entry) -> Iterator[Rule]:
 
 
 def other_architectures(profile: Profile, machine: str) -> tuple[str, ...]:
-    """The architectures whose calls this machine can also make and the profile wants filtered, not refused."""
+    """The architectures whose calls this machine can also make and the profile wants filtered, not
+    refused.
+    """
     own = ARCHITECTURES.get(machine, ("", ""))[1]
     for entry in profile.archMap or ():
         if entry.architecture == own:

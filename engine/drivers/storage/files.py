@@ -49,7 +49,8 @@ def replace_file(path: Path, content: bytes, mode: int = 0o644, *, durable: bool
 
 
 def overwrite_file(path: Path, content: bytes) -> None:
-    """Give a file this content where it is, for those who have it open or mounted; who reads meanwhile may see a part.
+    """Give a file this content where it is, for those who have it open or mounted; who reads
+    meanwhile may see a part.
 
     Raises:
         Unavailable: the disk is full.

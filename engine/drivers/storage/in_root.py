@@ -13,8 +13,8 @@ _OPEN_MAX: Final = 64
 class Directories:
     """Opens directories by their path inside a root, and keeps those used last open.
 
-    A symlink on the way leads within the root, wherever it points: RESOLVE_IN_ROOT, openat2(2). A descriptor handed out is ours,
-    and valid until a few dozen others have been asked for.
+    A symlink on the way leads within the root, wherever it points: RESOLVE_IN_ROOT, openat2(2). A
+    descriptor handed out is ours, and valid until a few dozen others have been asked for.
     """
 
     def __init__(self, root_fd: int) -> None:
@@ -59,7 +59,9 @@ class Directories:
         return fd
 
     def may_be(self, path: tuple[str, ...]) -> bool:
-        """Whether nothing but directories stand on a path, as far as it exists; a symlink to one is none."""
+        """Whether nothing but directories stand on a path, as far as it exists; a symlink to one is
+        none.
+        """
         flags, resolve = (
             os.O_PATH | os.O_DIRECTORY,
             linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS,

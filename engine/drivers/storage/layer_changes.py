@@ -1,8 +1,9 @@
 """Compare a container's writable layer with its image.
 
-In the layer, a character device 0/0 says that a name is gone, and the attribute ``trusted.overlay.opaque`` that nothing of what was in
-a directory is left (overlay(5)). A directory stands in the layer, too, when something below it changed, so it only counts as changed
-itself if that is so or its rights differ. What the engine put there for its own mounts is nobody's change.
+In the layer, a character device 0/0 says that a name is gone, and the attribute
+``trusted.overlay.opaque`` that nothing of what was in a directory is left (overlay(5)). A directory
+stands in the layer, too, when something below it changed, so it only counts as changed itself if
+that is so or its rights differ. What the engine put there for its own mounts is nobody's change.
 """
 
 import errno
@@ -67,7 +68,9 @@ class _Level:
 
 
 class _Comparison:
-    """One walk through a layer. Directories are opened anew for each name: a walk has no depth that costs descriptors."""
+    """One walk through a layer. Directories are opened anew for each name: a walk has no depth that
+    costs descriptors.
+    """
 
     def __init__(self, upper_fd: int, image_fd: int) -> None:
         self._upper_fd = upper_fd
@@ -85,7 +88,9 @@ class _Comparison:
                 self._levels.pop()
 
     def _descend(self, path: str, kind: ChangeKind | None, *, opaque: bool) -> None:
-        """Go into a directory; of one that hides the image's, what the image has is looked at as well."""
+        """Go into a directory; of one that hides the image's, what the image has is looked at as
+        well.
+        """
         self.found.append((path, kind))
         names = set(_names(self._upper_fd, path))
         if opaque:

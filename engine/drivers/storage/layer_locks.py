@@ -1,8 +1,9 @@
 """Lock a container's writable layer for one writer at a time.
 
-Two overlay mounts that write to one upper directory spoil it, overlay(5). So a copy into a container and the launch of its next run
-exclude each other, and so do a copy and the removal. A copy has its tar on the disk before it begins: it is never its client that a
-start waits for. Reading excludes nothing.
+Two overlay mounts that write to one upper directory spoil it, overlay(5). So a copy into a
+container and the launch of its next run exclude each other, and so do a copy and the removal. A
+copy has its tar on the disk before it begins: it is never its client that a start waits for.
+Reading excludes nothing.
 """
 
 from collections.abc import AsyncIterator

@@ -13,7 +13,8 @@ _NEEDED: Final = {"shared": ("shared:",), "slave": ("shared:", "master:")}
 
 
 def check_propagation(binds: Iterable[Bind]) -> None:
-    """Refuse a bind that asks for news of a mount that tells none: the kernel would grant it in silence.
+    """Refuse a bind that asks for news of a mount that tells none: the kernel would grant it in
+    silence.
 
     Raises:
         DriverError: with Docker's words.
@@ -31,7 +32,9 @@ def check_propagation(binds: Iterable[Bind]) -> None:
 
 
 def _mount_of(path: str) -> tuple[str, tuple[str, ...]]:
-    """The mount that a path is in, of several on one another the topmost, and its optional fields."""
+    """The mount that a path is in, of several on one another the topmost, and its optional
+    fields.
+    """
     found: tuple[str, tuple[str, ...]] = ("/", ())
     for mount in mounts():
         if is_below(path, mount.place) and len(mount.place) >= len(found[0]):

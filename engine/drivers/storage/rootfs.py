@@ -31,13 +31,14 @@ _SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
 """The servers that systemd-resolved itself asks; systemd-resolved.service(8)."""
 FILES: Final = ("hosts", "hostname", "resolv.conf")
 _TIME_STEP_NS: Final = 1_000_000_000
-"""Changes that are closer to each other may leave the same time; file systems keep seconds at worst."""
+"""Changes that are closer to each other may leave the same time; file systems keep seconds at
+worst."""
 """Those that every container has."""
 _TEXT_MAX: Final = 1 << 20
 """Characters of such a file that count."""
 _ROOT_MODE_MIN: Final = 0o755
-"""The root of Docker's containers is open to every user whatever the image says, and images rely on it: many a root filesystem was
-packed in the 0700 of ``mktemp -d``."""
+"""The root of Docker's containers is open to every user whatever the image says, and images rely on
+it: many a root filesystem was packed in the 0700 of ``mktemp -d``."""
 
 
 class Rootfs:
@@ -49,7 +50,8 @@ class Rootfs:
         """Inode and time of change of directories in which all files were there."""
 
     def make(self, container: ContainerId, topmost_layer: Path) -> None:
-        """Have the directory of a container, with the root of its image as model; what is there stays as it is.
+        """Have the directory of a container, with the root of its image as model; what is there
+        stays as it is.
 
         Raises:
             Unavailable: the disk is full.
@@ -65,7 +67,8 @@ class Rootfs:
             raise disk_error(f"make {directory}", error) from error
 
     def set_aside(self, container: ContainerId) -> Path | None:
-        """Take the directory of a container away, into the trash; what lies there now, to be deleted, or None if it was gone already.
+        """Take the directory of a container away, into the trash; what lies there now, to be
+        deleted, or None if it was gone already.
 
         Raises:
             DriverError: the kernel refuses.
@@ -99,7 +102,8 @@ class Rootfs:
         return size_of_tree(self.upper(container))
 
     def write_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """Have files of these names and contents, for a run that is about to begin; one that is right already is left alone.
+        """Have files of these names and contents, for a run that is about to begin; one that is
+        right already is left alone.
 
         Not made durable: they are written again before each start.
 
@@ -113,7 +117,8 @@ class Rootfs:
                 _name_twice(path)
 
     def overwrite_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """The same, for a container that runs: it sees what is written into the files that it has, not another file of the name.
+        """The same, for a container that runs: it sees what is written into the files that it has,
+        not another file of the name.
 
         Raises:
             Unavailable, DriverError: as above.
@@ -123,7 +128,8 @@ class Rootfs:
                 overwrite_file(path, content)
 
     def restore_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """Have files of these names: those that a running container has, as long as one of their names is left, else new ones.
+        """Have files of these names: those that a running container has, as long as one of their
+        names is left, else new ones.
 
         Raises:
             Unavailable, DriverError: as above.
@@ -142,8 +148,8 @@ class Rootfs:
     def has_files(self, container: ContainerId) -> bool:
         """Whether all of the files have their names.
 
-        Each sweep asks this of every container. A directory whose time of change is the same as when
-        all files were there has lost none.
+        Each sweep asks this of every container. A directory whose time of change is the same as
+        when all files were there has lost none.
         """
         directory = naming.container_directory(self._data_root, container)
         try:
@@ -159,7 +165,9 @@ class Rootfs:
         return whole
 
     def file_text(self, container: ContainerId, name: str) -> str:
-        """What a file says now, as far as that has a reasonable size: the container may have written it. Empty if it is gone."""
+        """What a file says now, as far as that has a reasonable size: the container may have
+        written it. Empty if it is gone.
+        """
         path = naming.container_directory(self._data_root, container) / name
         try:
             with path.open(errors="surrogateescape") as file:
@@ -209,7 +217,9 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def host_resolv_conf() -> str:
-    """Where the host asks for names: with systemd-resolved, whom that asks. Empty if nobody says."""
+    """Where the host asks for names: with systemd-resolved, whom that asks. Empty if nobody
+    says.
+    """
     text = _read_text(_HOST_RESOLV_CONF)
     return (_read_text(_SYSTEMD_RESOLV_CONF) or text) if only_loopback(text) else text
 

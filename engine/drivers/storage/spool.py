@@ -19,7 +19,8 @@ from engine.errors import Unavailable
 
 CHUNK_BYTES: Final = 1 << 20
 KEPT_FREE_BYTES_MAX: Final = 64 << 20
-"""What an upload leaves of the disk, or a twentieth of it if that is less: the event log needs room."""
+"""What an upload leaves of the disk, or a twentieth of it if that is less: the event log needs
+room."""
 
 
 async def spool(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes) -> BinaryIO:

@@ -1,7 +1,7 @@
 """Delete in the background what was set aside.
 
-A removal is a rename into the trash, on the same filesystem and however much there is. What dies here before it is deleted is
-found in the trash by the next daemon.
+A removal is a rename into the trash, on the same filesystem and however much there is. What dies
+here before it is deleted is found in the trash by the next daemon.
 """
 
 from functools import partial

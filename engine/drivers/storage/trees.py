@@ -27,9 +27,11 @@ def incoming_directory(data_root: Path) -> Path:
 
 
 def remove_tree(path: Path, data_root: Path, *, dir_fd: int | None = None) -> None:
-    """Take a file or a tree away at once and for good; gone already is fine. A relative path is one of ``dir_fd``.
+    """Take a file or a tree away at once and for good; gone already is fine. A relative path is one
+    of ``dir_fd``.
 
-    The name is free when this returns. What then can't be deleted stays in the trash for :func:`empty_trash`.
+    The name is free when this returns. What then can't be deleted stays in the trash for
+    :func:`empty_trash`.
 
     Raises:
         DriverError: the kernel refuses; it names what is in the way.
@@ -79,8 +81,8 @@ def empty_trash(data_root: Path) -> None:
 def bury(grave: Path) -> None:
     """The slow half: delete a directory of the trash.
 
-    Directories found inside are moved up beside the others before they are looked into, so neither the depth of a tree nor the
-    length of its paths matters, and two descriptors are enough.
+    Directories found inside are moved up beside the others before they are looked into, so neither
+    the depth of a tree nor the length of its paths matters, and two descriptors are enough.
 
     Raises:
         DriverError: the kernel refuses.
@@ -124,11 +126,13 @@ def _unlinked(directory_fd: int, name: str) -> bool:
 def erase(directory_fd: int, name: str) -> None:
     """Delete what is called ``name`` where it stands; gone already is fine.
 
-    For trees that can't be moved to the trash: they lie on another filesystem, or in an overlay, where a directory of a lower layer
-    can't be renamed. Deeper than PATH_MAX they are not deleted whole.
+    For trees that can't be moved to the trash: they lie on another filesystem, or in an overlay,
+    where a directory of a lower layer can't be renamed. Deeper than PATH_MAX they are not deleted
+    whole.
 
     Raises:
-        OSError: the kernel refuses; ENOTEMPTY when somebody fills a directory faster than we empty it.
+        OSError: the kernel refuses; ENOTEMPTY when somebody fills a directory faster than we empty
+            it.
     """
     pending, visited = [name], set[str]()
     while pending:
@@ -149,7 +153,9 @@ def erase(directory_fd: int, name: str) -> None:
 
 
 def _emptied(parent_fd: int, name: str) -> list[str]:
-    """Delete a file or an empty directory; of another directory the files, and give the directories that are left in it."""
+    """Delete a file or an empty directory; of another directory the files, and give the directories
+    that are left in it.
+    """
     try:
         if _unlinked(parent_fd, name):
             return []
@@ -167,7 +173,8 @@ def _emptied(parent_fd: int, name: str) -> list[str]:
 
 
 def size_of_tree(root: Path) -> int:
-    """Bytes of all files and the targets of all symlinks; a file with several names counts once. As Docker counts.
+    """Bytes of all files and the targets of all symlinks; a file with several names counts once. As
+    Docker counts.
 
     The tree may change meanwhile; what vanishes is not counted.
 

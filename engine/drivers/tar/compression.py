@@ -13,7 +13,9 @@ from engine.drivers.tar.source import MalformedArchive
 
 
 class Reader(Protocol):
-    """Where an upload comes from: ``read`` blocks until there are some bytes; none means the end."""
+    """Where an upload comes from: ``read`` blocks until there are some bytes; none means the
+    end.
+    """
 
     def read(self, size: int, /) -> bytes:
         """At most ``size`` bytes."""
@@ -38,7 +40,9 @@ _DAMAGE: Final = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstand
 
 
 def unpacker(first_bytes: bytes) -> Callable[[BinaryIO], Reader] | None:
-    """How to read a file that begins like this as a plain tar; None when it is one, or nothing we know."""
+    """How to read a file that begins like this as a plain tar; None when it is one, or nothing we
+    know.
+    """
     for magic, opened in _BY_MAGIC.items():
         if first_bytes.startswith(magic):
             return lambda packed: _Checked(opened(packed))

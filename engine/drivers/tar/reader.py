@@ -1,7 +1,8 @@
 """Read tar archives that may be malicious: ustar, GNU and PAX, sparse files, xattrs.
 
-Nothing here touches any file but the archive. The standard library's reader is not used because it takes damage in the
-middle of an archive for its end, and lets a header ask for any amount of memory.
+Nothing here touches any file but the archive. The standard library's reader is not used because it
+takes damage in the middle of an archive for its end, and lets a header ask for any amount of
+memory.
 
     header block ─▶ 'x' PAX records ──┐   each describes the next entry and may be up to SPECIAL_BYTES_MAX long
                     'L' long name     ├─▶ entry header ─▶ its data, in whole blocks ─▶ header block …
@@ -71,7 +72,9 @@ _KINDS: Final = {
 
 @dataclass(slots=True)
 class Entry:
-    """One thing to make. Names are as in the archive, decoded by :func:`os.fsdecode`; nothing about them is trusted."""
+    """One thing to make. Names are as in the archive, decoded by :func:`os.fsdecode`; nothing about
+    them is trusted.
+    """
 
     name: str
     kind: Kind
@@ -86,7 +89,8 @@ class Entry:
     data_offset: int = 0
     """Where in the archive its bytes begin."""
     extents: tuple[Extent, ...] = ()
-    """The parts that have bytes, which stand one after the other in the archive; the rest are holes."""
+    """The parts that have bytes, which stand one after the other in the archive; the rest are
+    holes."""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,9 @@ class MalformedArchive(InvalidRequest):
 
 
 class Source:
-    """A file or a part of it, read at any place. Small reads come from a window that moves with them."""
+    """A file or a part of it, read at any place. Small reads come from a window that moves with
+    them.
+    """
 
     def __init__(self, fd: int, start: int = 0, size_bytes: int | None = None) -> None:
         self._fd = fd
@@ -49,7 +51,9 @@ def padded(size: int) -> int:
 
 
 def header_number(field: bytes, what: str) -> int:
-    """A number in a header: octal digits, or two's complement of all bits but the first where that is set."""
+    """A number in a header: octal digits, or two's complement of all bits but the first where that
+    is set.
+    """
     if field[0] & 0x80:
         bits = 8 * len(field) - 1
         value = int.from_bytes(field, "big") & ((1 << bits) - 1)

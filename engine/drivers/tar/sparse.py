@@ -1,7 +1,7 @@
 """Read the maps of sparse files in tar archives, in GNU's four formats.
 
-Old GNU: in the header and in blocks behind it. PAX 0.0: repeated records. PAX 0.1: one record. PAX 1.0: decimal lines before
-the data. "The GNU tar manual", section D.2, "Storing Sparse Files".
+Old GNU: in the header and in blocks behind it. PAX 0.0: repeated records. PAX 0.1: one record. PAX
+1.0: decimal lines before the data. "The GNU tar manual", section D.2, "Storing Sparse Files".
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,9 @@ def _header_extents(field: bytes) -> list[Extent]:
 def pax_map(
     source: Source, records: Records, offset: int, end: int
 ) -> tuple[SparseMap, int] | None:
-    """The map that an entry's records tell of, and where its data begin; None for a file without one."""
+    """The map that an entry's records tell of, and where its data begin; None for a file without
+    one.
+    """
     values = dict(records)
     size = values.get(b"GNU.sparse.realsize", values.get(b"GNU.sparse.size"))
     if size is None:

@@ -1,9 +1,10 @@
 """Write a directory as a tar, in blocks, following nothing.
 
-The order is that of Go's ``filepath.Walk``: a directory before its children, names in byte order. A directory is opened below the
-top by the kernel's rule that no symlink is followed (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS); a file is looked at before it is opened
-for reading, so that neither a pipe nor a device can make us wait or do something. What vanishes or changes its kind meanwhile is
-left out; a file that shrinks is filled up with zeros, since its size has been told already.
+The order is that of Go's ``filepath.Walk``: a directory before its children, names in byte order. A
+directory is opened below the top by the kernel's rule that no symlink is followed (RESOLVE_BENEATH,
+RESOLVE_NO_SYMLINKS); a file is looked at before it is opened for reading, so that neither a pipe
+nor a device can make us wait or do something. What vanishes or changes its kind meanwhile is left
+out; a file that shrinks is filled up with zeros, since its size has been told already.
 """
 
 import errno
@@ -36,8 +37,10 @@ def tar_blocks(
     Args:
         directory_fd: an open directory; stays the caller's.
         base: what in it; ``.`` for the directory itself.
-        name: what that is called in the tar; the names below begin with it. None: a directory is not named itself.
-        hidden: directories, named by their paths below the top, that are shown empty; the top itself is ``""``.
+        name: what that is called in the tar; the names below begin with it. None: a directory is
+            not named itself.
+        hidden: directories, named by their paths below the top, that are shown empty; the top
+            itself is ``""``.
     """
     packer = Packer(None if name is None else os.fsencode(name), hidden)
     with closing(packer):
@@ -67,7 +70,9 @@ class _Level:
 
 
 class Packer:
-    """One walk. Whoever packs by other rules overrides :meth:`pack_directory` and :meth:`pack_file`."""
+    """One walk. Whoever packs by other rules overrides :meth:`pack_directory` and
+    :meth:`pack_file`.
+    """
 
     def __init__(self, name: bytes | None, hidden: frozenset[str]) -> None:
         self._name = name or b""
@@ -149,7 +154,9 @@ class Packer:
         return k.openat2(self._top_fd, path or ".", _DIRECTORY, resolve=resolve)
 
     def pack_file(self, directory_fd: int, base: str, name: bytes) -> Iterator[bytes]:
-        """A file that is no directory. Held by O_PATH, it can't become another while we look and read."""
+        """A file that is no directory. Held by O_PATH, it can't become another while we look and
+        read.
+        """
         held_fd = os.open(base, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
         try:
             found = os.fstat(held_fd)

@@ -1,7 +1,7 @@
 """Write tar headers as Docker does: ustar, and PAX where ustar has no room.
 
-An entry's mode carries the bits of its type, as Go's archive/tar writes it. Times are whole seconds. Names are bytes: what is no
-UTF-8 on the disk is none in the archive.
+An entry's mode carries the bits of its type, as Go's archive/tar writes it. Times are whole
+seconds. Names are bytes: what is no UTF-8 on the disk is none in the archive.
 """
 
 import os

@@ -63,7 +63,8 @@ os.rmdir(f"/sys/fs/cgroup/{own}")
 
 @pytest.mark.cgroup_v2
 def test_an_engine_in_a_delegated_cgroup_steps_aside() -> None:
-    """As under systemd with Delegate=yes: a cgroup that hands controllers down can't have processes of its own."""
+    """As under systemd with Delegate=yes: a cgroup that hands controllers down can't have processes
+    of its own."""
     done = subprocess.run(
         [sys.executable, "-c", STEP_ASIDE, PARENT, ID], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,5 @@
-"""A container without an engine: a bundle, and a monitor that is just enough to start it and say what it saw."""
+"""A container without an engine: a bundle, and a monitor that is just enough to start it and say
+what it saw."""
 
 import errno
 import json
@@ -61,7 +62,8 @@ def mounts_of(outcome: Outcome) -> dict[str, tuple[str, str]]:
 
 
 def breaks_at(failpoint: str, action: str) -> Callable[[str], None]:
-    """In place of :func:`engine.failpoints.failpoint`: SIGKILL spares a process that is PID 1 of its namespace."""
+    """In place of :func:`engine.failpoints.failpoint`: SIGKILL spares a process that is PID 1 of
+    its namespace."""
 
     def pass_by(name: str) -> None:
         if name != failpoint:
@@ -76,7 +78,9 @@ def breaks_at(failpoint: str, action: str) -> Callable[[str], None]:
 
 
 def busybox_root(place: Path) -> Path:
-    """A root filesystem of the distribution's static busybox, as ``docker import`` would have it."""
+    """A root filesystem of the distribution's static busybox, as ``docker import`` would have
+    it.
+    """
     for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "var", "home"):
         (place / name).mkdir(parents=True)
     (place / "tmp").chmod(0o1777)
@@ -96,7 +100,8 @@ def busybox_root(place: Path) -> Path:
 
 
 def config(*args: str, **changes: Any) -> Json:
-    """Docker's defaults. ``process``, ``linux`` and the rest are laid over them, ``mounts`` are added."""
+    """Docker's defaults. ``process``, ``linux`` and the rest are laid over them, ``mounts`` are
+    added."""
     document: Json = {
         "process": {
             "terminal": False,
@@ -167,7 +172,8 @@ def run(made: Bundle) -> Outcome:
 
 
 def in_monitor(made: Bundle, story: Callable[["Monitor"], Any]) -> Any:
-    """Run a story in a process of its own: sharing a PID namespace is for the rest of a process's life."""
+    """Run a story in a process of its own: sharing a PID namespace is for the rest of a process's
+    life."""
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:

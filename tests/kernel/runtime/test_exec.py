@@ -133,7 +133,8 @@ def test_a_container_that_has_ended_can_not_be_joined(image: Path, tmp_path: Pat
 
 
 def test_the_joining_process_can_not_be_looked_into(image: Path, tmp_path: Path) -> None:
-    """Whoever opened the exe or a descriptor of the one that joins would hold a piece of the host (CVE-2016-9962)."""
+    """Whoever opened the exe or a descriptor of the one that joins would hold a piece of the host
+    (CVE-2016-9962)."""
 
     def story(monitor: cell.Monitor) -> Outcome:
         first = monitor.init()

@@ -12,7 +12,8 @@ from tests.kernel.runtime.bundles import Cell, bind, mount, shell
 
 @pytest.mark.parametrize("name", ["proc", "sys"])
 def test_a_link_in_place_of_proc_or_sys_is_refused(run: Cell, own_image: Path, name: str) -> None:
-    """What is masked below /proc would be masked elsewhere, and the real one lie open (CVE-2019-19921, CVE-2023-27561)."""
+    """What is masked below /proc would be masked elsewhere, and the real one lie open
+    (CVE-2019-19921, CVE-2023-27561)."""
     (own_image / name).symlink_to("/etc")
     seen = run("true", image=own_image)
 

@@ -24,7 +24,8 @@ _ACCESS: Final = ("ro", "rw")
 _LABELS: Final = ("z", "Z")
 _COPIES: Final = ("nocopy",)
 _CONSISTENCIES: Final = ("default", "consistent", "cached", "delegated")
-"""Labels are SELinux's, consistencies Docker Desktop's: without effect on Linux without SELinux, there as here."""
+"""Labels are SELinux's, consistencies Docker Desktop's: without effect on Linux without SELinux,
+there as here."""
 _GROUPS: Final = (_ACCESS, _LABELS, PROPAGATIONS, _COPIES, _CONSISTENCIES)
 """Of each of these a mode may have one word."""
 
@@ -32,7 +33,8 @@ Mounted = tuple[tuple[Bind, ...], tuple[Tmpfs, ...]]
 
 
 def all_mounts(host: HostConfigWire, lookup: Lookup, version: ApiVersion) -> Mounted:
-    """Everything that is to be mounted; what the request says itself stands before what comes from other containers.
+    """Everything that is to be mounted; what the request says itself stands before what comes from
+    other containers.
 
     Raises:
         InvalidRequest: in Docker's words.
@@ -106,7 +108,9 @@ def _parse_tmpfs(paths: Mapping[str, str]) -> Iterator[Tmpfs]:
 
 
 def _from_container(text: str, lookup: Lookup) -> Iterator[Bind | Tmpfs]:
-    """``CONTAINER[:MODE]``: what that container has mounted, but for what only its ``--tmpfs`` knows, as Docker does it."""
+    """``CONTAINER[:MODE]``: what that container has mounted, but for what only its ``--tmpfs``
+    knows, as Docker does it.
+    """
     if not text:
         raise InvalidRequest("volumes-from specification cannot be an empty string")
     reference, _, mode = text.partition(":")

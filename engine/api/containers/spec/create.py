@@ -1,7 +1,9 @@
-"""From what a client asks for and what the image says to a :class:`Spec`; every refusal is in Docker's words.
+"""From what a client asks for and what the image says to a :class:`Spec`; every refusal is in
+Docker's words.
 
-A wish that this engine can't fulfil is an error, or a warning where the container works without it: never silence. What
-belongs together has a module of its own: the program, mounts, shared namespaces, networking, security, logs, limits, health.
+A wish that this engine can't fulfil is an error, or a warning where the container works without it:
+never silence. What belongs together has a module of its own: the program, mounts, shared
+namespaces, networking, security, logs, limits, health.
 """
 
 from collections.abc import Iterable, Mapping

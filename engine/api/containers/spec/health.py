@@ -1,4 +1,5 @@
-"""Health checks: what a client asks for over what the image says, and what ``inspect``, the list and filters tell of it.
+"""Health checks: what a client asks for over what the image says, and what ``inspect``, the list
+and filters tell of it.
 
 Refusals are dockerd's (``validateHealthCheck`` of moby's ``daemon/container.go``).
 """
@@ -64,7 +65,9 @@ def _check_spans(asked: HealthcheckWire) -> None:
 
 
 def health_warnings(check: Healthcheck | None) -> Iterator[str]:
-    """Docker takes a check of a kind that it does not know and never asks; it says so in its own log only."""
+    """Docker takes a check of a kind that it does not know and never asks; it says so in its own
+    log only.
+    """
     if check is not None and check.test and check.test[0] not in _KINDS:
         yield f"Unknown healthcheck type '{check.test[0]}' (expected 'CMD'). Healthcheck ignored."
 

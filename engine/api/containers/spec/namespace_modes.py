@@ -66,7 +66,8 @@ def known_container(reference: str, lookup: Lookup) -> Container:
     """A container that a request for another one names.
 
     Raises:
-        InvalidRequest: there is none; no 404, which clients take for a missing image, and pull that.
+        InvalidRequest: there is none; no 404, which clients take for a missing image, and pull
+            that.
     """
     try:
         return lookup(reference)

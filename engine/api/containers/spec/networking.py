@@ -1,4 +1,6 @@
-"""How a container is connected: modes, endpoints, names and addresses; every refusal is in Docker's words."""
+"""How a container is connected: modes, endpoints, names and addresses; every refusal is in Docker's
+words.
+"""
 
 import re
 from collections.abc import Iterable
@@ -30,7 +32,8 @@ _DEFAULT_NETWORKS: Final = ("", "default", "bridge")
 
 
 def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str:
-    """Where the network namespace comes from: ``none``, ``host``, ``container:ID`` or a network's name.
+    """Where the network namespace comes from: ``none``, ``host``, ``container:ID`` or a network's
+    name.
 
     A network's name is not looked for: it may come to be.
 
@@ -46,7 +49,8 @@ def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str
 
 
 def links(host: HostConfigWire, mode: str, lookup: Lookup) -> tuple[str, ...]:
-    """Links within the default network, each with the container that has the network that the linked one is in.
+    """Links within the default network, each with the container that has the network that the
+    linked one is in.
 
     Raises:
         InvalidRequest: malformed, or to a container that is not there.
@@ -140,7 +144,9 @@ def _address(text: str | None, version: int) -> str:
 
 
 def _check_conflicts(asked: CreateWire, host: HostConfigWire, mode: str) -> None:
-    """What a namespace that is not the container's own has already, nobody can choose; the order is Docker's."""
+    """What a namespace that is not the container's own has already, nobody can choose; the order is
+    Docker's.
+    """
     borrowed = is_with_container(mode)
     if borrowed and not namespace_owner(mode):
         raise InvalidRequest("invalid network mode: invalid container format container:<name|id>")

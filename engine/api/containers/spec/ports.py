@@ -51,7 +51,9 @@ def exposed_ports(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def port_bindings(bindings: Mapping[str, Iterable[BindingWire] | None]) -> tuple[PortBinding, ...]:
-    """``{"80/tcp": [{"HostPort": "8080"}]}``; a port without bindings gets one, at a port that the engine chooses."""
+    """``{"80/tcp": [{"HostPort": "8080"}]}``; a port without bindings gets one, at a port that the
+    engine chooses.
+    """
     return tuple(
         _binding(port, protocol, wire)
         for name, wires in bindings.items()
@@ -133,14 +135,18 @@ def summary_ports(container: Container) -> list[Json]:
 
 
 def _has_ports(container: Container) -> bool:
-    """Whether there are ports to speak of: without a network that has a way out there are none, as with Docker."""
+    """Whether there are ports to speak of: without a network that has a way out there are none, as
+    with Docker.
+    """
     endpoints = container.endpoints
     has_way_out = leader(endpoints) is not None or leader(endpoints, ipv6=True) is not None
     return container.is_running and has_way_out
 
 
 def _host_addresses(container: Container, port: PortBinding) -> tuple[str, ...]:
-    """Where a port is published: without an address asked for, on all of each IP version that the container has a way out by."""
+    """Where a port is published: without an address asked for, on all of each IP version that the
+    container has a way out by.
+    """
     if port.host_ip:
         return (port.host_ip,)
     has_ipv6 = leader(container.endpoints, ipv6=True) is not None

@@ -21,7 +21,8 @@ _RESTART_POLICIES: Final = ("no", "always", "on-failure", "unless-stopped")
 
 
 def program(asked: CreateWire, default: ImageConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Entrypoint and command: an entrypoint of one's own puts the image's command aside; ``[""]`` is no entrypoint.
+    """Entrypoint and command: an entrypoint of one's own puts the image's command aside; ``[""]``
+    is no entrypoint.
 
     Raises:
         InvalidRequest: there is neither.
@@ -102,7 +103,8 @@ def restart_policy(host: HostConfigWire) -> RestartPolicy:
     """When it is started again.
 
     Raises:
-        InvalidRequest: no such policy, a limit that it does not have, or a container that is to be gone by then.
+        InvalidRequest: no such policy, a limit that it does not have, or a container that is to be
+            gone by then.
     """
     policy = parse_restart_policy(host.restart_policy or RestartPolicyWire())
     if host.auto_remove and policy.name != "no":

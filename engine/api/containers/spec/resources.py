@@ -192,7 +192,7 @@ def _device_request(wire: DeviceRequestWire) -> DeviceRequest:
     )
 
 
-# --- As inspect shows them ----------------------------------------------------------------------------------------------------
+# --- As inspect shows them ---
 
 
 def resources_json(limits: Resources, ulimits: Iterable[Ulimit]) -> Json:

@@ -32,7 +32,8 @@ class Security:
 
 
 def parse_security(host: HostConfigWire) -> Security:
-    """Read the options, and the lists of paths that ``systempaths=unconfined`` becomes in clients; of two the later wins.
+    """Read the options, and the lists of paths that ``systempaths=unconfined`` becomes in clients;
+    of two the later wins.
 
     Raises:
         InvalidRequest: an option that nobody knows, or a seccomp profile that is not JSON.
@@ -85,7 +86,9 @@ def _profile(value: str) -> str:
 
 
 def _check_off(name: str, value: str) -> None:
-    """Modules that this engine does not drive: switching them off is granted, a profile of theirs is not."""
+    """Modules that this engine does not drive: switching them off is granted, a profile of theirs
+    is not.
+    """
     if value not in (UNCONFINED, "disable", ""):
         raise Unsupported(f'the security option "{name}={value}" is not supported')
 
@@ -97,7 +100,8 @@ def _paths(paths: list[str] | None) -> tuple[str, ...] | None:
 def security_json(spec: Spec) -> Json:
     """Their fields of ``HostConfig``.
 
-    Of the default paths a privileged container has none, and what sees the host's processes has no SELinux label.
+    Of the default paths a privileged container has none, and what sees the host's processes has no
+    SELinux label.
     """
     shares_host = HOST in (spec.pid_mode, spec.ipc_mode) or spec.privileged
     labelled = any(_split(option)[0] == "label" for option in spec.security_options)
