@@ -188,7 +188,8 @@ def test_a_person_whose_client_is_killed_leaves_a_container_that_goes_when_it_en
         terminal.until("/ # ")
         terminal.signal(signal.SIGKILL)
         terminal.ends()
-    assert daemon.api.status("left") == "running"
+    # The prompt may be seen before the start is written down.
+    eventually(lambda: daemon.api.status("left") == "running", "it goes on")
 
     docker.ok("kill", "left")
 

@@ -438,8 +438,9 @@ def test_subnets_of_addresses_and_routes_are_taken_those_of_our_own_bridge_are_n
 def test_traffic_does_not_make_a_sandbox_look_changed(world: World) -> None:
     wanted = sandbox(2)
     world.network.prepare_sandbox(wanted)
-    before = _inside(world, wanted)
     with bind(world.place(wanted), 80) as server:
+        talk(server, None, "172.17.0.2", 80)  # the kernel has finished setting the link up
+        before = _inside(world, wanted)
         talk(server, None, "172.17.0.2", 80)
 
     assert _inside(world, wanted) == before

@@ -151,18 +151,27 @@ def test_the_hosts_side_is_compared_without_entering(world: World, entered: list
     assert entered == []
 
 
+def test_a_look_at_bridges_does_not_hide_a_change_from_the_survey(world: World) -> None:
+    veth = naming.host_veth(INSTANCE, WANTED[2].id)
+    world.kernel.transact([rtnetlink.change_link(veth, master=0)])
+
+    world.network.faults_of_bridges((BRIDGE,))  # lists the host's links again
+
+    assert survey(world).damaged == {WANTED[2].id}
+
+
 def test_all_are_looked_into_after_two_minutes(world: World, entered: list[Path]) -> None:
     now = 0.0
     looking = looks.SandboxLooks(site_of(world), clock=lambda: now)
     links = {link.name: link for link in rtnetlink.links(world.kernel)}
-    looking.damaged(WANTED, links, links_changed=True)
+    looking.damaged(WANTED, links, listing=1)
     entered.clear()
 
     now += looks.LOOK_AGAIN_S / 2
-    looking.damaged(WANTED, links, links_changed=False)
+    looking.damaged(WANTED, links, listing=1)
     assert entered == []
     now += looks.LOOK_AGAIN_S
-    looking.damaged(WANTED, links, links_changed=False)
+    looking.damaged(WANTED, links, listing=1)
 
     assert len(entered) == len(WANTED)
     looking.close()

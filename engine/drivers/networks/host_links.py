@@ -18,6 +18,7 @@ class HostLinks:
     Attributes:
         by_name: all links.
         addresses: each with the index of its link.
+        listings: how often everything was listed: equal numbers mean equal links.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class HostLinks:
         self._listed_s: float | None = None
         self.by_name: Mapping[str, Link] = {}
         self.addresses: frozenset[tuple[int, Interface]] = frozenset()
+        self.listings = 0
 
-    def refresh(self) -> bool:
-        """List everything again if it may have changed; return True if that was done.
+    def refresh(self) -> None:
+        """List everything again if it may have changed.
 
         Raises:
             DriverError: the kernel refused.
@@ -41,12 +43,12 @@ class HostLinks:
         heard = hints.drain(self._notices)
         now = self._clock()
         if not heard and self._listed_s is not None and now - self._listed_s < LIST_AGAIN_S:
-            return False
+            return
         self._listed_s = None
         self.by_name = {link.name: link for link in rtnetlink.links(self._kernel)}
         self.addresses = frozenset(rtnetlink.addresses(self._kernel))
         self._listed_s = now
-        return True
+        self.listings += 1
 
     def close(self) -> None:
         """Stop listening."""

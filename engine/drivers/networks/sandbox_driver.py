@@ -233,13 +233,13 @@ class NetworkDriver:
     def survey(self, wanted: Collection[Sandbox]) -> Survey:
         """Everything with our mark, and which of the sandboxes that there should be are damaged."""
         with _acting("links"):
-            changed = self._host.refresh()
+            self._host.refresh()
         self._forget_dismantled()
         for sandbox in wanted:
             self._note_slots(sandbox)
         links, mark = self._host.by_name, bridges.alias_of(self._instance)
         return Survey(
-            damaged=self._looks.damaged(wanted, links, links_changed=changed),
+            damaged=self._looks.damaged(wanted, links, self._host.listings),
             sandboxes=frozenset(self._owned(links.values())),
             bridges=frozenset(link.name for link in links.values() if link.alias == mark),
         )

@@ -56,20 +56,29 @@ class SandboxLooks:
         self._clock = clock
         self._hints = SandboxHints()
         self._looks: dict[SandboxId, _Look] = {}
+        self._compared: int | None = None
+        """The listing that every sandbox's side on the host was last compared with."""
 
     def damaged(
-        self, wanted: Collection[Sandbox], links: Mapping[str, Link], *, links_changed: bool
+        self, wanted: Collection[Sandbox], links: Mapping[str, Link], listing: int
     ) -> frozenset[SandboxId]:
-        """Return the sandboxes with something wrong."""
+        """Return the sandboxes with something wrong.
+
+        Args:
+            wanted: all that there should be.
+            links: the host's, by their names.
+            listing: equal numbers mean that the links are the same.
+        """
         self._forget_all_but({sandbox.id for sandbox in wanted})
         self._take_hints()
         inside = [each for each in wanted if self._is_due(each)]
         inside.sort(key=self._last_inside_s)
         chosen = {each.id for each in inside[:INSIDE_MAX]}
         due = {each.id for each in inside}
-        outside = [each for each in wanted if links_changed or each.id in due]
+        outside = [each for each in wanted if listing != self._compared or each.id in due]
         if outside:
             self._look(links.get, outside, chosen)
+        self._compared = listing
         return frozenset(each for each, look in self._looks.items() if look.faults)
 
     def faults_of(self, sandbox: Sandbox, find: Finder) -> tuple[str, ...]:
