@@ -2,17 +2,16 @@
 
 ::
 
-    forever(loop, step):   step ─▶ step ─▶ error: log once, wait ─▶ step ─▶ success: wait no more ─▶ …
+    forever(loop, step):   step ─▶ step ─▶ error: log once, wait ─▶ step ─▶ success: no more wait …
     until_done(job, step): the same until the first success
 
-A step that fails is tried again after a delay that grows from ``first_s`` by ``factor`` up to
-``max_s``. An error is logged when it first occurs and again only when it has become another one, so
-that a disk that is broken for a week is one line. Our own bugs (whatever is neither an
+A step that fails is retried after a delay that grows from ``first_s`` by ``factor`` up to
+``max_s``. An error is logged when it first occurs, and again only after another kind of error, so
+that a disk that is broken for a week makes one line. Our own bugs (any exception that is neither an
 :class:`EngineError` nor an :class:`OSError`) are logged with their traceback.
 
-No error ends the daemon from here. A log that is corrupt is found at the start, before any loop
-runs; if it becomes unreadable later, appends are refused one by one and what is known goes on being
-served.
+No error in a loop ends the daemon. A corrupt log is found at the start, before any loop runs; if
+the log becomes unreadable later, appends are refused one by one, and reads are still served.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,7 +30,7 @@ Step = Callable[[], Awaitable[object]]
 
 
 class Loop(StrEnum):
-    """Every background loop and job of the daemon. A test injects an error into each of them."""
+    """Background loops and jobs of the daemon. A test injects an error into each of them."""
 
     SWEEP = "sweep"
     HEALTH = "health"
@@ -47,7 +46,7 @@ class Loop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a failed step is tried again."""
+    """How long to wait before a failed step is retried."""
 
     first_s: float = 0.1
     factor: float = 2.0
@@ -65,36 +64,34 @@ DEFAULT_BACKOFF: Final = Backoff()
 
 
 async def forever(loop: Loop, step: Step, backoff: Backoff = DEFAULT_BACKOFF) -> NoReturn:
-    """Run a step again and again until cancelled, whatever errors it raises."""
+    """Repeat a step until cancelled, whatever errors it raises."""
     while True:
         await until_done(loop, step, backoff)
 
 
 async def until_done(loop: Loop, step: Step, backoff: Backoff = DEFAULT_BACKOFF) -> None:
-    """Run a step until it has succeeded once."""
-    told = ""
+    """Repeat a step until it has succeeded once."""
+    logged_kind = ""
     for delay_s in backoff.delays():
         try:
             await step()
-        except (
-            Exception
-        ) as error:  # a root: no loop may end the daemon, or stop without anybody noticing
-            told = _tell(loop, error, told)
+        except Exception as error:  # a root: an error must not end the daemon or stop the loop
+            logged_kind = _log_once(loop, error, logged_kind)
         else:
-            if told:
+            if logged_kind:
                 log.info("background_loop_recovered", loop=loop)
             await trio.lowlevel.checkpoint()
             return
         await trio.sleep(delay_s)
 
 
-def _tell(loop: Loop, error: Exception, told: str) -> str:
-    """Log an error unless one of its kind was the last, too.
+def _log_once(loop: Loop, error: Exception, logged_kind: str) -> str:
+    """Log an error unless the previous one was of the same kind.
 
-    Returns its kind, which is the next call's ``told``.
+    Returns the error's kind, for the next call.
     """
     kind = _kind_of(error)
-    if kind != told:
+    if kind != logged_kind:
         expected = isinstance(error, EngineError | OSError)
         cause = str(error.__cause__) if error.__cause__ else None
         text = f"{type(error).__name__}: {error}"
@@ -105,9 +102,10 @@ def _tell(loop: Loop, error: Exception, told: str) -> str:
 
 
 def _kind_of(error: Exception) -> str:
-    """Return what two errors that are logged once have in common.
+    """Return the kind of an error: errors of one kind in a row are logged once.
 
-    The kernel's number where there is one, since texts name another object each time.
+    The kernel's error number counts where there is one, because messages name another object each
+    time.
     """
     for each in (error.__cause__, error):
         if isinstance(each, OSError):

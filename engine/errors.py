@@ -1,8 +1,8 @@
 """Define the errors of the engine.
 
-A class says *what happened*; its :class:`Kind` says *what a client can do about it*. Whoever speaks
-to clients maps the kinds, never the classes, and nobody branches on a message. An error that nobody
-classified is our own fault: :attr:`Kind.INTERNAL`.
+A class says *what happened*; its :class:`Kind` says *what a client can do about it*. Code that
+answers clients maps the kinds, never the classes, and no code depends on a message. An error that
+has no kind of its own is our own fault: :attr:`Kind.INTERNAL`.
 """
 
 from enum import StrEnum
@@ -13,73 +13,73 @@ class Kind(StrEnum):
     """What the caller can do about an error."""
 
     INVALID = "invalid"
-    """Ask differently: the request itself is wrong."""
+    """Change the request: it is wrong in itself."""
     UNAUTHORIZED = "unauthorized"
-    """Prove who you are, to whomever the message names."""
+    """Authenticate with the service that the message names."""
     FORBIDDEN = "forbidden"
-    """Nothing: this caller may not."""
+    """No action possible: this caller has no permission."""
     NOT_FOUND = "not_found"
     """Name something that exists."""
     NOT_MODIFIED = "not_modified"
-    """Nothing: it is already so."""
+    """No action needed: the object is already in the requested state."""
     CONFLICT = "conflict"
-    """Change what stands in the way, then ask again."""
+    """Resolve the conflict that the message names, then repeat the request."""
     TOO_LARGE = "too_large"
     """Send less."""
     UNSUPPORTED = "unsupported"
-    """Nothing: this engine can't do it."""
+    """No action possible: this engine does not support it."""
     UNAVAILABLE = "unavailable"
-    """Wait, then ask again."""
+    """Wait, then repeat the request."""
     INTERNAL = "internal"
     """Report it: the fault is ours."""
 
 
 class EngineError(Exception):
-    """The root of everything the engine raises on purpose; ``str(error)`` is fit for a user's
-    eyes.
+    """The base class of all errors that the engine raises on purpose; ``str(error)`` is a message
+    for users.
     """
 
     kind: ClassVar[Kind] = Kind.INTERNAL
 
 
 class InvalidRequest(EngineError):
-    """A value that can't be honoured, whatever the state of things."""
+    """A value that is invalid whatever the state of the engine."""
 
     kind = Kind.INVALID
 
 
 class NotFound(EngineError):
-    """No such object."""
+    """The object does not exist."""
 
     kind = Kind.NOT_FOUND
 
 
 class Conflict(EngineError):
-    """The request is sound, the present state forbids it."""
+    """The request is valid, but the present state forbids it."""
 
     kind = Kind.CONFLICT
 
 
 class NotModified(EngineError):
-    """What was asked for is already so."""
+    """The object is already in the requested state."""
 
     kind = Kind.NOT_MODIFIED
 
 
 class Forbidden(EngineError):
-    """The caller may not."""
+    """The caller has no permission."""
 
     kind = Kind.FORBIDDEN
 
 
 class TooLarge(EngineError):
-    """A header, body or archive beyond its limit."""
+    """A header, body or archive is larger than its limit."""
 
     kind = Kind.TOO_LARGE
 
 
 class Unsupported(EngineError):
-    """A part of the API that this engine does not have."""
+    """A part of the API that this engine does not support."""
 
     kind = Kind.UNSUPPORTED
 
@@ -91,6 +91,6 @@ class Unavailable(EngineError):
 
 
 class DriverError(EngineError):
-    """The kernel refused an effect. The message names the act and the object, the cause keeps the
-    errno.
+    """The kernel refused an effect. The message names the action and the object; the cause keeps
+    the errno.
     """

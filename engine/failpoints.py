@@ -1,9 +1,9 @@
-"""Places where a test may make a process fail or die. Standard library only; free of cost when
-nothing is armed.
+"""Define failpoints: places where a test may make a process fail or die. Standard library only;
+they cost nothing when none is armed.
 
 ``SHIPSLOG_FAILPOINTS`` arms them at import, in the form ``name=action[@n][,name=action…]``: at the
-*n*-th time (the first, if not said) that the point is passed, ``die`` ends the process as SIGKILL
-would and ``fail`` raises ``OSError(EIO)``.
+*n*-th time (default 1) that the point is passed, ``die`` ends the process like SIGKILL and ``fail``
+raises ``OSError(EIO)``.
 """
 
 import errno
@@ -29,7 +29,7 @@ _armed: Final = _parse(os.environ.get(VARIABLE, ""))
 
 
 def failpoint(name: str) -> None:
-    """Fail or die here if a test has armed this point; else do nothing."""
+    """Fail or die here if a test has armed this point; otherwise do nothing."""
     if not _armed or name not in _armed:
         return
     verb, remaining = _armed[name]

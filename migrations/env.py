@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that ``engine.store.migrate`` hands over, inside its
+"""Run the migrations on the connection that ``engine.store.migrate`` passes, inside its
 transaction.
 """
 

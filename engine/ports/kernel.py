@@ -72,7 +72,7 @@ class NetworkKernel(Protocol):
         """Which endpoints will be wanted next: namespaces with them may be prepared."""
         ...
 
-    def tell_names(self, container: Container) -> None:
+    def update_names(self, container: Container) -> None:
         """Have a container found by its names, where and as long as it has endpoints."""
         ...
 

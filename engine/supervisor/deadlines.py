@@ -1,8 +1,8 @@
 """Deadlines: how long the worker waits for each kind of action before it records a failure.
 
-A file system that doesn't answer holds a system call for ever, and no error ever comes. When a
-deadline passes, the worker records the action as failed, the client that waits is told, and the
-container can be started, killed or removed again. The driver abandons the thread.
+A file system that doesn't answer blocks a system call for ever, without an error. When a deadline
+passes, the worker records the action as failed and answers the waiting client, and the container
+can be started, killed or removed again. The driver abandons the thread.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from engine.ports.actions import (
 )
 
 USUAL_S: Final = 30.0
-"""Actions take milliseconds; a machine under heavy load makes seconds of them."""
+"""Actions take milliseconds; under heavy load, seconds."""
 
 _DEADLINES_S: Final[Mapping[type[Action], float]] = MappingProxyType(
     {
@@ -49,7 +49,7 @@ def deadline_s(action: Action) -> float:
 
 @contextmanager
 def deadline_of(action: Action) -> Iterator[None]:
-    """Limit a block to the time that an action may take.
+    """Cancel the block when the action's deadline passes.
 
     Raises:
         DriverError: the time is over.

@@ -2,15 +2,16 @@
 
 ::
 
-    follow(log) ──▶ a container runs and has a check: one task        it has ended, or is paused: the task is cancelled
+    follow(log) ──▶ a container runs and has a check: start its task
+                    it has ended, or is paused: cancel the task
     task:  wait ─▶ probe ─▶ judge ─▶ HealthChanged, if the status is another ─▶ wait …
 
-A task for each, so a probe that hangs, or a monitor that does, holds up its own container's check
-and nothing else. Nobody without a check costs anything. Intervals are counted from a container's
-start, on the clock that never jumps; after a restart of the daemon they go on in the same step, so
-that a thousand checks are as far apart as the thousand starts were.
+Each container has a task of its own, so a probe or a monitor that hangs delays only its own
+container's check. Containers without a check cost nothing. Intervals are counted from a container's
+start, on CLOCK_BOOTTIME. After a restart of the daemon they continue in the same rhythm, so that a
+thousand checks are spread over time as the thousand starts were.
 
-What is kept in memory, and what a crash forgets, is told in ``domain/container/health.py``.
+``domain/container/health.py`` says what is kept in memory only and is lost in a crash.
 """
 
 from dataclasses import dataclass, field
@@ -36,23 +37,24 @@ from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 
 NAP_MAX_S: Final = 60.0
-"""How late a probe may come after the machine was suspended: trio's clock stands still then,
-CLOCK_BOOTTIME does not."""
+"""The longest single sleep. trio's clock stands still while the machine is suspended,
+CLOCK_BOOTTIME does not; so a probe is at most this late after a resume.
+"""
 _SECOND_NS: Final = 1_000_000_000
 _MOVES: Final[tuple[type[Event], ...]] = (Started, Exited, Paused, Unpaused, Removed)
-"""After which a check may have to begin or to end."""
+"""Events after which a check may have to begin or to end."""
 
 
 @dataclass(slots=True)
 class _Watch:
-    """One container's task."""
+    """The health check task of one container."""
 
     run: int
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 class HealthChecks:
-    """All checks of one daemon."""
+    """Runs the health checks of all containers."""
 
     def __init__(self, ledger: Ledger, probes: Probes) -> None:
         self._ledger = ledger
@@ -63,7 +65,9 @@ class HealthChecks:
         ledger.follow(self._follow)
 
     async def run(self) -> None:
-        """Ask, until cancelled; containers go on without being asked then."""
+        """Run health checks until cancelled. The containers are not affected by the end of the
+        checks.
+        """
         async with trio.open_nursery() as watches:  # owns the task of every check
             self._nursery = watches
             try:
@@ -75,7 +79,7 @@ class HealthChecks:
                 self._nursery = None
 
     def current(self, container: Container) -> Container:
-        """A container with what its check has found out since the last change of status."""
+        """Return the container with the probe results since its last ``HealthChanged`` event."""
         run, recent = self._recent.get(container.id, (0, None))
         if recent is None or container.health is None:
             return container
@@ -99,7 +103,7 @@ class HealthChecks:
             self._look(identity, 0)
 
     def _look(self, identity: ContainerId, due_ns: int) -> None:
-        """Have a task exactly when there is something to ask."""
+        """Start or stop the container's task, so that it runs exactly while the check is active."""
         container = self._ledger.durable.containers.get(identity)
         wanted = container is not None and _is_asked(container)
         watch = self._watches.get(identity)
@@ -124,13 +128,14 @@ class HealthChecks:
             await forever(Loop.HEALTH, wait_and_ask)
 
     async def _until(self, due_ns: int) -> None:
-        while (left_ns := due_ns - self._ledger.clock.boot_ns()) > 0:  # noqa: ASYNC110  (it is the time itself that we wait for)
+        while (left_ns := due_ns - self._ledger.clock.boot_ns()) > 0:  # noqa: ASYNC110  (waits for the time)
             await trio.sleep(min(left_ns / _SECOND_NS, NAP_MAX_S))
         await trio.lowlevel.checkpoint()
 
     def _wait_ns(self, identity: ContainerId) -> int:
         container = self._ledger.durable.containers.get(identity)
-        if container is None or container.health is None:  # the event that ends us is on its way
+        # already ended: the event that cancels this task is on its way
+        if container is None or container.health is None:
             return checks.INTERVAL_DEFAULT_NS
         check, status = _check(container), container.health.status
         return checks.interval_ns(check, status, self._age_ns(container))
@@ -139,15 +144,15 @@ class HealthChecks:
         return self._ledger.clock.boot_ns() - container.started_boot_ns
 
     async def _ask(self, identity: ContainerId, run: int) -> None:
-        """One probe, and what follows from it."""
+        """Run one probe and judge its result."""
         container = self._ledger.durable.containers.get(identity)
         if container is None or not _is_asked(container):
             return
         age_ns, started_ns = self._age_ns(container), self._ledger.clock.wall_ns()
-        told = await self._told(container)
-        if told is None:
+        answer = await self._probe(container)
+        if answer is None:
             return
-        exit_code, output = told
+        exit_code, output = answer
         result = ProbeResult(
             started_ns=started_ns,
             ended_ns=self._ledger.clock.wall_ns(),
@@ -156,9 +161,9 @@ class HealthChecks:
         )
         await self._judge(identity, run, result, age_ns)
 
-    async def _told(self, container: Container) -> tuple[int, str] | None:
-        """The exit code and the output of a probe as Docker shows them; None when there is nobody
-        to judge any more.
+    async def _probe(self, container: Container) -> tuple[int, str] | None:
+        """Run one probe and return its exit code and output as Docker shows them. Returns None when
+        the container has ended.
         """
         check = _check(container)
         arguments = checks.probe_arguments(check, container.spec.shell)
@@ -177,8 +182,8 @@ class HealthChecks:
     async def _judge(
         self, identity: ContainerId, run: int, result: ProbeResult, age_ns: int
     ) -> None:
-        """Add an answer to those before; between looking at the head and adding to it nobody else
-        has a turn.
+        """Add a result to the earlier ones. There is no checkpoint between reading the head and
+        adding to it, so no other task can interfere.
         """
         container = self._ledger.head.containers.get(identity)
         if container is None or not _is_asked(container) or container.run != run:
@@ -196,7 +201,7 @@ class HealthChecks:
 
 
 def _is_asked(container: Container) -> bool:
-    """Whether a container runs, not paused, and has a check."""
+    """True if a container with a check runs and is not paused."""
     return container.phase is Phase.RUNNING and container.health is not None
 
 
@@ -206,7 +211,7 @@ def _check(container: Container) -> Healthcheck:
 
 
 def _next_in_step(container: Container, now_ns: int) -> int:
-    """When the next probe is due in a container that was found running."""
+    """Return when the next probe is due in a container that was already running at recovery."""
     if container.health is None:
         return now_ns
     age_ns = now_ns - container.started_boot_ns

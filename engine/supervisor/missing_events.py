@@ -66,12 +66,12 @@ class Conclusion:
     events: tuple[Event, ...]
     actor: Actor
     at_ns: int | None = None
-    """None: now."""
+    """None means now."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """A fold in progress: the states as they are after the conclusions so far."""
+    """A fold in progress: the states after the conclusions so far."""
 
     container: Container
     execs: dict[ExecId, Exec]
@@ -106,13 +106,13 @@ def conclude(
     monitor: ProcessIdentity | None,
     boot_ns: int,
 ) -> tuple[Conclusion, ...]:
-    """The events that an observation implies, in order, each with the time at which it happened.
+    """Return the events that an observation implies, in order, each with the time it happened.
 
     Args:
         container: its present state.
         execs: its live execs.
-        observed: what was seen; facts that were concluded from before do no harm.
-        monitor: who wrote this run's journal, if an earlier observation told.
+        observed: the observation; facts that were concluded from before do no harm.
+        monitor: the monitor that wrote this run's journal, if an earlier observation named it.
         boot_ns: now, on CLOCK_BOOTTIME.
     """
     reader = _read(container, execs, observed.facts, monitor)
@@ -131,7 +131,7 @@ def conclude_facts(
     facts: tuple[Fact, ...],
     monitor: ProcessIdentity | None,
 ) -> tuple[Conclusion, ...]:
-    """The events that facts imply by themselves, whatever else there is to be seen."""
+    """Return the events that facts imply by themselves, without the rest of an observation."""
     return tuple(_read(container, execs, facts, monitor).conclusions)
 
 
@@ -160,8 +160,8 @@ def _take(reader: _Reader, fact: Fact) -> None:
 
 
 def _take_attach_ended(reader: _Reader, fact: AttachEnded) -> None:
-    """A client of the container has gone, or the one client of an exec, which goes by the exec's
-    ID.
+    """Record that a client of the container has gone, or the one client of an exec. The exec's
+    client is identified by the exec's ID.
     """
     attach, at_ns = fact.attach_id, fact.stamp.at_ns
     if attach in reader.container.attachments:
@@ -217,7 +217,9 @@ def _take_exec(
 
 
 def _take_absence(reader: _Reader, observed: Observation, boot_ns: int) -> None:
-    """What must have happened, as nobody is left who could say it."""
+    """Conclude that the container, or its start, has ended: neither monitor nor process is alive,
+    so no fact will report it.
+    """
     container = reader.container
     if observed.monitor_alive or observed.process_alive:
         return

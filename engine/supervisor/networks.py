@@ -1,7 +1,7 @@
 """Create and remove networks in the kernel, and repair them.
 
-One thing at a time is done to bridges and the firewall's frame; what is done to single containers
-doesn't wait for it.
+Work on bridges and on the firewall's tables is done one piece at a time; work on single containers
+does not wait for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,11 +28,10 @@ from engine.ports.kernel import NetworkKernel
 from engine.store.ledger import Ledger
 
 PREPARED_SHARE: Final = 4
-"""A network that somebody made gets one part in so many of the namespaces that are kept ready for
-the default one."""
+"""A user-defined network gets 1/PREPARED_SHARE as many prepared namespaces as the default one."""
 
 Fault = tuple[NetworkId, str]
-"""Which part of which network is not as it should be."""
+"""A part (``bridge``, ``parent``, ``firewall``) of a network that differs from the log."""
 
 log = structlog.get_logger()
 
@@ -53,22 +52,22 @@ class Networks:
         self._prepared = prepared
         self._alone = trio.Lock()
         self._drifted: set[Fault] = set()
-        """What was found wrong and is not yet right again."""
+        """Faults that were found and are not repaired yet."""
 
-    # --- On order ---
+    # --- Requests ---
 
     async def create(
         self, decide: Callable[[Sequence[Subnet]], NetworkCreated], origin: Origin
     ) -> NetworkId:
-        """Record a network and have its bridge.
+        """Record a network and create its kernel objects.
 
         Args:
-            decide: says what is to be recorded, given the subnets that the host routes, once
-                nothing else can come between; may refuse.
+            decide: returns the event to record, given the subnets that the host routes. It is
+                called while no other change can interfere, and may refuse.
             origin: who asked.
 
         Raises:
-            EngineError: the decision's refusal, or the kernel's; then the network is given up.
+            EngineError: the decision or the kernel refuses; then the network is removed again.
         """
         async with self._alone:
             created = decide(await self._kernel.taken_subnets())
@@ -85,14 +84,15 @@ class Networks:
         return network.id
 
     async def remove(self, decide: Callable[[], Network], origin: Origin) -> None:
-        """Record that a network is to go, and take it away.
+        """Record that a network is to be removed, and remove its kernel objects.
 
         Args:
-            decide: says which one, once nothing else can come between; may refuse.
+            decide: returns the network to remove. It is called while no other change can interfere,
+                and may refuse.
             origin: who asked.
 
         Raises:
-            EngineError: the decision's refusal, or the kernel's: the engine goes on trying.
+            EngineError: the decision's refusal, or the kernel's; then each sweep tries again.
         """
         async with self._alone:
             network = decide()
@@ -106,12 +106,10 @@ class Networks:
             identity, (NetworkRemoved(name=network.name, driver=network.driver),), origin
         )
 
-    # --- Looking after ---
+    # --- Recovery and repair ---
 
     async def recover(self) -> None:
-        """Have all bridges and the firewall, whatever there is of them; finish removals that were
-        under way.
-        """
+        """Create or repair all bridges and the firewall, and finish interrupted removals."""
         async with self._alone:
             try:
                 view = self._ledger.durable
@@ -121,9 +119,7 @@ class Networks:
             await self._finish_removals()
 
     async def check(self) -> None:
-        """Compare the kernel's bridges and firewall with the log; record and repair what somebody
-        changed.
-        """
+        """Compare the kernel's bridges and firewall with the log; record and repair differences."""
         async with self._alone:
             await self._finish_removals()
             view = self._ledger.durable
@@ -132,7 +128,7 @@ class Networks:
             if published != view.publishers():
                 return
             repaired = self._drifted - set(wrong)
-            if await self._mend(networks, set(wrong) - self._drifted):
+            if await self._repair_all(networks, set(wrong) - self._drifted):
                 repaired |= self._drifted
             for fault in repaired:
                 await self._note_repair(fault)
@@ -140,12 +136,11 @@ class Networks:
             for member in self._ledger.durable.members(identity):
                 self._wake(member.id)
 
-    async def _mend(self, networks: Sequence[Network], new: set[Fault]) -> bool:
-        """Tell of what was not known to be wrong, and try to mend all that is; whether that was
-        possible.
+    async def _repair_all(self, networks: Sequence[Network], new: set[Fault]) -> bool:
+        """Record new faults and repair all known ones. Returns False if the repair failed.
 
-        What can't be mended, for somebody took a link away that was never ours, is tried at each
-        look and told once.
+        A fault that can't be repaired, such as a removed link that the engine did not create, is
+        retried at each sweep but recorded and logged only once.
         """
         for identity, what in new:
             await self._record(identity, (NetworkDrifted(what=what),), Origin(actor=SUPERVISOR))
@@ -177,15 +172,15 @@ class Networks:
     async def _record(self, identity: NetworkId, events: tuple[Event, ...], origin: Origin) -> None:
         await self._ledger.record(origin, (network_stream(identity), events))
 
-    # --- What will be wanted next ---
+    # --- Endpoints of the next starts ---
 
     def offer_all(self) -> None:
-        """Say of every network which places will be wanted next."""
+        """Announce the next endpoints of every network, so that namespaces can be prepared."""
         for network in self._ledger.durable.networks_with_links():
             self.offer(network.id)
 
     def offer(self, identity: NetworkId) -> None:
-        """Say which places in a network will be wanted next."""
+        """Announce the next endpoints of one network, so that namespaces can be prepared."""
         network = self._ledger.head.networks.get(identity)
         if network is None or network.is_going or not network.is_bridged:
             return

@@ -1,8 +1,7 @@
 """Plan what to do: (state, observation) → actions. Pure; empty when nothing is to be done.
 
-The plan never looks back: it compares what the log wants with what was observed, so it makes no
-difference whether the daemon has just been asked, has just been restarted, or finds that somebody
-else has been at work.
+The plan keeps no history: it compares what the log wants with what was observed. So it is the same
+after a request, after a restart of the daemon, and after a change made by another program.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,12 +38,13 @@ from engine.ports.actions import (
 from engine.ports.observation import Observation, Presence
 
 _INDEPENDENT: Final = (UnpublishPorts, RemoveSandbox, RemoveCgroup)
-"""Actions of which none needs another's outcome; all need the bundle, which tells that they are
-due."""
+"""Actions that don't need each other's outcome. All of them need the bundle: its presence shows
+that they are still due.
+"""
 
 
 def stages(actions: Iterable[Action]) -> Iterator[Sequence[Action]]:
-    """Group a plan's actions: those of one group go side by side, the groups one after another."""
+    """Group a plan's actions: those of one group run side by side, the groups one after another."""
     for independent, group in groupby(actions, lambda each: isinstance(each, _INDEPENDENT)):
         if independent:
             yield tuple(group)
@@ -53,9 +53,7 @@ def stages(actions: Iterable[Action]) -> Iterator[Sequence[Action]]:
 
 
 def plan(container: Container, execs: Iterable[Exec], observed: Observation) -> tuple[Action, ...]:
-    """The actions, in order, that bring the kernel closer to what the log wants of one
-    container.
-    """
+    """Return the actions, in order, that bring one container closer to what the log wants."""
     match container.phase:
         case Phase.STARTING:
             return tuple(_start(container, observed))
@@ -68,9 +66,10 @@ def plan(container: Container, execs: Iterable[Exec], observed: Observation) -> 
 
 
 def _start(container: Container, observed: Observation) -> Iterator[Action]:
-    if observed.monitor_alive:  # launched: the journal will tell
+    if observed.monitor_alive:  # launched: the journal will report the result
         return
-    if container.sandbox_before is not None:  # the last run's, if it was started again at once
+    # of the last run, if the container was restarted at once
+    if container.sandbox_before is not None:
         yield RemoveSandbox(container.sandbox_before)
     if container.sandbox is not None and observed.sandbox is not Presence.RIGHT:
         yield PrepareSandbox()
@@ -84,11 +83,12 @@ def _start(container: Container, observed: Observation) -> Iterator[Action]:
 
 def _keep(container: Container, execs: Iterable[Exec], observed: Observation) -> Iterator[Action]:
     if not observed.monitor_alive:
-        if observed.process_alive:  # nobody holds its streams, nobody would see it end
+        # without its monitor, its streams are closed and its exit is not seen
+        if observed.process_alive:
             yield KillEverything()
         return
     if container.pending_updates and observed.cgroup is not Presence.RIGHT:
-        yield PrepareCgroup()  # what is to be changed must be there
+        yield PrepareCgroup()  # the cgroup to change must exist
     for order in container.orders:
         yield _carry_out(order)
     if container.phase is Phase.PAUSED and not observed.frozen and not container.orders:
@@ -122,14 +122,15 @@ def _carry_out(order: Order) -> Action:
 
 
 def _rest(container: Container, observed: Observation) -> Iterator[Action]:
-    """Nothing runs and nothing should: what a run has left behind goes."""
-    if observed.monitor_alive:  # it has written down the end and is about to go
+    """Remove what a run has left behind; nothing runs and nothing should."""
+    if observed.monitor_alive:  # it has recorded the exit and is about to end
         return
     if observed.process_alive:
         yield KillEverything()
         return
     if not owns_pid_namespace(container.spec) and observed.cgroup is not Presence.ABSENT:
-        yield KillEverything()  # the first process has not taken the others with it
+        # the first process has ended, but without a PID namespace others may live
+        yield KillEverything()
     if observed.bundle is not Presence.ABSENT and container.ports:
         yield UnpublishPorts()
     if container.sandbox is not None and observed.sandbox is not Presence.ABSENT:

@@ -33,7 +33,7 @@ class Starts:
         self.host_ports = HostPorts(self.kernel.check_host_port)
 
     def decide(self, head: View, container: Container) -> tuple[Event, ...]:
-        """What a start adds to the history, with everything it will need.
+        """Return the events of a start, with everything that the start will need.
 
         Raises:
             AlreadyRunning, InvalidTransition: see ``decide_start``.
@@ -43,7 +43,7 @@ class Starts:
         """
         decide_start(
             container, sandbox=None, endpoints=(), ports=()
-        )  # refuse before anything is chosen
+        )  # refuse before choosing anything
         for kind, owner in joined_namespaces(container.spec):
             check_joinable(kind, owner, head.containers.get(owner))
         check_links(container, head.containers.get)
@@ -58,7 +58,9 @@ class Starts:
     def _ports(
         self, head: View, container: Container, endpoints: tuple[Endpoint, ...]
     ) -> tuple[PortBinding, ...]:
-        """None without a network that has a way out by the host: nobody could use them."""
+        """Choose the host ports; empty unless a bridge network provides the default gateway,
+        because no client could reach them.
+        """
         leading = leader(endpoints) or leader(endpoints, ipv6=True)
         network = head.networks[leading.network] if leading else None
         if network is None or not network.is_bridged:
@@ -66,14 +68,16 @@ class Starts:
         return self.host_ports.choose(head, container, network.host_binding)
 
     def _prepared(self, container: Container, endpoints: tuple[Endpoint, ...]) -> SandboxId | None:
-        """A namespace that is as it should be already."""
+        """Take a prepared namespace that fits, if there is one."""
         if len(endpoints) != 1 or not _is_plain(container):
             return None
         return self.kernel.take_sandbox(endpoints[0])
 
 
 def _is_plain(container: Container) -> bool:
-    """Whether nothing was wished of its place in the network that shows in the namespace."""
+    """True if the container has no network option that a prepared namespace would lack: MAC, driver
+    options, links, DNS.
+    """
     (membership,) = container.networks
     return not (
         membership.mac or membership.driver_options or membership.links or container.spec.dns

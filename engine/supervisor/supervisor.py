@@ -1,11 +1,11 @@
 """Run all workers and the sweep, and recover the state after a start.
 
     follow(log) ──▶ wake(worker)          hints from drivers ──▶ wake(worker)
-    sweep, every SWEEP_S:  inventory ──▶ what should be there and isn't: wake; what is there and shouldn't be: discard
+    sweep, every SWEEP_S:  inventory ──▶ missing or damaged: wake its worker;
+                                         without an owner: discard
 
-A worker exists while its container does and something can change about it: it is started by the
-first wake-up. Orphans are discarded only by the sweep, which begins when recovery is complete, so
-that nothing is taken away on half the knowledge.
+A worker exists while its container exists and can change: the first wake-up starts it. Only the
+sweep discards orphans, and it begins after recovery, when the state is complete.
 """
 
 from collections import OrderedDict
@@ -52,32 +52,36 @@ from engine.supervisor.starts import Starts
 from engine.supervisor.worker import Worker
 
 SWEEP_S: Final = 1.8
-"""How long something changed by hand may go unnoticed when the kernel gives no hint."""
+"""How long a change made by hand may go unnoticed when the kernel gives no hint."""
 SWEEP_REST_S: Final = 0.2
 """How long hints are gathered before the next sweep: one start or removal makes the kernel report a
-dozen changes of links."""
+dozen changes of links.
+"""
 SWEEP_SHARE: Final = 8
-"""A sweep is followed by a rest of so many times its own length: with many containers, too, most of
-the time is left to requests."""
+"""A sweep is followed by a rest of this many times its own length, so that most of the time is left
+to requests even with many containers.
+"""
 SWEEP_REST_MAX_S: Final = 1.5
-"""But not by a longer one: what was changed by hand is found within two seconds."""
+"""Limit of that rest, so that a change made by hand is found within two seconds."""
 SWEEP_BACKOFF: Final = Backoff(first_s=SWEEP_S, max_s=15.0)
-"""A failed sweep is tried again when it would have been due anyway, at first."""
+"""The first retry of a failed sweep comes when the next sweep would have been due anyway."""
 SWEEP_PATIENCE_S: Final = 0.2
-"""How long a sweep lets workers go first."""
+"""How long a sweep waits for busy workers to finish first."""
 RECOVERY_S: Final = 1.0
-"""How long a start waits for every container to have been looked at: what the first answers say
-should be true."""
+"""How long recovery waits until every container has been observed, so that the first answers to
+clients are true.
+"""
 PREPARED_MAX: Final = 8
-"""Namespaces kept ready for the default network."""
+"""How many namespaces are kept prepared for the default network."""
 CAUSES_MAX: Final = 4096
-"""Containers whose last request is remembered, to name it as the cause of what follows."""
+"""Number of containers whose last request is remembered, to name it as the cause of what follows.
+"""
 
 _MOVES_NOTHING: Final[tuple[type[Event], ...]] = (
     *(Created, Renamed, AttachOpened, ExecCreated, HealthChanged),
     *USES,
 )
-"""Events after which the kernel is as right as before."""
+"""Events that need no change in the kernel."""
 
 _NAMES_CHANGE: Final = (
     *(StartRequested, Started, StartFailed, Exited, Renamed),
@@ -89,7 +93,7 @@ _PLACES_CHANGE: Final = (Started, StartFailed, Exited)
 """Events after which the next start gets another address than before."""
 
 _IN_BETWEEN: Final = frozenset({Phase.STARTING, Phase.REMOVING})
-"""Phases that are over when somebody has seen something happen."""
+"""Phases that end with the next observation that the worker records."""
 
 log = structlog.get_logger()
 
@@ -114,8 +118,8 @@ class Supervisor:
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Recover, then supervise until cancelled; started once every container has been looked at,
-        or that takes too long.
+        """Recover, then supervise until cancelled. Reports "started" once every container has been
+        observed, or after RECOVERY_S.
         """
         async with (
             trio.open_nursery() as workers
@@ -128,7 +132,7 @@ class Supervisor:
                     self.wake(identity)
                 with trio.move_on_after(RECOVERY_S):
                     for worker in tuple(self._workers.values()):
-                        await worker.begun_well()
+                        await worker.first_pass_ended()
                 workers.start_soon(self.health.run)
                 task_status.started()
                 await self._sweep_forever()
@@ -136,7 +140,9 @@ class Supervisor:
                 self._nursery = None
 
     def wake(self, container: str) -> None:
-        """Have a container looked at: a hint, which may come from anywhere and be wrong."""
+        """Let the container's worker observe it soon. Any caller may do this, at any time: a
+        needless wake-up does no harm.
+        """
         identity = ContainerId(container)
         if self._nursery is None or identity not in self._ledger.durable.containers:
             return
@@ -148,28 +154,26 @@ class Supervisor:
         worker.wake()
 
     def _serve(self, identity: ContainerId, origin: Origin) -> None:
-        """Wake the worker for a new event; one of a user's also ends its back-off."""
+        """Wake the worker for a new event; a user's event also ends its back-off."""
         worker = self._workers.get(identity)
         if worker is not None and origin.actor.kind is ActorKind.USER:
-            worker.end_back_off()
+            worker.reset_back_off()
         self.wake(identity)
 
     def _remind(self, identity: ContainerId) -> None:
-        """Wake the worker unless it has failed and waits to try again: the damage is what it failed
-        to repair.
-        """
+        """Wake the worker unless it is backing off: then the damage is what it failed to repair."""
         worker = self._workers.get(identity)
         if worker is None or not worker.is_backing_off:
             self.wake(identity)
 
     async def caught_up(self, container: ContainerId) -> None:
-        """Return when everything that has happened to a container by now is in the log."""
+        """Return when everything that has happened to a container before this call is in the log."""
         self.wake(container)
         if worker := self._workers.get(container):
             await worker.caught_up()
 
     def wake_sweep(self) -> None:
-        """Look at everything soon: the kernel said that links or firewall rules have changed."""
+        """Sweep soon: the kernel reported that links or firewall rules have changed."""
         try:
             self._wake_sweep.send_nowait(None)
         except trio.WouldBlock:  # a sweep is due already
@@ -197,20 +201,20 @@ class Supervisor:
             if len(self._causes) > CAUSES_MAX:
                 self._causes.popitem(last=False)
         if isinstance(recorded.event, _PLACES_CHANGE):
-            # Not left to the sweep, for the next start may come before it.
+            # Not left to the sweep: the next start may come before it.
             self._offer_places(identity)
         log.info(recorded.event.TYPE, container_id=identity[:12], seq=recorded.seq)
         if isinstance(recorded.event, _NAMES_CHANGE):
-            self._tell_names(identity)
+            self._update_names(identity)
         if not isinstance(recorded.event, _MOVES_NOTHING):
             self._serve(identity, recorded.origin)
         if isinstance(recorded.event, Started):  # perhaps with another address
             for linked in self._ledger.durable.linked_to.get(identity, ()):
                 self.wake(linked)
 
-    def _tell_names(self, identity: ContainerId) -> None:
+    def _update_names(self, identity: ContainerId) -> None:
         if container := self._ledger.durable.containers.get(identity):
-            self._kernel.networks.tell_names(container)
+            self._kernel.networks.update_names(container)
 
     def _offer_places(self, identity: ContainerId) -> None:
         if container := self._ledger.durable.containers.get(identity):
@@ -223,8 +227,8 @@ class Supervisor:
     # --- The sweep ---
 
     async def _sweep_forever(self) -> None:
-        """Sweep and rest in turn. After a failure the rest is the back-off: hints don't
-        shorten it.
+        """Sweep and rest in turn. After a failure the rest is the back-off, and hints don't shorten
+        it.
         """
 
         async def sweep_and_rest() -> None:
@@ -236,16 +240,16 @@ class Supervisor:
         await forever(Loop.SWEEP, sweep_and_rest, SWEEP_BACKOFF)
 
     async def _rest(self, rest_s: float) -> None:
-        """Return when the next sweep is due, and workers have had their chance to go first."""
+        """Return when the next sweep is due and busy workers have had time to finish."""
         await trio.sleep(rest_s)
         with trio.move_on_after(max(0.0, SWEEP_S - rest_s)):
             await self._sweep_woken.receive()
-        with trio.move_on_after(SWEEP_PATIENCE_S):  # somebody is waiting for what a worker does now
+        with trio.move_on_after(SWEEP_PATIENCE_S):  # clients are waiting for what workers do now
             for worker in tuple(self._workers.values()):
                 await worker.at_rest()
 
     async def sweep(self) -> None:
-        """Compare everything of ours with everything that should be; see the module's drawing."""
+        """Compare all kernel objects of ours with the log; see the module's drawing."""
         await self.networks.check()
         view = self._ledger.durable
         inventory = await self._kernel.inventory()
@@ -255,8 +259,8 @@ class Supervisor:
         self.networks.offer_all()
 
     async def _discard_orphans(self, orphans: set[tuple[str, str]]) -> None:
-        """Take away what two sweeps in a row found without an owner: once may have been in the
-        middle of something.
+        """Discard what two sweeps in a row found without an owner. An object found once may belong
+        to an action in progress.
         """
         confirmed = (orphans & self._orphans_before) - self._kept_orphans
         self._orphans_before = orphans - confirmed
@@ -273,9 +277,7 @@ class Supervisor:
 
 
 def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
-    """Those that are not as they should be, and those in between, for which a hint may have been
-    lost.
-    """
+    """Return the containers with damage, and those in a phase for which a hint may have been lost."""
     for identity, container in view.containers.items():
         if container.phase in _IN_BETWEEN:
             yield identity

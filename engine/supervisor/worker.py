@@ -1,11 +1,11 @@
 """Bring one container to the state that the log asks for; the only task that acts on it.
 
-    wake ─▶ observe ─▶ conclude ─▶ record ─▶ plan ─▶ perform ─▶ observe …  until there is nothing left to do
+    wake ─▶ observe ─▶ conclude ─▶ record ─▶ plan ─▶ perform ─▶ observe …  until nothing is left
       ▲                                                                │
       └──────────── a hint, a deadline, the sweep ◀────────────────────┘
 
-A wake-up carries nothing, for the observation carries everything. A worker may be killed between
-any two steps: the next one begins with an observation and finds what there is.
+A wake-up carries no data, because the observation finds everything. A worker may be killed between
+any two steps: the next one begins with an observation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,13 +58,13 @@ RETRY_MAX_S = 30.0
 SECOND_NS = 1_000_000_000
 
 _Result = tuple[Fact, ...] | DriverError
-"""What became of an action."""
+"""The outcome of an action."""
 
 log = structlog.get_logger()
 
 
 class Worker:
-    """Brings one container to where the log wants it, and keeps it there."""
+    """Brings one container to the state that the log asks for, and keeps it there."""
 
     def __init__(
         self,
@@ -87,57 +87,56 @@ class Worker:
         self._passes_begun = 0
         self._passes_ended = 0
         self._pass_ended = trio.Event()
-        # One wake-up waits at most: whatever else happens before it is served will be seen as well.
+        # At most one wake-up waits: the pass that serves it also sees whatever happens before it
+        # begins.
         self._wake, self._woken = trio.open_memory_channel[None](1)
 
     def wake(self) -> None:
-        """Have a look soon."""
+        """Request a pass: observe the container soon."""
         try:
             self._wake.send_nowait(None)
-        except trio.WouldBlock:  # a look is due already and will see our change
+        except trio.WouldBlock:  # a pass is due already and will see the change
             return
 
     @property
     def is_busy(self) -> bool:
-        """Whether a look is under way."""
+        """True while a pass is under way."""
         return self._passes_begun != self._passes_ended
 
     @property
     def is_backing_off(self) -> bool:
-        """Whether the last look ended with an error, and the next is not due yet."""
+        """True if the last pass ended with an error and the next is not due yet."""
         return bool(self._retry_s) and not self.is_busy
 
-    def end_back_off(self) -> None:
-        """Begin with the shortest delay again: somebody has asked for something new."""
+    def reset_back_off(self) -> None:
+        """Reset the retry delay to the shortest: a user has asked for something new."""
         self._retry_s = 0.0
 
     async def at_rest(self) -> None:
-        """Return when no look is under way."""
+        """Return when no pass is under way."""
         while self.is_busy:
             await self._pass_ended.wait()
 
     async def caught_up(self) -> None:
-        """Return when a look that began after this call is over."""
+        """Return when a pass that began after this call is over."""
         awaited = self._passes_begun + 1
         self.wake()
         while self._passes_ended < awaited:
             await self._pass_ended.wait()
 
-    async def begun_well(self) -> None:
-        """Return when the first look is over."""
+    async def first_pass_ended(self) -> None:
+        """Return when the first pass is over."""
         while not self._passes_ended:
             await self._pass_ended.wait()
 
     async def run(self) -> None:
-        """Work until the container is no more."""
+        """Work until the container is removed."""
         with structlog.contextvars.bound_contextvars(container_id=self._id[:12]):
             while (container := self._container()) is not None:
                 self._passes_begun += 1
                 deadline_ns = await self._pass(container)
                 self._end_pass()
-                if (
-                    self._container() is not None
-                ):  # nobody wakes the worker of a container that is no more
+                if self._container() is not None:  # a removed container gets no more wake-ups
                     await self._rest(deadline_ns)
 
     def _end_pass(self) -> None:
@@ -159,7 +158,7 @@ class Worker:
         """Work until there is nothing to do now.
 
         Returns:
-            When, on CLOCK_BOOTTIME, there will be something to do even if nobody says so.
+            The time, on CLOCK_BOOTTIME, when there will be something to do even without a wake-up.
         """
         try:
             current: Container | None = container
@@ -169,7 +168,7 @@ class Worker:
         except EngineError as error:
             self._back_off()
             log.warning("container_not_settled", error=str(error), retry_s=self._retry_s)
-        except Exception:  # ours to mend, and no reason to leave the other containers alone
+        except Exception:  # a bug of ours must not stop the workers of other containers
             self._back_off()
             log.exception("worker_failed", retry_s=self._retry_s)
         settled = self._container()
@@ -179,10 +178,8 @@ class Worker:
         self._retry_s = min(max(RETRY_FIRST_S, self._retry_s * RETRY_FACTOR), RETRY_MAX_S)
 
     async def _step(self, container: Container) -> bool:
-        """One observation and what follows from it; whether there may be more to do."""
-        if (
-            container.phase is Phase.CREATED and not container.run
-        ):  # nothing has been made for it yet
+        """Observe once, record and act. Returns True if there may be more to do."""
+        if container.phase is Phase.CREATED and not container.run:  # nothing exists yet
             return False
         if container.is_unreadable and container.phase is Phase.DEAD:  # left alone until `rm`
             return False
@@ -193,7 +190,7 @@ class Worker:
             return False
         if (
             current.run != container.run
-        ):  # started anew meanwhile: what was seen is of the run before
+        ):  # restarted meanwhile: the observation is of the earlier run
             return True
         if self._start_is_due(current):
             await self._start_again(current)
@@ -215,7 +212,7 @@ class Worker:
         return self._ledger.durable.execs_of.get(self._id, {})
 
     async def _take_over(self, container: Container, observed: Observation) -> Container | None:
-        """Record what has happened; the container as it is then."""
+        """Record what has happened, and return the container with these events applied."""
         boot_ns = self._ledger.clock.boot_ns()
         current = self._with_attachments(container)
         conclusions = conclude(current, self._execs(), observed, self._monitor, boot_ns)
@@ -223,18 +220,18 @@ class Worker:
         return self._container()
 
     async def _take_facts(self, container: Container, facts: tuple[Fact, ...]) -> None:
-        """Record what came to be known while an action was performed; the next observation need not
-        wait for it.
-        """
+        """Record the facts that an action has waited for, without waiting for the next observation."""
         self._monitor = monitor_of(facts) or self._monitor
         current = self._with_attachments(container)
         conclusions = conclude_facts(current, self._execs(), facts, self._monitor)
         await self._record_conclusions(conclusions, facts)
 
     def _with_attachments(self, container: Container) -> Container:
-        """The container with the attachments that the log will have when all that waits is written.
+        """Return the container with the attachments that it will have once all pending events are
+        durable.
 
-        Nobody waits for ``AttachOpened``, so a client may have left before its arrival is durable.
+        ``AttachOpened`` is recorded without waiting, so a client may leave before its arrival is
+        durable.
         """
         head = self._ledger.head.containers.get(self._id)
         return container if head is None else replace(container, attachments=head.attachments)
@@ -242,7 +239,7 @@ class Worker:
     async def _record_conclusions(
         self, conclusions: tuple[Conclusion, ...], facts: tuple[Fact, ...]
     ) -> None:
-        for (actor, at_ns), together in groupby(conclusions, key=_when_and_by_whom):
+        for (actor, at_ns), together in groupby(conclusions, key=_append_key):
             await self._ledger.record(
                 self._origin(actor),
                 *((conclusion.stream, conclusion.events) for conclusion in together),
@@ -254,7 +251,7 @@ class Worker:
             self._facts_taken = facts[-1].stamp.number
 
     def _origin(self, actor: Actor) -> Origin:
-        """The last request about this container is what its changes are owed to."""
+        """Return an origin that names the last request about this container as the cause."""
         request = self._cause(self._id)
         return Origin(actor=actor, cause=request.cause, correlation=request.correlation)
 
@@ -264,8 +261,8 @@ class Worker:
         return container.phase is Phase.EXITED and container.start_again
 
     async def _start_again(self, container: Container) -> None:
-        """The second half of a restart that somebody waits for, or what a policy wants; that is
-        tried again when it can't be.
+        """Start the container again: the second half of ``docker restart``, or a restart policy's
+        start, which is retried on failure.
         """
         try:
             events = self._starts.decide(self._ledger.head, container)
@@ -306,7 +303,7 @@ class Worker:
         return [results[action] for action in stage]
 
     async def _perform(self, container: Container, action: Action) -> _Result:
-        """Perform one action, for as long as its deadline allows."""
+        """Perform one action within its deadline."""
         failpoint(f"before_{type(action).__name__}")
         try:
             with deadline_of(action):
@@ -327,7 +324,9 @@ class Worker:
         log.debug("action_performed", action=type(action).__name__)
 
     async def _give_up(self, container: Container, action: Action, error: DriverError) -> bool:
-        """Record the failure if the log has a word for it, so that whoever asked can be told."""
+        """Record the failure if there is an event for it, so that the waiting client gets an
+        answer. Returns True if the action will not be retried.
+        """
         if container.phase is Phase.STARTING:
             await self._record(decide_start_failed(container, str(error), 125))
             return True
@@ -373,8 +372,8 @@ def _next_deadline_ns(container: Container) -> int | None:
     return None
 
 
-def _when_and_by_whom(conclusion: Conclusion) -> tuple[Actor, int | None]:
-    """What conclusions have in common that are recorded in one append: three thousand execs end
-    with their container.
+def _append_key(conclusion: Conclusion) -> tuple[Actor, int | None]:
+    """Return the key by which conclusions are grouped into one append. Without it, a container that
+    ends with three thousand execs would need as many appends.
     """
     return conclusion.actor, conclusion.at_ns

@@ -1,4 +1,4 @@
-"""The event log, the present state of aggregates, and the head of the chain."""
+"""Create the event log, the live state of aggregates, and the head of the chain."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ GENESIS_HASH = bytes(32)
 
 
 def upgrade() -> None:
-    """Create everything, and make the log refuse to forget."""
+    """Create the tables, and triggers that refuse changes to past events."""
     op.create_table(
         "events",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),

@@ -528,7 +528,7 @@ class SimulatedKernel:
                 self._prepared[endpoint] = sandbox
                 self._machine.loose_sandboxes.add(sandbox)
 
-    def tell_names(self, container: Container) -> None:
+    def update_names(self, container: Container) -> None:
         return
 
     def check_host_port(self, binding: PortBinding) -> None:

@@ -286,7 +286,7 @@ class LinuxNetworks:
 
     # --- Names ---
 
-    def tell_names(self, container: Container) -> None:
+    def update_names(self, container: Container) -> None:
         """Have a container found by its names."""
         self.names.note(container.id, host_names(container, self.network_of))
 
