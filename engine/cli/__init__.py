@@ -1,10 +1,10 @@
 """The command ``shipslog``: one request to the engine, with the options that Docker's users know.
 
 It speaks the Docker Engine API over a Unix socket or TCP, and Shipslog's own paths for history,
-time travel and verification. It imports the standard library only, and little of that:
-``argparse``, ``http.client``, ``dataclasses`` and ``pathlib`` take longer to import than a command
-may take. Options, HTTP/1.1 and templates are small modules of our own, and the module of a verb is
-imported only when the verb is used.
+time travel and verification. It imports little of the standard library, and of the engine what
+imports as little: ``argparse``, ``http.client``, ``dataclasses`` and ``pathlib`` take longer to
+import than a command may take. Options, HTTP/1.1 and templates are small modules of our own, and
+the module of a verb is imported only when the verb is used.
 
     __main__.py         global options, one verb, exit codes
     verbs.py            verb → module

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.cli.failures import UsageError
+from engine.domain.booleans import parse_bool
 
 
 class Kind(NamedTuple):
@@ -42,19 +43,6 @@ class Flag(NamedTuple):
     def spelled(self) -> str:
         """As in error messages: ``-m, --memory``."""
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
-
-
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-
-
-def parse_bool(text: str) -> bool:
-    """Go's strconv.ParseBool."""
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
 
 def parse_int(text: str) -> int:

@@ -4,7 +4,10 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-_TRUE = frozenset({"", "1", "true"})
+from engine.domain.booleans import parse_bool
+
+_SWITCHES = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive")
+"""Options that need no value."""
 _KEYS = {"type": "Type", "source": "Source", "src": "Source", "target": "Target", "destination": "Target", "dst": "Target"}  # fmt: skip
 
 
@@ -45,10 +48,12 @@ def parse_mount(text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, separator, value = part.partition("=")
         name = name.lower()
+        if not separator:
+            if name not in _SWITCHES:
+                raise ValueError(f"invalid field '{part}' must be a key=value pair")
+            value = "true"
         if name in ("readonly", "ro"):
-            mount["ReadOnly"] = value.lower() in _TRUE
-        elif not separator and name != "volume-nocopy":
-            raise ValueError(f"invalid field '{part}' must be a key=value pair")
+            mount["ReadOnly"] = _boolean(name, value)
         elif name in _KEYS:
             mount[_KEYS[name]] = value.lower() if name == "type" else value
         else:
@@ -64,12 +69,10 @@ def _nested_option(name: str, value: str, nested: dict[str, dict[str, Any]]) -> 
     match name:
         case "bind-propagation":
             nested.setdefault("BindOptions", {})["Propagation"] = value
-        case "bind-recursive" | "bind-nonrecursive":
-            nested.setdefault("BindOptions", {})["NonRecursive"] = value in (
-                "disabled",
-                "true",
-                "1",
-            )
+        case "bind-nonrecursive":
+            nested.setdefault("BindOptions", {})["NonRecursive"] = _boolean(name, value)
+        case "bind-recursive":
+            nested.setdefault("BindOptions", {})["NonRecursive"] = value == "disabled"
         case "tmpfs-size":
             from engine.cli.units import parse_bytes
 
@@ -77,6 +80,13 @@ def _nested_option(name: str, value: str, nested: dict[str, dict[str, Any]]) -> 
         case "tmpfs-mode":
             nested.setdefault("TmpfsOptions", {})["Mode"] = int(value, 8)
         case "volume-nocopy":
-            nested.setdefault("VolumeOptions", {})["NoCopy"] = value.lower() in _TRUE
+            nested.setdefault("VolumeOptions", {})["NoCopy"] = _boolean(name, value)
         case _:
             raise ValueError(f"unexpected key '{name}' in '{name}={value}'")
+
+
+def _boolean(name: str, value: str) -> bool:
+    try:
+        return parse_bool(value)
+    except ValueError:
+        raise ValueError(f"invalid value for {name}: {value}") from None

@@ -11,6 +11,7 @@ No I/O, no clock, no random numbers: time and new IDs are arguments. Imports ``e
     event.py    what every event has in common
     streams.py  names of streams: which object an event belongs to
     ids.py      types of IDs
+    booleans.py booleans as users write them
     naming.py   names of kernel objects and paths, computed from IDs
     signals.py  signals as users write them
     host.py     the machine and the daemon

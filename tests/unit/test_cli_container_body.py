@@ -57,6 +57,8 @@ def test_the_body_says_what_dockers_client_says(case: dict[str, Any], tmp_path: 
     [
         ("run --rm --restart always x", "conflicting options: cannot specify both --restart and --rm"),
         ("run --restart on-failure:x x", "invalid restart policy format: maximum retry count must be an integer"),
+        ("run --mount type=bind,src=/a,dst=/b,ro=maybe x", 'invalid argument "type=bind,src=/a,dst=/b,ro=maybe" for "--mount" flag: invalid value for ro: maybe'),
+        ("run --mount type=bind,src=/a,dst=/b,volume x", 'invalid argument "type=bind,src=/a,dst=/b,volume" for "--mount" flag: invalid field \'volume\' must be a key=value pair'),
         ("run --security-opt nope x", 'Invalid --security-opt: "nope"'),
         ("run --security-opt seccomp=nofile x", "opening seccomp profile (nofile) failed: open nofile: no such file or directory"),
         ("run --env-file nope x", "open nope: no such file or directory"),

@@ -19,6 +19,7 @@ from engine.api.networks.create import (
 )
 from engine.api.networks.show import network_json
 from engine.api.times import parse_until
+from engine.domain.booleans import parse_bool
 from engine.domain.network.decisions import PREDEFINED
 from engine.domain.network.state import Network
 from engine.errors import InvalidRequest, NotFound
@@ -27,8 +28,6 @@ from engine.service.engine import Service
 _LIST_FILTERS: Final = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 _PRUNE_FILTERS: Final = frozenset({"label", "label!", "until"})
 _TYPES: Final = frozenset({"builtin", "custom"})
-_BOOLEANS: Final = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})  # fmt: skip
-"""What Go's strconv.ParseBool takes."""
 
 
 class NetworkHandlers:
@@ -143,10 +142,10 @@ class NetworkHandlers:
         """``docker network inspect``."""
         query = request.query
         verbose = query.text("verbose")
-        if verbose and verbose not in _BOOLEANS:
-            raise InvalidRequest(
-                f'invalid value for verbose: {verbose}: strconv.ParseBool: parsing "{verbose}": invalid syntax'
-            )
+        try:
+            parse_bool(verbose or "false")
+        except ValueError as malformed:
+            raise InvalidRequest(f"invalid value for verbose: {verbose}: {malformed}") from None
         word = request.params["id"]
         if query.text("scope", "local") not in ("", "local"):
             raise NotFound(f"network {word} not found")

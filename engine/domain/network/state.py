@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec.structs import replace
 
+from engine.domain.booleans import is_true
 from engine.domain.event import Event
 from engine.domain.ids import NetworkId
 
@@ -21,8 +22,6 @@ BRIDGE_NAME_OPTION: Final = "com.docker.network.bridge.name"
 DEFAULT_BRIDGE_OPTION: Final = "com.docker.network.bridge.default_bridge"
 MTU_OPTION: Final = "com.docker.network.driver.mtu"
 DEFAULT_MTU: Final = 1500
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-"""What Go's strconv.ParseBool takes for true."""
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,12 +158,12 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def icc(self) -> bool:
         """Whether its containers may speak to each other."""
-        return self.options.get(ICC_OPTION, "true") in _TRUE
+        return is_true(self.options.get(ICC_OPTION, "true"))
 
     @property
     def masquerade(self) -> bool:
         """Whether what leaves for elsewhere comes from the host's address."""
-        return self.options.get(MASQUERADE_OPTION, "true") in _TRUE
+        return is_true(self.options.get(MASQUERADE_OPTION, "true"))
 
     @property
     def mtu(self) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 from engine.api.containers.spec.body import LogConfigWire
 from engine.api.http.json_bodies import Json
+from engine.domain.booleans import parse_bool
 from engine.domain.container.log_config import (
     JSON_FILE,
     LOCAL,
@@ -29,8 +30,6 @@ _SIZE: Final = re.compile(
 )
 _POWERS: Final = {unit: 1000**power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
 """Decimal, as the other engine reads the sizes of logs."""
-_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 
 
 def parse_log_config(wire: LogConfigWire | None) -> LogConfig:
@@ -131,9 +130,10 @@ def _files_max(text: str) -> int:
 
 
 def _boolean(text: str) -> bool:
-    if text not in (*_TRUE, *_FALSE):
-        raise InvalidRequest(f'{_FAILED}: strconv.ParseBool: parsing "{text}": invalid syntax')
-    return text in _TRUE
+    try:
+        return parse_bool(text)
+    except ValueError as malformed:
+        raise InvalidRequest(f"{_FAILED}: {malformed}") from None
 
 
 def log_config_json(log: LogConfig) -> Json:

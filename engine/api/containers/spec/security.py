@@ -7,6 +7,7 @@ import msgspec
 
 from engine.api.containers.spec.body import HostConfigWire
 from engine.api.http.json_bodies import Json
+from engine.domain.booleans import parse_bool
 from engine.domain.container.namespace_sharing import HOST
 from engine.domain.container.oci import masked_paths, readonly_paths
 from engine.domain.container.spec import Spec
@@ -15,8 +16,6 @@ from engine.errors import InvalidRequest, Unsupported
 UNCONFINED: Final = "unconfined"
 _BARE: Final = ("no-new-privileges", "disable")
 """Options that need no value; the second is an old spelling of ``label=disable``."""
-_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +38,38 @@ def parse_security(host: HostConfigWire) -> Security:
         InvalidRequest: an option that nobody knows, or a seccomp profile that is not JSON.
         Unsupported: a profile of a security module that this engine does not drive.
     """
-    found = {"seccomp": UNCONFINED if host.privileged else ""}
+    seccomp = UNCONFINED if host.privileged else ""
+    on = dict.fromkeys(("no-new-privileges", "writable-cgroups"), False)
     options = tuple(host.security_opt or ())
     for option in options:
         name, value = _split(option)
         if name == "seccomp":
-            value = _profile(value)
+            seccomp = _profile(value)
         elif name in ("label", "apparmor"):
             _check_off(name, value)
-        elif name not in ("no-new-privileges", "writable-cgroups") or value not in (
-            *_TRUE,
-            *_FALSE,
-        ):
-            raise InvalidRequest(f'invalid --security-opt 2: "{option}"')
-        found[name] = value
+        elif name in on:
+            on[name] = _boolean(option, value)
+        else:
+            raise _invalid(option)
     return Security(
         options,
-        found.get("no-new-privileges") in _TRUE,
-        found["seccomp"],
-        found.get("writable-cgroups") in _TRUE,
+        on["no-new-privileges"],
+        seccomp,
+        on["writable-cgroups"],
         _paths(host.masked_paths),
         _paths(host.readonly_paths),
     )
+
+
+def _boolean(option: str, value: str) -> bool:
+    try:
+        return parse_bool(value)
+    except ValueError:
+        raise _invalid(option) from None
+
+
+def _invalid(option: str) -> InvalidRequest:
+    return InvalidRequest(f'invalid --security-opt 2: "{option}"')
 
 
 def _split(option: str) -> tuple[str, str]:
