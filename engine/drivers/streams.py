@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from engine.domain.ids import ContainerId, ExecId
 from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.logs.follow import read_log
-from engine.drivers.logs.query import LogQuery, LogReader
+from engine.drivers.logs.query import LogReader
 from engine.drivers.logs.replay import Gate, Replay
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.monitors import Monitors
@@ -47,7 +47,9 @@ class LinuxStreams:
         past: LogOptions,
     ) -> None:
         """Send the log, and connect the client to what comes after its last byte."""
-        reader = LogReader(naming.log_path(self.data_root, container.id), _query(container, past))
+        reader = LogReader(
+            naming.log_path(self.data_root, container.id), _unframed_for_terminal(past, container)
+        )
         next_block = partial(self.lanes.run, Lane.LOGS)
         try:
             replay = Replay(reader, client, lambda each: next_block(lambda: next(each, None)))
@@ -88,10 +90,10 @@ class LinuxStreams:
         path = naming.log_path(self.data_root, container.id)
         if not path.parent.exists() or not container.spec.log.is_kept:
             return
-        query = _query(container, options)
+        options = _unframed_for_terminal(options, container)
         next_block = partial(self.lanes.run, Lane.LOGS)
         blocks = read_log(
-            path, query, ended=ended, next_block=lambda each: next_block(lambda: next(each, None))
+            path, options, ended=ended, next_block=lambda each: next_block(lambda: next(each, None))
         )
         async with aclosing(
             blocks
@@ -111,14 +113,6 @@ class LinuxStreams:
         self.connections.forget(container)
 
 
-def _query(container: Container, options: LogOptions) -> LogQuery:
-    return LogQuery(
-        stdout=options.stdout,
-        stderr=options.stderr,
-        since_ns=options.since_ns,
-        until_ns=options.until_ns,
-        tail=options.tail,
-        timestamps=options.timestamps,
-        details=options.details,
-        raw=container.spec.tty or options.raw,
-    )
+def _unframed_for_terminal(options: LogOptions, container: Container) -> LogOptions:
+    """Ask for a log without frames if the container has a terminal."""
+    return replace(options, raw=options.raw or container.spec.tty)

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from engine.drivers.logs.follow import read_log
-from engine.drivers.logs.query import LogQuery
+from engine.ports.streams import LogOptions
 
 
 def record(log: str) -> str:
@@ -27,7 +27,7 @@ def followed(path: Path, until_ns: int | None = None) -> list[bytes]:
     blocks: list[bytes] = []
 
     async def follow(ended: trio.Event, seen: trio.MemorySendChannel[bytes]) -> None:
-        query = LogQuery(raw=True, until_ns=until_ns)
+        query = LogOptions(raw=True, until_ns=until_ns)
         async with seen:
             async for block in read_log(path, query, ended=ended):
                 await seen.send(block)
@@ -59,7 +59,7 @@ def test_a_moment_ends_following_too(tmp_path: Path) -> None:
     append(path, "old\n")
 
     async def main() -> list[bytes]:
-        query = LogQuery(raw=True, until_ns=time.time_ns() + 50_000_000)
+        query = LogOptions(raw=True, until_ns=time.time_ns() + 50_000_000)
         with trio.fail_after(5):
             return [block async for block in read_log(path, query, ended=trio.Event())]
 

@@ -12,7 +12,8 @@ import trio
 
 from engine.drivers.logs.files import close_parts, open_parts
 from engine.drivers.logs.follow import read_log
-from engine.drivers.logs.query import LogQuery, LogReader
+from engine.drivers.logs.query import LogReader
+from engine.ports.streams import LogOptions
 from engine.runtime.log_rotation import FILE_MODE, Rotation
 from engine.runtime.logfile import LogFile
 
@@ -84,7 +85,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path, **query: object) -> bytes:
-    reader = LogReader(path, LogQuery(raw=True, **query))  # type: ignore[arg-type]
+    reader = LogReader(path, LogOptions(raw=True, **query))  # type: ignore[arg-type]
     try:
         return b"".join(reader.blocks())
     finally:
@@ -132,7 +133,7 @@ def test_a_block_larger_than_a_file_is_cut_between_records(path: Path) -> None:
 def test_with_a_single_file_a_reader_still_has_the_old_one(path: Path) -> None:
     log = Log(path, 1)
     log.write(10)
-    reader = LogReader(path, LogQuery(raw=True))
+    reader = LogReader(path, LogOptions(raw=True))
     first = next(reader.blocks())
     log.write(20)
     rest = b"".join(reader.blocks())
@@ -217,7 +218,7 @@ def test_a_follower_that_keeps_up_gets_every_byte_once(
 
             async def follow() -> None:
                 async with sending:
-                    async for block in read_log(path, LogQuery(raw=True), ended=ended):
+                    async for block in read_log(path, LogOptions(raw=True), ended=ended):
                         await sending.send(block)
 
             log.write(1)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.logs.query import BLOCK_BYTES, LogQuery, LogReader
+from engine.drivers.logs.query import BLOCK_BYTES, LogReader
+from engine.ports.streams import LogOptions
 from engine.runtime.clients import frame_header
 
 SECOND = 1_000_000_000
@@ -25,7 +26,7 @@ def record(log: str, stream: str = "stdout", second: int = 0) -> bytes:
 
 
 def read(path: Path, **query: object) -> bytes:
-    reader = LogReader(path, LogQuery(**query))  # type: ignore[arg-type]
+    reader = LogReader(path, LogOptions(**query))  # type: ignore[arg-type]
     try:
         return b"".join(reader.blocks())
     finally:
@@ -103,7 +104,7 @@ def test_since_works_beyond_damage(path: Path) -> None:
 
 def test_a_reader_goes_on_where_it_was(path: Path) -> None:
     path.write_bytes(record("a\n") + record("b\n")[:10])
-    reader = LogReader(path, LogQuery(raw=True))
+    reader = LogReader(path, LogOptions(raw=True))
     first = b"".join(reader.blocks())
     with path.open("ab") as file:
         file.write(record("b\n")[10:])
@@ -116,7 +117,7 @@ def test_a_reader_goes_on_where_it_was(path: Path) -> None:
 
 def test_a_log_that_was_emptied_is_read_from_its_new_beginning(path: Path) -> None:
     path.write_bytes(record("long ago\n") * 10)
-    reader = LogReader(path, LogQuery(raw=True))
+    reader = LogReader(path, LogOptions(raw=True))
     list(reader.blocks())
     path.write_bytes(record("new\n"))
 

@@ -14,8 +14,9 @@ from typing import Final
 
 import trio
 
-from engine.drivers.logs.query import LogQuery, LogReader
+from engine.drivers.logs.query import LogReader
 from engine.errors import DriverError
+from engine.ports.streams import LogOptions
 from engine.runtime import linux
 
 _EVENTS_BYTES: Final = 4096
@@ -34,7 +35,7 @@ async def next_here(blocks: Iterator[bytes]) -> bytes | None:
 
 async def read_log(
     path: Path,
-    query: LogQuery,
+    options: LogOptions,
     *,
     ended: trio.Event | None = None,
     next_block: NextBlock = next_here,
@@ -45,18 +46,18 @@ async def read_log(
     Raises:
         DriverError: the log can't be read or watched.
     """
-    reader = LogReader(path, query)
+    reader = LogReader(path, options)
     try:
         async with AsyncExitStack() as stack:
             growth = None if ended is None else stack.enter_context(_Growth(path))
             while True:
-                last = ended is None or ended.is_set() or _is_past(query.until_ns)
+                last = ended is None or ended.is_set() or _is_past(options.until_ns)
                 blocks = reader.blocks()
                 while (block := await next_block(blocks)) is not None:
                     yield block
                 if last or ended is None or growth is None:
                     return
-                await _more(growth, ended, query.until_ns)
+                await _more(growth, ended, options.until_ns)
     finally:
         reader.close()
 

@@ -12,7 +12,6 @@ everything that came after it.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 
 from engine.drivers.logs.files import Part, close_parts, open_content, open_parts, place_of
 from engine.errors import DriverError
+from engine.ports.streams import LogOptions
 from engine.runtime.clients import STDERR, STDOUT, frame_header
 from engine.runtime.logfile import rfc3339
 
@@ -32,23 +32,6 @@ _TAIL_BLOCK_BYTES: Final = 1 << 20
 _RECORD_START: Final = b'{"log":"'
 """Never inside a record: there its quotes would be escaped."""
 _STREAMS: Final = {"stdout": STDOUT, "stderr": STDERR}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogQuery:
-    """Which records are wanted, and how they are to look."""
-
-    stdout: bool = True
-    stderr: bool = True
-    since_ns: int = 0
-    until_ns: int | None = None
-    tail: int | None = None
-    """The last so many records; None is all."""
-    timestamps: bool = False
-    details: bool = False
-    """With the attributes that the log's options chose."""
-    raw: bool = False
-    """Without frames, as from a terminal."""
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -65,18 +48,20 @@ _stream_of: Final = attrgetter("stream")
 class LogReader:
     """Reads one log from beginning to end, over all of its files, and on as it grows."""
 
-    def __init__(self, path: Path, query: LogQuery) -> None:
+    def __init__(self, path: Path, options: LogOptions) -> None:
         """Nothing is opened before the first block is asked for."""
         self._path = path
         self._part: Part | None = None
         self._fd = -1
         """Of the part's content."""
-        self._query = query
+        self._options = options
         self._wanted = {
-            name for name, asked in (("stdout", query.stdout), ("stderr", query.stderr)) if asked
+            name
+            for name, asked in (("stdout", options.stdout), ("stderr", options.stderr))
+            if asked
         }
-        self._since = rfc3339(query.since_ns).decode() if query.since_ns > 0 else ""
-        self._until = rfc3339(query.until_ns).decode() if query.until_ns is not None else ""
+        self._since = rfc3339(options.since_ns).decode() if options.since_ns > 0 else ""
+        self._until = rfc3339(options.until_ns).decode() if options.until_ns is not None else ""
         self._rest = b""
         self._offset = 0
 
@@ -120,7 +105,7 @@ class LogReader:
 
     def _begin(self) -> bool:
         """Open the file in which the first of the wanted records is; False when there is none."""
-        wanted = self._query.tail
+        wanted = self._options.tail
         parts = open_parts(self._path)
         try:
             while parts:
@@ -183,12 +168,12 @@ class LogReader:
         return self._encode(_decode(block[:cut]))
 
     def _encode(self, lines: Sequence[_Line]) -> bytes:
-        query = self._query
-        if not (query.stdout and query.stderr):
+        options = self._options
+        if not (options.stdout and options.stderr):
             lines = [line for line in lines if line.stream in self._wanted]
         if self._since or self._until:
             lines = [line for line in lines if self._in_time(line)]
-        if query.raw:
+        if options.raw:
             return self._text(lines)
         parts: list[bytes] = []
         for stream, run in groupby(lines, _stream_of):
@@ -201,10 +186,10 @@ class LogReader:
         return line.time >= self._since and not (self._until and line.time > self._until)
 
     def _text(self, lines: "Sequence[_Line] | Iterator[_Line]") -> bytes:
-        query = self._query
-        if query.details:
+        options = self._options
+        if options.details:
             lines = [_detailed(line) for line in lines]
-        if query.timestamps:
+        if options.timestamps:
             return "".join([f"{line.time} {line.log}" for line in lines]).encode()
         return "".join([line.log for line in lines]).encode()
 
