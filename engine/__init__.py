@@ -15,6 +15,7 @@ Each package imports only what stands below it (``pyproject.toml`` has the contr
     daemon               ``shipslogd``: puts the packages together and runs them
     cli                  ``shipslog``: the command
 
+    container_locks.py   locks a container for one holder at a time
     background.py        runs background loops: logs errors, backs off, goes on
     errors.py            the error hierarchy
     failpoints.py        places where tests make a process fail or die

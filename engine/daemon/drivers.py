@@ -179,7 +179,7 @@ def make_files(config: Config, drivers: Drivers) -> LinuxContainerFiles:
         content=drivers.content,
     )
     return LinuxContainerFiles(
-        data_root=config.data_root, views=views, uppers=kernel.uppers, lanes=drivers.lanes
+        data_root=config.data_root, views=views, layer_locks=kernel.layer_locks, lanes=drivers.lanes
     )
 
 

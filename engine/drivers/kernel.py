@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.container_locks import ContainerLocks
 from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
 from engine.drivers.cgroups.cgroup_parents import Cgroups
@@ -18,7 +19,6 @@ from engine.drivers.processes import identity as process
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.monitors import Monitors
-from engine.drivers.storage.layer_locks import Uppers
 from engine.drivers.storage.trash import Trash
 from engine.ports.actions import Action
 from engine.ports.observation import Fact, Inventory, Observation
@@ -40,7 +40,9 @@ class LinuxKernel:
     running: Callable[[], Collection[Container]]
     """Containers that run."""
     boot_id: str = field(default_factory=process.boot_id)
-    uppers: Uppers = field(default_factory=Uppers)
+    layer_locks: ContainerLocks = field(default_factory=ContainerLocks)
+    """Held by what writes to a container's layer: a launch, a copy into it, the removal. A copy has
+    its tar on the disk before it begins, so a start never waits for a client."""
     _journals: Journals = field(init=False)
     _observer: Observer = field(init=False)
     _own: OwnObjects = field(init=False)
@@ -78,7 +80,7 @@ class LinuxKernel:
             connections=self.connections,
             bundles=self.bundles,
             journals=self._journals,
-            uppers=self.uppers,
+            layer_locks=self.layer_locks,
             running=self.running,
         )
         return Performers(
@@ -89,7 +91,7 @@ class LinuxKernel:
             connections=self.connections,
             bundles=self.bundles,
             trash=self.trash,
-            uppers=self.uppers,
+            layer_locks=self.layer_locks,
             journals=self._journals,
             observer=self._observer,
             processes=processes,

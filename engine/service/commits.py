@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from engine.container_locks import ContainerLocks
 from engine.domain.container.audit_events import Committed
 from engine.domain.container.commit import check_committable, committed_config
 from engine.domain.container.decisions import decide_pause
@@ -62,7 +63,8 @@ class Commits:
         self._store = store
         self._files = files
         self._changes = changes
-        self._locks: dict[ContainerId, trio.Lock] = {}
+        self._locks = ContainerLocks()
+        """Without them one commit would let the container go on while another still reads."""
 
     async def commit(self, word: str, options: CommitOptions, origin: Origin) -> ImageId:
         """Make an image of what a container changed of its own; it may run, stand still, have ended
@@ -77,7 +79,7 @@ class Commits:
         check_committable(container)
         config = committed_config(container.spec, options.config, options.changes)
         async with (
-            self._alone(container.id),
+            self._locks.hold(container.id),
             self._standing_still(container.id, origin, asked=options.pause),
         ):
             arrived = await self._pack(container, config, options)
@@ -138,18 +140,6 @@ class Commits:
             *((image_stream(change.image), change.events) for change in image_changes),
             (container_stream(identity), (committed,)),
         )
-
-    @asynccontextmanager
-    async def _alone(self, identity: ContainerId) -> AsyncIterator[None]:
-        """Or one would let the container go on while the other still reads."""
-        lock = self._locks.setdefault(identity, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            statistics = lock.statistics()
-            if not statistics.locked and not statistics.tasks_waiting:
-                self._locks.pop(identity, None)
 
     @asynccontextmanager
     async def _standing_still(

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace as replace_fields
 
+from engine.container_locks import ContainerLocks
 from engine.domain.container.resources import BlockLimits, Resources
 from engine.domain.container.state import Container
 from engine.drivers.cgroups.cgroup_parents import Cgroups
@@ -26,7 +27,6 @@ from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.device_mappings import mapped_rules
 from engine.drivers.runs.monitors import Monitors
-from engine.drivers.storage.layer_locks import Uppers
 from engine.drivers.storage.trash import Trash
 from engine.errors import DriverError
 from engine.ports import actions as do
@@ -48,7 +48,7 @@ class Performers:
     connections: Connections
     bundles: BundleMaker
     trash: Trash
-    uppers: Uppers
+    layer_locks: ContainerLocks
     journals: Journals
     observer: Observer
     processes: Processes
@@ -158,7 +158,7 @@ class Performers:
     async def _remove_directory(self, container: Container, _action: do.RemoveDirectory) -> None:
         self.journals.forget(container.id)
         self.observer.forget(container.id)
-        async with self.uppers.alone(container.id):
+        async with self.layer_locks.hold(container.id):
             set_aside = partial(self.bundles.rootfs.set_aside, container.id)
             if (removed := await self.lanes.run(Lane.DISK, set_aside)) is not None:
                 self.trash.add(removed)

@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from engine.container_locks import ContainerLocks
 from engine.domain.container.namespace_sharing import check_joinable, joined_namespaces
 from engine.domain.container.state import Container
 from engine.domain.exec.oci import exec_process
@@ -23,7 +24,6 @@ from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.monitors import Monitors
-from engine.drivers.storage.layer_locks import Uppers
 from engine.errors import Conflict, DriverError
 from engine.ports.actions import KillEverything, Launch, Signal, StartExec
 from engine.ports.observation import (
@@ -60,12 +60,12 @@ class Processes:
     connections: Connections
     bundles: BundleMaker
     journals: Journals
-    uppers: Uppers
+    layer_locks: ContainerLocks
     running: Callable[[], Collection[Container]]
 
     async def launch(self, container: Container, _action: Launch) -> tuple[Fact, ...]:
         """Start the monitor, and wait for what it says of the first process."""
-        async with self.uppers.alone(container.id):
+        async with self.layer_locks.hold(container.id):
             with self.connections.attaching(container.id) as clients:
                 await self.monitors.launch(container.id, clients, self._namespace_owners(container))
             with trio.move_on_after(START_TIMEOUT_S):

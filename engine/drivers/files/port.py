@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from engine.container_locks import ContainerLocks
 from engine.domain.container.mounts import AskedBy, Bind, Tmpfs
 from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
@@ -33,7 +34,6 @@ from engine.drivers.images.layer_tar import layer_blocks
 from engine.drivers.lanes import Family, Lanes, Run
 from engine.drivers.storage.files import disk_error
 from engine.drivers.storage.layer_changes import changes
-from engine.drivers.storage.layer_locks import Uppers
 from engine.drivers.storage.trees import DIRECTORY
 from engine.drivers.tar.stream import tar_blocks
 from engine.drivers.tar.writer import END
@@ -129,7 +129,7 @@ class LinuxContainerFiles:
 
     data_root: Path
     views: Views
-    uppers: Uppers
+    layer_locks: ContainerLocks
     lanes: Lanes
 
     def _run(self, container: ContainerId) -> Run:
@@ -202,7 +202,7 @@ class LinuxContainerFiles:
 
     def alone(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
         """Be the only one who writes."""
-        return self.uppers.alone(container)
+        return self.layer_locks.hold(container)
 
     async def check_destination(self, container: Container, path: str) -> None:
         """Refuse what could not be written to."""

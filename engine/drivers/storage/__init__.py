@@ -2,7 +2,6 @@
 
 rootfs.py         what a container keeps between runs
 layer_changes.py  compares a writable layer with the image
-layer_locks.py    one writer at a time for a layer
 propagation.py    mount propagation of bind sources
 in_root.py        opens paths that can't leave a root
 trees.py          measures and removes directory trees

@@ -3,19 +3,19 @@
 import trio
 import trio.testing
 
+from engine.container_locks import ContainerLocks
 from engine.domain.ids import ContainerId
-from engine.drivers.storage.layer_locks import Uppers
 
 A, B = ContainerId("a" * 64), ContainerId("b" * 64)
 
 
 def test_writers_of_one_container_come_one_after_the_other_and_others_do_not_wait() -> None:
     async def main() -> None:
-        uppers, inside = Uppers(), list[str]()
+        locks, inside = ContainerLocks(), list[str]()
         done = trio.Event()
 
         async def write(container: ContainerId, name: str) -> None:
-            async with uppers.alone(container):
+            async with locks.hold(container):
                 inside.append(name)
                 await done.wait()
 
@@ -29,18 +29,18 @@ def test_writers_of_one_container_come_one_after_the_other_and_others_do_not_wai
             done.set()
 
         assert inside == ["first", "elsewhere", "second"]
-        assert not uppers._locks, "a lock lives while somebody wants it"
+        assert not locks._locks, "a lock lives while somebody wants it"
 
     trio.run(main)
 
 
 def test_one_who_gives_up_waiting_leaves_no_lock() -> None:
     async def main() -> None:
-        uppers = Uppers()
-        async with uppers.alone(A):
+        locks = ContainerLocks()
+        async with locks.hold(A):
             with trio.move_on_after(0):
-                async with uppers.alone(A):
+                async with locks.hold(A):
                     raise AssertionError("there is one already")
-        assert not uppers._locks
+        assert not locks._locks
 
     trio.run(main)
