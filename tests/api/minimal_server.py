@@ -112,16 +112,16 @@ async def served(
     application: Application, directory: Path, limits: Limits | None = None
 ) -> AsyncIterator[Served]:
     """Serve ``application`` while the context lasts."""
-    server = Server(application, product="Toy/1", limits=limits)
+    server = Server(application, product="Tests/1", limits=limits)
     path = directory / "api.sock"
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, [Entrance(listen_unix(path))])
-        toy = Served(server, path, [])
+        running = Served(server, path, [])
         try:
-            yield toy
+            yield running
         finally:
             server.stop()
-            for client in toy.clients:
+            for client in running.clients:
                 client.stream.socket.close()
 
 

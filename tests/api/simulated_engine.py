@@ -38,7 +38,7 @@ from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.service.updates import Updates
 from engine.store.ledger import Ledger
-from tests.api.memory_files import NODES, Chest, Hold
+from tests.api.fake_files import NODES, FakeFiles, FakeReading
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
 from tests.harness.recording import Recorder
@@ -68,7 +68,7 @@ def imported(seed: bytes, **config: Any) -> ImageContents:
     )
 
 
-class Shelf:
+class FakeImages:
     """The port for images, in memory. Content that is no tar at all is damaged."""
 
     async def import_tar(
@@ -96,9 +96,9 @@ class Shelf:
         seed = b"%b %b %d" % (data, msgspec.json.encode((parent, config, step)), at_ns)
         return Arrived(msgspec.structs.replace(imported(seed), config=config, history=(step,)))
 
-    async def save(self, images: Sequence[NamedImage]) -> Chest:
+    async def save(self, images: Sequence[NamedImage]) -> FakeReading:
         tags = " ".join(tag for image in images for tag in image.tags)
-        return Chest(NODES["/"], (b"saved: ", tags.encode()))
+        return FakeReading(NODES["/"], (b"saved: ", tags.encode()))
 
     def release(self, image: ImageId) -> None:
         return
@@ -110,7 +110,7 @@ class Shelf:
         return Usage(layers_bytes=7)
 
 
-class Lighthouse:
+class FakeRegistries:
     """The port for registries: one at ``registry.test``, which takes one password."""
 
     async def log_in(self, registry: Registry, credentials: Credentials) -> str:
@@ -121,7 +121,7 @@ class Lighthouse:
         return "identity"
 
 
-class Quay:
+class FakeStreams:
     """The port for streams: says what it was given, and has a log of two frames."""
 
     def __init__(self) -> None:
@@ -180,41 +180,41 @@ class Quay:
 
 
 @dataclass
-class Harbour:
-    """What a test talks to."""
+class SimulatedEngine:
+    """An engine whose API is served; parts of it that tests look into."""
 
-    toy: Served
+    server: Served
     world: World
-    quay: Quay
+    streams: FakeStreams
     service: Service
-    hold: Hold
+    files: FakeFiles
     ledger: Ledger
 
     async def get(self, path: str) -> Response:
-        return await self.toy.ask(get(path))
+        return await self.server.ask(get(path))
 
     async def post(self, path: str, body: Any = None) -> Response:
         data = b"" if body is None else json.dumps(body).encode()
         headers = () if body is None else ("Content-Type: application/json",)
-        return await self.toy.ask(post(path, data, *headers), "POST")
+        return await self.server.ask(post(path, data, *headers), "POST")
 
     async def delete(self, path: str) -> Response:
-        return await self.toy.ask(get(path).replace(b"GET", b"DELETE", 1), "DELETE")
+        return await self.server.ask(get(path).replace(b"GET", b"DELETE", 1), "DELETE")
 
     async def create(self, name: str, **body: Any) -> str:
         response = await self.post(f"/containers/create?name={name}", {"Image": "busybox", **body})
         assert response.status == 201, response
-        identity: str = told(response)["Id"]
+        identity: str = json_of(response)["Id"]
         return identity
 
 
-def told(response: Response) -> Any:
+def json_of(response: Response) -> Any:
     """A response's JSON."""
     return json.loads(response.body)
 
 
-class Meter:
-    """What containers use is not simulated."""
+class FakeUsage:
+    """The port for resource usage: nothing runs in any container."""
 
     async def sample(self, container: Container) -> Sample | None:
         await trio.lowlevel.checkpoint()
@@ -222,25 +222,27 @@ class Meter:
 
 
 @asynccontextmanager
-async def harbour(directory: Path) -> AsyncIterator[Harbour]:
+async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     """An engine with the image ``busybox``, whose API is served while the context lasts."""
     world = fresh_world(directory / "data")
     async with world.daemon(Fuse()) as daemon:
-        quay = Quay()
-        service = _service(daemon, directory, quay, hold := Hold())
+        streams = FakeStreams()
+        service = _service(daemon, directory, streams, files := FakeFiles())
         book = AnswerBook(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
-        async with served(recorded, directory) as toy:
-            port = Harbour(toy, world, quay, service, hold, daemon.ledger)
+        async with served(recorded, directory) as server:
+            engine = SimulatedEngine(server, world, streams, service, files, daemon.ledger)
             assert (
-                await toy.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
+                await server.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
             ).status == 200
-            yield port
+            yield engine
         book.close()
         book.assert_all_conform()
 
 
-def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service:
+def _service(
+    daemon: Daemon, directory: Path, streams: FakeStreams, container_files: FakeFiles
+) -> Service:
     changes, host = Changes(daemon.ledger), SimulatedHost()
     settings = Settings(
         data_root=directory / "data",
@@ -252,22 +254,28 @@ def _service(daemon: Daemon, directory: Path, quay: Quay, hold: Hold) -> Service
     )
     supervisor = daemon.supervisor
     containers = Containers(
-        daemon.ledger, supervisor.starts, supervisor.health, quay, host, changes, settings.machine
+        daemon.ledger,
+        supervisor.starts,
+        supervisor.health,
+        streams,
+        host,
+        changes,
+        settings.machine,
     )
-    shelf = Shelf()
-    files, images = Files(daemon.ledger, hold, changes), Images(daemon.ledger, shelf)
+    content = FakeImages()
+    files, images = Files(daemon.ledger, container_files, changes), Images(daemon.ledger, content)
     return Service(
-        commits=Commits(daemon.ledger, shelf, hold, changes),
+        commits=Commits(daemon.ledger, content, container_files, changes),
         containers=containers,
         events=Events(daemon.ledger),
-        execs=Execs(daemon.ledger, daemon.supervisor, quay, changes),
+        execs=Execs(daemon.ledger, daemon.supervisor, streams, changes),
         files=files,
         images=images,
         networks=daemon.networks,
         history=daemon.history,
         prunes=Prunes(daemon.ledger, containers, files, images, daemon.networks),
-        registries=Registries(daemon.ledger, Lighthouse()),
+        registries=Registries(daemon.ledger, FakeRegistries()),
         system=System(daemon.ledger, settings, host, lambda: 0),
-        statistics=Statistics(containers.get, Meter(), changes),
+        statistics=Statistics(containers.get, FakeUsage(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),
     )

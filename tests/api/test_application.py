@@ -9,16 +9,16 @@ import pytest
 import trio
 
 from tests.api.minimal_server import get, in_trio, post
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: tcp")
 
 
 @in_trio
 async def test_ping_says_what_clients_negotiate_by(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        pong = await port.get("/_ping")
-        head = await port.toy.ask(get("/_ping").replace(b"GET", b"HEAD"), "HEAD")
+    async with simulated_engine(tmp_path) as engine:
+        pong = await engine.get("/_ping")
+        head = await engine.server.ask(get("/_ping").replace(b"GET", b"HEAD"), "HEAD")
 
     assert (pong.status, pong.body) == (200, b"OK")
     assert pong.headers["cache-control"] == "no-cache, no-store, must-revalidate"
@@ -29,20 +29,20 @@ async def test_ping_says_what_clients_negotiate_by(tmp_path: Path) -> None:
 
 @in_trio
 async def test_a_container_lives_and_is_told_of(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        identity = await port.create("web", Labels={"a": "b"})
-        assert (await port.post("/containers/web/start")).status == 204
-        assert (await port.post("/containers/web/start")).status == 304
-        listed = told(await port.get("/v1.51/containers/json"))
-        assert (await port.post("/containers/web/pause")).status == 204
-        paused = told(await port.get("/containers/web/json"))
-        assert (await port.post("/containers/web/unpause")).status == 204
-        assert (await port.post("/containers/web/rename?name=www")).status == 204
-        assert (await port.post("/containers/www/stop?t=1")).status == 204
-        assert (await port.post("/containers/www/stop")).status == 304
-        stopped = told(await port.get(f"/containers/{identity[:12]}/json"))
-        assert (await port.delete("/containers/www")).status == 204
-        assert (await port.get("/containers/www/json")).status == 404
+    async with simulated_engine(tmp_path) as engine:
+        identity = await engine.create("web", Labels={"a": "b"})
+        assert (await engine.post("/containers/web/start")).status == 204
+        assert (await engine.post("/containers/web/start")).status == 304
+        listed = json_of(await engine.get("/v1.51/containers/json"))
+        assert (await engine.post("/containers/web/pause")).status == 204
+        paused = json_of(await engine.get("/containers/web/json"))
+        assert (await engine.post("/containers/web/unpause")).status == 204
+        assert (await engine.post("/containers/web/rename?name=www")).status == 204
+        assert (await engine.post("/containers/www/stop?t=1")).status == 204
+        assert (await engine.post("/containers/www/stop")).status == 304
+        stopped = json_of(await engine.get(f"/containers/{identity[:12]}/json"))
+        assert (await engine.delete("/containers/www")).status == 204
+        assert (await engine.get("/containers/www/json")).status == 404
 
     assert [each["Names"] for each in listed] == [["/web"]]
     assert listed[0]["State"] == "running"
@@ -54,9 +54,9 @@ async def test_a_container_lives_and_is_told_of(tmp_path: Path) -> None:
 
 @in_trio
 async def test_waiting_is_answered_before_it_is_over(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        client = await engine.server.connect()
         await client.send(post("/containers/web/wait?condition=next-exit"))
         head = await client.stream.receive_some()
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -64,8 +64,8 @@ async def test_waiting_is_answered_before_it_is_over(tmp_path: Path) -> None:
             "the head alone: the client starts the container when it has it"
         )
 
-        await port.post("/containers/web/start")
-        await port.post("/containers/web/kill")
+        await engine.post("/containers/web/start")
+        await engine.post("/containers/web/kill")
 
         chunk = bytes(await client.stream.receive_some())
         assert json.loads(chunk.split(b"\r\n")[1]) == {"StatusCode": 137}
@@ -86,16 +86,16 @@ CREATE_REFUSED: list[tuple[str, Any, int, str]] = [
 
 @in_trio
 async def test_creations_that_are_refused_leave_nothing_behind(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("taken")
-        before = port.ledger.log.last_seq
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("taken")
+        before = engine.ledger.log.last_seq
         for query, body, status, message in CREATE_REFUSED:
-            response = await port.post(f"/containers/create{query}", body)
-            assert (response.status, message in told(response)["message"]) == (status, True), (
+            response = await engine.post(f"/containers/create{query}", body)
+            assert (response.status, message in json_of(response)["message"]) == (status, True), (
                 response
             )
 
-        assert port.ledger.log.last_seq == before
+        assert engine.ledger.log.last_seq == before
 
 
 @pytest.mark.parametrize(
@@ -170,22 +170,22 @@ async def test_creations_that_are_refused_leave_nothing_behind(tmp_path: Path) -
 async def test_what_cannot_be_done_is_said_in_dockers_words(
     method: str, path: str, status: int, message: str, tmp_path: Path
 ) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("made")
-        before = port.ledger.log.last_seq
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("made")
+        before = engine.ledger.log.last_seq
 
-        response = await port.toy.ask(get(path).replace(b"GET", method.encode(), 1), method)
+        response = await engine.server.ask(get(path).replace(b"GET", method.encode(), 1), method)
 
         assert response.status == status
-        assert message in told(response)["message"]
-        assert port.ledger.log.last_seq == before
+        assert message in json_of(response)["message"]
+        assert engine.ledger.log.last_seq == before
 
 
 @in_trio
 async def test_attach_gives_the_connection_away_with_what_was_typed_ahead(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        client = await engine.server.connect()
         request = post(
             "/containers/web/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-x", b"", *UPGRADE
         )
@@ -195,7 +195,7 @@ async def test_attach_gives_the_connection_away_with_what_was_typed_ahead(tmp_pa
     assert head.startswith(b"HTTP/1.1 101 UPGRADED")
     assert b"multiplexed-stream" in head
     assert rest == b"attached:typed"
-    options = port.quay.attached[0]
+    options = engine.streams.attached[0]
     assert (options.stdin, options.stdout, options.stderr, options.detach_keys) == (
         True,
         True,
@@ -206,9 +206,9 @@ async def test_attach_gives_the_connection_away_with_what_was_typed_ahead(tmp_pa
 
 @in_trio
 async def test_attach_may_begin_with_the_past(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        client = await engine.server.connect()
         await client.send(post("/v1.41/containers/web/attach?logs=1&stdout=1&stderr=1"))
         head, _, rest = (await client.rest()).partition(b"\r\n\r\n")
 
@@ -219,12 +219,12 @@ async def test_attach_may_begin_with_the_past(tmp_path: Path) -> None:
 
 @in_trio
 async def test_an_attach_that_is_refused_is_answered_in_http(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        missing = await port.toy.ask(
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        missing = await engine.server.ask(
             post("/containers/nope/attach?stream=1&stdout=1", b"", *UPGRADE), "POST"
         )
-        keys = await port.toy.ask(
+        keys = await engine.server.ask(
             post("/containers/web/attach?stream=1&stdin=1&detachKeys=zz", b"", *UPGRADE), "POST"
         )
 
@@ -234,22 +234,22 @@ async def test_an_attach_that_is_refused_is_answered_in_http(tmp_path: Path) -> 
 
 @in_trio
 async def test_an_exec_runs_attached_or_detached_and_its_end_is_known(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        await port.post("/containers/web/start")
-        attached = told(
-            await port.post("/containers/web/exec", {"Cmd": ["ls", "-l"], "AttachStdout": True})
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        await engine.post("/containers/web/start")
+        attached = json_of(
+            await engine.post("/containers/web/exec", {"Cmd": ["ls", "-l"], "AttachStdout": True})
         )["Id"]
-        client = await port.toy.connect()
+        client = await engine.server.connect()
         await client.send(
             post(f"/exec/{attached}/start", b"{}", "Content-Type: application/json", *UPGRADE)
         )
         answer = await client.rest()
-        detached = told(await port.post("/containers/web/exec", {"Cmd": "ls"}))["Id"]
-        assert (await port.post(f"/exec/{detached}/start", {"Detach": True})).status == 200
-        again = await port.post(f"/exec/{detached}/start", {"Detach": True})
-        shown = told(await port.get(f"/exec/{attached}/json"))
-        none = await port.post("/containers/web/exec", {"Cmd": []})
+        detached = json_of(await engine.post("/containers/web/exec", {"Cmd": "ls"}))["Id"]
+        assert (await engine.post(f"/exec/{detached}/start", {"Detach": True})).status == 200
+        again = await engine.post(f"/exec/{detached}/start", {"Detach": True})
+        shown = json_of(await engine.get(f"/exec/{attached}/json"))
+        none = await engine.post("/containers/web/exec", {"Cmd": []})
 
     assert answer.endswith(b"\r\n\r\nexec:")
     assert again.status == 409
@@ -257,19 +257,19 @@ async def test_an_exec_runs_attached_or_detached_and_its_end_is_known(tmp_path: 
         "ls",
         ["-l"],
     )
-    assert (none.status, told(none)["message"]) == (400, "no exec command specified")
+    assert (none.status, json_of(none)["message"]) == (400, "no exec command specified")
 
 
 @in_trio
 async def test_logs_end_by_themselves_or_with_the_container(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        await port.post("/containers/web/start")
-        whole = await port.get("/containers/web/logs?stdout=1&stderr=1")
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        await engine.post("/containers/web/start")
+        whole = await engine.get("/containers/web/logs?stdout=1&stderr=1")
+        client = await engine.server.connect()
         await client.send(get("/containers/web/logs?stdout=1&follow=1"))
         await client.stream.receive_some()
-        await port.post("/containers/web/kill")
+        await engine.post("/containers/web/kill")
 
         followed = await client.rest_of_chunks()
 
@@ -280,19 +280,19 @@ async def test_logs_end_by_themselves_or_with_the_container(tmp_path: Path) -> N
 
 @in_trio
 async def test_images_come_and_go(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        damaged = await port.toy.ask(post("/images/create?fromSrc=-", b"damaged"), "POST")
-        loaded = await port.toy.ask(post("/images/load", b"archive"), "POST")
-        assert (await port.post("/images/busybox/tag?repo=other&tag=1")).status == 201
-        names = [each["RepoTags"] for each in told(await port.get("/images/json"))]
-        shown = told(await port.get("/images/other:1/json"))
-        gone = told(await port.delete("/images/other:1"))
+    async with simulated_engine(tmp_path) as engine:
+        damaged = await engine.server.ask(post("/images/create?fromSrc=-", b"damaged"), "POST")
+        loaded = await engine.server.ask(post("/images/load", b"archive"), "POST")
+        assert (await engine.post("/images/busybox/tag?repo=other&tag=1")).status == 201
+        names = [each["RepoTags"] for each in json_of(await engine.get("/images/json"))]
+        shown = json_of(await engine.get("/images/other:1/json"))
+        gone = json_of(await engine.delete("/images/other:1"))
 
-    assert (damaged.status, told(damaged)["message"]) == (
+    assert (damaged.status, json_of(damaged)["message"]) == (
         400,
         "Error processing tar file: unexpected EOF",
     )
-    assert told(loaded) == {"stream": "Loaded image: loaded:1\n"}
+    assert json_of(loaded) == {"stream": "Loaded image: loaded:1\n"}
     assert sorted(map(tuple, names)) == [("busybox:latest", "other:1"), ("loaded:1",)]
     assert shown["RepoTags"] == ["busybox:latest", "other:1"]
     assert gone == [{"Untagged": "other:1"}]
@@ -302,22 +302,22 @@ def lines_of(body: bytes) -> list[Any]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-async def some_history(port: Harbour) -> None:
-    await port.create("early")
-    await port.delete("/containers/early")
-    await port.create("web", Labels={"a": "b"})
-    await port.post("/containers/web/start")
-    await port.post("/containers/web/rename?name=www")
+async def some_history(engine: SimulatedEngine) -> None:
+    await engine.create("early")
+    await engine.delete("/containers/early")
+    await engine.create("web", Labels={"a": "b"})
+    await engine.post("/containers/web/start")
+    await engine.post("/containers/web/rename?name=www")
 
 
 @in_trio
 async def test_events_tell_all_history_in_dockers_words(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        until = port.ledger.clock.wall_ns() / 1e9 + 1
-        everything = lines_of((await port.get(f"/events?since=0&until={until:.9f}")).body)
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        until = engine.ledger.clock.wall_ns() / 1e9 + 1
+        everything = lines_of((await engine.get(f"/events?since=0&until={until:.9f}")).body)
         query = "filters=%7B%22container%22:%5B%22www%22%5D%7D"
-        of_one = lines_of((await port.get(f"/events?since=0&until={until:.9f}&{query}")).body)
+        of_one = lines_of((await engine.get(f"/events?since=0&until={until:.9f}&{query}")).body)
 
     actions = [f"{each['Type']} {each['Action']}" for each in everything]
     assert actions == [
@@ -346,21 +346,21 @@ async def test_events_tell_all_history_in_dockers_words(tmp_path: Path) -> None:
 
 @in_trio
 async def test_history_without_an_answer_is_empty(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        nothing = await port.get("/shipslog/history?type=network_drifted")
+    async with simulated_engine(tmp_path) as engine:
+        nothing = await engine.get("/shipslog/history?type=network_drifted")
 
     assert (nothing.status, nothing.body) == (200, b"")
 
 
 @in_trio
 async def test_events_are_followed_from_now_on_and_know_older_containers(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        client = await engine.server.connect()
         await client.send(get("/events"))
         await client.stream.receive_some()
         await trio.testing.wait_all_tasks_blocked(0.01)
-        await port.post("/containers/www/pause")
+        await engine.post("/containers/www/pause")
         event = json.loads(bytes(await client.stream.receive_some()).split(b"\r\n")[1])
 
     assert (event["Action"], event["Actor"]["Attributes"]["name"]) == ("pause", "www")
@@ -368,11 +368,11 @@ async def test_events_are_followed_from_now_on_and_know_older_containers(tmp_pat
 
 @in_trio
 async def test_history_names_who_asked_and_what_became_of_it(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        entries = lines_of((await port.get("/shipslog/history?stream_of=early")).body)
-        mine = lines_of((await port.get("/shipslog/history?type=container_created")).body)
-        verdict = told(await port.get("/shipslog/verify"))
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        entries = lines_of((await engine.get("/shipslog/history?stream_of=early")).body)
+        mine = lines_of((await engine.get("/shipslog/history?type=container_created")).body)
+        verdict = json_of(await engine.get("/shipslog/verify"))
 
     assert [each["type"] for each in entries] == [
         "container_created",
@@ -388,16 +388,16 @@ async def test_history_names_who_asked_and_what_became_of_it(tmp_path: Path) -> 
 
 @in_trio
 async def test_the_past_can_be_listed_and_inspected(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("early")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("early")
         await trio.sleep(10)
-        then_ns = port.ledger.clock.wall_ns()
+        then_ns = engine.ledger.clock.wall_ns()
         await trio.sleep(10)
-        await port.delete("/containers/early")
+        await engine.delete("/containers/early")
 
-        listed = told(await port.get(f"/shipslog/containers/json?at={then_ns}&all=1"))
-        shown = told(await port.get(f"/shipslog/containers/early/json?at={then_ns}"))
-        now = told(await port.get("/containers/json?all=1"))
+        listed = json_of(await engine.get(f"/shipslog/containers/json?at={then_ns}&all=1"))
+        shown = json_of(await engine.get(f"/shipslog/containers/early/json?at={then_ns}"))
+        now = json_of(await engine.get("/containers/json?all=1"))
 
     assert [each["Names"] for each in listed] == [["/early"]]
     assert shown["State"]["Status"] == "created"
@@ -406,13 +406,13 @@ async def test_the_past_can_be_listed_and_inspected(tmp_path: Path) -> None:
 
 @in_trio
 async def test_version_and_info_are_complete_enough_for_clients(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        version = told(await port.get("/version"))
-        info = told(await port.get("/info"))
-        usage = told(await port.get("/system/df"))
-        networks = told(await port.get("/networks"))
-        by_prefix = told(await port.get("/networks/bbbb"))
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        version = json_of(await engine.get("/version"))
+        info = json_of(await engine.get("/info"))
+        usage = json_of(await engine.get("/system/df"))
+        networks = json_of(await engine.get("/networks"))
+        by_prefix = json_of(await engine.get("/networks/bbbb"))
 
     assert (version["ApiVersion"], version["MinAPIVersion"]) == ("1.51", "1.24")
     assert (info["Containers"], info["ContainersStopped"], info["Images"], info["NCPU"]) == (
@@ -448,11 +448,11 @@ FILTERED: list[tuple[dict[str, list[str]], list[str]]] = [
 
 @in_trio
 async def test_the_list_is_filtered_as_docker_filters_it(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web", Labels={"role": "front"}, ExposedPorts={"80/tcp": {}})
-        await port.post("/containers/web/start")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web", Labels={"role": "front"}, ExposedPorts={"80/tcp": {}})
+        await engine.post("/containers/web/start")
         await trio.sleep(1)
-        await port.create("db", Labels={"role": "back"}, HostConfig={"Binds": ["/tmp:/data"]})
+        await engine.create("db", Labels={"role": "back"}, HostConfig={"Binds": ["/tmp:/data"]})
         for filters, names in FILTERED:
             quoted = (
                 json.dumps(filters)
@@ -461,11 +461,11 @@ async def test_the_list_is_filtered_as_docker_filters_it(tmp_path: Path) -> None
                 .replace("}", "%7D")
                 .replace(" ", "")
             )
-            listed = told(await port.get(f"/containers/json?all=1&filters={quoted}"))
+            listed = json_of(await engine.get(f"/containers/json?all=1&filters={quoted}"))
             assert [each["Names"][0][1:] for each in listed] == names, filters
 
-        limited = told(await port.get("/containers/json?limit=1"))
-        running = told(await port.get("/containers/json"))
+        limited = json_of(await engine.get("/containers/json?limit=1"))
+        running = json_of(await engine.get("/containers/json"))
 
     assert [each["Names"] for each in limited] == [["/db"]]
     assert [each["Names"] for each in running] == [["/web"]]
@@ -473,15 +473,15 @@ async def test_the_list_is_filtered_as_docker_filters_it(tmp_path: Path) -> None
 
 @in_trio
 async def test_prune_takes_what_does_not_run_and_was_asked_for(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        kept = await port.create("kept", Labels={"keep": "1"})
-        gone = await port.create("gone")
-        await port.create("web")
-        await port.post("/containers/web/start")
-        pruned = told(
-            await port.post("/containers/prune?filters=%7B%22label!%22:%5B%22keep%22%5D%7D")
+    async with simulated_engine(tmp_path) as engine:
+        kept = await engine.create("kept", Labels={"keep": "1"})
+        gone = await engine.create("gone")
+        await engine.create("web")
+        await engine.post("/containers/web/start")
+        pruned = json_of(
+            await engine.post("/containers/prune?filters=%7B%22label!%22:%5B%22keep%22%5D%7D")
         )
-        left = {each["Id"] for each in told(await port.get("/containers/json?all=1"))}
+        left = {each["Id"] for each in json_of(await engine.get("/containers/json?all=1"))}
 
     assert pruned["ContainersDeleted"] == [gone]
     assert kept in left

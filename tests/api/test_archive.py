@@ -9,17 +9,21 @@ import trio
 
 from engine.domain.container.audit_events import Exported, PathRead, PathWritten
 from tests.api.minimal_server import Response, get, in_trio, post
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 
 
-async def ask(port: Harbour, method: str, path: str, body: bytes | None = None) -> Response:
+async def ask(
+    engine: SimulatedEngine, method: str, path: str, body: bytes | None = None
+) -> Response:
     request = get(path) if body is None else post(path, body, "Content-Type: application/x-tar")
-    return await port.toy.ask(request.replace(request.split(b" ")[0], method.encode(), 1), method)
+    return await engine.server.ask(
+        request.replace(request.split(b" ")[0], method.encode(), 1), method
+    )
 
 
-def uses(port: Harbour) -> list[object]:
+def uses(engine: SimulatedEngine) -> list[object]:
     kinds = (Exported, PathRead, PathWritten)
-    log = port.ledger.log
+    log = engine.ledger.log
     return [each.event for each in log.read() if isinstance(each.event, kinds)]
 
 
@@ -29,10 +33,10 @@ def path_stat(response: Response) -> object:
 
 @in_trio
 async def test_a_path_is_looked_at_without_a_trace(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
 
-        looked = await ask(port, "HEAD", "/containers/web/archive?path=/l")
+        looked = await ask(engine, "HEAD", "/containers/web/archive?path=/l")
 
         assert (looked.status, looked.body) == (200, b"")
         assert path_stat(looked) == {
@@ -42,57 +46,57 @@ async def test_a_path_is_looked_at_without_a_trace(tmp_path: Path) -> None:
             "mtime": "1970-01-01T00:00:00.000000001Z",
             "linkTarget": "/f",
         }
-        assert uses(port) == []
+        assert uses(engine) == []
 
 
 @in_trio
 async def test_a_copy_out_is_a_tar_and_in_the_log_before_its_first_byte(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
 
-        copied = await ask(port, "GET", "/containers/web/archive?path=/f")
+        copied = await ask(engine, "GET", "/containers/web/archive?path=/f")
 
         assert (copied.status, copied.body) == (200, b"onetwo")
         assert copied.headers["content-type"] == "application/x-tar"
         assert "x-docker-container-path-stat" in copied.headers
-        assert uses(port) == [PathRead(path="/f")]
-        assert all(chest.closed for chest in port.hold.chests)
+        assert uses(engine) == [PathRead(path="/f")]
+        assert all(reading.closed for reading in engine.files.readings)
 
 
 @in_trio
 async def test_an_export_is_a_stream_of_bytes(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
 
-        exported = await ask(port, "GET", "/containers/web/export")
+        exported = await ask(engine, "GET", "/containers/web/export")
 
         assert (exported.status, exported.body) == (200, b"onetwo")
         assert exported.headers["content-type"] == "application/octet-stream"
-        assert uses(port) == [Exported()]
+        assert uses(engine) == [Exported()]
 
 
 @in_trio
 async def test_a_copy_in_is_unpacked_as_asked(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web", User="joe")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web", User="joe")
         url = "/containers/web/archive?path=/"
 
-        assert (await ask(port, "PUT", url, b"tar")).status == 200
-        more = await ask(port, "PUT", f"{url}&noOverwriteDirNonDir=true&copyUIDGID=1", b"tar")
+        assert (await ask(engine, "PUT", url, b"tar")).status == 200
+        more = await ask(engine, "PUT", f"{url}&noOverwriteDirNonDir=true&copyUIDGID=1", b"tar")
         assert more.status == 200
 
-        plain, careful = port.hold.unpacked
+        plain, careful = engine.files.unpacked
         assert (plain[2].keep_kinds, plain[2].owner) == (False, "")
         assert (careful[2].keep_kinds, careful[2].owner) == (True, "joe")
-        assert uses(port) == [PathWritten(path="/")] * 2
-        assert all(crate.closed for crate in port.hold.crates)
+        assert uses(engine) == [PathWritten(path="/")] * 2
+        assert all(upload.closed for upload in engine.files.uploads)
 
 
 @in_trio
 async def test_what_can_not_be_is_refused_in_dockers_words(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        await port.create("fixed", HostConfig={"ReadonlyRootfs": True})
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        await engine.create("fixed", HostConfig={"ReadonlyRootfs": True})
         web = "/containers/web/archive?path="
         cases = {
             ("GET", "/containers/no/archive?path=/f"): (404, "No such container: no"),
@@ -108,53 +112,53 @@ async def test_what_can_not_be_is_refused_in_dockers_words(tmp_path: Path) -> No
             ),
         }
         for (method, path), (status, message) in cases.items():
-            answer = await ask(port, method, path, b"tar" if method == "PUT" else None)
+            answer = await ask(engine, method, path, b"tar" if method == "PUT" else None)
 
-            assert (answer.status, told(answer)["message"]) == (status, message), path
-        damaged = await ask(port, "PUT", f"{web}/", b"damaged")
+            assert (answer.status, json_of(answer)["message"]) == (status, message), path
+        damaged = await ask(engine, "PUT", f"{web}/", b"damaged")
         assert damaged.status == 400
-        assert (uses(port), port.hold.unpacked) == ([], [])
+        assert (uses(engine), engine.files.unpacked) == ([], [])
 
 
 @in_trio
 async def test_a_container_that_ends_at_that_moment_is_looked_at_again(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        assert (await port.post("/containers/web/start")).status == 204
-        port.hold.gone_once = True
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        assert (await engine.post("/containers/web/start")).status == 204
+        engine.files.gone_once = True
         answers: list[Response] = []
 
         async def copy() -> None:
-            answers.append(await ask(port, "GET", "/containers/web/archive?path=/f"))
+            answers.append(await ask(engine, "GET", "/containers/web/archive?path=/f"))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(copy)
-            await port.hold.seen_gone.wait()
-            assert (await port.post("/containers/web/kill")).status == 204
+            await engine.files.seen_gone.wait()
+            assert (await engine.post("/containers/web/kill")).status == 204
 
         assert [answer.status for answer in answers] == [200]
 
 
 @in_trio
 async def test_changes_are_numbered_by_kind(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
 
-        found = told(await port.get("/containers/web/changes"))
+        found = json_of(await engine.get("/containers/web/changes"))
 
     assert found == [{"Path": "/a", "Kind": 1}, {"Path": "/b", "Kind": 2}]
 
 
 @in_trio
 async def test_sizes_are_told_to_whom_asks(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
 
-        plain = told(await port.get("/containers/json?all=1"))
-        sized = told(await port.get("/containers/json?all=1&size=1"))
-        inspected = told(await port.get("/containers/web/json?size=true"))
-        usage = told(await port.get("/system/df"))
-        pruned = told(await port.post("/containers/prune"))
+        plain = json_of(await engine.get("/containers/json?all=1"))
+        sized = json_of(await engine.get("/containers/json?all=1&size=1"))
+        inspected = json_of(await engine.get("/containers/web/json?size=true"))
+        usage = json_of(await engine.get("/system/df"))
+        pruned = json_of(await engine.post("/containers/prune"))
 
     assert "SizeRw" not in plain[0]
     assert (sized[0]["SizeRw"], sized[0]["SizeRootFs"]) == (11, 14)
@@ -166,13 +170,13 @@ async def test_sizes_are_told_to_whom_asks(tmp_path: Path) -> None:
 
 @in_trio
 async def test_only_the_kinds_that_were_asked_for_are_measured(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
 
-        images = told(await port.get("/system/df?type=image"))
-        two = told(await port.get("/system/df?type=container&type=volume"))
-        wrong = await port.get("/system/df?type=moon")
+        images = json_of(await engine.get("/system/df?type=image"))
+        two = json_of(await engine.get("/system/df?type=container&type=volume"))
+        wrong = await engine.get("/system/df?type=moon")
 
     assert (images["Containers"], images["Volumes"], len(images["Images"])) == (None, None, 1)
     assert (len(two["Containers"]), two["Volumes"], two["Images"]) == (1, [], None)
-    assert (wrong.status, told(wrong)["message"]) == (400, "unknown object type: moon")
+    assert (wrong.status, json_of(wrong)["message"]) == (400, "unknown object type: moon")

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.api.minimal_server import in_trio
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 from tests.api.test_phases import put_off
 
 TICK_S = 0.001
@@ -21,53 +21,55 @@ PORTS: dict[str, Any] = {
 }
 
 
-async def fleet(port: Harbour) -> None:
+async def fleet(engine: SimulatedEngine) -> None:
     """One container in each phase, oldest first."""
-    await port.create("up", Labels={"tier": "front"}, **PORTS)
-    await port.post("/containers/up/start")
+    await engine.create("up", Labels={"tier": "front"}, **PORTS)
+    await engine.post("/containers/up/start")
     await trio.sleep(TICK_S)
-    await port.create("gone")
-    await port.post("/containers/gone/start")
-    port.world.machine.end(port.service.containers.get("gone"), 3, None)
-    await port.post("/containers/gone/wait")
+    await engine.create("gone")
+    await engine.post("/containers/gone/start")
+    engine.world.machine.end(engine.service.containers.get("gone"), 3, None)
+    await engine.post("/containers/gone/wait")
     await trio.sleep(TICK_S)
-    await port.create("new", HostConfig={"Binds": ["/tmp:/data"], "NetworkMode": "none"})
+    await engine.create("new", HostConfig={"Binds": ["/tmp:/data"], "NetworkMode": "none"})
     await trio.sleep(TICK_S)
-    await port.create("still")
-    await port.post("/containers/still/start")
-    await port.post("/containers/still/pause")
+    await engine.create("still")
+    await engine.post("/containers/still/start")
+    await engine.post("/containers/still/pause")
     await trio.sleep(TICK_S)
-    again = await port.create("again")
-    await port.post("/containers/again/start")
-    await port.post("/containers/again/kill")
-    await put_off(port, again)
+    again = await engine.create("again")
+    await engine.post("/containers/again/start")
+    await engine.post("/containers/again/kill")
+    await put_off(engine, again)
 
 
-async def names(port: Harbour, query: str = "all=1", **filters: list[str]) -> list[str]:
-    answer = await port.get(f"/containers/json?{query}&filters={quote(json.dumps(filters))}")
+async def names(engine: SimulatedEngine, query: str = "all=1", **filters: list[str]) -> list[str]:
+    answer = await engine.get(f"/containers/json?{query}&filters={quote(json.dumps(filters))}")
     assert answer.status == 200, answer
-    return [each["Names"][0].removeprefix("/") for each in told(answer)]
+    return [each["Names"][0].removeprefix("/") for each in json_of(answer)]
 
 
 @in_trio
 async def test_the_list_shows_what_runs_or_will_again_newest_first(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await fleet(port)
-        assert await names(port, "") == ["again", "still", "up"]
-        assert await names(port) == ["again", "still", "new", "gone", "up"]
-        assert await names(port, "limit=2") == ["again", "still"]
-        assert await names(port, "limit=-1") == ["again", "still", "up"]
-        assert await names(port, "", status=["exited", "created"]) == ["new", "gone"]
+    async with simulated_engine(tmp_path) as engine:
+        await fleet(engine)
+        assert await names(engine, "") == ["again", "still", "up"]
+        assert await names(engine) == ["again", "still", "new", "gone", "up"]
+        assert await names(engine, "limit=2") == ["again", "still"]
+        assert await names(engine, "limit=-1") == ["again", "still", "up"]
+        assert await names(engine, "", status=["exited", "created"]) == ["new", "gone"]
 
 
 @in_trio
 async def test_each_filter_chooses_as_dockers_does(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await fleet(port)
+    async with simulated_engine(tmp_path) as engine:
+        await fleet(engine)
         network = next(
-            each["Id"] for each in told(await port.get("/networks")) if each["Name"] == "bridge"
+            each["Id"]
+            for each in json_of(await engine.get("/networks"))
+            if each["Name"] == "bridge"
         )
-        identity = told(await port.get("/containers/up/json"))["Id"]
+        identity = json_of(await engine.get("/containers/up/json"))["Id"]
         for filters, chosen in (
             ({"id": [identity[:5]]}, ["up"]),
             ({"id": [identity[1:]]}, []),
@@ -100,7 +102,7 @@ async def test_each_filter_chooses_as_dockers_does(tmp_path: Path) -> None:
             ),
             ({"is-task": ["true"]}, []),
         ):
-            assert await names(port, **filters) == chosen, filters
+            assert await names(engine, **filters) == chosen, filters
 
 
 @pytest.mark.parametrize(
@@ -134,10 +136,10 @@ async def test_each_filter_chooses_as_dockers_does(tmp_path: Path) -> None:
 async def test_a_value_that_makes_no_sense_is_refused(
     filters: dict[str, list[str]], message: str, tmp_path: Path
 ) -> None:
-    async with harbour(tmp_path) as port:
-        answer = await port.get(f"/containers/json?filters={quote(json.dumps(filters))}")
+    async with simulated_engine(tmp_path) as engine:
+        answer = await engine.get(f"/containers/json?filters={quote(json.dumps(filters))}")
 
-    assert (answer.status, told(answer)["message"]) == (400, message)
+    assert (answer.status, json_of(answer)["message"]) == (400, message)
 
 
 @pytest.mark.parametrize("name", ["before", "since"])
@@ -146,10 +148,10 @@ async def test_a_value_that_makes_no_sense_is_refused(
 async def test_a_neighbour_that_is_not_there_is_missed(
     name: str, reference: str, tmp_path: Path
 ) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
-        answer = await port.get(
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
+        answer = await engine.get(
             f"/containers/json?filters={quote(json.dumps({name: [reference]}))}"
         )
 
-    assert (answer.status, told(answer)["message"]) == (404, f"No such container: {reference}")
+    assert (answer.status, json_of(answer)["message"]) == (404, f"No such container: {reference}")

@@ -18,7 +18,7 @@ from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId
 from engine.domain.streams import container_stream
 from tests.api.minimal_server import Client, get, in_trio
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 
 EVERYTHING = "since=0&until=NOW"
 BURST = 1200
@@ -26,22 +26,22 @@ BURST = 1200
 CROWD = 50
 
 
-async def some_history(port: Harbour) -> None:
-    await port.create("web", Labels={"a": "b"})
+async def some_history(engine: SimulatedEngine) -> None:
+    await engine.create("web", Labels={"a": "b"})
     for verb in ("start", "pause", "unpause", "stop"):
         await trio.sleep(0.001)  # so that not everything happens at one moment
-        await port.post(f"/containers/web/{verb}")
-    await port.delete("/containers/web")
+        await engine.post(f"/containers/web/{verb}")
+    await engine.delete("/containers/web")
 
 
 def moment(at_ns: int) -> str:
     return f"{at_ns // 10**9}.{at_ns % 10**9:09d}"
 
 
-async def ask(port: Harbour, query: str) -> list[Any]:
+async def ask(engine: SimulatedEngine, query: str) -> list[Any]:
     """What has happened by now; the future, in which ``until`` lies, is not waited for."""
-    query = query.replace("until=NOW", f"until={moment(port.ledger.clock.wall_ns())}")
-    answer = await port.get(f"/events?{query}")
+    query = query.replace("until=NOW", f"until={moment(engine.ledger.clock.wall_ns())}")
+    answer = await engine.get(f"/events?{query}")
     assert answer.status == 200, answer
     return [json.loads(line) for line in answer.body.splitlines()]
 
@@ -56,12 +56,12 @@ def positions(events: list[Any]) -> list[str]:
 
 @in_trio
 async def test_a_reader_goes_on_after_any_event_without_gap_or_repetition(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        everything = await ask(port, EVERYTHING)
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        everything = await ask(engine, EVERYTHING)
         for number, position in enumerate(positions(everything), 1):
-            rest = await ask(port, f"after_seq={position}&until=NOW")
-            filtered = await ask(port, f"{filters(after_seq=[position])}&until=NOW")
+            rest = await ask(engine, f"after_seq={position}&until=NOW")
+            filtered = await ask(engine, f"{filters(after_seq=[position])}&until=NOW")
             assert rest == filtered == everything[number:]
 
     assert len(set(positions(everything))) == len(everything) > 10
@@ -69,12 +69,12 @@ async def test_a_reader_goes_on_after_any_event_without_gap_or_repetition(tmp_pa
 
 @in_trio
 async def test_a_number_of_the_log_stands_for_all_that_its_event_says(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        everything = await ask(port, EVERYTHING)
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        everything = await ask(engine, EVERYTHING)
         started = [each for each in everything if each["Action"] == "start"]
         seq, part = positions(started)[0].split(".")
-        rest = await ask(port, f"after_seq={seq}&until=NOW")
+        rest = await ask(engine, f"after_seq={seq}&until=NOW")
 
     assert part == "2", "the network comes first"
     assert rest == everything[everything.index(started[0]) + 1 :]
@@ -82,13 +82,13 @@ async def test_a_number_of_the_log_stands_for_all_that_its_event_says(tmp_path: 
 
 @in_trio
 async def test_who_resumes_hears_what_comes_then(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        *_, last = await ask(port, EVERYTHING)
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        *_, last = await ask(engine, EVERYTHING)
+        client = await engine.server.connect()
         await client.send(get(f"/events?after_seq={positions([last])[0]}"))
         await client.stream.receive_some()
-        await port.create("later")
+        await engine.create("later")
         event = json.loads(bytes(await client.stream.receive_some()).split(b"\r\n")[1])
 
     assert (event["Action"], event["Actor"]["Attributes"]["name"]) == ("create", "later")
@@ -96,18 +96,18 @@ async def test_who_resumes_hears_what_comes_then(tmp_path: Path) -> None:
 
 @in_trio
 async def test_moments_are_understood_in_every_form(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await some_history(port)
-        everything = await ask(port, EVERYTHING)
+    async with simulated_engine(tmp_path) as engine:
+        await some_history(engine)
+        everything = await ask(engine, EVERYTHING)
         for since in ("1", "1.5", "2020-01-01T00:00:00Z", "2020-01-01T00:00:00.5%2B01:00", "1000h"):
-            assert await ask(port, f"since={since}&until=NOW") == everything
+            assert await ask(engine, f"since={since}&until=NOW") == everything
         (number, paused), *_ = [
             each for each in enumerate(everything) if each[1]["Action"] == "pause"
         ]
         at = moment(paused["timeNano"])
-        assert await ask(port, f"since={at}&until=NOW") == everything[number:]
-        assert await ask(port, f"until={at}") == everything[: number + 1]
-        assert await ask(port, "until=0s") == everything
+        assert await ask(engine, f"since={at}&until=NOW") == everything[number:]
+        assert await ask(engine, f"until={at}") == everything[: number + 1]
+        assert await ask(engine, "until=0s") == everything
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,20 @@ async def test_moments_are_understood_in_every_form(tmp_path: Path) -> None:
 async def test_a_question_that_makes_no_sense_is_refused(
     query: str, message: str, tmp_path: Path
 ) -> None:
-    async with harbour(tmp_path) as port:
-        answer = await port.get(f"/events?{query}")
+    async with simulated_engine(tmp_path) as engine:
+        answer = await engine.get(f"/events?{query}")
 
     assert answer.status == 400
-    assert message in told(answer)["message"]
+    assert message in json_of(answer)["message"]
 
 
 @in_trio
 async def test_prunes_are_told_with_what_they_won(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web")
         for kind in ("containers", "images", "networks", "volumes", "build"):
-            assert (await port.post(f"/{kind}/prune")).status == 200
-        events = await ask(port, f"{EVERYTHING}&{filters(event=['prune', 'destroy'])}")
+            assert (await engine.post(f"/{kind}/prune")).status == 200
+        events = await ask(engine, f"{EVERYTHING}&{filters(event=['prune', 'destroy'])}")
 
     assert [(each["Type"], each["Action"]) for each in events] == [
         ("container", "destroy"),
@@ -156,12 +156,12 @@ async def test_prunes_are_told_with_what_they_won(tmp_path: Path) -> None:
     assert "id" not in events[1]
 
 
-async def burst(port: Harbour, identity: str, count: int) -> None:
+async def burst(engine: SimulatedEngine, identity: str, count: int) -> None:
     """Many events at once: more than one group of the log has, and each for every follower."""
     stream, origin = container_stream(ContainerId(identity)), Origin(actor=SUPERVISOR)
     for first in range(0, count, 100):
         sizes = tuple(Resized(height=number, width=1) for number in range(first, first + 100))
-        await port.ledger.record(origin, (stream, sizes))
+        await engine.ledger.record(origin, (stream, sizes))
 
 
 def heights(body: bytes) -> list[int]:
@@ -172,13 +172,13 @@ def heights(body: bytes) -> list[int]:
 
 @in_trio
 async def test_a_follower_that_falls_behind_misses_nothing(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        identity = await port.create("web")
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        identity = await engine.create("web")
+        client = await engine.server.connect()
         await client.send(get("/events"))
         await client.stream.receive_some()
 
-        await burst(port, identity, BURST)
+        await burst(engine, identity, BURST)
 
         body = b""
         while f'"height":"{BURST - 1}"'.encode() not in body:
@@ -188,18 +188,18 @@ async def test_a_follower_that_falls_behind_misses_nothing(tmp_path: Path) -> No
 
 @in_trio
 async def test_a_crowd_of_followers_that_do_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port, AsyncExitStack() as crowd:
-        identity = await port.create("web")
+    async with simulated_engine(tmp_path) as engine, AsyncExitStack() as crowd:
+        identity = await engine.create("web")
         followers: list[Client] = []
         for _ in range(CROWD):
-            client = await port.toy.connect()
+            client = await engine.server.connect()
             await crowd.enter_async_context(client.stream)
             await client.send(get("/events"))
             followers.append(client)
         await trio.testing.wait_all_tasks_blocked(0.01)
 
-        await burst(port, identity, BURST)
-        assert (await port.post("/containers/web/start")).status == 204
+        await burst(engine, identity, BURST)
+        assert (await engine.post("/containers/web/start")).status == 204
 
         slow = followers[-1]
         body = b""

@@ -10,7 +10,7 @@ import pytest
 from engine.api.http.requests import ApiVersion
 from engine.api.http.router import VERSION_MAX, VERSION_MIN, version_text
 from tests.api.minimal_server import Response, get, in_trio, post
-from tests.api.simulated_engine import Harbour, harbour
+from tests.api.simulated_engine import SimulatedEngine, simulated_engine
 from tests.conformance.document import Operation, document
 
 _ENDLESS = {"/events": "?since=0&until=1"}
@@ -20,17 +20,19 @@ _NO_MANAGER = (
 )
 
 
-async def ask(port: Harbour, method: str, target: str, body: str | None = None) -> Response:
+async def ask(
+    engine: SimulatedEngine, method: str, target: str, body: str | None = None
+) -> Response:
     headers = () if body is None else ("Content-Type: application/json",)
     request = post(target, (body or "").encode(), *headers).replace(b"POST", method.encode(), 1)
-    return await port.toy.ask(request, method)
+    return await engine.server.ask(request, method)
 
 
-async def ask_for(port: Harbour, operation: Operation, version: ApiVersion) -> Response:
+async def ask_for(engine: SimulatedEngine, operation: Operation, version: ApiVersion) -> Response:
     path = re.sub(r"\{\w+\}", "nosuch", operation.template)
     query = _ENDLESS.get(operation.template, "")
     body = None if operation.method in ("GET", "HEAD", "DELETE") else "{}"
-    return await ask(port, operation.method, f"/v{version_text(version)}{path}{query}", body)
+    return await ask(engine, operation.method, f"/v{version_text(version)}{path}{query}", body)
 
 
 @pytest.mark.parametrize("version", [VERSION_MIN, (1, 41), VERSION_MAX])
@@ -41,9 +43,9 @@ async def test_every_path_that_is_described_is_answered(
     operations = document().operations
     assert len(operations) > 100
 
-    async with harbour(tmp_path) as port:
+    async with simulated_engine(tmp_path) as engine:
         for operation in operations:
-            response = await ask_for(port, operation, version)
+            response = await ask_for(engine, operation, version)
 
             assert b"page not found" not in response.body, operation
             assert response.status < 500 or response.status in (501, 503), (operation, response)
@@ -119,14 +121,14 @@ ANSWERS: list[tuple[str, str, str | None, int, str]] = [
 
 @in_trio
 async def test_what_is_not_there_is_said_in_dockers_words(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        before = port.ledger.log.last_seq
+    async with simulated_engine(tmp_path) as engine:
+        before = engine.ledger.log.last_seq
         for method, target, body, status, message in ANSWERS:
-            response = await ask(port, method, target, body)
+            response = await ask(engine, method, target, body)
 
             told = json.loads(response.body)
             assert (response.status, told) == (status, {"message": message}), (method, target)
-        assert port.ledger.log.last_seq == before
+        assert engine.ledger.log.last_seq == before
 
 
 NOTHING: list[tuple[str, str, object]] = [
@@ -143,11 +145,13 @@ NOTHING: list[tuple[str, str, object]] = [
 
 @in_trio
 async def test_where_there_is_nothing_to_list_or_prune_nothing_is_told(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
+    async with simulated_engine(tmp_path) as engine:
         for method, target, nothing in NOTHING:
-            response = await ask(port, method, target)
+            response = await ask(engine, method, target)
 
             assert (response.status, json.loads(response.body)) == (200, nothing), target
-        gone = await port.toy.ask(get("/volumes/x?force=1").replace(b"GET", b"DELETE", 1), "DELETE")
+        gone = await engine.server.ask(
+            get("/volumes/x?force=1").replace(b"GET", b"DELETE", 1), "DELETE"
+        )
 
     assert gone.status == 204

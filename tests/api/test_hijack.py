@@ -36,8 +36,8 @@ async def test_the_connection_outlives_the_server_in_other_hands(
     headers: tuple[str, ...], status_line: bytes, tmp_path: Path
 ) -> None:
     monitor = Monitor()
-    async with served(monitor, tmp_path) as toy:
-        client = Client(await trio.open_unix_socket(toy.path))
+    async with served(monitor, tmp_path) as server:
+        client = Client(await trio.open_unix_socket(server.path))
         await client.send(post("/attach", b'{"a":1}', *headers) + b"typed ahead")
         head = await client.stream.receive_some()
 
@@ -62,8 +62,8 @@ async def test_the_connection_outlives_the_server_in_other_hands(
 @in_trio
 async def test_the_server_keeps_no_descriptor_of_a_connection_it_gave_away(tmp_path: Path) -> None:
     monitor = Monitor()
-    async with served(monitor, tmp_path) as toy:
-        client = await toy.connect()
+    async with served(monitor, tmp_path) as server:
+        client = await server.connect()
         await client.send(get("/attach", "Connection: Upgrade", "Upgrade: tcp"))
         await client.stream.receive_some()
         await trio.testing.wait_all_tasks_blocked(0.01)
@@ -77,8 +77,8 @@ async def test_an_upgrade_that_is_refused_is_answered_in_http(tmp_path: Path) ->
     async def refuse(request: Request) -> Reply:
         raise KeyError(request.target)
 
-    async with served(refuse, tmp_path) as toy:
-        client = await toy.connect()
+    async with served(refuse, tmp_path) as server:
+        client = await server.connect()
         for _ in range(2):
             await client.send(post("/attach", b"", "Connection: Upgrade", "Upgrade: tcp"))
             assert (await client.response("POST")).status == 500

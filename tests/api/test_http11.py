@@ -13,7 +13,7 @@ from engine.errors import Conflict, NotModified
 from tests.api.minimal_server import Client, Served, get, in_trio, post, served
 
 
-class Toy:
+class SampleApplication:
     """Answers by path; remembers how its handlers ended."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Toy:
             case "/same":
                 raise NotModified
             case _:
-                return Answer(200, b"hello", "text/plain", (("X-Toy", "a\r\nb"),))
+                return Answer(200, b"hello", "text/plain", (("X-Split", "a\r\nb"),))
 
     async def _count(self, request: Request) -> int:
         size = 0
@@ -83,24 +83,24 @@ async def is_closed(client: Client) -> bool:
 
 @in_trio
 async def test_an_answer_carries_what_clients_negotiate_by(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        response = await toy.ask(get("/"))
+    async with served(SampleApplication(), tmp_path) as server:
+        response = await server.ask(get("/"))
 
     assert (response.status, response.reason, response.body) == (200, b"OK", b"hello")
     assert response.headers["api-version"] == "1.51"
     assert response.headers["ostype"] == "linux"
     assert response.headers["docker-experimental"] == "false"
-    assert response.headers["server"] == "Toy/1 (linux)"
+    assert response.headers["server"] == "Tests/1 (linux)"
     assert len(response.headers["x-request-id"]) == 32
-    assert response.headers["x-toy"] == "a  b", "a value can't begin a header of its own"
+    assert response.headers["x-split"] == "a  b", "a value can't begin a header of its own"
 
 
 @in_trio
 async def test_a_connection_serves_many_requests_each_with_its_own_correlation(
     tmp_path: Path,
 ) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         seen = set()
         for _ in range(3):
             await client.send(post("/echo", b"abc"))
@@ -113,8 +113,8 @@ async def test_a_connection_serves_many_requests_each_with_its_own_correlation(
 
 @in_trio
 async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(post("/echo", b"1") + get("/") + post("/echo", b"2"))
 
         bodies = [(await client.response()).body for _ in range(3)]
@@ -124,8 +124,8 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
 
 @in_trio
 async def test_a_request_may_arrive_byte_by_byte(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         for byte in post("/echo", b"xyz"):
             await client.send(bytes([byte]))
 
@@ -135,8 +135,8 @@ async def test_a_request_may_arrive_byte_by_byte(tmp_path: Path) -> None:
 @in_trio
 async def test_chunked_bodies_work_both_ways(tmp_path: Path) -> None:
     chunked = b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(chunked)
         assert (await client.response()).body == b"abcde"
 
@@ -152,14 +152,14 @@ async def test_chunked_bodies_work_both_ways(tmp_path: Path) -> None:
 @in_trio
 async def test_an_upload_of_any_size_is_streamed(tmp_path: Path) -> None:
     size = 5_000_000
-    async with served(Toy(), tmp_path) as toy:
-        assert (await toy.ask(post("/count", bytes(size)))).body == str(size).encode()
+    async with served(SampleApplication(), tmp_path) as server:
+        assert (await server.ask(post("/count", bytes(size)))).body == str(size).encode()
 
 
 @in_trio
 async def test_a_client_that_expects_100_is_invited(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(
             post("/echo", b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 3")
         )
@@ -171,8 +171,8 @@ async def test_a_client_that_expects_100_is_invited(tmp_path: Path) -> None:
 
 @in_trio
 async def test_a_client_that_expects_100_for_nothing_is_told_and_closed(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(
             b"POST /conflict HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
         )
@@ -185,8 +185,8 @@ async def test_a_client_that_expects_100_for_nothing_is_told_and_closed(tmp_path
 
 @in_trio
 async def test_a_body_that_nobody_reads_does_not_cost_the_connection(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(post("/", b"x" * 1000)[:-500])
         await client.send(b"x" * 500)
         assert (await client.response()).status == 200
@@ -199,8 +199,8 @@ async def test_a_body_that_nobody_reads_does_not_cost_the_connection(tmp_path: P
 async def test_a_large_body_that_nobody_reads_ends_the_connection_after_the_answer(
     tmp_path: Path,
 ) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_and_shrug, client, post("/conflict", bytes(3_000_000)))
             response = await client.response("POST")
@@ -218,8 +218,8 @@ async def send_and_shrug(client: Client, data: bytes) -> None:
 
 @in_trio
 async def test_head_gets_the_head_alone(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         for path, length in (("/", "5"), ("/conflict", "31"), ("/stream", None)):
             await client.send(get(path).replace(b"GET", b"HEAD"))
             response = await client.response("HEAD")
@@ -228,10 +228,10 @@ async def test_head_gets_the_head_alone(tmp_path: Path) -> None:
 
 @in_trio
 async def test_errors_become_status_codes_and_json(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        conflict = await toy.ask(get("/conflict"))
-        same = await toy.ask(get("/same"))
-        bug = await toy.ask(get("/bug"))
+    async with served(SampleApplication(), tmp_path) as server:
+        conflict = await server.ask(get("/conflict"))
+        same = await server.ask(get("/same"))
+        bug = await server.ask(get("/bug"))
 
     assert (conflict.status, message(conflict.body)) == (409, "it is in the way")
     assert (same.status, same.body) == (304, b"")
@@ -241,8 +241,8 @@ async def test_errors_become_status_codes_and_json(tmp_path: Path) -> None:
 
 @in_trio
 async def test_a_failure_behind_the_head_leaves_a_body_without_an_end(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(get("/cut"))
 
         everything = await client.rest()
@@ -252,8 +252,8 @@ async def test_a_failure_behind_the_head_leaves_a_body_without_an_end(tmp_path: 
 
 @in_trio
 async def test_http_1_0_gets_a_body_that_ends_with_the_connection(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(get("/stream", version="1.0"))
         head, _, body = (await client.rest()).partition(b"\r\n\r\n")
 
@@ -263,13 +263,13 @@ async def test_http_1_0_gets_a_body_that_ends_with_the_connection(tmp_path: Path
 
 @in_trio
 async def test_a_client_may_close_after_its_request(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        asked = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        asked = await server.connect()
         await asked.send(get("/", "Connection: close"))
         assert (await asked.response()).headers["connection"] == "close"
         assert await is_closed(asked)
 
-        half_closed = await toy.connect()
+        half_closed = await server.connect()
         await half_closed.send(get("/stream"))
         await half_closed.stream.send_eof()
         assert (await half_closed.response()).body == b"onetwothree"
@@ -350,12 +350,12 @@ async def test_hostile_input_is_refused_in_json_and_the_server_lives_on(
     name: str, tmp_path: Path
 ) -> None:
     data, status = HOSTILE[name]
-    async with served(Toy(), tmp_path) as toy:
-        response = await toy.ask(data)
+    async with served(SampleApplication(), tmp_path) as server:
+        response = await server.ask(data)
 
         assert response.status == status
         assert message(response.body)
-        assert (await toy.ask(get("/"))).status == 200
+        assert (await server.ask(get("/"))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -365,9 +365,9 @@ async def test_hostile_input_is_refused_in_json_and_the_server_lives_on(
 @in_trio
 async def test_what_is_odd_but_allowed_is_answered(request_line: str, tmp_path: Path) -> None:
     data = f"{request_line}\r\nHOST:h\r\nX-Y: \t z \r\n\r\n".encode()
-    async with served(Toy(), tmp_path) as toy:
-        at_once = await toy.ask(data)
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        at_once = await server.ask(data)
+        client = await server.connect()
         for byte in data:
             await client.send(bytes([byte]))
         in_pieces = await client.response()
@@ -378,8 +378,8 @@ async def test_what_is_odd_but_allowed_is_answered(request_line: str, tmp_path: 
 @in_trio
 async def test_a_request_may_wait_behind_a_body_in_chunks(tmp_path: Path) -> None:
     chunked = b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n"
-    async with served(Toy(), tmp_path) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        client = await server.connect()
         await client.send(chunked + get("/") + chunked)
 
         bodies = [(await client.response()).body for _ in range(3)]
@@ -390,19 +390,19 @@ async def test_a_request_may_wait_behind_a_body_in_chunks(tmp_path: Path) -> Non
 @in_trio
 async def test_a_torn_request_ends_quietly(tmp_path: Path) -> None:
     whole = post("/echo", b"abcdef")
-    async with served(Toy(), tmp_path) as toy:
+    async with served(SampleApplication(), tmp_path) as server:
         for length in range(1, len(whole)):
-            client = await toy.connect()
+            client = await server.connect()
             await client.send(whole[:length])
             await client.stream.aclose()
 
-        assert (await toy.ask(get("/"))).status == 200
+        assert (await server.ask(get("/"))).status == 200
 
 
 @in_trio
 async def test_a_slow_head_is_not_waited_for(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path, Limits(head_s=10)) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path, Limits(head_s=10)) as server:
+        client = await server.connect()
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drip, client)
@@ -422,16 +422,16 @@ async def drip(client: Client) -> None:
 
 @in_trio
 async def test_a_slow_json_body_is_not_waited_for(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path, Limits(body_s=20)) as toy:
-        response = await toy.ask(post("/echo", b"abc")[:-1])
+    async with served(SampleApplication(), tmp_path, Limits(body_s=20)) as server:
+        response = await server.ask(post("/echo", b"abc")[:-1])
 
     assert response.status == 408
 
 
 @in_trio
 async def test_a_silent_connection_is_closed_without_a_word(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path, Limits(idle_s=100)) as toy:
-        client = await toy.connect()
+    async with served(SampleApplication(), tmp_path, Limits(idle_s=100)) as server:
+        client = await server.connect()
         await client.send(get("/"))
         await client.response()
 
@@ -442,9 +442,9 @@ async def test_a_silent_connection_is_closed_without_a_word(tmp_path: Path) -> N
 @pytest.mark.parametrize("path", ["/slow", "/follow"])
 @in_trio
 async def test_a_handler_is_cancelled_when_its_client_hangs_up(path: str, tmp_path: Path) -> None:
-    handlers = Toy()
-    async with served(handlers, tmp_path) as toy:
-        client = await toy.connect()
+    handlers = SampleApplication()
+    async with served(handlers, tmp_path) as server:
+        client = await server.connect()
         await client.send(get(path))
         await handlers.entered.wait()
         await client.stream.aclose()
@@ -455,9 +455,9 @@ async def test_a_handler_is_cancelled_when_its_client_hangs_up(path: str, tmp_pa
 
 @in_trio
 async def test_a_half_closed_client_is_still_waited_on(tmp_path: Path) -> None:
-    handlers = Toy()
-    async with served(handlers, tmp_path) as toy:
-        client = await toy.connect()
+    handlers = SampleApplication()
+    async with served(handlers, tmp_path) as server:
+        client = await server.connect()
         await client.send(get("/follow"))
         await handlers.entered.wait()
         await client.stream.send_eof()
@@ -466,19 +466,19 @@ async def test_a_half_closed_client_is_still_waited_on(tmp_path: Path) -> None:
         assert not handlers.ended.is_set()
 
 
-async def stopped_while(handlers: Toy, toy: Served, path: str) -> Client:
-    client = await toy.connect()
+async def stopped_while(handlers: SampleApplication, server: Served, path: str) -> Client:
+    client = await server.connect()
     await client.send(get(path))
     await handlers.entered.wait()
-    toy.server.stop()
+    server.server.stop()
     return client
 
 
 @in_trio
 async def test_shutting_down_ends_a_followed_stream_in_order(tmp_path: Path) -> None:
-    handlers = Toy()
-    async with served(handlers, tmp_path) as toy:
-        client = await stopped_while(handlers, toy, "/follow")
+    handlers = SampleApplication()
+    async with served(handlers, tmp_path) as server:
+        client = await stopped_while(handlers, server, "/follow")
 
         assert (await client.response()).body == b"first"
         assert await is_closed(client)
@@ -487,9 +487,9 @@ async def test_shutting_down_ends_a_followed_stream_in_order(tmp_path: Path) -> 
 
 @in_trio
 async def test_shutting_down_waits_for_a_request_only_so_long(tmp_path: Path) -> None:
-    handlers = Toy()
-    async with served(handlers, tmp_path) as toy:
-        client = await stopped_while(handlers, toy, "/slow")
+    handlers = SampleApplication()
+    async with served(handlers, tmp_path) as server:
+        client = await stopped_while(handlers, server, "/slow")
 
         assert await is_closed(client)
         assert trio.current_time() == pytest.approx(10, abs=1)
@@ -497,12 +497,12 @@ async def test_shutting_down_waits_for_a_request_only_so_long(tmp_path: Path) ->
 
 @in_trio
 async def test_shutting_down_ends_idle_connections_at_once(tmp_path: Path) -> None:
-    async with served(Toy(), tmp_path) as toy:
-        fresh = await toy.connect()
-        used = await toy.connect()
+    async with served(SampleApplication(), tmp_path) as server:
+        fresh = await server.connect()
+        used = await server.connect()
         await used.send(get("/"))
         await used.response()
-        toy.server.stop()
+        server.server.stop()
 
         assert await is_closed(fresh)
         assert await is_closed(used)

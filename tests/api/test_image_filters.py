@@ -8,13 +8,13 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.minimal_server import in_trio, post
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 
 
-async def bring(port: Harbour, content: bytes, name: str = "") -> str:
+async def bring(engine: SimulatedEngine, content: bytes, name: str = "") -> str:
     target = f"/images/create?fromSrc=-&repo={quote(name)}"
-    response = await port.toy.ask(post(target, content), "POST")
-    identity: str = told(response)["status"]
+    response = await engine.server.ask(post(target, content), "POST")
+    identity: str = json_of(response)["status"]
     return identity
 
 
@@ -23,29 +23,29 @@ def filtered(path: str, **filters: list[str]) -> str:
     return f"{path}?filters={quote(json.dumps(wanted))}"
 
 
-async def names(port: Harbour, **filters: list[str]) -> list[Any]:
-    listed = told(await port.get(filtered("/images/json", **filters)))
+async def names(engine: SimulatedEngine, **filters: list[str]) -> list[Any]:
+    listed = json_of(await engine.get(filtered("/images/json", **filters)))
     return sorted(tag for each in listed for tag in each["RepoTags"] or ["<none>"])
 
 
 @in_trio
 async def test_the_list_is_filtered_as_docker_filters_it(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await bring(port, b"one", "some/thing:1")
-        await bring(port, b"two")
+    async with simulated_engine(tmp_path) as engine:
+        await bring(engine, b"one", "some/thing:1")
+        await bring(engine, b"two")
         everything = ["<none>", "busybox:latest", "some/thing:1"]
 
-        assert await names(port) == everything
-        assert await names(port, reference=["*"]) == ["busybox:latest"]
-        assert await names(port, reference=["*/*"]) == ["some/thing:1"]
-        assert await names(port, reference=["some/thing", "busybox:*"]) == everything[1:]
-        assert await names(port, reference=["docker.io/library/busybox"]) == []
-        assert await names(port, dangling=["true"]) == ["<none>"]
-        assert await names(port, dangling=["0"]) == everything[1:]
-        assert await names(port, label=["x"]) == []
-        assert await names(port, until=["2020-01-01T00:00:00Z"]) == []
-        assert await names(port, until=["1h"], before=["busybox"]) == []
-        assert await names(port, since=["busybox"]) == [], "all were made at one moment"
+        assert await names(engine) == everything
+        assert await names(engine, reference=["*"]) == ["busybox:latest"]
+        assert await names(engine, reference=["*/*"]) == ["some/thing:1"]
+        assert await names(engine, reference=["some/thing", "busybox:*"]) == everything[1:]
+        assert await names(engine, reference=["docker.io/library/busybox"]) == []
+        assert await names(engine, dangling=["true"]) == ["<none>"]
+        assert await names(engine, dangling=["0"]) == everything[1:]
+        assert await names(engine, label=["x"]) == []
+        assert await names(engine, until=["2020-01-01T00:00:00Z"]) == []
+        assert await names(engine, until=["1h"], before=["busybox"]) == []
+        assert await names(engine, since=["busybox"]) == [], "all were made at one moment"
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ async def test_the_list_is_filtered_as_docker_filters_it(tmp_path: Path) -> None
 async def test_a_filter_that_means_nothing_is_refused(
     filters: dict[str, list[str]], status: int, message: str, tmp_path: Path
 ) -> None:
-    async with harbour(tmp_path) as port:
-        refused = await port.get(filtered("/images/json", **filters))
+    async with simulated_engine(tmp_path) as engine:
+        refused = await engine.get(filtered("/images/json", **filters))
 
-    assert (refused.status, told(refused)) == (status, {"message": message})
+    assert (refused.status, json_of(refused)) == (status, {"message": message})
 
 
 @in_trio
 async def test_pruning_takes_what_is_nameless_and_unused_and_counts_what_that_wins(
     tmp_path: Path,
 ) -> None:
-    async with harbour(tmp_path) as port:
-        used = await bring(port, b"used!")
-        await port.create("user", Image=used)
-        gone = await bring(port, b"nameless")
-        pruned = told(await port.post("/images/prune"))
-        left = await names(port)
+    async with simulated_engine(tmp_path) as engine:
+        used = await bring(engine, b"used!")
+        await engine.create("user", Image=used)
+        gone = await bring(engine, b"nameless")
+        pruned = json_of(await engine.post("/images/prune"))
+        left = await names(engine)
 
     assert pruned == {
         "ImagesDeleted": [{"Deleted": gone}, {"Deleted": gone}],
@@ -88,10 +88,10 @@ async def test_pruning_takes_what_is_nameless_and_unused_and_counts_what_that_wi
 
 @in_trio
 async def test_pruning_may_take_all_that_is_unused(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await bring(port, b"one", "some/thing:1")
-        pruned = told(await port.post(filtered("/images/prune", dangling=["false"])))
-        left = await names(port)
+    async with simulated_engine(tmp_path) as engine:
+        await bring(engine, b"one", "some/thing:1")
+        pruned = json_of(await engine.post(filtered("/images/prune", dangling=["false"])))
+        left = await names(engine)
 
     untagged = {line["Untagged"] for line in pruned["ImagesDeleted"] if "Untagged" in line}
     assert untagged == {"busybox:latest", "some/thing:1"}
@@ -100,46 +100,46 @@ async def test_pruning_may_take_all_that_is_unused(tmp_path: Path) -> None:
 
 @in_trio
 async def test_pruning_stops_at_a_moment_and_at_labels(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await bring(port, b"nameless")
-        early = await port.post(filtered("/images/prune", until=["2020-01-01T00:00:00Z"]))
-        labelled = await port.post(filtered("/images/prune", label=["keep"]))
-        two = await port.post(filtered("/images/prune", until=["1h", "2h"]))
-        unlabelled = await port.post(filtered("/images/prune", label_not=["keep"]))
+    async with simulated_engine(tmp_path) as engine:
+        await bring(engine, b"nameless")
+        early = await engine.post(filtered("/images/prune", until=["2020-01-01T00:00:00Z"]))
+        labelled = await engine.post(filtered("/images/prune", label=["keep"]))
+        two = await engine.post(filtered("/images/prune", until=["1h", "2h"]))
+        unlabelled = await engine.post(filtered("/images/prune", label_not=["keep"]))
 
     nothing = {"ImagesDeleted": None, "SpaceReclaimed": 0}
-    assert (told(early), told(labelled)) == (nothing, nothing)
-    assert (two.status, told(two)["message"]) == (400, "more than one until filter specified")
-    assert told(unlabelled)["SpaceReclaimed"] == len(b"nameless")
+    assert (json_of(early), json_of(labelled)) == (nothing, nothing)
+    assert (two.status, json_of(two)["message"]) == (400, "more than one until filter specified")
+    assert json_of(unlabelled)["SpaceReclaimed"] == len(b"nameless")
 
 
 @in_trio
 async def test_a_layer_that_a_container_keeps_is_not_told_to_be_gone(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        image = await bring(port, b"one", "some/thing:1")
-        await port.create("user", Image="some/thing:1")
-        forced = told(await port.delete("/images/some/thing:1?force=1"))
+    async with simulated_engine(tmp_path) as engine:
+        image = await bring(engine, b"one", "some/thing:1")
+        await engine.create("user", Image="some/thing:1")
+        forced = json_of(await engine.delete("/images/some/thing:1?force=1"))
 
     assert forced == [{"Untagged": "some/thing:1"}, {"Deleted": image}]
 
 
 @in_trio
 async def test_names_that_no_image_may_have_are_refused(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        ambiguous = await port.post("/images/busybox/tag?repo=sha256&tag=abc")
-        nothing = await port.post("/images/create")
-        badly_named = await port.post("/images/create?fromImage=BAD")
-        elsewhere = await port.post("/images/create?fromSrc=-&platform=linux/s390x")
-        no_platform = await port.post("/images/create?fromSrc=-&platform=a/b/c/d")
+    async with simulated_engine(tmp_path) as engine:
+        ambiguous = await engine.post("/images/busybox/tag?repo=sha256&tag=abc")
+        nothing = await engine.post("/images/create")
+        badly_named = await engine.post("/images/create?fromImage=BAD")
+        elsewhere = await engine.post("/images/create?fromSrc=-&platform=linux/s390x")
+        no_platform = await engine.post("/images/create?fromSrc=-&platform=a/b/c/d")
         mainframe = quote(json.dumps({"os": "linux", "architecture": "s390x"}))
-        other = await port.get(f"/images/busybox/json?platform={mainframe}")
+        other = await engine.get(f"/images/busybox/json?platform={mainframe}")
 
-    assert told(ambiguous)["message"] == (
+    assert json_of(ambiguous)["message"] == (
         "refusing to create an ambiguous tag using digest algorithm as name"
     )
     assert [each.status for each in (ambiguous, nothing, badly_named, no_platform)] == [400] * 4
     assert elsewhere.status == 501
-    assert (other.status, told(other)["message"]) == (
+    assert (other.status, json_of(other)["message"]) == (
         404,
         "image with reference busybox was found but does not provide the specified platform (linux/s390x)",
     )

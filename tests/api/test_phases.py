@@ -18,7 +18,7 @@ from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.ids import ContainerId
 from engine.domain.streams import container_stream
 from tests.api.minimal_server import Response, get, in_trio, post
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 
 YEARS_NS: Final = 10**18
 """Longer than any test waits, by whatever clock."""
@@ -170,37 +170,37 @@ MATRIX: Final[dict[str, dict[str, Case]]] = {
 }
 
 
-async def arrive(port: Harbour, phase: str) -> str:
+async def arrive(engine: SimulatedEngine, phase: str) -> str:
     """Make the container ``web`` and bring it there."""
-    identity = await port.create("web")
+    identity = await engine.create("web")
     match phase:
         case "removed":
-            await port.delete("/containers/web")
+            await engine.delete("/containers/web")
         case "running" | "paused" | "exited" | "restarting":
-            await port.post("/containers/web/start")
+            await engine.post("/containers/web/start")
             if phase == "paused":
-                await port.post("/containers/web/pause")
+                await engine.post("/containers/web/pause")
             if phase in ("exited", "restarting"):
-                await port.post("/containers/web/kill")
+                await engine.post("/containers/web/kill")
             if phase == "restarting":
-                await put_off(port, identity)
+                await put_off(engine, identity)
     return identity
 
 
-async def put_off(port: Harbour, identity: str) -> None:
+async def put_off(engine: SimulatedEngine, identity: str) -> None:
     """A restart that is due, but not while a test lasts."""
     due = RestartScheduled(delay_s=YEARS_NS / 1e9, due_boot_ns=YEARS_NS)
     stream = container_stream(ContainerId(identity))
-    await port.ledger.record(Origin(actor=SUPERVISOR), (stream, (due,)))
+    await engine.ledger.record(Origin(actor=SUPERVISOR), (stream, (due,)))
 
 
-async def ask(port: Harbour, verb: str) -> Response:
+async def ask(engine: SimulatedEngine, verb: str) -> Response:
     method, path = VERBS[verb].split(" ")
     if verb == "exec":
-        return await port.post(path, {"Cmd": ["true"]})
+        return await engine.post(path, {"Cmd": ["true"]})
     if method == "POST":
-        return await port.toy.ask(post(path), method)
-    return await port.toy.ask(get(path).replace(b"GET", method.encode(), 1), method)
+        return await engine.server.ask(post(path), method)
+    return await engine.server.ask(get(path).replace(b"GET", method.encode(), 1), method)
 
 
 def cases() -> Iterator[tuple[str, str, Case]]:
@@ -212,14 +212,14 @@ def cases() -> Iterator[tuple[str, str, Case]]:
 @pytest.mark.parametrize(("phase", "verb", "case"), tuple(cases()))
 @in_trio
 async def test_a_verb_does_in_a_phase(phase: str, verb: str, case: Case, tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        identity = await arrive(port, phase)
+    async with simulated_engine(tmp_path) as engine:
+        identity = await arrive(engine, phase)
 
-        response = await ask(port, verb)
+        response = await ask(engine, verb)
 
-        found = await port.get(f"/containers/{identity}/json")
-    message = told(response)["message"] if response.status >= 400 else ""
-    then = told(found)["State"]["Status"] if found.status == 200 else None
+        found = await engine.get(f"/containers/{identity}/json")
+    message = json_of(response)["message"] if response.status >= 400 else ""
+    then = json_of(found)["State"]["Status"] if found.status == 200 else None
     assert Case(response.status, message, then) == case._replace(
         message=case.message.format(id=identity)
     )
@@ -227,37 +227,37 @@ async def test_a_verb_does_in_a_phase(phase: str, verb: str, case: Case, tmp_pat
 
 @in_trio
 async def test_a_kill_between_two_runs_keeps_the_next_from_coming(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        identity = await arrive(port, "restarting")
-        assert told(await port.get(f"/containers/{identity}/json"))["State"]["Running"]
+    async with simulated_engine(tmp_path) as engine:
+        identity = await arrive(engine, "restarting")
+        assert json_of(await engine.get(f"/containers/{identity}/json"))["State"]["Running"]
 
-        await port.post("/containers/web/kill")
+        await engine.post("/containers/web/kill")
 
-        state = told(await port.get(f"/containers/{identity}/json"))["State"]
+        state = json_of(await engine.get(f"/containers/{identity}/json"))["State"]
     assert (state["Status"], state["Running"], state["Restarting"]) == ("exited", False, False)
 
 
 @pytest.mark.parametrize("grace", ["-1", "9223372036854775807", "99999999999"])
 @in_trio
 async def test_a_grace_without_an_end_waits_for_the_end(grace: str, tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("web", Labels={"obeys": "SIGUSR1"})
-        await port.post("/containers/web/start")
-        client = await port.toy.connect()
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("web", Labels={"obeys": "SIGUSR1"})
+        await engine.post("/containers/web/start")
+        client = await engine.server.connect()
 
         await client.send(post(f"/containers/web/stop?t={grace}"))
         await trio.testing.wait_all_tasks_blocked(0.01)
-        await port.post("/containers/web/kill?signal=USR1")
+        await engine.post("/containers/web/kill?signal=USR1")
 
         assert (await client.stream.receive_some()).startswith(b"HTTP/1.1 204")
 
 
 @in_trio
 async def test_a_signal_to_what_is_frozen_is_sent_before_it_goes_on(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await arrive(port, "paused")
-        await port.post("/containers/web/stop?t=1")
-        lines = (await port.get("/shipslog/history?stream_of=web")).body.splitlines()
+    async with simulated_engine(tmp_path) as engine:
+        await arrive(engine, "paused")
+        await engine.post("/containers/web/stop?t=1")
+        lines = (await engine.get("/shipslog/history?stream_of=web")).body.splitlines()
 
     types = [json.loads(line)["type"] for line in lines]
     assert types.index("container_signalled") < types.index("container_unpaused")

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from tests.api.minimal_server import get, in_trio, post
-from tests.api.simulated_engine import Harbour, harbour, told
+from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
 
 
-async def shown(port: Harbour, path: str) -> Any:
-    return told(await port.get(path))
+async def shown(engine: SimulatedEngine, path: str) -> Any:
+    return json_of(await engine.get(path))
 
 
 @in_trio
 async def test_a_ping_has_all_that_clients_negotiate_by(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        pong = await port.get("/_ping")
-        head = await port.toy.ask(get("/v1.24/_ping").replace(b"GET", b"HEAD", 1), "HEAD")
+    async with simulated_engine(tmp_path) as engine:
+        pong = await engine.get("/_ping")
+        head = await engine.server.ask(get("/v1.24/_ping").replace(b"GET", b"HEAD", 1), "HEAD")
 
     assert (pong.status, pong.body, pong.headers["content-length"]) == (200, b"OK", "2")
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "0")
@@ -47,21 +47,21 @@ FIELDS: list[tuple[str, str, str, str]] = [
 async def test_a_field_that_vanished_is_there_for_those_who_know_it(
     path: str, field: str, last: str, gone: str, tmp_path: Path
 ) -> None:
-    async with harbour(tmp_path) as port:
-        assert field in await shown(port, f"/v{last}{path}")
-        assert field not in await shown(port, f"/v{gone}{path}")
+    async with simulated_engine(tmp_path) as engine:
+        assert field in await shown(engine, f"/v{last}{path}")
+        assert field not in await shown(engine, f"/v{gone}{path}")
 
 
 @in_trio
 async def test_a_field_that_is_new_is_there_for_those_who_know_it(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        assert "FirewallBackend" not in await shown(port, "/v1.48/info")
-        assert "FirewallBackend" in await shown(port, "/v1.49/info")
-        assert "EnableIPv4" not in await shown(port, "/v1.47/networks/bridge")
-        assert "EnableIPv4" in await shown(port, "/v1.48/networks/bridge")
-        assert (await shown(port, "/v1.24/info"))["SecurityOptions"] == ["seccomp"]
+    async with simulated_engine(tmp_path) as engine:
+        assert "FirewallBackend" not in await shown(engine, "/v1.48/info")
+        assert "FirewallBackend" in await shown(engine, "/v1.49/info")
+        assert "EnableIPv4" not in await shown(engine, "/v1.47/networks/bridge")
+        assert "EnableIPv4" in await shown(engine, "/v1.48/networks/bridge")
+        assert (await shown(engine, "/v1.24/info"))["SecurityOptions"] == ["seccomp"]
         commits = [
-            (await shown(port, f"/v{version}/info"))["RuncCommit"] for version in ("1.48", "1.49")
+            (await shown(engine, f"/v{version}/info"))["RuncCommit"] for version in ("1.48", "1.49")
         ]
 
     assert commits == [{"ID": "N/A", "Expected": "N/A"}, {"ID": "N/A"}]
@@ -69,12 +69,12 @@ async def test_a_field_that_is_new_is_there_for_those_who_know_it(tmp_path: Path
 
 @in_trio
 async def test_an_images_users_are_counted_since_they_are_told(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        await port.create("user")
+    async with simulated_engine(tmp_path) as engine:
+        await engine.create("user")
         old, new = [
-            (await shown(port, f"/v{version}/images/json"))[0] for version in ("1.50", "1.51")
+            (await shown(engine, f"/v{version}/images/json"))[0] for version in ("1.50", "1.51")
         ]
-        shared = (await shown(port, "/images/json?shared-size=1"))[0]
+        shared = (await shown(engine, "/images/json?shared-size=1"))[0]
 
     assert (old["Containers"], new["Containers"]) == (-1, 1)
     assert (old["SharedSize"], shared["SharedSize"]) == (-1, 0)
@@ -84,13 +84,13 @@ async def test_an_images_users_are_counted_since_they_are_told(tmp_path: Path) -
 async def test_version_is_told_once_for_old_clients_and_by_component_for_new(
     tmp_path: Path,
 ) -> None:
-    async with harbour(tmp_path) as port:
-        version = await shown(port, "/version")
-        info = await shown(port, "/info")
+    async with simulated_engine(tmp_path) as engine:
+        version = await shown(engine, "/version")
+        info = await shown(engine, "/info")
 
-    (engine,) = version["Components"]
+    (component,) = version["Components"]
     assert (
-        engine["Details"].items()
+        component["Details"].items()
         >= {
             name: version[name]
             for name in ("ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion", "BuildTime")
@@ -104,18 +104,18 @@ async def test_version_is_told_once_for_old_clients_and_by_component_for_new(
 
 @in_trio
 async def test_a_login_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
-    async with harbour(tmp_path) as port:
-        before = port.ledger.log.last_seq
+    async with simulated_engine(tmp_path) as engine:
+        before = engine.ledger.log.last_seq
         answers = []
         for server, password in [("registry.test:5000", "x"), ("elsewhere.test", "ahoy"), ("", "")]:
             body = {"username": "sailor", "password": password, "serveraddress": server}
-            answers.append((await port.post("/auth", body)).status)
-        malformed = await port.toy.ask(
+            answers.append((await engine.post("/auth", body)).status)
+        malformed = await engine.server.ask(
             post("/auth", b'{"password":7}', "Content-Type: application/json"), "POST"
         )
-        assert port.ledger.log.last_seq == before
+        assert engine.ledger.log.last_seq == before
         body = {"username": "sailor", "password": "ahoy", "serveraddress": "registry.test:5000"}
-        granted = await port.post("/auth", body)
+        granted = await engine.post("/auth", body)
 
     assert answers == [401, 503, 400]
     assert malformed.status == 400

@@ -28,7 +28,7 @@ NODES = {
 }
 
 
-class Chest:
+class FakeReading:
     """A tar on its way out."""
 
     def __init__(self, found: PathStat, content: tuple[bytes, ...]) -> None:
@@ -45,7 +45,7 @@ class Chest:
         self.closed = True
 
 
-class Crate:
+class FakeUpload:
     """A tar that has come in."""
 
     def __init__(self, content: bytes) -> None:
@@ -56,13 +56,13 @@ class Crate:
         self.closed = True
 
 
-class Hold:
+class FakeFiles:
     """What a test may look at: what was unpacked, what was opened."""
 
     def __init__(self) -> None:
         self.unpacked: list[tuple[str, bytes, UnpackOptions]] = []
-        self.chests: list[Chest] = []
-        self.crates: list[Crate] = []
+        self.readings: list[FakeReading] = []
+        self.uploads: list[FakeUpload] = []
         self.gone_once = False
         """Whether the next container that is looked at has just ended."""
         self.seen_gone = trio.Event()
@@ -80,22 +80,22 @@ class Hold:
         if path not in NODES:
             raise NoSuchPath(path)
 
-    async def read(self, container: Container, path: str) -> Chest:
+    async def read(self, container: Container, path: str) -> FakeReading:
         found = await self.stat(container, path)
-        self.chests.append(Chest(found, (b"one", b"two")))
-        return self.chests[-1]
+        self.readings.append(FakeReading(found, (b"one", b"two")))
+        return self.readings[-1]
 
-    async def export(self, container: Container) -> Chest:
+    async def export(self, container: Container) -> FakeReading:
         return await self.read(container, "/")
 
-    async def layer(self, container: Container) -> Chest:
+    async def layer(self, container: Container) -> FakeReading:
         return await self.read(container, "/")
 
-    async def receive(self, body: AsyncIterator[bytes]) -> Crate:
-        self.crates.append(Crate(b"".join([chunk async for chunk in body])))
-        if self.crates[-1].content == b"damaged":
+    async def receive(self, body: AsyncIterator[bytes]) -> FakeUpload:
+        self.uploads.append(FakeUpload(b"".join([chunk async for chunk in body])))
+        if self.uploads[-1].content == b"damaged":
             raise InvalidRequest("invalid tar archive: unexpected EOF")
-        return self.crates[-1]
+        return self.uploads[-1]
 
     @asynccontextmanager
     async def alone(self, container: ContainerId) -> AsyncIterator[None]:
@@ -110,9 +110,11 @@ class Hold:
             raise ReadOnlyPlace("container rootfs is marked read-only")
 
     @asynccontextmanager
-    async def destination(self, container: Container, path: str) -> AsyncIterator["Hatch"]:
+    async def destination(
+        self, container: Container, path: str
+    ) -> AsyncIterator["FakeDestination"]:
         await self.check_destination(container, path)
-        yield Hatch(self, path)
+        yield FakeDestination(self, path)
 
     async def changes(self, container: Container) -> tuple[PathChange, ...]:
         await trio.lowlevel.checkpoint()
@@ -123,14 +125,14 @@ class Hold:
         return 11
 
 
-class Hatch:
+class FakeDestination:
     """An open directory."""
 
-    def __init__(self, hold: Hold, path: str) -> None:
-        self._hold = hold
+    def __init__(self, files: FakeFiles, path: str) -> None:
+        self._files = files
         self._path = path
 
     async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
-        assert isinstance(upload, Crate)
+        assert isinstance(upload, FakeUpload)
         await trio.lowlevel.checkpoint()
-        self._hold.unpacked.append((self._path, upload.content, options))
+        self._files.unpacked.append((self._path, upload.content, options))
