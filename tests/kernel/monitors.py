@@ -42,8 +42,8 @@ PATIENCE_S: Final = 10.0
 ALL_STREAMS: Final = {"stdin": True, "stdout": True, "stderr": True}
 
 
-class EngineRoom:
-    """A launcher, its monitors, and places for bundles, journals and logs."""
+class RuntimeUnderTest:
+    """A launcher and its monitors, with directories for bundles, journals and logs."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -208,20 +208,20 @@ class Client:
 
 
 @asynccontextmanager
-async def engine_room(place: Path) -> AsyncIterator[EngineRoom]:
+async def runtime_under_test(place: Path) -> AsyncIterator[RuntimeUnderTest]:
     """Run one; whatever still lives at the end is killed, and waited for."""
-    room = EngineRoom(place)
+    runtime = RuntimeUnderTest(place)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(room.monitors.run)
-            yield room
+            nursery.start_soon(runtime.monitors.run)
+            yield runtime
             nursery.cancel_scope.cancel()
     finally:
-        for client in room.clients:
+        for client in runtime.clients:
             client.close()
-        room.launcher.close()
-        for container in room.bundles.iterdir() if room.bundles.exists() else ():
-            for record in room.journal(ContainerId(container.name)):
+        runtime.launcher.close()
+        for container in runtime.bundles.iterdir() if runtime.bundles.exists() else ():
+            for record in runtime.journal(ContainerId(container.name)):
                 if isinstance(record, MonitorBegan):
                     end_process(record.pid)
         shutil.rmtree(place, ignore_errors=True)
@@ -290,15 +290,15 @@ _MOUNTS: Final = [
 ]
 
 
-def in_room(
-    test: Callable[[EngineRoom], Awaitable[None]],
+def with_runtime(
+    test: Callable[[RuntimeUnderTest], Awaitable[None]],
 ) -> Callable[[Path], None]:
-    """Run a test in an engine room of its own, below trio."""
+    """Run a test with a launcher of its own, below trio."""
 
     def run(tmp_path: Path) -> None:
         async def main() -> None:
-            async with engine_room(tmp_path) as room:
-                await test(room)
+            async with runtime_under_test(tmp_path) as runtime:
+                await test(runtime)
 
         try:
             trio.run(main)

@@ -14,96 +14,102 @@ import trio
 from engine.drivers.processes.identity import monitor_alive
 from engine.runtime.facts import MonitorBegan, ProcessExited, ProcessStarted
 from tests.kernel.monitors import (
-    EngineRoom,
+    RuntimeUnderTest,
     descriptors,
     end_process,
-    engine_room,
-    in_room,
     link,
+    runtime_under_test,
     wait_ended,
+    with_runtime,
 )
 
 
-@in_room
+@with_runtime
 async def test_a_launcher_that_is_killed_is_replaced_and_no_container_notices(
-    room: EngineRoom,
+    runtime: RuntimeUnderTest,
 ) -> None:
-    container = room.bundle("cat", open_stdin=True)
-    client = await room.launch_attached(container)
-    await room.record(container, ProcessStarted)
-    first = room.launcher.pid
+    container = runtime.bundle("cat", open_stdin=True)
+    client = await runtime.launch_attached(container)
+    await runtime.record(container, ProcessStarted)
+    first = runtime.launcher.pid
     assert first is not None
 
     os.kill(first, signal.SIGKILL)
-    other = room.bundle("true")
-    await room.monitors.launch(other)
+    other = runtime.bundle("true")
+    await runtime.monitors.launch(other)
 
-    assert (await room.record(other, ProcessExited)).code == 0
-    assert room.launcher.pid != first
+    assert (await runtime.record(other, ProcessExited)).code == 0
+    assert runtime.launcher.pid != first
     await client.send(b"alive\n")
     assert b"alive" in await client.read(b"alive\n")
 
 
-@in_room
-async def test_a_launcher_that_dies_is_replaced_before_anyone_asks(room: EngineRoom) -> None:
+@with_runtime
+async def test_a_launcher_that_dies_is_replaced_before_anyone_asks(
+    runtime: RuntimeUnderTest,
+) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(room.launcher.keep_alive)
+        nursery.start_soon(runtime.launcher.keep_alive)
         with trio.fail_after(5):
-            first = await _pid_other_than(room, None)
+            first = await _pid_other_than(runtime, None)
             os.kill(first, signal.SIGKILL)
-            second = await _pid_other_than(room, first)
+            second = await _pid_other_than(runtime, first)
         nursery.cancel_scope.cancel()
 
     assert second != first
 
 
-@in_room
-async def test_a_launcher_ends_with_its_daemon_and_its_monitors_do_not(room: EngineRoom) -> None:
-    container = room.bundle("sleep", "1000")
-    await room.monitors.launch(container)
-    await room.record(container, ProcessStarted)
-    assert room.launcher.pid is not None
-    pidfd = os.pidfd_open(room.launcher.pid)
+@with_runtime
+async def test_a_launcher_ends_with_its_daemon_and_its_monitors_do_not(
+    runtime: RuntimeUnderTest,
+) -> None:
+    container = runtime.bundle("sleep", "1000")
+    await runtime.monitors.launch(container)
+    await runtime.record(container, ProcessStarted)
+    assert runtime.launcher.pid is not None
+    pidfd = os.pidfd_open(runtime.launcher.pid)
 
-    assert room.launcher._socket is not None
-    room.launcher._socket.close()
+    assert runtime.launcher._socket is not None
+    runtime.launcher._socket.close()
 
     wait_ended(pidfd)
     os.close(pidfd)
-    assert monitor_alive(room.bundles / container)
+    assert monitor_alive(runtime.bundles / container)
 
 
-@in_room
-async def test_one_launcher_at_a_time_holds_the_lock(room: EngineRoom) -> None:
-    await room.launcher.start()
+@with_runtime
+async def test_one_launcher_at_a_time_holds_the_lock(runtime: RuntimeUnderTest) -> None:
+    await runtime.launcher.start()
 
-    with (room.place / "launcher.lock").open() as lock, pytest.raises(BlockingIOError):
+    with (runtime.place / "launcher.lock").open() as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@in_room
-async def test_monitors_do_not_keep_the_lock_of_their_launcher(room: EngineRoom) -> None:
-    container = room.bundle("sleep", "1000")
-    await room.monitors.launch(container)
-    await room.record(container, ProcessStarted)
+@with_runtime
+async def test_monitors_do_not_keep_the_lock_of_their_launcher(runtime: RuntimeUnderTest) -> None:
+    container = runtime.bundle("sleep", "1000")
+    await runtime.monitors.launch(container)
+    await runtime.record(container, ProcessStarted)
 
-    end_process(room.launcher.pid or 0)
+    end_process(runtime.launcher.pid or 0)
 
-    with (room.place / "launcher.lock").open() as lock:
+    with (runtime.place / "launcher.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@in_room
-async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(room: EngineRoom) -> None:
+@with_runtime
+async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(
+    runtime: RuntimeUnderTest,
+) -> None:
     async def live() -> None:
-        container = room.bundle("true")
-        await room.monitors.launch(container)
-        monitor = await room.record(container, MonitorBegan)
-        await room.record(container, ProcessExited)
+        container = runtime.bundle("true")
+        await runtime.monitors.launch(container)
+        monitor = await runtime.record(container, MonitorBegan)
+        await runtime.record(container, ProcessExited)
         end_process(monitor.pid)
 
     await live()
-    pid = room.launcher.pid
+    pid = runtime.launcher.pid
     assert pid is not None
     before = len(descriptors(pid))
     async with trio.open_nursery() as nursery:
@@ -115,18 +121,18 @@ async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(room: EngineRo
     assert len(_children(pid)) <= 1
 
 
-@in_room
-async def test_the_interpreter_can_not_be_written_to_by_anyone(room: EngineRoom) -> None:
-    await room.launcher.start()
+@with_runtime
+async def test_the_interpreter_can_not_be_written_to_by_anyone(runtime: RuntimeUnderTest) -> None:
+    await runtime.launcher.start()
 
-    exe = Path(f"/proc/{room.launcher.pid}/exe")
+    exe = Path(f"/proc/{runtime.launcher.pid}/exe")
 
     assert link(str(exe)).startswith("/memfd:")
-    fd = os.open(f"/proc/{os.getpid()}/fd/{room.launcher._interpreter_fd}", os.O_RDONLY)
+    fd = os.open(f"/proc/{os.getpid()}/fd/{runtime.launcher._interpreter_fd}", os.O_RDONLY)
     assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
     os.close(fd)
     with pytest.raises(OSError):
-        os.pwrite(room.launcher._interpreter_fd, b"#!", 0)
+        os.pwrite(runtime.launcher._interpreter_fd, b"#!", 0)
 
 
 @pytest.mark.parametrize("executable", ["/usr/bin/python3", sys.executable])
@@ -139,10 +145,10 @@ def test_a_sealed_copy_finds_its_library_and_prefix(
     monkeypatch.setattr("sys.executable", executable)
 
     async def live() -> int:
-        async with engine_room(tmp_path) as room:
-            container = room.bundle("sh", "-c", "exit 5")
-            await room.monitors.launch(container)
-            exited: ProcessExited = await room.record(container, ProcessExited)
+        async with runtime_under_test(tmp_path) as runtime:
+            container = runtime.bundle("sh", "-c", "exit 5")
+            await runtime.monitors.launch(container)
+            exited: ProcessExited = await runtime.record(container, ProcessExited)
             return exited.code
 
     assert trio.run(live) == 5
@@ -152,7 +158,7 @@ def _children(pid: int) -> list[str]:
     return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
 
 
-async def _pid_other_than(room: EngineRoom, other: int | None) -> int:
-    while (pid := room.launcher.pid) is None or pid == other:  # noqa: ASYNC110  (nobody tells)
+async def _pid_other_than(runtime: RuntimeUnderTest, other: int | None) -> int:
+    while (pid := runtime.launcher.pid) is None or pid == other:  # noqa: ASYNC110  (nobody tells)
         await trio.sleep(0.005)
     return pid

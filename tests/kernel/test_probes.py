@@ -20,7 +20,13 @@ from engine.runtime import messages
 from engine.runtime.facts import MonitorBegan, ProcessExited, ProcessStarted
 from engine.runtime.messages import ProbeOrder
 from tests.harness.conditions import eventually, wait_until_gone
-from tests.kernel.monitors import PATIENCE_S, EngineRoom, in_room, open_descriptors, process
+from tests.kernel.monitors import (
+    PATIENCE_S,
+    RuntimeUnderTest,
+    open_descriptors,
+    process,
+    with_runtime,
+)
 
 
 class Asked:
@@ -45,26 +51,28 @@ def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @asynccontextmanager
-async def asking(room: EngineRoom, container: ContainerId, *args: str) -> AsyncIterator[Asked]:
+async def asking(
+    runtime: RuntimeUnderTest, container: ContainerId, *args: str
+) -> AsyncIterator[Asked]:
     """Send a probe; at the end nobody waits for it any more."""
     with _pair() as (ours, theirs):
-        await room.monitors.start_probe(container, ProbeOrder(process(*args)), theirs)
+        await runtime.monitors.start_probe(container, ProbeOrder(process(*args)), theirs)
         theirs.close()
         yield Asked(ours)
 
 
-async def told(room: EngineRoom, container: ContainerId, *args: str) -> Any:
+async def told(runtime: RuntimeUnderTest, container: ContainerId, *args: str) -> Any:
     """The answer to a probe."""
-    async with asking(room, container, *args) as asked:
+    async with asking(runtime, container, *args) as asked:
         return await asked.answer()
 
 
-async def running(room: EngineRoom, *args: str) -> tuple[ContainerId, int]:
+async def running(runtime: RuntimeUnderTest, *args: str) -> tuple[ContainerId, int]:
     """A container that runs, and its monitor."""
-    container = room.bundle(*(args or ("sleep", "1000")))
-    await room.monitors.launch(container)
-    await room.record(container, ProcessStarted)
-    return container, (await room.record(container, MonitorBegan)).pid
+    container = runtime.bundle(*(args or ("sleep", "1000")))
+    await runtime.monitors.launch(container)
+    await runtime.record(container, ProcessStarted)
+    return container, (await runtime.record(container, MonitorBegan)).pid
 
 
 def children(pid: int) -> list[int]:
@@ -92,32 +100,34 @@ async def probe_pid(monitor: int) -> int:
     return found[1]
 
 
-@in_room
-async def test_code_and_output_are_told_and_nothing_is_written_down(room: EngineRoom) -> None:
-    container, _ = await running(room)
-    before = room.journal(container)
+@with_runtime
+async def test_code_and_output_are_told_and_nothing_is_written_down(
+    runtime: RuntimeUnderTest,
+) -> None:
+    container, _ = await running(runtime)
+    before = runtime.journal(container)
 
-    answer = await told(room, container, "sh", "-c", "echo out; echo err >&2; exit 3")
+    answer = await told(runtime, container, "sh", "-c", "echo out; echo err >&2; exit 3")
 
     assert answer == {"code": 3, "output": b"out\nerr\n".hex(), "truncated": False}
-    assert room.journal(container) == before
-    assert room.log(container) == ""
+    assert runtime.journal(container) == before
+    assert runtime.log(container) == ""
 
 
-@in_room
-async def test_of_much_output_the_beginning_is_told(room: EngineRoom) -> None:
-    container, _ = await running(room)
+@with_runtime
+async def test_of_much_output_the_beginning_is_told(runtime: RuntimeUnderTest) -> None:
+    container, _ = await running(runtime)
 
-    answer = await told(room, container, "sh", "-c", "yes | head -c 1000000")
+    answer = await told(runtime, container, "sh", "-c", "yes | head -c 1000000")
 
     assert answer == {"code": 0, "output": (b"y\n" * 2048).hex(), "truncated": True}
 
 
-@in_room
-async def test_a_command_that_is_not_there_is_told(room: EngineRoom) -> None:
-    container, _ = await running(room)
+@with_runtime
+async def test_a_command_that_is_not_there_is_told(runtime: RuntimeUnderTest) -> None:
+    container, _ = await running(runtime)
 
-    answer = await told(room, container, "nope")
+    answer = await told(runtime, container, "nope")
 
     assert answer == {"error": 'exec: "nope": executable file not found in $PATH'}
 
@@ -126,11 +136,11 @@ async def test_a_command_that_is_not_there_is_told(room: EngineRoom) -> None:
 def test_a_probe_ends_with_all_that_it_started_when_nobody_waits_any_more(
     way: str, tmp_path: Path
 ) -> None:
-    @in_room
-    async def scenario(room: EngineRoom) -> None:
-        container, monitor = await running(room)
+    @with_runtime
+    async def scenario(runtime: RuntimeUnderTest) -> None:
+        container, monitor = await running(runtime)
         script = "echo so far; sleep 1000 & sleep 1000; :"
-        async with asking(room, container, "sh", "-c", script) as asked:
+        async with asking(runtime, container, "sh", "-c", script) as asked:
             pid = await probe_pid(monitor)
             eventually(lambda: len(session_of(pid)) == 3, "the shell has started both")
             if way == "shut down":
@@ -140,18 +150,20 @@ def test_a_probe_ends_with_all_that_it_started_when_nobody_waits_any_more(
 
         eventually(lambda: session_of(pid) == [], "all are gone")
         wait_until_gone(pid)
-        assert (await told(room, container, "true"))["code"] == 0
+        assert (await told(runtime, container, "true"))["code"] == 0
 
     scenario(tmp_path)
 
 
-@in_room
-async def test_a_daemon_that_dies_in_the_middle_of_a_probe_leaves_nothing(room: EngineRoom) -> None:
-    container, monitor = await running(room)
+@with_runtime
+async def test_a_daemon_that_dies_in_the_middle_of_a_probe_leaves_nothing(
+    runtime: RuntimeUnderTest,
+) -> None:
+    container, monitor = await running(runtime)
     before = open_descriptors(monitor)
     dying = os.fork()
     if dying == 0:
-        _ask_and_wait_for_death(room.bundles / container)
+        _ask_and_wait_for_death(runtime.bundles / container)
     pid = await probe_pid(monitor)
 
     os.kill(dying, signal.SIGKILL)
@@ -177,57 +189,59 @@ def _ask_and_wait_for_death(bundle: Path) -> NoReturn:
         os._exit(1)
 
 
-@in_room
-async def test_there_is_one_probe_at_a_time(room: EngineRoom) -> None:
-    container, _ = await running(room)
-    async with asking(room, container, "sleep", "1000"):
+@with_runtime
+async def test_there_is_one_probe_at_a_time(runtime: RuntimeUnderTest) -> None:
+    container, _ = await running(runtime)
+    async with asking(runtime, container, "sleep", "1000"):
         with pytest.raises(DriverError, match="the last probe has not ended"):
-            await told(room, container, "true")
+            await told(runtime, container, "true")
 
 
-@in_room
-async def test_the_end_of_the_container_is_no_answer(room: EngineRoom) -> None:
+@with_runtime
+async def test_the_end_of_the_container_is_no_answer(runtime: RuntimeUnderTest) -> None:
     """Its processes are all killed, in whichever order: that says nothing about its health."""
     for _ in range(5):
-        container, _ = await running(room)
-        async with asking(room, container, "sleep", "1000") as asked:
-            os.kill((await room.record(container, ProcessStarted)).pid, signal.SIGKILL)
+        container, _ = await running(runtime)
+        async with asking(runtime, container, "sleep", "1000") as asked:
+            os.kill((await runtime.record(container, ProcessStarted)).pid, signal.SIGKILL)
 
             assert await asked.answer() is None
-        await room.record(container, ProcessExited)
+        await runtime.record(container, ProcessExited)
 
 
-@in_room
-async def test_a_probe_that_is_killed_by_others_is_a_failure(room: EngineRoom) -> None:
-    container, monitor = await running(room)
-    async with asking(room, container, "sleep", "1000") as asked:
+@with_runtime
+async def test_a_probe_that_is_killed_by_others_is_a_failure(runtime: RuntimeUnderTest) -> None:
+    container, monitor = await running(runtime)
+    async with asking(runtime, container, "sleep", "1000") as asked:
         os.kill(await probe_pid(monitor), signal.SIGKILL)
 
         assert (await asked.answer())["code"] == 137
 
 
-@in_room
-async def test_orders_that_nobody_waits_for_any_more_are_not_carried_out(room: EngineRoom) -> None:
+@with_runtime
+async def test_orders_that_nobody_waits_for_any_more_are_not_carried_out(
+    runtime: RuntimeUnderTest,
+) -> None:
     """A monitor that was stopped for an hour has sixty of them before it."""
-    container, monitor = await running(room)
+    container, monitor = await running(runtime)
     os.kill(monitor, signal.SIGSTOP)
     for _ in range(10):
         with trio.move_on_after(0.02):
-            await told(room, container, "sh", "-c", "echo ran >> /dev/ran")
+            await told(runtime, container, "sh", "-c", "echo ran >> /dev/ran")
 
     os.kill(monitor, signal.SIGCONT)
 
-    assert (await told(room, container, "cat", "/dev/ran"))["code"] == 1, "there is no such file"
+    assert (await told(runtime, container, "cat", "/dev/ran"))["code"] == 1, "there is no such file"
 
 
-@in_room
-async def test_ten_thousand_probes_would_leave_nothing_behind(room: EngineRoom) -> None:
-    container, monitor = await running(room)
-    before, written = open_descriptors(monitor), room.journal_path(container).stat().st_size
+@with_runtime
+async def test_ten_thousand_probes_would_leave_nothing_behind(runtime: RuntimeUnderTest) -> None:
+    container, monitor = await running(runtime)
+    before, written = open_descriptors(monitor), runtime.journal_path(container).stat().st_size
 
     for args in (("true",), ("nope",), ("sh", "-c", "exit 1")) * 10:
-        await told(room, container, *args)
+        await told(runtime, container, *args)
 
     eventually(lambda: open_descriptors(monitor) == before, "its descriptors are closed")
     assert len(children(monitor)) == 1
-    assert room.journal_path(container).stat().st_size == written
+    assert runtime.journal_path(container).stat().st_size == written
