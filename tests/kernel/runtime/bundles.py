@@ -25,7 +25,7 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 DIED: Final = 99
-STORY_TIMEOUT_S: Final = 10
+TIMEOUT_S: Final = 10
 
 
 class Outcome(NamedTuple):
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
         return self.output.splitlines()
 
 
-Cell = Callable[..., Outcome]
+RunContainer = Callable[..., Outcome]
 """Runs a command in a container of Docker's defaults, with what is asked otherwise by keyword."""
 
 
@@ -115,7 +115,7 @@ def config(*args: str, **changes: Any) -> Json:
             **changes.pop("process", {}),
         },
         "root": {"path": "rootfs", "readonly": False},
-        "hostname": "cell",
+        "hostname": "container",
         "mounts": [*_default_mounts(), *changes.pop("mounts", [])],
         "linux": {
             "namespaces": [
@@ -156,7 +156,7 @@ def bundle(place: Path, image: Path, document: Json, **monitor: Any) -> Bundle:
         (place / name).mkdir(parents=True)
     overlay = {"lower": [str(image)], "upper": str(place / "upper"), "work": str(place / "work")}
     settings: Json = {
-        "container": "cell",
+        "container": "container",
         "overlay": overlay,
         "cgroup_procs": [],
         "seccomp_path": None,
@@ -171,13 +171,13 @@ def run(made: Bundle) -> Outcome:
     return Outcome(*in_monitor(made, lambda monitor: monitor.init().wait()))
 
 
-def in_monitor(made: Bundle, story: Callable[["Monitor"], Any]) -> Any:
-    """Run a story in a process of its own: sharing a PID namespace is for the rest of a process's
+def in_monitor(made: Bundle, act: Callable[["Monitor"], Any]) -> Any:
+    """Run a function in a process of its own: sharing a PID namespace is for the rest of a process's
     life."""
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _tell(made, story, write_fd)
+        _tell(made, act, write_fd)
     os.close(write_fd)
     with os.fdopen(read_fd) as pipe:
         told = json.loads(pipe.read() or '{"error": "the monitor died"}')
@@ -186,13 +186,13 @@ def in_monitor(made: Bundle, story: Callable[["Monitor"], Any]) -> Any:
     return told["result"]
 
 
-def _tell(made: Bundle, story: Callable[["Monitor"], Any], write_fd: int) -> NoReturn:
+def _tell(made: Bundle, act: Callable[["Monitor"], Any], write_fd: int) -> NoReturn:
     told: Json
     try:
-        signal.alarm(STORY_TIMEOUT_S)  # and with the monitor its containers end
+        signal.alarm(TIMEOUT_S)  # and with the monitor its containers end
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         init.share_pid_namespace(made)
-        told = {"result": story(Monitor(made))}
+        told = {"result": act(Monitor(made))}
     except BaseException as error:
         told = {"error": repr(error)}
     os.write(write_fd, json.dumps(told).encode())

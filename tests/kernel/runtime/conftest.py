@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, Outcome, config
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import Outcome, RunContainer, config
 
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cell.busybox_root(tmp_path_factory.mktemp("image") / "root")
+    return bundles.busybox_root(tmp_path_factory.mktemp("image") / "root")
 
 
 @pytest.fixture
@@ -23,15 +23,17 @@ def make(image: Path, tmp_path: Path) -> Callable[..., Bundle]:
     def make(
         *args: str, image: Path = image, monitor: dict[str, Any] | None = None, **changes: Any
     ) -> Bundle:
-        return cell.bundle(tmp_path / "bundle", image, config(*args, **changes), **(monitor or {}))
+        return bundles.bundle(
+            tmp_path / "bundle", image, config(*args, **changes), **(monitor or {})
+        )
 
     return make
 
 
 @pytest.fixture
-def run(make: Callable[..., Bundle]) -> Cell:
+def run(make: Callable[..., Bundle]) -> RunContainer:
     def run(*args: str, **changes: Any) -> Outcome:
-        return cell.run(make(*args, **changes))
+        return bundles.run(make(*args, **changes))
 
     return run
 
@@ -39,7 +41,7 @@ def run(make: Callable[..., Bundle]) -> Cell:
 @pytest.fixture
 def own_image(tmp_path: Path) -> Path:
     """An image to be spoilt: a shell, and nothing else where one might expect it."""
-    root = cell.busybox_root(tmp_path / "image")
+    root = bundles.busybox_root(tmp_path / "image")
     for name in ("proc", "dev", "sys"):
         (root / name).rmdir()
     return root

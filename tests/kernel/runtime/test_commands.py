@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.runtime.bundles import Cell, shell
+from tests.kernel.runtime.bundles import RunContainer, shell
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from tests.kernel.runtime.bundles import Cell, shell
     ],
 )
 def test_a_command_that_can_not_run_is_refused_in_dockers_words(
-    run: Cell, own_image: Path, args: list[str], code: int, message: str
+    run: RunContainer, own_image: Path, args: list[str], code: int, message: str
 ) -> None:
     for name, content, mode in (
         ("text", "hello", 0o755),
@@ -39,7 +39,7 @@ def test_a_command_that_can_not_run_is_refused_in_dockers_words(
     assert (seen.report["message"], seen.report["exit_code"], seen.code) == (message, code, code)
 
 
-def test_path_is_the_containers(run: Cell, own_image: Path) -> None:
+def test_path_is_the_containers(run: RunContainer, own_image: Path) -> None:
     (own_image / "opt").mkdir()
     (own_image / "opt" / "tool").write_text("#!/bin/sh\necho found\n")
     (own_image / "opt" / "tool").chmod(0o755)
@@ -48,7 +48,7 @@ def test_path_is_the_containers(run: Cell, own_image: Path) -> None:
     assert seen.output == "found\n"
 
 
-def test_a_command_in_a_relative_path_is_refused(run: Cell) -> None:
+def test_a_command_in_a_relative_path_is_refused(run: RunContainer) -> None:
     seen = run("true", process={"env": ["PATH=bin"]})
 
     assert (
@@ -57,13 +57,13 @@ def test_a_command_in_a_relative_path_is_refused(run: Cell) -> None:
     )
 
 
-def test_the_environment_is_what_was_asked_for(run: Cell) -> None:
+def test_the_environment_is_what_was_asked_for(run: RunContainer) -> None:
     seen = run("env", process={"env": ["PATH=/bin", "A=1", "B=two words", "A=3"]})
 
     assert sorted(seen.lines) == ["A=3", "B=two words", "HOME=/root", "PATH=/bin"]
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$; sleep 1", 0)])
-def test_its_exit_code_is_its_own(run: Cell, script: str, code: int) -> None:
+def test_its_exit_code_is_its_own(run: RunContainer, script: str, code: int) -> None:
     """PID 1 is spared by signals from inside, pid_namespaces(7)."""
     assert run(*shell(script)).code == code

@@ -11,15 +11,15 @@ import pytest
 
 from engine.runtime import init
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, shell
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import RunContainer, shell
 
 
 def test_it_dies_with_its_monitor(make: Callable[..., Bundle], tmp_path: Path) -> None:
-    def story(monitor: cell.Monitor) -> int:
+    def act(monitor: bundles.Monitor) -> int:
         return monitor.init().pid  # in the monitor's own namespace: a number of the host's
 
-    pid = cell.in_monitor(make("sleep", "60"), story)
+    pid = bundles.in_monitor(make("sleep", "60"), act)
 
     with contextlib.suppress(ProcessLookupError):
         select.select([os.pidfd_open(pid)], [], [])
@@ -31,17 +31,17 @@ def test_failing_or_dying_at_any_step_leaves_nothing(
     make: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch, step: str, action: str
 ) -> None:
     before = Path("/proc/self/mountinfo").read_text()
-    monkeypatch.setattr(init, "failpoint", cell.breaks_at(f"init_{step}", action))
-    seen = cell.run(make("true", process={"cwd": "/new"}))
+    monkeypatch.setattr(init, "failpoint", bundles.breaks_at(f"init_{step}", action))
+    seen = bundles.run(make("true", process={"cwd": "/new"}))
 
     assert Path("/proc/self/mountinfo").read_text() == before
     if action == "die":
-        assert (seen.code, seen.report) == (cell.DIED, {})
+        assert (seen.code, seen.report) == (bundles.DIED, {})
     else:
         assert (seen.code, seen.report["step"], seen.report["errno"]) == (125, step, errno.EIO)
 
 
-def test_a_limit_that_this_machine_can_not_give_is_said_so(run: Cell) -> None:
+def test_a_limit_that_this_machine_can_not_give_is_said_so(run: RunContainer) -> None:
     limits = [{"type": "RLIMIT_NOFILE", "soft": 1 << 40, "hard": 1 << 40}]
     seen = run("true", process={"rlimits": limits})
 
@@ -51,7 +51,7 @@ def test_a_limit_that_this_machine_can_not_give_is_said_so(run: Cell) -> None:
 
 
 def test_as_many_layers_as_docker_allows_are_mounted(
-    run: Cell, image: Path, tmp_path: Path
+    run: RunContainer, image: Path, tmp_path: Path
 ) -> None:
     layers = []
     for number in range(127):
@@ -71,8 +71,8 @@ def test_as_many_layers_as_docker_allows_are_mounted(
     assert seen.output == "127\n"
 
 
-def test_layers_may_have_awkward_names(run: Cell, tmp_path: Path) -> None:
-    layer = cell.busybox_root(tmp_path / "a,b:c\\d" / "e:f,g")
+def test_layers_may_have_awkward_names(run: RunContainer, tmp_path: Path) -> None:
+    layer = bundles.busybox_root(tmp_path / "a,b:c\\d" / "e:f,g")
     (layer / "it").touch()
     overlay = {
         "lower": [str(layer)],

@@ -8,7 +8,7 @@ import pytest
 
 from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.runtime import init
-from tests.kernel.runtime import bundles as cell
+from tests.kernel.runtime import bundles
 from tests.kernel.runtime.bundles import Outcome, config, shell
 
 Exec = Callable[..., Outcome]
@@ -17,16 +17,16 @@ Exec = Callable[..., Outcome]
 @pytest.fixture
 def execute(image: Path, tmp_path: Path) -> Exec:
     """Start a container that sleeps, run one command in it, and end both."""
-    made = cell.bundle(tmp_path / "bundle", image, config("sleep", "60"))
+    made = bundles.bundle(tmp_path / "bundle", image, config("sleep", "60"))
 
     def execute(*args: str, **changes: Any) -> Outcome:
-        def story(monitor: cell.Monitor) -> Outcome:
+        def act(monitor: bundles.Monitor) -> Outcome:
             first = monitor.init()
             seen = monitor.exec(*args, **changes)
             first.kill()
             return seen
 
-        return Outcome(*cell.in_monitor(made, story))
+        return Outcome(*bundles.in_monitor(made, act))
 
     return execute
 
@@ -43,7 +43,7 @@ def test_it_is_in_every_namespace_of_the_first(execute: Exec) -> None:
 
     assert seen[::2] == seen[1::2]
     assert len(set(seen)) == len(kinds)
-    assert not set(seen) & {cell.link(f"/proc/self/ns/{kind}") for kind in kinds}
+    assert not set(seen) & {bundles.link(f"/proc/self/ns/{kind}") for kind in kinds}
 
 
 def test_its_root_and_working_directory_are_the_containers(execute: Exec) -> None:
@@ -117,7 +117,7 @@ def test_what_can_not_run_is_refused_in_dockers_words(
 
 
 def test_a_container_that_has_ended_can_not_be_joined(image: Path, tmp_path: Path) -> None:
-    def story(monitor: cell.Monitor) -> str:
+    def act(monitor: bundles.Monitor) -> str:
         first = monitor.init()
         first.kill()
         first.wait()
@@ -127,16 +127,16 @@ def test_a_container_that_has_ended_can_not_be_joined(image: Path, tmp_path: Pat
             return error.strerror or ""
         return "joined"
 
-    made = cell.bundle(tmp_path / "bundle", image, config("sleep", "60"))
+    made = bundles.bundle(tmp_path / "bundle", image, config("sleep", "60"))
 
-    assert cell.in_monitor(made, story) in ("No such process", "Cannot allocate memory")
+    assert bundles.in_monitor(made, act) in ("No such process", "Cannot allocate memory")
 
 
 def test_the_joining_process_can_not_be_looked_into(image: Path, tmp_path: Path) -> None:
     """Whoever opened the exe or a descriptor of the one that joins would hold a piece of the host
     (CVE-2016-9962)."""
 
-    def story(monitor: cell.Monitor) -> Outcome:
+    def act(monitor: bundles.Monitor) -> Outcome:
         first = monitor.init()
         joiner = monitor.joiner_that_stops_at("init_identify")
         proc = f"/proc/{joiner.inside}"
@@ -146,8 +146,8 @@ def test_the_joining_process_can_not_be_looked_into(image: Path, tmp_path: Path)
         first.kill()
         return seen
 
-    made = cell.bundle(tmp_path / "bundle", image, config("sleep", "60"))
-    seen = Outcome(*cell.in_monitor(made, story))
+    made = bundles.bundle(tmp_path / "bundle", image, config("sleep", "60"))
+    seen = Outcome(*bundles.in_monitor(made, act))
 
     assert [line.rpartition(": ")[2] for line in seen.lines] == ["Permission denied"] * 4
 
@@ -157,18 +157,18 @@ def test_the_joining_process_can_not_be_looked_into(image: Path, tmp_path: Path)
 def test_failing_or_dying_at_any_step_leaves_the_container_alone(
     image: Path, tmp_path: Path, step: str, action: str
 ) -> None:
-    def story(monitor: cell.Monitor) -> tuple[Outcome, Outcome]:
+    def act(monitor: bundles.Monitor) -> tuple[Outcome, Outcome]:
         first = monitor.init()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(init, "failpoint", cell.breaks_at(f"init_{step}", action))
+            patch.setattr(init, "failpoint", bundles.breaks_at(f"init_{step}", action))
             broken = monitor.exec("true")
         whole = monitor.exec("echo", "fine")
         first.kill()
         return broken, whole
 
-    made = cell.bundle(tmp_path / "bundle", image, config("sleep", "60"))
-    broken, whole = (Outcome(*seen) for seen in cell.in_monitor(made, story))
+    made = bundles.bundle(tmp_path / "bundle", image, config("sleep", "60"))
+    broken, whole = (Outcome(*seen) for seen in bundles.in_monitor(made, act))
 
-    assert broken.code == (cell.DIED if action == "die" else 125)
+    assert broken.code == (bundles.DIED if action == "die" else 125)
     assert broken.report.get("step") == (None if action == "die" else step)
     assert whole.output == "fine\n"

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.runtime.bundles import Cell, bind, mount, shell
+from tests.kernel.runtime.bundles import RunContainer, bind, mount, shell
 
 
 @pytest.mark.parametrize("name", ["proc", "sys"])
-def test_a_link_in_place_of_proc_or_sys_is_refused(run: Cell, own_image: Path, name: str) -> None:
+def test_a_link_in_place_of_proc_or_sys_is_refused(
+    run: RunContainer, own_image: Path, name: str
+) -> None:
     """What is masked below /proc would be masked elsewhere, and the real one lie open
     (CVE-2019-19921, CVE-2023-27561)."""
     (own_image / name).symlink_to("/etc")
@@ -25,7 +27,7 @@ def test_a_link_in_place_of_proc_or_sys_is_refused(run: Cell, own_image: Path, n
     "target", ["{outside}", "../../../../../../../../../..{outside}", "/proc/self/root{outside}"]
 )
 def test_no_link_in_an_image_leads_a_mount_or_a_node_outside(
-    run: Cell, own_image: Path, tmp_path: Path, target: str
+    run: RunContainer, own_image: Path, tmp_path: Path, target: str
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -46,7 +48,9 @@ def test_no_link_in_an_image_leads_a_mount_or_a_node_outside(
     )
 
 
-def test_a_link_to_nowhere_is_followed_inside(run: Cell, own_image: Path, tmp_path: Path) -> None:
+def test_a_link_to_nowhere_is_followed_inside(
+    run: RunContainer, own_image: Path, tmp_path: Path
+) -> None:
     (own_image / "data").symlink_to("/var/lib/data")
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "it").touch()
@@ -55,7 +59,9 @@ def test_a_link_to_nowhere_is_followed_inside(run: Cell, own_image: Path, tmp_pa
     assert seen.lines == ["it"]
 
 
-def test_links_in_a_circle_end_in_an_error(run: Cell, own_image: Path, tmp_path: Path) -> None:
+def test_links_in_a_circle_end_in_an_error(
+    run: RunContainer, own_image: Path, tmp_path: Path
+) -> None:
     (own_image / "data").symlink_to("data")
     seen = run("true", image=own_image, mounts=[bind(tmp_path, "/data")])
 
@@ -63,7 +69,9 @@ def test_links_in_a_circle_end_in_an_error(run: Cell, own_image: Path, tmp_path:
 
 
 @pytest.mark.parametrize("what", ["fifo", "device", "directory", "link", "huge"])
-def test_a_passwd_that_is_no_file_makes_nobody_wait(run: Cell, own_image: Path, what: str) -> None:
+def test_a_passwd_that_is_no_file_makes_nobody_wait(
+    run: RunContainer, own_image: Path, what: str
+) -> None:
     passwd = own_image / "etc" / "passwd"
     passwd.unlink()
     match what:
@@ -83,7 +91,7 @@ def test_a_passwd_that_is_no_file_makes_nobody_wait(run: Cell, own_image: Path, 
     assert seen.code == (125 if what == "huge" else 0)
 
 
-def test_a_null_device_that_is_none_is_not_used_to_mask(run: Cell, tmp_path: Path) -> None:
+def test_a_null_device_that_is_none_is_not_used_to_mask(run: RunContainer, tmp_path: Path) -> None:
     """A file of the user's in its place would be what is read in /proc/keys (CVE-2025-31133)."""
     (tmp_path / "null").write_text("mine")
     (tmp_path / "dev").mkdir()
@@ -93,7 +101,7 @@ def test_a_null_device_that_is_none_is_not_used_to_mask(run: Cell, tmp_path: Pat
     assert seen.report["message"] == "/dev/null is not the null device"
 
 
-def test_nothing_is_imported_from_an_image(run: Cell, own_image: Path) -> None:
+def test_nothing_is_imported_from_an_image(run: RunContainer, own_image: Path) -> None:
     """A step that needs a module late would run the container's file as root of the host."""
     for place in ("usr/lib/python3.11", "usr/lib/python3/dist-packages"):
         (own_image / place).mkdir(parents=True)

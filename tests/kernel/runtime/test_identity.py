@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, shell
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import RunContainer, shell
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,15 @@ from tests.kernel.runtime.bundles import Cell, shell
         ("1234:77", "uid=1234 gid=77 groups=77", "/"),
     ],
 )
-def test_users_are_those_of_the_image(run: Cell, user: str, expected: str, home: str) -> None:
+def test_users_are_those_of_the_image(
+    run: RunContainer, user: str, expected: str, home: str
+) -> None:
     seen = run(*shell("id; echo $HOME"), process={"user": {"username": user}})
 
     assert seen.lines == [expected, home]
 
 
-def test_groups_that_were_added_come_along(run: Cell) -> None:
+def test_groups_that_were_added_come_along(run: RunContainer) -> None:
     user = {"username": "nobody", "additionalGroups": ["audio", "55"]}
     seen = run("id", process={"user": user})
 
@@ -38,8 +40,8 @@ def test_groups_that_were_added_come_along(run: Cell) -> None:
     )
 
 
-def test_a_home_that_was_asked_for_is_kept(run: Cell) -> None:
-    seen = run(*shell("echo $HOME"), process={"env": [cell.PATH, "HOME=/elsewhere"]})
+def test_a_home_that_was_asked_for_is_kept(run: RunContainer) -> None:
+    seen = run(*shell("echo $HOME"), process={"env": [bundles.PATH, "HOME=/elsewhere"]})
 
     assert seen.lines == ["/elsewhere"]
 
@@ -56,14 +58,14 @@ def test_a_home_that_was_asked_for_is_kept(run: Cell) -> None:
     ],
 )  # fmt: skip
 def test_unknown_users_are_refused_in_dockers_words(
-    run: Cell, user: dict[str, Any], message: str
+    run: RunContainer, user: dict[str, Any], message: str
 ) -> None:
     seen = run("true", process={"user": user})
 
     assert (seen.report["message"], seen.code) == (message, 125)
 
 
-def test_its_stdio_is_its_users(run: Cell) -> None:
+def test_its_stdio_is_its_users(run: RunContainer) -> None:
     seen = run(
         *shell("stat -L -c %u /proc/self/fd/1 /proc/self/fd/0"),
         process={"user": {"username": "nobody"}},
@@ -72,7 +74,7 @@ def test_its_stdio_is_its_users(run: Cell) -> None:
     assert seen.lines == ["65534", "0"]  # /dev/null stays the machine's
 
 
-def test_a_working_directory_is_made_where_it_is_missing(run: Cell) -> None:
+def test_a_working_directory_is_made_where_it_is_missing(run: RunContainer) -> None:
     seen = run(
         *shell("pwd; stat -c %u:%a . .."),
         process={"cwd": "/new/dir", "user": {"username": "nobody"}},
@@ -81,7 +83,7 @@ def test_a_working_directory_is_made_where_it_is_missing(run: Cell) -> None:
     assert seen.lines == ["/new/dir", "0:755", "0:755"]
 
 
-def test_a_working_directory_that_is_a_file_is_refused(run: Cell) -> None:
+def test_a_working_directory_that_is_a_file_is_refused(run: RunContainer) -> None:
     seen = run("true", process={"cwd": "/etc/passwd"})
 
     assert (seen.report["message"], seen.code) == (

@@ -7,11 +7,13 @@ import pytest
 
 from engine.runtime import linux
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, Outcome, bind, mount, mounts_of, shell
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import Outcome, RunContainer, bind, mount, mounts_of, shell
 
 
-def test_a_directory_and_a_file_are_bound_where_nothing_was(run: Cell, tmp_path: Path) -> None:
+def test_a_directory_and_a_file_are_bound_where_nothing_was(
+    run: RunContainer, tmp_path: Path
+) -> None:
     (tmp_path / "from").mkdir()
     (tmp_path / "from" / "file").write_text("hello\n")
     seen = run(
@@ -26,7 +28,9 @@ def test_a_directory_and_a_file_are_bound_where_nothing_was(run: Cell, tmp_path:
 @pytest.mark.parametrize(
     ("option", "refused"), [("rw", []), ("ro", ["top"]), ("rro", ["top", "below"])]
 )
-def test_read_only_binds(run: Cell, tmp_path: Path, option: str, refused: list[str]) -> None:
+def test_read_only_binds(
+    run: RunContainer, tmp_path: Path, option: str, refused: list[str]
+) -> None:
     (tmp_path / "from" / "below").mkdir(parents=True)
     linux.mount("tmpfs", str(tmp_path / "from" / "below"), "tmpfs")
     script = "touch /to/x 2>/dev/null || echo top; touch /to/below/x 2>/dev/null || echo below"
@@ -48,7 +52,7 @@ def test_propagation_is_what_was_asked_for(
     linux.mount(None, str(host), flags=linux.MS_SHARED)
     (host / "late").mkdir()
 
-    def story(monitor: cell.Monitor) -> Outcome:
+    def act(monitor: bundles.Monitor) -> Outcome:
         first = monitor.init()
         linux.mount("tmpfs", str(host / "late"), "tmpfs")
         (host / "late" / "news").touch()
@@ -58,14 +62,14 @@ def test_propagation_is_what_was_asked_for(
         return seen
 
     seen = Outcome(
-        *cell.in_monitor(make("sleep", "60", mounts=[bind(host, "/to", propagation)]), story)
+        *bundles.in_monitor(make("sleep", "60", mounts=[bind(host, "/to", propagation)]), act)
     )
     linux.umount2(str(host))
 
     assert seen.lines == (["news"] if arrives else [])
 
 
-def test_bind_options_apply(run: Cell, tmp_path: Path) -> None:
+def test_bind_options_apply(run: RunContainer, tmp_path: Path) -> None:
     seen = mounts_of(
         run(
             "cat",
@@ -77,7 +81,7 @@ def test_bind_options_apply(run: Cell, tmp_path: Path) -> None:
     assert seen["/to"][1] == "ro,nosuid,nodev,noexec,noatime"
 
 
-def test_a_tmpfs_takes_the_mode_of_the_directory_below_unless_told(run: Cell) -> None:
+def test_a_tmpfs_takes_the_mode_of_the_directory_below_unless_told(run: RunContainer) -> None:
     mounts = [mount("/tmp", "tmpfs", "tmpfs"), mount("/root", "tmpfs", "tmpfs", "mode=700"), mount("/new", "tmpfs", "tmpfs", "size=1m")]  # fmt: skip
     seen = run("stat", "-c", "%a", "/tmp", "/root", "/new", mounts=mounts)
 
@@ -86,7 +90,7 @@ def test_a_tmpfs_takes_the_mode_of_the_directory_below_unless_told(run: Cell) ->
 
 @pytest.mark.parametrize(("source", "destination"), [("file", "/bin"), (".", "/etc/passwd")])
 def test_a_directory_is_not_bound_onto_a_file_nor_a_file_onto_a_directory(
-    run: Cell, tmp_path: Path, source: str, destination: str
+    run: RunContainer, tmp_path: Path, source: str, destination: str
 ) -> None:
     (tmp_path / "file").touch()
     place = tmp_path / source
@@ -99,7 +103,7 @@ def test_a_directory_is_not_bound_onto_a_file_nor_a_file_onto_a_directory(
     )
 
 
-def test_a_bind_source_that_is_not_there_is_said_so(run: Cell) -> None:
+def test_a_bind_source_that_is_not_there_is_said_so(run: RunContainer) -> None:
     seen = run("true", mounts=[bind(Path("/nowhere"), "/to")])
 
     assert (

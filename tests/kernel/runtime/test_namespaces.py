@@ -2,20 +2,20 @@
 
 import re
 
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, mounts_of, shell
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import RunContainer, mounts_of, shell
 
 
-def test_every_namespace_is_its_own_but_users_and_time(run: Cell) -> None:
+def test_every_namespace_is_its_own_but_users_and_time(run: RunContainer) -> None:
     kinds = ("cgroup", "ipc", "mnt", "net", "pid", "uts", "user", "time")
     seen = run(*shell("; ".join(f"readlink /proc/self/ns/{kind}" for kind in kinds))).lines
-    host = [cell.link(f"/proc/self/ns/{kind}") for kind in kinds]
+    host = [bundles.link(f"/proc/self/ns/{kind}") for kind in kinds]
 
     shared = {kind for kind, ours, theirs in zip(kinds, host, seen, strict=True) if ours == theirs}
     assert shared == {"user", "time"}
 
 
-def test_a_type_that_is_not_listed_is_shared_with_the_host(run: Cell) -> None:
+def test_a_type_that_is_not_listed_is_shared_with_the_host(run: RunContainer) -> None:
     namespaces = [{"type": name} for name in ("mount", "pid", "ipc")]
     seen = run(
         *shell("readlink /proc/self/ns/net; readlink /proc/self/ns/uts"),
@@ -23,31 +23,31 @@ def test_a_type_that_is_not_listed_is_shared_with_the_host(run: Cell) -> None:
         hostname="",
     )
 
-    assert seen.lines == [cell.link("/proc/self/ns/net"), cell.link("/proc/self/ns/uts")]
+    assert seen.lines == [bundles.link("/proc/self/ns/net"), bundles.link("/proc/self/ns/uts")]
 
 
-def test_a_namespace_with_a_path_is_joined(run: Cell) -> None:
+def test_a_namespace_with_a_path_is_joined(run: RunContainer) -> None:
     namespaces = [{"type": name} for name in ("mount", "pid", "ipc", "uts")]
     joined = {"type": "network", "path": "/proc/self/ns/net"}
     seen = run("readlink", "/proc/self/ns/net", linux={"namespaces": [*namespaces, joined]})
 
-    assert seen.lines == [cell.link("/proc/self/ns/net")]
+    assert seen.lines == [bundles.link("/proc/self/ns/net")]
 
 
-def test_it_is_pid_1_and_leads_a_session(run: Cell) -> None:
+def test_it_is_pid_1_and_leads_a_session(run: RunContainer) -> None:
     seen = run("cat", "/proc/self/stat")
 
     pid, _, _, parent, group, session = seen.output.split()[:6]
     assert (pid, parent, group, session) == ("1", "0", "1", "1")
 
 
-def test_it_has_its_hostname_and_domainname(run: Cell) -> None:
+def test_it_has_its_hostname_and_domainname(run: RunContainer) -> None:
     seen = run(*shell("hostname; cat /proc/sys/kernel/domainname"), domainname="example")
 
-    assert seen.lines == ["cell", "example"]
+    assert seen.lines == ["container", "example"]
 
 
-def test_the_filesystems_are_those_of_docker(run: Cell) -> None:
+def test_the_filesystems_are_those_of_docker(run: RunContainer) -> None:
     seen = mounts_of(run("cat", "/proc/self/mountinfo"))
     cgroup = seen.pop("/sys/fs/cgroup")
     seen = {place: what for place, what in seen.items() if not place.startswith("/sys/fs/cgroup/")}
@@ -73,13 +73,13 @@ def test_the_filesystems_are_those_of_docker(run: Cell) -> None:
     }
 
 
-def test_every_mount_is_private(run: Cell) -> None:
+def test_every_mount_is_private(run: RunContainer) -> None:
     seen = run("cat", "/proc/self/mountinfo")
 
     assert not re.search(r"shared:|master:|propagate_from:", seen.output)
 
 
-def test_its_own_cgroups_can_be_read(run: Cell) -> None:
+def test_its_own_cgroups_can_be_read(run: RunContainer) -> None:
     seen = run(
         *shell("cat /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs 2>&1 | head -n 1")
     )
@@ -88,7 +88,7 @@ def test_its_own_cgroups_can_be_read(run: Cell) -> None:
     assert seen.output
 
 
-def test_devices_and_links_are_those_of_docker(run: Cell) -> None:
+def test_devices_and_links_are_those_of_docker(run: RunContainer) -> None:
     script = "cd /dev; for f in *; do if [ -L $f ]; then echo $f $(readlink $f); else stat -c '%n %A %t:%T' $f; fi; done"
     seen = run(*shell(script)).lines
 
@@ -111,7 +111,7 @@ def test_devices_and_links_are_those_of_docker(run: Cell) -> None:
     }
 
 
-def test_devices_that_were_asked_for_are_made(run: Cell) -> None:
+def test_devices_that_were_asked_for_are_made(run: RunContainer) -> None:
     fuse = {
         "path": "/dev/net/fuse",
         "type": "c",

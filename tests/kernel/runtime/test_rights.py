@@ -10,11 +10,11 @@ import pytest
 
 from engine.drivers.runs.seccomp import SeccompPrograms
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, Outcome, config, mount, mounts_of, shell
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import Outcome, RunContainer, config, mount, mounts_of, shell
 
 
-def test_capabilities_are_dockers(run: Cell) -> None:
+def test_capabilities_are_dockers(run: RunContainer) -> None:
     seen = run("grep", "^Cap", "/proc/self/status")
 
     dockers = "00000000a80425fb"
@@ -22,14 +22,14 @@ def test_capabilities_are_dockers(run: Cell) -> None:
     assert [line.split()[1] for line in seen.lines] == [none, dockers, dockers, dockers, none]
 
 
-def test_another_user_than_root_keeps_only_the_bounding_set(run: Cell) -> None:
+def test_another_user_than_root_keeps_only_the_bounding_set(run: RunContainer) -> None:
     seen = run("grep", "^Cap", "/proc/self/status", process={"user": {"username": "nobody"}})
 
     none = "0" * 16
     assert [line.split()[1] for line in seen.lines] == [none, none, none, "00000000a80425fb", none]
 
 
-def test_ambient_capabilities_survive_for_another_user(run: Cell) -> None:
+def test_ambient_capabilities_survive_for_another_user(run: RunContainer) -> None:
     names = ["CAP_NET_BIND_SERVICE"]
     kinds = ("bounding", "effective", "permitted", "inheritable", "ambient")
     sets = dict.fromkeys(kinds, names)
@@ -41,14 +41,14 @@ def test_ambient_capabilities_survive_for_another_user(run: Cell) -> None:
     assert {line.split()[1] for line in seen.lines} == {"0000000000000400"}
 
 
-def test_no_capabilities_are_no_capabilities(run: Cell) -> None:
+def test_no_capabilities_are_no_capabilities(run: RunContainer) -> None:
     seen = run("grep", "^Cap", "/proc/self/status", process={"capabilities": {}})
 
     assert {line.split()[1] for line in seen.lines} == {"0" * 16}
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_new_privileges_are_possible_unless_forbidden(run: Cell, asked: bool) -> None:
+def test_new_privileges_are_possible_unless_forbidden(run: RunContainer, asked: bool) -> None:
     seen = run("grep", "NoNewPrivs", "/proc/self/status", process={"noNewPrivileges": asked})
 
     assert seen.output.split()[1] == str(int(asked))
@@ -57,7 +57,7 @@ def test_new_privileges_are_possible_unless_forbidden(run: Cell, asked: bool) ->
 @pytest.mark.parametrize("no_new_privileges", [False, True])
 @pytest.mark.parametrize("user", ["", "nobody"])
 def test_the_seccomp_filter_holds_for_everybody(
-    run: Cell, tmp_path: Path, user: str, no_new_privileges: bool
+    run: RunContainer, tmp_path: Path, user: str, no_new_privileges: bool
 ) -> None:
     program = SeccompPrograms(tmp_path / "programs").path(
         "", config()["process"]["capabilities"]["bounding"]
@@ -72,7 +72,7 @@ def test_the_seccomp_filter_holds_for_everybody(
 
 
 def test_signals_are_as_a_new_process_expects_them(make: Callable[..., Bundle]) -> None:
-    def story(monitor: cell.Monitor) -> Outcome:
+    def act(monitor: bundles.Monitor) -> Outcome:
         for number in (
             signal.SIGHUP,
             signal.SIGINT,
@@ -84,23 +84,23 @@ def test_signals_are_as_a_new_process_expects_them(make: Callable[..., Bundle]) 
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         return monitor.init().wait()
 
-    seen = Outcome(*cell.in_monitor(make("grep", "^Sig[BIC]", "/proc/self/status"), story))
+    seen = Outcome(*bundles.in_monitor(make("grep", "^Sig[BIC]", "/proc/self/status"), act))
 
     assert {line.split()[1] for line in seen.lines} == {"0" * 16}
 
 
 def test_only_its_stdio_is_open(make: Callable[..., Bundle]) -> None:
-    def story(monitor: cell.Monitor) -> Outcome:
+    def act(monitor: bundles.Monitor) -> Outcome:
         for fd in (3, 5, 63, 200):
             os.dup2(os.open("/etc/passwd", os.O_RDONLY), fd, inheritable=True)
         return monitor.init().wait()
 
-    seen = Outcome(*cell.in_monitor(make(*shell("ls /proc/1/fd; true")), story))
+    seen = Outcome(*bundles.in_monitor(make(*shell("ls /proc/1/fd; true")), act))
 
     assert seen.lines == ["0", "1", "2"]
 
 
-def test_limits_and_umask_are_set(run: Cell) -> None:
+def test_limits_and_umask_are_set(run: RunContainer) -> None:
     limits = [
         {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
         {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
@@ -111,7 +111,7 @@ def test_limits_and_umask_are_set(run: Cell) -> None:
 
 
 def test_sysctls_of_its_own_namespaces_are_set(
-    run: Cell,
+    run: RunContainer,
 ) -> None:
     wanted = {
         "net.ipv4.ip_forward": "1",
@@ -133,14 +133,16 @@ def test_sysctls_of_its_own_namespaces_are_set(
 @pytest.mark.parametrize(
     "name", ["kernel.panic", "vm.swappiness", "net/../kernel/panic", "fs.file-max"]
 )
-def test_a_sysctl_of_the_machine_is_refused(run: Cell, name: str) -> None:
+def test_a_sysctl_of_the_machine_is_refused(run: RunContainer, name: str) -> None:
     seen = run("true", linux={"sysctl": {name: "1"}})
 
     assert seen.report["message"] == f'sysctl "{name}" is not in a separate kernel namespace'
     assert seen.code == 125
 
 
-def test_its_cgroup_is_joined_before_anything_runs(run: Cell, own_cgroup: tuple[Path, str]) -> None:
+def test_its_cgroup_is_joined_before_anything_runs(
+    run: RunContainer, own_cgroup: tuple[Path, str]
+) -> None:
     procs, line = own_cgroup
     namespaces = [{"type": name} for name in ("mount", "pid", "uts", "ipc", "network")]
     seen = run(
@@ -167,7 +169,7 @@ def own_cgroup() -> Iterator[tuple[Path, str]]:
     group.rmdir()
 
 
-def test_masked_files_are_empty_and_masked_directories_too(run: Cell) -> None:
+def test_masked_files_are_empty_and_masked_directories_too(run: RunContainer) -> None:
     seen = run(
         *shell(
             "cat /proc/keys /proc/interrupts | wc -c; ls -A /sys/firmware /proc/scsi /proc/acpi 2>/dev/null | grep -v :"
@@ -177,7 +179,7 @@ def test_masked_files_are_empty_and_masked_directories_too(run: Cell) -> None:
     assert [line for line in seen.lines if line] == ["0"]
 
 
-def test_read_only_paths_can_not_be_written(run: Cell) -> None:
+def test_read_only_paths_can_not_be_written(run: RunContainer) -> None:
     seen = run(
         *shell(
             "echo x > /proc/sys/kernel/domainname; echo 1 > /proc/irq/default_smp_affinity; mkdir /sys/fs/cgroup/x"
@@ -187,13 +189,13 @@ def test_read_only_paths_can_not_be_written(run: Cell) -> None:
     assert len(re.findall("Read-only file system", seen.output)) == 3
 
 
-def test_nothing_of_the_host_is_left_in_the_mount_table(run: Cell, tmp_path: Path) -> None:
+def test_nothing_of_the_host_is_left_in_the_mount_table(run: RunContainer, tmp_path: Path) -> None:
     seen = mounts_of(run("cat", "/proc/self/mountinfo"))
 
     assert all(place == "/" or place.split("/")[1] in ("proc", "sys", "dev") for place in seen)
 
 
-def test_a_read_only_root_is_read_only_and_what_is_mounted_there_is_not(run: Cell) -> None:
+def test_a_read_only_root_is_read_only_and_what_is_mounted_there_is_not(run: RunContainer) -> None:
     seen = run(
         *shell("touch /x; touch /tmp/x && touch /dev/shm/x && echo fine"),
         root={"path": "rootfs", "readonly": True},

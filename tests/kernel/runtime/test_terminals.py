@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 
 from engine.runtime.bundle import Bundle
-from tests.kernel.runtime import bundles as cell
-from tests.kernel.runtime.bundles import Cell, shell
+from tests.kernel.runtime import bundles
+from tests.kernel.runtime.bundles import RunContainer, shell
 
 
-def test_a_terminal_is_its_stdio_its_console_and_its_sessions(run: Cell) -> None:
+def test_a_terminal_is_its_stdio_its_console_and_its_sessions(run: RunContainer) -> None:
     process = {"terminal": True, "consoleSize": {"height": 33, "width": 120}}
     seen = run(
         *shell(
@@ -21,7 +21,7 @@ def test_a_terminal_is_its_stdio_its_console_and_its_sessions(run: Cell) -> None
     assert seen.lines == ["/dev/pts/0", "33 120", "88:0 5 620", "88:0 5 620", "34816 1"]
 
 
-def test_a_terminal_is_its_users(run: Cell) -> None:
+def test_a_terminal_is_its_users(run: RunContainer) -> None:
     seen = run(
         *shell("stat -c %u /dev/pts/0; echo > /dev/tty && echo > /dev/pts/0 && echo fine"),
         process={"terminal": True, "user": {"username": "nobody"}},
@@ -33,7 +33,7 @@ def test_a_terminal_is_its_users(run: Cell) -> None:
 def test_a_terminal_has_job_control(make: Callable[..., Bundle]) -> None:
     """Ctrl-Z stops the job and not the shell, which is not so without a controlling terminal."""
 
-    def story(monitor: cell.Monitor) -> str:
+    def act(monitor: bundles.Monitor) -> str:
         first = monitor.init()
         first.read_until("# ")
         os.write(first.console_fd, b"sleep 60; true\n")
@@ -46,6 +46,6 @@ def test_a_terminal_has_job_control(make: Callable[..., Bundle]) -> None:
         first.kill()
         return listed
 
-    listed = cell.in_monitor(make("sh", process={"terminal": True}), story)
+    listed = bundles.in_monitor(make("sh", process={"terminal": True}), act)
 
     assert re.search(r"\[1\].*Stopped +sleep 60", listed)
