@@ -11,7 +11,7 @@ Whether the description says what Docker's clients expect, ``python -m tests.con
 PATH`` tells: it lays it beside Docker's own document, which is not a part of this tree, and names
 every difference; those that are known stand in known_differences.py.
 
-Beside that: requests of any shape (junk.py, wire.py), and scripted sessions (sessions.py, stage.py)
+Beside that: requests of any shape (junk.py, wire.py), and scripted sessions (sessions.py, recorder.py)
 laid beside the same sessions with Docker's own engine (reference.py); where they may differ is a
 list with reasons as well (differences.py).
 """

@@ -46,8 +46,8 @@ class Step:
 
 
 @dataclass
-class Stage:
-    """One engine, and what was done with it.
+class SessionRecorder:
+    """Ask one engine, and record what came of it.
 
     Attributes:
         api: its API.
@@ -106,8 +106,8 @@ class Stage:
             self.steps.append(Step(f"events of {kind}", told if ordered else tuple(sorted(told))))
 
 
-Session = Callable[[Stage], None]
-"""What somebody does on a stage; it checks for itself what must come of a step."""
+Session = Callable[[SessionRecorder], None]
+"""What is done with one engine; it checks for itself what must come of a step."""
 
 
 def normalised(text: str) -> str:

@@ -14,7 +14,7 @@ from engine.cli.builtin_image import busybox_tar
 from tests.conformance.differences import differences
 from tests.conformance.network_sessions import NETWORK_SESSIONS
 from tests.conformance.reference import NoReference, reference_engine
-from tests.conformance.session_recorder import Session, Stage, Step
+from tests.conformance.session_recorder import Session, SessionRecorder, Step
 from tests.conformance.sessions import SESSIONS
 from tests.harness.client import Api
 from tests.harness.conditions import eventually
@@ -42,14 +42,14 @@ def reference(throwaway_namespaces: None) -> Iterator[Api]:
 @cache
 def played(session: Session, api: Api) -> tuple[Step, ...]:
     """What came of each step of a session; nothing is left of it."""
-    stage = Stage(api)
+    recorder = SessionRecorder(api)
     try:
-        session(stage)
+        session(recorder)
     finally:
         for each in api.ps():
             api.request("DELETE", f"/containers/{each['Id']}", force=1)
         api.post("/networks/prune")
-    return tuple(stage.steps)
+    return tuple(recorder.steps)
 
 
 @each_session
