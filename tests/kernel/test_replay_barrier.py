@@ -31,7 +31,7 @@ class Log:
         return self.kept if stream == "stdout" else b""
 
 
-class Stage:
+class FakeProcess:
     """A process's output in our own hands, and clients of it."""
 
     def __init__(self) -> None:
@@ -87,10 +87,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
-    yield stage
-    stage.close()
+def process() -> Iterator[FakeProcess]:
+    process = FakeProcess()
+    yield process
+    process.close()
 
 
 def heard(client: socket.socket) -> bytes:
@@ -100,85 +100,89 @@ def heard(client: socket.socket) -> bytes:
         return b""
 
 
-def test_behind_a_gate_a_client_gets_what_the_log_had_not_when_it_came(stage: Stage) -> None:
-    stage.says(b"logged\nbegun ")
-    client, gate = stage.at_gate("late")
-    stage.says(b"and ended\n")
+def test_behind_a_gate_a_client_gets_what_the_log_had_not_when_it_came(
+    process: FakeProcess,
+) -> None:
+    process.says(b"logged\nbegun ")
+    client, gate = process.at_gate("late")
+    process.says(b"and ended\n")
 
-    assert (stage.log.written, heard(client)) == (b"logged\n", b"")
+    assert (process.log.written, heard(client)) == (b"logged\n", b"")
     os.write(gate, b"\n")
-    stage.turn()
+    process.turn()
 
     assert heard(client) == b"begun and ended\n"
-    assert stage.log.written == b"logged\nbegun and ended\n"
+    assert process.log.written == b"logged\nbegun and ended\n"
 
 
-def test_everybody_waits_until_the_last_gate_is_open(stage: Stage) -> None:
-    other = stage.client("other")
-    (_, first), (_, second) = stage.at_gate("one"), stage.at_gate("two")
-    stage.says(b"x\n")
+def test_everybody_waits_until_the_last_gate_is_open(process: FakeProcess) -> None:
+    other = process.client("other")
+    (_, first), (_, second) = process.at_gate("one"), process.at_gate("two")
+    process.says(b"x\n")
     os.write(first, b"\n")
-    stage.turn()
+    process.turn()
     assert heard(other) == b""
 
     os.write(second, b"\n")
-    stage.turn()
+    process.turn()
 
     assert heard(other) == b"x\n"
 
 
-def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(stage: Stage) -> None:
-    client, _ = stage.at_gate("orphan")
-    os.close(stage.gates.pop())
-    stage.says(b"x\n")
+def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(process: FakeProcess) -> None:
+    client, _ = process.at_gate("orphan")
+    os.close(process.gates.pop())
+    process.says(b"x\n")
 
-    assert stage.gone == [("orphan", EOF)]
+    assert process.gone == [("orphan", EOF)]
     assert client.recv(10) == b""
-    assert stage.log.written == b"x\n"
+    assert process.log.written == b"x\n"
 
 
-def test_a_gate_does_not_stay_shut_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gate_does_not_stay_shut_for_ever(
+    process: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replay_barrier, "GATE_PATIENCE_S", 0.0)
-    stage.at_gate("forgotten")
-    stage.says(b"x\n")
+    process.at_gate("forgotten")
+    process.says(b"x\n")
 
-    assert stage.gone == [("forgotten", SLOW)]
-    assert stage.log.written == b"x\n"
+    assert process.gone == [("forgotten", SLOW)]
+    assert process.log.written == b"x\n"
 
 
-def test_a_client_that_goes_away_opens_its_gate(stage: Stage) -> None:
-    client, _ = stage.at_gate("impatient")
+def test_a_client_that_goes_away_opens_its_gate(process: FakeProcess) -> None:
+    client, _ = process.at_gate("impatient")
     client.close()
-    stage.says(b"x\n")
+    process.says(b"x\n")
 
-    assert stage.gone == [("impatient", EOF)]
-    assert stage.log.written == b"x\n"
+    assert process.gone == [("impatient", EOF)]
+    assert process.log.written == b"x\n"
 
 
 def test_what_an_exited_process_has_left_is_not_touched_before_the_gate_is_open(
-    stage: Stage,
+    process: FakeProcess,
 ) -> None:
-    client, gate = stage.at_gate("late")
-    os.write(stage.stdout_fd, b"last words")
+    client, gate = process.at_gate("late")
+    os.write(process.stdout_fd, b"last words")
     concluded: list[bool] = []
-    stage.stdio.when_open(lambda: concluded.append(True))
-    stage.turn()
+    process.stdio.when_open(lambda: concluded.append(True))
+    process.turn()
     assert not concluded
 
     os.write(gate, b"\n")
-    stage.turn()
-    stage.turn()
+    process.turn()
+    process.turn()
 
     assert concluded
     assert heard(client) == b"last words"
 
 
-def test_raw_output_has_no_frames_and_other_output_has(stage: Stage) -> None:
-    raw = stage.client("raw")
+def test_raw_output_has_no_frames_and_other_output_has(process: FakeProcess) -> None:
+    raw = process.client("raw")
     ours, theirs = socket.socketpair()
-    stage.sockets.append(ours)
-    stage.stdio.attach(theirs.detach(), Attachment("framed", stdout=True))
-    stage.says(b"x\n")
+    process.sockets.append(ours)
+    process.stdio.attach(theirs.detach(), Attachment("framed", stdout=True))
+    process.says(b"x\n")
 
     assert raw.recv(100) == b"x\n"
     assert ours.recv(100) == frame_header(1, 2) + b"x\n"

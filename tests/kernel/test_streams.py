@@ -13,7 +13,7 @@ from engine.runtime.messages import Attachment
 from engine.runtime.streams import Stdio
 
 
-class Stage:
+class FakeProcess:
     """A process's pipes in our own hands, and a client of it."""
 
     def __init__(self, *, closes_input: bool = False) -> None:
@@ -68,73 +68,73 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
-    yield stage
-    stage.close()
+def process() -> Iterator[FakeProcess]:
+    process = FakeProcess()
+    yield process
+    process.close()
 
 
-def test_a_client_that_does_not_read_makes_the_process_wait(stage: Stage) -> None:
-    stage.client("slow", stdout=True)
+def test_a_client_that_does_not_read_makes_the_process_wait(process: FakeProcess) -> None:
+    process.client("slow", stdout=True)
 
-    written = stage.write_until_full()
+    written = process.write_until_full()
 
     assert CLIENT_BUFFER_BYTES_MAX <= written < 2 * CLIENT_BUFFER_BYTES_MAX
-    assert stage.gone == []
+    assert process.gone == []
 
 
-def test_a_client_that_reads_again_gets_everything(stage: Stage) -> None:
-    slow = stage.client("slow", stdout=True)
-    written = stage.write_until_full()
+def test_a_client_that_reads_again_gets_everything(process: FakeProcess) -> None:
+    slow = process.client("slow", stdout=True)
+    written = process.write_until_full()
 
     received = 0
     for _ in range(500):
-        stage.turn()
+        process.turn()
         try:
             received += len(slow.recv(1 << 20).replace(frame_header(1, 65536), b""))
         except BlockingIOError:
             continue
 
     assert received >= written
-    assert stage.gone == []
+    assert process.gone == []
 
 
 def test_a_client_that_takes_no_byte_is_let_go_for_the_others_sake(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    process: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "CLIENT_PATIENCE_S", 0.02)
-    stage.client("slow", stdout=True)
-    stage.write_until_full()
+    process.client("slow", stdout=True)
+    process.write_until_full()
 
-    while not stage.gone:
-        stage.loop.run_once()
+    while not process.gone:
+        process.loop.run_once()
 
-    assert stage.gone == [("slow", "slow")]
-    stage.turn()
-    assert stage.write_until_full() > CLIENT_BUFFER_BYTES_MAX
+    assert process.gone == [("slow", "slow")]
+    process.turn()
+    assert process.write_until_full() > CLIENT_BUFFER_BYTES_MAX
 
 
 def test_a_client_that_is_merely_behind_is_given_its_time(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    process: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "CLIENT_PATIENCE_S", 0.001)
-    stage.client("behind", stdout=True)
+    process.client("behind", stdout=True)
     for _ in range(8):
-        os.write(stage.stdout_fd, b"x" * 65536)
-        stage.turn()
+        os.write(process.stdout_fd, b"x" * 65536)
+        process.turn()
 
     for _ in range(20):
-        stage.loop.run_once()
+        process.loop.run_once()
 
-    assert stage.gone == []
+    assert process.gone == []
 
 
-def test_input_that_nobody_reads_makes_its_client_wait(stage: Stage) -> None:
-    typist = stage.client("typist", stdin=True)
+def test_input_that_nobody_reads_makes_its_client_wait(process: FakeProcess) -> None:
+    typist = process.client("typist", stdin=True)
 
     sent = 0
     for _ in range(200):
-        stage.turn()
+        process.turn()
         try:
             sent += typist.send(b"x" * 65536)
         except BlockingIOError:
@@ -143,18 +143,18 @@ def test_input_that_nobody_reads_makes_its_client_wait(stage: Stage) -> None:
     assert sent < 1 << 20
     taken = 0
     for _ in range(500):
-        stage.turn()
+        process.turn()
         try:
-            taken += len(os.read(stage.stdin_fd, 65536))
+            taken += len(os.read(process.stdin_fd, 65536))
         except BlockingIOError:
             continue
     assert taken == sent
 
 
-def test_the_last_words_of_a_client_that_left_are_still_passed_on(stage: Stage) -> None:
-    typist = stage.client("typist", stdin=True)
+def test_the_last_words_of_a_client_that_left_are_still_passed_on(process: FakeProcess) -> None:
+    typist = process.client("typist", stdin=True)
     for _ in range(20):
-        stage.turn()
+        process.turn()
         try:
             typist.send(b"x" * 65536)
         except BlockingIOError:
@@ -163,30 +163,30 @@ def test_the_last_words_of_a_client_that_left_are_still_passed_on(stage: Stage) 
 
     taken = b""
     for _ in range(500):
-        stage.turn()
+        process.turn()
         try:
-            taken += os.read(stage.stdin_fd, 65536)
+            taken += os.read(process.stdin_fd, 65536)
         except BlockingIOError:
             continue
 
     assert len(taken) > 65536
-    assert stage.gone == [("typist", "eof")]
+    assert process.gone == [("typist", "eof")]
 
 
-def test_a_client_that_has_left_is_noticed_without_any_output(stage: Stage) -> None:
-    listener = stage.client("listener", stdout=True)
+def test_a_client_that_has_left_is_noticed_without_any_output(process: FakeProcess) -> None:
+    listener = process.client("listener", stdout=True)
 
     listener.close()
-    stage.turn()
-    stage.turn()
+    process.turn()
+    process.turn()
 
-    assert stage.gone == [("listener", "eof")]
+    assert process.gone == [("listener", "eof")]
 
 
-def test_drain_takes_what_an_exited_process_left_behind(stage: Stage) -> None:
-    listener = stage.client("listener", stdout=True)
-    os.write(stage.stdout_fd, b"last words")
+def test_drain_takes_what_an_exited_process_left_behind(process: FakeProcess) -> None:
+    listener = process.client("listener", stdout=True)
+    os.write(process.stdout_fd, b"last words")
 
-    stage.stdio.drain()
+    process.stdio.drain()
 
     assert listener.recv(100) == frame_header(1, 10) + b"last words"

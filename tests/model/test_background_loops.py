@@ -58,15 +58,15 @@ class Faulty:
 
 
 @dataclass
-class Stage:
-    """Where a loop runs, and what fails in it."""
+class Setup:
+    """A directory for a loop, and the fault that is put into it."""
 
     place: Path
     patch: pytest.MonkeyPatch
     fault: Faulty = field(default_factory=Faulty)
 
 
-Case = Callable[[Stage], AbstractAsyncContextManager[None]]
+Case = Callable[[Setup], AbstractAsyncContextManager[None]]
 
 
 @asynccontextmanager
@@ -83,17 +83,17 @@ async def running(loop: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def sweep(stage: Stage) -> AsyncIterator[None]:
-    async with fresh_world(stage.place / "world").daemon(Fuse()) as daemon:
-        stage.patch.setattr(daemon.kernel, "inventory", stage.fault.later)
+async def sweep(setup: Setup) -> AsyncIterator[None]:
+    async with fresh_world(setup.place / "world").daemon(Fuse()) as daemon:
+        setup.patch.setattr(daemon.kernel, "inventory", setup.fault.later)
         yield
 
 
 @asynccontextmanager
-async def health(stage: Stage) -> AsyncIterator[None]:
-    world = fresh_world(stage.place / "world")
+async def health(setup: Setup) -> AsyncIterator[None]:
+    world = fresh_world(setup.place / "world")
     async with trio.open_nursery() as world.machine.nursery, world.daemon(Fuse()) as daemon:
-        stage.patch.setattr(daemon.supervisor.health, "_judge", stage.fault.later)
+        setup.patch.setattr(daemon.supervisor.health, "_judge", setup.fault.later)
         await daemon.containers.create("web", checked(), USER)
         await daemon.containers.start("web", USER)
         yield
@@ -101,9 +101,9 @@ async def health(stage: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def sandbox_pool(stage: Stage) -> AsyncIterator[None]:
-    attendants = Attendants(prepared=stage.fault.later, thrown_away=stage.fault.later)
-    stage.patch.setattr(Lanes, "run", stage.fault.later)
+async def sandbox_pool(setup: Setup) -> AsyncIterator[None]:
+    attendants = Attendants(prepared=setup.fault.later, thrown_away=setup.fault.later)
+    setup.patch.setattr(Lanes, "run", setup.fault.later)
     pool = SandboxPool(None, Lanes(), attendants, most=8)  # type: ignore[arg-type]  # never reached
     place = Prepared(("10.0.0.2",), lambda made: Sandbox(SandboxId(made)))
     pool.offer(NetworkId("f" * 64), [place])
@@ -112,27 +112,27 @@ async def sandbox_pool(stage: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def rubbish(stage: Stage) -> AsyncIterator[None]:
-    stage.patch.setattr(Lanes, "run", stage.fault.later)
+async def rubbish(setup: Setup) -> AsyncIterator[None]:
+    setup.patch.setattr(Lanes, "run", setup.fault.later)
     removed = trash.Trash(Lanes())
-    removed.add(stage.place / "old")
+    removed.add(setup.place / "old")
     async with running(removed.run):
         yield
 
 
 @asynccontextmanager
-async def launcher_keeper(stage: Stage) -> AsyncIterator[None]:
-    keeper = launcher.Launcher(stage.place, Lanes())
-    stage.patch.setattr(launcher, "start_lean", stage.fault)
+async def launcher_keeper(setup: Setup) -> AsyncIterator[None]:
+    keeper = launcher.Launcher(setup.place, Lanes())
+    setup.patch.setattr(launcher, "start_lean", setup.fault)
     async with running(keeper.keep_alive):
         yield
     keeper.close()
 
 
 @asynccontextmanager
-async def resolver_keeper(stage: Stage) -> AsyncIterator[None]:
-    keeper = Resolver(stage.place)
-    stage.patch.setattr(ResolverProcess, "find", stage.fault.later)
+async def resolver_keeper(setup: Setup) -> AsyncIterator[None]:
+    keeper = Resolver(setup.place)
+    setup.patch.setattr(ResolverProcess, "find", setup.fault.later)
     async with running(keeper.run):
         with pytest.raises(engine.errors.DriverError, match="Input/output error"):
             await keeper.set_all((), ())
@@ -140,12 +140,12 @@ async def resolver_keeper(stage: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def monitor_readers(stage: Stage) -> AsyncIterator[None]:
+async def monitor_readers(setup: Setup) -> AsyncIterator[None]:
     """A monitor that is found alive.
 
     Its connection ends, and then its lock can't be read any more.
     """
-    bundle = stage.place / "bundles" / ("c" * 64)
+    bundle = setup.place / "bundles" / ("c" * 64)
     bundle.mkdir(parents=True)
     lock_fd = os.open(bundle / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock_fd, fcntl.LOCK_EX)
@@ -157,15 +157,15 @@ async def monitor_readers(stage: Stage) -> AsyncIterator[None]:
         found = monitors.Monitors(bundle.parent, None)  # type: ignore[arg-type]  # nothing is launched
         async with running(found.run):
             assert await found.find() == (bundle.name,)
-            stage.patch.setattr(monitors, "monitor_alive", stage.fault)
+            setup.patch.setattr(monitors, "monitor_alive", setup.fault)
             monitor.accept()[0].close()
             yield
     os.close(lock_fd)
 
 
 @asynccontextmanager
-async def network_watch(stage: Stage) -> AsyncIterator[None]:
-    stage.patch.setattr(daemon_main, "Watch", stage.fault)
+async def network_watch(setup: Setup) -> AsyncIterator[None]:
+    setup.patch.setattr(daemon_main, "Watch", setup.fault)
     async with running(lambda: daemon_main.watch_network(None)):  # type: ignore[arg-type]  # not reached
         yield
 
@@ -178,17 +178,17 @@ class Images:
 
 
 @asynccontextmanager
-async def image_collector(stage: Stage) -> AsyncIterator[None]:
-    images = Images(stage.fault.later)
+async def image_collector(setup: Setup) -> AsyncIterator[None]:
+    images = Images(setup.fault.later)
     async with running(lambda: daemon_main.collect_images(images)):  # type: ignore[arg-type]  # no more than that is used
         yield
 
 
 @asynccontextmanager
-async def watchdog(stage: Stage) -> AsyncIterator[None]:
-    stage.patch.setenv("WATCHDOG_USEC", "10000000")
-    stage.patch.setenv("WATCHDOG_PID", str(os.getpid()))
-    stage.patch.setattr(notify, "notify", stage.fault.later)
+async def watchdog(setup: Setup) -> AsyncIterator[None]:
+    setup.patch.setenv("WATCHDOG_USEC", "10000000")
+    setup.patch.setenv("WATCHDOG_PID", str(os.getpid()))
+    setup.patch.setattr(notify, "notify", setup.fault.later)
     async with running(notify.watchdog):
         yield
 
@@ -211,16 +211,16 @@ LOOPS: dict[Loop, Case] = {
 def test_an_error_is_told_once_and_the_loop_goes_on(
     loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = Stage(tmp_path, monkeypatch)
+    setup = Setup(tmp_path, monkeypatch)
 
     async def main() -> None:
-        async with LOOPS[loop](stage):
+        async with LOOPS[loop](setup):
             await trio.sleep(LONG_S)
 
     with capture_logs() as said:
         trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
-    assert stage.fault.calls >= ATTEMPTS_MIN
+    assert setup.fault.calls >= ATTEMPTS_MIN
     problems = [each for each in said if each["log_level"] in ("warning", "error", "critical")]
     assert len(problems) == 1, problems
     if (
