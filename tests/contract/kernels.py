@@ -1,4 +1,4 @@
-"""Run one story against the simulated kernel and against the real one, both over a real log."""
+"""Run one test against the simulated kernel and against the real one, both over a real log."""
 
 import io
 import os
@@ -58,8 +58,8 @@ ORIGIN: Final = Origin(actor=SUPERVISOR)
 PREPARES: Final = (do.PrepareSandbox(), do.PrepareCgroup(), do.PrepareBundle())
 
 
-class Bench(ABC):
-    """One kernel and a log; the story decides what happens, in place of a supervisor."""
+class MachineUnderTest(ABC):
+    """One kernel and a log; the test decides what happens, in place of a supervisor."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes, image: ImageId) -> None:
         self.ledger = ledger
@@ -196,7 +196,7 @@ class Bench(ABC):
 
     @abstractmethod
     def occupied_port(self) -> int:
-        """A TCP port that a process of the host has, until the story ends."""
+        """A TCP port that a process of the host has, until the test ends."""
 
     @abstractmethod
     def offered_sandboxes(self) -> int:
@@ -211,7 +211,7 @@ class Bench(ABC):
         """The kernel's port as a daemon that is started now has it: for looking only."""
 
 
-class SimulatedBench(Bench):
+class SimulatedMachine(MachineUnderTest):
     """The simulated machine."""
 
     machine: Machine
@@ -249,7 +249,7 @@ class SimulatedBench(Bench):
         return SimulatedKernel(self.machine, Fuse(), LogState(self.ledger).running)
 
 
-class RealBench(Bench):
+class RealMachine(MachineUnderTest):
     """The machine's own kernel."""
 
     config: Config
@@ -347,7 +347,7 @@ async def _begin(ledger: Ledger) -> None:
 
 
 @asynccontextmanager
-async def simulated_bench(place: Path) -> AsyncIterator[Bench]:
+async def simulated_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     """A simulated machine."""
     machine = Machine()
     log = EventLog.open(place / "shipslog.db", threaded=False)
@@ -355,17 +355,17 @@ async def simulated_bench(place: Path) -> AsyncIterator[Bench]:
     await _begin(ledger)
     kernel = SimulatedKernel(machine, Fuse(), LogState(ledger).running)
     image = ImageId("sha256:" + "1" * 64)
-    bench = SimulatedBench(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
-    bench.machine = machine
+    tested = SimulatedMachine(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
+    tested.machine = machine
     async with trio.open_nursery() as nursery:
         machine.nursery = nursery
-        yield bench
+        yield tested
         nursery.cancel_scope.cancel()
     log.close()
 
 
 @asynccontextmanager
-async def real_bench(place: Path) -> AsyncIterator[Bench]:
+async def real_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     """The drivers as a daemon makes them, on a data root of their own."""
     config = Config(data_root=place / "data", exec_root=place / "exec")
     config.data_root.mkdir()
@@ -374,19 +374,19 @@ async def real_bench(place: Path) -> AsyncIterator[Bench]:
     await _begin(ledger)
     drivers = _drivers(config, ledger)
     image = drivers.content.import_tar(io.BytesIO(_busybox()), at_ns=0).id
-    bench = RealBench(ledger, drivers.kernel, make_probes(drivers), image)
-    bench.config, bench.drivers = config, drivers
-    bench.at_end = ExitStack()
+    machine = RealMachine(ledger, drivers.kernel, make_probes(drivers), image)
+    machine.config, machine.drivers = config, drivers
+    machine.at_end = ExitStack()
     try:
         async with _background(drivers):
             try:
-                yield bench
+                yield machine
             finally:
                 with trio.move_on_after(patient(PATIENCE_S), shield=True):
-                    await _take_everything_away(bench, drivers)
+                    await _take_everything_away(machine, drivers)
     finally:
-        bench.at_end.close()
-        bench.remove_cgroup_parents()
+        machine.at_end.close()
+        machine.remove_cgroup_parents()
         ledger.log.close()
 
 
@@ -421,9 +421,9 @@ async def _background(drivers: Drivers) -> AsyncIterator[None]:
             kernel.networks.firewall.close()
 
 
-async def _take_everything_away(bench: Bench, drivers: Drivers) -> None:
+async def _take_everything_away(machine: MachineUnderTest, drivers: Drivers) -> None:
     kernel = drivers.kernel
-    for container in bench.ledger.durable.containers.values():
+    for container in machine.ledger.durable.containers.values():
         with suppress(EngineError):
             await kernel.perform(container, do.KillEverything())
         if container.sandbox is not None:
@@ -431,23 +431,23 @@ async def _take_everything_away(bench: Bench, drivers: Drivers) -> None:
         for action in (do.RemoveCgroup(), do.RemoveBundle(), do.RemoveDirectory()):
             await kernel.perform(container, action)
     await kernel.networks.pool.empty()
-    for network in bench.ledger.durable.networks_with_links():
+    for network in machine.ledger.durable.networks_with_links():
         await kernel.networks.remove(network)
 
 
 _KINDS: Final[dict[str, tuple[Any, Any]]] = {
-    "simulated": (simulated_bench, partial(trio.testing.MockClock, autojump_threshold=0)),
-    "real": (real_bench, None),
+    "simulated": (simulated_machine, partial(trio.testing.MockClock, autojump_threshold=0)),
+    "real": (real_machine, None),
 }
 
 
-# --- Stories ---
+# --- Tests ---
 
-Story = Callable[[Bench], Awaitable[None]]
+KernelTest = Callable[[MachineUnderTest], Awaitable[None]]
 
 
-def on_each_kernel(story: Story) -> Callable[[str, Path, pytest.FixtureRequest], None]:
-    """Make a test of a story, run once with each kernel."""
+def on_each_kernel(test: KernelTest) -> Callable[[str, Path, pytest.FixtureRequest], None]:
+    """Run a test once with each kernel."""
 
     @pytest.mark.parametrize("kind", ["simulated", pytest.param("real", marks=pytest.mark.root)])
     def run(kind: str, place: Path, request: pytest.FixtureRequest) -> None:
@@ -455,15 +455,15 @@ def on_each_kernel(story: Story) -> Callable[[str, Path, pytest.FixtureRequest],
             request.getfixturevalue("throwaway_namespaces")
         make, clock = _KINDS[kind]
         try:
-            trio.run(_told, make, story, place, clock=clock() if clock else None)
+            trio.run(_run, make, test, place, clock=clock() if clock else None)
         except BaseExceptionGroup as group:
             raise innermost(group) from None
 
-    run.__name__, run.__doc__, run.__module__ = story.__name__, story.__doc__, story.__module__
+    run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
     return run
 
 
-async def _told(make: Any, story: Story, place: Path) -> None:
-    async with make(place) as bench:
+async def _run(make: Any, test: KernelTest, place: Path) -> None:
+    async with make(place) as machine:
         with trio.fail_after(patient(PATIENCE_S)):
-            await story(bench)
+            await test(machine)

@@ -20,7 +20,7 @@ from engine.ports.observation import (
     ProcessNotStarted,
     ProcessStarted,
 )
-from tests.contract.kernels import LOOK_S, PREPARES, Bench, on_each_kernel
+from tests.contract.kernels import LOOK_S, PREPARES, MachineUnderTest, on_each_kernel
 from tests.contract.programs import COUNTED, SHELL, Program
 
 
@@ -29,24 +29,26 @@ def has_ended(seen: Observation) -> bool:
 
 
 @on_each_kernel
-async def test_of_a_container_that_was_never_started_all_is_absent(bench: Bench) -> None:
-    container = await bench.create()
+async def test_of_a_container_that_was_never_started_all_is_absent(
+    machine: MachineUnderTest,
+) -> None:
+    container = await machine.create()
 
-    seen = await bench.look(container)
+    seen = await machine.look(container)
 
-    assert seen == Observation(boot_id=bench.kernel.boot_id)
+    assert seen == Observation(boot_id=machine.kernel.boot_id)
 
 
 @on_each_kernel
-async def test_preparing_twice_is_right(bench: Bench) -> None:
-    container = await bench.create()
-    await bench.ask_start(container)
+async def test_preparing_twice_is_right(machine: MachineUnderTest) -> None:
+    container = await machine.create()
+    await machine.ask_start(container)
 
     for action in PREPARES:
-        assert await bench.act(container, action) == ()
-        assert await bench.act(container, action) == ()
+        assert await machine.act(container, action) == ()
+        assert await machine.act(container, action) == ()
 
-    seen = await bench.look(container)
+    seen = await machine.look(container)
     parts = (seen.sandbox, seen.cgroup, seen.bundle, seen.directory)
     assert parts == (Presence.RIGHT,) * 4
     assert not seen.monitor_alive
@@ -54,56 +56,56 @@ async def test_preparing_twice_is_right(bench: Bench) -> None:
 
 
 @on_each_kernel
-async def test_a_launch_tells_of_monitor_and_process(bench: Bench) -> None:
-    container = await bench.create()
-    await bench.prepare(container)
+async def test_a_launch_tells_of_monitor_and_process(machine: MachineUnderTest) -> None:
+    container = await machine.create()
+    await machine.prepare(container)
 
-    facts = await bench.act(container, do.Launch())
+    facts = await machine.act(container, do.Launch())
 
     began, started = facts
     assert isinstance(began, MonitorBegan)
     assert isinstance(started, ProcessStarted)
     assert [fact.stamp.number for fact in facts] == [1, 2]
-    seen = await bench.look(container)
+    seen = await machine.look(container)
     assert seen.monitor_alive
     assert seen.process_alive
     assert seen.facts == facts
-    assert began.boot_id == started.boot_id == bench.kernel.boot_id
+    assert began.boot_id == started.boot_id == machine.kernel.boot_id
 
 
 @on_each_kernel
-async def test_a_second_launch_changes_nothing(bench: Bench) -> None:
-    container = await bench.create()
-    await bench.prepare(container)
-    facts = await bench.act(container, do.Launch())
+async def test_a_second_launch_changes_nothing(machine: MachineUnderTest) -> None:
+    container = await machine.create()
+    await machine.prepare(container)
+    facts = await machine.act(container, do.Launch())
 
-    again = await bench.act(container, do.Launch())
+    again = await machine.act(container, do.Launch())
 
     assert again == facts
-    assert (await bench.look(container)).facts == facts
+    assert (await machine.look(container)).facts == facts
 
 
 @on_each_kernel
-async def test_a_program_that_is_not_there_is_told(bench: Bench) -> None:
-    container = await bench.create(Program(is_missing=True))
-    await bench.prepare(container)
+async def test_a_program_that_is_not_there_is_told(machine: MachineUnderTest) -> None:
+    container = await machine.create(Program(is_missing=True))
+    await machine.prepare(container)
 
-    facts = await bench.act(container, do.Launch())
+    facts = await machine.act(container, do.Launch())
 
     began, failed = facts
     assert isinstance(began, MonitorBegan)
     assert isinstance(failed, ProcessNotStarted)
     assert failed.exit_code == 127
     assert failed.message == 'exec: "nope": executable file not found in $PATH'
-    seen = await bench.until(container, has_ended)
+    seen = await machine.until(container, has_ended)
     assert not seen.process_alive
 
 
 @on_each_kernel
-async def test_an_end_by_itself_is_a_runs_last_fact(bench: Bench) -> None:
-    container = await bench.start(Program(lasts_s=0.2, code=3))
+async def test_an_end_by_itself_is_a_runs_last_fact(machine: MachineUnderTest) -> None:
+    container = await machine.start(Program(lasts_s=0.2, code=3))
 
-    seen = await bench.until(container, has_ended)
+    seen = await machine.until(container, has_ended)
 
     last = seen.facts[-1]
     assert isinstance(last, ProcessExited)
@@ -113,50 +115,50 @@ async def test_an_end_by_itself_is_a_runs_last_fact(bench: Bench) -> None:
 
 
 @on_each_kernel
-async def test_a_signal_that_the_program_obeys_ends_it(bench: Bench) -> None:
-    container = await bench.start(Program(obeys=(SIGTERM,)))
+async def test_a_signal_that_the_program_obeys_ends_it(machine: MachineUnderTest) -> None:
+    container = await machine.start(Program(obeys=(SIGTERM,)))
 
-    await bench.act(container, do.Signal(order=1, signal=SIGTERM))
+    await machine.act(container, do.Signal(order=1, signal=SIGTERM))
 
-    last = (await bench.until(container, has_ended)).facts[-1]
+    last = (await machine.until(container, has_ended)).facts[-1]
     assert isinstance(last, ProcessExited)
     assert (last.code, last.signal) == (143, None)
 
 
 @on_each_kernel
-async def test_one_order_delivers_its_signal_once(bench: Bench) -> None:
-    container = await bench.start()
-    await bench.act(container, do.Signal(order=1, signal=COUNTED))
-    while not bench.heard(container, 1):  # noqa: ASYNC110  (nobody tells)
+async def test_one_order_delivers_its_signal_once(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    await machine.act(container, do.Signal(order=1, signal=COUNTED))
+    while not machine.heard(container, 1):  # noqa: ASYNC110  (nobody tells)
         await trio.sleep(LOOK_S)
 
-    await bench.act(container, do.Signal(order=1, signal=COUNTED))
+    await machine.act(container, do.Signal(order=1, signal=COUNTED))
 
-    await bench.act(container, do.Signal(order=2, signal=SIGTERM))
-    await bench.until(container, has_ended)
-    assert bench.heard(container, 1) == 1
+    await machine.act(container, do.Signal(order=2, signal=SIGTERM))
+    await machine.until(container, has_ended)
+    assert machine.heard(container, 1) == 1
 
 
 @on_each_kernel
-async def test_kill_ends_what_obeys_nothing(bench: Bench) -> None:
-    container = await bench.start(Program(obeys=()))
+async def test_kill_ends_what_obeys_nothing(machine: MachineUnderTest) -> None:
+    container = await machine.start(Program(obeys=()))
 
-    await bench.act(container, do.Signal(order=1, signal=SIGKILL))
-    await bench.act(container, do.Signal(order=1, signal=SIGKILL))
+    await machine.act(container, do.Signal(order=1, signal=SIGKILL))
+    await machine.act(container, do.Signal(order=1, signal=SIGKILL))
 
-    last = (await bench.until(container, has_ended)).facts[-1]
+    last = (await machine.until(container, has_ended)).facts[-1]
     assert isinstance(last, ProcessExited)
     assert (last.code, last.signal) == (137, SIGKILL)
 
 
 @on_each_kernel
-async def test_killing_everything_ends_process_and_monitor(bench: Bench) -> None:
-    container = await bench.start(Program(obeys=()))
+async def test_killing_everything_ends_process_and_monitor(machine: MachineUnderTest) -> None:
+    container = await machine.start(Program(obeys=()))
 
-    await bench.act(container, do.KillEverything())
-    await bench.act(container, do.KillEverything())
+    await machine.act(container, do.KillEverything())
+    await machine.act(container, do.KillEverything())
 
-    seen = await bench.look(container)
+    seen = await machine.look(container)
     assert not seen.monitor_alive
     assert not seen.process_alive
     last = seen.facts[-1]
@@ -165,49 +167,49 @@ async def test_killing_everything_ends_process_and_monitor(bench: Bench) -> None
 
 
 @on_each_kernel
-async def test_freezing_and_thawing_are_seen(bench: Bench) -> None:
-    container = await bench.start()
-    assert not (await bench.look(container)).frozen
+async def test_freezing_and_thawing_are_seen(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    assert not (await machine.look(container)).frozen
 
-    await bench.record(container, PauseRequested(order=1))
+    await machine.record(container, PauseRequested(order=1))
     for _ in range(2):
-        await bench.act(container, do.Freeze(order=1))
-        assert (await bench.look(container)).frozen
-    await bench.record(container, Paused(order=1))
-    assert (await bench.look(container)).frozen
+        await machine.act(container, do.Freeze(order=1))
+        assert (await machine.look(container)).frozen
+    await machine.record(container, Paused(order=1))
+    assert (await machine.look(container)).frozen
 
-    await bench.record(container, UnpauseRequested(order=2))
+    await machine.record(container, UnpauseRequested(order=2))
     for _ in range(2):
-        await bench.act(container, do.Thaw(order=2))
-        assert not (await bench.look(container)).frozen
+        await machine.act(container, do.Thaw(order=2))
+        assert not (await machine.look(container)).frozen
 
 
 @on_each_kernel
-async def test_killing_everything_ends_what_is_frozen(bench: Bench) -> None:
-    container = await bench.start()
-    await bench.record(container, PauseRequested(order=1))
-    await bench.act(container, do.Freeze(order=1))
-    await bench.record(container, Paused(order=1))
+async def test_killing_everything_ends_what_is_frozen(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    await machine.record(container, PauseRequested(order=1))
+    await machine.act(container, do.Freeze(order=1))
+    await machine.record(container, Paused(order=1))
 
-    await bench.end(container)
+    await machine.end(container)
 
-    seen = await bench.look(container)
+    seen = await machine.look(container)
     assert not seen.process_alive
     assert not seen.frozen
 
 
 @on_each_kernel
-async def test_an_exec_runs_once_and_its_code_is_told(bench: Bench) -> None:
-    container = await bench.start()
-    execution = await bench.ask_exec(container, *SHELL, "exit 3")
+async def test_an_exec_runs_once_and_its_code_is_told(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    execution = await machine.ask_exec(container, *SHELL, "exit 3")
 
-    facts = await bench.act(container, do.StartExec(execution))
-    await bench.until(container, lambda seen: isinstance(seen.facts[-1], ExecProcessExited))
-    again = await bench.act(container, do.StartExec(execution))
+    facts = await machine.act(container, do.StartExec(execution))
+    await machine.until(container, lambda seen: isinstance(seen.facts[-1], ExecProcessExited))
+    again = await machine.act(container, do.StartExec(execution))
 
     started = [each for each in facts if isinstance(each, ExecProcessStarted)]
     assert [each.exec_id for each in started] == [execution.id]
-    seen = await bench.look(container)
+    seen = await machine.look(container)
     assert again == seen.facts
     *_, begun, ended = seen.facts
     assert isinstance(begun, ExecProcessStarted)
@@ -217,38 +219,38 @@ async def test_an_exec_runs_once_and_its_code_is_told(bench: Bench) -> None:
 
 
 @on_each_kernel
-async def test_the_end_of_an_exec_is_told_once(bench: Bench) -> None:
-    container = await bench.start()
-    execution = await bench.ask_exec(container, *SHELL, "exit 3")
-    await bench.act(container, do.StartExec(execution))
-    await bench.until(container, lambda seen: isinstance(seen.facts[-1], ExecProcessExited))
+async def test_the_end_of_an_exec_is_told_once(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    execution = await machine.ask_exec(container, *SHELL, "exit 3")
+    await machine.act(container, do.StartExec(execution))
+    await machine.until(container, lambda seen: isinstance(seen.facts[-1], ExecProcessExited))
 
-    await bench.act(container, do.KillEverything())
+    await machine.act(container, do.KillEverything())
 
-    facts = (await bench.look(container)).facts
+    facts = (await machine.look(container)).facts
     assert [each.code for each in facts if isinstance(each, ExecProcessExited)] == [3]
     assert isinstance(facts[-1], ProcessExited)
 
 
 @on_each_kernel
-async def test_facts_that_are_known_are_not_told_again(bench: Bench) -> None:
-    container = await bench.start(Program(lasts_s=0.2))
-    await bench.until(container, has_ended)
+async def test_facts_that_are_known_are_not_told_again(machine: MachineUnderTest) -> None:
+    container = await machine.start(Program(lasts_s=0.2))
+    await machine.until(container, has_ended)
 
-    seen = await bench.look(container, facts_after=2)
-    nothing = await bench.look(container, facts_after=3)
+    seen = await machine.look(container, facts_after=2)
+    nothing = await machine.look(container, facts_after=3)
 
     assert [fact.stamp.number for fact in seen.facts] == [3]
     assert nothing.facts == ()
 
 
 @on_each_kernel
-async def test_the_next_daemon_is_told_of_a_runs_birth(bench: Bench) -> None:
+async def test_the_next_daemon_is_told_of_a_runs_birth(machine: MachineUnderTest) -> None:
     """However much was taken over: without it nobody would know whose journal it is."""
-    container = await bench.start()
-    await bench.look(container, facts_after=2)
+    container = await machine.start()
+    await machine.look(container, facts_after=2)
 
-    seen = await bench.next_kernel().observe(bench.container(container), 0)
+    seen = await machine.next_kernel().observe(machine.container(container), 0)
 
     began, started = seen.facts
     assert isinstance(began, MonitorBegan)
@@ -256,74 +258,74 @@ async def test_the_next_daemon_is_told_of_a_runs_birth(bench: Bench) -> None:
 
 
 @on_each_kernel
-async def test_what_was_removed_is_absent(bench: Bench) -> None:
-    container = await bench.start()
-    await bench.end(container)
-    sandbox = bench.container(container).sandbox
+async def test_what_was_removed_is_absent(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    await machine.end(container)
+    sandbox = machine.container(container).sandbox
     assert sandbox is not None
-    kept = await bench.look(container)
+    kept = await machine.look(container)
     parts = (kept.sandbox, kept.cgroup, kept.bundle, kept.directory)
     assert parts == (Presence.RIGHT,) * 4
 
     for action in (do.RemoveSandbox(sandbox), do.RemoveCgroup(), do.RemoveBundle()):
-        await bench.act(container, action)
-        await bench.act(container, action)
+        await machine.act(container, action)
+        await machine.act(container, action)
 
-    seen = await bench.look(container)
+    seen = await machine.look(container)
     assert (seen.sandbox, seen.cgroup, seen.bundle) == (Presence.ABSENT,) * 3
     assert seen.directory is Presence.RIGHT
     for _ in range(2):
-        await bench.act(container, do.RemoveDirectory())
-        assert (await bench.look(container)).directory is Presence.ABSENT
+        await machine.act(container, do.RemoveDirectory())
+        assert (await machine.look(container)).directory is Presence.ABSENT
 
 
 @on_each_kernel
-async def test_files_are_observed_while_a_container_runs(bench: Bench) -> None:
-    container = await bench.start()
-    await bench.act(container, do.UpdateFiles())
-    running = await bench.look(container)
+async def test_files_are_observed_while_a_container_runs(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    await machine.act(container, do.UpdateFiles())
+    running = await machine.look(container)
 
-    await bench.end(container)
+    await machine.end(container)
 
     assert running.files is Presence.RIGHT
-    assert (await bench.look(container)).files is Presence.ABSENT
+    assert (await machine.look(container)).files is Presence.ABSENT
 
 
 @on_each_kernel
-async def test_limits_hold_when_they_are_applied(bench: Bench) -> None:
-    container = await bench.start(resources=Resources(pids_max=100))
-    assert bench.pids_max(container) == 100
+async def test_limits_hold_when_they_are_applied(machine: MachineUnderTest) -> None:
+    container = await machine.start(resources=Resources(pids_max=100))
+    assert machine.pids_max(container) == 100
 
     for _ in range(2):
-        await bench.act(container, do.ApplyLimits(order=1, resources=Resources(pids_max=50)))
-        assert bench.pids_max(container) == 50
+        await machine.act(container, do.ApplyLimits(order=1, resources=Resources(pids_max=50)))
+        assert machine.pids_max(container) == 50
 
 
 @on_each_kernel
-async def test_limits_of_a_cgroup_that_is_gone_are_refused(bench: Bench) -> None:
-    container = await bench.create()
-    await bench.ask_start(container)
+async def test_limits_of_a_cgroup_that_is_gone_are_refused(machine: MachineUnderTest) -> None:
+    container = await machine.create()
+    await machine.ask_start(container)
 
     with pytest.raises(DriverError):
-        await bench.act(container, do.ApplyLimits(order=1, resources=Resources(pids_max=50)))
+        await machine.act(container, do.ApplyLimits(order=1, resources=Resources(pids_max=50)))
 
 
 @on_each_kernel
-async def test_an_exec_in_a_container_that_has_ended_is_refused(bench: Bench) -> None:
-    container = await bench.start()
-    execution = await bench.ask_exec(container, "true")
-    await bench.act(container, do.KillEverything())
+async def test_an_exec_in_a_container_that_has_ended_is_refused(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    execution = await machine.ask_exec(container, "true")
+    await machine.act(container, do.KillEverything())
 
     with pytest.raises(DriverError):
-        await bench.act(container, do.StartExec(execution))
+        await machine.act(container, do.StartExec(execution))
 
 
 @on_each_kernel
-async def test_a_signal_to_what_has_ended_does_nothing(bench: Bench) -> None:
-    container = await bench.start()
-    await bench.act(container, do.KillEverything())
-    before = await bench.look(container)
+async def test_a_signal_to_what_has_ended_does_nothing(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    await machine.act(container, do.KillEverything())
+    before = await machine.look(container)
 
-    await bench.act(container, do.Signal(order=1, signal=SIGKILL))
+    await machine.act(container, do.Signal(order=1, signal=SIGKILL))
 
-    assert await bench.look(container) == before
+    assert await machine.look(container) == before

@@ -22,7 +22,7 @@ _PORT: Final = {"PortBindings": {"80/tcp": [{"HostPort": "8090"}]}}
 Step = Callable[[], object]
 
 
-class Story:
+class Lifecycle:
     """The steps, and which of them were acknowledged."""
 
     def __init__(self, daemon: DaemonUnderTest) -> None:
@@ -53,7 +53,7 @@ class Story:
             "take network away": self._take_network_away,
         }
 
-    def tell(self, *, again: bool = False) -> bool:
+    def run(self, *, again: bool = False) -> bool:
         """Take the steps until the daemon dies; whether it did.
 
         With ``again`` a step that was refused is asked for once more, as a user would.

@@ -40,7 +40,7 @@ CREATED = Created(id=BOAT, name="boat", spec=Spec(image="busybox", image_id=IMAG
 REMOVAL = (RemoveRequested(force=True, volumes=False), Removed())
 STARTED = DaemonStarted(version="1", pid=1, boot_id="b")
 
-Story = Callable[[Ledger], Awaitable[None]]
+Steps = Callable[[Ledger], Awaitable[None]]
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def ledger(path: Path) -> Iterator[Ledger]:
     log.close()
 
 
-def happens(ledger: Ledger, story: Story) -> None:
+def happens(ledger: Ledger, steps: Steps) -> None:
     async def main() -> None:
         await ledger.record(ORIGIN, (HOST, (HostInitialised(instance=InstanceId("f" * 32)),)))
-        await story(ledger)
+        await steps(ledger)
 
     trio.run(main)
 
@@ -80,24 +80,24 @@ def assert_nothing_is_left(ledger: Ledger, path: Path) -> None:
 
 
 def test_its_row_and_its_entries_go(ledger: Ledger, path: Path) -> None:
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
         assert image_rows(path) == 1
         await ledger.record(ORIGIN, (STREAM, (GONE,)))
 
-    happens(ledger, story)
+    happens(ledger, steps)
 
     assert_nothing_is_left(ledger, path)
 
 
 def test_one_that_comes_back_goes_on_with_its_stream(ledger: Ledger, path: Path) -> None:
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         for _ in range(3):
             await ledger.record(ORIGIN, (STREAM, (LOADED,)))
             await ledger.record(ORIGIN, (STREAM, (GONE,)))
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
 
-    happens(ledger, story)
+    happens(ledger, steps)
 
     assert ledger.head.versions[STREAM] == ledger.durable.versions[STREAM] == 7
     assert ledger.durable.images[IMAGE].phase is Phase.PRESENT
@@ -105,19 +105,19 @@ def test_one_that_comes_back_goes_on_with_its_stream(ledger: Ledger, path: Path)
 
 
 def test_one_may_come_back_before_its_removal_is_durable(ledger: Ledger, path: Path) -> None:
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         for event in (LOADED, GONE, LOADED, GONE, LOADED, GONE):
             ledger.submit(ORIGIN, STREAM, event)
         await ledger.record(ORIGIN, (HOST, (STARTED,)))
 
-    happens(ledger, story)
+    happens(ledger, steps)
 
     assert ledger.log.version(STREAM) == 6
     assert_nothing_is_left(ledger, path)
 
 
 def test_a_container_keeps_the_image_that_it_was_made_from(ledger: Ledger, path: Path) -> None:
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
         await ledger.record(ORIGIN, (BOAT_STREAM, (CREATED,)))
         await ledger.record(ORIGIN, (STREAM, (GONE,)))
@@ -127,7 +127,7 @@ def test_a_container_keeps_the_image_that_it_was_made_from(ledger: Ledger, path:
         assert Ledger(ledger.log, Clock()).head.images[IMAGE].removed
         await ledger.record(ORIGIN, (BOAT_STREAM, REMOVAL))
 
-    happens(ledger, story)
+    happens(ledger, steps)
 
     assert_nothing_is_left(ledger, path)
 
@@ -138,7 +138,7 @@ def test_a_removal_that_is_refused_leaves_container_and_image(
     def refuse(batches: list[object]) -> list[StoreUnavailable]:
         return [StoreUnavailable("no space left") for _ in batches]
 
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
         await ledger.record(ORIGIN, (BOAT_STREAM, (CREATED,)))
         await ledger.record(ORIGIN, (STREAM, (GONE,)))
@@ -151,7 +151,7 @@ def test_a_removal_that_is_refused_leaves_container_and_image(
         assert image_rows(path) == 1
         await ledger.record(ORIGIN, (BOAT_STREAM, REMOVAL))
 
-    happens(ledger, story)
+    happens(ledger, steps)
 
     assert_nothing_is_left(ledger, path)
 
@@ -159,11 +159,11 @@ def test_a_removal_that_is_refused_leaves_container_and_image(
 def test_a_row_that_an_earlier_version_kept_goes_with_the_next_append(
     ledger: Ledger, path: Path
 ) -> None:
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
         await ledger.record(ORIGIN, (STREAM, (GONE,)))
 
-    happens(ledger, story)
+    happens(ledger, steps)
     ledger.log.close()
     removed = Image(phase=Phase.REMOVED, contents=CONTENTS)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -185,11 +185,11 @@ def test_its_history_is_told_by_its_id(ledger: Ledger) -> None:
         entries = History(ledger).entries(Question(about=about))
         return [entry.type async for block in entries for entry in block]
 
-    async def story(ledger: Ledger) -> None:
+    async def steps(ledger: Ledger) -> None:
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
         await ledger.record(ORIGIN, (STREAM, (GONE,)))
 
-    happens(ledger, story)
+    happens(ledger, steps)
 
     for about in (IMAGE, STREAM):
         assert trio.run(told, about) == ["image_loaded", "image_removed"]
