@@ -32,7 +32,7 @@ REDIRECT: Final = (
 )
 
 
-class Rig:
+class ResolverUnderTest:
     """An EXEC_ROOT with sandboxes and a driver."""
 
     def __init__(self, exec_root: Path) -> None:
@@ -59,9 +59,9 @@ class Rig:
         full = ["nsenter", f"--net={self.path(sandbox)}", *command]
         return subprocess.run(full, capture_output=True, text=True, timeout=patient(20)).stdout
 
-    def dig(self, sandbox: str, *words: str) -> "Dug":
+    def dig(self, sandbox: str, *words: str) -> "DigAnswer":
         line = ["dig", f"@{ADDRESS}", "-p", str(PORT), "+tries=1", "+timeout=10", *words]
-        return Dug(self.inside(sandbox, *line))
+        return DigAnswer(self.inside(sandbox, *line))
 
     def socket(self, sandbox: str, kind: int = socket.SOCK_DGRAM) -> socket.socket:
         def make() -> socket.socket:
@@ -83,7 +83,7 @@ class Rig:
             netns.unpin(self.path(sandbox))
 
 
-class Dug:
+class DigAnswer:
     """What dig printed."""
 
     def __init__(self, text: str) -> None:
@@ -98,25 +98,27 @@ class Dug:
 
 
 @contextlib.asynccontextmanager
-async def running(exec_root: Path) -> AsyncIterator[Rig]:
+async def running(exec_root: Path) -> AsyncIterator[ResolverUnderTest]:
     """A driver that runs; at its end the process ends, too, for nobody is left."""
-    rig = Rig(exec_root)
+    dns = ResolverUnderTest(exec_root)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(rig.resolver.run)
+            await nursery.start(dns.resolver.run)
             try:
                 with trio.fail_after(patient(60)):
-                    yield rig
+                    yield dns
             finally:
                 with trio.move_on_after(patient(5), shield=True):
-                    await rig.resolver.set_all((), ())
+                    await dns.resolver.set_all((), ())
                 nursery.cancel_scope.cancel()
     finally:
-        rig.close()
+        dns.close()
 
 
-async def told(rig: Rig, *records: HostNames, listeners: tuple[Listener, ...] = ()) -> None:
-    await rig.resolver.set_all(listeners, records)
+async def told(
+    dns: ResolverUnderTest, *records: HostNames, listeners: tuple[Listener, ...] = ()
+) -> None:
+    await dns.resolver.set_all(listeners, records)
 
 
 def host(
@@ -166,7 +168,9 @@ class FakeServer:
     """A name server inside a sandbox, or here when there is none; what it was asked is kept. UDP
     and TCP."""
 
-    def __init__(self, rig: Rig, sandbox: str | None, address: str, answer: Answerer) -> None:
+    def __init__(
+        self, dns: ResolverUnderTest, sandbox: str | None, address: str, answer: Answerer
+    ) -> None:
         self.asked: list[bytes] = []
         self.asked_by_tcp: list[bytes] = []
         self.ports: list[int] = []
@@ -174,7 +178,7 @@ class FakeServer:
 
         def make() -> tuple[socket.socket, socket.socket]:
             if sandbox is not None:
-                netns.enter(rig.path(sandbox))
+                netns.enter(dns.path(sandbox))
             return socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
 
         self._udp, self._tcp = netns.on_own_thread(make)
@@ -213,12 +217,12 @@ class FakeServer:
                 if (answer := self._answer(packet)) is not None:
                     connection.sendall(len(answer).to_bytes(2, "big") + answer)
 
-    def close(self, rig: Rig, sandbox: str | None) -> None:
+    def close(self, dns: ResolverUnderTest, sandbox: str | None) -> None:
         """End the threads with an empty message each."""
 
         def poke() -> None:
             if sandbox is not None:
-                netns.enter(rig.path(sandbox))
+                netns.enter(dns.path(sandbox))
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.sendto(b"", self._udp.getsockname())
             socket.create_connection(self._tcp.getsockname()).close()
@@ -232,13 +236,13 @@ class FakeServer:
 
 @contextlib.contextmanager
 def server(
-    rig: Rig, sandbox: str | None, answer: Answerer, address: str = "127.0.0.1"
+    dns: ResolverUnderTest, sandbox: str | None, answer: Answerer, address: str = "127.0.0.1"
 ) -> Iterator[FakeServer]:
-    made = FakeServer(rig, sandbox, address, answer)
+    made = FakeServer(dns, sandbox, address, answer)
     try:
         yield made
     finally:
-        made.close(rig, sandbox)
+        made.close(dns, sandbox)
 
 
 async def until(condition: Callable[[], object]) -> None:

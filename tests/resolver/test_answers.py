@@ -17,7 +17,7 @@ from tests.resolver.resolver_fixture import (
     NET,
     OTHER_NET,
     FakeServer,
-    Rig,
+    ResolverUnderTest,
     address_answer,
     host,
     question,
@@ -30,10 +30,10 @@ BURST: Final = 16
 """Datagrams that no socket's buffer is too small for."""
 
 
-async def _two_networks(rig: Rig) -> str:
-    sandbox = rig.sandbox("asker", redirect=True)
+async def _two_networks(dns: ResolverUnderTest) -> str:
+    sandbox = dns.sandbox("asker", redirect=True)
     await told(
-        rig,
+        dns,
         host("web", "10.0.0.2", "fd00::2", names=("web", "0123456789ab", "Shop")),
         host("db", "10.0.0.3", names=("db", "store")),
         host("db2", "10.0.0.4", names=("db2", "store")),
@@ -46,9 +46,9 @@ async def _two_networks(rig: Rig) -> str:
 
 def test_names_are_answered_as_docker_answers_them(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = await _two_networks(rig)
-            dig = rig.dig
+        async with running(tmp_path) as dns:
+            sandbox = await _two_networks(dns)
+            dig = dns.dig
 
             web = dig(sandbox, "web")
             assert (web.status, web.values) == ("NOERROR", ["10.0.0.2"])
@@ -75,10 +75,10 @@ def test_names_are_answered_as_docker_answers_them(tmp_path: Path) -> None:
 
 def test_busybox_finds_a_neighbour_at_the_usual_port(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = await _two_networks(rig)
+        async with running(tmp_path) as dns:
+            sandbox = await _two_networks(dns)
 
-            said = rig.inside(sandbox, "busybox", "nslookup", "web", "127.0.0.11")
+            said = dns.inside(sandbox, "busybox", "nslookup", "web", "127.0.0.11")
 
             assert "10.0.0.2" in said
             assert "fd00::2" in said
@@ -88,15 +88,15 @@ def test_busybox_finds_a_neighbour_at_the_usual_port(tmp_path: Path) -> None:
 
 def test_each_address_of_an_alias_comes_first_equally_often(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             addresses = [f"10.0.0.{n}" for n in range(2, 7)]
             records = [host(f"c{n}", each, names=("all",)) for n, each in enumerate(addresses)]
-            await told(rig, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
+            await told(dns, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
             first: Counter[bytes] = Counter()
             asked = question("all")
 
-            with rig.socket(sandbox) as asker:
+            with dns.socket(sandbox) as asker:
                 for _ in range(200):
                     asker.send(asked)
                     answer = asker.recv(4096)
@@ -110,14 +110,14 @@ def test_each_address_of_an_alias_comes_first_equally_often(tmp_path: Path) -> N
 
 def test_an_answer_too_long_for_a_datagram_comes_whole_over_tcp(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             records = [host(f"c{n}", f"10.0.1.{n}", names=("all",)) for n in range(120)]
-            await told(rig, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
+            await told(dns, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
 
-            cut = rig.dig(sandbox, "all", "+ignore", "+noedns")
-            whole = rig.dig(sandbox, "all")
-            large = rig.dig(sandbox, "all", "+ignore", "+bufsize=4096")
+            cut = dns.dig(sandbox, "all", "+ignore", "+noedns")
+            whole = dns.dig(sandbox, "all")
+            large = dns.dig(sandbox, "all", "+ignore", "+bufsize=4096")
 
             assert "tc" in cut.flags
             assert cut.values == []
@@ -130,18 +130,18 @@ def test_an_answer_too_long_for_a_datagram_comes_whole_over_tcp(tmp_path: Path) 
 
 def test_names_elsewhere_are_asked_of_servers_as_they_are(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
-            with server(rig, sandbox, lambda packet: address_answer(packet, "192.0.2.1")) as other:
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
+            with server(dns, sandbox, lambda packet: address_answer(packet, "192.0.2.1")) as other:
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(other.name,), from_host=False
                 )
-                await told(rig, host("web", "10.0.0.2"), listeners=(listener,))
+                await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
 
-                assert rig.dig(sandbox, "example.org").values == ["192.0.2.1"]
-                assert rig.dig(sandbox, "single", "+tcp").values == ["192.0.2.1"]
-                assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-                assert rig.dig(sandbox, "web", "AAAA").values == []
+                assert dns.dig(sandbox, "example.org").values == ["192.0.2.1"]
+                assert dns.dig(sandbox, "single", "+tcp").values == ["192.0.2.1"]
+                assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+                assert dns.dig(sandbox, "web", "AAAA").values == []
 
                 assert len(other.asked) == 1
                 assert b"\x07example\x03org\x00" in other.asked[0]
@@ -153,23 +153,23 @@ def test_names_elsewhere_are_asked_of_servers_as_they_are(tmp_path: Path) -> Non
 
 def test_the_next_server_is_asked_when_one_fails_or_is_silent(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             with (
-                server(rig, sandbox, lambda _: None) as silent,
+                server(dns, sandbox, lambda _: None) as silent,
                 server(
-                    rig, sandbox, lambda packet: address_answer(packet, "", code=wire.SERVFAIL)
+                    dns, sandbox, lambda packet: address_answer(packet, "", code=wire.SERVFAIL)
                 ) as failing,
-                server(rig, sandbox, lambda packet: address_answer(packet, "192.0.2.1")) as good,
+                server(dns, sandbox, lambda packet: address_answer(packet, "192.0.2.1")) as good,
             ):
                 servers = (silent.name, failing.name, good.name)
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=servers, from_host=False
                 )
-                await told(rig, listeners=(listener,))
+                await told(dns, listeners=(listener,))
 
-                assert rig.dig(sandbox, "example.org").values == ["192.0.2.1"]
-                await rig.resolver.serve(
+                assert dns.dig(sandbox, "example.org").values == ["192.0.2.1"]
+                await dns.resolver.serve(
                     Listener(
                         sandbox=sandbox,
                         networks=(NET,),
@@ -177,7 +177,7 @@ def test_the_next_server_is_asked_when_one_fails_or_is_silent(tmp_path: Path) ->
                         from_host=False,
                     )
                 )
-                assert rig.dig(sandbox, "example.org").status == "SERVFAIL"
+                assert dns.dig(sandbox, "example.org").status == "SERVFAIL"
                 assert len(silent.asked) == 1
 
     trio.run(body)
@@ -185,18 +185,18 @@ def test_the_next_server_is_asked_when_one_fails_or_is_silent(tmp_path: Path) ->
 
 def test_a_silent_server_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             with server(
-                rig,
+                dns,
                 sandbox,
                 lambda packet: None if b"slow" in packet else address_answer(packet, "192.0.2.1"),
             ) as other:
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(other.name,), from_host=False
                 )
-                await told(rig, listeners=(listener,))
-                with rig.socket(sandbox) as asker:
+                await told(dns, listeners=(listener,))
+                with dns.socket(sandbox) as asker:
                     for number in range(100):
                         asker.send(question("slow", number=number))
                     for number in range(100, 200):
@@ -216,14 +216,14 @@ def has_asked(server: FakeServer, number: int) -> bool:
 
 def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
-            with server(rig, sandbox, lambda _: None) as silent:
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
+            with server(dns, sandbox, lambda _: None) as silent:
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(silent.name,), from_host=False
                 )
-                await told(rig, host("web", "10.0.0.2"), listeners=(listener,))
-                with rig.socket(sandbox) as asker:
+                await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+                with dns.socket(sandbox) as asker:
                     for number in range(FORWARDS_OF_ONE_MAX):
                         asker.send(question("slow", number=number))
                         if number % BURST == 0:  # a socket's buffer has room for so many
@@ -234,8 +234,8 @@ def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
 
                     assert int.from_bytes(refused[:2], "big") == FORWARDS_OF_ONE_MAX
                     assert wire.code_of(refused) == wire.SERVFAIL
-                    assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-                await rig.resolver.forget(sandbox)
+                    assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+                await dns.resolver.forget(sandbox)
 
     trio.run(body)
 
@@ -247,11 +247,11 @@ def test_an_answer_that_nobody_asked_for_is_no_answer(tmp_path: Path) -> None:
         return address_answer(packet.replace(b"question", b"another1"), "192.0.2.66")
 
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             with (
-                server(rig, sandbox, forged) as liar,
-                server(rig, sandbox, lambda packet: address_answer(packet, "192.0.2.1")) as good,
+                server(dns, sandbox, forged) as liar,
+                server(dns, sandbox, lambda packet: address_answer(packet, "192.0.2.1")) as good,
             ):
                 listener = Listener(
                     sandbox=sandbox,
@@ -259,10 +259,10 @@ def test_an_answer_that_nobody_asked_for_is_no_answer(tmp_path: Path) -> None:
                     servers=(liar.name, good.name),
                     from_host=False,
                 )
-                await told(rig, listeners=(listener,))
+                await told(dns, listeners=(listener,))
 
-                assert rig.dig(sandbox, "number").values == ["192.0.2.1"]
-                assert rig.dig(sandbox, "question").values == ["192.0.2.1"]
+                assert dns.dig(sandbox, "number").values == ["192.0.2.1"]
+                assert dns.dig(sandbox, "question").values == ["192.0.2.1"]
 
     trio.run(body)
 
@@ -271,18 +271,18 @@ def test_a_server_on_the_hosts_loopback_is_asked_from_there_and_none_when_intern
     tmp_path: Path,
 ) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
-            with server(rig, None, lambda packet: address_answer(packet, "192.0.2.1")) as here:
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
+            with server(dns, None, lambda packet: address_answer(packet, "192.0.2.1")) as here:
                 listener = Listener(sandbox=sandbox, networks=(NET,), servers=(here.name,))
-                await told(rig, listeners=(listener,))
-                assert rig.dig(sandbox, "example.org").values == ["192.0.2.1"]
+                await told(dns, listeners=(listener,))
+                assert dns.dig(sandbox, "example.org").values == ["192.0.2.1"]
 
                 internal = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(here.name,), forward=False
                 )
-                await rig.resolver.serve(internal)
-                assert rig.dig(sandbox, "example.org").status == "SERVFAIL"
+                await dns.resolver.serve(internal)
+                assert dns.dig(sandbox, "example.org").status == "SERVFAIL"
                 assert len(here.asked) == 1
 
     trio.run(body)
@@ -292,38 +292,38 @@ def test_a_thousand_malformed_messages_leave_it_answering(tmp_path: Path) -> Non
     async def body() -> None:
         dice = random.Random(1035)
         sound = question("web")
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             listener = Listener(sandbox=sandbox, networks=(NET,))
-            await told(rig, host("web", "10.0.0.2"), listeners=(listener,))
-            pid = rig.pid
+            await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+            pid = dns.pid
             for _ in range(1000):
                 packet = bytearray(sound + dice.randbytes(dice.randrange(40)))
                 for _ in range(dice.randrange(1, 6)):
                     packet[dice.randrange(len(packet))] = dice.randrange(256)
                 del packet[dice.randrange(len(packet) + 1) :]
-                with rig.socket(sandbox) as asker:
+                with dns.socket(sandbox) as asker:
                     asker.send(bytes(packet))
             for _ in range(20):
-                with rig.socket(sandbox, socket.SOCK_STREAM) as asker:
+                with dns.socket(sandbox, socket.SOCK_STREAM) as asker:
                     asker.send(dice.randbytes(dice.randrange(1, 600)))
 
-            assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-            assert rig.dig(sandbox, "web", "+tcp").values == ["10.0.0.2"]
-            assert rig.dig(sandbox, "web", "+edns=1", "+noednsneg").status == "BADVERS"
-            assert rig.dig(sandbox, "web", "+opcode=status").status == "NOTIMP"
-            assert rig.pid == pid
+            assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+            assert dns.dig(sandbox, "web", "+tcp").values == ["10.0.0.2"]
+            assert dns.dig(sandbox, "web", "+edns=1", "+noednsneg").status == "BADVERS"
+            assert dns.dig(sandbox, "web", "+opcode=status").status == "NOTIMP"
+            assert dns.pid == pid
 
     trio.run(body)
 
 
 def test_a_connection_may_ask_many_questions_at_once(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             listener = Listener(sandbox=sandbox, networks=(NET,))
-            await told(rig, host("web", "10.0.0.2"), listeners=(listener,))
-            with rig.socket(sandbox, socket.SOCK_STREAM) as asker:
+            await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+            with dns.socket(sandbox, socket.SOCK_STREAM) as asker:
                 asked = question("web")
                 asker.sendall((len(asked).to_bytes(2, "big") + asked) * 100)
                 asker.shutdown(socket.SHUT_WR)

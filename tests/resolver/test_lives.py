@@ -14,7 +14,7 @@ from engine.errors import DriverError
 from tests.harness.conditions import ended
 from tests.resolver.resolver_fixture import (
     NET,
-    Rig,
+    ResolverUnderTest,
     descriptors,
     host,
     identity,
@@ -30,80 +30,80 @@ def _listener(sandbox: str) -> Listener:
 
 def test_a_resolver_that_is_killed_is_replaced_and_knows_everything(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            one, two = rig.sandbox("one"), rig.sandbox("two")
-            await told(rig, host("web", "10.0.0.2"), listeners=(_listener(one), _listener(two)))
-            first = rig.pid
+        async with running(tmp_path) as dns:
+            one, two = dns.sandbox("one"), dns.sandbox("two")
+            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(one), _listener(two)))
+            first = dns.pid
 
             os.kill(first, signal.SIGKILL)
             with trio.fail_after(10):
-                await until(lambda: rig.resolver.pid not in (None, first))
-                await rig.resolver.tell("db", (host("db", "10.0.0.3"),))
+                await until(lambda: dns.resolver.pid not in (None, first))
+                await dns.resolver.tell("db", (host("db", "10.0.0.3"),))
 
             for sandbox in (one, two):
-                assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-                assert rig.dig(sandbox, "db").values == ["10.0.0.3"]
+                assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+                assert dns.dig(sandbox, "db").values == ["10.0.0.3"]
 
     trio.run(body)
 
 
 def test_it_answers_without_a_daemon_and_is_found_by_the_next_one(tmp_path: Path) -> None:
     async def body() -> None:
-        rig = Rig(tmp_path)
-        sandbox, gone = rig.sandbox("asker"), rig.sandbox("gone")
+        dns = ResolverUnderTest(tmp_path)
+        sandbox, gone = dns.sandbox("asker"), dns.sandbox("gone")
         async with trio.open_nursery() as nursery:
-            await nursery.start(rig.resolver.run)
+            await nursery.start(dns.resolver.run)
             records = (host("web", "10.0.0.2"), host("db", "10.0.0.3"))
-            await told(rig, *records, listeners=(_listener(sandbox), _listener(gone)))
-            pid = rig.pid
+            await told(dns, *records, listeners=(_listener(sandbox), _listener(gone)))
+            pid = dns.pid
             nursery.cancel_scope.cancel()
         pidfd = os.pidfd_open(pid)
 
-        assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-        rig.resolver = Resolver(tmp_path)
+        assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+        dns.resolver = Resolver(tmp_path)
         async with trio.open_nursery() as nursery:
-            await nursery.start(rig.resolver.run)
-            await told(rig, host("web", "10.0.0.9"), listeners=(_listener(sandbox),))
-            assert rig.pid == pid
-            assert rig.dig(sandbox, "web").values == ["10.0.0.9"]
-            assert rig.dig(sandbox, "db").status == "SERVFAIL"
-            assert rig.dig(gone, "web").status == "none"
-            await rig.resolver.set_all((), ())
+            await nursery.start(dns.resolver.run)
+            await told(dns, host("web", "10.0.0.9"), listeners=(_listener(sandbox),))
+            assert dns.pid == pid
+            assert dns.dig(sandbox, "web").values == ["10.0.0.9"]
+            assert dns.dig(sandbox, "db").status == "SERVFAIL"
+            assert dns.dig(gone, "web").status == "none"
+            await dns.resolver.set_all((), ())
             nursery.cancel_scope.cancel()
         assert ended(pidfd)
-        rig.close()
+        dns.close()
 
     trio.run(body)
 
 
 def test_a_container_that_ends_is_out_of_the_answers_without_a_daemon(tmp_path: Path) -> None:
     async def body() -> None:
-        rig = Rig(tmp_path)
-        sandbox = rig.sandbox("asker")
+        dns = ResolverUnderTest(tmp_path)
+        sandbox = dns.sandbox("asker")
         with subprocess.Popen(["sleep", "1000"]) as sleeper:  # noqa: ASYNC220
             async with trio.open_nursery() as nursery:
-                await nursery.start(rig.resolver.run)
+                await nursery.start(dns.resolver.run)
                 await told(
-                    rig,
+                    dns,
                     host("web", "10.0.0.2", process=identity(sleeper.pid)),
                     host("db", "10.0.0.3", process=identity(os.getpid())),
                     listeners=(_listener(sandbox),),
                 )
-                pidfd = os.pidfd_open(rig.pid)
+                pidfd = os.pidfd_open(dns.pid)
                 nursery.cancel_scope.cancel()
-            assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
+            assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
             sleeper.kill()
         with trio.fail_after(10):
-            await until(lambda: rig.dig(sandbox, "web").status == "SERVFAIL")
-        assert rig.dig(sandbox, "db").values == ["10.0.0.3"]
+            await until(lambda: dns.dig(sandbox, "web").status == "SERVFAIL")
+        assert dns.dig(sandbox, "db").values == ["10.0.0.3"]
 
-        rig.resolver = Resolver(tmp_path)
+        dns.resolver = Resolver(tmp_path)
         async with trio.open_nursery() as nursery:
-            await nursery.start(rig.resolver.run)
-            await rig.resolver.set_all((), ())
+            await nursery.start(dns.resolver.run)
+            await dns.resolver.set_all((), ())
             nursery.cancel_scope.cancel()
         assert ended(pidfd)
-        rig.close()
+        dns.close()
 
     trio.run(body)
 
@@ -112,23 +112,23 @@ def test_one_of_another_edition_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
-        rig = Rig(tmp_path)
-        sandbox = rig.sandbox("asker")
+        dns = ResolverUnderTest(tmp_path)
+        sandbox = dns.sandbox("asker")
         async with trio.open_nursery() as nursery:
-            await nursery.start(rig.resolver.run)
-            await told(rig, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
-            pidfd = os.pidfd_open(rig.pid)
+            await nursery.start(dns.resolver.run)
+            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            pidfd = os.pidfd_open(dns.pid)
             nursery.cancel_scope.cancel()
         monkeypatch.setattr("engine.drivers.resolver.process.edition", lambda: "another")
-        rig.resolver = Resolver(tmp_path)
+        dns.resolver = Resolver(tmp_path)
         async with trio.open_nursery() as nursery:
-            await nursery.start(rig.resolver.run)
-            await told(rig, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            await nursery.start(dns.resolver.run)
+            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             assert ended(pidfd)
-            assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-            await rig.resolver.set_all((), ())
+            assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+            await dns.resolver.set_all((), ())
             nursery.cancel_scope.cancel()
-        rig.close()
+        dns.close()
 
     trio.run(body)
 
@@ -137,70 +137,70 @@ def test_a_stuck_resolver_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("engine.drivers.resolver.process.ORDER_TIMEOUT_S", 0.3)
 
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
-            await told(rig, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
-            first = rig.pid
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
+            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            first = dns.pid
 
             os.kill(first, signal.SIGSTOP)
-            await rig.resolver.tell("db", (host("db", "10.0.0.3"),))
+            await dns.resolver.tell("db", (host("db", "10.0.0.3"),))
 
-            assert rig.pid != first
-            assert rig.dig(sandbox, "db").values == ["10.0.0.3"]
+            assert dns.pid != first
+            assert dns.dig(sandbox, "db").values == ["10.0.0.3"]
 
     trio.run(body)
 
 
 def test_sandboxes_that_come_and_go_leave_no_descriptor(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
-            await told(rig, host("web", "10.0.0.2"))
-            before = descriptors(rig.pid)
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
+            await told(dns, host("web", "10.0.0.2"))
+            before = descriptors(dns.pid)
             for _ in range(20):
-                await rig.resolver.serve(_listener(sandbox))
-                await rig.resolver.serve(_listener(sandbox))
-                await rig.resolver.tell(
+                await dns.resolver.serve(_listener(sandbox))
+                await dns.resolver.serve(_listener(sandbox))
+                await dns.resolver.tell(
                     "db", (host("db", "10.0.0.3", process=identity(os.getpid())),)
                 )
-                await rig.resolver.tell("db", ())
-                await rig.resolver.forget(sandbox)
+                await dns.resolver.tell("db", ())
+                await dns.resolver.forget(sandbox)
 
-            assert descriptors(rig.pid) == before
-            assert rig.dig(sandbox, "web").status == "none"
+            assert descriptors(dns.pid) == before
+            assert dns.dig(sandbox, "web").status == "none"
 
     trio.run(body)
 
 
 def test_names_that_are_none_are_refused_and_hinder_nobody(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
             broken = host("bad", "10.0.0.9", names=("\udcff",))
-            await told(rig, broken, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            await told(dns, broken, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             with pytest.raises(DriverError):
-                await rig.resolver.tell("bad", (broken,))
-            await rig.resolver.tell("bad", ())
-            await rig.resolver.tell("db", (host("db", "10.0.0.3", names=("x" * 64, "db")),))
+                await dns.resolver.tell("bad", (broken,))
+            await dns.resolver.tell("bad", ())
+            await dns.resolver.tell("db", (host("db", "10.0.0.3", names=("x" * 64, "db")),))
 
-            assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
-            assert rig.dig(sandbox, "db").values == ["10.0.0.3"]
+            assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
+            assert dns.dig(sandbox, "db").values == ["10.0.0.3"]
 
     trio.run(body)
 
 
 def test_what_can_not_be_served_is_refused_and_hinders_nobody(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path) as rig:
-            sandbox = rig.sandbox("asker")
-            await told(rig, host("web", "10.0.0.2"), listeners=(_listener("absent"),))
+        async with running(tmp_path) as dns:
+            sandbox = dns.sandbox("asker")
+            await told(dns, host("web", "10.0.0.2"), listeners=(_listener("absent"),))
             with pytest.raises(DriverError, match="No such file"):
-                await rig.resolver.serve(_listener("missing"))
+                await dns.resolver.serve(_listener("missing"))
             with pytest.raises(DriverError, match="nonsense"):
-                await rig.resolver.serve(
+                await dns.resolver.serve(
                     Listener(sandbox=sandbox, networks=(NET,), servers=("nonsense",))
                 )
-            await rig.resolver.serve(_listener(sandbox))
-            assert rig.dig(sandbox, "web").values == ["10.0.0.2"]
+            await dns.resolver.serve(_listener(sandbox))
+            assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
 
     trio.run(body)
