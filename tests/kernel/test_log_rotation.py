@@ -21,7 +21,7 @@ FILE_BYTES = 2000
 LINES = 300
 
 
-class Spare:
+class SpareTime:
     """Time that a monitor would have between two events."""
 
     def __init__(self) -> None:
@@ -45,16 +45,16 @@ def dropped(count_bytes: int) -> None:
 class Log:
     """A writer and its files."""
 
-    def __init__(self, path: Path, files_max: int, spare: Spare | None = None) -> None:
+    def __init__(self, path: Path, files_max: int, spare_time: SpareTime | None = None) -> None:
         self.path = path
         self.files_max = files_max
-        self.spare = spare
+        self.spare_time = spare_time
         self.written = 0
         self._file = self._open()
 
     def _open(self) -> LogFile:
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
-        later = self.spare.later if self.spare else None
+        later = self.spare_time.later if self.spare_time else None
         rotation = Rotation(str(self.path), FILE_BYTES, self.files_max, later)
         return LogFile(fd, dropped, rotation=rotation)
 
@@ -145,12 +145,12 @@ def test_with_a_single_file_a_reader_still_has_the_old_one(path: Path) -> None:
 
 @pytest.mark.parametrize("slices", [0, 1, 3, None])
 def test_files_put_aside_are_compressed_in_spare_time(path: Path, slices: int | None) -> None:
-    spare = Spare()
-    log = Log(path, 8, spare)
+    spare_time = SpareTime()
+    log = Log(path, 8, spare_time)
     for _ in range(LINES // 10):
         log.write(10)
-        spare.use(slices)
-    spare.use()
+        spare_time.use(slices)
+    spare_time.use()
 
     packed = [name for name in log.names() if name.endswith(".gz")]
     assert len(packed) == 7
@@ -167,8 +167,8 @@ def test_a_writer_killed_at_any_step_loses_nothing_that_it_wrote(
     path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each rename, unlink and open of a rotation is the last one; then another monitor goes on."""
-    spare = Spare()
-    log = Log(path, 30, spare)
+    spare_time = SpareTime()
+    log = Log(path, 30, spare_time)
     log.write(60)
     steps = count()
 
@@ -189,14 +189,14 @@ def test_a_writer_killed_at_any_step_loses_nothing_that_it_wrote(
         try:
             while True:
                 log.write(1)
-                spare.use(1)
+                spare_time.use(1)
         except Killed:
             pass
     before = read(path)
     log.restart()
     log.written = len(before.splitlines())
     log.write(40)
-    spare.use()
+    spare_time.use()
 
     assert before == all_text(0, len(before.splitlines()))
     assert read(path) == all_text(0, log.written)
@@ -207,8 +207,8 @@ def test_a_writer_killed_at_any_step_loses_nothing_that_it_wrote(
 def test_a_follower_that_keeps_up_gets_every_byte_once(
     path: Path, files_max: int, pack: bool
 ) -> None:
-    spare = Spare() if pack else None
-    log = Log(path, files_max, spare)
+    spare_time = SpareTime() if pack else None
+    log = Log(path, files_max, spare_time)
 
     async def main() -> bytes:
         ended = trio.Event()
@@ -228,8 +228,8 @@ def test_a_follower_that_keeps_up_gets_every_byte_once(
                     while len(got) < log.written * len(text(0)):
                         got += await seen.receive()
                     log.write(13)
-                    if spare:
-                        spare.use(1)
+                    if spare_time:
+                        spare_time.use(1)
                 ended.set()
                 async for block in seen:
                     got += block
