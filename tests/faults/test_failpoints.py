@@ -46,7 +46,7 @@ def test_a_daemon_that_dies_there_starts_again_and_converges(
 
     assert lifecycle.run(), f"{point} was never passed"
 
-    assert failing_daemon.bury() == -signal.SIGKILL
+    assert failing_daemon.wait_for_death() == -signal.SIGKILL
     failing_daemon.start()
     lifecycle.check()
     lifecycle.live_on()
@@ -62,7 +62,7 @@ def test_a_container_goes_on_when_the_daemon_dies_while_it_is_committed(
     with pytest.raises((OSError, http.client.HTTPException)):
         failing_daemon.api.post("/commit", container="held", repo="half")
 
-    assert failing_daemon.bury() == -signal.SIGKILL
+    assert failing_daemon.wait_for_death() == -signal.SIGKILL
     failing_daemon.start()
     eventually(lambda: failing_daemon.api.status("held") == "running", "it goes on")
     assert failing_daemon.api.get("/images/json") == images

@@ -209,7 +209,7 @@ def test_a_port_taken_by_a_start_that_a_crash_broke_off_is_somebodys_or_nobodys(
     with pytest.raises((OSError, http.client.HTTPException)):
         daemon.api.start("one")
     eventually(lambda: daemon.has_died, "it has died")
-    daemon.bury()
+    daemon.wait_for_death()
     daemon.start()
 
     eventually(lambda: daemon.api.status("one") == "running", "the start is finished")
@@ -265,7 +265,7 @@ def test_two_thousand_lives_with_kills_in_between_leave_nothing(daemon: DaemonUn
             threading.Timer(random.Random(first).random() * KILLED_WITHIN_S, kill).start()
             list(pool.map(partial(live_as_long_as_it_lasts, daemon), doomed))
         eventually(lambda: daemon.has_died, "it was killed")
-        daemon.bury()
+        daemon.wait_for_death()
         daemon.start()
     for container in daemon.api.ps():
         daemon.api.remove(container["Id"])

@@ -141,7 +141,7 @@ class DaemonUnderTest:
             self._process.wait()
             self._process = None
 
-    def bury(self) -> int:
+    def wait_for_death(self) -> int:
         """Take note of an end that came by itself; its return code."""
         assert self._process is not None
         code = self._process.wait(READY_S)
