@@ -45,7 +45,7 @@ def listed(client: Client, *filters: str) -> list[str]:
 
 def processes_of(daemon: DaemonUnderTest, container: str) -> int:
     """How many processes a container has, its first included."""
-    return len(daemon.census().processes[daemon.api.inspect(container)["Id"]])
+    return len(daemon.inventory().processes[daemon.api.inspect(container)["Id"]])
 
 
 def test_a_container_becomes_healthy_and_every_view_of_it_says_so(client: Client) -> None:

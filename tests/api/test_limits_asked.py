@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.clients import Client
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.harness.daemon import DaemonUnderTest
 
 pytestmark = pytest.mark.root
@@ -19,7 +19,7 @@ PARENT = f"shipslog-test-asked-{os.getpid()}"
 @pytest.fixture
 def parents() -> Iterator[list[Path]]:
     """Where a parent of this name is made, which the engine leaves to whoever asked for it."""
-    places = [root / PARENT / "below" for root in census.hierarchies().values()]
+    places = [root / PARENT / "below" for root in kernel_inventory.hierarchies().values()]
     yield places
     for place in places:
         for directory in (place, place.parent):

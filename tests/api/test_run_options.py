@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.clients import Client
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.harness.daemon import DaemonUnderTest
 
 pytestmark = pytest.mark.root
@@ -135,7 +135,9 @@ def test_limits_are_the_kernels_limits(client: Client, daemon: DaemonUnderTest) 
 
 def _limit(daemon: DaemonUnderTest, controller: str, container: str, file: str) -> str:
     (place,) = [
-        where for name, where in census.hierarchies().items() if controller in name.split(",")
+        where
+        for name, where in kernel_inventory.hierarchies().items()
+        if controller in name.split(",")
     ]
     return (place / f"shipslog-{daemon.tag}" / container / file).read_text().strip()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.clients import Client
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
@@ -17,7 +17,9 @@ MIB = 1 << 20
 
 def limit(daemon: DaemonUnderTest, controller: str, container: str, file: str) -> str:
     (place,) = [
-        where for name, where in census.hierarchies().items() if controller in name.split(",")
+        where
+        for name, where in kernel_inventory.hierarchies().items()
+        if controller in name.split(",")
     ]
     return (place / f"shipslog-{daemon.tag}" / container / file).read_text().strip()
 

@@ -18,7 +18,7 @@ from typing import Final
 from engine.domain import naming
 from engine.domain.ids import InstanceId
 from tests.harness.client import Api
-from tests.harness.kernel_inventory import Roots, hierarchies, take_census
+from tests.harness.kernel_inventory import Roots, hierarchies, read_inventory
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 GIVE_UP_S: Final = 30.0
@@ -109,7 +109,7 @@ class Daemon:
         """End it and everything of its making that could outlive these namespaces."""
         self.kill()
         roots = self.roots
-        found = take_census(roots)
+        found = read_inventory(roots)
         for held in (found.processes, found.monitors):
             for pid in (pid for pids in held.values() for pid in pids):
                 with contextlib.suppress(ProcessLookupError):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.harness.client import Api
 from tests.harness.conditions import eventually
 from tests.harness.daemon import REPOSITORY
@@ -108,6 +108,6 @@ def _cgroup_parent(place: Path) -> str:
 
 
 def _remove_cgroups(parent: str) -> None:
-    for hierarchy in census.hierarchies().values():
+    for hierarchy in kernel_inventory.hierarchies().values():
         with suppress(OSError):  # not in every hierarchy is there one
             (hierarchy / parent.removeprefix("/")).rmdir()

@@ -46,7 +46,7 @@ from engine.store.log import EventLog
 from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.kernel.monitors import innermost
 from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
 from tests.timeouts import patient
@@ -268,7 +268,7 @@ class RealMachine(MachineUnderTest):
         return path.read_text().count("\n") if path.exists() else 0
 
     def pids_max(self, identity: ContainerId) -> int | None:
-        mounted = census.hierarchies()
+        mounted = kernel_inventory.hierarchies()
         found = (_cgroup_file(each, self._parent, identity) for each in mounted.values())
         (text,) = (path.read_text().strip() for path in found if path.exists())
         return None if text == "max" else int(text)
@@ -281,14 +281,14 @@ class RealMachine(MachineUnderTest):
         sandbox = self.container(identity).sandbox
         assert sandbox is not None
         begin = naming.host_veths(self.ledger.durable.host.instance, sandbox)
-        return sum(each.startswith(begin) for each in census.links())
+        return sum(each.startswith(begin) for each in kernel_inventory.links())
 
     def add_foreign_link(self, name: str) -> None:
         subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
         self.at_end.callback(subprocess.run, ["ip", "link", "delete", name], check=True)
 
     def links(self) -> set[str]:
-        return census.links()
+        return kernel_inventory.links()
 
     def occupied_port(self) -> int:
         server = self.at_end.enter_context(socket.create_server(("0.0.0.0", 0)))
@@ -308,7 +308,7 @@ class RealMachine(MachineUnderTest):
         return _drivers(self.config, self.ledger).kernel
 
     def remove_cgroup_parents(self) -> None:
-        for mounted in census.hierarchies().values():
+        for mounted in kernel_inventory.hierarchies().values():
             with suppress(FileNotFoundError):
                 (mounted / self._parent).rmdir()
 

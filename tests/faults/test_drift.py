@@ -16,7 +16,7 @@ from engine.domain.ids import ContainerId
 from engine.drivers.storage.rootfs import FILES
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.faults.repairs import NOTICED_S, is_repaired
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest
 
@@ -74,7 +74,9 @@ def test_a_process_killed_from_outside_is_an_exit_like_any_other(
 def test_processes_moved_out_of_their_cgroup_come_back(
     daemon: DaemonUnderTest, pair: tuple[str, str]
 ) -> None:
-    memory = census.hierarchies().get("memory") or census.hierarchies()["cgroup"]
+    memory = (
+        kernel_inventory.hierarchies().get("memory") or kernel_inventory.hierarchies()["cgroup"]
+    )
     pid = daemon.api.inspect(pair[0])["State"]["Pid"]
     own = memory / f"shipslog-{daemon.tag}" / pair[0] / "cgroup.procs"
 
@@ -86,14 +88,14 @@ def test_processes_moved_out_of_their_cgroup_come_back(
 
 
 def test_a_removed_cgroup_is_made_again(daemon: DaemonUnderTest, pair: tuple[str, str]) -> None:
-    pids = daemon.census().processes[pair[0]]
+    pids = daemon.inventory().processes[pair[0]]
     for cgroup in daemon.cgroup(pair[0]):
         for pid in pids:
             (cgroup.parent.parent / "cgroup.procs").write_text(str(pid))
         eventually(partial(_removed, cgroup), "removed by hand", catch=OSError)
 
     eventually(lambda: is_repaired(daemon, pair[0], "cgroup"), "repaired", within_s=NOTICED_S)
-    assert daemon.api.inspect(pair[0])["State"]["Pid"] in daemon.census().processes[pair[0]]
+    assert daemon.api.inspect(pair[0])["State"]["Pid"] in daemon.inventory().processes[pair[0]]
     daemon.assert_settled()
 
 
@@ -150,7 +152,7 @@ def orphans(daemon: DaemonUnderTest, fate: str) -> dict[str, str]:
 
 def test_leftovers_without_life_or_data_are_removed_and_told(daemon: DaemonUnderTest) -> None:
     stranger = "f" * 64
-    for place in census.hierarchies().values():
+    for place in kernel_inventory.hierarchies().values():
         parent = place / f"shipslog-{daemon.tag}"
         parent.mkdir(exist_ok=True)
         (parent / stranger).mkdir()
@@ -175,7 +177,7 @@ def test_a_process_that_nobody_knows_is_told_and_not_killed(daemon: DaemonUnderT
     stranger = "e" * 64
     process = subprocess.Popen(["sleep", "1000"])
     try:
-        parent = census.hierarchies()["pids"] / f"shipslog-{daemon.tag}"
+        parent = kernel_inventory.hierarchies()["pids"] / f"shipslog-{daemon.tag}"
         parent.mkdir(exist_ok=True)
         (parent / stranger).mkdir()
         (parent / stranger / "cgroup.procs").write_text(str(process.pid))
@@ -209,7 +211,7 @@ def test_a_database_from_before_the_container_does_not_end_it(
     daemon.start()
 
     eventually(lambda: str(init) in orphans(daemon, "found").get("cgroup", ""), "told")
-    found = daemon.census()
+    found = daemon.inventory()
     assert init in found.processes[identity]
     assert identity in found.monitors
     assert identity in found.bundles

@@ -73,7 +73,7 @@ def test_sigterm_ends_the_daemon_and_leaves_the_containers_running(
 
     assert program.terminate() == 0
 
-    assert before["Pid"] in program.census().processes[identity]
+    assert before["Pid"] in program.inventory().processes[identity]
     assert not program.api.socket_path.exists()
     after = program.start().api.inspect(identity)["State"]
     assert (after["Status"], after["Pid"], after["StartedAt"]) == (

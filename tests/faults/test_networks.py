@@ -222,9 +222,9 @@ def test_a_port_taken_by_a_start_that_a_crash_broke_off_is_somebodys_or_nobodys(
 
 def test_a_hundred_published_ports_add_no_process(daemon: DaemonUnderTest) -> None:
     def processes() -> int:
-        census = daemon.census()
-        held = [pid for pids in census.monitors.values() for pid in pids]
-        roots = {daemon.pid, *held, *census.resolvers, *census.others}
+        inventory = daemon.inventory()
+        held = [pid for pids in inventory.monitors.values() for pid in pids]
+        roots = {daemon.pid, *held, *inventory.resolvers, *inventory.others}
         return len(with_descendants(roots))
 
     bindings = {f"{port}/tcp": [{"HostPort": str(20000 + port)}] for port in range(1, 101)}

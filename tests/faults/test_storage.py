@@ -154,7 +154,7 @@ def test_an_exit_while_the_database_is_locked_is_recorded_afterwards(
     identity = daemon.api.run("short", *STOPS_AT_ONCE)
     with locked(daemon):
         os.kill(daemon.api.inspect(identity)["State"]["Pid"], signal.SIGKILL)
-        eventually(lambda: identity not in daemon.census().processes, "it is dead")
+        eventually(lambda: identity not in daemon.inventory().processes, "it is dead")
 
     eventually(lambda: daemon.api.status(identity) == "exited", "it is told")
     assert daemon.api.inspect(identity)["State"]["ExitCode"] == 137
@@ -174,7 +174,7 @@ def test_a_read_only_data_root_is_refused_at_the_start(daemon: DaemonUnderTest) 
 
     assert "read-only" in words.lower()
     assert "Traceback" not in words
-    assert identity in daemon.census().processes
+    assert identity in daemon.inventory().processes
     daemon.start()
     assert daemon.api.status(identity) == "running"
 
@@ -240,7 +240,7 @@ def test_a_corrupt_database_is_refused_and_left_as_it_is(
     )
     assert "Traceback" not in words
     assert contents(database) == damaged
-    assert init in daemon.census().processes[identity]
+    assert init in daemon.inventory().processes[identity]
     for name in damaged:
         (database.parent / name).unlink()
     for name, content in sound.items():

@@ -15,11 +15,11 @@ from engine.domain import naming
 from engine.domain.ids import InstanceId
 from engine.failpoints import VARIABLE as FAILPOINTS
 from tests.conformance.answer_log import AnswerBook
-from tests.harness import kernel_inventory as census
+from tests.harness import kernel_inventory
 from tests.harness.client import Api, Json
 from tests.harness.conditions import eventually, settled, wait_until_gone
 from tests.harness.forked import Forked
-from tests.harness.kernel_inventory import Census, Roots, take_census
+from tests.harness.kernel_inventory import KernelInventory, Roots, read_inventory
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 READY_S: Final = 20.0
@@ -197,13 +197,13 @@ class DaemonUnderTest:
     def roots(self) -> Roots:
         return Roots(self.instance, self.data_root, self.exec_root)
 
-    def census(self) -> Census:
+    def inventory(self) -> KernelInventory:
         """Everything it owns in the kernel."""
-        return take_census(self.roots)
+        return read_inventory(self.roots)
 
     def monitor_pid(self, container: str) -> int:
         """The process that holds the lock of a container's bundle."""
-        (pid,) = set(self.census().monitors[container])
+        (pid,) = set(self.inventory().monitors[container])
         return pid
 
     def launcher_pid(self) -> int:
@@ -217,24 +217,26 @@ class DaemonUnderTest:
 
     def cgroup(self, container: str) -> list[Path]:
         """A container's cgroup in every hierarchy that has one."""
-        places = census.hierarchies().values()
+        places = kernel_inventory.hierarchies().values()
         found = (place / f"shipslog-{self.tag}" / container for place in places)
         return [each for each in found if each.is_dir()]
 
     def assert_settled(self, *, within_s: float = 10.0) -> None:
         """Log and kernel agree, within the time that background work may take."""
-        settled(lambda: census.problems(self.roots, self.api), within_s=within_s)
+        settled(lambda: kernel_inventory.problems(self.roots, self.api), within_s=within_s)
 
     def assert_nothing_leaked(self) -> None:
         """SIGTERM, after which not even prepared namespaces may be left; then count everything. It
         stays down."""
         self.assert_settled()
         containers = [self.api.inspect(each["Id"]) for each in self.api.ps()]
-        bridges = census.bridges_of(self.api)
+        bridges = kernel_inventory.bridges_of(self.api)
         assert self.terminate() == 0
 
         def found() -> list[str]:
-            return census.compare(self.roots, self.census(), containers, bridges, prepared_max=0)
+            return kernel_inventory.compare(
+                self.roots, self.inventory(), containers, bridges, prepared_max=0
+            )
 
         settled(found)
 
@@ -258,9 +260,9 @@ class DaemonUnderTest:
         they are."""
         self.kill()
         for _ in range(3):  # a monitor may have forked while we looked
-            found = self.census()
+            found = self.inventory()
             self._kill_processes(found)
-        for name, place in census.hierarchies().items():
+        for name, place in kernel_inventory.hierarchies().items():
             self._remove_cgroups(place / f"shipslog-{self.tag}", name)
         for pin in found.pins:
             subprocess.run(["umount", "-l", self.exec_root / "netns" / pin], check=True)
@@ -269,7 +271,7 @@ class DaemonUnderTest:
         table = ["nft", "delete", "table", "inet", naming.firewall_table(self.instance)]
         subprocess.run(table, check=False, capture_output=True)
 
-    def _kill_processes(self, found: Census) -> None:
+    def _kill_processes(self, found: KernelInventory) -> None:
         pids = [
             pid
             for held in (found.monitors, found.processes)
@@ -288,7 +290,7 @@ class DaemonUnderTest:
             wait_until_gone(pid)
 
     def _freezers(self) -> list[Path]:
-        freezer = census.hierarchies().get("freezer")
+        freezer = kernel_inventory.hierarchies().get("freezer")
         return list(freezer.glob(f"shipslog-{self.tag}/*/freezer.state")) if freezer else []
 
     def _remove_cgroups(self, parent: Path, hierarchy: str) -> None:

@@ -29,8 +29,8 @@ _LIVE: Final = ("running", "paused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
-    """What was found."""
+class KernelInventory:
+    """What daemons with these roots own in the kernel."""
 
     monitors: dict[str, list[int]]
     """Who holds a bundle's lock, by container."""
@@ -67,8 +67,8 @@ class Roots:
         return naming.tag(self.instance)
 
 
-def take_census(roots: Roots) -> Census:
-    """Count."""
+def read_inventory(roots: Roots) -> KernelInventory:
+    """Read /proc, the mounts, the cgroups and the links."""
     monitors: dict[str, list[int]] = {}
     resolvers: set[int] = set()
     others: dict[int, str] = {}
@@ -82,7 +82,7 @@ def take_census(roots: Roots) -> Census:
             others[pid] = str(path)
     mounts = _mounts_below(roots)
     pins = {Path(each).name for each in mounts if Path(each).parent == roots.exec_root / "netns"}
-    return Census(
+    return KernelInventory(
         monitors=monitors,
         processes=_processes(roots),
         cgroups=_cgroups(roots),
@@ -115,7 +115,7 @@ def problems(roots: Roots, api: Api) -> list[str]:
     containers = [_bridged_alone(api, api.inspect(each["Id"])) for each in api.ps()]
     bridges = bridges_of(api)
     prepared_max = PREPARED_MAX + (len(bridges) - 1) * (PREPARED_MAX // PREPARED_SHARE)
-    return compare(roots, take_census(roots), containers, bridges, prepared_max=prepared_max)
+    return compare(roots, read_inventory(roots), containers, bridges, prepared_max=prepared_max)
 
 
 def _bridged_alone(api: Api, container: Json) -> Json:
@@ -136,48 +136,56 @@ def bridges_of(api: Api) -> set[str]:
 
 
 def compare(
-    roots: Roots, census: Census, containers: list[Json], bridges: set[str], *, prepared_max: int
+    roots: Roots,
+    inventory: KernelInventory,
+    containers: list[Json],
+    bridges: set[str],
+    *,
+    prepared_max: int,
 ) -> list[str]:
     """What is wrong, given what ``inspect`` says of every container."""
     live = {each["Id"]: each for each in containers if each["State"]["Status"] in _LIVE}
     known = {each["Id"] for each in containers}
     found = [
-        *_untrue_states(census, containers),
-        *_wrong_cgroups(census, set(live)),
-        *_wrong_sandboxes(roots, census, tuple(live.values()), prepared_max),
-        *(f"monitor of {each[:12]}, which does not run" for each in census.monitors.keys() - live),
+        *_untrue_states(inventory, containers),
+        *_wrong_cgroups(inventory, set(live)),
+        *_wrong_sandboxes(roots, inventory, tuple(live.values()), prepared_max),
+        *(
+            f"monitor of {each[:12]}, which does not run"
+            for each in inventory.monitors.keys() - live
+        ),
         *(
             f"processes of {each[:12]}, which does not run"
-            for each in census.processes.keys() - live
+            for each in inventory.processes.keys() - live
         ),
-        *(f"bundle of {each[:12]}, which does not run" for each in census.bundles - live.keys()),
-        *(f"no bundle of {each[:12]}" for each in live.keys() - census.bundles),
-        *(f"directory of {each[:12]}, which is removed" for each in census.directories - known),
-        *(f"stray mount {each}" for each in census.other_mounts),
-        *(f"stray process {pid} has {path} open" for pid, path in census.others.items()),
+        *(f"bundle of {each[:12]}, which does not run" for each in inventory.bundles - live.keys()),
+        *(f"no bundle of {each[:12]}" for each in live.keys() - inventory.bundles),
+        *(f"directory of {each[:12]}, which is removed" for each in inventory.directories - known),
+        *(f"stray mount {each}" for each in inventory.other_mounts),
+        *(f"stray process {pid} has {path} open" for pid, path in inventory.others.items()),
     ]
-    found += (f"bridge {each} of no network" for each in census.bridges - bridges)
-    found += (f"bridge {each} is gone" for each in bridges - census.bridges)
-    if census.tables != {naming.firewall_table(roots.instance)}:
+    found += (f"bridge {each} of no network" for each in inventory.bridges - bridges)
+    found += (f"bridge {each} is gone" for each in bridges - inventory.bridges)
+    if inventory.tables != {naming.firewall_table(roots.instance)}:
         found.append("the firewall's table is gone")
     return found
 
 
-def _untrue_states(census: Census, containers: list[Json]) -> Iterator[str]:
+def _untrue_states(inventory: KernelInventory, containers: list[Json]) -> Iterator[str]:
     for each in containers:
         identity, state = each["Id"], each["State"]
         if state["Status"] not in (*_LIVE, "created", "exited"):
             yield f"{identity[:12]} is {state['Status']}"
         if state["Status"] not in _LIVE:
             continue
-        if len(set(census.monitors.get(identity, ()))) != 1:
-            yield f"{identity[:12]} runs with monitors {census.monitors.get(identity)}"
-        if state["Pid"] not in census.processes.get(identity, ()):
+        if len(set(inventory.monitors.get(identity, ()))) != 1:
+            yield f"{identity[:12]} runs with monitors {inventory.monitors.get(identity)}"
+        if state["Pid"] not in inventory.processes.get(identity, ()):
             yield f"{identity[:12]} is {state['Status']}, but process {state['Pid']} is not in it"
 
 
-def _wrong_cgroups(census: Census, live: set[str]) -> Iterator[str]:
-    for hierarchy, owned in census.cgroups.items():
+def _wrong_cgroups(inventory: KernelInventory, live: set[str]) -> Iterator[str]:
+    for hierarchy, owned in inventory.cgroups.items():
         yield from (
             f"{hierarchy}: cgroup of {each[:12]}, which does not run" for each in owned - live
         )
@@ -185,30 +193,30 @@ def _wrong_cgroups(census: Census, live: set[str]) -> Iterator[str]:
 
 
 def _wrong_sandboxes(
-    roots: Roots, census: Census, live: Collection[Json], prepared_max: int
+    roots: Roots, inventory: KernelInventory, live: Collection[Json], prepared_max: int
 ) -> Iterator[str]:
     wanted = {
         each["NetworkSettings"]["SandboxID"]
         for each in live
         if each["NetworkSettings"]["SandboxID"]
     }
-    yield from (f"sandbox {each} is not pinned" for each in wanted - census.pins)
-    yield from (f"{each} in netns/ is no pin" for each in census.pin_files - census.pins)
-    pinned = {naming.host_veths(roots.instance, SandboxId(each)) for each in census.pins}
-    yield from (f"link {each} of no sandbox" for each in census.veths if each[:-1] not in pinned)
+    yield from (f"sandbox {each} is not pinned" for each in wanted - inventory.pins)
+    yield from (f"{each} in netns/ is no pin" for each in inventory.pin_files - inventory.pins)
+    pinned = {naming.host_veths(roots.instance, SandboxId(each)) for each in inventory.pins}
+    yield from (f"link {each} of no sandbox" for each in inventory.veths if each[:-1] not in pinned)
     for container in live:
-        yield from _wrong_links(roots, census, container)
-    spare = census.pins - wanted
+        yield from _wrong_links(roots, inventory, container)
+    spare = inventory.pins - wanted
     if len(spare) > prepared_max:
         yield f"{len(spare)} sandboxes of nobody: {sorted(spare)}"
 
 
-def _wrong_links(roots: Roots, census: Census, container: Json) -> Iterator[str]:
+def _wrong_links(roots: Roots, inventory: KernelInventory, container: Json) -> Iterator[str]:
     settings = container["NetworkSettings"]
     if not settings["SandboxID"]:
         return
     begin = naming.host_veths(roots.instance, SandboxId(settings["SandboxID"]))
-    present = sum(each.startswith(begin) for each in census.veths)
+    present = sum(each.startswith(begin) for each in inventory.veths)
     wanted = sum(bool(each["MacAddress"]) for each in settings["Networks"].values())
     if present != wanted:
         yield f"{container['Id'][:12]} has {present} links, and should have {wanted}"
