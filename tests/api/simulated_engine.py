@@ -17,7 +17,6 @@ from engine.domain.container.resources import Machine
 from engine.domain.container.state import Container
 from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
 from engine.domain.image.config import HistoryEntry, ImageConfig, ImageContents, ImageLayer
-from engine.domain.image.registry import Credentials, LoginRefused, Registry, RegistryUnavailable
 from engine.domain.image.saving import NamedImage
 from engine.domain.network.addresses import IPV4_SOURCES
 from engine.errors import InvalidRequest
@@ -41,6 +40,7 @@ from engine.store.ledger import Ledger
 from tests.api.fake_files import NODES, FakeFiles, FakeReading
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
+from tests.fakes.registries import FakeRegistries
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
 from tests.model.simulated_host import SimulatedHost
@@ -108,17 +108,6 @@ class FakeImages:
 
     async def usage(self) -> Usage:
         return Usage(layers_bytes=7)
-
-
-class FakeRegistries:
-    """The port for registries: one at ``registry.test``, which takes one password."""
-
-    async def log_in(self, registry: Registry, credentials: Credentials) -> str:
-        if str(registry) != "registry.test:5000":
-            raise RegistryUnavailable(f'Get "https://{registry}/v2/": EOF')
-        if credentials.password != "ahoy":
-            raise LoginRefused("unauthorized: incorrect username or password")
-        return "identity"
 
 
 class FakeStreams:
