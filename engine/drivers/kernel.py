@@ -26,7 +26,7 @@ from engine.ports.observation import Fact, Inventory, Observation
 
 @dataclass(slots=True, kw_only=True)
 class LinuxKernel:
-    """The machine's own kernel, as the port describes it."""
+    """The supervisor's port, answered by the machine's own kernel."""
 
     data_root: Path
     exec_root: Path
@@ -49,7 +49,7 @@ class LinuxKernel:
     _performers: Mapping[type[Action], Performer] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the parts that share these drivers."""
+        """Create the parts that share these drivers."""
         self._journals = Journals(data_root=self.data_root, exec_root=self.exec_root)
         self._observer = Observer(
             data_root=self.data_root,
@@ -98,7 +98,9 @@ class LinuxKernel:
         )
 
     def hint(self, container: ContainerId) -> None:
-        """Its journal has grown, or its monitor is gone: let whoever waits for that look."""
+        """Announce that the container's journal has grown or its monitor has ended, to those who
+        wait for that.
+        """
         self._journals.hint(container)
 
     async def observe(self, container: Container, facts_after: int) -> Observation:
@@ -114,5 +116,5 @@ class LinuxKernel:
         return await self._own.survey()
 
     async def discard(self, kind: str, name: str) -> None:
-        """Take an orphan away, unless something runs in it or it may hold somebody's data."""
+        """Remove an orphan, unless something runs in it or it may hold a user's data."""
         await self._own.discard(kind, name)

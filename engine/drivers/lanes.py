@@ -2,15 +2,15 @@
 
 ::
 
-    Lane      a queue that everybody shares, for work that is bounded: the engine's own files, netlink
-    Family    a queue for each container, for work that may hang: one thread at a time for each
+    Lane      one queue shared by all, for work that ends soon: the engine's own files, netlink
+    Family    one queue per container, for work that may hang: one thread at a time each
 
 A system call on a file system that doesn't answer never returns, and Python can't end its thread.
-Work of a family is therefore given up when its caller is cancelled, which a deadline does: the
-thread is counted, and the container's next piece of work gets a new one. What was given up calls
-:func:`check_wanted` between what may hang and what changes something.
+Work of a family is therefore abandoned when its caller is cancelled, for example by a deadline: the
+thread is counted, and the container's next piece of work gets a new one. Abandoned work calls
+:func:`check_abandoned` between a step that may hang and a step that changes something.
 
-Work of a lane is never given up: it ends, and its caller has to know how.
+Work of a lane is never abandoned: it ends, and its caller has to know how.
 """
 
 from collections.abc import Callable
@@ -37,49 +37,54 @@ class Run(Protocol):
 
 
 FAMILY_THREADS_MAX: Final = 64
-"""Threads of a family at once: a start takes milliseconds of one, so it is reached only by hanging
-ones, which leave when their deadline passes; 64 stacks are some MB when they are used at all."""
+"""Maximum of threads of a family at once. A start needs one for milliseconds, so only hanging
+threads reach the limit, and they leave it when their deadline passes. The stacks of 64 threads are
+some MB at most.
+"""
 HANGING_EACH_MAX: Final = 3
-"""Threads of one container that were given up and still hang, before it is refused another one."""
+"""Number of abandoned threads of one container that may still hang before it is refused another
+one.
+"""
 
 log = structlog.get_logger()
 
 
 class Lane(Enum):
-    """A queue for a kind of blocking work; the value is how much of it runs at once."""
+    """A queue for one kind of blocking work. The value's number is how many pieces of it run at
+    once.
+    """
 
     OBSERVE = ("observe", 8)
-    """Looks at containers and listings for the sweep: cgroups, /proc, journals, the engine's
+    """Observations of containers and listings for the sweep: cgroups, /proc, journals, the engine's
     files.
     """
     NETLINK = ("netlink", 1)
     """Links, namespaces and the firewall: the kernel serialises them anyway, and their sockets are
-    not shared."""
+    not shared.
+    """
     DISK = ("disk", 4)
     """Images and directories: may take seconds."""
     SPOOL = ("spool", 8)
     """Uploads and archives, a block at a time: the engine's own disk only."""
     LOGS = ("logs", 8)
-    """Reading output."""
+    """Reads of log files."""
 
 
 class Family(Enum):
-    """Queues for one kind of work, one for each container."""
+    """A kind of work that has one queue for each container."""
 
     EFFECTS = "effects"
-    """What a start, an exec and a removal make and take away: may touch what is bind-mounted."""
+    """Effects of a start, an exec and a removal: may touch what is bind-mounted."""
     KILLS = "kills"
-    """Signals for processes and cgroups; nothing that could hang queues here."""
+    """Signals for processes and cgroups; nothing that can hang uses this queue."""
     CONTROL = "control"
-    """Freezing and thawing: a process in an uninterruptible state holds these up, and only
-    these.
-    """
+    """Freezing and thawing: a process in an uninterruptible state delays these, and only these."""
     FILES = "files"
     """Copies of a container's files; what it mounts may be slow, or hang."""
 
 
 class _Work(Generic[T]):
-    """A piece of work on a thread, which may outlive its caller's interest."""
+    """A piece of work on a thread, which may outlive its caller."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
@@ -94,22 +99,22 @@ class _Work(Generic[T]):
 
 @dataclass(slots=True)
 class _Queue:
-    """One container's turn in a family."""
+    """The queue of one container in a family."""
 
     turn: trio.Lock = field(default_factory=trio.Lock)
     users: int = 0
 
 
 class Lanes:
-    """The queues of one trio run."""
+    """All lanes and families of one trio run."""
 
     def __init__(self) -> None:
         self._limiters = {lane: trio.CapacityLimiter(lane.value[1]) for lane in Lane}
         self._caps = {family: trio.CapacityLimiter(FAMILY_THREADS_MAX) for family in Family}
         self._queues: dict[tuple[Family, ContainerId], _Queue] = {}
-        self._given_up: dict[ContainerId, list[_Work[Any]]] = {}
-        self.given_up_count = 0
-        """Threads that were given up since the start."""
+        self._abandoned: dict[ContainerId, list[_Work[Any]]] = {}
+        self.abandoned_count = 0
+        """Number of threads that were abandoned since the start."""
 
     async def run(self, lane: Lane, function: Callable[[], T]) -> T:
         """Run a function on a thread of a lane, when it is its turn, and wait for its end."""
@@ -121,22 +126,22 @@ class Lanes:
         function: Callable[[], T],
         family: Family = Family.EFFECTS,
         *,
-        may_give_up: bool = True,
+        may_abandon: bool = True,
     ) -> T:
-        """Run a function on a thread of a container's own, when its work before that is done.
+        """Run a function on a thread of a container, after the container's earlier work.
 
         Args:
-            container: whose queue it is.
-            function: what blocks.
-            family: of the container's queues, which one.
-            may_give_up: give the thread up when the caller is cancelled. Not where the function
-                returns something that has to be closed.
+            container: the container whose queue is used.
+            function: the blocking work.
+            family: which of the container's queues.
+            may_abandon: abandon the thread when the caller is cancelled. Must be False where the
+                function returns something that has to be closed.
         """
         queue = self._queues.setdefault((family, container), _Queue())
         queue.users += 1
         try:
             async with queue.turn, self._caps[family]:
-                if not may_give_up:
+                if not may_abandon:
                     return await trio.to_thread.run_sync(function, limiter=_no_limit())
                 return await self._on_new_thread(container, function)
         finally:
@@ -152,35 +157,35 @@ class Lanes:
             )
         except trio.Cancelled:
             if not work.has_ended:
-                self._give_up(container, work)
+                self._abandon(container, work)
             raise
 
-    def _give_up(self, container: ContainerId, work: _Work[Any]) -> None:
-        self.given_up_count += 1
-        self._given_up.setdefault(container, []).append(work)
+    def _abandon(self, container: ContainerId, work: _Work[Any]) -> None:
+        self.abandoned_count += 1
+        self._abandoned.setdefault(container, []).append(work)
         log.warning(
-            "thread_given_up",
+            "thread_abandoned",
             container_id=container[:12],
             hanging=self.all_hanging(),
-            since_start=self.given_up_count,
+            since_start=self.abandoned_count,
         )
 
     def hanging(self, container: ContainerId) -> int:
-        """Return how many threads of a container were given up and have not ended since."""
-        hanging = [work for work in self._given_up.pop(container, ()) if not work.has_ended]
+        """Return how many abandoned threads of a container have not ended yet."""
+        hanging = [work for work in self._abandoned.pop(container, ()) if not work.has_ended]
         if hanging:
-            self._given_up[container] = hanging
+            self._abandoned[container] = hanging
         return len(hanging)
 
     def all_hanging(self) -> int:
-        """Return how many threads were given up and have not ended since."""
-        return sum(map(self.hanging, tuple(self._given_up)))
+        """Return how many abandoned threads of all containers have not ended yet."""
+        return sum(map(self.hanging, tuple(self._abandoned)))
 
     def refuse_hanging(self, container: ContainerId) -> None:
         """Refuse another thread to a container that has too many hanging ones.
 
         Raises:
-            DriverError: it has.
+            DriverError: HANGING_EACH_MAX threads or more hang.
         """
         if (count := self.hanging(container)) >= HANGING_EACH_MAX:
             raise DriverError(
@@ -190,17 +195,17 @@ class Lanes:
 
 
 def _no_limit() -> trio.CapacityLimiter:
-    """Return a limiter for one call: the caller holds its place already, and gives it back when it
-    gives up.
+    """Return a new limiter for one call. The caller already holds a place in the queue and in the
+    family's limit, and frees both when it abandons the thread.
     """
     return trio.CapacityLimiter(1)
 
 
-def check_wanted() -> None:
-    """End work that was given up. Called on its thread, after what may hang.
+def check_abandoned() -> None:
+    """End this work if it was abandoned. Called on its thread, after a step that may hang.
 
     Raises:
-        trio.Cancelled: nobody waits for it any more.
+        trio.Cancelled: the caller was cancelled.
     """
-    with suppress(RuntimeError):  # not a thread of trio's: a test calls the driver by itself
+    with suppress(RuntimeError):  # not a thread of trio's: a test calls the driver directly
         trio.from_thread.check_cancelled()

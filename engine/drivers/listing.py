@@ -1,8 +1,8 @@
-"""List directories of the engine's own, which somebody may have replaced or locked.
+"""List directories of the engine's own, even if another program has replaced or locked them.
 
-A directory that can't be listed counts as empty, so that one broken place does not stop the look at
-all the others. The caller must be able to live with that: what is compared with such a listing
-looks absent, and is looked at by itself.
+A directory that can't be listed counts as empty, so that one broken entry does not stop the
+inspection of all others. The caller must allow for that: objects missing from such a listing look
+absent, and are then observed one by one.
 """
 
 import os
@@ -15,7 +15,9 @@ log = structlog.get_logger()
 
 
 def names_in(directory: Path) -> tuple[str, ...]:
-    """Return the names in a directory, in order. One that can't be listed is reported and empty."""
+    """Return the names in a directory, sorted. A directory that can't be listed is reported and
+    counts as empty.
+    """
     try:
         return tuple(sorted(os.listdir(directory)))  # noqa: PTH208  (names, not paths)
     except FileNotFoundError:
@@ -27,7 +29,7 @@ def names_in(directory: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def report(path: Path, problem: str) -> None:
-    """Log what is wrong with a path.
+    """Log a problem with a path.
 
     The cache makes that once for each problem, however often it is looked at.
     """

@@ -23,7 +23,7 @@ from engine.ports.streams import Client, LogOptions, StreamOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinuxStreams:
-    """Clients' connections, terminals' sizes, logs and pids."""
+    """The port for streams: attach, resize, logs, pids of containers."""
 
     data_root: Path
     lanes: Lanes
@@ -34,7 +34,7 @@ class LinuxStreams:
     async def attach(
         self, container: Container, attach: str, options: StreamOptions, client: Client
     ) -> None:
-        """Connect a client to a container, at once or as it starts."""
+        """Connect a client to a container, at once or when it starts."""
         await self.connections.attach(container, attach, options, client)
 
     async def attach_after_log(
@@ -46,7 +46,7 @@ class LinuxStreams:
         client: Client,
         past: LogOptions,
     ) -> None:
-        """Send the log, and connect the client to what comes after its last byte."""
+        """Send the log to the client, then connect it to the output after the log's last byte."""
         reader = LogReader(
             naming.log_path(self.data_root, container.id), _unframed_for_terminal(past, container)
         )
@@ -65,7 +65,7 @@ class LinuxStreams:
             client.connection.close()
             raise
         if now is None or now.is_running:
-            client.connection.close()  # nobody has it, or the monitor
+            client.connection.close()  # neither the monitor nor a later start has taken a copy
         else:
             await self.connections.attach(now, attach, options, client)
 
@@ -74,19 +74,19 @@ class LinuxStreams:
         self.connections.offer_exec(execution, options, client)
 
     def withdraw_exec(self, execution: ExecId) -> None:
-        """Close a connection whose exec is over before it began."""
+        """Close the connection of an exec that will not be started."""
         self.connections.withdraw_exec(execution)
 
     async def resize(
         self, container: Container, execution: ExecId | None, *, height: int, width: int
     ) -> None:
-        """Tell a terminal its size."""
+        """Set the size of a container's or an exec's terminal."""
         await self.monitors.resize(container.id, execution, height=height, width=width)
 
     async def logs(
         self, container: Container, options: LogOptions, ended: trio.Event | None
     ) -> AsyncGenerator[bytes, None]:
-        """A container's output in blocks; with ``ended`` as it comes, until that is set."""
+        """Yield a container's output in blocks. With ``ended``, follow it until that event is set."""
         path = naming.log_path(self.data_root, container.id)
         if not path.parent.exists() or not container.spec.log.is_kept:
             return
@@ -95,21 +95,19 @@ class LinuxStreams:
         blocks = read_log(
             path, options, ended=ended, next_block=lambda each: next_block(lambda: next(each, None))
         )
-        async with aclosing(
-            blocks
-        ):  # or its descriptors stay open until the garbage collector's turn
+        async with aclosing(blocks):  # or its descriptors stay open until garbage collection
             async for block in blocks:
                 yield block
 
     async def processes(self, container: Container) -> tuple[int, ...]:
-        """The pids, on the host, of everything that runs in a container."""
+        """Return the pids, on the host, of all processes of a container."""
         found = await self.lanes.run(
             Lane.OBSERVE, partial(self.cgroups.of(container).pids, container.id)
         )
         return tuple(sorted(found))
 
     def forget(self, container: ContainerId) -> None:
-        """Let go of connections that wait for a start which will not come."""
+        """Close connections that wait for a start which will not come."""
         self.connections.forget(container)
 
 

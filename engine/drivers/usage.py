@@ -17,20 +17,21 @@ from engine.ports.usage import Interface, Sample
 
 _LOOPBACK: Final = "lo"
 _CPU_FIELDS: Final = slice(1, 8)
-"""user, nice, system, idle, iowait, irq, softirq of /proc/stat; what guests use is in user already.
-proc_stat(5)."""
+"""user, nice, system, idle, iowait, irq, softirq of /proc/stat; guest time is already part of user.
+proc_stat(5).
+"""
 _STAT_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class LinuxUsage:
-    """Counters of the machine's own kernel."""
+    """The port for resource usage: reads counters of the machine's own kernel."""
 
     cgroups: Cgroups
     lanes: Lanes
 
     async def sample(self, container: Container) -> Sample | None:
-        """One look at a container; None when nothing runs in it any more."""
+        """Read the counters of a container; None when nothing runs in it any more."""
         return await self.lanes.run(Lane.OBSERVE, partial(self._sample, container))
 
     def _sample(self, container: Container) -> Sample | None:
@@ -42,7 +43,7 @@ class LinuxUsage:
         machine_cpu_ns, cpus_online = machine_cpu()
         is_hosts = container.spec.network_mode == HOST
         found = {} if is_hosts else interfaces(process.pid)
-        if not process_alive(process):  # or the numbers may be those of whoever has the pid now
+        if not process_alive(process):  # otherwise the pid may belong to another process by now
             return None
         return Sample(
             at_ns=at_ns,
@@ -55,8 +56,8 @@ class LinuxUsage:
 
 
 def machine_cpu() -> tuple[int, int]:
-    """The time that all CPUs have spent, in nanoseconds, and how many are online: /proc/stat,
-    proc_stat(5).
+    """Return the time that all CPUs have spent, in nanoseconds, and how many are online:
+    /proc/stat, proc_stat(5).
     """
     fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -70,12 +71,12 @@ def machine_cpu() -> tuple[int, int]:
 
 
 def interfaces(pid: int) -> Mapping[str, Interface]:
-    """The interfaces that a process sees, without entering its namespace: /proc/PID/net/dev,
-    proc_pid_net(5).
+    """Return the interfaces in a process's network namespace, without entering it:
+    /proc/PID/net/dev, proc_pid_net(5).
     """
     try:
         lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
-    except OSError:  # it has ended: ENOENT, ESRCH, EINVAL
+    except OSError:  # the process has ended: ENOENT, ESRCH, EINVAL
         return {}
     rows = (line.partition(":") for line in lines)
     return {

@@ -150,7 +150,7 @@ class ContainerFiles(Protocol):
         """
         ...
 
-    def alone(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
+    def locked(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
         """Be the only one who writes to a container's files from outside: neither another copy nor
         its start comes between.
         """
@@ -167,7 +167,7 @@ class ContainerFiles(Protocol):
     def destination(
         self, container: Container, path: str
     ) -> AbstractAsyncContextManager[Destination]:
-        """Open a directory for writing; only while :meth:`alone`.
+        """Open a directory for writing; only while :meth:`locked`.
 
         Raises:
             NoSuchPath, InvalidRequest, ReadOnlyPlace, ProcessGone.

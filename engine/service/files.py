@@ -102,7 +102,7 @@ class Files:
         upload = await self._files.receive(body)
 
         async def unpack(container: Container) -> None:
-            async with self._files.alone(container.id):
+            async with self._files.locked(container.id):
                 self._check_unchanged(container)
                 async with self._files.destination(container, path) as destination:
                     await self._record(container, PathWritten(path=path), origin)

@@ -137,7 +137,7 @@ class Ledger:
         except Exception:
             for stream, (version, state) in before.items():
                 self.head.put(stream, version, state)
-            self._bring_back(changes)
+            self._move_back(changes)
             raise
         self._stale = ()
         return pending
@@ -185,9 +185,9 @@ class Ledger:
         refused = tuple(refused)
         for change in refused:
             self._copy_to_head(change.stream)
-        self._bring_back(refused)
+        self._move_back(refused)
 
-    def _bring_back(self, refused: Iterable[Change]) -> None:
+    def _move_back(self, refused: Iterable[Change]) -> None:
         """Put back what had left the head together with a stream that has not left after all."""
         for stream in (each for change in refused for each in change.also_gone):
             if stream not in self.head.versions:

@@ -50,7 +50,7 @@ class Networks:
         self._kernel = kernel
         self._wake = wake
         self._prepared = prepared
-        self._alone = trio.Lock()
+        self._lock = trio.Lock()
         self._drifted: set[Fault] = set()
         """Faults that were found and are not repaired yet."""
 
@@ -69,7 +69,7 @@ class Networks:
         Raises:
             EngineError: the decision or the kernel refuses; then the network is removed again.
         """
-        async with self._alone:
+        async with self._lock:
             created = decide(await self._kernel.taken_subnets())
             await self._record(created.id, (created,), origin)
             network = self._ledger.durable.networks[created.id]
@@ -94,7 +94,7 @@ class Networks:
         Raises:
             EngineError: the decision's refusal, or the kernel's; then each sweep tries again.
         """
-        async with self._alone:
+        async with self._lock:
             network = decide()
             await self._record(network.id, (NetworkRemoveRequested(),), origin)
             await self._remove(network.id, origin)
@@ -110,7 +110,7 @@ class Networks:
 
     async def recover(self) -> None:
         """Create or repair all bridges and the firewall, and finish interrupted removals."""
-        async with self._alone:
+        async with self._lock:
             try:
                 view = self._ledger.durable
                 await self._kernel.repair(view.networks_with_links(), view.publishers())
@@ -120,7 +120,7 @@ class Networks:
 
     async def check(self) -> None:
         """Compare the kernel's bridges and firewall with the log; record and repair differences."""
-        async with self._alone:
+        async with self._lock:
             await self._finish_removals()
             view = self._ledger.durable
             networks, published = view.networks_with_links(), view.publishers()

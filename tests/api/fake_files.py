@@ -98,7 +98,7 @@ class FakeFiles:
         return self.uploads[-1]
 
     @asynccontextmanager
-    async def alone(self, container: ContainerId) -> AsyncIterator[None]:
+    async def locked(self, container: ContainerId) -> AsyncIterator[None]:
         await trio.lowlevel.checkpoint()
         yield
 

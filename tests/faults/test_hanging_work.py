@@ -105,7 +105,7 @@ def test_a_start_that_hangs_fails_in_time_and_its_container_can_be_removed(
                 impatient.api.start(stuck)
         with pytest.raises(Refused, match=f"{HANGING_EACH_MAX} earlier attempts still wait"):
             impatient.api.start(stuck)
-        assert impatient.log.count("thread_given_up") == HANGING_EACH_MAX
+        assert impatient.log.count("thread_abandoned") == HANGING_EACH_MAX
         warning = f"WARNING: {HANGING_EACH_MAX} threads wait for file systems that don't answer"
         assert warning in impatient.api.get("/info")["Warnings"]
         impatient.api.remove(stuck)

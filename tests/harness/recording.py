@@ -129,12 +129,12 @@ class Recorder:
             media_type=media_type,
             body=body,
             stream=stream,
-            looked_up=_looked_up(request),
+            looked_up=_look_up(request),
         )
         os.write(self._fd, _encode(line) + b"\n")
 
 
-def _looked_up(request: Request) -> tuple[str, ...]:
+def _look_up(request: Request) -> tuple[str, ...]:
     return tuple(sorted(request.query.looked_up)) if isinstance(request.query, NotedQuery) else ()
 
 

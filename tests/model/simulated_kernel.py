@@ -437,7 +437,7 @@ class SimulatedKernel:
         pinned = {sandbox for _, place in places for sandbox in place.sandboxes}
         return Inventory(
             damaged_cgroups=frozenset(
-                each.id for each, place in running if not _is_held(each, place)
+                each.id for each, place in running if not _is_right(each, place)
             ),
             damaged_sandboxes=frozenset(
                 each.sandbox
@@ -536,7 +536,7 @@ class SimulatedKernel:
             raise EngineError(f"failed to bind host port {binding.host_port}: address in use")
 
 
-def _is_held(container: Container, place: Place) -> bool:
+def _is_right(container: Container, place: Place) -> bool:
     """Whether its process is where its limits hold, and stands still if it should."""
     lives = place.process is not None and place.process.alive
     return place.cgroup and lives and (place.frozen or container.phase is not Phase.PAUSED)

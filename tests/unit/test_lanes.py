@@ -15,7 +15,7 @@ from engine.drivers.lanes import (
     HANGING_EACH_MAX,
     Family,
     Lanes,
-    check_wanted,
+    check_abandoned,
 )
 from engine.errors import DriverError
 
@@ -50,12 +50,12 @@ def test_a_thread_that_hangs_is_counted_and_the_next_work_gets_another(
     async def main() -> None:
         lanes = Lanes()
         await give_up(lanes, ONE, mount)
-        assert (lanes.hanging(ONE), lanes.hanging(OTHER), lanes.given_up_count) == (1, 0, 1)
+        assert (lanes.hanging(ONE), lanes.hanging(OTHER), lanes.abandoned_count) == (1, 0, 1)
         assert await lanes.run_for(ONE, lambda: "done") == "done"
         mount.set()
         while lanes.hanging(ONE):
             await trio.lowlevel.checkpoint()
-        assert lanes.given_up_count == 1
+        assert lanes.abandoned_count == 1
 
     trio.run(main)
 
@@ -91,7 +91,7 @@ def test_work_that_was_given_up_goes_no_further(mount: threading.Event) -> None:
         hangs.set()
         mount.wait()
         try:
-            check_wanted()
+            check_abandoned()
             done.append("changed something")
         finally:
             ended.set()

@@ -1,4 +1,4 @@
-"""Limits of single block devices, which the kernel knows by number: block/blk-throttle.c,
+"""Set limits of single block devices, which the kernel identifies by number: block/blk-throttle.c,
 blkio-controller.rst, cgroup-v2.rst (IO).
 """
 
@@ -28,7 +28,7 @@ _V2_RATES: Final = (
 
 
 def set_v1(directory: Path, limits: BlockLimits) -> None:
-    """Set what is given; a weight where a scheduler has weights.
+    """Set the given limits in version 1; a weight only where the I/O scheduler has weights.
 
     Raises:
         DriverError: there is no such device, or the kernel refuses.
@@ -41,7 +41,7 @@ def set_v1(directory: Path, limits: BlockLimits) -> None:
 
 
 def set_v2(directory: Path, limits: BlockLimits) -> None:
-    """As :func:`set_v1`."""
+    """Set the given limits in version 2; see :func:`set_v1`."""
     _set_weights(directory, limits.weights, ("io.bfq.weight",))
     if not (directory / "io.bfq.weight").exists():
         for each in limits.weights:
@@ -65,9 +65,9 @@ def _set_weights(directory: Path, weights: Iterable[DeviceRate], names: tuple[st
 
 
 def _number(path: str) -> str:
-    """``MAJOR:MINOR`` of a node."""
+    """Return ``MAJOR:MINOR`` of a device node."""
     try:
-        status = os.stat(path)  # noqa: PTH116  (a node of the host, by the words of the caller)
+        status = os.stat(path)  # noqa: PTH116  (a node of the host, named by the client)
     except (OSError, ValueError) as error:
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
         raise DriverError(f"stat {path}: {reason}") from error

@@ -1,11 +1,11 @@
 """Choose the parent of a container's cgroups: the engine's, or ``--cgroup-parent``.
 
-One driver for each parent. A parent that was asked for is somebody else's: made if it is missing,
-and left when its last container has gone, as other engines do, for it may have limits of its own.
+There is one driver for each parent. A parent named by a user may have limits of its own: it is
+created if it is missing, and left when its last container has gone, as other engines do.
 
-Only the drivers used last are kept, since users may name a new parent for each container. A driver
-holds no descriptor and is made in microseconds: what costs something, the hierarchies and the BPF
-programs, is shared by all.
+Only the most recently used drivers are kept, because users may name a new parent for each
+container. A driver holds no descriptor and takes microseconds to create: the hierarchies and the
+BPF programs are shared by all.
 """
 
 import posixpath
@@ -19,27 +19,29 @@ from engine.drivers.cgroups.detect import detect
 from engine.drivers.cgroups.driver import CgroupDriver
 
 PARENTS_MAX: Final = 64
-"""Drivers that are kept."""
+"""How many drivers are kept."""
 
 
 class Cgroups:
-    """The drivers of one engine. Safe to use from several threads."""
+    """The cgroup drivers of one engine. Safe to use from several threads."""
 
     def __init__(self, parent: str) -> None:
-        """``parent`` is the engine's own, relative to each hierarchy's root."""
+        """Detect the machine's hierarchies; ``parent`` is the engine's own, relative to each
+        hierarchy's root.
+        """
         self.own = detect(parent)
         self._below = lru_cache(maxsize=PARENTS_MAX)(self.own.below)
 
     def of(self, container: Container) -> CgroupDriver:
-        """The driver that has a container's cgroups."""
+        """Return the driver for a container's cgroups."""
         asked = container.spec.resources.cgroup_parent
         if not asked:
             return self.own
         return self._below(posixpath.normpath(f"/{asked}").strip("/"))
 
     def owned(self, known: Collection[Container]) -> frozenset[ContainerId]:
-        """Every container that has a cgroup: in the engine's own parent whoever it is, elsewhere
-        those that are known.
+        """Return all containers that have a cgroup: any in the engine's own parent, only the known
+        ones in other parents.
         """
         elsewhere: dict[str, list[Container]] = {}
         for container in known:

@@ -1,17 +1,18 @@
 """Choose the cgroup driver that fits the machine.
 
-One interface, two drivers. Which one serves is found out, not configured:
+One interface, two drivers. The choice is detected, not configured:
 
     /sys/fs/cgroup is cgroup2, nothing else   →  cgroup_v2   every controller in one hierarchy
-    controllers are mounted by themselves     →  cgroup_v1   one hierarchy each; a cgroup2 beside them ("hybrid") has no
-                                                             controllers, but freezes and kills better: it is used for that
+    controllers are mounted by themselves     →  cgroup_v1   one hierarchy each; a cgroup2 beside
+                                                             them ("hybrid") has no controllers,
+                                                             and is used to freeze and kill
 
 Below every hierarchy's root there is one *parent* of this engine, and in it a directory for each
 container, named by its ID:
 
     /sys/fs/cgroup/memory/PARENT/CONTAINER/…        /sys/fs/cgroup/PARENT/CONTAINER/…
 
-So what is ours is found by listing the parents, whatever was forgotten in a crash. Everything here
+So all cgroups of the engine are found by listing the parents, even after a crash. Everything here
 is synchronous, quick, and idempotent; to be called on a thread. Sources:
 Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, cgroups(7).
 """
@@ -27,7 +28,7 @@ __all__ = ["CgroupDriver", "detect"]
 
 
 def detect(parent: str) -> CgroupDriver:
-    """The driver for this machine's cgroups; nothing is made yet.
+    """Return the driver for this machine's cgroups. Creates nothing.
 
     Args:
         parent: the cgroup that will hold the containers', relative to each hierarchy's root; may

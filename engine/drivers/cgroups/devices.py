@@ -5,9 +5,9 @@ default, and exceptions from it. A later rule overrides an earlier one; an allow
 to what is already allowed for exactly that node. Both drivers use the folded form, so that they
 agree.
 
-The program sees ``struct bpf_cgroup_dev_ctx`` (linux/bpf.h): access wanted and kind of node in one
-word, major, minor; it returns 1 to permit. Each exception is a handful of comparisons that jump to
-the next when one fails.
+The program gets ``struct bpf_cgroup_dev_ctx`` (linux/bpf.h): requested access and kind of node in
+one word, major, minor; it returns 1 to permit. Each exception is a sequence of comparisons that
+jump to the next exception when one fails.
 """
 
 import struct
@@ -36,8 +36,8 @@ DEFAULT_RULES: Final = (
     DeviceRule(kind="c", major=10, minor=200),  # net/tun
     DeviceRule(kind="c", major=136),  # pts/*
 )
-"""What every container may use: Docker's list, as ``devices.list`` shows it in a container of
-dockerd 20.10.
+"""Devices that every container may use: Docker's list, as ``devices.list`` shows it in a container
+of dockerd 20.10.
 
 Any node may be made (``m``), since making one opens nothing.
 """
@@ -45,14 +45,14 @@ Any node may be made (``m``), since making one opens nothing.
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The folded rules: what holds for all nodes, and for which it does not."""
+    """The folded rules: the default for all nodes, and the exceptions."""
 
     allow: bool
     exceptions: Mapping[Node, frozenset[str]]
 
 
 def fold(rules: Iterable[DeviceRule], *, all_devices: bool = False) -> Policy:
-    """What the rules come to, on top of the defaults or of everything."""
+    """Fold rules on top of the defaults, or on top of all devices."""
     allow, exceptions = False, dict[Node, frozenset[str]]()
     everything = (DeviceRule(kind="a"),) if all_devices else DEFAULT_RULES
     for rule in (*everything, *rules):
@@ -67,8 +67,8 @@ def fold(rules: Iterable[DeviceRule], *, all_devices: bool = False) -> Policy:
 
 
 def v1_lines(policy: Policy) -> list[str]:
-    """The exceptions as ``devices.allow`` or ``devices.deny`` take them and ``devices.list`` shows
-    them.
+    """Return the exceptions as ``devices.allow`` or ``devices.deny`` accept them and
+    ``devices.list`` shows them.
     """
     return [
         f"{kind} {_number(major)}:{_number(minor)} {''.join(a for a in 'rwm' if a in access)}"
@@ -110,7 +110,7 @@ _PROLOGUE: Final = (
 
 
 def v2_program(policy: Policy) -> bytes:
-    """BPF_PROG_TYPE_CGROUP_DEVICE instructions that decide as the policy does."""
+    """Return the BPF_PROG_TYPE_CGROUP_DEVICE instructions that implement the policy."""
     exceptions = b"".join(
         _exception(node, access, policy) for node, access in policy.exceptions.items()
     )
@@ -118,8 +118,8 @@ def v2_program(policy: Policy) -> bytes:
 
 
 def _exception(node: Node, access: frozenset[str], policy: Policy) -> bytes:
-    """Return the opposite of the default if the node is meant and all wanted access (for a ban: any
-    of it) is listed.
+    """Encode one exception: return the opposite of the default if the node matches and all
+    requested access (for a ban: any of it) is listed.
     """
     kind, major, minor = node
     listed = sum(_DEVCG_ACCESS[one] for one in access)

@@ -1,13 +1,14 @@
 """Manage a container's cgroups: a directory in every hierarchy.
 
-    prepare ─▶ mkdir everywhere ─▶ limits ─▶ (init joins) ─▶ update, freeze, stats ─▶ kill ─▶ empty ─▶ remove: rmdir everywhere
+    prepare ─▶ mkdir everywhere ─▶ limits ─▶ (init joins) ─▶ update, freeze, stats ─▶ kill
+            ─▶ empty ─▶ remove: rmdir everywhere
 
-How a process gets in matters more than it seems. Writing a process to ``cgroup.procs`` takes a lock
-that every fork(2) and exit(2) on the machine shares, and the first writer after a quiet moment
-waits for an RCU grace period: 6 to 20 ms. Two ways avoid it (measured on Linux 6.18): a
-single-threaded process writes itself, as ``0``, into version 1's ``tasks`` (20 µs a hierarchy; see
-``cgroup_procs_write_start()``), and clone3(2) with CLONE_INTO_CGROUP is born in a version 2 cgroup
-(0.1 ms). See :class:`Entry`.
+How a process joins matters for speed. Writing a pid to ``cgroup.procs`` takes a lock that every
+fork(2) and exit(2) on the machine shares, and the first writer after a quiet moment waits for an
+RCU grace period: 6 to 20 ms. Two ways avoid it (measured on Linux 6.18): a single-threaded process
+writes itself, as ``0``, into version 1's ``tasks`` (20 µs a hierarchy; see
+``cgroup_procs_write_start()``), and clone3(2) with CLONE_INTO_CGROUP creates a process in a version
+2 cgroup (0.1 ms). See :class:`Entry`.
 """
 
 import contextlib
@@ -33,8 +34,9 @@ from engine.runtime.process_stat import process_stat
 
 _MEMBERSHIPS_BYTES_MAX: Final = 1 << 16
 REMOVE_TIMEOUT_S: Final = 2.0
-"""How long a dying process may take to leave its cgroup before a removal is given up, to be tried
-again later."""
+"""How long a removal waits for a dying process to leave the cgroup before it fails, to be retried
+later.
+"""
 
 _KILL_ROUNDS_MAX: Final = 8
 _ADOPT_ROUNDS_MAX: Final = 3
@@ -42,7 +44,7 @@ _ADOPT_ROUNDS_MAX: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How a container's first process, or an exec's, gets into its cgroups.
+    """How a container's first process, or an exec's, joins its cgroups.
 
     Attributes:
         clone_into: a version 2 directory for CLONE_INTO_CGROUP, clone3(2); None where there is
@@ -55,13 +57,15 @@ class Entry:
 
     @property
     def procs_files(self) -> tuple[str, ...]:
-        """Everything as files, for whoever was not cloned into the right place: slower."""
+        """Return all cgroups as files to write into, for a process that was not cloned into its
+        cgroup: slower.
+        """
         return (*self.join, f"{self.clone_into}/cgroup.procs") if self.clone_into else self.join
 
 
 class CgroupDriver(ABC):
-    """Control groups of one version, below one parent. Safe to use from several threads, for
-    different containers.
+    """Cgroups of one version, below one parent. Safe to use from several threads, for different
+    containers.
     """
 
     def __init__(self, roots: Iterable[Path], parent: PurePosixPath) -> None:
@@ -74,19 +78,20 @@ class CgroupDriver(ABC):
 
     @abstractmethod
     def below(self, parent: str) -> "CgroupDriver":
-        """Return a driver for another parent, which shares all that does not depend on that.
+        """Return a driver for another parent, which shares everything that does not depend on the
+        parent.
 
         Raises:
-            InvalidRequest: ``parent`` is empty or leads elsewhere.
+            InvalidRequest: ``parent`` is empty or contains ``..``.
         """
 
     @abstractmethod
     def machine(self) -> Machine:
-        """What limits are measured against here."""
+        """Return which limits this machine supports, and its CPUs and memory nodes."""
 
     @abstractmethod
     def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
-        """Set the limits that are given; the others stay, or with ``whole`` become the kernel's
+        """Set the given limits. The others stay, or with ``whole`` are reset to the kernel's
         defaults.
 
         Raises:
@@ -95,56 +100,56 @@ class CgroupDriver(ABC):
 
     @abstractmethod
     def entry(self, container: ContainerId) -> Entry:
-        """How a process gets in."""
+        """Return how a process joins the container's cgroups."""
 
     @abstractmethod
     def oom_counters(self, container: ContainerId) -> tuple[tuple[str, str], ...]:
-        """Files, and the key in each, that count the processes killed for want of memory."""
+        """Return files, and the key in each, that count the processes killed for lack of memory."""
 
     @abstractmethod
     def stats(self, container: ContainerId) -> Counters:
-        """What it uses now, and has used. Zeroes when it is gone."""
+        """Return present and accumulated usage; zeroes when the cgroup is gone."""
 
     @abstractmethod
     def freeze(self, container: ContainerId) -> None:
-        """Stop every process where it is; returns when they stand.
+        """Freeze every process; return when all are frozen.
 
         Raises:
-            DriverError: one did not stop in time; all have been let go again.
+            DriverError: one did not freeze in time; all have been thawed again.
         """
 
     @abstractmethod
     def thaw(self, container: ContainerId) -> None:
-        """Let them go on."""
+        """Thaw all processes."""
 
     @abstractmethod
     def is_frozen(self, container: ContainerId) -> bool:
-        """Whether all stand still."""
+        """True if all processes are frozen."""
 
     @abstractmethod
     def populated(self, container: ContainerId) -> bool:
-        """Whether there is any process in it."""
+        """True if there is any process in it."""
 
     @abstractmethod
     def _make_parents(self) -> None:
-        """Have the parent everywhere, with what its children need from it."""
+        """Create the parent in every hierarchy, and enable there what its children need."""
 
     @abstractmethod
     def _set_devices(
         self, container: ContainerId, resources: Resources, *, all_devices: bool
     ) -> None:
-        """Permit the device nodes that it may use."""
+        """Permit the device nodes that the container may use."""
 
     @abstractmethod
     def _kill_at_once(self, container: ContainerId) -> bool:
-        """``cgroup.kill`` where the kernel has it; False where not."""
+        """Kill through ``cgroup.kill``; return False where the kernel lacks it."""
 
-    # What they do alike
+    # What the versions have in common
 
     def prepare(
         self, container: ContainerId, resources: Resources, *, all_devices: bool = False
     ) -> None:
-        """Have the cgroups with their limits; makes what is missing, so it also repairs.
+        """Create or repair the cgroups, with their limits.
 
         ``all_devices`` is for a privileged container: every device node may be used.
 
@@ -165,12 +170,14 @@ class CgroupDriver(ABC):
         for parent in self._parents:
             try:
                 _make_directory(parent / container)
-            except FileNotFoundError:  # somebody has removed the parent
+            except FileNotFoundError:  # another program has removed the parent
                 self._make_parents()
                 _make_directory(parent / container)
 
     def check(self, container: ContainerId, pid: int | None = None) -> Presence:
-        """Whether the cgroups are all there, and a process of the container in each of them."""
+        """Return whether all cgroups exist, and whether a process of the container is in each of
+        them.
+        """
         found = [directory.is_dir() for directory in self._directories(container)]
         if not any(found):
             return Presence.ABSENT
@@ -178,55 +185,55 @@ class CgroupDriver(ABC):
         return Presence.RIGHT if whole else Presence.DAMAGED
 
     def holds(self, container: ContainerId, pid: int) -> bool:
-        """Whether a process is in all of a container's cgroups. One that has ended is nobody's
-        damage.
+        """True if a process is in all of a container's cgroups, or has ended: then nothing is
+        damaged.
         """
         places = self._places(container, pid)
         return not places or sum(places) == len(self._parents) or _has_ended(pid)
 
     def has(self, container: ContainerId, pid: int) -> bool:
-        """Whether a process that lives is in all of a container's cgroups."""
+        """True if a process lives and is in all of a container's cgroups."""
         places = self._places(container, pid)
         return bool(places) and sum(places) == len(self._parents)
 
     def _places(self, container: ContainerId, pid: int) -> list[bool]:
-        """For every hierarchy, whether the process is in a cgroup of the container.
+        """Return, for every hierarchy, whether the process is in a cgroup of the container.
         proc_pid_cgroup(5).
         """
         ours = f"/{self._parent}/{container}".encode()
         return [ours in membership for membership in _memberships(pid)]
 
     def adopt(self, container: ContainerId, pid: int, is_there: Callable[[], bool]) -> None:
-        """Bring a process and its descendants, those that were moved out, back into the container's
-        cgroups.
+        """Move a process and its descendants back into the container's cgroups if they were moved
+        out.
 
         Args:
             container: whose cgroups they are.
             pid: the first process.
-            is_there: tells, by a pidfd, whether ``pid`` is still the process that is meant.
+            is_there: checks, through a pidfd, that ``pid`` is still the intended process.
 
         Raises:
             DriverError: the kernel refuses.
         """
         for _ in range(_ADOPT_ROUNDS_MAX):
-            strays = [one for one in _family(pid) if not self.holds(container, one)]
+            strays = [one for one in _process_tree(pid) if not self.holds(container, one)]
             if not strays:
                 return
             for stray in strays:
-                self._bring_back(container, stray, lambda one: is_there() and one in _family(pid))
+                self._move_back(
+                    container, stray, lambda one: is_there() and one in _process_tree(pid)
+                )
 
-    def _bring_back(
-        self, container: ContainerId, stray: int, is_one_of_us: Callable[[int], bool]
+    def _move_back(
+        self, container: ContainerId, stray: int, is_ours: Callable[[int], bool]
     ) -> None:
-        """Move one process, once it is known by a pidfd that the pid is that of the process that is
-        meant.
-        """
+        """Move one process, after checking through a pidfd that the pid was not reused."""
         try:
             pid_fd = os.pidfd_open(stray)
         except ProcessLookupError:
             return
         try:
-            if is_one_of_us(stray):  # it was when the pidfd was opened, then
+            if is_ours(stray):  # then it was so when the pidfd was opened, too
                 for directory in self._directories(container):
                     signal.pidfd_send_signal(pid_fd, 0)
                     _move(stray, directory)
@@ -236,14 +243,14 @@ class CgroupDriver(ABC):
             os.close(pid_fd)
 
     def procs_files(self, container: ContainerId) -> tuple[str, ...]:
-        """The files that a process must write ``0`` into to be in all of the container's
+        """Return the files that a process must write ``0`` into to join all of the container's
         cgroups.
         """
         return self.entry(container).procs_files
 
     def pids(self, container: ContainerId) -> frozenset[int]:
-        """Every process in any of its cgroups, or in those that it made below them. Rumours: they
-        may end any moment.
+        """Return every pid in any of its cgroups, or in cgroups that the container created below
+        them. A process may end at any moment, and its pid be reused.
         """
         return frozenset(
             int(pid)
@@ -253,19 +260,19 @@ class CgroupDriver(ABC):
         )
 
     def kill(self, container: ContainerId) -> None:
-        """Send SIGKILL to everything in it, children born meanwhile included. They are dying when
-        this returns, not dead.
+        """Send SIGKILL to everything in it, including children born meanwhile. The processes are
+        dying when this returns, but may not have ended yet.
         """
         if not self._kill_at_once(container):
             self._kill_frozen(container)
-        for pid in self.pids(container):  # in one hierarchy but not in that which kills
+        for pid in self.pids(container):  # in one hierarchy, but not in the one that kills
             self._kill_one(container, pid)
 
     def _kill_frozen(self, container: ContainerId) -> None:
-        """For kernels before 5.14: who stands still doesn't fork."""
+        """Kill on kernels before 5.14: freeze first, because frozen processes don't fork."""
         try:
             for _ in range(_KILL_ROUNDS_MAX):
-                with contextlib.suppress(DriverError):  # then by rounds alone
+                with contextlib.suppress(DriverError):  # then kill without freezing
                     self.freeze(container)
                 for pid in self.pids(container):
                     self._kill_one(container, pid)
@@ -276,7 +283,9 @@ class CgroupDriver(ABC):
             self.thaw(container)
 
     def _kill_one(self, container: ContainerId, pid: int) -> None:
-        """Through a pidfd, and only once it is known that the pid still is the container's."""
+        """Kill one process through a pidfd, after checking that the pid still belongs to the
+        container.
+        """
         try:
             pid_fd = os.pidfd_open(pid)
         except OSError as error:
@@ -291,15 +300,17 @@ class CgroupDriver(ABC):
             os.close(pid_fd)
 
     def oom_kills(self, container: ContainerId) -> int:
-        """How many of its processes the kernel has killed for want of memory; 0 when it is gone."""
+        """Return how many of its processes the kernel has killed for lack of memory; 0 when the
+        cgroup is gone.
+        """
         return sum(
             files.parse_flat(files.read_or(Path(path), "")).get(key, 0)
             for path, key in self.oom_counters(container)
         )
 
     def remove(self, container: ContainerId) -> None:
-        """Take the cgroups away, and those that the container made below; waits, but not long, for
-        the last process to leave.
+        """Remove the cgroups, and those that the container created below; wait up to
+        REMOVE_TIMEOUT_S for the last process to leave.
 
         Raises:
             DriverError: something is still running in it.
@@ -312,12 +323,14 @@ class CgroupDriver(ABC):
                 raise DriverError(f"remove {directory}: processes are still in it")
 
     def owned(self) -> frozenset[ContainerId]:
-        """The containers that have a cgroup in any hierarchy, known to the log or not."""
+        """Return the containers that have a cgroup in any hierarchy, whether the log has them or
+        not.
+        """
         names = set[str]().union(*map(names_in, self._parents))
         return frozenset(ContainerId(name) for name in names if is_full_id(name))
 
     def remove_parent(self) -> None:
-        """Take the empty parent away, when an instance is given up for good."""
+        """Remove the empty parent, when an instance of the engine is deleted."""
         for parent in self._parents:
             _remove_directory(parent)
         self._parents_made = False
@@ -327,7 +340,7 @@ class CgroupDriver(ABC):
 
 
 def _memberships(pid: int) -> list[bytes]:
-    """The lines of /proc/PID/cgroup; none when the process is gone.
+    """Return the lines of /proc/PID/cgroup; none when the process is gone.
 
     Every sweep reads this of every container; without a file object it takes a third of the time.
     """
@@ -344,10 +357,10 @@ def _memberships(pid: int) -> list[bytes]:
 
 
 def relative(parent: str) -> PurePosixPath:
-    """Return a parent as a path below each hierarchy's root.
+    """Return a parent as a path relative to each hierarchy's root.
 
     Raises:
-        InvalidRequest: it is empty or leads elsewhere.
+        InvalidRequest: it is empty or contains ``..``.
     """
     path = PurePosixPath(parent.strip("/"))
     if not path.parts or ".." in path.parts or "\0" in parent:
@@ -371,20 +384,20 @@ def _subdirectories(path: Path) -> list[Path]:
 
 
 def _tree(directory: Path) -> Iterator[Path]:
-    """A cgroup and all below it, the deepest first."""
+    """Yield a cgroup and all below it, the deepest first."""
     for child in _subdirectories(directory):
         yield from _tree(child)
     yield directory
 
 
 def _remove_tree(directory: Path) -> bool:
-    """Whether all of it is gone; as much as can be goes in any case."""
+    """Remove a tree as far as possible; return True if all of it is gone."""
     removed = [_remove_directory(place) for place in _tree(directory)]
     return all(removed)
 
 
 def _remove_directory(path: Path) -> bool:
-    """False while there are processes or cgroups in it."""
+    """Remove one directory; return False while it holds processes or cgroups."""
     try:
         path.rmdir()
     except OSError as error:
@@ -396,17 +409,19 @@ def _remove_directory(path: Path) -> bool:
     return True
 
 
-def _family(pid: int) -> Iterator[int]:
-    """A process and its descendants, from ``/proc/PID/task/TID/children``, proc_tid_children(5)."""
+def _process_tree(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants, from ``/proc/PID/task/TID/children``,
+    proc_tid_children(5).
+    """
     yield pid
     for thread in _subdirectories(Path(f"/proc/{pid}/task")):
         for child in _children(thread):
-            yield from _family(child)
+            yield from _process_tree(child)
 
 
 def _has_ended(pid: int) -> bool:
-    """Reaped, a zombie, or on its way there: an exiting process is listed in the root's cgroups at
-    once.
+    """True if a process is reaped, a zombie, or exiting: an exiting process is listed in the root's
+    cgroups at once.
 
     A PID namespace's first process may be exiting for long, until all others have gone.
     """

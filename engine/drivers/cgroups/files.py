@@ -1,6 +1,6 @@
 """Read and write control files, and explain the kernel's refusals.
 
-A control file takes one value with one write(2), and says no by errno. A cgroup that is gone
+A control file takes one value with one write(2), and refuses by errno. A cgroup that is gone
 answers ENOENT, or ENODEV through a descriptor that outlived it.
 """
 
@@ -22,10 +22,10 @@ _DELAY_MAX_S: Final = 0.02
 
 
 def write(path: Path, *values: str) -> None:
-    """Write each value by itself.
+    """Write each value by a system call of its own.
 
     Raises:
-        OSError: the kernel says no; the caller knows what that means.
+        OSError: the kernel refuses; the caller knows what that means.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -36,10 +36,10 @@ def write(path: Path, *values: str) -> None:
 
 
 def demand(path: Path, *values: str) -> None:
-    """Write values that there is no doing without.
+    """Write values; a refusal is an error.
 
     Raises:
-        DriverError: the kernel says no.
+        DriverError: the kernel refuses.
     """
     try:
         write(path, *values)
@@ -50,10 +50,10 @@ def demand(path: Path, *values: str) -> None:
 
 
 def apply(directory: Path, setting: Setting) -> None:
-    """Have a limit in the first of its files that is there.
+    """Write a limit into the first of its files that exists.
 
     Raises:
-        DriverError: the kernel says no, or has no such file.
+        DriverError: the kernel refuses, or has no such file.
     """
     paths = [directory / name for name in setting.files]
     path = next((path for path in paths if path.exists()), paths[0])
@@ -64,7 +64,7 @@ def apply(directory: Path, setting: Setting) -> None:
 
 
 def read(path: Path) -> str:
-    """The whole file without its last newline.
+    """Return the whole file without its last newline.
 
     Raises:
         OSError: ENOENT or ENODEV when the cgroup is gone.
@@ -80,7 +80,7 @@ def read(path: Path) -> str:
 
 
 def read_or(path: Path, missing: str) -> str:
-    """As :func:`read`, but ``missing`` when there is no such cgroup or no such file."""
+    """Like :func:`read`, but return ``missing`` when there is no such cgroup or no such file."""
     try:
         return read(path)
     except OSError as error:
@@ -90,13 +90,15 @@ def read_or(path: Path, missing: str) -> str:
 
 
 def parse_flat(text: str) -> dict[str, int]:
-    """A "flat keyed" file: lines of a name and a number (cgroup-v2.rst, Format)."""
+    """Parse a "flat keyed" file: lines of a name and a number (cgroup-v2.rst, Format)."""
     rows = (line.split() for line in text.splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
 def parse_nested(text: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """A "nested keyed" file: lines of a key and ``name=number`` pairs (cgroup-v2.rst, Format)."""
+    """Parse a "nested keyed" file: lines of a key and ``name=number`` pairs (cgroup-v2.rst,
+    Format).
+    """
     for line in text.splitlines():
         key, *pairs = line.split()
         split = (pair.partition("=") for pair in pairs)
@@ -104,8 +106,8 @@ def parse_nested(text: str) -> Iterator[tuple[str, dict[str, int]]]:
 
 
 def wait_for_event(directory: Path, key: str, value: int, timeout_s: float) -> bool:
-    """Wait until ``cgroup.events`` says so; a gone cgroup has nothing in it and says 0 to
-    everything.
+    """Wait until ``cgroup.events`` has the value for the key. A removed cgroup counts as 0 for
+    every key. Returns False at the timeout.
 
     The kernel wakes pollers with POLLPRI when a line of it changes (cgroup-v2.rst, Core Interface
     Files).
@@ -132,8 +134,8 @@ def wait_for_event(directory: Path, key: str, value: int, timeout_s: float) -> b
 
 
 def retry(attempt: Callable[[], bool], deadline: float) -> bool:
-    """Call until true or ``deadline`` (monotonic) has passed, at growing distances: where the
-    kernel offers no event.
+    """Call until true or ``deadline`` (monotonic) has passed, at growing intervals: for changes for
+    which the kernel has no event.
     """
     delay_s = _FIRST_DELAY_S
     while not attempt():

@@ -25,7 +25,7 @@ class Hierarchies:
 
 
 def find_hierarchies(mounts: Iterable[MountEntry]) -> Hierarchies:
-    """The first mount of each hierarchy, which is the one that init made."""
+    """Return the first mount of each hierarchy, which is the one that the init system made."""
     controllers: dict[str, Path] = {}
     unified: Path | None = None
     for mount in mounts:

@@ -1,8 +1,8 @@
 """Keep BPF programs for device nodes loaded, one for each policy.
 
-Nearly all containers have the same policy, so its program is verified and loaded once. Only those
-used last are kept: each holds a descriptor, and users may think of a new policy for each container.
-The kernel keeps a program that is attached to a cgroup.
+Nearly all containers have the same policy, so its program is verified and loaded once. Only the
+most recently used programs are kept: each holds a descriptor, and users may ask for a new policy
+with each container. The kernel keeps a program that is attached to a cgroup.
 """
 
 import os
@@ -22,7 +22,7 @@ def _load(code: bytes) -> int:
 
 
 class Programs:
-    """Loaded programs by their code. Safe to use from several threads."""
+    """Loaded programs, by their code. Safe to use from several threads."""
 
     def __init__(self, load: Callable[[bytes], int] = _load) -> None:
         self._load = load
@@ -31,7 +31,7 @@ class Programs:
 
     @contextmanager
     def loaded(self, code: bytes) -> Iterator[int]:
-        """Lend the descriptor of a program, which stays open until the end of the block.
+        """Yield the descriptor of a program, which stays open until the end of the block.
 
         Raises:
             OSError: the kernel refuses it.

@@ -1,7 +1,7 @@
 """Convert limits to the contents of control files. Pure.
 
 Version 1: Documentation/admin-guide/cgroup-v1/ and Documentation/scheduler/sched-bwc.rst; version
-2: cgroup-v2.rst. Memory together with swap is not here, for there the order matters.
+2: cgroup-v2.rst. Memory and swap are set elsewhere (v1.py, v2.py), because their order matters.
 """
 
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from typing import Final
 from engine.domain.container.resources import CPU_PERIOD_US_DEFAULT, UNLIMITED, Resources
 
 INHERITED: Final = "\0inherited"
-"""In the place of a value: whatever the cgroup above has."""
+"""Stands for the value of the parent cgroup."""
 _SHARES: Final = (2, 262144)
 _WEIGHT: Final = (1, 10000)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One write. Of several files the first that is there takes it; ``is_optional``: none need
-    be.
+    """One write into a control file: into the first of ``files`` that exists. ``is_optional`` means
+    that none need exist.
     """
 
     controller: str
@@ -29,12 +29,12 @@ class Setting:
 
 
 def v1_settings(limits: Resources, *, whole: bool) -> Iterator[Setting]:
-    """The writes, in order.
+    """Yield the writes of version 1, in order.
 
     Args:
-        limits: what is wanted.
-        whole: also write the kernel's defaults for what is not limited, so that nothing of other
-            limits stays.
+        limits: the limits to set.
+        whole: also write the kernel's defaults for what is not limited, so that earlier limits
+            are reset.
     """
 
     def setting(controller: str, name: str, given: str, default: str) -> Iterator[Setting]:
@@ -72,7 +72,9 @@ def v1_settings(limits: Resources, *, whole: bool) -> Iterator[Setting]:
 
 
 def v2_settings(limits: Resources, *, whole: bool) -> Iterator[Setting]:
-    """As :func:`v1_settings`; the controller of a version 2 file is in its name."""
+    """Yield the writes of version 2; see :func:`v1_settings`. The controller is the first part of
+    the file's name.
+    """
 
     def setting(name: str, given: str, default: str) -> Iterator[Setting]:
         if given or whole:
@@ -92,9 +94,10 @@ def v2_settings(limits: Resources, *, whole: bool) -> Iterator[Setting]:
 
 
 def weight(shares: int) -> int:
-    """``cpu.shares`` of version 1 (2 to 262144, usually 1024) as ``cpu.weight`` (1 to 10000).
+    """Convert ``cpu.shares`` of version 1 (2 to 262144, usually 1024) to ``cpu.weight`` (1 to
+    10000).
 
-    The straight line that OCI runtimes have agreed upon: runtime-spec, config-linux.md, CPU.
+    The linear mapping that OCI runtimes have agreed upon: runtime-spec, config-linux.md, CPU.
     """
     low, high = _SHARES
     within = min(max(shares, low), high)
@@ -102,12 +105,14 @@ def weight(shares: int) -> int:
 
 
 def io_weight(blkio_weight: int) -> int:
-    """Docker's 10 to 1000 as ``io.weight`` (1 to 10000): config-linux.md, Block IO."""
+    """Convert Docker's weight of 10 to 1000 to ``io.weight`` (1 to 10000): config-linux.md, Block
+    IO.
+    """
     return 1 + (blkio_weight - 10) * 9999 // 990
 
 
 def _io_weight(wanted: int) -> Iterator[Setting]:
-    """BFQ's own weight has Docker's range; without it there may be that of the cost model."""
+    """Yield the writes for BFQ's own weight, which has Docker's range, and for the cost model's."""
     if wanted:
         yield Setting("io", ("io.bfq.weight",), str(wanted), is_optional=True)
         yield Setting("io", ("io.weight",), str(io_weight(wanted)), is_optional=True)

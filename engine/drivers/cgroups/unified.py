@@ -10,16 +10,16 @@ from engine.drivers.cgroups import files as files
 from engine.errors import DriverError
 
 FREEZE_TIMEOUT_S: Final = 2.0
-"""A process inside the kernel freezes when it leaves it; one that waits for a dead disk never
-does.
+"""How long a freeze may take. A process inside the kernel freezes when it leaves it; one that waits
+for a dead disk never does.
 """
 
 
 def freeze(directory: Path) -> None:
-    """Stop all processes; return when they stand.
+    """Freeze all processes; return when all are frozen.
 
     Raises:
-        DriverError: they don't; let go again.
+        DriverError: one did not freeze in time; all are thawed again.
     """
     files.demand(directory / "cgroup.freeze", "1")
     if not files.wait_for_event(directory, "frozen", 1, FREEZE_TIMEOUT_S):
@@ -28,7 +28,7 @@ def freeze(directory: Path) -> None:
 
 
 def thaw(directory: Path) -> None:
-    """Let them go on; nothing to do when it is gone."""
+    """Thaw all processes; do nothing when the cgroup is gone."""
     try:
         files.write(directory / "cgroup.freeze", "0")
     except OSError as error:
@@ -37,20 +37,20 @@ def thaw(directory: Path) -> None:
 
 
 def is_frozen(directory: Path) -> bool:
-    """Whether all stand."""
+    """True if all processes are frozen."""
     return _event(directory, "frozen")
 
 
 def populated(directory: Path) -> bool:
-    """Whether there is a process in it or below."""
+    """True if there is a process in the cgroup or below."""
     return _event(directory, "populated")
 
 
 def kill(directory: Path) -> bool:
-    """SIGKILL to the whole tree, in one sweep that no fork escapes (Linux 5.14).
+    """Send SIGKILL to the whole tree through ``cgroup.kill``, which no fork escapes (Linux 5.14).
 
     Returns:
-        False when this kernel can't.
+        False when this kernel lacks it.
     """
     try:
         files.write(directory / "cgroup.kill", "1")

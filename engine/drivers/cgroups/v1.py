@@ -1,8 +1,8 @@
 """Manage cgroups of version 1, and hybrid: Documentation/admin-guide/cgroup-v1/.
 
-Where a cgroup2 is mounted beside them it has no controllers to speak of, but ``cgroup.freeze``,
-``cgroup.kill`` and ``cgroup.events``, which are better than what version 1 has: a frozen process
-can be killed, and a kill reaches everybody at once.
+A cgroup2 mounted beside them has no controllers, but ``cgroup.freeze``, ``cgroup.kill`` and
+``cgroup.events``, which are better than what version 1 has: a frozen process can be killed, and a
+kill reaches all processes at once.
 """
 
 import errno
@@ -28,7 +28,7 @@ _FROZEN, _THAWED = "FROZEN", "THAWED"
 
 
 class V1Driver(CgroupDriver):
-    """One directory per container in each hierarchy."""
+    """Cgroups of version 1: one directory per container in each hierarchy."""
 
     def __init__(self, found: Hierarchies, parent: PurePosixPath) -> None:
         roots = [*found.controllers.values(), *([found.unified] if found.unified else [])]
@@ -43,8 +43,8 @@ class V1Driver(CgroupDriver):
         return V1Driver(self._found, relative(parent))
 
     def machine(self) -> Machine:
-        """CPUs and memory nodes of the root's cpuset; an ability is there if the root's control
-        file is.
+        """Return CPUs and memory nodes of the root's cpuset. A limit is supported if the root has
+        its control file.
         """
         cpuset = self._root("cpuset")
         online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
@@ -76,7 +76,7 @@ class V1Driver(CgroupDriver):
         return place.parents[len(self._parent.parts) - 1] if place else None
 
     def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
-        """Set what is given, each controller by itself."""
+        """Set the given limits, controller by controller."""
         if memory := self._controllers.get("memory"):
             _set_memory_and_swap(memory / container, resources, whole=whole)
         for setting in v1_settings(resources, whole=whole):
@@ -88,8 +88,8 @@ class V1Driver(CgroupDriver):
     def _set_devices(
         self, container: ContainerId, resources: Resources, *, all_devices: bool
     ) -> None:
-        """Touches nothing when the list is right already: between denying all and allowing some,
-        nothing would be allowed.
+        """Write the list of devices, unless it is right already: between denying all and allowing
+        some, the container could open no device.
         """
         if (place := self._controllers.get("devices")) is None:
             return
@@ -103,21 +103,21 @@ class V1Driver(CgroupDriver):
         files.demand(directory / f"devices.{rest}", *lines)
 
     def entry(self, container: ContainerId) -> Entry:
-        """``tasks`` of each hierarchy, and the cgroup2 to be born in."""
+        """Return ``tasks`` of each hierarchy, and the cgroup2 to clone into."""
         join = tuple(str(parent / container / "tasks") for parent in self._joined)
         return Entry(str(self._unified / container) if self._unified else None, join)
 
     def oom_counters(self, container: ContainerId) -> tuple[tuple[str, str], ...]:
-        """``oom_kill`` of memory.oom_control (Linux 4.13)."""
+        """Return ``oom_kill`` of memory.oom_control (Linux 4.13)."""
         memory = self._controllers.get("memory")
         return ((str(memory / container / "memory.oom_control"), "oom_kill"),) if memory else ()
 
     def stats(self, container: ContainerId) -> Counters:
-        """From the files of each controller."""
+        """Read the counters from the files of each controller."""
         return read_stats({name: place / container for name, place in self._controllers.items()})
 
     def freeze(self, container: ContainerId) -> None:
-        """By cgroup2 where there is one."""
+        """Freeze through cgroup2 where there is one, else through the freezer."""
         if self._unified:
             unified.freeze(self._unified / container)
         elif freezer := self._controllers.get("freezer"):
@@ -126,21 +126,21 @@ class V1Driver(CgroupDriver):
             raise DriverError(f"freeze {container}: this machine has no freezer")
 
     def thaw(self, container: ContainerId) -> None:
-        """By both, whoever has frozen it."""
+        """Thaw through both, because either may have been used to freeze."""
         if self._unified:
             unified.thaw(self._unified / container)
         if freezer := self._controllers.get("freezer"):
             _thaw(freezer / container)
 
     def is_frozen(self, container: ContainerId) -> bool:
-        """By cgroup2 where there is one."""
+        """True if all processes are frozen, according to cgroup2 where there is one."""
         if self._unified:
             return unified.is_frozen(self._unified / container)
         freezer = self._controllers.get("freezer")
         return freezer is not None and _state(freezer / container) == _FROZEN
 
     def populated(self, container: ContainerId) -> bool:
-        """In any hierarchy."""
+        """True if there is a process in any hierarchy."""
         if self._unified and unified.populated(self._unified / container):
             return True
         return bool(self.pids(container))
@@ -158,8 +158,8 @@ class V1Driver(CgroupDriver):
 
 
 def _inherit_cpuset(root: Path, place: Path) -> None:
-    """A new cpuset is empty and takes nobody in; from here down the kernel copies the parent's
-    (cpusets.rst, clone_children).
+    """Copy the parent's CPUs and memory nodes into new cpusets: an empty cpuset accepts no process.
+    Below ``place`` the kernel copies them (cpusets.rst, clone_children).
     """
     steps = [place, *place.parents[: len(place.relative_to(root).parts) - 1]]
     for directory in reversed(steps):
@@ -170,8 +170,8 @@ def _inherit_cpuset(root: Path, place: Path) -> None:
 
 
 def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
-    """Both together may at no time be lower than memory alone, so the order depends on the way: up
-    or down.
+    """Set the limits of memory, and of memory and swap together. The latter may never be below the
+    former, so the order depends on whether they grow or shrink.
     """
     if not resources.memory_bytes and not whole:
         return
@@ -208,8 +208,8 @@ def _refused(directory: Path, resources: Resources, error: OSError) -> DriverErr
 
 
 def _freeze(directory: Path) -> None:
-    """Write again while it says FREEZING: a process born meanwhile may have been missed
-    (freezer-subsystem.rst).
+    """Freeze through the freezer. Write again while its state is FREEZING: a process born meanwhile
+    may have been missed (freezer-subsystem.rst).
     """
 
     def attempt() -> bool:

@@ -9,11 +9,11 @@ from engine.drivers.cgroups import files as files
 from engine.ports.usage import Counters
 
 _UNLIMITED_FROM: Final = 1 << 62
-"""Without a limit memory.limit_in_bytes is the highest number of whole pages."""
+"""Without a limit, memory.limit_in_bytes is the highest number of whole pages."""
 
 
 def read_stats(directories: Mapping[str, Path]) -> Counters:
-    """All that the controllers tell; ``directories`` are one container's, by controller."""
+    """Return all counters; ``directories`` are one container's, by controller."""
     tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
     def text(controller: str, name: str) -> str:
@@ -49,7 +49,7 @@ def read_stats(directories: Mapping[str, Path]) -> Counters:
 
 
 def _blkio(text: str) -> dict[tuple[int, int, str], int]:
-    """Lines such as ``8:0 Read 4096``; the sum over all devices, which names none, is left out."""
+    """Parse lines such as ``8:0 Read 4096``; skip the sum over all devices, which names no device."""
     found = {}
     for line in text.splitlines():
         device, *rest = line.split()

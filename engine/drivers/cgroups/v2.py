@@ -1,9 +1,9 @@
 """Manage cgroups of version 2: Documentation/admin-guide/cgroup-v2.rst.
 
-A controller works in a cgroup only if every ancestor hands it down (``cgroup.subtree_control``),
-and a cgroup that hands one down may have no processes of its own ("no internal processes"; the root
-is exempt). When we run inside a delegated cgroup, as under systemd with ``Delegate=yes``, our own
-processes are in the way: they move into a leaf of their own.
+A controller works in a cgroup only if every ancestor enables it (``cgroup.subtree_control``), and a
+cgroup that enables one may have no processes of its own ("no internal processes"; the root is
+exempt). When the engine runs inside a delegated cgroup, as under systemd with ``Delegate=yes``, its
+own processes would prevent that: they move into a leaf cgroup.
 """
 
 import errno
@@ -27,11 +27,11 @@ from engine.runtime import linux
 
 CONTROLLERS: Final[tuple[str, ...]] = ("cpu", "cpuset", "io", "memory", "pids")
 OWN_LEAF: Final = "shipslog-engine"
-"""Where our own processes go when they stand in the way."""
+"""The leaf cgroup that the engine's own processes move into."""
 
 
 class V2Driver(CgroupDriver):
-    """One directory per container."""
+    """Cgroups of version 2: one directory per container."""
 
     def __init__(self, root: Path, parent: PurePosixPath, programs: Programs | None = None) -> None:
         super().__init__([root], parent)
@@ -44,11 +44,11 @@ class V2Driver(CgroupDriver):
         return V2Driver(self._root, relative(parent), self._programs)
 
     def machine(self) -> Machine:
-        """CPUs and memory nodes of the root's cpuset, and the abilities of the controllers that
-        there are.
+        """Return CPUs and memory nodes of the root's cpuset, and the limits that the controllers
+        support.
 
-        The OOM killer can't be switched off in version 2, nor is there a swappiness or real-time
-        budget for each cgroup.
+        In version 2 the OOM killer can't be switched off, and there is neither a swappiness nor a
+        real-time budget for each cgroup.
         """
         online = files.read_or(Path("/sys/devices/system/cpu/online"), "0")
         controllers = files.read_or(self._root / "cgroup.controllers", "").split()
@@ -72,8 +72,8 @@ class V2Driver(CgroupDriver):
         )
 
     def _below_root_has(self, name: str) -> bool:
-        """The root itself has no limits; where nothing below it shows its controllers, they are
-        believed to be whole.
+        """True if cgroups below the root have a control file. The root itself has none; if no child
+        shows the controller, it is assumed to be complete.
         """
         controller = name.partition(".")[0]
         children = [
@@ -85,7 +85,7 @@ class V2Driver(CgroupDriver):
         return not children or any((place / name).exists() for place in children)
 
     def update(self, container: ContainerId, resources: Resources, *, whole: bool = False) -> None:
-        """Set what is given."""
+        """Set the given limits."""
         directory = self._place / container
         _set_memory_and_swap(directory, resources, whole=whole)
         for setting in v2_settings(resources, whole=whole):
@@ -95,9 +95,9 @@ class V2Driver(CgroupDriver):
     def _set_devices(
         self, container: ContainerId, resources: Resources, *, all_devices: bool
     ) -> None:
-        """Attach the program, in place of an older one without a moment between.
+        """Attach the device program, replacing an older one atomically.
 
-        A policy that bans nothing needs no program, but must take away an older one.
+        A policy that bans nothing needs no program; then only an older one is detached.
         """
         policy = fold(resources.device_rules, all_devices=all_devices)
         try:
@@ -132,31 +132,31 @@ class V2Driver(CgroupDriver):
                 os.close(old_fd)
 
     def entry(self, container: ContainerId) -> Entry:
-        """One directory to be born in."""
+        """Return the directory to clone into."""
         return Entry(str(self._place / container), ())
 
     def oom_counters(self, container: ContainerId) -> tuple[tuple[str, str], ...]:
-        """``oom_kill`` of memory.events, which counts the cgroups below too."""
+        """Return ``oom_kill`` of memory.events, which counts the cgroups below too."""
         return ((str(self._place / container / "memory.events"), "oom_kill"),)
 
     def stats(self, container: ContainerId) -> Counters:
-        """From the files of the one directory."""
+        """Read the counters from the container's directory."""
         return read_stats(self._place / container)
 
     def freeze(self, container: ContainerId) -> None:
-        """By ``cgroup.freeze``."""
+        """Freeze through ``cgroup.freeze``."""
         unified.freeze(self._place / container)
 
     def thaw(self, container: ContainerId) -> None:
-        """By ``cgroup.freeze``."""
+        """Thaw through ``cgroup.freeze``."""
         unified.thaw(self._place / container)
 
     def is_frozen(self, container: ContainerId) -> bool:
-        """By ``cgroup.events``."""
+        """True if all processes are frozen, according to ``cgroup.events``."""
         return unified.is_frozen(self._place / container)
 
     def populated(self, container: ContainerId) -> bool:
-        """By ``cgroup.events``."""
+        """True if there is a process, according to ``cgroup.events``."""
         return unified.populated(self._place / container)
 
     def _kill_at_once(self, container: ContainerId) -> bool:
@@ -168,11 +168,11 @@ class V2Driver(CgroupDriver):
         wanted = [controller for controller in CONTROLLERS if controller in available]
         ancestors = [*self._place.parents[: len(self._parent.parts)]]
         for directory in (*reversed(ancestors), self._place):
-            _hand_down(directory, wanted)
+            _enable_controllers(directory, wanted)
 
 
-def _hand_down(directory: Path, wanted: list[str]) -> None:
-    """Have the controllers in the cgroups below ``directory``."""
+def _enable_controllers(directory: Path, wanted: list[str]) -> None:
+    """Enable controllers for the cgroups below ``directory``, in its ``cgroup.subtree_control``."""
     control = directory / "cgroup.subtree_control"
     missing = [f"+{name}" for name in wanted if name not in files.read(control).split()]
     if not missing:
@@ -182,16 +182,16 @@ def _hand_down(directory: Path, wanted: list[str]) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY or not _is_ours(directory):
             raise DriverError(f"hand down {missing} in {directory}: {error.strerror}") from error
-        _step_aside(directory)
+        _move_own_processes(directory)
         files.demand(control, " ".join(missing))
 
 
 def _is_ours(directory: Path) -> bool:
-    """Whether we are in this very cgroup ourselves; of others' we keep our hands off."""
+    """True if the engine itself runs in this very cgroup. Other programs' processes are not moved."""
     return str(os.getpid()) in files.read(directory / "cgroup.procs").split()
 
 
-def _step_aside(directory: Path) -> None:
+def _move_own_processes(directory: Path) -> None:
     leaf = directory / OWN_LEAF
     leaf.mkdir(mode=0o755, exist_ok=True)
     for pid in files.read(directory / "cgroup.procs").split():
@@ -208,8 +208,8 @@ def _limit(value: int) -> str:
 
 
 def _set_memory_and_swap(directory: Path, resources: Resources, *, whole: bool) -> None:
-    """Docker counts memory and swap together, version 2 swap alone. Without CONFIG_SWAP there is no
-    such file.
+    """Set the limits of memory and swap: Docker counts both together, version 2 swap alone. Without
+    CONFIG_SWAP there is no such file.
     """
     memory_bytes, both = resources.memory_bytes, resources.memory_and_swap_bytes
     if not memory_bytes and not whole:

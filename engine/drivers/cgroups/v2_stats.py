@@ -9,7 +9,7 @@ _NANOS_IN_MICRO = 1000
 
 
 def read_stats(directory: Path) -> Counters:
-    """All that the one directory of a container tells."""
+    """Return all counters from a container's directory."""
     cpu = files.parse_flat(files.read_or(directory / "cpu.stat", ""))
     events = files.parse_flat(files.read_or(directory / "memory.events", ""))
     io = dict(files.parse_nested(files.read_or(directory / "io.stat", "")))
@@ -34,7 +34,7 @@ def read_stats(directory: Path) -> Counters:
 
 
 def _number(path: Path) -> int | None:
-    """None for ``max`` and for what is not there."""
+    """Return a file's number; None for ``max`` or a missing file."""
     text = files.read_or(path, "")
     return int(text) if text.isdigit() else None
 

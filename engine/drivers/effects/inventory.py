@@ -20,7 +20,9 @@ from engine.ports.observation import Inventory, Presence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnObjects:
-    """The objects that this engine has made. A survey takes two hops, whatever there is."""
+    """Lists and discards the objects that this engine has made. A survey takes two thread hops,
+    however many there are.
+    """
 
     exec_root: Path
     lanes: Lanes
@@ -28,10 +30,10 @@ class OwnObjects:
     networks: LinuxNetworks
     bundles: BundleMaker
     running: Callable[[], Collection[Container]]
-    """Containers that run."""
+    """Returns the running containers."""
 
     async def survey(self) -> Inventory:
-        """List everything with our mark."""
+        """List all objects that have a name of the engine's."""
         running = tuple(self.running())
         found = await self.networks.survey(running)
         inventory = await self.lanes.run(Lane.OBSERVE, partial(self._list, running))
@@ -48,17 +50,18 @@ class OwnObjects:
             bundles=self.bundles.bundles.owned(),
             cgroups=self.cgroups.owned(running),
             directories=self.bundles.rootfs.all(),
-            damaged_cgroups=frozenset(each.id for each in running if not self._is_held(each)),
+            damaged_cgroups=frozenset(each.id for each in running if not self._is_right(each)),
             missing_files=frozenset(
                 each.id for each in running if files.presence(each) is Presence.ABSENT
             ),
         )
 
-    def _is_held(self, container: Container) -> bool:
-        """True if the first process lives in all of its cgroups, and is frozen when the container
-        is paused.
+    def _is_right(self, container: Container) -> bool:
+        """True if the first process is in all of its cgroups, and frozen when the container is
+        paused.
 
-        False for one that has ended: the log has not heard of that yet, and the hint may be lost.
+        False for a process that has ended: the log may not have the exit yet, and the hint may be
+        lost.
         """
         assert container.process is not None
         cgroups = self.cgroups.of(container)
@@ -67,7 +70,7 @@ class OwnObjects:
         return cgroups.has(container.id, container.process.pid)
 
     async def discard(self, kind: str, name: str) -> None:
-        """Take an orphan away, unless something runs in it or it may hold somebody's data."""
+        """Remove an orphan, unless something runs in it or it may hold a user's data."""
         container = ContainerId(name)
         match kind:
             case "bundle":
@@ -78,7 +81,9 @@ class OwnObjects:
                 await self.networks.discard_bridge(name)
             case "sandbox":
                 await self.networks.remove_sandbox(SandboxId(name))
-            case _:  # a start makes it once the log has the container: somebody changed the log, or put it there
+            # a start creates it only after the log has the container: another program made it, or
+            # changed the log
+            case _:
                 raise DriverError(f"{kind} {name} belongs to no container in the log")
 
     def _discard_bundle(self, container: ContainerId) -> None:

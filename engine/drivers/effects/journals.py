@@ -16,16 +16,14 @@ from engine.drivers.runs.journal import JournalReader
 from engine.ports.observation import Fact, ProcessStarted, identity_of, monitor_of
 
 JOURNAL_BYTES_MAX: Final = 64 << 10
-"""How long a journal may become before what has been taken over of it is forgotten: some 200
-execs.
-"""
+"""Length at which a journal's recorded facts are removed from it: some 200 execs."""
 LOOK_AGAIN_S: Final = 0.1
 """How long a wait for a monitor relies on hints alone."""
 
 
 @dataclass(slots=True)
 class Journal:
-    """A run's journal; what was read and not yet concluded from is kept."""
+    """A run's journal, with the facts that were read and are not in the log yet."""
 
     run: int
     reader: JournalReader
@@ -33,15 +31,15 @@ class Journal:
     bytes_max: int = JOURNAL_BYTES_MAX
 
     def after(self, number: int) -> tuple[Fact, ...]:
-        """Read on, and return the facts with numbers above ``number``; those before are
-        forgotten.
-        """
+        """Read on, and return the facts with numbers above ``number``; drop the earlier ones."""
         self.facts = [known for known in self.facts if known.stamp.number > number]
         self.facts.extend(self.reader.read())
         return tuple(self.facts)
 
     def has_grown_long(self) -> bool:
-        """Tell whether it is time to have it shortened: once for each so many bytes."""
+        """Return whether the journal should be shortened now. True at most once per
+        JOURNAL_BYTES_MAX of growth.
+        """
         if self.reader.offset < JOURNAL_BYTES_MAX:
             self.bytes_max = JOURNAL_BYTES_MAX
         if self.reader.offset < self.bytes_max:
@@ -68,35 +66,32 @@ class Journals:
         return journal
 
     def forget(self, container: ContainerId) -> None:
-        """Keep nothing of a container that is being removed."""
+        """Forget a container that is being removed."""
         self._open.pop(container, None)
         self._hinted.pop(container, None)
 
     def process_of(self, container: Container) -> ProcessIdentity | None:
-        """Return the first process: as the log has it, or, before that, as its monitor wrote it
-        down.
-        """
+        """Return the container's first process: from the log, or before that from the journal."""
         return container.process or process_in(self.of(container).after(0))
 
     def monitor_of(self, container: Container) -> ProcessIdentity | None:
-        """Return the monitor, likewise."""
+        """Return the container's monitor: from the log, or before that from the journal."""
         return container.monitor or monitor_of(self.of(container).after(0))
 
     def hint(self, container: ContainerId) -> None:
-        """Let whoever waits look: the journal has grown, or its monitor is gone."""
+        """Wake those who wait for the journal: it has grown, or its monitor has ended."""
         if (event := self._hinted.pop(container, None)) is not None:
             event.set()
 
     async def until(
         self, container: Container, happened: Callable[[tuple[Fact, ...]], bool]
     ) -> tuple[Fact, ...]:
-        """Wait for something to be written down, or for the monitor's end; return the facts as they
-        are then.
+        """Wait until the facts meet a condition, or the monitor has ended; return the facts at that
+        time.
 
-        Read where it is waited for, on the trio thread: the monitor has just written these few
-        bytes, so they are in memory. The end of a monitor that was killed is hinted at when its
-        connection closes, and it may hold its lock for some milliseconds more: a hint can come too
-        early to be of use.
+        The journal is read here, on the trio thread: the monitor has just written these few bytes,
+        so they are in memory. When a killed monitor's connection closes, that is a hint, but it may
+        hold its lock for some milliseconds more: a hint can come too early.
         """
         bundle = naming.bundle_directory(self.exec_root, container.id)
         while True:
@@ -110,5 +105,5 @@ class Journals:
 
 
 def process_in(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
-    """Return the first process that facts tell of."""
+    """Return the first process named by facts."""
     return next((identity_of(each) for each in facts if isinstance(each, ProcessStarted)), None)

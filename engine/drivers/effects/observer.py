@@ -1,13 +1,13 @@
 """Observe one container.
 
-A look reads the journal, tries the monitor's lock, and asks /proc, the cgroups and some directory
-entries. The files lie on the disk of the data root, which can be slow, so the first look after a
-while goes to a thread. A look soon after another one finds all of it in the kernel's memory (the
-entries were just looked up, the journal's new bytes were just written), waits for nobody, and stays
-on the trio thread: going to a thread and back would take several times as long.
+An observation reads the journal, tries the monitor's lock, and asks /proc, the cgroups and some
+directory entries. The files are on the disk of the data root, which can be slow, so the first
+observation after a while uses a thread. An observation soon after another one finds everything in
+the kernel's caches, never blocks, and stays on the trio thread: a thread hop would take several
+times as long.
 
-Whether a sandbox is as it should be takes a look inside, which the sweep does for all together.
-Between two sweeps a sandbox is what the last look found.
+Only the sweep looks inside sandboxes, all of them together. Between two sweeps a sandbox is what
+the last sweep found.
 """
 
 from dataclasses import dataclass, field
@@ -31,12 +31,12 @@ from engine.drivers.runs.monitors import Monitors
 from engine.ports.observation import Observation, Presence
 
 IN_MEMORY_S: Final = 10.0
-"""How long after a look the kernel is trusted to have everything in memory still."""
+"""How long after an observation the kernel is assumed to have everything cached still."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Observer:
-    """Looks at containers."""
+    """Observes containers."""
 
     data_root: Path
     exec_root: Path
@@ -50,7 +50,7 @@ class Observer:
     _looked_at: dict[ContainerId, float] = field(default_factory=dict)
 
     async def observe(self, container: Container, facts_after: int) -> Observation:
-        """Look at one container; of the journal's facts return those above ``facts_after``."""
+        """Observe one container; return the journal's facts with numbers above ``facts_after``."""
         look = partial(self._look, container, facts_after)
         if self._is_in_memory(container.id):
             await trio.lowlevel.checkpoint()
@@ -63,7 +63,7 @@ class Observer:
         return observation
 
     def forget(self, container: ContainerId) -> None:
-        """Keep nothing of a container that is being removed."""
+        """Forget a container that is being removed."""
         self._looked_at.pop(container, None)
 
     def _is_in_memory(self, container: ContainerId) -> bool:
@@ -105,5 +105,5 @@ class Observer:
 
 
 def presence(there: bool) -> Presence:
-    """Return how something is found of which only its existence counts."""
+    """Return the presence of an object that either exists and is right, or does not exist."""
     return Presence.RIGHT if there else Presence.ABSENT

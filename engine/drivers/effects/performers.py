@@ -1,7 +1,7 @@
 """Map each action to the function that performs it.
 
-Each performer takes the container and the action, and returns the facts for which it has waited:
-those of a launch and of an exec; others none.
+Each performer takes the container and the action, and returns the facts for which it has waited: a
+launch and an exec return some, others none.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,12 +34,12 @@ from engine.ports.actions import Action
 from engine.ports.observation import Fact
 
 Performer = Callable[[Container, Any], Awaitable[tuple[Fact, ...]]]
-"""Performs actions of one class."""
+"""A function that performs actions of one class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performers:
-    """What actions are performed with."""
+    """The functions that perform actions."""
 
     lanes: Lanes
     cgroups: Cgroups
@@ -119,7 +119,9 @@ class Performers:
         await self.lanes.run_for(container.id, limit)
 
     def _limit(self, container: Container, limits: Resources) -> None:
-        """Those of block devices never change, and their nodes may be gone."""
+        """Set limits, or restore the present ones if the kernel refuses. Limits of block devices
+        never change, and their nodes may be gone.
+        """
         cgroups = self.cgroups.of(container)
         try:
             cgroups.update(container.id, replace_fields(limits, block=BlockLimits()))
@@ -166,7 +168,7 @@ class Performers:
 
 
 def _quiet(perform: Callable[[Container, Any], Awaitable[None]]) -> Performer:
-    """Make a performer of what waits for no facts."""
+    """Make a performer from a function that returns no facts."""
 
     async def performer(container: Container, action: Action) -> tuple[Fact, ...]:
         await perform(container, action)

@@ -1,6 +1,6 @@
 """Start, signal and kill the processes of containers.
 
-A kill has a queue of its own, and nothing that can hang waits there.
+Kills have a queue of their own, which nothing that can hang uses.
 """
 
 from collections.abc import Callable, Collection
@@ -38,13 +38,13 @@ from engine.ports.observation import (
 from engine.runtime.messages import ExecOrder
 
 START_TIMEOUT_S: Final = 60.0
-"""How long a container's first process may take to execute its program; a bind mount of a dead
-server can hold it."""
+"""How long a container's first process may take to execute its program. A bind mount from a dead
+server can block it.
+"""
 EXEC_START_TIMEOUT_S: Final = 5.0
 """How long other effects on a container wait for an exec to begin."""
 MONITOR_END_TIMEOUT_S: Final = 2.0
-"""How long a monitor whose container was killed may take to write that down, before it is killed,
-too."""
+"""How long a monitor may take to record the end of a killed container, before it is killed too."""
 
 _STARTED: Final = (ProcessStarted, ProcessNotStarted, ProcessExited)
 _OF_EXECS: Final = (ExecProcessStarted, ExecProcessNotStarted, ExecProcessExited)
@@ -52,7 +52,7 @@ _OF_EXECS: Final = (ExecProcessStarted, ExecProcessNotStarted, ExecProcessExited
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """The processes of all containers."""
+    """Performs actions on processes."""
 
     lanes: Lanes
     cgroups: Cgroups
@@ -64,7 +64,7 @@ class Processes:
     running: Callable[[], Collection[Container]]
 
     async def launch(self, container: Container, _action: Launch) -> tuple[Fact, ...]:
-        """Start the monitor, and wait for what it says of the first process."""
+        """Start the monitor, and wait until it reports on the first process."""
         async with self.layer_locks.hold(container.id):
             with self.connections.attaching(container.id) as clients:
                 await self.monitors.launch(container.id, clients, self._namespace_owners(container))
@@ -76,18 +76,20 @@ class Processes:
         raise DriverError(f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s")
 
     def _namespace_owners(self, container: Container) -> NamespaceOwners:
-        """Return whose namespaces it joins; each owner was running when the start was decided."""
+        """Return the containers whose namespaces it joins. Each was running when the start was
+        decided.
+        """
         wanted = tuple(joined_namespaces(container.spec))
         running = {each.id: each for each in self.running()} if wanted else {}
         try:
             for kind, owner in wanted:
                 check_joinable(kind, owner, running.get(owner))
-        except Conflict as conflict:  # it has ended since
+        except Conflict as conflict:  # the owner has ended since
             raise DriverError(str(conflict)) from conflict
         return tuple((kind, running[owner]) for kind, owner in wanted)
 
     async def start_exec(self, container: Container, action: StartExec) -> tuple[Fact, ...]:
-        """Hand an exec to the monitor, and wait, not long, for its beginning."""
+        """Hand an exec to the monitor, and wait up to EXEC_START_TIMEOUT_S for its start."""
         execution = action.execution
         program = await self.lanes.run_for(
             container.id,
@@ -109,11 +111,12 @@ class Processes:
         return ()
 
     async def signal(self, container: Container, action: Signal) -> tuple[Fact, ...]:
-        """Signal the first process: through the monitor, which knows orders that it was given
-        before.
+        """Signal the first process, through the monitor: it ignores an order that it has already
+        carried out.
         """
         assert container.process is not None
-        if action.signal == SIGKILL:  # done twice it does nothing more, and it depends on nobody
+        # SIGKILL may be sent twice, and must not depend on the monitor
+        if action.signal == SIGKILL:
             kill = partial(process.signal_process, container.process, SIGKILL)
             await self.lanes.run_for(container.id, kill, Family.KILLS)
         else:

@@ -1,8 +1,8 @@
 """Resolve paths inside containers, as Docker reads them.
 
-A path is first cleaned as text. Then its directory is opened by the kernel, which keeps every
-symlink and every ``..`` within the container's root (RESOLVE_IN_ROOT, openat2(2)), and its last
-name is looked at without following it.
+A path is first cleaned as text. Then the kernel opens its directory, keeping every symlink and
+every ``..`` within the container's root (RESOLVE_IN_ROOT, openat2(2)), and the last component is
+examined without following it.
 """
 
 import errno
@@ -23,33 +23,33 @@ _CALLERS_FAULT: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLON
 
 @dataclass(frozen=True, slots=True)
 class AskedPath:
-    """A path in the form that Docker gives it: absolute, without ``..``, a slash or a dot at the
-    end kept.
+    """A requested path in Docker's form: absolute, without ``..``, with a slash or dot at the end
+    kept.
     """
 
     text: str
 
     @property
     def directory(self) -> str:
-        """What stands before the last name; ends in a slash."""
+        """The part before the last component; ends in a slash."""
         return self.text[: self.text.rindex("/") + 1]
 
     @property
     def base(self) -> str:
-        """The last name, or ``.`` for the directory itself."""
+        """The last component, or ``.`` for the directory itself."""
         return self.text[self.text.rindex("/") + 1 :] or "."
 
     @property
     def name(self) -> str:
-        """What it is called when it is copied: Go's ``filepath.Base``."""
+        """The name that a copy gets: Go's ``filepath.Base``."""
         return posixpath.basename(self.text.rstrip("/")) or "/"
 
 
 def asked_path(path: str) -> AskedPath:
-    """Understand a path that came in a request.
+    """Clean a path from a request.
 
     Raises:
-        InvalidRequest: it can't be one.
+        InvalidRequest: it contains a NUL byte.
     """
     if "\0" in path:
         raise InvalidRequest(f"lstat {path!r}: invalid argument")
@@ -62,7 +62,7 @@ def asked_path(path: str) -> AskedPath:
 
 
 def open_directory_of(root_fd: int, asked: AskedPath) -> int:
-    """The directory that holds a path, O_PATH; the caller's.
+    """Open the directory that holds a path, O_PATH; the caller closes it.
 
     Raises:
         NoSuchPath, InvalidRequest.
@@ -75,7 +75,7 @@ def open_directory_of(root_fd: int, asked: AskedPath) -> int:
 
 
 def look_at(directory_fd: int, asked: AskedPath) -> os.stat_result:
-    """lstat(2) of a path whose directory is open.
+    """Call lstat(2) for a path whose directory is open.
 
     Raises:
         NoSuchPath, InvalidRequest.
@@ -87,7 +87,7 @@ def look_at(directory_fd: int, asked: AskedPath) -> os.stat_result:
 
 
 def path_stat(root_fd: int, asked: AskedPath, found: os.stat_result) -> PathStat:
-    """What clients are told of a path."""
+    """Return what clients see of a path."""
     return PathStat(
         name=asked.name,
         size_bytes=found.st_size,
@@ -98,7 +98,7 @@ def path_stat(root_fd: int, asked: AskedPath, found: os.stat_result) -> PathStat
 
 
 def path_error(asked: AskedPath, error: OSError) -> Exception:
-    """What a refused lookup means to whoever asked."""
+    """Convert a failed lookup's error to the error for the client."""
     if error.errno == errno.ENOENT:
         return NoSuchPath(asked.text)
     words = os.strerror(error.errno or 0).lower()
@@ -108,8 +108,8 @@ def path_error(asked: AskedPath, error: OSError) -> Exception:
 
 
 def evaluated(root_fd: int, path: str) -> str:
-    """Where a path leads once all its symlinks are followed, as far as it exists; for people and
-    clients, never to be opened.
+    """Return where a path leads once all its symlinks are followed, as far as it exists. For
+    display only, never to be opened.
 
     Raises:
         InvalidRequest: too many links.
@@ -140,11 +140,11 @@ def _link_target(root_fd: int, directory: list[str], name: str) -> str | None:
         directory_fd = open_inside(
             root_fd, "/".join(directory), os.O_PATH | os.O_DIRECTORY, k.RESOLVE_NO_SYMLINKS
         )
-    except OSError:  # not there, or changed under our eyes
+    except OSError:  # missing, or changed meanwhile
         return None
     try:
         return os.readlink(name, dir_fd=directory_fd)
-    except OSError:  # likewise, or no link
+    except OSError:  # likewise, or not a symlink
         return None
     finally:
         os.close(directory_fd)

@@ -1,7 +1,7 @@
 """Answer the port for files of containers, on threads.
 
-A thread is held only while there is work for it, never while a client is waited for: a tar that is
-read is made block by block, one visit to a lane each, and a tar that arrives lies whole on the disk
+A thread is used only while there is work for it, never while waiting for a client: an outgoing tar
+is made block by block, with one visit to a queue each, and an incoming tar is completely on disk
 before it is unpacked.
 """
 
@@ -52,8 +52,9 @@ from engine.runtime.inside import open_inside
 from engine.runtime.users import resolve_identity
 
 _KERNELS_OWN: Final = ("/proc", "/sys")
-"""What the kernel tells a container about itself is nobody's file: Docker's copies have empty
-directories there."""
+"""The kernel's own file systems are not part of a container's files: copies have empty directories
+there, as with Docker.
+"""
 _MOUNTED_AT_START: Final = ("proc", "sys", "dev")
 
 
@@ -64,7 +65,7 @@ class Descriptors:
         self._fds = fds
 
     def close(self) -> None:
-        """Close them; twice does no harm."""
+        """Close all; a second call does nothing."""
         fds, self._fds = self._fds, ()
         for fd in fds:
             os.close(fd)
@@ -72,7 +73,7 @@ class Descriptors:
 
 @dataclass(frozen=True, slots=True)
 class TarReading:
-    """A tar in the making."""
+    """A tar that is made while it is read."""
 
     stat: PathStat
     run: Run
@@ -80,12 +81,12 @@ class TarReading:
     held: Descriptors
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The tar; each block is made when the one before is gone."""
+        """Yield the tar; each block is made when the one before has been consumed."""
         while block := await self.run(partial(next, self.parts, b"")):
             yield block
 
     def close(self) -> None:
-        """Let go of the view."""
+        """Close the view and its descriptors."""
         close = getattr(self.parts, "close", None)
         if close is not None:
             close()
@@ -99,10 +100,10 @@ class OpenDestination:
     run: Run
     root_fd: int
     path: str
-    """Evaluated: without symlinks when it was looked up."""
+    """The path without symlinks, as it was when it was looked up."""
 
     async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
-        """Make what the tar holds."""
+        """Unpack a tar into the directory."""
         assert isinstance(upload, SpooledTar)
         await self.run(partial(self._unpack, upload, options))
 
@@ -133,30 +134,30 @@ class LinuxContainerFiles:
     lanes: Lanes
 
     def _run(self, container: ContainerId) -> Run:
-        """Return what runs work on a container's files: in its own queue, for what it mounts may
-        hang.
+        """Return the function that runs work on a container's files in a queue of its own, because
+        its mounts may hang.
         """
-        return partial(self.lanes.run_for, container, family=Family.FILES, may_give_up=False)
+        return partial(self.lanes.run_for, container, family=Family.FILES, may_abandon=False)
 
     async def stat(self, container: Container, path: str) -> PathStat:
-        """What stands at a path."""
+        """Return what is at a path."""
         return await self._run(container.id)(partial(self._stat, container, asked_path(path)))
 
     def _stat(self, container: Container, asked: AskedPath) -> PathStat:
         root_fd = self.views.open(container, Purpose.READ)
         try:
-            return _looked_up(root_fd, asked)[0]
+            return _look_up(root_fd, asked)[0]
         finally:
             os.close(root_fd)
 
     async def read(self, container: Container, path: str) -> TarReading:
-        """A file, or a directory with all below it."""
+        """Return a file, or a directory with all below it, as a tar."""
         return await self._run(container.id)(partial(self._read, container, asked_path(path)))
 
     def _read(self, container: Container, asked: AskedPath) -> TarReading:
         root_fd = self.views.open(container, Purpose.READ)
         try:
-            found, directory_fd = _looked_up(root_fd, asked, keep=True)
+            found, directory_fd = _look_up(root_fd, asked, keep=True)
         except BaseException:
             os.close(root_fd)
             raise
@@ -165,7 +166,7 @@ class LinuxContainerFiles:
         return TarReading(found, self._run(container.id), parts, Descriptors(directory_fd, root_fd))
 
     async def export(self, container: Container) -> TarReading:
-        """The root file system."""
+        """Return the root file system as a tar."""
         return await self._run(container.id)(partial(self._export, container))
 
     def _export(self, container: Container) -> TarReading:
@@ -179,7 +180,7 @@ class LinuxContainerFiles:
         return TarReading(found, self._run(container.id), parts, Descriptors(root_fd))
 
     async def layer(self, container: Container) -> TarReading:
-        """What it changed of its image."""
+        """Return the changes to its image, as the tar of a layer."""
         return await self._run(container.id)(partial(self._layer, container))
 
     def _layer(self, container: Container) -> TarReading:
@@ -188,7 +189,7 @@ class LinuxContainerFiles:
         try:
             found = path_stat(image_fd, AskedPath("/"), os.fstat(image_fd))
             upper_fd = os.open(upper, DIRECTORY)
-        except FileNotFoundError:  # it has never been started
+        except FileNotFoundError:  # the container has never been started
             return TarReading(found, self._run(container.id), iter((END,)), Descriptors(image_fd))
         except BaseException:
             os.close(image_fd)
@@ -197,23 +198,23 @@ class LinuxContainerFiles:
         return TarReading(found, self._run(container.id), parts, Descriptors(upper_fd, image_fd))
 
     async def receive(self, body: AsyncIterator[bytes]) -> SpooledTar:
-        """Take a tar in."""
+        """Receive a tar."""
         return await receive_tar(body, self.data_root, self.lanes)
 
-    def alone(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
-        """Be the only one who writes."""
+    def locked(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
+        """Hold the lock on a container's writable layer."""
         return self.layer_locks.hold(container)
 
     async def check_destination(self, container: Container, path: str) -> None:
-        """Refuse what could not be written to."""
+        """Refuse a destination that could not be written to."""
         check = partial(self._check_destination, container, asked_path(path))
         await self._run(container.id)(check)
 
     def _check_destination(self, container: Container, asked: AskedPath) -> str:
-        """Where it is, all symlinks followed."""
+        """Return the path of the destination, with all symlinks followed."""
         root_fd = self.views.open(container, Purpose.READ)
         try:
-            path = _directory_led_to(root_fd, asked)
+            path = _resolved_directory(root_fd, asked)
         finally:
             os.close(root_fd)
         _check_writable(container, path)
@@ -236,7 +237,7 @@ class LinuxContainerFiles:
         )
 
     async def changes(self, container: Container) -> tuple[PathChange, ...]:
-        """How its files differ from its image's."""
+        """Return the differences from its image."""
         return await self._run(container.id)(partial(self._changes, container))
 
     def _changes(self, container: Container) -> tuple[PathChange, ...]:
@@ -244,7 +245,7 @@ class LinuxContainerFiles:
         image_fd = self.views.open_image(container)
         try:
             upper_fd = os.open(upper, DIRECTORY)
-        except FileNotFoundError:  # it has never been started
+        except FileNotFoundError:  # the container has never been started
             os.close(image_fd)
             return ()
         held = Descriptors(upper_fd, image_fd)
@@ -256,7 +257,7 @@ class LinuxContainerFiles:
             held.close()
 
     async def size_bytes(self, container: ContainerId) -> int:
-        """What it has written into its own layer."""
+        """Return the size of its writable layer."""
         return await self._run(container)(partial(self._size_bytes, container))
 
     def _size_bytes(self, container: ContainerId) -> int:
@@ -269,8 +270,8 @@ class LinuxContainerFiles:
             return 0  # removed meanwhile
 
 
-def _looked_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[PathStat, int]:
-    """What stands at a path; and its directory, open, if it is to be kept."""
+def _look_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[PathStat, int]:
+    """Return what is at a path, and its directory's descriptor if ``keep`` is set."""
     if _is_kernels_own(evaluated(root_fd, asked.directory)):
         raise NoSuchPath(asked.text)
     directory_fd = open_directory_of(root_fd, asked)
@@ -284,12 +285,12 @@ def _looked_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[P
     return found, directory_fd
 
 
-def _directory_led_to(root_fd: int, asked: AskedPath) -> str:
-    """The directory that a path leads to, all symlinks followed: where it is in the container.
+def _resolved_directory(root_fd: int, asked: AskedPath) -> str:
+    """Return the path of the directory that a path leads to, with all symlinks followed.
 
     Raises:
-        NoSuchPath: there is none.
-        InvalidRequest: it is something else.
+        NoSuchPath: nothing is there.
+        InvalidRequest: it is not a directory.
     """
     path = evaluated(root_fd, asked.text)
     if _is_kernels_own(path):
@@ -313,8 +314,8 @@ def _is_kernels_own(path: str) -> bool:
 
 
 def _hidden(root_fd: int, path: str) -> frozenset[str]:
-    """Directories below a path that are copied empty: what the engine mounts there when a container
-    starts is no file of it.
+    """Return the directories below a path that are copied empty, because the engine mounts
+    something there when a container starts.
     """
     if path in _KERNELS_OWN:
         return frozenset({""})
@@ -330,8 +331,8 @@ def _hidden(root_fd: int, path: str) -> frozenset[str]:
 
 
 def _check_writable(container: Container, path: str) -> None:
-    """Docker's two refusals; a mount may be writable where the root is not. ``--tmpfs`` is none of
-    Docker's mounts, here.
+    """Apply Docker's two refusals. A mount may be writable where the root is not. ``--tmpfs`` does
+    not count as a mount here, as with Docker.
 
     Raises:
         ReadOnlyPlace.

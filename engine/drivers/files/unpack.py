@@ -1,12 +1,12 @@
 """Unpack a tar into a directory of a container, as ``docker cp`` does.
 
-The container may run, and whatever runs in it may swap symlinks under our hands: each parent is
-opened by the kernel below the container's root (RESOLVE_IN_ROOT, openat2(2)), the last name is
-never followed, and a file is always a new one. So the worst that a race can do is what a process in
-the container could have done itself.
+The container may run, and its processes may swap symlinks at any moment: the kernel opens each
+parent below the container's root (RESOLVE_IN_ROOT, openat2(2)), the last component is never
+followed, and a file is always a new one. So a race can do no more than what a process in the
+container could have done itself.
 
-As with Docker, what stands in the way is replaced, directories that are there already get the mode
-and the owner that the tar gives them, and names that lead out of the destination are refused.
+As with Docker, what is in the way is replaced, existing directories get the mode and the owner that
+the tar gives them, and names that lead out of the destination are refused.
 """
 
 import errno
@@ -40,10 +40,10 @@ Owner = tuple[int, int]
 
 
 def check_tar(source: Source) -> None:
-    """Read all headers, so that a damaged tar is refused before anything is made of it.
+    """Read all headers, so that a damaged tar is refused before anything is unpacked.
 
     Raises:
-        MalformedArchive: it is damaged, or torn.
+        MalformedArchive: it is damaged or truncated.
     """
     for _ in read_entries(source):
         pass
@@ -58,18 +58,18 @@ def unpack_into(
     owner: Owner | None = None,
     renamed: tuple[str, str] | None = None,
 ) -> None:
-    """Make what a tar holds in a directory below a container's root.
+    """Unpack a tar into a directory below a container's root.
 
     Args:
         source: the tar.
-        root_fd: the container's root; stays the caller's.
+        root_fd: the container's root; the caller closes it.
         destination: an absolute path below it, without symlinks when it was looked up.
         keep_kinds: see :class:`~engine.ports.files.UnpackOptions`.
-        owner: to whom everything is given instead of those that the tar names.
-        renamed: what the names in the tar begin with, and what takes its place.
+        owner: the owner of all files, instead of those that the tar names.
+        renamed: a prefix of the names in the tar, and its replacement.
 
     Raises:
-        InvalidRequest: the tar wants what can't be.
+        InvalidRequest: the tar asks for something impossible.
         Unavailable: the disk is full.
         DriverError: the kernel refuses for another reason.
     """
@@ -91,7 +91,7 @@ def _renamed(entry: Entry, old: str, new: str) -> Entry:
 
 
 def _rebased(name: str, old: str, new: str) -> str:
-    old = old.rstrip("/")  # of the root's entries, the slash stays
+    old = old.rstrip("/")  # the root's names begin with a slash, which stays
     rest = name.removeprefix(old)
     return new + rest if name.startswith(old) and rest[:1] in ("", "/") else name
 
@@ -113,7 +113,7 @@ def _explained(error: OSError, entry: Entry) -> EngineError:
 
 
 class _Unpacking:
-    """One tar on its way."""
+    """The unpacking of one tar."""
 
     def __init__(self, source: Source, root_fd: int, destination: str, *, keep_kinds: bool) -> None:
         self._source = source
@@ -129,36 +129,36 @@ class _Unpacking:
     def make(self, entry: Entry) -> None:
         inside = self._inside(entry)
         if not inside:
-            return  # the destination itself: it is there, and stays as it is
+            return  # the destination itself exists, and stays as it is
         self._check_link(entry, inside)
         *parents, name = (*self._base, *inside)
         parent_fd = self._directories.made(tuple(parents))
-        self._make_way(parent_fd, name, entry, inside)
+        self._remove_existing(parent_fd, name, entry, inside)
         if entry.kind is Kind.DIRECTORY:
-            self._have_directory(parent_fd, name, entry)
+            self._make_directory(parent_fd, name, entry)
             self._mtimes_ns[(*parents, name)] = possible_mtime_ns(entry)
         else:
             self._make_other(parent_fd, name, entry)
 
     def finish(self) -> None:
-        """Set the times of directories, which every new name in them has changed."""
+        """Set the times of directories last, because every new entry changes them."""
         for (*parents, name), mtime_ns in self._mtimes_ns.items():
             try:
                 parent_fd = self._directories.existing(tuple(parents))
                 os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
-            except OSError:  # somebody has taken it away, or its filesystem keeps no times
+            except OSError:  # removed by another process, or the file system keeps no times
                 continue
 
     def _inside(self, entry: Entry) -> tuple[str, ...]:
-        """The components of an entry's name below the destination."""
+        """Return the components of an entry's name below the destination."""
         cleaned = posixpath.normpath(entry.name)
         if cleaned == ".." or cleaned.startswith("../"):
             raise InvalidRequest(f'"{cleaned}" is outside of "{self._destination}"')
         return _components(cleaned)
 
     def _check_link(self, entry: Entry, inside: tuple[str, ...]) -> None:
-        """Docker's rule, by text: a link leads to something below the destination, or begins with a
-        slash.
+        """Apply Docker's rule, which is about text: a link leads to something below the
+        destination, or begins with a slash.
         """
         if entry.kind not in (Kind.SYMLINK, Kind.HARD_LINK):
             return
@@ -171,7 +171,9 @@ class _Unpacking:
             word = "symlink" if entry.kind is Kind.SYMLINK else "hardlink"
             raise InvalidRequest(f'invalid {word} "{shown}" -> "{entry.link}"')
 
-    def _make_way(self, parent_fd: int, name: str, entry: Entry, inside: tuple[str, ...]) -> None:
+    def _remove_existing(
+        self, parent_fd: int, name: str, entry: Entry, inside: tuple[str, ...]
+    ) -> None:
         try:
             there = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -191,8 +193,8 @@ class _Unpacking:
         if was_directory or stat.S_ISLNK(there.st_mode):
             self._directories.forget(keep=parent_fd)
 
-    def _have_directory(self, parent_fd: int, name: str, entry: Entry) -> None:
-        with suppress(FileExistsError):  # O_NOFOLLOW sees to it that it is a directory
+    def _make_directory(self, parent_fd: int, name: str, entry: Entry) -> None:
+        with suppress(FileExistsError):  # O_NOFOLLOW below makes sure that it is a directory
             os.mkdir(name, 0o700, dir_fd=parent_fd)
         directory_fd = os.open(name, DIRECTORY, dir_fd=parent_fd)
         try:

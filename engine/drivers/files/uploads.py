@@ -13,24 +13,22 @@ from engine.drivers.tar.source import Source
 
 
 class SpooledTar:
-    """A plain tar in a file that ends with its descriptor, so that a daemon which is killed leaves
-    nothing.
-    """
+    """An uncompressed tar in an unnamed file, which a killed daemon does not leave behind."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.source = Source(file.fileno())
 
     def close(self) -> None:
-        """Forget it."""
+        """Delete it."""
         self._file.close()
 
 
 async def receive_tar(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes) -> SpooledTar:
-    """Take a tar in, compressed or not.
+    """Receive a tar, compressed or not.
 
     Raises:
-        MalformedArchive: it is damaged or torn.
+        MalformedArchive: it is damaged or truncated.
         Unavailable: the disk is full.
     """
     file = await spool(body, data_root, lanes)

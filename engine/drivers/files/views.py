@@ -1,22 +1,22 @@
 """Mount a container's files where no process sees them; the mount ends with its descriptor.
 
-Theory of operation. Whoever wants a container's files gets a descriptor of a *clone* of its mounts
-(OPEN_TREE_CLONE, open_tree(2)). It is attached nowhere, so no mount table shows it, nothing has to
-be unmounted, and a daemon that is killed leaves nothing::
+Theory of operation. A caller that needs a container's files gets a descriptor of a *clone* of its
+mounts (OPEN_TREE_CLONE, open_tree(2)). It is attached nowhere, so no mount table shows it, nothing
+has to be unmounted, and a daemon that is killed leaves nothing::
 
-    a container that runs     a thread joins its mount namespace ─▶ clones "/" ─▶ ends
-    one that does not         a thread leaves for a mount namespace of its own ─▶ mounts the overlay there, and binds in it
-                              ─▶ clones that ─▶ ends, and the namespace with it
+    running       a thread joins the container's mount namespace ─▶ clones "/" ─▶ ends
+    not running   a thread enters a new mount namespace ─▶ mounts the overlay and the binds there
+                  ─▶ clones that ─▶ ends, and the namespace with it
 
-The threads have a root and a working directory of their own (CLONE_FS) and make nothing but system
-calls there: no file is opened by name, nothing is imported or executed (CVE-2019-14271). All
-reading and writing happens on other threads, at home, through the descriptor; paths are resolved by
-the kernel below it (RESOLVE_IN_ROOT), so that a symlink which is swapped meanwhile leads within the
-container as well (CVE-2018-15664).
+The threads have a root and a working directory of their own (CLONE_FS) and make only system calls
+there: no file is opened by name, nothing is imported or executed (CVE-2019-14271). All reading and
+writing happens on other threads, outside of the container, through the descriptor; the kernel
+resolves paths below it (RESOLVE_IN_ROOT), so that a symlink which is swapped meanwhile leads within
+the container as well (CVE-2018-15664).
 
-A view for reading has no right to write. Of a container that does not run it has the writable layer
-among the lower ones, under a layer of its own in memory that keeps mount points: so it is in
-nobody's way, and a start may mount the same directory for writing.
+A view for reading is mounted read-only. If the container does not run, its writable layer is one of
+the lower layers, under a temporary layer in memory that holds the mount points: so a start may
+mount the same directory for writing.
 """
 
 import os
@@ -51,16 +51,16 @@ class Purpose(Enum):
     """What a view is for."""
 
     READ = "read"
-    """With everything that is mounted in the container."""
+    """Read, with everything that is mounted in the container."""
     WRITE = "write"
-    """Likewise, and with the right to write."""
+    """Read and write, with everything that is mounted in the container."""
     EXPORT = "export"
-    """The root file system alone."""
+    """Read the root file system alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Makes views. All methods block; the descriptors are the caller's."""
+    """Makes views. All methods block; the caller closes the descriptors."""
 
     data_root: Path
     exec_root: Path
@@ -68,10 +68,10 @@ class Views:
     content: Content
 
     def open(self, container: Container, purpose: Purpose) -> int:
-        """The root of a container.
+        """Return a descriptor of a container's root.
 
         Raises:
-            ProcessGone: it was to be running.
+            ProcessGone: the log says that it runs, but it has ended.
             DriverError: the kernel refuses.
         """
         try:
@@ -84,7 +84,7 @@ class Views:
             raise disk_error(f"open the files of container {container.id}", error) from error
 
     def open_image(self, container: Container) -> int:
-        """The root of its image, as it was before the container.
+        """Return a descriptor of the root of its image, without the container's changes.
 
         Raises:
             DriverError: the kernel refuses.
@@ -107,8 +107,8 @@ class Views:
         return self._assembled(lower, None, binds, purpose)
 
     def _binds(self, container: Container) -> tuple[Mount, ...]:
-        """What Docker mounts for a copy: paths of the host, but nothing that lives in memory, and
-        only what is there.
+        """Return what Docker mounts for a copy: existing paths of the host, but nothing that is in
+        memory.
         """
         directory = naming.container_directory(self.data_root, container.id)
         host = HostSide(
@@ -137,7 +137,7 @@ def _of_running(process: ProcessIdentity, purpose: Purpose) -> int:
         raise ProcessGone("the container's process has just ended")
     try:
         return on_own_thread(lambda: _clone_inside(pidfd, purpose))
-    except ProcessLookupError as gone:  # it had let go of its namespaces
+    except ProcessLookupError as gone:  # it was exiting and has left its namespaces
         raise ProcessGone("the container's process has just ended") from gone
     finally:
         os.close(pidfd)
@@ -150,7 +150,7 @@ def _clone_inside(pidfd: int, purpose: Purpose) -> int:
 
 
 def _detached(directory_fd: int, path: str, purpose: Purpose) -> int:
-    """A clone of the mount at a path, which nothing propagates to."""
+    """Return a clone of the mount at a path, which receives no mount propagation."""
     recursion = 0 if purpose is Purpose.EXPORT else k.AT_RECURSIVE
     empty = 0 if path else k.AT_EMPTY_PATH
     tree_fd = k.open_tree(directory_fd, path, k.OPEN_TREE_CLONE | recursion | empty)
@@ -183,7 +183,7 @@ def _assemble(
         for bind, clone_fd in clones:
             attach_bind(root_fd, bind, clone_fd)
         if upper is None:
-            _resemble(root_fd, lower[0])
+            _copy_root_attributes(root_fd, lower[0])
         return _detached(root_fd, "", purpose)
     finally:
         for fd in (root_fd, *(clone_fd for _, clone_fd in clones)):
@@ -192,16 +192,14 @@ def _assemble(
 
 
 def _private(bind: Mount) -> Mount:
-    """A bind from which nothing propagates back to the host, whatever the container's own is
-    to do.
-    """
+    """Return a bind without mount propagation to the host, whatever the container's options."""
     kept = [option for option in bind["options"] if option.removeprefix("r") not in _PROPAGATIONS]
     return {**bind, "options": [*kept, "rprivate"]}
 
 
 def _mount_root(place: Path, lower: tuple[Path, ...], upper: Path | None) -> int:
-    """Mount the overlay below ``place``, over a writable layer in memory if there is none; the
-    root's descriptor.
+    """Mount the overlay below ``place`` and return its descriptor; without ``upper``, over a
+    writable layer in memory.
     """
     k.mount("tmpfs", str(place), "tmpfs", 0, "mode=700")
     directories = {name: place / name for name in ("root", "upper", "work")}
@@ -218,8 +216,10 @@ def _mount_root(place: Path, lower: tuple[Path, ...], upper: Path | None) -> int
     return os.open(directories["root"], _HERE)
 
 
-def _resemble(root_fd: int, model: Path) -> None:
-    """Give the root, which is that of the layer in memory, what it has in the topmost real one."""
+def _copy_root_attributes(root_fd: int, model: Path) -> None:
+    """Give the root of the in-memory layer the owner, mode and times of the topmost real layer's
+    root.
+    """
     found = model.stat()
     where = f"/proc/self/fd/{root_fd}"
     os.chown(where, found.st_uid, found.st_gid)

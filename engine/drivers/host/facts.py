@@ -15,7 +15,7 @@ _FILESYSTEMS: Final = {"ext2": "extfs", "ext3": "extfs", "ext4": "extfs", "overl
 
 
 def read_facts(data_root: Path) -> HostFacts:
-    """Read everything anew; blocks for as long as the file system of /etc does."""
+    """Read all facts; blocks as long as the file system of /etc does."""
     kernel, release = os.uname(), _os_release()
     filesystem = filesystem_of(data_root, mounts())
     return HostFacts(
@@ -32,7 +32,9 @@ def read_facts(data_root: Path) -> HostFacts:
 
 
 def filesystem_of(path: Path, mounts: Iterable[MountEntry]) -> str:
-    """The type of the filesystem that a path lies on; of several mounts at one place, the last."""
+    """Return the type of the file system that holds a path; of several mounts at one place, the
+    last.
+    """
     best, kind = -1, "<unknown>"
     for mount in mounts:
         if is_below(str(path), mount.place) and len(mount.place) >= best:

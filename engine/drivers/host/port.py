@@ -18,22 +18,22 @@ _USUAL: Final[tuple[list[str], ...]] = ([], ["-ef"])
 
 @dataclass(frozen=True, slots=True)
 class LinuxHost:
-    """Facts and processes of the daemon's own machine."""
+    """The port for the host: facts and processes of the daemon's own machine."""
 
     data_root: Path
     lanes: Lanes
 
     def name(self) -> str:
-        """The machine's host name, uname(2)."""
+        """Return the machine's host name, uname(2)."""
         return os.uname().nodename
 
     async def facts(self) -> HostFacts:
-        """Read what the machine is."""
+        """Read the facts about the machine."""
         return await self.lanes.run(Lane.OBSERVE, partial(read_facts, self.data_root))
 
     async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
-        """The lines of ``ps`` whose PID is one of ``pids``; the usual ones are read without a
-        process.
+        """Return the lines of ``ps`` whose PID is one of ``pids``. The usual arguments are answered
+        without running ps.
 
         Raises:
             InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.

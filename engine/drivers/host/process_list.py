@@ -15,13 +15,13 @@ from engine.runtime.process_stat import parse_stat
 TITLES: Final = ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
 
 _USER_WIDTH: Final = 8
-"""Of procps' column: a longer name ends in a plus sign."""
+"""Width of procps' column: a longer name ends in a plus sign."""
 _USERS_REMEMBERED: Final = 256
 _PTS_MAJORS: Final = range(136, 144)
 _TTY_MAJOR: Final = 4
 _SERIAL_FROM: Final = 64
 _CONSOLE: Final = (5, 1)
-"""Documentation/admin-guide/devices.txt."""
+"""Device numbers: Documentation/admin-guide/devices.txt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _Now:
 
 
 def full_listing(pids: Iterable[int]) -> ProcessTable:
-    """A row for each process, by pid; those that have ended meanwhile are left out."""
+    """Return a row for each process, by pid; processes that have ended are left out."""
     now = _Now(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), os.sysconf("SC_CLK_TCK"))
     rows = (_row(pid, now) for pid in sorted(pids))
     return ProcessTable(TITLES, tuple(row for row in rows if row is not None))
@@ -68,7 +68,7 @@ def _effective_uid(status: str) -> int:
 
 @lru_cache(_USERS_REMEMBERED)
 def user_name(uid: int) -> str:
-    """The host's name for a user, as wide as the column; a number when it has none."""
+    """Return a user's name on the host, cut to the column's width; the number if it has none."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
@@ -77,7 +77,7 @@ def user_name(uid: int) -> str:
 
 
 def start_text(started_s: float, now_s: float) -> str:
-    """``22:08`` of today, ``Nov23`` of this year, or a year, in local time."""
+    """Return ``22:08`` for today, ``Nov23`` for this year, or the year, in local time."""
     started, now = time.localtime(started_s), time.localtime(now_s)
     if started.tm_year != now.tm_year:
         return time.strftime("%Y", started)
@@ -85,7 +85,7 @@ def start_text(started_s: float, now_s: float) -> str:
 
 
 def terminal_name(number: int) -> str:
-    """Field 7 of /proc/PID/stat: major in bits 8 to 15, minor in the rest."""
+    """Convert field 7 of /proc/PID/stat to a name: major in bits 8 to 15, minor in the rest."""
     major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
     if major in _PTS_MAJORS:
         return f"pts/{(major - _PTS_MAJORS.start) * 256 + minor}"
@@ -95,7 +95,7 @@ def terminal_name(number: int) -> str:
 
 
 def duration_text(spent_s: int) -> str:
-    """``[DD-]HH:MM:SS``."""
+    """Return ``[DD-]HH:MM:SS``."""
     minutes, seconds = divmod(spent_s, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -104,7 +104,7 @@ def duration_text(spent_s: int) -> str:
 
 
 def _command(words: bytes, name: str, state: str) -> str:
-    """The arguments; of a process that has none, or no longer, the name in brackets."""
+    """Return the arguments, or the name in brackets if the process has none."""
     text = words.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
     shown = "".join(char if char.isprintable() else "?" for char in text).rstrip()
     if state == "Z":

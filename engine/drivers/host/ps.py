@@ -1,6 +1,6 @@
 """Run ps(1) and keep the lines of some processes.
 
-It is run without a shell, and sees no options that would have it read files.
+It is run without a shell, and options that make it read files are refused.
 """
 
 import os
@@ -17,10 +17,9 @@ from engine.ports.host import ProcessTable
 _TIMEOUT_S: Final = 10.0
 _ARGUMENTS_LENGTH_MAX: Final = 512
 _RENAMED: Final = re.compile(r"\s+(\S*)=\s*(PID\S*)", re.ASCII)
-"""A column that is called PID and may be none, which would show processes of others."""
+"""A column titled PID with other contents, which would show processes of other containers."""
 _BLANKS: Final = " \t\n\v\f\r"
-"""What separates words for ps. Not all that Python takes for blank: a title could hide behind the
-rest."""
+"""The characters that separate words for ps. Python knows more: a title could hide behind them."""
 _UNIX_WITH_VALUE: Final = frozenset("CGOUgkopqstu")
 _BSD_WITH_VALUE: Final = frozenset("OUkopqt")
 _READS_FILE: Final = {True: "n", False: "N"}
@@ -28,7 +27,7 @@ _READS_FILE: Final = {True: "n", False: "N"}
 
 
 def checked_words(arguments: str) -> list[str]:
-    """The arguments of ps, one by one.
+    """Split the arguments of ps into words.
 
     Raises:
         InvalidRequest: they hide the PID, or read files.
@@ -59,7 +58,7 @@ def _vet(text: str, words: Iterable[str]) -> None:
 
 
 def _takes_next(word: str) -> bool:
-    """Whether a group of single-letter options ends in one whose value is the next word.
+    """Return whether a group of single-letter options ends in one whose value is the next word.
 
     Raises:
         InvalidRequest: one of them reads a file.
@@ -76,7 +75,7 @@ def _takes_next(word: str) -> bool:
 
 
 async def run_ps(words: list[str], pids: Collection[int]) -> str:
-    """Ask for some processes alone; some options don't go with that, and are asked for all.
+    """Run ps for some processes; with options that don't allow that, run it for all.
 
     Raises:
         InvalidRequest: ps does not know the arguments.
@@ -91,7 +90,7 @@ async def run_ps(words: list[str], pids: Collection[int]) -> str:
 
 
 async def _ps(words: list[str]) -> tuple[str, str]:
-    """Its output, and the first line of its complaint."""
+    """Run ps and return its output and, if it failed, the first line of its error message."""
     try:
         with trio.fail_after(_TIMEOUT_S):
             done = await trio.run_process(
@@ -112,7 +111,7 @@ async def _ps(words: list[str]) -> tuple[str, str]:
 
 
 def table_of(output: str, pids: Collection[int]) -> ProcessTable:
-    """Cut the output of ps into columns; the last, a command, keeps its blanks.
+    """Split the output of ps into columns; the last, a command, keeps its blanks.
 
     Raises:
         InvalidRequest: no column is called PID.

@@ -76,7 +76,7 @@ class SandboxPool:
         clock.
         """
         self._changed = trio.Event()
-        self._alone = trio.Lock()
+        self._lock = trio.Lock()
 
     @property
     def members(self) -> frozenset[SandboxId]:
@@ -115,7 +115,7 @@ class SandboxPool:
         ready = self._ready.get(network, {})
         if not any(map(shares, (*ready, self._preparing))):
             return
-        async with self._alone:  # what is being prepared is ready now, or was given up
+        async with self._lock:  # what is being prepared is ready now, or was given up
             ready = self._ready.get(network, {})
             unwanted = [ready.pop(key) for key in tuple(filter(shares, ready))]
             await self._throw_away(unwanted)
@@ -127,7 +127,7 @@ class SandboxPool:
             DriverError: the kernel refused.
         """
         self._wanted.pop(network, None)
-        async with self._alone:  # whatever is being prepared is ready, or was given up
+        async with self._lock:  # whatever is being prepared is ready, or was given up
             await self._throw_away(tuple(self._ready.pop(network, {}).values()))
 
     async def run(self) -> None:
@@ -144,7 +144,7 @@ class SandboxPool:
             with trio.move_on_after(quiet_in_s):
                 await self._changed.wait()
             return
-        async with self._alone:
+        async with self._lock:
             worked = await self._step()
         if not worked:
             await self._changed.wait()
@@ -163,7 +163,7 @@ class SandboxPool:
     async def empty(self) -> None:
         """Remove all that is ready, and prepare no more: the daemon ends in good order."""
         self._most = 0
-        async with self._alone:
+        async with self._lock:
             unwanted = tuple(each for group in self._ready.values() for each in group.values())
             self._ready.clear()
             await self._throw_away(unwanted)

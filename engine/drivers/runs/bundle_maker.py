@@ -14,7 +14,7 @@ from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
 from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.images.content import Content
-from engine.drivers.lanes import check_wanted
+from engine.drivers.lanes import check_abandoned
 from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.runs.devices import host_devices
@@ -52,7 +52,7 @@ class BundleMaker:
         lower = self.content.lower_directories(spec.image_id)
         self._make_bind_sources(container)
         check_propagation(spec.binds)
-        check_wanted()  # a bind's source may have hung until nobody waited any more
+        check_abandoned()  # a bind's source may have hung until nobody waited any more
         self.rootfs.make(container.id, lower[0])
         self.files.write(container)
         self.bundles.write(
