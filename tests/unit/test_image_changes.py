@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.dockerfile.instructions import apply_changes
+from engine.domain.dockerfile.instructions import CHARACTERS_MAX, apply_changes
 from engine.domain.dockerfile.words import expand, split_words
 from engine.domain.image.config import Healthcheck, ImageConfig
 from engine.errors import InvalidRequest
@@ -97,3 +97,24 @@ def test_no_line_does_worse_than_a_refusal(line: str, environment: dict[str, str
         for word in split_words(line):
             expand(word, environment)
         changed(f"ENV {line}", f"LABEL {line}", f"EXPOSE {line}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["ENV A=0123456789", *["ENV A=$A$A"] * 40],
+        ["ENV A=" + "x" * 1000, "LABEL l=" + "$A" * (CHARACTERS_MAX // 1000)],
+        ["ENV A=" + "x" * 1000, *(f"LABEL {n}=$A" for n in range(CHARACTERS_MAX // 1000))],
+        ["LABEL a=" + "x" * CHARACTERS_MAX],
+    ],
+    ids=["doubled", "one line", "many lines", "without variables"],
+)
+def test_variables_can_not_multiply_without_end(changes: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="the changes lead to more than"):
+        changed(*changes)
+
+
+def test_a_hundred_directories_more_in_the_path_are_no_offence() -> None:
+    config = changed("ENV PATH=/bin", *(f"ENV PATH=$PATH:/opt/{n}" for n in range(100)))
+
+    assert len(config.env[0].split(":")) == 101

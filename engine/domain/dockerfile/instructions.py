@@ -23,15 +23,18 @@ _PORT: Final = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?")
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 _PORT_MAX: Final = 65535
 _NO_TRIGGERS: Final = ("FROM", "MAINTAINER")
+CHARACTERS_MAX: Final = 1 << 20
+"""What instructions may add to a config: thirty lines ``ENV A=$A$A`` would fill the memory."""
 
 
 def apply_changes(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
     """The config after some instructions, in order.
 
     Raises:
-        InvalidRequest: a keyword that needs more than a config (``RUN``), or arguments that don't
-            fit.
+        InvalidRequest: a keyword that needs more than a config (``RUN``), arguments that don't fit,
+            or instructions that may lead to more than ``CHARACTERS_MAX``.
     """
+    added = 0
     text = re.sub(r"\\[ \t]*\n", "", "\n".join(changes))
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):
@@ -40,8 +43,17 @@ def apply_changes(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
         instruction = _INSTRUCTIONS.get(keyword.upper())
         if instruction is None:
             raise InvalidRequest(f"{keyword.lower()} is not a valid change command")
+        added += _longest(line, config)
+        if added > CHARACTERS_MAX:
+            raise InvalidRequest(f"the changes lead to more than {CHARACTERS_MAX} characters")
         config = instruction(config, rest.strip())
     return config
+
+
+def _longest(line: str, config: ImageConfig) -> int:
+    """Return a bound for the length of a line with its variables replaced."""
+    variables = line.count("$")
+    return len(line) + (variables * max(map(len, config.env), default=0) if variables else 0)
 
 
 def command_line(text: str, *, shell: Iterable[str] = _SHELL) -> tuple[str, ...]:
