@@ -102,6 +102,8 @@ def test_a_parent_of_ones_own_has_the_container(
     [
         ({"DeviceCgroupRules": ["x"]}, "invalid device cgroup rule format: 'x'"),
         ({"CgroupParent": "/.."}, "invalid cgroup parent: '/..'"),
+        ({"CgroupParent": "x" * 256}, "invalid cgroup parent: file name too long"),
+        ({"CgroupParent": "x/" * 1025}, "invalid cgroup parent: file name too long"),
         ({"IOMaximumIOps": 1}, "Invalid QoS settings: linux does not support configuration of maximum IOPs"),
         ({"CpuShares": 1}, "the minimum allowed cpu-shares is 2"),
         ({"Memory": -1}, "Minimum memory limit allowed is 6MB"),

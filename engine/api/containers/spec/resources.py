@@ -36,6 +36,9 @@ _RULE: Final = re.compile(
     r"(?P<kind>[acb]) (?P<major>[0-9]+|\*):(?P<minor>[0-9]+|\*) (?P<access>[rwm]{1,3})", re.ASCII
 )
 _ANY: Final = "*"
+_NAME_BYTES_MAX: Final = 255
+_CGROUP_PATH_BYTES_MAX: Final = 2048
+"""A path has 4096 bytes at most, PATH_MAX; the hierarchy and the container's ID need room in it."""
 _LINUX_HAS_NO: Final = (
     ("io_maximum_bandwidth", "maximum bandwidth"),
     ("io_maximum_iops", "maximum IOPs"),
@@ -140,12 +143,16 @@ def _cgroup_parent(path: str) -> str:
     """Below the root of each hierarchy, whatever was written in front of it, as runc has it.
 
     Raises:
-        InvalidRequest: it is the root itself, or no path.
+        InvalidRequest: it is the root itself, no path, or longer than a cgroup's path can be.
     """
     if not path:
         return ""
-    if posixpath.normpath(f"/{path}").strip("/") == "" or not path.isprintable():
+    names = posixpath.normpath(f"/{path}").strip("/").split("/")
+    if names == [""] or not path.isprintable():
         raise InvalidRequest(f"invalid cgroup parent: {path!r}")
+    is_too_long = len(path.encode()) > _CGROUP_PATH_BYTES_MAX
+    if is_too_long or any(len(name.encode()) > _NAME_BYTES_MAX for name in names):
+        raise InvalidRequest("invalid cgroup parent: file name too long")
     return path
 
 
