@@ -7,6 +7,7 @@
     updates.py     limits and restart policies        names.py     names for containers without one
     images.py      content and references             registries.py pull and push
     networks.py    create, connect, remove            prunes.py    remove what nobody uses
+    arrivals.py    content until its events are recorded
 
 Knows ``supervisor``, ``queries``, ``store``, ``domain``, ``ports`` and ``errors``; neither HTTP nor
 any driver.

@@ -32,6 +32,7 @@ from engine.ports.content import Arrived, ImageStore
 from engine.ports.files import ContainerFiles
 from engine.queries.threads import ask
 from engine.queries.waiting import Changes
+from engine.service.arrivals import kept
 from engine.store.ledger import Ledger
 
 GO_ON_TIMEOUT_S: Final = 5.0
@@ -83,10 +84,8 @@ class Commits:
             self._standing_still(container.id, origin, asked=options.pause),
         ):
             arrived = await self._pack(container, config, options)
-        try:
+        async with kept(self._store, [arrived.contents.id]):
             await self._record(container.id, arrived.contents, options, origin)
-        finally:
-            self._store.release(arrived.contents.id)
         return arrived.contents.id
 
     async def let_go_on(self) -> None:

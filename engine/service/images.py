@@ -20,6 +20,7 @@ from engine.domain.image.state import (
 )
 from engine.domain.streams import image_stream
 from engine.ports.content import ImageStore, Saved, Usage
+from engine.service.arrivals import kept
 from engine.store.ledger import Ledger
 
 
@@ -87,11 +88,9 @@ class Images:
         words = comment or f"Imported from {source}"
         arrived = await self._store.import_tar(body, at_ns=at_ns, changes=changes, comment=words)
         contents = arrived.contents
-        try:
+        async with kept(self._store, [contents.id]):
             decided = decide_import(self._ledger.head.images, contents, source, reference)
             await self._record(decided, origin)
-        finally:
-            self._store.release(contents.id)
         return self._ledger.durable.images[contents.id]
 
     async def load(
@@ -103,13 +102,10 @@ class Images:
             Each image with the references that the archive gave it.
         """
         arrived = await self._store.load_archive(body)
-        try:
+        async with kept(self._store, [each.contents.id for each in arrived]):
             for each in arrived:
                 decided = decide_load(self._ledger.head.images, each.contents, each.references)
                 await self._record(decided, origin)
-        finally:
-            for each in arrived:
-                self._store.release(each.contents.id)
         images = self._ledger.durable.images
         return tuple((images[each.contents.id], each.references) for each in arrived)
 

@@ -1,0 +1,97 @@
+"""Requests that would make too large an event are refused and leave neither memory nor files."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from tests.faults.conftest import STOPS_AT_ONCE
+from tests.harness.conditions import eventually
+from tests.harness.daemon import DaemonUnderTest
+
+LARGE: Final = "x" * 6_800_000
+ROOM_KB: Final = 20 << 10
+"""What the first large request adds for good: buffers that later ones use again."""
+REFUSAL: Final = "are too much for one event; at most 1048576 are kept"
+
+
+def requests(container: str) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
+    """One for each command whose event keeps what its body says: method, path, body, query."""
+    create = {"Image": "busybox", "Cmd": ["true"]}
+    for more in (
+        {"Env": [f"A={LARGE}"]},
+        {"Labels": {"a": LARGE}},
+        {"Cmd": [LARGE]},
+        {"HostConfig": {"Binds": [f"/tmp:/{LARGE}"]}},
+    ):
+        yield "POST", "/containers/create", create | more, {}
+    yield "POST", f"/containers/{container}/exec", {"Cmd": ["true"], "Env": [f"A={LARGE}"]}, {}
+    yield "POST", f"/containers/{container}/exec", {"Cmd": ["true", LARGE]}, {}
+    yield "POST", f"/containers/{container}/update", {"CpusetCpus": "0," * 1_000_000 + "0"}, {}
+    yield "POST", "/networks/create", {"Name": "large", "Labels": {"a": LARGE}}, {}
+    membership = {"Container": container, "EndpointConfig": {"Aliases": [LARGE]}}
+    yield "POST", "/networks/mine/connect", membership, {}
+    yield "POST", "/commit", {"Labels": {"a": LARGE}}, {"container": container}
+    yield "POST", "/images/load", image_with(labels={"a": LARGE}), {}
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def image_with(labels: dict[str, str]) -> bytes:
+    """An archive of one image, as ``docker save`` writes it."""
+    layer = tar_of({"file": b"content"})
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Labels": labels},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config", "RepoTags": ["large:latest"], "Layers": ["layer"]}]
+    return tar_of(
+        {
+            "config": json.dumps(config).encode(),
+            "layer": layer,
+            "manifest.json": json.dumps(manifest).encode(),
+        }
+    )
+
+
+def memory_kb(daemon: DaemonUnderTest) -> int:
+    status = Path(f"/proc/{daemon.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def image_files(daemon: DaemonUnderTest) -> set[Path]:
+    """Files of blobs and layers."""
+    content, layers = daemon.data_root / "content", daemon.data_root / "layers"
+    found = {path for path in (*content.rglob("*"), *layers.rglob("*")) if path.is_file()}
+    assert found
+    return found
+
+
+def test_what_would_be_too_large_an_event_is_refused_and_leaves_nothing(
+    program: DaemonUnderTest,
+) -> None:
+    container = program.api.run("boat", *STOPS_AT_ONCE)
+    program.api.post("/networks/create", {"Name": "mine"})
+    files, memory = image_files(program), memory_kb(program)
+
+    for method, path, body, query in requests(container):
+        reply = program.api.request(method, path, body, **query)
+        assert (reply.status, REFUSAL in reply.message) == (400, True), (path, reply.message)
+
+    assert [each["Id"] for each in program.api.ps()] == [container]
+    assert image_files(program) == files
+    eventually(lambda: memory_kb(program) - memory < ROOM_KB, "the memory is given back")
+    assert program.api.status(container) == "running"
