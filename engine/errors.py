@@ -6,7 +6,20 @@ has no kind of its own is our own fault: :attr:`Kind.INTERNAL`.
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MESSAGE_CHARACTERS_MAX: Final = 4096
+"""In the message of an effect that failed. It may name a command or a path, of which a request can
+have a megabyte, and it becomes part of an event, or travels through a pipe: as JSON a character has
+12 bytes at most."""
+
+
+def shortened(message: str) -> str:
+    """Return a message without its middle if it is too long: what matters is at both ends."""
+    if len(message) <= MESSAGE_CHARACTERS_MAX:
+        return message
+    half = MESSAGE_CHARACTERS_MAX // 2
+    return f"{message[: half - 1]}…{message[-half:]}"
 
 
 class Kind(StrEnum):
@@ -94,3 +107,6 @@ class DriverError(EngineError):
     """The kernel refused an effect. The message names the action and the object; the cause keeps
     the errno.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))

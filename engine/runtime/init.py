@@ -27,6 +27,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NoReturn
 
+from engine.errors import shortened
 from engine.failpoints import failpoint
 from engine.runtime import linux as k
 from engine.runtime.bundle import Bundle, Process
@@ -195,7 +196,8 @@ def _run(child: _Child, steps: "Steps") -> NoReturn:
 
 
 def _report(child: _Child, step: str, number: int, message: str, exit_code: int) -> None:
-    record = {"step": step, "errno": number, "message": message, "exit_code": exit_code}
+    text = shortened(message)
+    record = {"step": step, "errno": number, "message": text, "exit_code": exit_code}
     os.write(child.report_fd, json.dumps(record).encode())
 
 

@@ -95,3 +95,22 @@ def test_what_would_be_too_large_an_event_is_refused_and_leaves_nothing(
     assert image_files(program) == files
     eventually(lambda: memory_kb(program) - memory < ROOM_KB, "the memory is given back")
     assert program.api.status(container) == "running"
+
+
+def test_a_command_with_a_name_of_a_megabyte_is_refused_in_few_words(
+    program: DaemonUnderTest,
+) -> None:
+    container = program.api.run("boat", *STOPS_AT_ONCE)
+    execution = program.api.create_exec(container, LARGE[:1_000_000])
+    program.api.create("ship", LARGE[:1_000_000])
+
+    refusals = [
+        program.api.request("POST", f"/exec/{execution}/start", {"Detach": True}),
+        program.api.request("POST", "/containers/ship/start"),
+    ]
+
+    for reply in refusals:
+        assert reply.status == 400
+        assert reply.message.endswith('": executable file not found in $PATH: unknown')
+        assert len(reply.message) < 5000
+    assert program.api.status(container) == "running", "its monitor has survived the refusal"
