@@ -112,7 +112,7 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
         await kernel.monitors.find()
         await kernel.networks.forget_strays(_sandboxes(daemon.ledger))
         await background.start(kernel.networks.names.run)
-        await kernel.networks.tell_all_names(daemon.ledger.durable.containers.values())
+        await kernel.networks.set_all_names(daemon.ledger.durable.containers.values())
         background.start_soon(daemon.drivers.launcher.keep_alive)
         background.start_soon(watch_network, daemon.supervisor)
         await background.start(daemon.supervisor.run)

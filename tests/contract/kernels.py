@@ -406,7 +406,7 @@ async def _background(drivers: Drivers) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(drivers.monitors.run)
         await nursery.start(kernel.networks.names.run)
-        await kernel.networks.tell_all_names(())
+        await kernel.networks.set_all_names(())
         nursery.start_soon(kernel.networks.pool.run)
         nursery.start_soon(kernel.trash.run)
         try:

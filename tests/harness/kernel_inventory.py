@@ -18,7 +18,7 @@ from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import InstanceId, SandboxId
-from engine.domain.network.macvlan import UPLINK_DRIVERS
+from engine.domain.network.macvlan import STACKED_DRIVERS
 from tests.harness.client import Api, Json
 
 PREPARED_SHARE: Final = 4
@@ -121,7 +121,7 @@ def problems(roots: Roots, api: Api) -> list[str]:
 def _bridged_alone(api: Api, container: Json) -> Json:
     """Without the networks whose links have no other end among the host's."""
     settings = container["NetworkSettings"]
-    uplinks = {each["Id"] for each in api.get("/networks") if each["Driver"] in UPLINK_DRIVERS}
+    uplinks = {each["Id"] for each in api.get("/networks") if each["Driver"] in STACKED_DRIVERS}
     bridged = {k: v for k, v in settings["Networks"].items() if v["NetworkID"] not in uplinks}
     return container | {"NetworkSettings": settings | {"Networks": bridged}}
 

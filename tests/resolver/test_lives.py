@@ -38,7 +38,7 @@ def test_a_resolver_that_is_killed_is_replaced_and_knows_everything(tmp_path: Pa
             os.kill(first, signal.SIGKILL)
             with trio.fail_after(10):
                 await until(lambda: dns.resolver.pid not in (None, first))
-                await dns.resolver.tell("db", (host("db", "10.0.0.3"),))
+                await dns.resolver.set_records("db", (host("db", "10.0.0.3"),))
 
             for sandbox in (one, two):
                 assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
@@ -143,7 +143,7 @@ def test_a_stuck_resolver_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
             first = dns.pid
 
             os.kill(first, signal.SIGSTOP)
-            await dns.resolver.tell("db", (host("db", "10.0.0.3"),))
+            await dns.resolver.set_records("db", (host("db", "10.0.0.3"),))
 
             assert dns.pid != first
             assert dns.dig(sandbox, "db").values == ["10.0.0.3"]
@@ -160,10 +160,10 @@ def test_sandboxes_that_come_and_go_leave_no_descriptor(tmp_path: Path) -> None:
             for _ in range(20):
                 await dns.resolver.serve(_listener(sandbox))
                 await dns.resolver.serve(_listener(sandbox))
-                await dns.resolver.tell(
+                await dns.resolver.set_records(
                     "db", (host("db", "10.0.0.3", process=identity(os.getpid())),)
                 )
-                await dns.resolver.tell("db", ())
+                await dns.resolver.set_records("db", ())
                 await dns.resolver.forget(sandbox)
 
             assert descriptors(dns.pid) == before
@@ -179,9 +179,9 @@ def test_names_that_are_none_are_refused_and_hinder_nobody(tmp_path: Path) -> No
             broken = host("bad", "10.0.0.9", names=("\udcff",))
             await told(dns, broken, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             with pytest.raises(DriverError):
-                await dns.resolver.tell("bad", (broken,))
-            await dns.resolver.tell("bad", ())
-            await dns.resolver.tell("db", (host("db", "10.0.0.3", names=("x" * 64, "db")),))
+                await dns.resolver.set_records("bad", (broken,))
+            await dns.resolver.set_records("bad", ())
+            await dns.resolver.set_records("db", (host("db", "10.0.0.3", names=("x" * 64, "db")),))
 
             assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
             assert dns.dig(sandbox, "db").values == ["10.0.0.3"]

@@ -5,7 +5,7 @@ import msgspec
 from engine.api.containers.spec.body import EndpointWire
 from engine.api.http.json_bodies import Wire
 from engine.domain.network.decisions import NetworkWish, PoolWish
-from engine.domain.network.macvlan import UPLINK_DRIVERS
+from engine.domain.network.macvlan import STACKED_DRIVERS
 from engine.domain.network.state import BRIDGE_DRIVER
 from engine.errors import Forbidden, NotFound, Unsupported
 
@@ -91,7 +91,7 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
 def _check_driver(driver: str) -> None:
     if driver in ("host", "null"):
         raise Forbidden(f'only one instance of "{driver}" network is allowed')
-    if driver not in (BRIDGE_DRIVER, *UPLINK_DRIVERS):
+    if driver not in (BRIDGE_DRIVER, *STACKED_DRIVERS):
         raise NotFound(f'plugin "{driver}" not found')
 
 

@@ -15,7 +15,7 @@ from engine.domain.network.addresses import (
     first_address,
     free_subnet,
 )
-from engine.domain.network.macvlan import UPLINK_DRIVERS, decide_parent, is_dummy, vlan_of
+from engine.domain.network.macvlan import STACKED_DRIVERS, decide_parent, is_dummy, vlan_of
 from engine.domain.network.state import (
     BRIDGE_DRIVER,
     BRIDGE_NAME_OPTION,
@@ -101,7 +101,7 @@ def decide_create_network(
 
 def _link(wish: NetworkWish, identity: NetworkId, around: Surroundings) -> str:
     """The host's link that containers will be joined to."""
-    if wish.driver in UPLINK_DRIVERS:
+    if wish.driver in STACKED_DRIVERS:
         return decide_parent(wish.driver, wish.options, identity, around.networks)
     bridge = wish.options.get(BRIDGE_NAME_OPTION) or f"{_BRIDGE_PREFIX}{identity[:SHORT]}"
     _check_bridge(bridge, identity, around)

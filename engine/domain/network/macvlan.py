@@ -15,7 +15,7 @@ from engine.errors import Forbidden, InvalidRequest
 
 PARENT_OPTION: Final = "parent"
 IPVLAN: Final = "ipvlan"
-UPLINK_DRIVERS: Final = ("macvlan", IPVLAN)
+STACKED_DRIVERS: Final = ("macvlan", IPVLAN)
 MODES: Final[Mapping[str, Mapping[str, int]]] = {
     "macvlan": {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8},
     IPVLAN: {"l2": 0, "l3": 1, "l3s": 2},

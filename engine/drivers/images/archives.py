@@ -1,11 +1,13 @@
-"""What is in an archive of images: ``docker save`` of every age, skopeo's ``docker-archive``, and
-OCI image layouts.
+"""Read the images in an archive: ``docker save`` of every age, skopeo's ``docker-archive``, and OCI
+image layouts.
 
-    manifest.json ─▶ [{Config, RepoTags, Layers}]           Docker: paths of files in the archive; Layers the lowest first
-    index.json ─▶ manifest ─▶ config, layers                OCI image-layout, only asked when there is no manifest.json
+    manifest.json ─▶ [{Config, RepoTags, Layers}]   Docker: paths of files in the archive, Layers
+                                                    with the lowest first
+    index.json ─▶ manifest ─▶ config, layers        OCI image-layout, only read when there is no
+                                                    manifest.json
 
-Nothing is unpacked to find out: members are parts of the one file, and links between them (old
-archives name a shared layer so) are followed by name.
+Nothing is unpacked here: members are parts of the one file, and links between them (by which old
+archives name a shared layer) are followed by name.
 """
 
 import posixpath
@@ -33,19 +35,19 @@ _Document = TypeVar("_Document")
 
 
 class InvalidImageArchive(InvalidRequest):
-    """A tar, but not one of images."""
+    """A tar that is not an archive of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedImage:
-    """One image of an archive, its layers still packed."""
+    """One image of an archive, with its layers still packed."""
 
     config: bytes
     document: ConfigDocument
     references: tuple[str, ...]
-    """Canonical."""
+    """Canonical references."""
     layers: tuple[Source, ...]
-    """Tars, compressed or not; the lowest first."""
+    """The layers' tars, compressed or not; the lowest first."""
 
 
 class _DockerImage(msgspec.Struct, frozen=True, rename="pascal"):
@@ -76,10 +78,10 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 def read_archive(source: Source, architecture: str) -> tuple[ArchivedImage, ...]:
-    """The images of an archive; of an OCI index, those that run on ``architecture``.
+    """Return the images of an archive; of an OCI index, those that run on ``architecture``.
 
     Raises:
-        InvalidRequest: a damaged tar, no manifest, or one that doesn't fit the rest.
+        InvalidRequest: a damaged tar, no manifest, or one that doesn't match the rest.
     """
     members = _Members(source)
     if "manifest.json" in members:
@@ -98,7 +100,7 @@ def read_archive(source: Source, architecture: str) -> tuple[ArchivedImage, ...]
 
 
 class _Members:
-    """The files of an archive by name."""
+    """The files of an archive, by name."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -179,7 +181,9 @@ def _oci_image(members: _Members, manifest: _Manifest) -> ArchivedImage:
 
 
 def _names(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """A bare tag is not a name: there is nobody to say of which repository."""
+    """Return the reference in an entry's annotations. A bare tag is not a name, because its
+    repository is unknown.
+    """
     for key in _NAME_ANNOTATIONS:
         name = annotations.get(key, "")
         if ":" in name or "/" in name:

@@ -22,7 +22,7 @@ CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Bytes that have come in and are nobody's yet."""
+    """Received bytes that are not a blob yet."""
 
     fd: int
     path: Path
@@ -38,11 +38,11 @@ class BlobStore:
 
     @contextmanager
     def receive(self, reader: Reader) -> Iterator[Arrival]:
-        """Take bytes in and hash them. They are gone at the end unless :meth:`keep` gave them their
-        name.
+        """Receive and hash bytes. They are deleted at the end unless :meth:`keep` has made them a
+        blob.
 
         Raises:
-            Unavailable: the disk is full. What ``reader`` raises passes through.
+            Unavailable: the disk is full. Errors of ``reader`` pass through.
         """
         incoming = incoming_directory(self._data_root)
         path = incoming / secrets.token_hex(8)
@@ -59,11 +59,11 @@ class BlobStore:
             path.unlink(missing_ok=True)
 
     def keep(self, arrival: Arrival) -> None:
-        """Make arrived bytes a blob. It has been one already: fine.
+        """Make received bytes a blob. It may be one already.
 
         Raises:
             Unavailable: the disk is full.
-            DriverError: the kernel refuses otherwise.
+            DriverError: the kernel refuses for another reason.
         """
         path = naming.blob_path(self._data_root, arrival.digest)
         if path.exists():
@@ -78,7 +78,7 @@ class BlobStore:
             raise disk_error(f"keep blob {arrival.digest}", error) from error
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob, checked against its digest.
+        """Read a small blob, and check its digest.
 
         Raises:
             DriverError: it is missing or damaged.
@@ -92,7 +92,7 @@ class BlobStore:
         return content
 
     def open(self, digest: Digest) -> BinaryIO:
-        """A blob of any size, to be read.
+        """Open a blob of any size for reading.
 
         Raises:
             DriverError: it is missing.
@@ -107,7 +107,7 @@ class BlobStore:
         return set_aside(naming.blob_path(self._data_root, digest), self._data_root)
 
     def sizes(self) -> dict[Digest, int]:
-        """Every blob and its bytes."""
+        """Return every blob with its size in bytes."""
         directory = naming.blob_path(self._data_root, Digest("sha256:x")).parent
         if not directory.exists():
             return {}

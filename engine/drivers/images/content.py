@@ -1,14 +1,14 @@
 """Store the content of images, and delete what no image needs.
 
     upload ─▶ incoming/X ─▶ plain tar, diff ID ─▶ incoming/Y/ ─▶ layers/HEX24/ + .json
-                  └───────────────────────────────▶ content/blobs/sha256/DIGEST   (as it came)
+                  └───────────────────────────────▶ content/blobs/sha256/DIGEST   (as received)
                                                     content/blobs/sha256/IMAGE    (the config)
 
-All is found again from an image's ID: its blob lists the diff IDs, those give the chain IDs, and
-each layer's record names its blob. So needs are told in image IDs alone: those of the images that
-are present and of the containers that exist; the rest is garbage. Content comes before the event
-that speaks of it; until the event is durable, pins keep the content from being collected. A crash
-forgets pins, and what they kept is garbage afterwards.
+Everything is found again from an image's ID: its blob lists the diff IDs, those give the chain IDs,
+and each layer's record names its blob. So the content that is needed follows from image IDs alone:
+those of the present images and of the existing containers; the rest is garbage. Content is stored
+before the event that refers to it is recorded; until the event is durable, pins protect the content
+from collection. A crash loses the pins, and what they protected is garbage afterwards.
 
 All methods block: they belong on a thread, and may be called on several at once.
 """
@@ -57,15 +57,16 @@ from engine.failpoints import failpoint
 
 IMPORT_COMMENT: Final = "Imported from -"
 LOWERS_MAX: Final = 256
-"""Images whose layers are remembered: reading a config and its digest would take 0.2 ms of each
-start."""
+"""Number of images whose layers are cached: reading a config and its digest would take 0.2 ms of
+each start.
+"""
 NOTHING: Final = digest_of(END)
-"""Of the tar of a layer that changes nothing: it is none, as Docker has it."""
+"""Digest of the tar of a layer that changes nothing. Such a layer is left out, as in Docker."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image out of an archive, and the canonical references that the archive gives it."""
+    """An image from an archive, with the canonical references that the archive gives it."""
 
     contents: ImageContents
     references: tuple[str, ...]
@@ -73,24 +74,24 @@ class LoadedImage:
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """What images take on the disk; layers shared by several images are counted once."""
+    """The disk space of images; layers shared by several images are counted once."""
 
     layers: dict[ChainId, ImageLayer]
     blobs: dict[Digest, int]
 
     @property
     def size_bytes(self) -> int:
-        """All of it."""
+        """The size of all layers and blobs."""
         return sum(layer.size_bytes for layer in self.layers.values()) + sum(self.blobs.values())
 
 
 class Content:
-    """The images of one data root.
+    """The content of the images of one data root.
 
     Args:
-        needed: the images that are present and those of all containers, as the log has them now.
-            Called on the thread that collects, so it must copy in one step what another thread may
-            be changing.
+        needed: returns the images that are present and those of all containers, as the log has them
+            now. It is called on the thread that collects, so it must copy in one step what another
+            thread may be changing.
         architecture: of this machine, in Go's words (``amd64``).
     """
 
@@ -105,7 +106,7 @@ class Content:
         self._pins = Pins()
         self._lower = lru_cache(maxsize=LOWERS_MAX)(self._find_lower)
 
-    # --- what comes in ---
+    # --- receiving ---
 
     def import_tar(
         self,
@@ -115,15 +116,15 @@ class Content:
         changes: Sequence[str] = (),
         comment: str = IMPORT_COMMENT,
     ) -> ImageContents:
-        """Make an image of a root filesystem, compressed or not. It is pinned until
+        """Make an image from a root file system's tar, compressed or not. It is pinned until
         :meth:`release`.
 
         Raises:
             InvalidRequest: a bad change, a damaged archive; nothing is left of it.
             Unavailable: the disk is full; likewise.
-            DriverError: the kernel refuses otherwise; likewise.
+            DriverError: the kernel refuses for another reason; likewise.
         """
-        config = apply_changes(ImageConfig(), changes)  # before the wait for the upload
+        config = apply_changes(ImageConfig(), changes)  # refuse a bad change before the upload
         with self._tidied(), self._pins.hold() as hold, self._blobs.receive(reader) as arrival:
             with packed_layer(self._blobs, arrival) as packed:
                 layer = self._make_layer(hold, None, packed)
@@ -137,12 +138,12 @@ class Content:
             return self._finished(hold, document, (layer,))
 
     def load_archive(self, reader: Reader) -> tuple[LoadedImage, ...]:
-        """Take in the images of an archive, all or none. They are pinned until :meth:`release`.
+        """Load the images of an archive, all or none. They are pinned until :meth:`release`.
 
         Raises:
             InvalidRequest: a damaged archive, or one that is not of images; nothing is left of it.
             Unavailable: the disk is full; likewise.
-            DriverError: the kernel refuses otherwise; likewise.
+            DriverError: the kernel refuses for another reason; likewise.
         """
         with (
             self._tidied(),
@@ -166,19 +167,19 @@ class Content:
         step: HistoryEntry,
         at_ns: int,
     ) -> ImageContents:
-        """Make an image of the tar of one layer on top of another image. It is pinned until
+        """Make an image from the tar of one layer on top of another image. It is pinned until
         :meth:`release`.
 
         Args:
-            reader: the layer, not compressed.
-            parent: what it stands on; a container keeps it.
+            reader: the layer's tar, not compressed.
+            parent: the image below; a container protects it from collection.
             config: of the image.
-            step: what history will say, but for the time.
-            at_ns: when that is.
+            step: the history entry, without the time.
+            at_ns: the time of the history entry.
 
         Raises:
             Unavailable: the disk is full; nothing is left of it.
-            DriverError: the kernel refuses otherwise, or the parent is damaged; likewise.
+            DriverError: the kernel refuses for another reason, or the parent is damaged; likewise.
         """
         document = self._blobs.read(Digest(parent))
         with self._tidied(), self._pins.hold() as hold:
@@ -204,7 +205,7 @@ class Content:
             return self._finished(hold, child, layers)
 
     def _standing(self, hold: Hold, document: bytes) -> tuple[ImageLayer, ...]:
-        """The layers of an image that is there; they stay."""
+        """Return the layers of an existing image, and pin them."""
         layers: list[ImageLayer] = []
         for chain in chain_ids(read_config(document).rootfs.diff_ids):
             hold.add(chain)
@@ -216,10 +217,11 @@ class Content:
         return tuple(layers)
 
     def save(self, images: Sequence[NamedImage]) -> SavedImages:
-        """An archive of images, to be read in blocks. What it is made of stays until it is closed.
+        """Return an archive of images, to be read in blocks. Its content is pinned until it is
+        closed.
 
         Raises:
-            DriverError: something of an image is missing or damaged.
+            DriverError: some content of an image is missing or damaged.
         """
         with contextlib.ExitStack() as undo:
             hold = undo.enter_context(self._pins.hold())
@@ -231,8 +233,8 @@ class Content:
             return SavedImages(self._blobs, tuple(packed), undo.pop_all())
 
     def release(self, image: ImageId) -> None:
-        """The event that speaks of the image is durable, or will never be. Call once for each
-        import and load.
+        """Unpin an image: the event that refers to it is durable, or will never be. Call once for
+        each import and load.
         """
         self._pins.release(image)
 
@@ -280,23 +282,19 @@ class Content:
 
     @contextlib.contextmanager
     def _tidied(self) -> Iterator[None]:
-        """A failure leaves nothing behind: what it had made is garbage once its pins have
-        fallen.
-        """
+        """Collect garbage if the block fails, so that nothing is left of what it made."""
         try:
             yield
         except BaseException:
-            with contextlib.suppress(
-                EngineError
-            ):  # the failure itself is what the caller must hear
+            with contextlib.suppress(EngineError):  # the first failure is the one to report
                 self.collect()
             raise
 
-    # --- what is there ---
+    # --- reading ---
 
     def lower_directories(self, image: ImageId) -> tuple[Path, ...]:
-        """The layers of an image as overlay's ``lowerdir`` lists them: the topmost first, and never
-        none.
+        """Return the layers of an image as overlay's ``lowerdir`` lists them: the topmost first,
+        and at least one.
 
         Raises:
             DriverError: the image's config is missing or damaged.
@@ -309,31 +307,30 @@ class Content:
         return lower or (self._layers.empty_directory(),)
 
     def disk_usage(self) -> DiskUsage:
-        """What lies on the disk, needed or not."""
+        """Return the disk usage of all content, needed or not."""
         return DiskUsage(self._layers.all(), self._blobs.sizes())
 
     def _chain(self, image: ImageId) -> tuple[ChainId, ...]:
         document = read_config(self._blobs.read(Digest(image)))
         return chain_ids(document.rootfs.diff_ids)
 
-    # --- what goes ---
+    # --- deleting ---
 
     def unreferenced(self) -> DiskUsage:
-        """What no image and no container needs, and no upload is about to need.
+        """Return what no image and no container needs, and no pin protects.
 
         Raises:
-            DriverError: the config of a needed image is damaged, so nobody can tell what it stands
-                on.
+            DriverError: the config of a needed image is damaged, so its layers are unknown.
         """
         with self._pins.lock:
             return self._unreferenced()
 
     def collect(self) -> DiskUsage:
-        """Delete what :meth:`unreferenced` finds, and say what that was.
+        """Delete what :meth:`unreferenced` finds, and return that.
 
         Raises:
-            DriverError: as there, or the kernel refuses; the rest is gone, and what is in the way
-                stays in the trash.
+            DriverError: as there, or the kernel refuses; the rest is deleted, and what could not be
+                deleted stays in the trash.
         """
         with self._pins.lock:
             garbage = self._unreferenced()
@@ -344,11 +341,10 @@ class Content:
         return garbage
 
     def sweep(self) -> tuple[str, ...]:
-        """Take away what a crash left half-made. Once, before anything else is asked of the images.
+        """Delete what a crash left unfinished. Call once, before any other method.
 
         Returns:
-            What went wrong: each part is done whatever becomes of the others, and none is needed to
-            go on.
+            What went wrong. Each part is done even if another fails, and none is needed to go on.
         """
         parts: tuple[Callable[[], None], ...] = (
             partial(remove_tree, incoming_directory(self._data_root), self._data_root),
@@ -378,8 +374,8 @@ def _problem_of(part: Callable[[], None]) -> str | None:
 
 
 def _rfc3339(at_ns: int) -> str:
-    """``2026-11-23T19:07:53.569914252Z``: nanoseconds kept, the zeros at the end not, as Go writes
-    it.
+    """Return ``2026-11-23T19:07:53.569914252Z``: nanoseconds without trailing zeros, as Go writes
+    them.
     """
     seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,13 +1,13 @@
-"""Make a layer's tar of a container's writable layer (OCI image-spec, layer.md).
+"""Make a layer's tar from a container's writable layer (OCI image-spec, layer.md).
 
-    overlay(5)                                          tar
-    character device 0/0 called NAME                    .wh.NAME, empty
-    directory with trusted.overlay.opaque, over another DIRECTORY/.wh..wh..opq, empty, after the directory
+    overlay(5)                                      tar
+    character device 0/0 named NAME                 .wh.NAME, empty
+    directory with trusted.overlay.opaque, which    DIRECTORY/.wh..wh..opq, empty, after the
+    hides one of the image                          directory
 
-What ``docker diff`` would not name is left out: what the engine put there for its mounts, and
-directories that stand in the layer only because of that. So nothing is known of a directory's place
-in the tar until something below it is packed, or it differs from the image's itself: until then its
-header waits.
+What ``docker diff`` would not list is left out: what the engine made there for its mounts, and
+directories that are in the layer only because of that. So a directory's header is written only when
+something below it is packed, or when it differs from the image's directory itself.
 """
 
 import os
@@ -31,10 +31,10 @@ _WHITEOUT_MODE: Final = 0o600
 
 
 def layer_blocks(upper_fd: int, image_fd: int) -> Iterator[bytes]:
-    """The tar of what a container changed of its image.
+    """Yield the tar of a container's changes to its image.
 
     Args:
-        upper_fd: the container's own layer; stays the caller's.
+        upper_fd: the container's own layer; the caller closes it.
         image_fd: the root of its image; likewise.
     """
     packer = _LayerPacker(upper_fd, image_fd)
@@ -50,8 +50,7 @@ class _LayerPacker(Packer):
         self._upper_fd = upper_fd
         self._image_fd = image_fd
         self._waiting: list[tuple[str, bytes]] = []
-        """Directories on the way to here whose headers are still to be written, the topmost
-        first.
+        """Directories above the present place whose headers are not written yet, the topmost first.
         """
 
     def pack_directory(self, path: str) -> Iterator[bytes]:
@@ -82,7 +81,9 @@ class _LayerPacker(Packer):
             yield part
 
     def _forget_others(self, path: str) -> None:
-        """Of directories that wait, only those above a path can still be needed."""
+        """Drop the headers of waiting directories that are not above a path: they are no longer
+        needed.
+        """
         self._waiting = [each for each in self._waiting if path.startswith(f"{each[0]}/")]
 
     def _headers(self) -> Iterator[bytes]:

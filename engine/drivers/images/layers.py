@@ -1,9 +1,9 @@
 """Unpack layers, each chain ID once for all images and containers.
 
-    layers/HEX24/        what the layer changes, as overlay wants it
-    layers/HEX24.json    whose it is: an ImageLayer; written last, so that a directory without it is nobody's
+    layers/HEX24/        the layer's changes, in overlay's form
+    layers/HEX24.json    an ImageLayer; written last: a directory without it is unfinished
 
-A layer is made under ``incoming`` and named only when it is whole and durable.
+A layer is made below ``incoming`` and moved here only when it is complete and durable.
 """
 
 import os
@@ -32,14 +32,14 @@ _RECORD: Final = ".json"
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """A layer that has arrived: its plain tar, and the bytes as they came."""
+    """A received layer: its plain tar, and the bytes as they came."""
 
     diff_id: DiffId
     source: Source
     blob: Digest
     blob_bytes: int
     keep_blob: Callable[[], None]
-    """Called once the archive has proved sound."""
+    """Called once the archive has proved valid."""
 
 
 class LayerStore:
@@ -51,10 +51,10 @@ class LayerStore:
         self._naming = threading.Lock()
 
     def find(self, chain: ChainId) -> ImageLayer | None:
-        """A layer that is there and whole.
+        """Return a complete layer, if there is one.
 
         Raises:
-            DriverError: its record can't be read, or is another's.
+            DriverError: its record can't be read, or belongs to another layer.
         """
         directory = naming.layer_directory(self._data_root, chain)
         try:
@@ -66,12 +66,13 @@ class LayerStore:
         return layer if directory.is_dir() else None
 
     def make(self, parent: ChainId | None, packed: PackedLayer) -> ImageLayer:
-        """Unpack a layer on top of ``parent``, unless it is there.
+        """Unpack a layer on top of ``parent``, unless it exists.
 
         Raises:
-            InvalidRequest: the archive is damaged or wants what can't be; nothing is left of it.
+            InvalidRequest: the archive is damaged or asks for something impossible; nothing is left
+                of it.
             Unavailable: the disk is full; likewise.
-            DriverError: the kernel refuses otherwise; likewise.
+            DriverError: the kernel refuses for another reason; likewise.
         """
         chain = chain_id(parent, packed.diff_id)
         known = self.find(chain)
@@ -100,7 +101,9 @@ class LayerStore:
         return layer
 
     def _prepare(self, directory: Path, parent: ChainId | None) -> None:
-        """The root of a layer whose archive says nothing of it is like the root below."""
+        """Create the layer's root with the owner and mode of the root below, in case the archive
+        does not list it.
+        """
         directory.mkdir(parents=True)
         directory.chmod(0o755)
         if parent is not None:
@@ -110,29 +113,32 @@ class LayerStore:
 
     def _give_name(self, directory: Path, layer: ImageLayer) -> None:
         final = naming.layer_directory(self._data_root, layer.chain_id)
-        with self._naming:  # or one thread takes the other's directory for a crash's
+        # without the lock a thread would delete another's directory as unfinished
+        with self._naming:
             if self.find(layer.chain_id) is not None:
-                return  # another import was quicker; a layer is always the same
-            remove_tree(final, self._data_root)  # without a record: we died below, once
+                return  # another import was quicker; its layer is the same
+            remove_tree(final, self._data_root)  # without a record: a crash left it
             self._root.mkdir(mode=0o711, parents=True, exist_ok=True)
             directory.rename(final)
             failpoint("layer_named")
             replace_file(_record_path(final), msgspec.json.encode(layer), mode=0o600)
 
     def all(self) -> dict[ChainId, ImageLayer]:
-        """Every whole layer."""
+        """Return every complete layer."""
         layers = (_read_record(path) for path in self._root.glob("*" + _RECORD))
         return {layer.chain_id: layer for layer in layers}
 
     def set_aside(self, chain: ChainId) -> list[Path]:
-        """Move a layer to the trash. Its record goes first: half a layer is none."""
+        """Move a layer to the trash; its record first, so that a layer without its directory is
+        never found.
+        """
         directory = naming.layer_directory(self._data_root, chain)
         parts = (_record_path(directory), directory)
         graves = (set_aside(part, self._data_root) for part in parts)
         return [grave for grave in graves if grave is not None]
 
     def remove_unfinished(self) -> None:
-        """Take away directories without a record: left by a crash. Only while nothing is being
+        """Delete directories without a record, which a crash left. Only while no layer is being
         made.
         """
         for directory in self._directories():
@@ -144,7 +150,7 @@ class LayerStore:
             yield from (path for path in self._root.iterdir() if path.is_dir())
 
     def empty_directory(self) -> Path:
-        """What an image without layers stands on: overlay(5) wants something below."""
+        """Return the lower directory of an image without layers: overlay(5) needs at least one."""
         empty = self._data_root / "empty"
         empty.mkdir(mode=0o755, exist_ok=True)
         return empty

@@ -13,8 +13,8 @@ class Pins:
     event is not durable yet.
 
     Attributes:
-        lock: held while a pin is set, and by the collector while it decides and moves things away.
-            So whoever has set a pin and *then* finds a layer may count on it.
+        lock: held while a pin is set, and by the collector while it decides and moves content
+            away. So a caller that has set a pin and *then* finds a layer may rely on it.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,9 @@ class Pins:
 
     @contextmanager
     def hold(self) -> Iterator["Hold"]:
-        """The pins of one upload; they fall at the end unless they were settled on an image."""
+        """Hold the pins of one upload; they are dropped at the end unless they were settled on an
+        image.
+        """
         hold = Hold(self)
         try:
             yield hold
@@ -41,7 +43,7 @@ class Pins:
         self._drop(keys)
 
     def pinned(self) -> frozenset[str]:
-        """All that is pinned; to be called with the lock held."""
+        """Return all pinned digests and chain IDs; to be called with the lock held."""
         return frozenset(self._counts)
 
     def add(self, hold: "Hold", key: str) -> None:
@@ -51,7 +53,7 @@ class Pins:
             hold.keys.append(key)
 
     def settle(self, hold: "Hold", image: ImageId) -> None:
-        """Let the pins outlive the upload, until :meth:`release`."""
+        """Keep the pins beyond the upload, until :meth:`release`."""
         with self.lock:
             self._settled.setdefault(image, []).append(tuple(hold.keys))
             hold.keys.clear()
@@ -63,7 +65,7 @@ class Pins:
 
 
 class Hold:
-    """What one upload has pinned so far."""
+    """The pins of one upload so far."""
 
     def __init__(self, pins: Pins) -> None:
         self._pins = pins
@@ -74,5 +76,5 @@ class Hold:
         self._pins.add(self, key)
 
     def settle(self, image: ImageId) -> None:
-        """Let the pins outlive the upload, until the image is released."""
+        """Keep the pins beyond the upload, until the image is released."""
         self._pins.settle(self, image)

@@ -1,7 +1,7 @@
 """Answer the port for the content of images, on threads.
 
-An upload is spooled before a thread of the disk's lane unpacks it, for a client may send slowly.
-The layer of a commit is read by the thread that unpacks it: it comes from the same disk.
+An upload is spooled before a thread of Lane.DISK unpacks it, because a client may send slowly. The
+layer of a commit is read by the thread that unpacks it, because it comes from the same disk.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -22,14 +22,14 @@ from engine.ports.content import Arrived, Usage
 
 
 class _Blocks:
-    """A layer in the making, for a thread that wants to block on it."""
+    """A layer's tar that is made while a thread reads it, with a blocking ``read``."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
 
     def read(self, size: int = 1 << 20, /) -> bytes:
-        """Up to ``size`` bytes; none at the end. Called on a lane's thread."""
+        """Return up to ``size`` bytes; none at the end. Called on a lane's thread."""
         if not self._rest:
             self._rest = memoryview(trio.from_thread.run(self._next))
         taken, self._rest = self._rest[:size], self._rest[size:]
@@ -43,7 +43,7 @@ class _Blocks:
 
 
 class SavedArchive:
-    """An archive in the making: a thread is held only while a block of it is made."""
+    """An archive that is made while it is read: a thread is used only while a block is made."""
 
     def __init__(self, saved: SavedImages, lanes: Lanes) -> None:
         self._saved = saved
@@ -51,18 +51,18 @@ class SavedArchive:
         self._lanes = lanes
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The archive; each block is made when the one before is gone."""
+        """Yield the archive; each block is made when the one before has been consumed."""
         while block := await self._lanes.run(Lane.SPOOL, partial(next, self._parts, b"")):
             yield block
 
     def close(self) -> None:
-        """Let go of the images."""
+        """Unpin the images."""
         self._parts.close()
         self._saved.close()
 
 
 class LinuxImages:
-    """The images of one data root."""
+    """The port for the images of one data root."""
 
     def __init__(self, content: Content, data_root: Path, lanes: Lanes) -> None:
         self._content = content
@@ -72,8 +72,8 @@ class LinuxImages:
     async def import_tar(
         self, body: AsyncIterator[bytes], *, at_ns: int, changes: Sequence[str], comment: str
     ) -> Arrived:
-        """Make an image of a root filesystem."""
-        apply_changes(ImageConfig(), changes)  # refused before the upload, not after it
+        """Make an image from a root file system's tar."""
+        apply_changes(ImageConfig(), changes)  # refuse a bad change before the upload
         with await spool(body, self._data_root, self._lanes) as file:
             make = partial(
                 self._content.import_tar, file, at_ns=at_ns, changes=changes, comment=comment
@@ -81,7 +81,7 @@ class LinuxImages:
             return Arrived(await self._lanes.run(Lane.DISK, make))
 
     async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
-        """Take in the images of an archive."""
+        """Load the images of an archive."""
         with await spool(body, self._data_root, self._lanes) as file:
             load = partial(self._content.load_archive, file)
             loaded = await self._lanes.run(Lane.DISK, load)
@@ -96,7 +96,7 @@ class LinuxImages:
         step: HistoryEntry,
         at_ns: int,
     ) -> Arrived:
-        """Make an image of a layer's tar."""
+        """Make an image from a layer's tar."""
         make = partial(
             self._content.commit,
             _Blocks(layer),
@@ -108,19 +108,19 @@ class LinuxImages:
         return Arrived(await self._lanes.run(Lane.DISK, make))
 
     async def save(self, images: Sequence[NamedImage]) -> "SavedArchive":
-        """An archive of images."""
+        """Return an archive of images."""
         saved = await self._lanes.run(Lane.DISK, partial(self._content.save, images))
         return SavedArchive(saved, self._lanes)
 
     def release(self, image: ImageId) -> None:
-        """The event that speaks of an image is durable, or will never be."""
+        """Unpin an image: the event that refers to it is durable, or will never be."""
         self._content.release(image)
 
     async def collect(self) -> int:
-        """Delete what nobody needs; the bytes won."""
+        """Delete what is not needed; return the number of bytes freed."""
         return (await self._lanes.run(Lane.DISK, self._content.collect)).size_bytes
 
     async def usage(self) -> Usage:
-        """What lies there."""
+        """Return the disk usage of all layers."""
         found = await self._lanes.run(Lane.DISK, self._content.disk_usage)
         return Usage(sum(layer.size_bytes for layer in found.layers.values()))

@@ -1,15 +1,15 @@
-"""An archive of images as Docker has written it since its version 25: an OCI image layout with the
-files of old beside it.
+"""Write an archive of images as Docker has written it since its version 25: an OCI image layout,
+with the older files beside it.
 
-    blobs/sha256/…      layers, each once and not compressed; configs; an OCI manifest for each image
+    blobs/sha256/…      layers, each once and not compressed; configs; one OCI manifest per image
     index.json          the manifests, one line for each tag (OCI image-layout)
     manifest.json       the same for ``docker load`` of every age
     oci-layout
-    repositories        tag → topmost layer, for what is older than that
+    repositories        tag → topmost layer, for even older versions
 
-A layer is called by its diff ID, and its bytes are checked against it on the way out. What came
-compressed is unpacked beside the archive first, one layer at a time: a tar must say how long a file
-is before it begins.
+A layer is named by its diff ID, and its bytes are checked against it while they are sent. A
+compressed layer is unpacked into a file first, one layer at a time: a tar's header must give the
+length of a file.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _Json = dict[str, Any]  # Any: what the specification's JSON says
 
 @dataclass(frozen=True, slots=True)
 class PackedImage:
-    """An image, and all that it is made of."""
+    """An image with its config and layers."""
 
     named: NamedImage
     document: bytes
@@ -51,7 +51,7 @@ class PackedImage:
 
     @property
     def tags(self) -> tuple[Reference, ...]:
-        """Those it is saved with."""
+        """The tags that it is saved with."""
         return tuple(map(parse_reference, self.named.tags))
 
 
@@ -59,7 +59,7 @@ class SavedImages:
     """One archive.
 
     Args:
-        held: what keeps the content from being collected.
+        held: holds the pins that protect the content from collection.
     """
 
     def __init__(self, blobs: BlobStore, images: tuple[PackedImage, ...], held: ExitStack) -> None:
@@ -68,11 +68,11 @@ class SavedImages:
         self._held = held
 
     def close(self) -> None:
-        """Let go of the content; twice does no harm."""
+        """Unpin the content; a second call does nothing."""
         self._held.close()
 
     def blocks(self) -> Generator[bytes, None, None]:
-        """The archive."""
+        """Yield the archive."""
         yield from joined(self._parts())
 
     def _parts(self) -> Iterator[bytes]:
@@ -101,7 +101,7 @@ class SavedImages:
 
 @contextmanager
 def _plain(blobs: BlobStore, layer: ImageLayer) -> Iterator[Source]:
-    """A layer's tar."""
+    """Return a layer's uncompressed tar."""
     with blobs.open(layer.blob) as file:
         packed = Source(file.fileno())
         is_plain = str(layer.blob) == str(layer.diff_id)

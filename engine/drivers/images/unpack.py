@@ -3,10 +3,10 @@
 Nothing leaves the directory: a parent is opened by openat2(2) with RESOLVE_IN_ROOT, the last
 component is never followed. So a symlink of the archive leads within the layer, wherever it points.
 
-A whiteout ``.wh.NAME`` hides NAME of the layers below (OCI image-spec, layer.md, "Whiteouts"): for
-overlay that is a character device 0/0. ``.wh..wh..opq`` hides all that lies below a directory: the
-extended attribute ``trusted.overlay.opaque``. Neither hides what the same layer brings, so they are
-made last. The lowest layer needs none: there is nothing to hide.
+A whiteout ``.wh.NAME`` hides NAME of the layers below (OCI image-spec, layer.md, "Whiteouts"): in
+overlay that is a character device 0/0. ``.wh..wh..opq`` hides all that is below a directory: the
+extended attribute ``trusted.overlay.opaque``. Neither hides files of the same layer, so whiteouts
+are made last. The lowest layer needs none: there is nothing to hide.
 """
 
 import errno
@@ -50,10 +50,10 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def unpack(source: Source, directory: Path, data_root: Path, *, lowest: bool) -> int:
-    """Make what an archive holds inside an empty directory, and give the bytes of its files.
+    """Unpack an archive into an empty directory; return the size of its files in bytes.
 
     Raises:
-        InvalidRequest: the archive is damaged, or wants what can't be.
+        InvalidRequest: the archive is damaged, or asks for something impossible.
         Unavailable: the disk is full.
         DriverError: the kernel refuses for another reason.
     """
@@ -88,10 +88,10 @@ def _explained(error: OSError, entry: Entry) -> Exception:
 
 
 def clean_path(name: str) -> tuple[str, ...]:
-    """The components of a path within the layer; empty for its root.
+    """Return the components of a path within the layer; none for its root.
 
     Raises:
-        MalformedArchive: the path leads out.
+        MalformedArchive: the path leads out of the layer.
     """
     components: list[str] = []
     for component in name.split("/"):
@@ -105,7 +105,7 @@ def clean_path(name: str) -> tuple[str, ...]:
 
 
 class _Layer:
-    """A layer in the making. Keeps the directories that it used last open."""
+    """A layer that is being unpacked. Keeps the most recently used directories open."""
 
     def __init__(self, source: Source, root: Path, data_root: Path) -> None:
         self._source = source
@@ -114,7 +114,7 @@ class _Layer:
         self._mtimes_ns: dict[tuple[str, ...], int] = {}
         self.size_bytes = 0
         self.replaced = False
-        """Whether an entry took the place of another, so that ``size_bytes`` counts too much."""
+        """Whether an entry replaced another, so that ``size_bytes`` counts too much."""
 
     def __enter__(self) -> "_Layer":
         return self
@@ -138,17 +138,17 @@ class _Layer:
                 self._make_other(parent_fd, name, entry)
 
     def hide(self, entry: Entry) -> None:
-        """Make a whiteout; what this layer brings stays visible, and only what lies below it is
+        """Make a whiteout. Files of this layer stay visible; only those of the layers below are
         hidden.
         """
         *parent, name = clean_path(entry.name)
         hidden = name.removeprefix(_WHITEOUT)
         if name != _OPAQUE and name.startswith(_WHITEOUT * 2):
-            return  # notes that aufs made for itself
+            return  # aufs's own notes
         if hidden in ("", ".", ".."):
             raise MalformedArchive(f"a whiteout of {hidden!r}")
         if not self._directories.may_be(tuple(parent)):
-            return  # something else took the directory's place, and hides all that was in it
+            return  # the directory was replaced by something else, which hides all that was in it
         parent_fd = self._directories.made(tuple(parent))
         if name == _OPAQUE:
             os.setxattr(parent_fd, _OPAQUE_XATTR, b"y")
@@ -160,7 +160,7 @@ class _Layer:
                 os.setxattr(f"/proc/self/fd/{parent_fd}/{hidden}", _OPAQUE_XATTR, b"y")
 
     def finish(self) -> None:
-        """Set the times of directories, which every new name in them has changed."""
+        """Set the times of directories last, because every new entry changes them."""
         for path, mtime_ns in self._mtimes_ns.items():
             try:
                 directory_fd = self._directories.existing(path)
@@ -211,7 +211,7 @@ class _Layer:
         )
 
     def _clear(self, parent_fd: int, name: str) -> None:
-        """Make way for another entry."""
+        """Remove an existing entry to make room for another."""
         there = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
         self.replaced = True
         if stat.S_ISDIR(there.st_mode):

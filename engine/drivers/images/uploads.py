@@ -14,14 +14,14 @@ _READ_BYTES: Final = 1 << 20
 
 
 class PartReader:
-    """A part of a file as a stream."""
+    """Reads a part of a file as a stream."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._at = 0
 
     def read(self, size: int = _READ_BYTES, /) -> bytes:
-        """The next bytes; none at the end."""
+        """Return the next bytes; none at the end."""
         content = self._source.read(self._at, size)
         self._at += len(content)
         return content
@@ -29,10 +29,10 @@ class PartReader:
 
 @contextmanager
 def plain_tar(blobs: BlobStore, arrival: Arrival) -> Iterator[tuple[Source, DiffId]]:
-    """An upload without its compression, and the digest of that. The tar is gone at the end.
+    """Yield an upload's uncompressed tar and the digest of that. The tar is deleted at the end.
 
     Raises:
-        MalformedArchive: compressed data that are damaged or cut off.
+        MalformedArchive: the compressed data is damaged or truncated.
         Unavailable: the disk is full.
     """
     packed = Source(arrival.fd)
@@ -45,8 +45,8 @@ def plain_tar(blobs: BlobStore, arrival: Arrival) -> Iterator[tuple[Source, Diff
 
 
 def plain_layer(blobs: BlobStore, arrival: Arrival) -> PackedLayer:
-    """A tar of our own as a layer to be made; whatever the first name in it looks like, it is not
-    compressed.
+    """Make a layer from a tar of our own, which is never compressed, whatever its first name looks
+    like.
     """
     return PackedLayer(
         diff_id=DiffId(arrival.digest),
@@ -59,7 +59,7 @@ def plain_layer(blobs: BlobStore, arrival: Arrival) -> PackedLayer:
 
 @contextmanager
 def packed_layer(blobs: BlobStore, arrival: Arrival) -> Iterator[PackedLayer]:
-    """An upload as a layer to be made."""
+    """Make a layer from an upload, compressed or not."""
     with plain_tar(blobs, arrival) as (source, diff_id):
         yield PackedLayer(
             diff_id=diff_id,

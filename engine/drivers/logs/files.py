@@ -1,9 +1,9 @@
-"""The files of a log that is put aside as it grows, oldest first, whole or compressed:
-``runtime/log_rotation.py`` makes them.
+"""Open the files of a rotated log, oldest first, plain or compressed. ``runtime/log_rotation.py``
+makes them.
 
-A file keeps its inode whatever it is called, and a compressed one names the inode whose content it
-has. So a reader keeps a file open, by which no other gets its inode, and finds what follows it
-although everything has got another name meanwhile.
+A file keeps its inode when it is renamed, and a compressed one names the inode whose content it
+has. So a reader keeps its file open, which keeps the inode from being reused, and finds the next
+file although all have been renamed meanwhile.
 """
 
 import os
@@ -21,7 +21,7 @@ from engine.runtime.log_rotation import COMMENT, GZIP_HEAD, PACKED
 
 _BLOCK_BYTES: Final = 256 << 10
 _ATTEMPTS: Final = 16
-"""How often the files are listed until two listings agree; they differ only while some are
+"""How often the files are listed until two listings agree; they differ only while files are
 renamed.
 """
 _INODE: Final = re.compile(rb"inode (\d+)\0")
@@ -30,20 +30,20 @@ _HEAD_BYTES: Final = len(GZIP_HEAD) + len(COMMENT) + 20
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a log, open; the descriptor is the holder's."""
+    """One file of a log, open; the holder closes the descriptor."""
 
     fd: int
     inode: int
     copy_of: int = 0
-    """The inode of the file that was written to, if this one is its compressed copy."""
+    """The inode of the original file, if this is its compressed copy."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         os.close(self.fd)
 
 
 def open_parts(path: Path) -> list[Part]:
-    """Every file of a log, oldest first; none when nothing has been written yet.
+    """Return every file of a log, oldest first; none if nothing has been written yet.
 
     Raises:
         DriverError: one of them can't be opened.
@@ -58,13 +58,13 @@ def open_parts(path: Path) -> list[Part]:
 
 
 def close_parts(parts: Sequence[Part]) -> None:
-    """Close them all."""
+    """Close all files."""
     for part in parts:
         part.close()
 
 
 def _listed(path: Path) -> list[tuple[Path, int]]:
-    """Names and inodes, oldest first; of a file and its compressed copy, the file."""
+    """Return names and inodes, oldest first; of a file and its compressed copy, the file."""
     found: dict[int, tuple[Path, int]] = {}
     aside = re.compile(re.escape(path.name) + r"(?:\.(\d+)(\.gz)?)?")
     with suppress(FileNotFoundError), os.scandir(path.parent) as entries:
@@ -80,7 +80,7 @@ def _opened(listed: Sequence[tuple[Path, int]]) -> list[Part]:
     parts: list[Part] = []
     try:
         for path, inode in listed:
-            with suppress(FileNotFoundError):  # renamed, which the next listing will show
+            with suppress(FileNotFoundError):  # renamed; the next listing will show it
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 copy_of = _written_as(fd) if path.name.endswith(PACKED) else 0
                 parts.append(Part(fd, inode, copy_of))
@@ -91,16 +91,16 @@ def _opened(listed: Sequence[tuple[Path, int]]) -> list[Part]:
 
 
 def _written_as(fd: int) -> int:
-    """The inode that a compressed file names; its own for one that somebody else has compressed."""
+    """Return the inode that a compressed file names; its own if another program has compressed it."""
     match = _INODE.match(os.pread(fd, _HEAD_BYTES, 0), len(GZIP_HEAD))
     return int(match[1]) if match else os.fstat(fd).st_ino
 
 
 def place_of(held: Part, parts: Sequence[Part]) -> int | None:
-    """Where a file that is held open is among the others, or its compressed copy.
+    """Return the index of a file that is held open, or of its compressed copy.
 
-    An inode is given again when its file is gone, but never while somebody holds it: so an older
-    copy of this number is older than the file that is meant, and the newest one counts.
+    An inode is reused when its file is gone, but never while the file is held open: so an older
+    copy that names this inode is older than the held file, and the newest copy is the right one.
     """
     places = [index for index, part in enumerate(parts) if part.inode == held.inode]
     copies = [index for index, part in enumerate(parts) if part.copy_of == held.inode]
@@ -108,8 +108,8 @@ def place_of(held: Part, parts: Sequence[Part]) -> int | None:
 
 
 def open_content(part: Part, directory: Path) -> int:
-    """A descriptor of a part's content as it was written; of a compressed one on a file without a
-    name on the log's own disk.
+    """Return a descriptor of a part's content as it was written. A compressed part is unpacked into
+    an unnamed file on the log's own disk.
 
     Raises:
         DriverError: it is damaged, or the disk is full.

@@ -1,8 +1,8 @@
-"""Follow a log: what is there, then what is written, until the container has exited.
+"""Follow a log: read what is there, then what is written, until the container has exited.
 
-inotify(7) tells that a log has grown. Whether it will grow any more is not the file's to say, so
-the caller passes an event that is set once the container's end is known; what was written until
-then is still sent.
+inotify(7) reports when a log has grown. The file does not show whether it will grow again, so the
+caller passes an event that is set once the container's exit is known; what was written before that
+is still sent.
 """
 
 import os
@@ -24,11 +24,11 @@ _GROWTH: Final = linux.IN_MODIFY | linux.IN_MOVED_TO
 _NS_PER_S: Final = 1_000_000_000
 
 NextBlock = Callable[[Iterator[bytes]], Awaitable[bytes | None]]
-"""Takes one block in the right place: a lane of threads, say."""
+"""Takes one block, for example on a thread of a lane."""
 
 
 async def next_here(blocks: Iterator[bytes]) -> bytes | None:
-    """Take one block on the spot: it takes a millisecond or two."""
+    """Take one block on the calling thread: it takes a millisecond or two."""
     await trio.lowlevel.checkpoint()
     return next(blocks, None)
 
@@ -40,7 +40,7 @@ async def read_log(
     ended: trio.Event | None = None,
     next_block: NextBlock = next_here,
 ) -> AsyncGenerator[bytes, None]:
-    """A log in blocks for Docker's clients; with ``ended``, on and on until that is set or
+    """Yield a log in blocks for Docker's clients; with ``ended``, follow it until that is set or
     ``until_ns`` is past.
 
     Raises:
@@ -63,8 +63,8 @@ async def read_log(
 
 
 class _Growth:
-    """An inotify descriptor that watches a log's directory, for its files come and go; entered, it
-    is open.
+    """An inotify descriptor that watches a log's directory, because its files are created and
+    renamed. Opened on entering the block.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,14 +86,14 @@ class _Growth:
         os.close(self._fd)
 
     async def wait(self) -> None:
-        """Return when a file has changed since the last time."""
+        """Return when a file has changed since the last call."""
         await trio.lowlevel.wait_readable(self._fd)
         with suppress(BlockingIOError):
             os.read(self._fd, _EVENTS_BYTES)
 
 
 async def _more(growth: _Growth, ended: trio.Event, until_ns: int | None) -> None:
-    """Return when it is worth looking again."""
+    """Return when the log has grown, the container has exited, or ``until_ns`` is past."""
     left_s = float("inf") if until_ns is None else (until_ns - time.time_ns()) / _NS_PER_S
     with trio.move_on_after(max(0.0, left_s)):
         async with trio.open_nursery() as first:

@@ -1,13 +1,12 @@
-"""Reading containers' logs back, in blocks that are ready to be sent: ``runtime/logfile.py`` is the
-other end.
+"""Read containers' logs in blocks that are ready to be sent. ``runtime/logfile.py`` writes them.
 
 A block of the file is decoded at once, filtered, and becomes as few frames of Docker's stream
-format as its streams allow: a frame may hold many lines. The reader has no opinion on how long a
-log may be and keeps none of it.
+format as its streams allow: a frame may hold many lines. The reader accepts a log of any length and
+keeps none of it in memory.
 
-What is no record (a line torn by a full disk, a block of NULs after a power cut) is passed over up
-to the next record, and a line on stderr says how much there was: to end silently there would hide
-everything that came after it.
+What is no record (a line torn by a full disk, a block of NULs after a power cut) is skipped up to
+the next record, and a line on stderr says how much there was: to end silently there would hide
+everything that follows.
 """
 
 import os
@@ -27,10 +26,10 @@ from engine.runtime.clients import STDERR, STDOUT, frame_header
 from engine.runtime.logfile import rfc3339
 
 BLOCK_BYTES: Final = 256 << 10
-"""What one step reads: large enough to be quick, small enough to take a millisecond or two."""
+"""Size of one read: large enough to be quick, small enough to take a millisecond or two."""
 _TAIL_BLOCK_BYTES: Final = 1 << 20
 _RECORD_START: Final = b'{"log":"'
-"""Never inside a record: there its quotes would be escaped."""
+"""Never part of a record: its quotes would be escaped there."""
 _STREAMS: Final = {"stdout": STDOUT, "stderr": STDERR}
 
 
@@ -46,14 +45,14 @@ _stream_of: Final = attrgetter("stream")
 
 
 class LogReader:
-    """Reads one log from beginning to end, over all of its files, and on as it grows."""
+    """Reads one log from beginning to end, over all of its files, and continues when it grows."""
 
     def __init__(self, path: Path, options: LogOptions) -> None:
-        """Nothing is opened before the first block is asked for."""
+        """Opens nothing: the first block does."""
         self._path = path
         self._part: Part | None = None
         self._fd = -1
-        """Of the part's content."""
+        """Descriptor of the part's content."""
         self._options = options
         self._wanted = {
             name
@@ -75,7 +74,8 @@ class LogReader:
             self._fd = -1
 
     def blocks(self) -> Iterator[bytes]:
-        """What is there now, from where the last call ended; a log that does not exist is empty.
+        """Yield what is there now, from where the last call ended; a log that does not exist is
+        empty.
 
         Raises:
             DriverError: the disk fails.
@@ -85,8 +85,8 @@ class LogReader:
         last = self._present_inode()
         yield from self._rest_of_part()
         while self._inode != last and (following := self._following()) is not None:
-            # Put aside since we looked, so now it is final: what came in between is read before the
-            # next is.
+            # Rotated since we looked, so it is complete now: what was added meanwhile is read
+            # before the next file.
             yield from self._rest_of_part()
             yield from self._torn_end()
             self._open(following)
@@ -97,14 +97,14 @@ class LogReader:
         return self._part.inode if self._part is not None else 0
 
     def _present_inode(self) -> int:
-        """The file that is written to; 0 between two of them."""
+        """Return the inode of the file that is written to; 0 during a rotation."""
         try:
             return self._path.stat().st_ino
         except FileNotFoundError:
             return 0
 
     def _begin(self) -> bool:
-        """Open the file in which the first of the wanted records is; False when there is none."""
+        """Open the file that holds the first of the wanted records; return False if there is none."""
         wanted = self._options.tail
         parts = open_parts(self._path)
         try:
@@ -121,13 +121,13 @@ class LogReader:
         return self._part is not None
 
     def _open(self, part: Part) -> None:
-        """Leave one file for another, which is ours from now on."""
+        """Close one file and take over another."""
         self.close()
         self._part, self._offset = part, 0
         self._fd = open_content(part, self._path.parent)
 
     def _following(self) -> Part | None:
-        """The file after ours, open; None when ours is the one that is written to."""
+        """Return the file after ours, open; None if ours is the one that is written to."""
         assert self._part is not None
         if self._present_inode() == self._inode:
             return None
@@ -135,14 +135,14 @@ class LogReader:
         place = place_of(self._part, parts)
         index = (
             0 if place is None else place + 1
-        )  # ours is gone: what comes first is the next there is
+        )  # ours is gone: continue with the oldest file that there is
         following = parts.pop(index) if index < len(parts) else None
         close_parts(parts)
         return following
 
     def _rest_of_part(self) -> Iterator[bytes]:
         size = os.fstat(self._fd).st_size
-        if size < self._offset:  # somebody has emptied it
+        if size < self._offset:  # truncated by another program
             self._offset, self._rest = 0, b""
         while self._offset < size:
             try:
@@ -156,7 +156,7 @@ class LogReader:
                 yield ready
 
     def _torn_end(self) -> Iterator[bytes]:
-        """A file that a full disk has ended in the middle of a record."""
+        """Handle a file that a full disk has ended in the middle of a record."""
         torn, self._rest = self._rest, b""
         if torn and (ready := self._encode(_decode(torn))):
             yield ready
@@ -202,7 +202,7 @@ def _decode(records: bytes) -> Sequence[_Line]:
 
 
 def _salvage(records: bytes) -> Iterator[_Line]:
-    """The records among what is none, with a remark in the place of each damage."""
+    """Yield the records among damaged bytes, with a remark in the place of each damage."""
     damaged, time = 0, ""
     for text in records.splitlines(keepends=True):
         line, lost = _record_in(text)
@@ -219,7 +219,7 @@ def _salvage(records: bytes) -> Iterator[_Line]:
 
 
 def _record_in(text: bytes) -> tuple[_Line | None, int]:
-    """The record that a line ends with, after so many bytes of something else."""
+    """Return the record that a line ends with, and the number of damaged bytes before it."""
     start = max(0, text.rfind(_RECORD_START))
     try:
         return _decoder.decode(text[start:]), start
@@ -228,7 +228,9 @@ def _record_in(text: bytes) -> tuple[_Line | None, int]:
 
 
 def _detailed(line: _Line) -> _Line:
-    """A line after its attributes, in the form of a URL's query, as Docker writes them."""
+    """Return a line with its attributes before it, in the form of a URL's query, as Docker writes
+    them.
+    """
     pairs = (f"{quote_plus(name)}={quote_plus(line.attrs[name])}" for name in sorted(line.attrs))
     return _Line(f"{','.join(pairs)} {line.log}", line.stream, line.time)
 
@@ -238,8 +240,8 @@ def _remark(damaged: int, time: str) -> _Line:
 
 
 def _tail_offset(fd: int, count: int) -> tuple[int, int]:
-    """Where the last ``count`` records of a file begin, looked for from the end, and how many there
-    are.
+    """Return where the last ``count`` records of a file begin, searched from the end, and how many
+    there are.
     """
     end = position = os.fstat(fd).st_size
     wanted = count + 1  # the newline before the first of them

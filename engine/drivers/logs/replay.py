@@ -1,8 +1,8 @@
 """Replay a log to an attaching client, then its live output, without gap or duplicate.
 
 The log is sent while the container goes on writing, until the client has nearly caught up. Then the
-client is handed to the monitor, at a gate (``runtime/gates.py``) behind which nothing is said; the
-little that the log has gained is sent, and the gate is opened.
+client is handed to the monitor with a barrier (``runtime/replay_barrier.py``) that holds back live
+output; the few new bytes of the log are sent, and the barrier is removed.
 """
 
 import os
@@ -17,29 +17,29 @@ NextBlock = Callable[[Iterator[bytes]], Awaitable[bytes | None]]
 
 
 class Replay:
-    """A log on its way to one client."""
+    """Sends a log to one client."""
 
     def __init__(self, reader: LogReader, client: Client, next_block: NextBlock) -> None:
-        """``next_block`` takes a block in the right place: on a lane of threads."""
+        """``next_block`` takes a block on a thread of a lane."""
         self._reader = reader
         self._next_block = next_block
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(client.connection.dup()))
 
     async def send_present(self) -> None:
-        """What the log has that was not sent yet."""
+        """Send what the log has that was not sent yet."""
         blocks = self._reader.blocks()
         while (block := await self._next_block(blocks)) is not None:
             await self._stream.send_all(block)
 
     def close(self) -> None:
-        """Let go of the log and of the connection, which somebody else has, too."""
+        """Close the log and our copy of the connection."""
         self._reader.close()
         self._stream.socket.close()
 
 
 class Gate:
-    """Our end of a gate; entered, it is shut. Only :meth:`open` opens it: leaving alone ends the
-    attachment.
+    """Our end of a replay barrier, closed on entering the block. Only :meth:`open` opens it:
+    leaving the block without that ends the attachment.
     """
 
     def __enter__(self) -> "Gate":
@@ -47,7 +47,7 @@ class Gate:
         return self
 
     def open(self) -> None:
-        """Let the client in."""
+        """Let live output reach the client."""
         os.write(self._own_fd, b"\n")
 
     def __exit__(self, *_: object) -> None:

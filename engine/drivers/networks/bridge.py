@@ -1,8 +1,8 @@
 """Create and check bridges.
 
 A bridge of ours carries the whole ID of its instance as interface alias, so that neither another
-instance nor an administrator's bridge of the same name is ever changed. Such a bridge can be *used*
-when somebody says so (``owned=False``): then it is looked at and never touched.
+instance's nor an administrator's bridge of the same name is ever changed. An administrator's bridge
+can be *used* when the network says so (``owned=False``): then it is checked and never changed.
 """
 
 from collections.abc import Container, Iterable
@@ -26,46 +26,47 @@ DEFAULT_MTU: Final = 1500
 
 
 class ForeignBridge(Conflict):
-    """A link of the wanted name belongs to somebody else, or is no bridge."""
+    """A link with the bridge's name was made by another program, or is not a bridge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """One network's bridge, as it should be."""
+    """The wanted state of one network's bridge."""
 
     name: str
     addresses: tuple[Interface, ...]
-    """The host's own on it, which are the containers' gateways, with the subnets' prefix lengths;
-    at most one of a family."""
+    """The host's own addresses on it, which are the containers' gateways, with the subnets' prefix
+    lengths; at most one of a family.
+    """
     mtu: int = DEFAULT_MTU
     icc: bool = True
-    """Whether containers on it may speak to each other."""
+    """Whether containers on it may reach each other."""
     owned: bool = True
-    """False: an administrator's, used as it is."""
+    """False for an administrator's bridge, which is used as it is."""
     internal: bool = False
-    """Whether nothing on it has a way out."""
+    """Whether its containers can reach only each other and the host."""
 
     @property
     def mac(self) -> str:
-        """That of its first address."""
+        """Return the MAC derived from its first address."""
         return mac_address(str(self.addresses[0]))
 
     def has(self, version: int) -> bool:
-        """Whether it has an address of that IP version."""
+        """True if it has an address of that IP version."""
         return any(each.version == version for each in self.addresses)
 
 
 def alias_of(instance: InstanceId) -> str:
-    """What marks a bridge as an instance's own."""
+    """Return the interface alias that marks a link as an instance's own."""
     return f"shipslog {instance}"
 
 
 def ensure(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None:
-    """Make the bridge as it should be, whatever there is of it.
+    """Create or repair the bridge.
 
     Raises:
         ForeignBridge: the name is taken.
-        DriverError: the administrator's bridge is not there.
+        DriverError: the administrator's bridge does not exist.
     """
     link = rtnetlink.find_link(kernel, bridge.name)
     if not bridge.owned:
@@ -96,7 +97,7 @@ def _check_ours(instance: InstanceId, link: Link) -> None:
 
 
 def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None:
-    """All of it in one sendmsg(2): a crash leaves a bridge that is marked, or none."""
+    """Create the bridge and its alias in one sendmsg(2): a crash leaves a marked bridge, or none."""
     try:
         kernel.transact(
             [
@@ -125,7 +126,7 @@ def _correct(kernel: NetlinkSocket, bridge: Bridge, link: Link) -> None:
 
 
 def _addresses(kernel: NetlinkSocket, link: Link) -> set[Interface]:
-    """Without the link-local ones, which the kernel gives."""
+    """Return a link's addresses without the link-local ones, which the kernel assigns."""
     return {
         address
         for index, address in rtnetlink.addresses(kernel, link.index)
@@ -136,7 +137,9 @@ def _addresses(kernel: NetlinkSocket, link: Link) -> set[Interface]:
 def all_faults(
     host: HostLinks, instance: InstanceId, bridges: Iterable[Bridge]
 ) -> dict[str, tuple[str, ...]]:
-    """What is not as it should be, in words, by the bridges' names."""
+    """Return the differences of many bridges from their wanted state, in words, by the bridges'
+    names.
+    """
     return {
         bridge.name: _faults(instance, bridge, host.by_name.get(bridge.name), host.addresses)
         for bridge in bridges
@@ -166,21 +169,21 @@ def _faults(
 
 
 def remove(kernel: NetlinkSocket, instance: InstanceId, name: str) -> None:
-    """Remove a bridge of ours; one that is gone or not ours is left alone."""
+    """Remove a bridge of ours; do nothing if it is gone or not ours."""
     link = rtnetlink.find_link(kernel, name)
     if link is not None and link.alias == alias_of(instance):
         kernel.transact([rtnetlink.delete_link(name)])
 
 
 def owned(kernel: NetlinkSocket, instance: InstanceId) -> frozenset[str]:
-    """Names of all bridges that carry this instance's mark."""
+    """Return the names of all bridges that carry this instance's alias."""
     mark = alias_of(instance)
     return frozenset(link.name for link in rtnetlink.links(kernel) if link.alias == mark)
 
 
 def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[Subnet]:
-    """Subnets that the host has addresses in or routes to, not counting those of the links named
-    ``apart_from``.
+    """Return the subnets that the host has addresses in or routes to, not counting those of the
+    links named ``apart_from``.
 
     Default routes, which overlap everything, don't count.
     """
@@ -197,7 +200,7 @@ def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[Sub
 
 
 def netfilter_sees_bridged() -> bool:
-    """Whether the IP firewall, and with it address translation, also sees frames between two ports
+    """True if the IP firewall, and with it address translation, also sees frames between two ports
     of a bridge.
 
     Then a packet that a container sends to its own published port is turned round within the
@@ -208,13 +211,16 @@ def netfilter_sees_bridged() -> bool:
 
 
 def _settings(bridge: Bridge) -> tuple[tuple[Path, str], ...]:
-    """The sysctls that a bridge needs: kernel documentation, networking/ip-sysctl.rst.
+    """Return the sysctls that a bridge needs: kernel documentation, networking/ip-sysctl.rst.
 
-    - ``ip_forward``, ``forwarding``: only where something on it has a way out, by the protocols that it speaks.
-    - ``route_localnet``: what the host sends to 127.0.0.1 may leave by the bridge once its destination is translated.
-      The firewall drops what *comes* from there for 127.0.0.0/8, which this would otherwise allow (CVE-2020-8558).
-    - ``disable_ipv6``: without an IPv6 network nothing on it should listen to router advertisements (CVE-2020-13401).
-    - ``accept_ra``: with one, nobody on it is believed to be a router.
+    - ``ip_forward``, ``forwarding``: only if containers on it may reach other networks, and only for
+      the IP versions that it has.
+    - ``route_localnet``: lets the host's packets to 127.0.0.1 leave through the bridge once their
+      destination is translated. It would also let containers reach the host's 127.0.0.0/8:
+      the firewall drops that (CVE-2020-8558).
+    - ``disable_ipv6``: without an IPv6 network, containers must not react to router advertisements
+      (CVE-2020-13401).
+    - ``accept_ra``: with one, the host ignores router advertisements from the bridge.
     """
     found: list[tuple[Path, str]] = []
     if bridge.has(4):
@@ -234,8 +240,8 @@ def _of_link(version: int, link: str, setting: str) -> Path:
 
 
 def _keep_router_advertisements() -> None:
-    """Let the host's links go on learning their routes: with forwarding, 1 means no longer, and 2
-    all the same.
+    """Let the host's links keep learning their routes: with forwarding on, accept_ra=1 stops that,
+    and 2 does not.
     """
     for setting in (_NET / "ipv6/conf").glob("*/accept_ra"):
         if _read(setting) == "1":
@@ -250,8 +256,8 @@ def _read(setting: Path) -> str | None:
 
 
 def _write(setting: Path, value: str) -> None:
-    """Write only what differs: ip_forward=1 resets other settings each time it *changes*, and an
-    auditor sees each write.
+    """Write a sysctl only if it differs: each *change* of ip_forward resets other settings, and
+    auditors see each write.
     """
     if _read(setting) not in (value, None):
         setting.write_text(value)

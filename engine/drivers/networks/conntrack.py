@@ -1,9 +1,9 @@
-"""Delete connections that the kernel tracks once their port leads elsewhere.
+"""Delete connections that the kernel tracks when their port leads elsewhere.
 linux/netfilter/nfnetlink_conntrack.h.
 
 A datagram that belongs to a tracked "connection" is translated as its first one was, whatever the
-firewall's maps say today. TCP begins anew by itself; a UDP client that goes on sending would be led
-to a container that is gone for as long as it does.
+firewall's maps say now. TCP connects anew; but a UDP client that keeps sending would reach the
+address of a removed container for as long as it sends.
 """
 
 import errno
@@ -28,13 +28,13 @@ _IPCTNL_MSG_CT_DELETE: Final = 2
 _FILTER_PROTO_NUM: Final = 1 << 3
 _FILTER_PROTO_DST_PORT: Final = 1 << 5
 _VERSION: Final = 1
-"""With 0 the kernel takes no notice of the family."""
+"""With version 0 the kernel ignores the family."""
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _GONE: Final = frozenset({errno.ENOENT})
 
 
 def forget(kernel: NetlinkSocket, ports: Iterable[PublishedPort]) -> None:
-    """Have the kernel forget the UDP connections to some ports of the host; a socket of
+    """Delete the tracked UDP connections to some ports of the host; ``kernel`` is a socket of
     NETLINK_NETFILTER.
 
     They are listed, and deleted one by one: before Linux 6.3 the kernel deletes none by their port
@@ -53,7 +53,7 @@ def forget(kernel: NetlinkSocket, ports: Iterable[PublishedPort]) -> None:
 
 
 def _list(version: int, port: int) -> Request:
-    """Ask for the connections that were first sent to this port by UDP."""
+    """Build the request for the UDP connections that were first sent to this port."""
     sent_to = nested(
         ("CTA_PROTO_NUM", int(Protocol.UDP)),
         ("CTA_PROTO_DST_PORT", port),
@@ -69,7 +69,7 @@ def _list(version: int, port: int) -> Request:
 
 
 def delete(version: int, port: int, connection: bytes) -> Request:
-    """Delete a connection that the kernel listed; nothing to do when it is gone."""
+    """Build the request that deletes a listed connection; it succeeds if the connection is gone."""
     found = decode(connection_layout(), connection).nested("CTA_TUPLE_ORIG")
     body = _body(version, ("CTA_TUPLE_ORIG", _tuple(version, found)))
     what = f"forget the datagrams to port {port}"
@@ -77,7 +77,7 @@ def delete(version: int, port: int, connection: bytes) -> Request:
 
 
 def _tuple(version: int, found: Decoded) -> dict[str, object]:
-    """What identifies a connection: both ends as its first datagram named them."""
+    """Return what identifies a connection: both ends as its first datagram named them."""
     addresses, ports = found.nested("CTA_TUPLE_IP"), found.nested("CTA_TUPLE_PROTO")
     source, destination = f"CTA_IP_V{version}_SRC", f"CTA_IP_V{version}_DST"
     return nested(

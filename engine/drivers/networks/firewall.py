@@ -1,11 +1,10 @@
 """Apply and check the firewall: one nftables table for each instance.
 
-Whether the table is right is asked of the kernel in two steps. Every transaction on any table moves
-nftables' *generation* on by one, so an unmoved generation means that nobody has touched anything:
-that takes 30 microseconds. If it has moved, the table is listed. Its ports are compared with the
-plan one by one; its rules with what the same kernel and the same libnftables show of the same rules
-in a network namespace made for the purpose, because how a rule is *listed* differs between versions
-of both.
+The check has two steps. Every transaction on any table increments nftables' *generation*, so an
+unchanged generation means that nothing was changed: reading it takes 30 microseconds. If it has
+changed, the table is listed. Its ports are compared with the plan one by one; its rules with what
+the same kernel and the same libnftables list for the same rules in a new network namespace, because
+the *listing* of a rule differs between versions of both.
 """
 
 from collections.abc import Collection
@@ -35,8 +34,8 @@ _GETGEN: Final = Request(
 
 @dataclass(slots=True)
 class _Content:
-    """What the table holds; the ports change in place, for a copy of many would cost more than the
-    change.
+    """What the table holds. The ports change in place, because copying many would cost more than
+    the change.
     """
 
     bridges: frozenset[BridgeRules]
@@ -48,8 +47,8 @@ class _Content:
 
 
 class Firewall:
-    """The table of one instance, in the namespace of the thread that first uses the driver, and on
-    that thread.
+    """The table of one instance, in the network namespace of the thread that first uses the driver.
+    Belongs to that thread.
     """
 
     def __init__(self, instance: InstanceId) -> None:
@@ -60,7 +59,7 @@ class Firewall:
         self._skeleton: tuple[frozenset[BridgeRules], list[dict[str, Any]]] | None = None
 
     def close(self) -> None:
-        """Release the library's context and the socket; the next use opens others."""
+        """Release the library's context and the socket; the next use opens new ones."""
         if self._nft is not None:
             self._nft.close()
         if self._netfilter is not None:
@@ -68,8 +67,7 @@ class Firewall:
         self._nft = self._netfilter = None
 
     def apply(self, plan: FirewallPlan) -> None:
-        """Put the planned table in place of whatever there is, as one transaction. Connections go
-        on.
+        """Replace the whole table by the planned one, in one transaction. Connections continue.
 
         Raises:
             DriverError: nft refused; nothing has changed.
@@ -79,16 +77,17 @@ class Firewall:
         self._learn(before, _Content.of(plan))
 
     def publish(self, ports: Collection[PublishedPort]) -> None:
-        """Add ports to the table: all or none. One that is there already is fine, if it leads to
-        the same place.
+        """Add ports to the table, all or none. A port that is already there with the same target is
+        fine.
 
         Raises:
-            DriverError: the table is gone, or a key leads elsewhere: :meth:`apply` puts both right.
+            DriverError: the table is missing, or a port has another target: :meth:`apply` repairs
+                both.
         """
         self._change(ruleset.additions(self._table, ports), added=ports)
 
     def unpublish(self, ports: Collection[PublishedPort]) -> None:
-        """Take ports out of the table: nothing to do for those that are not there.
+        """Remove ports from the table; those that are not there are ignored.
 
         Raises:
             DriverError: nft refused.
@@ -97,7 +96,7 @@ class Firewall:
         self._change(ruleset.deletions(self._table, present), removed=present)
 
     def move(self, before: Collection[PublishedPort], after: Collection[PublishedPort]) -> None:
-        """Have ports lead elsewhere, in one transaction.
+        """Change where ports lead, in one transaction.
 
         Raises:
             DriverError: nft refused; nothing has changed.
@@ -107,7 +106,8 @@ class Firewall:
         self._change(commands, removed=present, added=after)
 
     def add_bridge(self, bridge: BridgeRules) -> None:
-        """Let one more bridge take part; one that does already is put right by :meth:`apply` alone.
+        """Add a bridge to the table. A damaged entry of an existing bridge is repaired by
+        :meth:`apply` only.
 
         Raises:
             DriverError: nft refused.
@@ -119,11 +119,10 @@ class Firewall:
             self._learn(before, replace(known, bridges=known.bridges | {bridge}))
 
     def remove_bridge(self, bridge: BridgeRules) -> None:
-        """End a bridge's part; nothing to do when it has none.
+        """Remove a bridge from the table; do nothing if it is not there.
 
         Raises:
-            DriverError: nft refused; what it was in the middle of the next :meth:`apply` puts
-                right.
+            DriverError: nft refused; the next :meth:`apply` repairs what is left.
         """
         before = self._generation()
         known = self._known_at(before)
@@ -134,12 +133,12 @@ class Firewall:
         except NftError:
             if known is not None:
                 raise
-            return  # by whoever deleted the table, or part of it: the sweep will have noticed
+            return  # another program deleted the table or part of it: the sweep repairs that
         if known is not None:
             self._learn(before, replace(known, bridges=known.bridges - {bridge}))
 
     def _present(self, ports: Collection[PublishedPort]) -> Collection[PublishedPort]:
-        """Those of some ports that the table holds."""
+        """Return those of some ports that the table holds."""
         if not ports:
             return ()
         known = self._known_at(self._generation())
@@ -152,7 +151,7 @@ class Firewall:
         removed: Collection[PublishedPort] = (),
         added: Collection[PublishedPort] = (),
     ) -> None:
-        """Run commands, and remember what they did to the ports without looking at the others."""
+        """Run commands, and update the known ports without listing the table."""
         if not commands:
             return
         before = self._generation()
@@ -175,10 +174,10 @@ class Firewall:
             log.warning("connections_not_forgotten", error=str(error))
 
     def is_right(self, plan: FirewallPlan) -> bool:
-        """Whether the kernel has exactly the planned table.
+        """True if the kernel has exactly the planned table.
 
         Raises:
-            DriverError: nft could not tell.
+            DriverError: nft failed to list it.
         """
         generation = self._generation()
         known = self._known_at(generation)
@@ -194,22 +193,22 @@ class Firewall:
         return right
 
     def remove(self) -> None:
-        """Remove the table; nothing to do when it is gone."""
+        """Remove the table; do nothing if it is gone."""
         self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
         self._known = None
 
     def published(self) -> frozenset[PublishedPort]:
-        """The ports that the kernel's table holds."""
+        """Return the ports that the kernel's table holds."""
         return ruleset.ports_of(self._listing())
 
     def _known_at(self, generation: int) -> "_Content | None":
-        """What the table is known to hold, if nothing has happened since it was known."""
+        """Return the known content of the table if nothing has changed since it was known."""
         if self._known is None or self._known[0] != generation:
             return None
         return self._known[1]
 
     def _learn(self, before: int, content: "_Content") -> None:
-        """Remember what our own transaction made, unless somebody else's came between."""
+        """Remember what our own transaction made, unless another one happened between."""
         after = self._generation()
         self._known = (after, content) if after == before + 1 else None
 
@@ -224,7 +223,7 @@ class Firewall:
         return decode(GENERATION, answer).number("NFTA_GEN_ID")
 
     def _listing(self) -> list[dict[str, Any]]:
-        """The table as nft lists it; empty when there is none."""
+        """Return the table as nft lists it; empty if there is none."""
         try:
             tables = self._context.objects("list tables inet")
             if not any(each["table"]["name"] == self._table for each in tables):
@@ -234,9 +233,7 @@ class Firewall:
             raise DriverError(f"firewall table {self._table}: {error}") from error
 
     def _expected(self, bridges: frozenset[BridgeRules]) -> list[dict[str, Any]]:
-        """How this kernel and this library show the table's rules: asked in a network namespace
-        made for it.
-        """
+        """Return the rules as this kernel and this library list them, from a new network namespace."""
         if self._skeleton is None or self._skeleton[0] != bridges:
             self._skeleton = (bridges, netns.on_own_thread(lambda: self._rehearse(bridges)))
         return self._skeleton[1]

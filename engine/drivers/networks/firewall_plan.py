@@ -21,7 +21,7 @@ _PROTOCOLS = {"tcp": Protocol.TCP, "udp": Protocol.UDP, "sctp": Protocol.SCTP}
 
 
 def firewall_plan(networks: Iterable[Network], containers: Collection[Container]) -> FirewallPlan:
-    """The whole table."""
+    """Return everything that the table should hold."""
     ports = (
         port
         for container in containers
@@ -32,7 +32,7 @@ def firewall_plan(networks: Iterable[Network], containers: Collection[Container]
 
 
 def bridge_rules(network: Network) -> BridgeRules:
-    """A network's part of it."""
+    """Return the rules for a network's bridge."""
     return BridgeRules(
         name=network.bridge,
         subnets=tuple(ip_network(pool.subnet) for pool in network.pools),
@@ -45,7 +45,7 @@ def bridge_rules(network: Network) -> BridgeRules:
 def published_ports(
     container: Container, endpoints: Iterable[Endpoint]
 ) -> tuple[PublishedPort, ...]:
-    """A container's ports, as they lead to the endpoints that have the way out."""
+    """Return a container's ports, leading to the endpoints that provide its default gateways."""
     present = tuple(endpoints)
     leading, leading6 = leader(present), leader(present, ipv6=True)
     targets = (
@@ -57,14 +57,14 @@ def published_ports(
 
 
 def _published(binding: PortBinding, addresses: Iterable[Address]) -> Iterator[PublishedPort]:
-    """One of each IP version that both the binding and the container have."""
+    """Yield one port for each IP version that both the binding and the container have."""
     for address in addresses:
         if not binding.host_ip or ip_address(binding.host_ip).version == address.version:
             yield published_port(binding, address)
 
 
 def published_port(binding: PortBinding, address: Address) -> PublishedPort:
-    """One port of the host that leads to a container's address."""
+    """Return one port of the host that leads to a container's address."""
     anywhere = ANY_ADDRESS if address.version == 4 else ANY_ADDRESS_6
     return PublishedPort(
         protocol=_PROTOCOLS[binding.protocol],

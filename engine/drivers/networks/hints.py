@@ -1,12 +1,12 @@
-"""Hear from the kernel that something has changed in a network namespace: multicast groups of
+"""Listen for the kernel's notices of changes in a network namespace: multicast groups of
 netlink(7).
 
-A notice says *look again*, never what happened, and notices are lost when there are many (ENOBUFS).
-So notices are counted and not read, and a loss counts as a notice. The kernel queues a notice
-before the system call that made the change returns: what is read after a silent drain is up to
-date.
+A notice means *look again*, never what happened, and notices are lost when there are many
+(ENOBUFS). So notices are counted and not read, and a loss counts as a notice. The kernel queues a
+notice before the system call that made the change returns: state that is read after an empty drain
+is up to date.
 
-A socket keeps its namespace alive. Close it before the namespace is to go.
+A socket keeps its namespace alive. Close it before the namespace is removed.
 """
 
 import select
@@ -60,7 +60,7 @@ def drain(listener: socket.socket) -> bool:
 
 
 class SandboxHints:
-    """Tells which of many sandboxes have changed since it was last asked."""
+    """Reports which sandboxes have changed since the last call."""
 
     def __init__(self) -> None:
         self._poll: select.epoll | None = None
@@ -71,7 +71,8 @@ class SandboxHints:
         return sandbox in self._sockets
 
     def watch(self, sandbox: SandboxId, *, tables: bool) -> None:
-        """Listen in the calling thread's namespace, which is the sandbox's; for nftables if asked.
+        """Listen in the calling thread's namespace, which must be the sandbox's; also for nftables
+        if ``tables``.
 
         Raises:
             OSError: EMFILE; the sandbox is not watched.
@@ -100,12 +101,12 @@ class SandboxHints:
         return {sandbox for sandbox, listener in ready if drain(listener)}
 
     def forget(self, sandbox: SandboxId) -> None:
-        """Stop listening, so that the namespace can go; nothing to do for one that is not
+        """Stop listening, so that the namespace can be removed; do nothing if the sandbox is not
         watched.
         """
         for each in self._sockets.pop(sandbox, ()):
             del self._listeners[each.fileno()]
-            each.close()  # which takes it out of the epoll instance
+            each.close()  # this also removes it from the epoll instance
 
     def close(self) -> None:
         """Stop listening everywhere."""

@@ -9,7 +9,7 @@ from engine.drivers.networks.netlink import NETLINK_ROUTE, NetlinkSocket
 from engine.drivers.networks.rtnetlink import Interface, Link
 
 LIST_AGAIN_S: Final = 60.0
-"""After so long everything is listed again, whatever was heard."""
+"""After this time everything is listed again, even without a notice."""
 
 
 class HostLinks:

@@ -16,23 +16,23 @@ _KINDS: Final = {
 
 
 class HostPortUnavailable(EngineError):
-    """A process of the host has the port, or the host has no such address. Docker answers 500 and
-    these words.
+    """A process of the host has the port, or the host has no such address. Docker answers 500 with
+    this message.
     """
 
 
 def check_host_port(port: PublishedPort) -> None:
-    """Take the port as a server would, and let it go again.
+    """Bind the port as a server would, and close it again.
 
-    Translation comes before delivery, so the kernel would let us take a port away from the host's
-    own server without a word. A server that starts *later* is not hindered: it binds, and hears
-    nothing from outside.
+    Address translation comes before delivery, so the kernel would let the engine silently take a
+    port from the host's own server. A server that starts *later* is not prevented: it binds, but
+    gets no packets from outside.
 
-    SO_REUSEADDR for TCP only: it ignores connections in TIME_WAIT but not listeners, socket(7);
-    with UDP it would ignore another server.
+    SO_REUSEADDR is set for TCP only: it ignores connections in TIME_WAIT but not listeners,
+    socket(7); with UDP it would ignore another server.
 
     Raises:
-        HostPortUnavailable: in Docker's words, to be put behind "driver failed programming external
+        HostPortUnavailable: with Docker's words, to follow "driver failed programming external
             connectivity …".
     """
     with ExitStack() as stack:

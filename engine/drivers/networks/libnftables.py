@@ -1,9 +1,9 @@
 """Call libnftables in this process. libnftables(3), libnftables-json(5).
 
-A binding of our own, though only ``runtime/linux.py`` should know ctypes: libnftables's Python
-module is not on PyPI (what is there are stale copies of it), Debian's package belongs to the
-distribution's interpreter, and starting ``nft`` costs 15 to 28 ms where a call costs 0.2. It is
-kept out of ``runtime`` because the forked processes never need it.
+This is a binding of our own, although otherwise only ``runtime/linux.py`` uses ctypes:
+libnftables's Python module is not on PyPI (only stale copies of it are), Debian's package belongs
+to the distribution's interpreter, and starting ``nft`` takes 15 to 28 ms where a call takes 0.2. It
+is not in ``runtime`` because the forked processes never need it.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ NFT_CTX_OUTPUT_NUMERIC_PROTO: Final = 1 << 7
 
 
 class NftError(Exception):
-    """nft refused; the text is its own, with the place in the input."""
+    """nft refused; the message is nft's, with the place in the input."""
 
 
 def _load() -> ctypes.CDLL:
@@ -42,8 +42,8 @@ def _load() -> ctypes.CDLL:
 
 
 class Nftables:
-    """A context: bound to the network namespace of the thread that made it, and to be used by that
-    thread.
+    """A context of the library. Belongs to the thread that made it, and acts on that thread's
+    network namespace.
 
     Raises:
         OSError: libnftables is not installed.
@@ -78,7 +78,7 @@ class Nftables:
             self._context = None
 
     def run(self, commands: str) -> str:
-        """Carry out commands in nft(8)'s language as one transaction; what they print.
+        """Run commands in nft(8)'s language as one transaction; return their output.
 
         Raises:
             NftError: none of them was carried out.
@@ -93,11 +93,11 @@ class Nftables:
         return printed.decode(errors="replace")
 
     def objects(self, commands: str) -> list[dict[str, Any]]:
-        """What a ``list`` or ``get`` command finds, one dictionary for each object, without nft's
-        own preamble.
+        """Return what a ``list`` or ``get`` command finds, one dictionary for each object, without
+        nft's preamble.
 
         Raises:
-            NftError: as :meth:`run`; there is no such thing, too.
+            NftError: as :meth:`run`; also if the object does not exist.
         """
         printed = self.run(commands)
         found: list[dict[str, Any]] = json.loads(printed)["nftables"] if printed else []

@@ -12,9 +12,7 @@ _MODE: Final = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE"}
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """The kind and mode of a macvlan or ipvlan link: one that is stacked on a parent, whose cable
-    it shares.
-    """
+    """Kind and mode of a macvlan or ipvlan link, which is stacked on a parent and sends through it."""
 
     kind: str
     """``macvlan`` or ``ipvlan``."""
@@ -23,14 +21,12 @@ class Stacking:
 
     @property
     def has_mac(self) -> bool:
-        """Whether such a link has a hardware address of its own."""
+        """True if such a link has a hardware address of its own."""
         return self.kind == "macvlan"
 
 
 def create_bridge(name: str, mac: str, mtu: int) -> Request:
-    """Create a bridge, down. With a MAC of its own it does not take on, and change, that of its
-    ports.
-    """
+    """Create a bridge, down. A fixed MAC keeps it from taking over the MAC of a port."""
     return _create("bridge", name, (), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu))
 
 
@@ -69,7 +65,7 @@ def create_stacked_link(
 
 
 def create_dummy(name: str) -> Request:
-    """Create a link that leads nowhere, down."""
+    """Create a dummy link, which sends nothing anywhere, down."""
     return _create("dummy", name, ())
 
 
@@ -79,7 +75,7 @@ def create_vlan(name: str, parent: int, number: int) -> Request:
 
 
 def _create(kind: str, name: str, about: tuple[Attribute, ...], *attributes: Attribute) -> Request:
-    """``about``: the attributes that only links of this kind have."""
+    """Build a request for a link; ``about`` are the attributes that only links of this kind have."""
     own: tuple[Attribute, ...] = (("IFLA_INFO_DATA", nested(*about)),) if about else ()
     info = nested(("IFLA_INFO_KIND", kind), *own)
     body = encode(LINK, {}, (link_name(name), *attributes, ("IFLA_LINKINFO", info)))

@@ -2,7 +2,7 @@
 containers' links are stacked.
 
 An administrator's link is used as it is. When a network names a VLAN that does not exist, or no
-parent at all, the link is made, marked as the bridges are, and removed with the network.
+parent at all, the link is made, marked with the bridges' alias, and removed with the network.
 """
 
 import errno
@@ -25,7 +25,7 @@ class Parent:
 
     name: str
     stacking: Stacking
-    """What kind of links the containers have on it."""
+    """The kind of links that containers have on it."""
 
 
 def ensure(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> None:
@@ -33,8 +33,8 @@ def ensure(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> None:
 
     Raises:
         InvalidRequest: there is no such link, and no VLAN or dummy has such a name.
-        Unsupported: the kernel does not know a kind of link that is needed.
-        DriverError: it refuses otherwise.
+        Unsupported: the kernel lacks a required kind of link.
+        DriverError: it refuses for another reason.
     """
     link = rtnetlink.find_link(kernel, parent.name)
     if link is None:
@@ -44,9 +44,7 @@ def ensure(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> None:
 
 
 def faults(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> tuple[str, ...]:
-    """Say what is wrong with the parent; whether an administrator's link is up is the
-    administrator's business.
-    """
+    """Return what is wrong with the parent, in words. An administrator's link may be down."""
     link = rtnetlink.find_link(kernel, parent.name)
     if link is None:
         return (f"link {parent.name} is gone",)
@@ -56,12 +54,12 @@ def faults(kernel: NetlinkSocket, instance: InstanceId, parent: Parent) -> tuple
 
 
 def check_supported(kernel: NetlinkSocket, parent: Parent) -> None:
-    """Try to stack a link on the parent, in a namespace that ends with its thread and takes the
-    link along.
+    """Check that the kernel can stack a link on the parent, in a namespace that is deleted together
+    with the link.
 
     Raises:
-        Unsupported: the kernel does not know the kind.
-        DriverError: it refuses otherwise.
+        Unsupported: the kernel lacks this kind of link.
+        DriverError: it refuses for another reason.
     """
     link = rtnetlink.find_link(kernel, parent.name)
     assert link is not None

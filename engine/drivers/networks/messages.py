@@ -1,5 +1,5 @@
-"""Encode and decode netlink messages with pyroute2. The only module that knows pyroute2; the rest
-of the package sees types.
+"""Encode and decode netlink messages with pyroute2. The only module that uses pyroute2; the rest of
+the package sees types.
 
 pyroute2 knows the layout of every message: which attributes there are, how they nest, how each
 value is written. It has no types, and ``import pyroute2`` loads all of its 140 modules, asyncio
@@ -41,7 +41,8 @@ _TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 Attribute = tuple[str, object] | tuple[str, object, int]
 """A name as in the kernel's headers, a value (a number, a string, or what :func:`nested` returns),
-and flags for the type if need be."""
+and optionally flags for the type.
+"""
 
 
 class _ChainMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 has no types
@@ -55,13 +56,15 @@ class _ChainMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 has no types
 
 
 class _GenerationMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 has no types
-    """The number of changes that nftables has seen."""
+    """The number of changes that nftables has made."""
 
     nla_map = ((1, "NFTA_GEN_ID", "be32"),)
 
 
 Essential = Mapping[int, "Essential | None"]
-"""Types of the attributes that are read; of those that are made of attributes, which of these."""
+"""The types of the attributes that are read; for an attribute made of attributes, those of them
+that are read.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Layout:
     message: Any
     """pyroute2's class."""
     fixed_bytes: int
-    """Length of what stands before the attributes."""
+    """Length of the part before the attributes."""
     essential: Essential
 
 
@@ -81,8 +84,8 @@ def _layout(message: Any, essential: Essential) -> Layout:
 
 
 def _types(message: Any, *names: str) -> dict[int, Essential | None]:
-    """The types of attributes, by their names; pyroute2 numbers by position those that it gives no
-    number.
+    """Return the types of attributes by their names. pyroute2 numbers attributes without a number
+    by position.
     """
     known = {
         (entry[1] if isinstance(entry[0], int) else entry[0]): (
@@ -120,8 +123,8 @@ _ERROR: Final = _layout(nlmsgerr, _types(nlmsgerr, "NLMSGERR_ATTR_MSG"))
 
 @cache
 def connection_layout() -> Layout:
-    """Of a connection that the kernel tracks. Imported at the first use: pyroute2 keeps it beside
-    its asyncio sockets.
+    """Return the layout of a tracked connection. Imported at the first use, because pyroute2 keeps
+    it beside its asyncio sockets.
     """
     from pyroute2.netlink.nfnetlink.nfctsocket import nfct_msg
 
@@ -129,14 +132,14 @@ def connection_layout() -> Layout:
 
 
 def nested(*attributes: Attribute, **fields: int) -> dict[str, object]:
-    """The value of an attribute that is made of attributes, behind fields where it has any."""
+    """Return the value of an attribute that is made of attributes, after fields where it has any."""
     return {**fields, "attrs": list(attributes)}
 
 
 def encode(
     layout: Layout, fields: Mapping[str, int], attributes: Iterable[Attribute] = ()
 ) -> bytes:
-    """A message's body: everything behind its header."""
+    """Return a message's body: everything after its header."""
     message = layout.message()
     message.update(fields)
     message["attrs"] = list(attributes)
@@ -149,23 +152,23 @@ class Decoded:
     """A decoded message, or an attribute made of attributes."""
 
     _values: Any
-    """pyroute2's dictionary; ``None`` for an attribute that was not there."""
+    """pyroute2's dictionary; ``None`` for a missing attribute."""
 
     def field(self, name: str) -> int:
-        """A field of the fixed part."""
+        """Return a field of the fixed part."""
         return int(self._values[name])
 
     def number(self, attribute: str) -> int:
-        """A number; 0 when there is no such attribute."""
+        """Return a number; 0 if there is no such attribute."""
         return int(self._get(attribute) or 0)
 
     def text(self, attribute: str) -> str:
-        """A string or an IP address; empty when there is no such attribute."""
+        """Return a string or an IP address; empty if there is no such attribute."""
         value = self._get(attribute) or ""
         return value if isinstance(value, str) else bytes(value).decode(errors="replace")
 
     def octets(self, attribute: str) -> bytes:
-        """The bytes as the kernel sent them; empty when there is no such attribute."""
+        """Return the bytes as the kernel sent them; empty if there is no such attribute."""
         for each in self._values["attrs"]:
             if each.name == attribute:
                 cell = each.cell[1]
@@ -173,7 +176,7 @@ class Decoded:
         return b""
 
     def nested(self, attribute: str) -> "Decoded":
-        """The attributes of an attribute; without any when there is no such attribute."""
+        """Return an attribute that is made of attributes; empty if there is no such attribute."""
         return Decoded(self._get(attribute))
 
     def _get(self, attribute: str) -> Any:
@@ -181,10 +184,10 @@ class Decoded:
 
 
 def decode(layout: Layout, body: bytes) -> Decoded:
-    """Read a message's body.
+    """Decode a message's body.
 
     Raises:
-        OSError: EBADMSG when it is no message of that kind.
+        OSError: EBADMSG if it is not a message of that kind.
     """
     kept = essence(layout, body)
     message = layout.message(_HEADER.pack(_HEADER.size + len(kept), 0, 0, 0, 0) + kept)
@@ -196,11 +199,11 @@ def decode(layout: Layout, body: bytes) -> Decoded:
 
 
 def essence(layout: Layout, body: bytes) -> bytes:
-    """A message's body without the attributes that nobody reads.
+    """Return a message's body without the attributes that are never read.
 
     pyroute2 makes an object of each attribute before it looks at any, and a link has fifty, not
-    counting those within. What is left out also are counters and timers: the essence of a link that
-    nobody has changed stays the same.
+    counting nested ones. Counters and timers are dropped, too: the result for an unchanged link
+    stays the same.
     """
     start = (layout.fixed_bytes + 3) & ~3
     return body[:start] + _essential(body, start, len(body), layout.essential)
@@ -228,7 +231,7 @@ def _essential(body: bytes, offset: int, end: int, essential: Essential) -> byte
 
 
 def refusal_words(body: bytes) -> str:
-    """The kernel's explanation in an NLMSG_ERROR with attributes; empty when it gives none.
+    """Return the kernel's explanation in an NLMSG_ERROR with attributes; empty if it gives none.
     NETLINK_EXT_ACK, netlink(7).
     """
     return decode(_ERROR, body).text("NLMSGERR_ATTR_MSG")

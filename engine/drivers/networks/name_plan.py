@@ -16,8 +16,8 @@ NetworkOf = Callable[[NetworkId], Network]
 
 
 def host_names(container: Container, network_of: NetworkOf) -> tuple[HostNames, ...]:
-    """By what a container is found, on each of its networks that has names; nothing when it is not
-    there.
+    """Return a container's names on each of its networks that has names; nothing if it holds no
+    endpoints.
     """
     if not container.holds_endpoints:
         return ()
@@ -47,9 +47,7 @@ def listener(
     servers: Iterable[str] = (),
     links: Iterable[tuple[str, str]] = (),
 ) -> Listener | None:
-    """What is answered in a sandbox; None where nobody asks, because none of its networks has
-    names.
-    """
+    """Return what the resolver should answer in a sandbox; None if none of its networks has names."""
     asked = tuple(servers)
     networks = [network_of(each.network) for each in endpoints]
     if not any(each.has_names for each in networks):
@@ -65,7 +63,9 @@ def listener(
 
 
 def network_listener(sandbox: SandboxId, network: Network) -> Listener | None:
-    """What is answered in a sandbox that is prepared for whoever comes next to a network."""
+    """Return what the resolver should answer in a sandbox that is prepared for the next container
+    of a network.
+    """
     place = Endpoint(network=network.id, name=network.name, mac="")
     return listener(sandbox, (place,), lambda _: network)
 
@@ -73,8 +73,8 @@ def network_listener(sandbox: SandboxId, network: Network) -> Listener | None:
 def links(
     container: Container, container_named: Callable[[str], ContainerId | None]
 ) -> Iterator[tuple[str, str]]:
-    """What a container alone calls others: an alias, and whom it means; one that is not there is
-    passed over.
+    """Yield a container's links: an alias, and the container that it means; missing containers are
+    skipped.
     """
     for membership in container.networks:
         for link in membership.links:

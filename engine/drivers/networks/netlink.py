@@ -1,13 +1,13 @@
 """Send netlink requests: batches, acknowledgements, dumps. netlink(7).
 
     request   ── nlmsghdr ── family header ── attributes (type, length, value; may nest)
-    batch     ── many requests in one sendmsg(2); the kernel works through all of them before it returns
-    answer    ── NLMSG_ERROR with 0 (done) or -errno and, thanks to NETLINK_EXT_ACK, the kernel's own words
+    batch     ── many requests in one sendmsg(2); the kernel does all of them before it returns
+    answer    ── NLMSG_ERROR with 0 (done) or -errno and, with NETLINK_EXT_ACK, an explanation
 
 pyroute2 encodes and decodes the bodies: :mod:`engine.drivers.networks.messages`. Its sockets are
 not used: each brings an asyncio loop, and opening one takes 0.3 ms instead of 0.01. A socket
 belongs to the network namespace in which it was *opened*, so the engine opens one inside every
-container that it prepares or looks at.
+container that it prepares or inspects.
 """
 
 import errno
@@ -43,7 +43,8 @@ _HEADER: Final = struct.Struct("=IHHII")
 _ERRNO: Final = struct.Struct("=i")
 _BATCH_MAX: Final = 64
 """Requests in one sendmsg(2): their acknowledgements (about 800 bytes each as the kernel counts)
-fit a default buffer."""
+fit into a default buffer.
+"""
 _RECEIVE_BYTES: Final = 1 << 16
 _DUMP_ATTEMPTS_MAX: Final = 10
 
@@ -58,7 +59,7 @@ class Request:
     flags: int
     body: bytes
     what: str
-    """The act and its object, for the message of an error."""
+    """The action and its object, for the message of an error."""
     expected: frozenset[int] = frozenset()
     """Error numbers that mean *already done*."""
 
@@ -74,7 +75,7 @@ class Message:
 
 
 def split(datagram: bytes) -> Iterator[Message]:
-    """The messages of one datagram."""
+    """Yield the messages of one datagram."""
     offset = 0
     while offset + _HEADER.size <= len(datagram):
         length, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, offset)
@@ -86,8 +87,8 @@ def split(datagram: bytes) -> Iterator[Message]:
 
 
 class NetlinkSocket:
-    """A conversation with the kernel about the network namespace in which the socket was opened.
-    One thread at a time.
+    """Sends requests about the network namespace in which the socket was opened. For one thread at
+    a time.
     """
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
@@ -141,8 +142,8 @@ class NetlinkSocket:
             raise failure
 
     def ask(self, request: Request) -> bytes | None:
-        """The one object that a request names; ``None`` when the kernel says one of the expected
-        errors.
+        """Return the object that a request names; ``None`` if the kernel answers with one of the
+        expected errors.
 
         Raises:
             OSError: any other error.
@@ -160,11 +161,11 @@ class NetlinkSocket:
                 return None
 
     def dump(self, request: Request) -> list[bytes]:
-        """Every object of a kind, as of one moment: a dump that was interrupted by a change is
-        taken again.
+        """Return every object of a kind, as of one moment: a dump that was interrupted by a change
+        is repeated.
 
         Raises:
-            OSError: EAGAIN when things never held still.
+            OSError: EAGAIN if changes interrupted every attempt.
         """
         for _ in range(_DUMP_ATTEMPTS_MAX):
             self._socket.send(self._encoded(request, NLM_F_DUMP))
@@ -174,11 +175,11 @@ class NetlinkSocket:
         raise OSError(errno.EAGAIN, f"{request.what}: changed {_DUMP_ATTEMPTS_MAX} times meanwhile")
 
     def parse_anew(self, bodies: Iterable[bytes], parse: Callable[[bytes], T]) -> list[T]:
-        """Parse what was dumped, but for what this method parsed the last time: most links are as
-        they were then.
+        """Parse dumped bodies, reusing the results for bodies that the previous call already
+        parsed: most links have not changed.
 
-        To find one costs a thirtieth of decoding it. Callers give bodies without counters, and
-        always of the same kind.
+        A lookup takes a thirtieth of the time of decoding. Callers pass bodies without counters,
+        and always of the same kind.
         """
         known: dict[bytes, T] = self._parsed
         found = {body: known[body] if body in known else parse(body) for body in bodies}
@@ -210,7 +211,9 @@ class NetlinkSocket:
 
 
 def _failure(message: Message, request: Request) -> OSError | None:
-    """What an acknowledgement, or a dump's end, says, unless it is success or was expected."""
+    """Return the error that an acknowledgement, or the end of a dump, reports; None for success and
+    expected errors.
+    """
     number = -_ERRNO.unpack_from(message.body)[0]
     if number == 0 or number in request.expected:
         return None

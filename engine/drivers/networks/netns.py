@@ -1,7 +1,7 @@
 """Create, enter and pin network namespaces, each on a thread made for it.
 
-A thread that has moved into a container's namespace is of no use for anything else, so it ends
-there: nothing can forget to move it back. network_namespaces(7), namespaces(7).
+A thread that has entered a container's namespace can't be used for anything else, so it ends there:
+no code can forget to move it back. network_namespaces(7), namespaces(7).
 """
 
 import errno
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 def on_own_thread(function: Callable[[], T]) -> T:
-    """Run ``function`` on a new thread, wait for it and return or raise what it does."""
+    """Run ``function`` on a new thread, wait for it, and return its result or raise its error."""
     results: list[T] = []
     errors: list[BaseException] = []
 
     def body() -> None:
         try:
             results.append(function())
-        except BaseException as error:  # carried over to the thread that waits
+        except BaseException as error:  # raised again on the waiting thread
             errors.append(error)
 
     thread = threading.Thread(target=body, name="netns")
@@ -41,9 +41,7 @@ def on_own_thread(function: Callable[[], T]) -> T:
 
 
 def leave() -> None:
-    """Move the calling thread into a network namespace of its own, empty but for ``lo``.
-    unshare(2).
-    """
+    """Move the calling thread into a new network namespace, empty but for ``lo``. unshare(2)."""
     linux.unshare(linux.CLONE_NEWNET)
 
 
@@ -51,7 +49,7 @@ def enter(path: Path) -> None:
     """Move the calling thread into the network namespace at ``path``.
 
     Raises:
-        OSError: ENOENT; EINVAL when it is no namespace.
+        OSError: ENOENT; EINVAL if it is not a namespace.
     """
     namespace_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -62,7 +60,8 @@ def enter(path: Path) -> None:
 
 @contextmanager
 def opened(pid: int) -> Iterator[int]:
-    """Open a process's network namespace for a block; the caller has to make sure whose it was.
+    """Open a process's network namespace for a block. The caller has to make sure that the pid was
+    not reused.
 
     Raises:
         OSError: ENOENT when there is no such process.
@@ -75,13 +74,13 @@ def opened(pid: int) -> Iterator[int]:
 
 
 def open_own() -> int:
-    """A descriptor of the calling thread's network namespace, the caller's to close."""
+    """Return a descriptor of the calling thread's network namespace; the caller closes it."""
     return os.open(_OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def pin(path: Path, source: str = _OWN_NETNS) -> None:
-    """Keep a namespace, the calling thread's own if not said otherwise, alive without a process in
-    it.
+    """Keep a namespace alive without a process in it: the calling thread's, unless ``source`` says
+    otherwise.
     """
     if is_pinned(path):
         return
@@ -92,11 +91,11 @@ def pin(path: Path, source: str = _OWN_NETNS) -> None:
 
 
 def unpin(path: Path) -> bool:
-    """Let go of a namespace; whether there was a pin. The kernel takes it and its links down when
-    nothing else holds it.
+    """Remove the pin of a namespace; return whether there was one. The kernel dismantles the
+    namespace and its links when nothing else holds it.
     """
     try:
-        while True:  # a pin made twice is two mounts, one upon the other
+        while True:  # a pin made twice is two mounts, one on top of the other
             linux.umount2(str(path), linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOENT):  # not mounted, not there
@@ -110,9 +109,7 @@ def unpin(path: Path) -> bool:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file at ``path`` from all others, device and inode; None where there is
-    none.
-    """
+    """Return device and inode of the file at ``path``, which identify it; None if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -121,7 +118,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def is_pinned(path: Path) -> bool:
-    """Whether a namespace stands at ``path``: all of them live on one filesystem, nsfs."""
+    """True if there is a namespace at ``path``: all of them are on one file system, nsfs."""
     try:
         return path.stat().st_dev == Path(_OWN_NETNS).stat().st_dev
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from engine.drivers.networks.sandbox import Endpoint
 
 
 def wanted_bridge(network: Network) -> Bridge:
-    """A network's bridge, with the host's own addresses."""
+    """Return a network's bridge, with the host's own addresses."""
     return Bridge(
         name=network.bridge,
         addresses=tuple(
@@ -30,7 +30,7 @@ def wanted_bridge(network: Network) -> Bridge:
 
 
 def wanted_parent(network: Network) -> Parent:
-    """The host's link over which a network's containers have theirs."""
+    """Return the host's link on which a network's containers have their links."""
     return Parent(network.bridge, _stacking(network))
 
 
@@ -42,7 +42,7 @@ def _stacking(network: Network) -> Stacking:
 def sandbox_endpoints(
     wanted: Iterable[membership.Endpoint], network_of: Callable[[NetworkId], Network]
 ) -> tuple[Endpoint, ...]:
-    """A sandbox's interfaces; the ways out belong to those that lead."""
+    """Return a sandbox's interfaces. Only the leading endpoints get default routes."""
     endpoints = tuple(wanted)
     leading = membership.leader(endpoints)
     leading6 = membership.leader(endpoints, ipv6=True)

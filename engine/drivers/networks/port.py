@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class LinuxNetworks:
-    """Bridges, sandboxes and published ports of the machine's own kernel."""
+    """The port for networks: bridges, sandboxes and published ports of the machine's own kernel."""
 
     exec_root: Path
     lanes: Lanes
@@ -52,29 +52,29 @@ class LinuxNetworks:
     network_of: Callable[[NetworkId], Network]
     container_named: Callable[[str], ContainerId | None]
     everything: Callable[[], tuple[Sequence[Network], Collection[Container]]]
-    """All networks that need something of the host's, and all containers that have ports of it."""
+    """Returns all networks that need objects of the host, and all containers that publish ports."""
     _prepared: set[SandboxId] = field(default_factory=set)
     _damaged: frozenset[SandboxId] = frozenset()
     _known: dict[SandboxId, tuple[Container, list[Network], Sandbox]] = field(default_factory=dict)
     _firewall_was_wrong: bool = False
-    """Whether it was found wrong, and put right, by somebody who does not tell."""
+    """True after a change found the firewall wrong and repaired it: the next check reports that."""
 
     # --- Containers ---
 
     def is_prepared(self, sandbox: SandboxId) -> bool:
-        """Whether it was made, or found whole, by this daemon."""
+        """True if this daemon made it, or found it undamaged."""
         return sandbox in self._prepared
 
     def is_damaged(self, sandbox: SandboxId) -> bool:
-        """Whether the last look found something wrong with it."""
+        """True if the last survey found it damaged."""
         return sandbox in self._damaged
 
     def is_pinned(self, sandbox: SandboxId) -> bool:
-        """Whether there is something of it."""
+        """True if its pin exists."""
         return naming.sandbox_path(self.exec_root, sandbox).exists()
 
     async def prepare_sandbox(self, container: Container) -> None:
-        """Have a container's namespace with all of its interfaces, whatever there is of it."""
+        """Create or repair a container's namespace with all of its interfaces."""
         for endpoint in container.wanted_endpoints:
             await self.pool.evict(endpoint.network, endpoint.addresses)
         sandbox = self._sandbox(container)
@@ -106,7 +106,9 @@ class LinuxNetworks:
         )
 
     async def rewire(self, container: Container) -> None:
-        """Have the interfaces that a running container wants now, and its ports lead there."""
+        """Change a running container's interfaces and the targets of its ports to what it wants
+        now.
+        """
         assert container.sandbox is not None
         self._damaged |= {container.sandbox}  # until all is done
         await self.prepare_sandbox(container)
@@ -116,25 +118,25 @@ class LinuxNetworks:
             await self._change_firewall(partial(self.firewall.move, before, after))
 
     async def remove_sandbox(self, sandbox: SandboxId) -> None:
-        """Have nothing of it."""
+        """Remove a sandbox."""
         self._prepared.discard(sandbox)
-        with suppress(DriverError):  # where there is no resolver nobody holds the namespace
+        with suppress(DriverError):  # without a resolver, no process holds the namespace
             await self.names.forget(sandbox)
         await self.lanes.run(Lane.NETLINK, partial(self.driver.remove_sandbox, sandbox))
 
     async def publish(self, container: Container) -> None:
-        """Have the host's ports lead to the container."""
+        """Make the host's ports lead to the container."""
         ports = published_ports(container, container.wanted_endpoints)
         await self._change_firewall(partial(self.firewall.publish, ports))
 
     async def unpublish(self, container: Container) -> None:
-        """Have them lead nowhere."""
+        """Remove the container's ports from the firewall."""
         ports = published_ports(container, container.endpoints)
         await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
 
     async def survey(self, containers: Collection[Container]) -> Survey:
-        """All sandboxes with our mark but the pool's, those of these containers that are damaged,
-        and all bridges with our mark.
+        """Return all sandboxes that carry the instance's mark except the pool's, the damaged ones
+        of these containers, and all bridges that carry the mark.
         """
         wanted = self._sandboxes(containers)
         found = await self.lanes.run(Lane.NETLINK, partial(self.driver.survey, wanted))
@@ -142,7 +144,9 @@ class LinuxNetworks:
         return replace(found, sandboxes=found.sandboxes - self.pool.members)
 
     def _sandboxes(self, containers: Collection[Container]) -> list[Sandbox]:
-        """The sandboxes of these containers, computed again only for those that have changed."""
+        """Return the sandboxes of these containers, computed again only for those that have
+        changed.
+        """
         known, self._known = self._known, {}
         for container in containers:
             if container.sandbox is None:
@@ -164,8 +168,8 @@ class LinuxNetworks:
         )
 
     async def _change_firewall(self, change: Callable[[], None]) -> None:
-        """Change the table; or have it whole, when somebody has been at it and the sweep has not
-        seen that yet.
+        """Change the table; if that fails because another program has changed it, apply the whole
+        plan.
         """
         try:
             await self.lanes.run(Lane.NETLINK, change)
@@ -180,7 +184,7 @@ class LinuxNetworks:
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
-        """Which bridges and parents, and whether the firewall, are not as they should be."""
+        """Return the bridges and parents that differ from the log, and whether the firewall does."""
         plan = firewall_plan(networks, containers)
 
         def look() -> tuple[tuple[NetworkId, str], ...]:
@@ -201,8 +205,8 @@ class LinuxNetworks:
         return await self.lanes.run(Lane.NETLINK, look)
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
-        """Have the bridges, the parents and the firewall's table; what one can't have the others
-        don't wait for.
+        """Create or repair the bridges, the parents and the firewall's table. A failure of one does
+        not stop the others.
         """
         plan = firewall_plan(networks, containers)
 
@@ -226,11 +230,11 @@ class LinuxNetworks:
             self.driver.ensure_parent(wanted_parent(network))
 
     async def taken_subnets(self) -> Sequence[Subnet]:
-        """What the host has addresses in, or routes to."""
+        """Return the subnets that the host has addresses in, or routes to."""
         return await self.lanes.run(Lane.NETLINK, self.driver.taken_subnets)
 
     async def make(self, network: Network) -> None:
-        """Have one more bridge with its place in the firewall, or one more parent."""
+        """Create a bridge with its entry in the firewall, or a parent."""
         if not network.is_bridged:
             make_parent = partial(self.driver.make_parent, wanted_parent(network))
             await self.lanes.run(Lane.NETLINK, make_parent)
@@ -241,7 +245,7 @@ class LinuxNetworks:
         await self._change_firewall(partial(self.firewall.add_bridge, bridge_rules(network)))
 
     async def remove(self, network: Network) -> None:
-        """Have nothing of it any more; a bridge that is not ours stays."""
+        """Remove a network's objects; a bridge that is not ours stays."""
         await self.pool.forget(network.id)
 
         def remove() -> None:
@@ -253,14 +257,15 @@ class LinuxNetworks:
         await self.lanes.run(Lane.NETLINK, remove)
 
     async def discard_bridge(self, name: str) -> None:
-        """Take away a bridge with our mark that no network in the log has."""
+        """Remove a bridge that carries our mark but belongs to no network in the log."""
         await self.lanes.run(Lane.NETLINK, partial(self.driver.remove_bridge, name))
 
     async def forget_strays(self, in_use: Collection[SandboxId]) -> None:
-        """Remove what a pool that nobody emptied has left: sandboxes that no container has. Before
-        the pool runs.
+        """Remove the sandboxes that belong to no container: a crashed daemon's pool left them.
+        Called before the pool runs.
 
-        What can't be removed now is an orphan that the sweep will find: no reason not to start.
+        What can't be removed now is an orphan that the sweep will find, and no reason to refuse to
+        start.
         """
 
         def remove() -> None:
@@ -274,26 +279,26 @@ class LinuxNetworks:
     # --- Starts ---
 
     def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
-        """A namespace that was prepared with this endpoint alone."""
+        """Take a namespace that was prepared with this endpoint alone."""
         sandbox = self.pool.take(endpoint.network, endpoint.addresses)
         if sandbox is not None:
             self._prepared.add(sandbox)
         return sandbox
 
     def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
-        """Which endpoints will be wanted next."""
+        """Announce the endpoints of the next starts."""
         self.pool.offer(network.id, [_prepared(each, network) for each in endpoints])
 
     # --- Names ---
 
     def update_names(self, container: Container) -> None:
-        """Have a container found by its names."""
-        self.names.note(container.id, host_names(container, self.network_of))
+        """Update the names by which a container is found."""
+        self.names.set_records_soon(container.id, host_names(container, self.network_of))
 
-    async def tell_all_names(self, containers: Iterable[Container]) -> None:
-        """All there is to know, after a daemon's start; what a resolver has kept beyond that goes.
+    async def set_all_names(self, containers: Iterable[Container]) -> None:
+        """Send the resolver all names, after the daemon's start; it deletes everything else.
 
-        A resolver that can't be started now will be later: no reason not to start.
+        A resolver that can't be started now is started later: this is no reason to refuse to start.
         """
         present = [each for each in containers if each.holds_endpoints]
         listeners = (self._listener(each) for each in present if each.sandbox is not None)
@@ -301,7 +306,7 @@ class LinuxNetworks:
         try:
             await self.names.set_all(filter(None, listeners), records)
         except DriverError as error:
-            log.warning("resolver_not_told", error=str(error))
+            log.warning("names_not_sent", error=str(error))
 
     def check_host_port(self, binding: PortBinding) -> None:
         """Refuse a port of the host that a process of the host has."""
@@ -309,13 +314,15 @@ class LinuxNetworks:
 
 
 def _no_address(binding: PortBinding) -> Address:
-    """Of the IP version of the host's address."""
+    """Return the unspecified address of the IP version of the host's address."""
     is_ipv6 = ip_address(binding.host_ip or str(ANY_ADDRESS)).version == 6
     return ANY_ADDRESS_6 if is_ipv6 else ANY_ADDRESS
 
 
 def _prepared(endpoint: Endpoint, network: Network) -> Prepared:
-    """Read addresses only once it is made: few of those that are offered are."""
+    """Return a namespace to prepare. Its addresses are parsed only when it is made, because few of
+    the offered ones are.
+    """
 
     def make(sandbox: SandboxId) -> Sandbox:
         endpoints = sandbox_endpoints((endpoint,), lambda _: network)

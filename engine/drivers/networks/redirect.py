@@ -43,7 +43,7 @@ _GET_CHAIN: Final = Request(
 
 
 def add() -> None:
-    """Make it in a namespace that is new.
+    """Add the rules to a new namespace.
 
     Raises:
         DriverError: nft refused.
@@ -52,7 +52,7 @@ def add() -> None:
 
 
 def replace() -> None:
-    """Make it anew, whatever there is of it: the kernel waits for its readers, which takes 10 ms.
+    """Replace the rules, whatever their state. The kernel waits for its readers, which takes 10 ms.
 
     Raises:
         DriverError: nft refused.
@@ -69,9 +69,7 @@ def _run(commands: str) -> None:
 
 
 def is_there() -> bool:
-    """Whether the chain is there with as many rules as it should have: 30 microseconds, for the
-    sweep.
-    """
+    """True if the chain exists with the right number of rules: 30 microseconds, for the sweep."""
     with NetlinkSocket(NETLINK_NETFILTER) as kernel:
         try:
             answer = kernel.ask(_GET_CHAIN)

@@ -1,7 +1,7 @@
 """Build and parse requests about links, addresses and routes. rtnetlink(7).
 
-Builders return a :class:`~engine.drivers.networks.netlink.Request` and parsers a value: nothing
-here talks to the kernel but the dumps and :func:`find_link`.
+Builders return a :class:`~engine.drivers.networks.netlink.Request` and parsers a value: only the
+dumps and :func:`find_link` talk to the kernel.
 """
 
 import errno
@@ -66,7 +66,7 @@ RTN_PROHIBIT: Final = 8
 RT_SCOPE_UNIVERSE: Final = 0
 RT_SCOPE_LINK: Final = 253
 LOOPBACK_INDEX: Final = 1
-"""Of ``lo``, in every network namespace."""
+"""Index of ``lo``, in every network namespace."""
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -78,8 +78,9 @@ _REPLACE: Final = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
 _ELSEWHERE: Final = frozenset({RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT})
 _GONE: Final = frozenset({errno.ENODEV})
 _FINDS_REMEMBERED: Final = 128
-"""Bridges and ``eth0`` are looked at again and again: a question that is asked anew, and the same
-answer, cost a third."""
+"""Bridges and ``eth0`` are looked up again and again: a request and an answer that are cached cost
+a third.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Port:
     hairpin: bool = False
     """Whether frames may leave through the port they came in by."""
     isolated: bool = False
-    """Whether the port speaks to the bridge itself only, not to other isolated ports."""
+    """Whether the port reaches only the bridge itself, not other isolated ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,9 @@ class Link:
     mtu: int
     mac: str
     peer: int
-    """Index of a pair's other end, or of the link that this one is stacked on, in that one's
-    namespace; or 0."""
+    """Index of a pair's other end, or of the link that this one is stacked on, in that link's
+    namespace; or 0.
+    """
     master: int
     """Index of the bridge it is plugged into, or 0."""
     kind: str
@@ -122,7 +124,9 @@ class Route:
 
 
 def link_name(name: str) -> Attribute:
-    """The attribute that names a link; in bytes, of which pyroute2 counts the right number."""
+    """Return the attribute that names a link; as bytes, because pyroute2 computes their length
+    correctly.
+    """
     return ("IFLA_IFNAME", name.encode())
 
 
@@ -137,7 +141,7 @@ def change_link(
     group: int | None = None,
     no_link_local: bool = False,
 ) -> Request:
-    """Change what is named and nothing else; ``master`` 0 unplugs.
+    """Change the given properties and nothing else; ``master`` 0 unplugs.
 
     ``no_link_local``: make no IPv6 link-local address when the link comes up; EAFNOSUPPORT on a
     kernel without IPv6.
@@ -163,7 +167,7 @@ def change_link(
 
 
 def change_port(name: str, port: Port) -> Request:
-    """Set how a link that is plugged into a bridge behaves there."""
+    """Set the options of a link that is plugged into a bridge."""
     behaviour = nested(
         ("IFLA_BRPORT_MODE", int(port.hairpin)),  # "hairpin mode"
         ("IFLA_BRPORT_ISOLATED", int(port.isolated)),
@@ -174,10 +178,9 @@ def change_port(name: str, port: Port) -> Request:
 
 
 def silence_port(index: int) -> Request:
-    """Let no frame through a bridge's port any more, at once; nothing to do when the link is gone
-    or unplugged.
+    """Stop all frames through a bridge's port at once; do nothing if the link is gone or unplugged.
 
-    By the bridge's own message: in the general one the kernel (6.18) accepts the state and then
+    Uses the bridge's own message: in the general one the kernel (6.18) accepts the state and then
     chooses its own.
     """
     port = nested(("IFLA_BRPORT_STATE", BR_STATE_DISABLED), ("IFLA_BRPORT_FLUSH", None))
@@ -188,31 +191,31 @@ def silence_port(index: int) -> Request:
 
 
 def delete_link(name: str) -> Request:
-    """Remove a link, and with one end of a pair the other; nothing to do when it is gone."""
+    """Remove a link, and with one end of a pair the other; do nothing if it is gone."""
     body = encode(LINK, {}, [link_name(name)])
     return Request(RTM_DELLINK, 0, body, f"delete link {name}", _GONE)
 
 
 def delete_group(group: int) -> Request:
-    """Remove all links of a group in one go: the kernel waits for its readers once, not once for
-    each (20 ms).
+    """Remove all links of a group together: the kernel waits for its readers once, not once for
+    each link (20 ms).
     """
     body = encode(LINK, {}, [("IFLA_GROUP", group)])
     return Request(RTM_DELLINK, 0, body, f"delete links of group {group:#x}", _GONE)
 
 
 def add_address(index: int, address: Interface) -> Request:
-    """Give a link an address and the route to its subnet; nothing to do when it has it.
+    """Give a link an address and the route to its subnet; do nothing if it has them.
 
-    Of an IPv6 one it is not asked whether somebody else has it (RFC 4862, section 5.4): for a
-    second it could not be used.
+    Duplicate address detection (RFC 4862, section 5.4) is skipped for IPv6: it would make the
+    address unusable for a second.
     """
     expected = frozenset({errno.EEXIST})
     return _address_request(RTM_NEWADDR, CREATE, index, address, "add", expected)
 
 
 def delete_address(index: int, address: Interface) -> Request:
-    """Take an address away from a link; nothing to do when it has it no more."""
+    """Remove an address from a link; do nothing if the link does not have it."""
     expected = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
     return _address_request(RTM_DELADDR, 0, index, address, "delete", expected)
 
@@ -236,7 +239,7 @@ def _address_request(
 
 
 def replace_default_route(index: int, gateway: Address) -> Request:
-    """Make ``gateway`` the way to everywhere, whatever was it before; with the unspecified address,
+    """Set the default route to ``gateway``, replacing any other; with the unspecified address, to
     the link itself.
     """
     fields = {
@@ -254,7 +257,7 @@ def replace_default_route(index: int, gateway: Address) -> Request:
 
 
 def find_link(kernel: NetlinkSocket, name: str) -> Link | None:
-    """The link of that name, if there is one."""
+    """Return the link of that name, if there is one."""
     answer = kernel.ask(_question_about(name))
     return None if answer is None else _parse_again(essence(LINK, answer))
 
@@ -271,17 +274,17 @@ def _parse_again(body: bytes) -> Link:
 
 
 def links(kernel: NetlinkSocket) -> list[Link]:
-    """All links of the socket's namespace."""
+    """Return all links of the socket's namespace."""
     return kernel.parse_anew(dump_links(kernel), parse_link)
 
 
 def addresses(kernel: NetlinkSocket, index: int = 0) -> list[tuple[int, Interface]]:
-    """All addresses, or one link's, each with the index of its link."""
+    """Return all addresses, or one link's, each with the index of its link."""
     return parse_addresses(dump_addresses(kernel, index))
 
 
 def routes(kernel: NetlinkSocket) -> list[Route]:
-    """All routes to other hosts; not those to the host's own and to broadcast addresses."""
+    """Return all routes to other hosts, without those to the host's own and to broadcast addresses."""
     return parse_routes(dump_routes(kernel))
 
 
@@ -300,28 +303,32 @@ _ALL_ROUTES: Final = Request(
 
 
 def dump_links(kernel: NetlinkSocket) -> list[bytes]:
-    """All links as the kernel tells of them, without what is not read."""
+    """Return the messages of all links, without the attributes that are never read."""
     return [essence(LINK, each) for each in kernel.dump(_ALL_LINKS)]
 
 
 def dump_addresses(kernel: NetlinkSocket, index: int = 0) -> list[bytes]:
-    """All addresses, or one link's, as the kernel tells of them, without what is not read."""
+    """Return the messages of all addresses, or one link's, without the attributes that are never
+    read.
+    """
     request = _addresses_of(index) if index else _ALL_ADDRESSES
     return [essence(ADDRESS, each) for each in kernel.dump(request)]
 
 
 def dump_routes(kernel: NetlinkSocket) -> list[bytes]:
-    """All routes of all tables as the kernel tells of them, without what is not read."""
+    """Return the messages of all routes of all tables, without the attributes that are never read."""
     return [essence(ROUTE, each) for each in kernel.dump(_ALL_ROUTES)]
 
 
 def parse_addresses(answers: Iterable[bytes]) -> list[tuple[int, Interface]]:
-    """What :func:`dump_addresses` has found."""
+    """Parse the result of :func:`dump_addresses`."""
     return [_address(answer) for answer in answers if answer[0] in _FAMILIES.values()]
 
 
 def parse_routes(answers: Iterable[bytes]) -> list[Route]:
-    """What of :func:`dump_routes` leads to other hosts, or keeps packets from them."""
+    """Parse the result of :func:`dump_routes`: only routes that lead to other hosts, or block
+    packets to them.
+    """
     return [
         _route(answer)
         for answer in answers
@@ -330,7 +337,7 @@ def parse_routes(answers: Iterable[bytes]) -> list[Route]:
 
 
 def parse_link(body: bytes) -> Link:
-    """The link that a message of type RTM_NEWLINK is about."""
+    """Parse a message of type RTM_NEWLINK."""
     message = decode(LINK, body)
     about = message.nested("IFLA_LINKINFO")
     return Link(
@@ -338,7 +345,7 @@ def parse_link(body: bytes) -> Link:
         name=message.text("IFLA_IFNAME"),
         up=bool(message.field("flags") & IFF_UP),
         mtu=message.number("IFLA_MTU"),
-        mac=message.octets("IFLA_ADDRESS").hex(":"),  # of a tunnel it is an IP address
+        mac=message.octets("IFLA_ADDRESS").hex(":"),  # a tunnel has an IP address here
         peer=message.number("IFLA_LINK"),
         master=message.number("IFLA_MASTER"),
         kind=about.text("IFLA_INFO_KIND"),

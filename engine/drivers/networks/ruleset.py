@@ -2,35 +2,44 @@
 
 Theory of operation
 -------------------
-One table of family ``inet`` for one instance. Its rules are the same for everybody; what grows with the number of networks and of
-published ports is data, elements of sets and maps, so a packet costs the same with one port as with a thousand, and so does
-adding one::
+One table of family ``inet`` for each instance. Its rules are fixed; networks and published ports
+are data, elements of sets and maps. So a packet costs the same with one port as with a thousand,
+and so does adding one::
 
-    prerouting ─┐ to an address of the host's own                ┌─ ports4_at  (protocol, address, port) → container, port
-    output ─────┴──────────────▶ chain published ──── dnat to ───┼─ ports4     (protocol, port)          → container, port
-                                                                 └─ ports6_at, ports6: the same of IPv6
+    prerouting ─┐ to an address of the host's own          ┌─ ports4_at  (protocol, address, port)
+    output ─────┴──────────▶ chain published ─── dnat to ──┤             → container, port
+                                                           ├─ ports4     (protocol, port)
+                                                           │             → container, port
+                                                           └─ ports6_at, ports6: the same of IPv6
 
-    postrouting   from 127.0.0.0/8 to a bridge          masquerade   the host calls a published port at localhost
+    postrouting   from 127.0.0.0/8 to a bridge         masquerade  the host calls a published port
+                                                                   at localhost
                   home: from a bridge's subnet to it
-                     translated                         masquerade   a container calls itself or a neighbour by the host's
-                                                                     address: the answer must come back this way, too
-                     else                               accept
-                  from a bridge's subnet to elsewhere   masquerade   containers call the world, unless told to keep their addresses
+                     translated                        masquerade  a container calls itself or a
+                                                                   neighbour by the host's address:
+                                                                   the answer must return this way
+                     else                              accept
+                  from a bridge's subnet to elsewhere  masquerade  unless the network keeps the
+                                                                   containers' addresses
 
-    forward       answers                               accept
-                  within one bridge                     accept       unless its containers are not to speak to each other
-                  from or to an internal network        drop
-                  translated                            accept
-                  else to a bridge                      drop         other networks, and machines that route to us, reach
-                                                                     published ports only
+    forward       answers                              accept
+                  within one bridge                    accept      if its containers may reach each
+                                                                   other
+                  from or to an internal network       drop
+                  translated                           accept
+                  else to a bridge                     drop        other networks, and machines that
+                                                                   route to the host, reach
+                                                                   published ports only
 
-    raw           from a bridge to 127.0.0.0/8          drop         ``route_localnet`` opens the host's loopback to them
-                  from a bridge, not of its subnets     drop         forged
-                  from elsewhere to 127.0.0.0/8         drop         where published ports at localhost would be reached
+    raw           from a bridge to 127.0.0.0/8         drop        ``route_localnet`` would let
+                                                                   containers reach the loopback
+                  from a bridge, not of its subnets    drop        forged
+                  from elsewhere to 127.0.0.0/8        drop        ports published at localhost
+                                                                   would be reached
 
-The source address of a caller from outside is kept. "Accept" ends our table's say only: an
-administrator's own tables still drop what they drop. Protocols are numbers, because their names
-depend on the machine's /etc/protocols.
+The source address of a caller from outside is kept. "Accept" only ends the evaluation of this
+table: an administrator's own tables still drop what they drop. Protocols are numbers, because their
+names depend on the machine's /etc/protocols.
 
 A port published at ``::1`` leads nowhere: the kernel lets no packet from ::1 leave the host, and
 has no ``route_localnet`` for IPv6.
@@ -82,14 +91,16 @@ class PublishedPort:
 
     @property
     def key(self) -> str:
-        """What is looked up. Of two ports with the same key and map, only one can be published."""
+        """Return the key for the lookup. Of two ports with the same key and map, only one can be
+        published.
+        """
         if self.host_address in (ANY_ADDRESS, ANY_ADDRESS_6):
             return f"{self.protocol:d} . {self.host_port}"
         return f"{self.protocol:d} . {self.host_address} . {self.host_port}"
 
     @property
     def element(self) -> str:
-        """Key and target."""
+        """Return the map's element: key and target."""
         return f"{self.key} : {self.address} . {self.port}"
 
 
@@ -101,11 +112,11 @@ class BridgeRules:
     subnets: tuple[Subnet, ...]
     """At most one of a version."""
     masquerade: bool = True
-    """Whether the outside sees the host's address instead of the containers'."""
+    """Whether other networks see the host's address instead of the containers'."""
     internal: bool = False
-    """Whether nothing gets in or out."""
+    """Whether its containers can reach only each other and the host."""
     icc: bool = True
-    """Whether its containers may speak to each other."""
+    """Whether its containers may reach each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +128,7 @@ class FirewallPlan:
 
 
 def replacement(table: str, plan: FirewallPlan) -> str:
-    """Commands that put the planned table in place of whatever there is, as one transaction."""
+    """Return commands that replace the whole table by the planned one, in one transaction."""
     return (
         f"add table inet {table}\ndelete table inet {table}\n"
         + definition(table)
@@ -127,7 +138,7 @@ def replacement(table: str, plan: FirewallPlan) -> str:
 
 
 def definition(table: str) -> str:
-    """The table's rules, with empty sets and maps, in nft's language."""
+    """Return the table's rules, with empty sets and maps, in nft's language."""
     return f"""table inet {table} {{
     set bridges {{ type ifname; }}
     set within {{ type ifname . ifname; }}
@@ -187,12 +198,12 @@ def definition(table: str) -> str:
 
 
 def bridge_additions(table: str, bridges: Iterable[BridgeRules]) -> str:
-    """Commands that let bridges take part."""
+    """Return commands that add bridges to the table."""
     return _elements("add", table, bridges)
 
 
 def bridge_deletions(table: str, bridges: Iterable[BridgeRules]) -> str:
-    """Commands that end that."""
+    """Return commands that remove bridges from the table."""
     return _elements("delete", table, bridges)
 
 
@@ -205,7 +216,7 @@ def _elements(verb: str, table: str, bridges: Iterable[BridgeRules]) -> str:
 
 
 def _of_bridge(bridge: BridgeRules) -> Iterable[tuple[str, str]]:
-    """The sets that a bridge is in, and as what."""
+    """Yield the sets that a bridge is in, and its element in each."""
     name = f'"{bridge.name}"'
     yield "bridges", name
     if bridge.icc:
@@ -220,17 +231,17 @@ def _of_bridge(bridge: BridgeRules) -> Iterable[tuple[str, str]]:
 
 
 def additions(table: str, ports: Iterable[PublishedPort]) -> str:
-    """Commands that publish ports."""
+    """Return commands that publish ports."""
     return "".join(f"add element inet {table} {port.map} {{ {port.element} }}\n" for port in ports)
 
 
 def deletions(table: str, ports: Iterable[PublishedPort]) -> str:
-    """Commands that withdraw ports."""
+    """Return commands that withdraw ports."""
     return "".join(f"delete element inet {table} {port.map} {{ {port.key} }}\n" for port in ports)
 
 
 def ports_of(listing: Iterable[dict[str, Any]]) -> frozenset[PublishedPort]:
-    """The published ports in what nft lists: libnftables-json(5), MAP."""
+    """Return the published ports in nft's listing: libnftables-json(5), MAP."""
     return frozenset(
         _port(each["map"]["name"], key["concat"], target["concat"])
         for each in listing
@@ -240,15 +251,15 @@ def ports_of(listing: Iterable[dict[str, Any]]) -> frozenset[PublishedPort]:
 
 
 def skeleton_of(listing: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What nft lists without the published ports and without what differs from one table to its
-    equal.
+    """Return nft's listing without the published ports, and without what differs between equal
+    tables.
     """
     return [{kind: _constant(about)} for each in listing for kind, about in each.items()]
 
 
 def _constant(about: dict[str, Any]) -> dict[str, Any]:
-    """An object without its handle, a number that is drawn; a set's elements in an order that does
-    not hang on its seed.
+    """Return an object without its handle, which is a counter, and with a set's elements sorted,
+    because their order depends on a random seed.
     """
     constant = {key: value for key, value in about.items() if key not in ("handle", "elem")}
     if "elem" in about and about["name"] not in MAPS:

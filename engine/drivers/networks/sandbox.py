@@ -1,19 +1,19 @@
-"""Sandboxes: one network namespace each, with ``lo`` and an ``ethN`` for each endpoint, plugged
-into that one's bridge.
+"""Build, repair and inspect one sandbox: a network namespace with ``lo`` and an ``ethN`` for each
+endpoint.
 
     host namespace                             sandbox, pinned at EXEC_ROOT/netns/ID
-    bridge ── sl<tag><7 digits of ID>0 ══════ eth0  addresses, MAC, sysctls, default routes if it leads
+    bridge ── sl<tag><7 digits of ID>0 ══════ eth0  addresses, MAC, sysctls, default routes
     bridge ── sl<tag><7 digits of ID>1 ══════ eth1
     any link ───────────────────────────────── eth2  a macvlan or ipvlan stacked on it
                                                lo
 
-A sandbox is built from inside a thread that has just left for a new namespace, and pinned *last*.
-So the pin is the commit: a crash before it ends the thread, the thread's end takes the namespace
-and both ends of the pairs with it, and whatever has a pin was once complete.
+A sandbox is built by a thread that has just entered a new namespace, and pinned *last*. So the pin
+is the commit: after a crash before it, the thread's end removes the namespace and both ends of the
+pairs, and whatever has a pin was once complete.
 
-Removal is the pin's end too. The bridges' ports are silenced, so that an address can be given to
-the next container at once, the pin goes, and the kernel dismantles namespace and pairs in the
-background (100 of them in 60 ms; deleting each pair ourselves waits for 20 ms a piece).
+Removal begins with the bridges' ports, which are disabled, so that an address can be given to the
+next container at once. Then the pin is removed, and the kernel dismantles namespace and pairs in
+the background (100 of them in 60 ms; deleting each pair separately waits 20 ms a piece).
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from typing import Final
 
 from engine.domain import naming
 from engine.domain.ids import SandboxId
-from engine.domain.network.macvlan import UPLINK_DRIVERS
+from engine.domain.network.macvlan import STACKED_DRIVERS
 from engine.drivers.networks import link_kinds, netns, redirect, rtnetlink
 from engine.drivers.networks.link_kinds import Stacking
 from engine.drivers.networks.netlink import NetlinkSocket, Request
@@ -45,86 +45,86 @@ _NET: Final = Path("/proc/sys/net")
 _DIRECTLY: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
 """The gateway of a route that has none."""
 _IFNAME: Final = "IFNAME"
-"""What stands for an interface's name in its sysctls."""
+"""Placeholder for an interface's name in its sysctls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A sandbox's joint with one network."""
+    """A sandbox's connection to one network."""
 
     bridge: str
-    """The host's link that it is joined to."""
+    """The link of the host that it is connected to."""
     slot: int
     """Its interface is ``eth<slot>``."""
     addresses: tuple[Interface, ...]
     mac: str
     mtu: int = 1500
-    """0: that of the link it is stacked on."""
+    """0: the MTU of the link it is stacked on."""
     icc: bool = True
-    """Whether it may speak to other endpoints of the same bridge."""
+    """Whether it may reach other endpoints of the same bridge."""
     gateways: tuple[Address, ...] = ()
-    """The default routes that lead over it; the unspecified address where the link itself is the
-    way."""
+    """The gateways of its default routes; the unspecified address for a route to the link itself.
+    """
     sysctls: tuple[tuple[str, str], ...] = ()
     """``net.…`` with IFNAME for the interface's name."""
     stacking: Stacking | None = None
-    """How the interface is stacked on the link that ``bridge`` names; None: it is one end of a
-    pair, the other in that bridge."""
+    """How the interface is stacked on the link that ``bridge`` names. None: it is one end of a
+    pair, and the other end is a port of that bridge.
+    """
 
     @property
     def name(self) -> str:
-        """The interface's, inside."""
+        """The name of the interface inside."""
         return inner_name(self.slot)
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A network namespace, as it should be; without endpoints it has ``lo`` alone (Docker's
+    """The wanted state of a network namespace; without endpoints it has ``lo`` alone (Docker's
     ``none``).
     """
 
     id: SandboxId
     endpoints: tuple[Endpoint, ...] = ()
     resolver: bool = False
-    """Whether somebody answers at 127.0.0.11: :mod:`engine.drivers.networks.redirect`."""
+    """Whether the resolver answers at 127.0.0.11: :mod:`engine.drivers.networks.redirect`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a sandbox's two halves stand, and what the host is like."""
+    """Names and paths of a sandbox on the host, and the host's properties that matter for it."""
 
     pin: Path
     veths: str
-    """What the names of the host's ends begin with; the rest is
-    :data:`engine.domain.naming.SLOT_DIGITS`."""
+    """Prefix of the names of the host's ends; the rest is :data:`engine.domain.naming.SLOT_DIGITS`.
+    """
     hairpin: bool
     """Whether bridged frames pass the IP firewall:
-    :func:`engine.drivers.networks.bridge.netfilter_sees_bridged`."""
+    :func:`engine.drivers.networks.bridge.netfilter_sees_bridged`.
+    """
     ipv6: bool
-    """Whether the kernel speaks it at all."""
+    """Whether the kernel supports IPv6."""
 
     def veth(self, slot: int) -> str:
-        """The host's end of the pair whose other one is ``eth<slot>``."""
+        """Return the host's end of the pair whose other end is ``eth<slot>``."""
         return f"{self.veths}{naming.SLOT_DIGITS[slot]}"
 
     def outer(self, endpoint: Endpoint) -> str:
-        """The host's link that the interface itself tells of: the pair's other end, or what it is
-        stacked on.
-        """
+        """Return the host's link that the interface refers to: the pair's other end, or its parent."""
         return endpoint.bridge if endpoint.stacking else self.veth(endpoint.slot)
 
     def port(self, endpoint: Endpoint) -> Port:
-        """How the host's end is plugged in."""
+        """Return the options of the host's end as a port of the bridge."""
         return Port(hairpin=self.hairpin, isolated=not endpoint.icc)
 
 
 def inner_name(slot: int) -> str:
-    """Of a sandbox's interface."""
+    """Return the name of a sandbox's interface."""
     return f"eth{slot}"
 
 
 def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
-    """Make the calling thread's fresh namespace the sandbox. ``kernel`` speaks to the host's
+    """Make the calling thread's new namespace the sandbox. ``kernel`` is a socket of the host's
     namespace.
     """
     with NetlinkSocket() as inside:
@@ -138,11 +138,11 @@ def build(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
 
 
 def repair(kernel: NetlinkSocket, sandbox: Sandbox, site: Site) -> None:
-    """Put right whatever is wrong with the sandbox whose namespace the calling thread has entered.
+    """Repair the sandbox whose namespace the calling thread has entered.
 
-    Interfaces that nobody wants any more go, those that are missing are made; what is right is left
-    alone, so connections survive where they can. Addresses and routes that somebody in the
-    container added are the container's own business.
+    Interfaces that are no longer wanted are deleted, missing ones are made; what is right is left
+    alone, so that connections survive where they can. Addresses and routes that were added in the
+    container are left alone, too.
     """
     with NetlinkSocket() as inside:
         inside.transact([rtnetlink.change_link(LOOPBACK_INDEX, up=True)])
@@ -174,18 +174,18 @@ def _remove_unwanted(
         inner = present.get(inner_name(slot))
         if inner is None:
             continue
-        if inner.kind in UPLINK_DRIVERS:
+        if inner.kind in STACKED_DRIVERS:
             inside.transact([rtnetlink.delete_link(inner.name)])
         elif _is_joined(kernel, inner, site.veth(slot)):
             kernel.transact([rtnetlink.delete_link(site.veth(slot))])
 
 
 def remove_stacked_links() -> None:
-    """Delete the macvlan and ipvlan links of the calling thread's namespace: their addresses may be
-    wanted elsewhere at once.
+    """Delete the macvlan and ipvlan links of the calling thread's namespace, because their
+    addresses may be reused at once.
     """
     with NetlinkSocket() as inside:
-        stacked = [link for link in rtnetlink.links(inside) if link.kind in UPLINK_DRIVERS]
+        stacked = [link for link in rtnetlink.links(inside) if link.kind in STACKED_DRIVERS]
         inside.transact([rtnetlink.delete_link(link.name) for link in stacked])
 
 
@@ -201,8 +201,8 @@ def _join(kernel: NetlinkSocket, inside: NetlinkSocket, endpoint: Endpoint, site
 
 
 def _connect(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
-    """Make what joins the calling thread's namespace to the host's; a pair left over from before
-    goes.
+    """Create the link between the calling thread's namespace and the host's; an old pair of the
+    same name is deleted.
     """
     if endpoint.stacking is not None:
         _stack(kernel, endpoint, endpoint.stacking)
@@ -253,8 +253,8 @@ def _plug(kernel: NetlinkSocket, endpoint: Endpoint, site: Site) -> None:
 
 
 def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
-    """Give an interface of the calling thread's namespace its addresses, sysctls and ways out, and
-    bring it up.
+    """Give an interface of the calling thread's namespace its addresses, sysctls and default
+    routes, and bring it up.
     """
     link = rtnetlink.find_link(inside, endpoint.name)
     if link is None:
@@ -275,11 +275,11 @@ def _configure(inside: NetlinkSocket, endpoint: Endpoint) -> None:
 
 
 def _ipv6_settings(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
-    """Without an IPv6 network an interface has no IPv6 at all, as Docker has it, while ``lo`` keeps
-    ``::1``.
+    """Return the IPv6 sysctls of an interface.
 
-    With one it has the addresses that it was given and no others: nobody on the bridge is believed
-    to be a router.
+    Without an IPv6 network the interface has no IPv6 at all, as with Docker, while ``lo`` keeps
+    ``::1``. With one it has only the addresses that it was given: router advertisements are
+    ignored.
     """
     if not any(each.version == 6 for each in endpoint.addresses):
         return (("disable_ipv6", "1"),)
@@ -287,8 +287,8 @@ def _ipv6_settings(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
 
 
 def _set(name: str, value: str) -> None:
-    """Write a sysctl of the calling thread's namespace; its name has dots, but an interface's name
-    may, too.
+    """Write a sysctl of the calling thread's namespace. Its name is separated by dots, which an
+    interface's name may also contain.
     """
     path = _NET.parent / name.replace(".", "/")
     if not path.is_relative_to(_NET) or ".." in path.parts:
@@ -300,7 +300,7 @@ def _set(name: str, value: str) -> None:
 
 
 def outer_faults(find: Callable[[str], Link | None], sandbox: Sandbox, site: Site) -> list[str]:
-    """What is wrong on the host's side, in words. ``find`` knows the host's links."""
+    """Return what is wrong on the host's side, in words. ``find`` returns the host's links."""
     if not netns.is_pinned(site.pin):
         return ["its network namespace is not pinned"]
     return [fault for endpoint in sandbox.endpoints for fault in _outer(find, endpoint, site)]
@@ -323,7 +323,7 @@ def _outer(find: Callable[[str], Link | None], endpoint: Endpoint, site: Site) -
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What a sandbox's own namespace holds, as the kernel tells of it."""
+    """The content of a sandbox's namespace, as the kernel's messages."""
 
     links: list[bytes]
     addresses: list[bytes]
@@ -332,14 +332,14 @@ class Inside:
 
     @property
     def fingerprint(self) -> int:
-        """Equal while nothing has changed: to compare it takes a tenth of the time that reading
-        takes.
+        """A hash that is equal while nothing has changed: comparing it takes a tenth of the time of
+        parsing.
         """
         return hash((*self.links, *self.addresses, *self.routes, self.redirected))
 
 
 def look_inside(sandbox: Sandbox) -> Inside:
-    """The state of the namespace that the calling thread has entered."""
+    """Read the state of the namespace that the calling thread has entered."""
     with NetlinkSocket() as inside:
         return Inside(
             rtnetlink.dump_links(inside),
@@ -352,7 +352,7 @@ def look_inside(sandbox: Sandbox) -> Inside:
 def inner_faults(
     find: Callable[[str], Link | None], sandbox: Sandbox, site: Site, inside: Inside
 ) -> list[str]:
-    """What is wrong inside, in words. ``find`` knows the host's links."""
+    """Return what is wrong inside, in words. ``find`` returns the host's links."""
     links = {link.name: link for link in map(rtnetlink.parse_link, inside.links)}
     addresses = set(rtnetlink.parse_addresses(inside.addresses))
     ways_out = {

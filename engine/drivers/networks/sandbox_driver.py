@@ -2,9 +2,8 @@
 
 All methods block for well under a millisecond to a few, and belong on *one* thread that stays in
 the daemon's namespace: the driver's socket is opened there, at the first use. Every method is
-idempotent. What the driver remembers only saves time or spreads it: which sandboxes were right when
-they were last looked into, whose turn is next, which slots were in use, and which links the kernel
-is about to take down.
+idempotent. What the driver remembers only saves time: which sandboxes were right when they were
+last inspected, which slots were in use, and which links the kernel is about to dismantle.
 """
 
 import contextlib
@@ -37,26 +36,27 @@ from engine.errors import DriverError
 _SANDBOX_DIGITS: Final = 16
 _IPV6: Final = Path("/proc/net/if_inet6")
 _DISMANTLING_S: Final = 5.0
-"""How long the kernel may take for a namespace whose pin is gone, before its veth counts as left
-over."""
+"""How long the kernel may take to dismantle a namespace without a pin, before its veth counts as
+left over.
+"""
 _DOOMED_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one look at everything has found."""
+    """The result of one inspection of everything."""
 
     sandboxes: frozenset[SandboxId]
-    """With our mark, wanted or not."""
+    """All that carry our mark, wanted or not."""
     damaged: frozenset[SandboxId]
-    """Of those that were wanted."""
+    """The damaged ones of the wanted sandboxes."""
     bridges: frozenset[str]
-    """Names, of those with our mark."""
+    """Names of the bridges that carry our mark."""
 
 
 class NetworkDriver:
-    """Performs what the supervisor plans for bridges and sandboxes, and tells what there is."""
+    """Creates, inspects and removes bridges and sandboxes."""
 
     def __init__(self, instance: InstanceId, exec_root: Path) -> None:
         self._instance = instance
@@ -66,7 +66,7 @@ class NetworkDriver:
         self._listing: HostLinks | None = None
         self._looks = SandboxLooks(self._site)
         self._slots: dict[SandboxId, int] = {}
-        """How many slots of each have been in use."""
+        """How many slots of each sandbox have been in use."""
         self._with_stacked_links: set[SandboxId] = set()
         """Sandboxes with macvlan or ipvlan links."""
 
@@ -83,7 +83,7 @@ class NetworkDriver:
         return self._listing
 
     def close(self) -> None:
-        """Release the sockets; the next use opens others."""
+        """Release the sockets; the next use opens new ones."""
         self._looks.close()
         self._looks = SandboxLooks(self._site)
         if self._listing is not None:
@@ -96,7 +96,7 @@ class NetworkDriver:
     # Bridges
 
     def ensure_bridge(self, bridge: Bridge) -> None:
-        """Make a bridge as it should be, with forwarding enabled, whatever there is of it.
+        """Create or repair a bridge, and enable forwarding.
 
         Raises:
             ForeignBridge: the name belongs to a link that is not ours.
@@ -106,36 +106,36 @@ class NetworkDriver:
             bridges.ensure(self._kernel, self._instance, bridge)
 
     def faults_of_bridges(self, wanted: Iterable[Bridge]) -> dict[str, tuple[str, ...]]:
-        """What is wrong with each of many bridges, in words, by their names; an empty tuple for one
-        that is right.
+        """Return what is wrong with each bridge, in words, by its name; an empty tuple if nothing
+        is.
         """
         with _acting("bridges"):
             self._host.refresh()
             return bridges.all_faults(self._host, self._instance, wanted)
 
     def bridge_is_right(self, bridge: Bridge) -> bool:
-        """Whether a bridge is as it should be."""
+        """True if nothing is wrong with a bridge."""
         return not self.faults_of_bridges((bridge,))[bridge.name]
 
     def remove_bridge(self, name: str) -> None:
-        """Remove a bridge of ours; nothing to do when it is gone or somebody else's."""
+        """Remove a bridge of ours; do nothing if it is gone or not ours."""
         with _acting(f"bridge {name}"):
             bridges.remove(self._kernel, self._instance, name)
 
     def owned_bridges(self) -> frozenset[str]:
-        """The names of all bridges that this instance made."""
+        """Return the names of all bridges that this instance made."""
         with _acting("bridges"):
             return bridges.owned(self._kernel, self._instance)
 
     def taken_subnets(self, apart_from: Collection[str] = ()) -> list[Subnet]:
-        """Subnets that the host has or routes to, in order, not counting those of the links named
-        ``apart_from``.
+        """Return the subnets that the host has or routes to, in order, not counting those of the
+        links named ``apart_from``.
         """
         with _acting("subnets"):
             return bridges.taken_subnets(self._kernel, frozenset(apart_from))
 
     def address_of(self, name: str) -> IPv4Interface | None:
-        """The first IPv4 address of a link; None when it has none or does not exist."""
+        """Return the first IPv4 address of a link; None if it has none or does not exist."""
         with _acting(f"link {name}"):
             link = rtnetlink.find_link(self._kernel, name)
             found = rtnetlink.addresses(self._kernel, link.index) if link is not None else []
@@ -151,8 +151,7 @@ class NetworkDriver:
     # Parents
 
     def make_parent(self, parent: Parent) -> None:
-        """Have a parent for the first time, which also shows whether the kernel can do what will be
-        wanted of it.
+        """Create a parent, and check that the kernel supports the links that containers will need.
 
         Raises:
             InvalidRequest, Unsupported, DriverError: see
@@ -162,7 +161,7 @@ class NetworkDriver:
         parents.check_supported(self._kernel, parent)
 
     def ensure_parent(self, parent: Parent) -> None:
-        """Have a parent, whatever there is of it.
+        """Create or repair a parent.
 
         Raises:
             InvalidRequest, Unsupported, DriverError: as above.
@@ -171,18 +170,19 @@ class NetworkDriver:
             parents.ensure(self._kernel, self._instance, parent)
 
     def faults_of_parent(self, parent: Parent) -> tuple[str, ...]:
-        """What is wrong with it, in words."""
+        """Return what is wrong with a parent, in words."""
         with _acting(f"link {parent.name}"):
             return parents.faults(self._kernel, self._instance, parent)
 
     # Sandboxes
 
     def prepare_sandbox(self, sandbox: Sandbox) -> None:
-        """Make a sandbox, or put right what is wrong with it."""
+        """Create or repair a sandbox."""
         self.prepare_sandboxes((sandbox,))
 
     def prepare_sandboxes(self, wanted: Iterable[Sandbox]) -> None:
-        """Make several, one after the other on one thread; those before one that failed stay.
+        """Create or repair several sandboxes, one after the other on one thread; those before one
+        that failed stay.
 
         Raises:
             DriverError: the kernel refused; the message names the sandbox.
@@ -205,11 +205,11 @@ class NetworkDriver:
         netns.on_own_thread(prepare)
 
     def adopt_sandbox(self, sandbox: Sandbox, process: ProcessIdentity) -> None:
-        """Pin again the namespace of a container's process, after somebody removed its pin; then
-        prepare it.
+        """Pin the namespace of a container's process again, after its pin was removed; then prepare
+        it.
 
         Raises:
-            DriverError: the process has ended, and its pid may be another's.
+            DriverError: the process has ended, so its pid may have been reused.
         """
         pin = naming.sandbox_path(self._exec_root, sandbox.id)
         with (
@@ -217,21 +217,23 @@ class NetworkDriver:
             _acting(f"sandbox {sandbox.id}"),
             netns.opened(process.pid) as namespace_fd,
         ):
-            if not is_there():  # only now: what has been opened is its own
+            if not is_there():  # checked after the open: what was opened is the process's own
                 raise DriverError(f"sandbox {sandbox.id}: process {process.pid} has ended")
             netns.pin(pin, f"/proc/self/fd/{namespace_fd}")
         self.prepare_sandbox(sandbox)
 
     def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
-        """What is wrong with a sandbox, in words; empty when it is right."""
+        """Return what is wrong with a sandbox, in words; empty if nothing is."""
         return self._looks.faults_of(sandbox, partial(rtnetlink.find_link, self._kernel))
 
     def sandbox_is_right(self, sandbox: Sandbox) -> bool:
-        """Whether a sandbox is as it should be, inside and outside."""
+        """True if nothing is wrong with a sandbox, inside and outside."""
         return not self.sandbox_faults(sandbox)
 
     def survey(self, wanted: Collection[Sandbox]) -> Survey:
-        """Everything with our mark, and which of the sandboxes that there should be are damaged."""
+        """List everything that carries our mark, and return which of the wanted sandboxes are
+        damaged.
+        """
         with _acting("links"):
             self._host.refresh()
         self._forget_dismantled()
@@ -245,13 +247,13 @@ class NetworkDriver:
         )
 
     def remove_sandbox(self, sandbox: SandboxId) -> None:
-        """Let go of a sandbox. Its address may be given away at once; the kernel takes the rest
-        down in the background.
+        """Remove a sandbox. Its address may be reused at once; the kernel dismantles the rest in
+        the background.
         """
         self.remove_sandboxes((sandbox,))
 
     def remove_sandboxes(self, unwanted: Collection[SandboxId]) -> None:
-        """Let go of several; whatever outlived its pin is deleted.
+        """Remove several sandboxes; links that outlived their pin are deleted.
 
         Raises:
             DriverError: the kernel refused.
@@ -270,10 +272,9 @@ class NetworkDriver:
             self._delete_links(left_over)
 
     def _silence(self, sandbox: SandboxId) -> list[str]:
-        """Let nothing more out of a sandbox; the host's ends of its pairs.
+        """Stop all frames from a sandbox; return the names of the host's ends of its pairs.
 
-        One that has been seen since the daemon's start is known to have no more interfaces than it
-        had then.
+        A sandbox that was seen since the daemon's start has no more interfaces than were seen then.
         """
         found = (
             rtnetlink.find_link(self._kernel, naming.host_veth(self._instance, sandbox, slot))
@@ -314,11 +315,11 @@ class NetworkDriver:
         self._kernel.transact([rtnetlink.delete_group(group)])
 
     def owned_sandboxes(self) -> set[SandboxId]:
-        """All that there is of sandboxes of this instance: pins, and host ends of pairs that have
-        none.
+        """Return all sandboxes of this instance: those with a pin, and those of which only host
+        ends of pairs exist.
 
-        A link's name holds part of the sandbox's ID; the rest of one without a pin is given as
-        zeros, which names the same links.
+        A link's name holds part of the sandbox's ID; without a pin the rest is returned as zeros,
+        which leads to the same link names.
         """
         with _acting("sandboxes"):
             return self._owned(rtnetlink.links(self._kernel))
@@ -338,11 +339,11 @@ class NetworkDriver:
         return found
 
     def _being_dismantled(self, veth: str) -> bool:
-        """Whether the kernel is at it and still in its time."""
+        """True if the kernel is dismantling it and still within its time."""
         return self._dismantled.get(veth, 0.0) > time.monotonic()
 
     def _forget_dismantled(self) -> None:
-        """Drop the names whose time is over; each survey does."""
+        """Forget the names whose time is over; each survey does."""
         now = time.monotonic()
         self._dismantled = {name: end for name, end in self._dismantled.items() if end > now}
 
@@ -357,7 +358,7 @@ class NetworkDriver:
 
 @contextlib.contextmanager
 def _acting(subject: str) -> Iterator[None]:
-    """Name the object of an act that the kernel refused."""
+    """Convert an OSError to a DriverError that names the object."""
     try:
         yield
     except OSError as error:

@@ -1,9 +1,9 @@
 """Find damaged sandboxes without entering those in which nothing has changed.
 
-A sandbox is looked into when it is new, when its namespace gave notice of a change, while something
-is wrong with it, and every two minutes in any case. Its side on the host is compared when the
-host's links have changed. What gives no notice, a pin that was unmounted or replaced, is looked at
-each time.
+A sandbox is inspected inside when it is new, when its namespace gave notice of a change, while
+something is wrong with it, and every two minutes in any case. Its side on the host is compared when
+the host's links have changed. A pin that was unmounted or replaced gives no notice, so it is
+checked each time.
 """
 
 import time
@@ -21,7 +21,9 @@ from engine.drivers.networks.rtnetlink import Link
 from engine.drivers.networks.sandbox import Sandbox, Site
 
 INSIDE_MAX: Final = 128
-"""How many sandboxes are looked into at once, 0.15 ms each; the rest is left for the next time."""
+"""How many sandboxes are inspected inside at once, 0.15 ms each; the rest is left for the next
+time.
+"""
 LOOK_AGAIN_S: Final = 120.0
 _IPV6: Final = Path("/proc/net/if_inet6")
 
@@ -31,21 +33,21 @@ Finder = Callable[[str], Link | None]
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the last look at a sandbox has found."""
+    """The result of the last look at a sandbox."""
 
     sandbox: Sandbox
     path: Path
-    """Where its namespace is pinned."""
+    """The path of its pin."""
     pin: tuple[int, int] | None
     faults: tuple[str, ...]
     inside_s: float | None = None
-    """When it was looked into; None: that is still to be done."""
+    """When it was inspected inside; None if that is still to be done."""
     right: int | None = None
     """The fingerprint of its inside when nothing was wrong with it."""
 
 
 class SandboxLooks:
-    """Looks at sandboxes, and remembers what was found. Belongs to one thread."""
+    """Inspects sandboxes, and remembers the results. Belongs to one thread."""
 
     def __init__(
         self,
@@ -62,11 +64,11 @@ class SandboxLooks:
     def damaged(
         self, wanted: Collection[Sandbox], links: Mapping[str, Link], listing: int
     ) -> frozenset[SandboxId]:
-        """Return the sandboxes with something wrong.
+        """Return the damaged sandboxes.
 
         Args:
-            wanted: all that there should be.
-            links: the host's, by their names.
+            wanted: all sandboxes that should exist.
+            links: the host's links, by their names.
             listing: equal numbers mean that the links are the same.
         """
         self._forget_all_but({sandbox.id for sandbox in wanted})
@@ -82,17 +84,17 @@ class SandboxLooks:
         return frozenset(each for each, look in self._looks.items() if look.faults)
 
     def faults_of(self, sandbox: Sandbox, find: Finder) -> tuple[str, ...]:
-        """Look at one sandbox, inside and outside; what is wrong, in words."""
+        """Inspect one sandbox, inside and outside; return what is wrong, in words."""
         self._look(find, (sandbox,), {sandbox.id})
         return self._looks[sandbox.id].faults
 
     def forget(self, sandbox: SandboxId) -> None:
-        """Let go of a sandbox, whose namespace is to end."""
+        """Forget a sandbox, so that its namespace can end."""
         self._looks.pop(sandbox, None)
         self._hints.forget(sandbox)
 
     def close(self) -> None:
-        """Let go of all."""
+        """Forget all sandboxes."""
         self._hints.close()
         self._looks.clear()
 
@@ -128,7 +130,7 @@ class SandboxLooks:
                 site = self._site(sandbox, hairpin, ipv6)
                 try:
                     self._look_at(find, sandbox, site, enters=sandbox.id in into)
-                except OSError as error:  # its own worker repairs it, or tells why not
+                except OSError as error:  # its own worker repairs it, or reports why it can't
                     fault = f"sandbox {sandbox.id}: {error.strerror or error}"
                     self._looks[sandbox.id] = _Look(sandbox, site.pin, None, (fault,))
 
@@ -152,7 +154,7 @@ class SandboxLooks:
         self._looks[sandbox.id] = look
 
     def _look_inside(self, find: Finder, look: _Look, site: Site) -> _Look:
-        """Look at what is within, and from now on hear when that changes."""
+        """Inspect the inside of a sandbox, and listen for changes of it from now on."""
         sandbox = look.sandbox
         if not sandbox.endpoints:
             return replace(look, inside_s=self._clock())

@@ -1,12 +1,12 @@
 """Prepare network namespaces ahead of time, with the addresses that are next.
 
-Addresses are given out in order, so which ones will be next is known: a start that finds its
-namespace here has nothing to do on the network. What is not taken is made anew for other addresses,
-or removed; a crash leaves orphans, which the next daemon removes.
+Addresses are given out in order, so the next ones are known: a start that finds its namespace here
+has nothing to do on the network. A namespace that is not taken is removed; a crash leaves orphans,
+which the next daemon removes.
 
-Preparing takes processor time that a client who waits for a container could use, so most of it is
-put off until nothing has been asked for during :data:`QUIET_S`. Only the next start's namespace is
-made sooner, while one start follows another.
+Preparing takes processor time that could delay a client's container, so most of it waits until
+nothing has been asked for during :data:`QUIET_S`. Only the next start's namespace is made sooner,
+while one start follows another.
 """
 
 import secrets
@@ -24,18 +24,20 @@ from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.sandbox import Sandbox
 
 QUIET_S: Final = 0.25
-"""So long after the last start or change everything else is prepared: longer than a short container
-lives."""
+"""How long after the last start or change the other namespaces are prepared: longer than a short
+container lives.
+"""
 PAUSE_S: Final = 0.015
-"""How long the next start's namespace waits: who has just been answered goes first."""
+"""How long the next start's namespace waits, so that the client that was just answered goes first.
+"""
 
 Key = tuple[str, ...]
-"""The addresses that a namespace has."""
+"""The addresses of a namespace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A namespace that will be wanted; its ID is chosen when it is made."""
+    """A namespace to prepare; its ID is chosen when it is made."""
 
     key: Key
     make: Callable[[SandboxId], Sandbox]
@@ -43,20 +45,22 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attendants:
-    """What else belongs to a namespace: done once it is made, undone when it is thrown away."""
+    """Other effects that belong to a namespace: one is called after it is made, the other before it
+    is removed.
+    """
 
     prepared: Callable[[NetworkId, SandboxId], Awaitable[None]]
     thrown_away: Callable[[SandboxId], Awaitable[None]]
 
 
 class Driver(Protocol):
-    """Who makes sandboxes; both methods block."""
+    """Makes and removes sandboxes; both methods block."""
 
     def prepare_sandbox(self, sandbox: Sandbox) -> None:
-        """Make one."""
+        """Create a sandbox."""
 
     def remove_sandboxes(self, unwanted: Collection[SandboxId]) -> None:
-        """Have none of these."""
+        """Remove these sandboxes."""
 
 
 class SandboxPool:
@@ -72,26 +76,26 @@ class SandboxPool:
         self._busy: set[SandboxId] = set()
         self._preparing: Key = ()
         self._taken_s = self._offered_s = float("-inf")
-        """When something was last asked for, and when something else was last wanted: trio's
-        clock.
-        """
+        """When a sandbox was last taken, and when the wanted ones last changed: trio's clock."""
         self._changed = trio.Event()
         self._lock = trio.Lock()
 
     @property
     def members(self) -> frozenset[SandboxId]:
-        """What is ready, or being prepared or thrown away: nobody's, and no orphans."""
+        """The sandboxes that are ready, being prepared or being removed: they have no container but
+        are no orphans.
+        """
         ready = (each for group in self._ready.values() for each in group.values())
         return frozenset((*ready, *self._busy))
 
     def take(self, network: NetworkId, key: Key) -> SandboxId | None:
-        """The sandbox prepared for these addresses, the caller's from now on."""
+        """Take the sandbox prepared for these addresses, if there is one."""
         self._taken_s = trio.current_time()
         self._wanted.get(network, {}).pop(key, None)
         return self._ready.get(network, {}).pop(key, None)
 
     def offer(self, network: NetworkId, wanted: Sequence[Prepared]) -> None:
-        """Which ones will be wanted next in a network, in order."""
+        """Set which sandboxes will be wanted next in a network, in order."""
         by_key = {each.key: each for each in wanted}
         if self._wanted.get(network, {}).keys() != by_key.keys():
             self._wanted[network] = by_key
@@ -99,8 +103,8 @@ class SandboxPool:
             self._changed.set()
 
     async def evict(self, network: NetworkId, addresses: Collection[str]) -> None:
-        """Have none with any of these addresses, which somebody else is about to get: both would
-        answer to them.
+        """Remove prepared sandboxes with any of these addresses, which a container is about to get:
+        both would answer to them.
 
         Raises:
             DriverError: the kernel refused.
@@ -115,29 +119,29 @@ class SandboxPool:
         ready = self._ready.get(network, {})
         if not any(map(shares, (*ready, self._preparing))):
             return
-        async with self._lock:  # what is being prepared is ready now, or was given up
+        async with self._lock:  # what was being prepared is ready now, or has failed
             ready = self._ready.get(network, {})
             unwanted = [ready.pop(key) for key in tuple(filter(shares, ready))]
             await self._throw_away(unwanted)
 
     async def forget(self, network: NetworkId) -> None:
-        """Have none of a network that is going; returns when they are gone.
+        """Remove a network's prepared sandboxes; return when they are gone.
 
         Raises:
             DriverError: the kernel refused.
         """
         self._wanted.pop(network, None)
-        async with self._lock:  # whatever is being prepared is ready, or was given up
+        async with self._lock:  # what was being prepared is ready now, or has failed
             await self._throw_away(tuple(self._ready.pop(network, {}).values()))
 
     async def run(self) -> None:
-        """Prepare what is wanted and remove what is not, one at a time and behind everybody else.
-        Until cancelled.
+        """Prepare what is wanted and remove what is not, one at a time and after other work. Until
+        cancelled.
         """
         await forever(Loop.SANDBOX_POOL, self._work)
 
     async def _work(self) -> None:
-        """Do one thing when its time has come, or wait until there is one to do."""
+        """Do one thing if its time has come, or wait until there is one to do."""
         self._changed = trio.Event()
         await trio.sleep(PAUSE_S)
         if (quiet_in_s := self._quiet_in_s()) > 0 and not self._is_next_missing():
@@ -150,18 +154,20 @@ class SandboxPool:
             await self._changed.wait()
 
     def _quiet_in_s(self) -> float:
-        """How long it has to stay quiet from now on."""
+        """Return how much longer nothing must be asked for before the pool works."""
         return max(self._taken_s, self._offered_s) + QUIET_S - trio.current_time()
 
     def _is_next_missing(self) -> bool:
-        """Whether starts are under way and the next one in some network would find nothing."""
+        """True if starts follow each other and the next one in some network would find no
+        namespace.
+        """
         if trio.current_time() - self._taken_s > QUIET_S:
             return False
         firsts = ((network, next(iter(wanted), None)) for network, wanted in self._wanted.items())
         return any(key and key not in self._ready.get(network, {}) for network, key in firsts)
 
     async def empty(self) -> None:
-        """Remove all that is ready, and prepare no more: the daemon ends in good order."""
+        """Remove all prepared sandboxes, and prepare no more: the daemon is shutting down."""
         self._most = 0
         async with self._lock:
             unwanted = tuple(each for group in self._ready.values() for each in group.values())
@@ -169,7 +175,7 @@ class SandboxPool:
             await self._throw_away(unwanted)
 
     async def _step(self) -> bool:
-        """Do one thing; whether there was one."""
+        """Prepare or remove one sandbox; return False if there was nothing to do."""
         stale = next(self._stale(), None)
         if stale is not None:
             network, key = stale
@@ -188,7 +194,9 @@ class SandboxPool:
                     yield network, key
 
     def _missing(self) -> Iterator[tuple[NetworkId, Prepared]]:
-        """As many as there may be at once: first one of each network, then a second one of each."""
+        """Yield the missing sandboxes, up to the limit: first one of each network, then a second
+        one of each.
+        """
         ranked = (
             (rank, network, each)
             for network, wanted in self._wanted.items()

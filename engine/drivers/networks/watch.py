@@ -1,13 +1,13 @@
-"""Notices from the kernel that something on the network has changed: links, addresses, routes,
-firewall tables.
+"""Watch the host's links, addresses, routes and firewall tables for changes, by the kernel's
+notices.
 
-A notice says *look again*, never what happened: notices are lost when there are many, and the
-comparison of what is wanted with what there is finds everything anyway (netlink(7), ENOBUFS). So
-only the fixed part of each is read.
+A notice means *look again*, never what happened: notices are lost when there are many (netlink(7),
+ENOBUFS), and the sweep's comparison finds everything anyway. So only the fixed part of each is
+read.
 
-What the engine does itself is notified, too, and the kernel does not say by whom a link was
-changed, or an address's routes removed. So a link calls for a look only when its *last* notice
-shows it gone, down or taken out of its bridge: one that has just been prepared is none of these.
+The engine's own changes are notified, too, and the kernel does not say who changed a link or
+removed an address's routes. So a link calls for a sweep only when its *last* notice shows it gone,
+down or taken out of its bridge: a link that has just been prepared is none of these.
 """
 
 import select
@@ -40,7 +40,7 @@ _GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_I
 _IFINFO: Final = struct.Struct("=BxHiI")  # family, type, index, flags
 _RECEIVE_BYTES: Final = 1 << 16
 _BUFFER_BYTES: Final = 4 << 20
-"""Room for the notices of about a hundred sandboxes made in one go."""
+"""Room for the notices of about a hundred sandboxes made at once."""
 
 
 class Watch:
@@ -68,11 +68,13 @@ class Watch:
         self.close()
 
     def fileno(self) -> int:
-        """One descriptor for both sockets: an epoll(7) instance can be waited for like a socket."""
+        """Return one descriptor for both sockets: an epoll(7) instance can be waited for like a
+        socket.
+        """
         return self._poll.fileno()
 
     def drain(self) -> bool:
-        """Read all that has come since last time; whether any of it calls for a look."""
+        """Read all pending notices; return whether any of them calls for a sweep."""
         firewall_notices = sum(1 for _ in _messages(self._netfilter))
         return calls_for_a_look(_messages(self._route)) or firewall_notices > 0
 
@@ -84,11 +86,11 @@ class Watch:
 
 
 def calls_for_a_look(notices: Iterable[Message | None]) -> bool:
-    """Whether any of these notices calls for a look. All are read; ``None`` stands for some that
-    were lost.
+    """Return whether any of these notices calls for a sweep. All are read; ``None`` stands for lost
+    ones.
 
-    Of a link there are two series of notices: the link's own, and those of its bridge, in which
-    RTM_DELLINK means that it was taken out.
+    A link has two series of notices: the link's own, and those of its bridge, in which RTM_DELLINK
+    means that it was taken out.
     """
     lost = False
     troubled: dict[tuple[int, int], bool] = {}
@@ -113,7 +115,7 @@ def _listener(protocol: int, groups: int) -> socket.socket:
 
 
 def _messages(listener: socket.socket) -> Iterator[Message | None]:
-    """What has come; ``None`` where some was lost."""
+    """Yield the pending messages; ``None`` where some were lost."""
     while True:
         try:
             datagram = listener.recv(_RECEIVE_BYTES)

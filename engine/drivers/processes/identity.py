@@ -1,7 +1,7 @@
 """Identify processes beyond their pid, and test whether a monitor is alive.
 
-A pid is a rumour: it may be another process's by now. A process is its pid, when it began and which
-boot that was; held by a pidfd it can be signalled without doubt.
+A pid may be reused by another process. A process is identified by its pid, its start time and the
+boot; a pidfd makes sure that a signal reaches exactly this process.
 """
 
 import errno
@@ -19,22 +19,22 @@ from engine.runtime.process_stat import process_stat
 
 
 def boot_id() -> str:
-    """Which boot of the machine this is: random(4)."""
+    """Return the ID of the present boot: random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def open_process(identity: ProcessIdentity) -> int | None:
-    """A pidfd of exactly this process, the caller's to close; None when it is gone. A zombie is not
-    gone yet.
+    """Return a pidfd of exactly this process, which the caller closes; None if it is gone. A zombie
+    is not gone yet.
 
     Raises:
-        DriverError: no more descriptors.
+        DriverError: there are no more descriptors.
     """
     if identity.boot_id != boot_id():
         return None
     try:
-        # Before reading the start time: the process that has it then began earlier, and had the pid
-        # here, too.
+        # Before reading the start time: a process found then with this start time also had the pid
+        # when the pidfd was opened.
         pidfd = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return None
@@ -48,7 +48,7 @@ def open_process(identity: ProcessIdentity) -> int | None:
 
 
 def process_alive(identity: ProcessIdentity) -> bool:
-    """Whether exactly this process still executes: a zombie does not."""
+    """True if exactly this process still executes: a zombie does not."""
     if identity.boot_id != boot_id():
         return False
     stat = process_stat(identity.pid)
@@ -56,7 +56,7 @@ def process_alive(identity: ProcessIdentity) -> bool:
 
 
 def signal_process(identity: ProcessIdentity, signum: int) -> bool:
-    """Send a signal to exactly this process; False when it is gone already.
+    """Send a signal to exactly this process; return False if it has ended already.
 
     Raises:
         DriverError: the kernel refuses.
@@ -66,7 +66,7 @@ def signal_process(identity: ProcessIdentity, signum: int) -> bool:
         return False
     try:
         signal.pidfd_send_signal(pidfd, signum)
-    except ProcessLookupError:  # gone in between, which is what a signal could have asked for
+    except ProcessLookupError:  # it has just ended
         return False
     except OSError as error:
         raise DriverError(f"send signal {signum} to process {identity.pid}") from error
@@ -79,11 +79,11 @@ def signal_process(identity: ProcessIdentity, signum: int) -> bool:
 def held(identity: ProcessIdentity) -> Iterator[Callable[[], bool]]:
     """Hold a pidfd of exactly this process for a block.
 
-    A pidfd doesn't keep the pid from being given to another process once this one has been reaped.
-    Whatever was opened by the pid is therefore this process's only if it is there afterwards.
+    A pidfd doesn't keep the pid from being reused once the process has been reaped. So what was
+    opened by the pid belongs to this process only if the process is still there afterwards.
 
     Yields:
-        What tells whether it is there still, so that its pid is its own.
+        A function that returns whether the process is still there, so that the pid is its own.
     """
     pidfd = open_process(identity)
     try:
@@ -94,7 +94,7 @@ def held(identity: ProcessIdentity) -> Iterator[Callable[[], bool]]:
 
 
 def _is_there(pidfd: int) -> bool:
-    """Tell whether a process has not been reaped: pidfd_send_signal(2) with no signal."""
+    """True if a process has not been reaped: pidfd_send_signal(2) with no signal."""
     try:
         signal.pidfd_send_signal(pidfd, 0)
     except ProcessLookupError:
@@ -103,18 +103,18 @@ def _is_there(pidfd: int) -> bool:
 
 
 def monitor_alive(bundle: Path) -> bool:
-    """Whether a monitor holds the lock of a bundle: whether a run of it is still to be concluded.
+    """True if a monitor holds the lock of a bundle, so its run has not been concluded.
 
-    Asked with a shared lock, which never stands in a monitor's way for longer than this takes.
+    Tested with a shared lock, which never blocks a monitor for longer than this call takes.
 
     Raises:
-        DriverError: the lock can't be tried.
+        DriverError: the lock can't be tested.
     """
     try:
         lock_fd = os.open(bundle / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    except OSError as error:  # not a directory, no more descriptors: nobody can tell
+    except OSError as error:  # not a directory, or no more descriptors: the answer is unknown
         raise DriverError(f"open the lock of {bundle}: {error.strerror}") from error
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,12 +1,13 @@
 """Start lean Python processes from a sealed copy of the interpreter.
 
-What runs a container has an ancestor whose ``/proc/PID/exe`` a process inside might get to write to
-(CVE-2019-5736). So the lean processes execute a copy in memory, which nobody can change any more:
+A process inside a container might manage to write to ``/proc/PID/exe`` of the process that started
+it (CVE-2019-5736). So the lean processes execute a copy in memory that is sealed against changes:
 memfd_create(2), F_ADD_SEALS of fcntl(2).
 
 The copy finds its library as the original would: CPython derives its prefix from ``argv[0]``
-(Modules/getpath.py), which keeps naming the original; a shared libpython may be named relative to
-the executable ($ORIGIN, ld.so(8)), which a memfd has not, so its directory is told.
+(Modules/getpath.py), which still names the original. A shared libpython may be found relative to
+the executable ($ORIGIN, ld.so(8)), which a memfd does not support, so LD_LIBRARY_PATH names its
+directory.
 """
 
 import errno
@@ -27,18 +28,18 @@ from engine.runtime.linux import MFD_EXEC
 
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 END_TIMEOUT_S: Final = 1.0
-"""How long a process that was killed is waited for: it ends at once unless it is in uninterruptible
-sleep."""
+"""How long to wait for a killed process: it ends at once unless it is in uninterruptible sleep."""
 _END_POLL_S: Final = 0.005
-"""By polling, and not through a pidfd: processes are also ended when there are no more
-descriptors."""
+"""By polling, and not through a pidfd: processes are also ended when there are no more descriptors.
+"""
 _CHUNK_BYTES: Final = 1 << 30
 _MALLOC: Final = (
     "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=524288:glibc.malloc.trim_threshold=524288"
 )
-"""Give memory back to the kernel, for there are as many of these processes as containers; but keep
+"""Return memory to the kernel, because there are as many of these processes as containers, but keep
 what a busy log needs between two blocks: with the default thresholds' page faults, it is written at
-a third of the speed. mallopt(3)."""
+a third of the speed. mallopt(3).
+"""
 _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
     " from importlib import import_module;"
@@ -47,7 +48,7 @@ _BOOT: Final = (
 
 
 def sealed_interpreter(python: Python) -> int:
-    """A descriptor of the copy; the caller's.
+    """Return a descriptor of the copy; the caller closes it.
 
     Raises:
         OSError: ENOMEM, EMFILE.
@@ -77,8 +78,8 @@ def start_lean(
     arguments: Sequence[str],
     pass_fds: Sequence[int],
 ) -> subprocess.Popen[bytes]:
-    """Start ``module.main(*arguments)`` with the standard library and this package only, and no
-    environment to speak of.
+    """Start ``module.main(*arguments)`` with the standard library and this package only, and a
+    minimal environment.
 
     Raises:
         OSError: it can't be executed.
@@ -96,7 +97,7 @@ def start_lean(
         module,
         *arguments,
     ]
-    return subprocess.Popen(  # noqa: S603  (our own interpreter, our own words)
+    return subprocess.Popen(  # noqa: S603  (our own interpreter, our own arguments)
         command,
         executable=f"/proc/self/fd/{interpreter_fd}",
         pass_fds=[interpreter_fd, *pass_fds],

@@ -1,8 +1,8 @@
 """Choose the Python that runs the launcher and its monitors.
 
-From CPython 3.12 on a monitor takes half as much memory (``runtime/page_sharing.py``). So where the
-daemon's own is older, the first newer one in PATH is taken that can run the launcher. It needs the
-standard library only.
+From CPython 3.12 on a monitor takes half as much memory (``runtime/page_sharing.py``). So if the
+daemon's own Python is older, the first newer one in PATH that can run the launcher is chosen. It
+needs the standard library only.
 """
 
 import os
@@ -31,9 +31,7 @@ _PROBE: Final = (
 
 
 class Python(NamedTuple):
-    """An interpreter, itself and no link to it; ``library_directory`` is empty when it has no
-    library of its own.
-    """
+    """An interpreter: its real path, and the directory of its shared library, empty if it has none."""
 
     executable: str
     library_directory: str
@@ -41,22 +39,22 @@ class Python(NamedTuple):
 
 @cache
 def launcher_python() -> Python:
-    """The interpreter for the launcher: found once, for that runs each candidate."""
+    """Return the interpreter for the launcher. Cached, because finding it runs each candidate."""
     if sys.version_info >= WANTED:
         return own_python()
     return newer_python(NAMES, WANTED) or own_python()
 
 
 def own_python() -> Python:
-    """The daemon's own, beyond the link that a virtual environment has to it."""
+    """Return the daemon's own interpreter, with the links of a virtual environment resolved."""
     shared = sysconfig.get_config_var("Py_ENABLE_SHARED")
     library = str(sysconfig.get_config_var("LIBDIR")) if shared else ""
     return Python(os.path.realpath(sys.executable), library)
 
 
 def newer_python(names: Iterable[str], wanted: tuple[int, int]) -> Python | None:
-    """The first program of these in PATH that is a Python of at least this version and can run the
-    launcher.
+    """Return the first of these programs in PATH that is a Python of at least this version and can
+    run the launcher.
     """
     found = (path for name in names if (path := shutil.which(name)))
     return next((python for path in found if (python := _probed(path, wanted))), None)

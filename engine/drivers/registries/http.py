@@ -1,4 +1,4 @@
-"""Send one HTTP request to a registry and read the whole answer, within a time."""
+"""Send one HTTP request to a registry and read the whole answer, within a time limit."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ import trio
 from engine.domain.image.registry import RegistryUnavailable
 
 REQUEST_S: Final = 15.0
-"""From the look-up of the name to the last byte of the answer: as long as Docker waits."""
+"""Time limit from the name lookup to the last byte of the answer: as long as Docker waits."""
 _ANSWER_BYTES_MAX: Final = 1 << 20
 _RECEIVE_BYTES: Final = 64 << 10
 _PORTS: Final = {"http": 80, "https": 443}
@@ -23,16 +23,16 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, whole."""
+    """A complete response."""
 
     status: int
     challenges: tuple[str, ...]
-    """Every ``WWW-Authenticate``."""
+    """The value of every ``WWW-Authenticate`` header."""
     body: bytes
 
     @property
     def status_text(self) -> str:
-        """``401 Unauthorized``."""
+        """Return status and phrase, such as ``401 Unauthorized``."""
         try:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A request. ``headers`` may hold secrets."""
+    """A request. ``headers`` and ``body`` may hold secrets."""
 
     url: str
     method: str = "GET"
@@ -51,12 +51,12 @@ class Question:
 
     @property
     def target(self) -> str:
-        """What to ask the host for."""
+        """Return the request target: path and query."""
         parts = urlsplit(self.url)
         return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
     def encode(self) -> bytes:
-        """RFC 9112; the connection is for one request."""
+        """Encode the request, RFC 9112; the connection is closed after it."""
         lines = [
             f"{self.method} {self.target} HTTP/1.1",
             f"Host: {urlsplit(self.url).netloc}",
@@ -75,7 +75,7 @@ async def ask(question: Question) -> Answer:
     """Send a request and read the answer.
 
     Raises:
-        RegistryUnavailable: there is none, in the words that Docker has for why.
+        RegistryUnavailable: there is no answer; the message gives the reason in Docker's words.
     """
     act = f'{question.method.capitalize()} "{question.url}"'
     try:
@@ -123,7 +123,7 @@ async def _converse(stream: trio.abc.Stream, question: Question) -> Answer:
 
 
 class _Reading:
-    """What the parser tells of the answer, as it comes."""
+    """Collects the answer from the parser's callbacks."""
 
     def __init__(self) -> None:
         self.challenges: list[str] = []
@@ -146,7 +146,7 @@ class _Reading:
 
 
 def _in_gos_words(failed: BaseException, url: str) -> str:
-    """Why there is no answer, as people know it from Docker."""
+    """Return why there is no answer, in the words of Docker's client library."""
     host = urlsplit(url).hostname
     for cause in _causes(failed):
         match cause:
@@ -164,7 +164,7 @@ def _in_gos_words(failed: BaseException, url: str) -> str:
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """An error and what it came from, the outermost first; of errors that came together, each."""
+    """Return an error and its causes, the outermost first, including the members of groups."""
     if error is None:
         return []
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()

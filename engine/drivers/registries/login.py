@@ -1,11 +1,12 @@
 """Log in to a registry: answer its challenges.
 
-    GET /v2/ ──▶ 200                          it takes anybody
-             ──▶ 401, Basic                   GET /v2/ with the password
-             ──▶ 401, Bearer realm="…"        the realm gives a token for the password; GET /v2/ with the token
+    GET /v2/ ──▶ 200                    no credentials needed
+             ──▶ 401, Basic             GET /v2/ with the password
+             ──▶ 401, Bearer realm="…"  the realm exchanges the password for a token;
+                                        GET /v2/ with the token
 
-The realm is another server's word about where to send a password: it is sent there encrypted, or
-not off this machine.
+The realm is a URL that the registry names, so the password may be sent to another server: only
+encrypted, or only within this machine.
 """
 
 import base64
@@ -30,7 +31,7 @@ from engine.drivers.registries.http import Answer, Question, ask
 from engine.errors import InvalidRequest
 
 _CLIENT_ID: Final = "docker"
-"""What token services are used to."""
+"""The client ID that token services know."""
 _CHALLENGE: Final = re.compile(r"\s*(?P<scheme>[A-Za-z0-9!#$%&'*+.^_`|~-]+)(?:\s+(?P<rest>.*))?", re.DOTALL)  # fmt: skip
 _PARAMETER: Final = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _URL: Final = re.compile(r"https?://[!-~]+")
@@ -38,12 +39,12 @@ _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 Trust = Callable[[Registry], Awaitable[ssl.SSLContext]]
-"""How a server must prove who it is, if it has to."""
+"""Returns how a server's certificate must be verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a server wants before it answers: RFC 9110 section 11.3."""
+    """What a server demands before it answers: RFC 9110 section 11.3."""
 
     scheme: str
     """In lower case."""
@@ -66,7 +67,7 @@ class _Problems(msgspec.Struct, frozen=True):
 
 
 def challenges_of(answer: Answer) -> Iterator[Challenge]:
-    """The challenges of an answer, one a header, as registries send them."""
+    """Yield the challenges of an answer, one per header, as registries send them."""
     for header in answer.challenges:
         if match := _CHALLENGE.fullmatch(header):
             found = _PARAMETER.findall(match["rest"] or "")
@@ -79,7 +80,7 @@ def _unquoted(text: str) -> str:
 
 
 class Login:
-    """One attempt at a registry by one scheme, ``http`` or ``https``."""
+    """One attempt at a registry with one scheme, ``http`` or ``https``."""
 
     def __init__(
         self, scheme: str, registry: Registry, credentials: Credentials, trust: Trust
@@ -90,7 +91,7 @@ class Login:
         self._trust = trust
 
     async def attempt(self) -> str:
-        """Log in; the identity token, if one was given.
+        """Log in; return the identity token, or an empty string.
 
         Raises:
             LoginRefused, RegistryUnavailable.
@@ -105,7 +106,9 @@ class Login:
         return identity
 
     async def _meet(self, challenges: tuple[Challenge, ...]) -> tuple[str, str]:
-        """What to authorise oneself with, and the identity token that came with it."""
+        """Answer the challenges; return the value of the Authorization header, and the identity
+        token.
+        """
         by_scheme = {challenge.scheme: challenge for challenge in challenges}
         if bearer := by_scheme.get("bearer"):
             token = await self._token(bearer)
@@ -143,8 +146,8 @@ class Login:
         return token
 
     def _question(self, realm: str, service: str, tls: ssl.SSLContext | None) -> Question:
-        """An identity token is exchanged, a password shown: distribution's token and OAuth
-        specifications.
+        """Build the request for a token. An identity token is exchanged, a password presented:
+        distribution's token and OAuth specifications.
         """
         if self._credentials.identity_token:
             form = {
@@ -165,10 +168,10 @@ class Login:
         return Question(url=f"{realm}{joint}{asked}", headers=headers, tls=tls)
 
     def _checked_realm(self, realm: str) -> Registry:
-        """The server behind a realm, which hears the password in private.
+        """Return the server of a realm, if a password may be sent to it.
 
         Raises:
-            RegistryUnavailable: it is none.
+            RegistryUnavailable: it may not, or the realm is not a URL.
         """
         scheme = urlsplit(realm).scheme if _URL.fullmatch(realm) else ""
         try:
@@ -187,7 +190,7 @@ class Login:
         return await ask(Question(url=self._url, headers=headers, tls=tls))
 
     def _refused(self, answer: Answer) -> LoginRefused | RegistryUnavailable:
-        """A token service that gave none: what it says, in the registry's name."""
+        """Build the error for a token service's refusal, from its explanation."""
         reason = _reason(answer)
         if answer.status in _REFUSALS or answer.status == HTTPStatus.BAD_REQUEST:
             return LoginRefused(
@@ -203,7 +206,7 @@ class Login:
 
 
 def _reason(answer: Answer) -> str:
-    """What a registry's error says for people; nothing if it says nothing."""
+    """Return the explanation in a registry's error; empty if there is none."""
     try:
         problems = msgspec.json.decode(answer.body, type=_Problems)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
 """Answer the port for registries, from the daemon's network namespace.
 
-Registries on this machine may speak plain HTTP, or TLS with any certificate: what never leaves the
-machine needs no proof. All others must prove who they are, to the machine's authorities or to those
-in ``/etc/docker/certs.d/HOST[:PORT]``.
+Registries on this machine may use plain HTTP, or TLS with any certificate: nothing leaves the
+machine. All others must prove their identity with a certificate of the machine's authorities or of
+those in ``/etc/docker/certs.d/HOST[:PORT]``.
 """
 
 from functools import partial
@@ -16,21 +16,23 @@ if TYPE_CHECKING:
     import ssl
 
 CERTIFICATES: Final = Path("/etc/docker/certs.d")
-"""Where administrators put them already; a directory a registry, ``*.crt`` an authority."""
+"""Where administrators already store certificates: one directory per registry, each ``*.crt`` an
+authority.
+"""
 
 
 class LinuxRegistries:
-    """Speaks to registries."""
+    """The port for registries."""
 
     def __init__(self, lanes: Lanes, certificates: Path = CERTIFICATES) -> None:
         self._lanes = lanes
         self._certificates = certificates
 
     async def log_in(self, registry: Registry, credentials: Credentials) -> str:
-        """Find out whether a registry takes somebody's credentials; a refusal is final, silence is
-        not.
+        """Log in to a registry with a user's credentials. A refusal is final; without an answer the
+        next scheme is tried.
 
-        The modules that speak HTTP are imported by the first login: few daemons ever see one.
+        The modules for HTTP are imported by the first login, because few daemons ever need them.
         """
         from engine.drivers.registries.login import Login
 
@@ -49,10 +51,10 @@ class LinuxRegistries:
 
 
 def _tls(server: Registry, certificates: Path) -> "ssl.SSLContext":
-    """Reads a few hundred certificates.
+    """Create the TLS settings for a server; reads a few hundred certificates.
 
     Raises:
-        RegistryUnavailable: a certificate of an administrator's can't be used.
+        RegistryUnavailable: a certificate in the registry's directory can't be used.
     """
     import ssl
 

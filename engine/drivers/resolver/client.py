@@ -1,8 +1,8 @@
 """Keep the resolver running and its names up to date.
 
-Level-triggered: callers change what should be and mark it as untold; :meth:`Resolver.run` tells
-whatever is untold, as many changes at once as there are. To a resolver that is new, or was found
-after a restart of the daemon, everything is untold.
+Level-triggered: callers change the wanted state and mark the change as unsent; :meth:`Resolver.run`
+sends what is unsent, all pending changes at once. When a resolver is new, or was found after a
+restart of the daemon, everything is unsent.
 """
 
 import os
@@ -27,8 +27,8 @@ from engine.resolver.zones import HostRecord
 from engine.runtime.messages import Message
 
 CHANGES_MAX: Final = 30
-"""In one packet, of listeners and of records each: every one may take a descriptor, and 64
-travel.
+"""Number of listeners, and of records, in one packet: each of them may carry a descriptor, and a
+packet holds 64.
 """
 END_TIMEOUT_S: Final = 1.0
 BACKOFF: Final = Backoff(first_s=0.05, max_s=5.0)
@@ -37,28 +37,28 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class _Change:
-    """Something untold, and those who wait for it to be told."""
+    """An unsent change, and the callers that wait for it."""
 
     def __init__(self) -> None:
-        self.told = trio.Event()
+        self.sent = trio.Event()
         self.problem = ""
 
     def conclude(self, problem: str = "") -> None:
         self.problem = problem
-        self.told.set()
+        self.sent.set()
 
     async def wait(self) -> None:
-        await self.told.wait()
+        await self.sent.wait()
         if self.problem:
             raise DriverError(self.problem)
 
 
-_Untold = dict[str, list[_Change]]
+_Unsent = dict[str, list[_Change]]
 
 
 class Resolver:
-    """What containers are called. All methods are for one trio run; to cancel a wait undoes
-    nothing.
+    """Sends the names of containers to the resolver. All methods are for one trio run. Cancelling a
+    wait undoes nothing.
     """
 
     def __init__(self, exec_root: Path) -> None:
@@ -66,24 +66,24 @@ class Resolver:
         self._process = ResolverProcess(exec_root / "resolver")
         self._listeners: dict[str, Listener] = {}
         self._records: dict[str, tuple[HostNames, ...]] = {}
-        self._untold_listeners: _Untold = {}
-        self._untold_records: _Untold = {}
-        self._anew: list[_Change] = []
-        self._is_all_untold = True
+        self._unsent_listeners: _Unsent = {}
+        self._unsent_records: _Unsent = {}
+        self._waiting_for_all: list[_Change] = []
+        self._all_is_unsent = True
         self._wake = trio.Event()
-        self._is_told = False
+        self._has_state = False
         self.pid: int | None = None
-        """Of the process, while there is one."""
+        """The resolver's pid, while it runs."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep a resolver that knows everything. Begins with the first :meth:`set_all`; runs until
-        cancelled.
+        """Keep a resolver running that knows everything. Begins with the first :meth:`set_all`;
+        runs until cancelled.
 
-        One is started when there is something to tell. When it dies, another takes its place at
+        A resolver is started when there is something to send. When it dies, another is started at
         once.
         """
         task_status.started()
-        while not self._is_told:
+        while not self._has_state:
             await self._changed()
         try:
             await forever(Loop.RESOLVER, self._keep, BACKOFF)
@@ -91,40 +91,39 @@ class Resolver:
             self._process.abandon()
 
     async def _keep(self) -> None:
-        """Reach a resolver and talk to it until it dies.
+        """Connect to a resolver and send changes until it dies.
 
-        On failure, whoever waits is told; the next attempt tells it all.
+        On failure, waiting callers get the error; the next attempt sends everything.
         """
         try:
             connection = await self._reach()
             if connection is not None:
                 await self._converse(connection)
         except (DriverError, OSError) as error:
-            self._give_up(str(error))
+            self._end_waits(str(error))
             raise
 
     async def serve(self, listener: Listener) -> None:
-        """Answer a sandbox's questions; return once its sockets are open. Again: with other
-        settings.
+        """Serve a sandbox; return once its sockets are open. A repeated call changes the settings.
 
         Raises:
-            DriverError: there is no such sandbox; an address of a server is none; there is no
+            DriverError: there is no such sandbox; a server's address is invalid; there is no
                 resolver.
         """
         self._listeners[listener.sandbox] = listener
-        await self._tell(self._untold_listeners, listener.sandbox)
+        await self._send_change(self._unsent_listeners, listener.sandbox)
 
     async def forget(self, sandbox: str) -> None:
-        """Answer it no more; its namespace is held no more. Nothing if it was not served.
+        """Stop serving a sandbox, and release its namespace. Does nothing if it was not served.
 
         Raises:
             DriverError: there is no resolver.
         """
         if self._listeners.pop(sandbox, None) is not None:
-            await self._tell(self._untold_listeners, sandbox)
+            await self._send_change(self._unsent_listeners, sandbox)
 
-    async def tell(self, owner: str, records: tuple[HostNames, ...]) -> None:
-        """These and no others are a container's names.
+    async def set_records(self, owner: str, records: tuple[HostNames, ...]) -> None:
+        """Replace a container's names by these.
 
         Raises:
             DriverError: there is no resolver.
@@ -133,20 +132,20 @@ class Resolver:
             self._records[owner] = records
         elif self._records.pop(owner, None) is None:
             return
-        await self._tell(self._untold_records, owner)
+        await self._send_change(self._unsent_records, owner)
 
-    def note(self, owner: str, records: tuple[HostNames, ...]) -> None:
-        """The same for who does not wait."""
+    def set_records_soon(self, owner: str, records: tuple[HostNames, ...]) -> None:
+        """Replace a container's names, without waiting for the resolver."""
         if records:
             self._records[owner] = records
         elif self._records.pop(owner, None) is None:
             return
-        self._untold_records.setdefault(owner, [])
+        self._unsent_records.setdefault(owner, [])
         self._wake.set()
 
     async def set_all(self, listeners: Iterable[Listener], records: Iterable[HostNames]) -> None:
-        """This is all there is; what else a resolver has kept goes. A sandbox that can't be served
-        is logged.
+        """Replace everything: the resolver deletes what is not listed here. A sandbox that can't be
+        served is logged.
 
         Raises:
             DriverError: there is no resolver.
@@ -155,16 +154,16 @@ class Resolver:
         self._records = {}
         for record in records:
             self._records[record.owner] = (*self._records.get(record.owner, ()), record)
-        self._is_told = True
-        self._is_all_untold = True
+        self._has_state = True
+        self._all_is_unsent = True
         change = _Change()
-        self._anew.append(change)
+        self._waiting_for_all.append(change)
         self._wake.set()
         await change.wait()
 
-    async def _tell(self, untold: _Untold, key: str) -> None:
+    async def _send_change(self, unsent: _Unsent, key: str) -> None:
         change = _Change()
-        untold.setdefault(key, []).append(change)
+        unsent.setdefault(key, []).append(change)
         self._wake.set()
         await change.wait()
 
@@ -173,29 +172,30 @@ class Resolver:
         self._wake = trio.Event()
 
     async def _reach(self) -> Connection | None:
-        """A resolver; None when there is none and nobody needs one."""
+        """Connect to a resolver; return None if there is none and none is needed."""
         connection = await self._process.find()
         if connection is not None:
             return connection
         if self._listeners or self._records:
             return await self._process.start()
-        self._give_up("")  # nothing is known by nobody: told
+        self._end_waits("")  # there is nothing to send, so all is done
         await self._changed()
         return None
 
     async def _converse(self, connection: Connection) -> None:
-        """Tell everything, then what changes, until the resolver is gone."""
+        """Send everything, then each change, until the resolver is gone."""
         self.pid = connection.pid
-        self._is_all_untold = True
+        self._all_is_unsent = True
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._until_gone, connection)
                 while True:
-                    await self._tell_untold(connection)
+                    await self._send_unsent(connection)
                     await self._changed()
         except* Gone:
             log.warning("resolver_died", pid=connection.pid)
-            with trio.move_on_after(END_TIMEOUT_S):  # its sockets are in the way of the next one's
+            # its sockets are in the way of the next resolver's
+            with trio.move_on_after(END_TIMEOUT_S):
                 await connection.wait_end()
         finally:
             self.pid = None
@@ -205,33 +205,33 @@ class Resolver:
         await connection.wait_end()
         raise Gone
 
-    async def _tell_untold(self, connection: Connection) -> None:
-        """Tell what is untold now. Whoever waits goes on waiting when the resolver is gone, and is
-        told with all else.
+    async def _send_unsent(self, connection: Connection) -> None:
+        """Send what is unsent now. If the resolver dies meanwhile, callers keep waiting, and
+        everything is sent to the next one.
         """
-        anew = self._is_all_untold
-        listeners, self._untold_listeners = self._untold_listeners, {}
-        records, self._untold_records = self._untold_records, {}
-        waiting, self._anew = self._anew, []
+        sends_all = self._all_is_unsent
+        listeners, self._unsent_listeners = self._unsent_listeners, {}
+        records, self._unsent_records = self._unsent_records, {}
+        waiting, self._waiting_for_all = self._waiting_for_all, []
         try:
-            if anew:
+            if sends_all:
                 await connection.ask({"op": "begin"})
             failed = await self._send(
                 connection,
-                self._listeners if anew else listeners,
-                self._records if anew else records,
+                self._listeners if sends_all else listeners,
+                self._records if sends_all else records,
             )
-            if anew:
+            if sends_all:
                 await connection.ask({"op": "settle"})
         except BaseException:
-            _put_back(listeners, self._untold_listeners)
-            _put_back(records, self._untold_records)
-            self._anew += waiting
+            _put_back(listeners, self._unsent_listeners)
+            _put_back(records, self._unsent_records)
+            self._waiting_for_all += waiting
             raise
-        self._is_all_untold = bool(self._anew)
+        self._all_is_unsent = bool(self._waiting_for_all)
         for key, problem in failed.items():
             if key not in listeners and key not in records:
-                log.warning("names_not_told", about=key, error=problem)
+                log.warning("names_not_sent", about=key, error=problem)
         for key, changes in (*listeners.items(), *records.items()):
             for change in changes:
                 change.conclude(failed.get(key, ""))
@@ -241,9 +241,7 @@ class Resolver:
     async def _send(
         self, connection: Connection, listeners: Iterable[str], records: Iterable[str]
     ) -> dict[str, str]:
-        """Tell how it stands with these sandboxes and containers; what could not be done, and
-        why.
-        """
+        """Send the state of these sandboxes and containers; return what failed, and why."""
         failed: dict[str, str] = {}
         sandboxes, owners = list(listeners), list(records)
         while sandboxes or owners:
@@ -255,7 +253,7 @@ class Resolver:
                 if len(some) + len(others) == 1:
                     failed[(*some, *others)[0]] = str(error)
                     continue
-                for sandbox in some:  # one of them is at fault: the others shall not suffer
+                for sandbox in some:  # one of them is at fault: send them one by one
                     failed |= await self._send(connection, (sandbox,), ())
                 for owner in others:
                     failed |= await self._send(connection, (), (owner,))
@@ -273,7 +271,7 @@ class Resolver:
             for sandbox in sandboxes:
                 self._add_listener(packet, sandbox, failed)
             for owner in owners:
-                packet.tell(owner, self._records.get(owner, ()))
+                packet.set_records(owner, self._records.get(owner, ()))
             reply = await connection.ask(packet.message, packet.fds)
         for line in reply["failed"].splitlines():
             sandbox, _, problem = line.partition(": ")
@@ -291,18 +289,20 @@ class Resolver:
             packet.forget(sandbox)
             failed[sandbox] = f"serve names to {sandbox}: {error.strerror}"
 
-    def _give_up(self, problem: str) -> None:
-        """Nobody need wait any longer; what is untold is told with everything else once there is a
-        resolver.
-        """
-        changes = [*self._untold_listeners.values(), *self._untold_records.values(), self._anew]
-        self._untold_listeners, self._untold_records, self._anew = {}, {}, []
+    def _end_waits(self, problem: str) -> None:
+        """End all waits. What is unsent will be sent with everything else once there is a resolver."""
+        changes = [
+            *self._unsent_listeners.values(),
+            *self._unsent_records.values(),
+            self._waiting_for_all,
+        ]
+        self._unsent_listeners, self._unsent_records, self._waiting_for_all = {}, {}, []
         for change in chain.from_iterable(changes):
             change.conclude(problem)
 
 
 class _Packet:
-    """One order under construction. Its descriptors are those of ``files``."""
+    """One order under construction. ``files`` owns its descriptors."""
 
     def __init__(self, files: ExitStack) -> None:
         self._files = files
@@ -310,7 +310,7 @@ class _Packet:
         self._pidfds: list[int] = []
         self._serve: list[Message] = []
         self._forget: list[str] = []
-        self._tell: list[Message] = []
+        self._records: list[Message] = []
 
     @property
     def message(self) -> Message:
@@ -318,7 +318,7 @@ class _Packet:
             "op": "change",
             "serve": self._serve,
             "forget": self._forget,
-            "tell": self._tell,
+            "tell": self._records,
         }
 
     @property
@@ -339,17 +339,19 @@ class _Packet:
     def forget(self, sandbox: str) -> None:
         self._forget.append(sandbox)
 
-    def tell(self, owner: str, records: tuple[HostNames, ...]) -> None:
-        """The records hold for as long as the process does; with one that has ended there are
-        none.
+    def set_records(self, owner: str, records: tuple[HostNames, ...]) -> None:
+        """Add a container's records. They hold as long as its process lives, so there are none if
+        it has ended.
         """
         identity = next((each.process for each in records if each.process is not None), None)
         pidfd = process.open_process(identity) if identity is not None else None
         if pidfd is not None:
             self._pidfds.append(self._owned(pidfd))
         holds = identity is None or pidfd is not None
-        told = [_record(each).to_message() for each in records] if holds else []
-        self._tell.append({"owner": owner, "records": told, "has_process": pidfd is not None})
+        messages = [_record(each).to_message() for each in records] if holds else []
+        self._records.append(
+            {"owner": owner, "records": messages, "has_process": pidfd is not None}
+        )
 
     def _owned(self, fd: int) -> int:
         self._files.callback(os.close, fd)
@@ -362,6 +364,6 @@ def _record(names: HostNames) -> HostRecord:
     )
 
 
-def _put_back(untold: _Untold, into: _Untold) -> None:
-    for key, changes in untold.items():
+def _put_back(unsent: _Unsent, into: _Unsent) -> None:
+    for key, changes in unsent.items():
         into.setdefault(key, []).extend(changes)

@@ -22,18 +22,20 @@ from engine.runtime import messages
 from engine.runtime.messages import Message, ProtocolError
 
 ORDER_TIMEOUT_S: Final = 5.0
-"""An order takes a millisecond; a resolver that takes this long is stuck and gets replaced."""
+"""How long an order may take: usually a millisecond. A resolver that takes this long is stuck and
+gets replaced.
+"""
 START_TIMEOUT_S: Final = 10.0
 _CREDENTIALS: Final = struct.Struct("3i")
 _CLOSE_ON_EXEC: Final = int(socket.MSG_CMSG_CLOEXEC)
 
 
 class Gone(Exception):
-    """The resolver is not there, or not any more."""
+    """The resolver does not run, or has ended."""
 
 
 class Connection:
-    """A conversation with a resolver.
+    """A connection to a resolver.
 
     Raises:
         ProcessLookupError: it has ended.
@@ -47,11 +49,11 @@ class Connection:
         self._socket = trio.socket.from_stdlib_socket(sock)
 
     async def ask(self, request: Message, fds: list[int] | None = None) -> Message:
-        """Give an order and wait for its reply. What was sent and not answered is undone by closing
-        the connection.
+        """Send an order and wait for its reply. An order without a reply is undone when the
+        connection is closed.
 
         Raises:
-            Gone: it ends, has ended, or is stuck and was killed.
+            Gone: the resolver ends, has ended, or is stuck and was killed.
             DriverError: it refuses, or the order is too long.
         """
         try:
@@ -81,19 +83,19 @@ class Connection:
         await trio.lowlevel.wait_readable(self._pidfd)
 
     def kill(self) -> None:
-        """End a process that listens no more to orders."""
+        """Kill a process that no longer answers orders."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """Say no more; the resolver goes on."""
+        """Close the connection; the resolver keeps running."""
         self._socket.close()
         trio.lowlevel.notify_closing(self._pidfd)
         os.close(self._pidfd)
 
 
 class ResolverProcess:
-    """Finds, starts and replaces the one process below a directory."""
+    """Finds, starts and replaces the one resolver process below a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -101,8 +103,8 @@ class ResolverProcess:
         self._started: subprocess.Popen[bytes] | None = None
 
     async def find(self) -> Connection | None:
-        """The resolver that is there, left by an earlier daemon perhaps; one of another edition is
-        told to end.
+        """Return a connection to the running resolver, which an earlier daemon may have started. A
+        resolver of another edition is ended.
         """
         self._reap()
         connection = self._connect()
@@ -126,7 +128,7 @@ class ResolverProcess:
         return None
 
     async def start(self) -> Connection:
-        """A new resolver, once it can be reached.
+        """Start a resolver; return a connection to it.
 
         Raises:
             DriverError: it does not start.
@@ -164,19 +166,19 @@ class ResolverProcess:
         return ready_fd
 
     def _reap(self) -> None:
-        """Reap the one that we have started, if it has died."""
+        """Reap the process that we have started, if it has died."""
         if self._started is not None and self._started.poll() is not None:
             self._started = None
 
     async def _end_started(self) -> None:
-        """Kill and reap the one that we have started."""
+        """Kill and reap the process that we have started."""
         if self._started is not None:
             self._started.kill()
             await end_of(self._started)
             self._started = None
 
     def abandon(self) -> None:
-        """Leave the process to itself; it outlives us."""
+        """Stop tracking the process; it outlives the daemon."""
         if self._started is not None:
             self._started.returncode = self._started.poll() or 0
             self._started = None
@@ -195,7 +197,7 @@ class ResolverProcess:
 def _connected(address: str) -> Connection | None:
     """Connect without waiting.
 
-    A resolver whose backlog is full has stopped answering: EAGAIN, unix(7).
+    A resolver with a full backlog has stopped answering: EAGAIN, unix(7).
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
@@ -213,7 +215,9 @@ def _connected(address: str) -> Connection | None:
 
 
 def edition() -> str:
-    """Which code a resolver runs, and in which network: one of another edition gets replaced."""
+    """Return what identifies the resolver's code and network namespace: a resolver of another
+    edition gets replaced.
+    """
     checksum = 0
     for package in (engine.resolver, engine.runtime):
         for path in sorted(Path(package.__file__ or "").parent.glob("*.py")):

@@ -1,4 +1,4 @@
-"""Define what the resolver is told."""
+"""Define the records that are sent to the resolver."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -8,34 +8,37 @@ from engine.domain.container.events import ProcessIdentity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostNames:
-    """What a container is called on one network, and where it is there."""
+    """The names and addresses of a container on one network."""
 
     owner: str
     """The container's ID."""
     network: str
     network_name: str
     names: tuple[str, ...]
-    """The first is the one that its addresses lead back to."""
+    """The first is the answer to reverse lookups of its addresses."""
     addresses: tuple[IPv4Address | IPv6Address, ...]
     process: ProcessIdentity | None = None
-    """Its end is the record's end, whether the daemon sees it or not; None: the record stays until
-    told otherwise."""
+    """The record ends with this process, even while the daemon is down. None: the record stays
+    until it is replaced.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """What a sandbox's questions are answered from."""
+    """The settings for answering a sandbox's queries."""
 
     sandbox: str
     networks: tuple[str, ...]
-    """IDs of those it is on; the order counts where several know a name."""
+    """IDs of its networks; the order matters if several have the same name."""
     servers: tuple[str, ...] = ()
     """``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``; the first three are asked for all other
-    names."""
+    names.
+    """
     forward: bool = True
-    """False on internal networks: other names get SERVFAIL, as Docker has it."""
+    """False on internal networks: other names get SERVFAIL, as with Docker."""
     links: tuple[tuple[str, str], ...] = ()
-    """What it alone calls others: an alias and a container's ID."""
+    """Links: an alias that only this container can resolve, and a container's ID."""
     from_host: bool = True
-    """The servers are the host's own: those on a loopback address are asked from its network
-    namespace."""
+    """Whether the servers are the host's own: those on a loopback address are then asked from its
+    network namespace.
+    """

@@ -34,12 +34,12 @@ class Connections:
         Raises:
             DriverError: its monitor does not take it; the connection is closed.
         """
-        wishes = _wishes(attach, options, client, tty=container.spec.tty)
+        attachment = _attachment(attach, options, client, tty=container.spec.tty)
         if not container.is_running:
-            self._attaching.setdefault(container.id, []).append((wishes, client.connection))
+            self._attaching.setdefault(container.id, []).append((attachment, client.connection))
             return
         with client.connection:
-            await self._monitors.attach(container.id, wishes, client.connection)
+            await self._monitors.attach(container.id, attachment, client.connection)
 
     async def attach_at_gate(
         self,
@@ -55,8 +55,8 @@ class Connections:
         Raises:
             DriverError: its monitor does not take it.
         """
-        wishes = _wishes(attach, options, client, tty=container.spec.tty)
-        await self._monitors.attach(container.id, wishes, client.connection, gate_fd)
+        attachment = _attachment(attach, options, client, tty=container.spec.tty)
+        await self._monitors.attach(container.id, attachment, client.connection, gate_fd)
 
     @contextlib.contextmanager
     def attaching(self, container: ContainerId) -> Iterator[list[_Waiting]]:
@@ -91,7 +91,7 @@ class Connections:
             yield Attachment(attach_id=execution), None
             return
         with client.connection:
-            yield _wishes(execution, options, client, tty=tty), client.connection
+            yield _attachment(execution, options, client, tty=tty), client.connection
 
     def forget(self, container: ContainerId) -> None:
         """Close those that wait for a start which will not come."""
@@ -107,7 +107,7 @@ class Connections:
                 client.connection.close()
 
 
-def _wishes(attach: str, options: StreamOptions, client: Client, *, tty: bool) -> Attachment:
+def _attachment(attach: str, options: StreamOptions, client: Client, *, tty: bool) -> Attachment:
     return Attachment(
         attach_id=attach,
         stdin=options.stdin,

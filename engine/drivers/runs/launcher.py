@@ -93,11 +93,11 @@ class Launcher:
             RunHasHappened: it had one, for this run.
             DriverError: there is none.
         """
-        wishes = [wish for wish, _ in clients]
+        attachments = [attachment for attachment, _ in clients]
         client_fds = [client.fileno() for _, client in clients]
         for _ in range(_ATTEMPTS):
             # Anew each time: the lock tells whether the attempt before has left a monitor behind.
-            open_run = partial(OpenRun, bundle, wishes, owners)
+            open_run = partial(OpenRun, bundle, attachments, owners)
             run = await self._lanes.run_for(ContainerId(bundle.name), open_run, may_abandon=False)
             with suppress(_Gone), closing(run):
                 fds = [*run.files, *run.joined_fds, *client_fds]
@@ -117,16 +117,16 @@ class Launcher:
         """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs
         until cancelled.
         """
-        await forever(Loop.LAUNCHER, self._see_it_live, BACKOFF)
+        await forever(Loop.LAUNCHER, self._run_once, BACKOFF)
 
-    async def _see_it_live(self) -> None:
+    async def _run_once(self) -> None:
         began = trio.current_time()
-        await self._see_it_die()
+        await self._wait_for_end()
         lasted_s = trio.current_time() - began
         if lasted_s < _STABLE_S:
             raise DriverError("the launcher dies soon after its start")
 
-    async def _see_it_die(self) -> None:
+    async def _wait_for_end(self) -> None:
         async with self._turn:
             await self._ready()
             assert self._process is not None
@@ -139,14 +139,14 @@ class Launcher:
         async with self._turn:
             if self._process is not None and self._process.poll() is not None:
                 log.warning("launcher_died", pid=self._process.pid)
-                await self._bury()
+                await self._discard()
 
     def close(self) -> None:
         """Let the launcher end.
 
         Its monitors go on. The daemon ends too, so this may block for a moment.
         """
-        process = self._let_go()
+        process = self._kill()
         if process is not None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(END_TIMEOUT_S)
@@ -158,7 +158,7 @@ class Launcher:
             try:
                 return await self._launch_in_turn(request, fds)
             except _Gone:
-                await self._bury()
+                await self._discard()
                 raise
 
     async def _launch_in_turn(self, request: Message, fds: list[int]) -> Launched:
@@ -184,7 +184,7 @@ class Launcher:
         except (OSError, trio.TooSlowError, ProtocolError) as error:
             raise _Gone from error
         except trio.Cancelled:
-            await self._bury()  # the reply to this request must not become the next one's
+            await self._discard()  # the reply to this request must not become the next one's
             raise
 
     async def _reply(self) -> tuple[Message, list[int]]:
@@ -200,7 +200,7 @@ class Launcher:
     async def _ready(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
-        await self._bury()
+        await self._discard()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.widen(ours)
         self._socket = trio.socket.from_stdlib_socket(ours)
@@ -222,16 +222,16 @@ class Launcher:
             with trio.fail_after(READY_TIMEOUT_S):
                 await self._reply()
         except (_Gone, OSError, ProtocolError, trio.TooSlowError) as error:
-            await self._bury()
+            await self._discard()
             raise DriverError("the launcher does not start") from error
 
-    async def _bury(self) -> None:
+    async def _discard(self) -> None:
         """End the launcher and reap it."""
-        process = self._let_go()
+        process = self._kill()
         if process is not None:
             await end_of(process)
 
-    def _let_go(self) -> subprocess.Popen[bytes] | None:
+    def _kill(self) -> subprocess.Popen[bytes] | None:
         """Close our end and kill the launcher.
 
         Whatever it still answers must not be taken for the next one's word.
