@@ -6,13 +6,15 @@
     Family    one queue per container, for work that may hang: one thread at a time each
 
 A system call on a file system that doesn't answer never returns, and Python can't end its thread.
-Work of a family is therefore abandoned when its caller is cancelled, for example by a deadline: the
-thread is counted, and the container's next piece of work gets a new one. Abandoned work calls
-:func:`check_abandoned` between a step that may hang and a step that changes something.
+Work of a family is therefore abandoned when its caller is cancelled, by a deadline or because a
+client has gone, and the thread does not end soon after: it is counted, and the container's next
+piece of work gets a new one. Abandoned work calls :func:`check_abandoned` between a step that may
+hang and a step that changes something; what it returns is discarded.
 
 Work of a lane is never abandoned: it ends, and its caller has to know how.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -45,6 +47,9 @@ HANGING_EACH_MAX: Final = 3
 """Number of abandoned threads of one container that may still hang before it is refused another
 one.
 """
+
+GRACE_S: Final = 0.5
+"""How long a cancelled caller waits for its thread, which mostly does not hang."""
 
 log = structlog.get_logger()
 
@@ -81,20 +86,63 @@ class Family(Enum):
     """Freezing and thawing: a process in an uninterruptible state delays these, and only these."""
     FILES = "files"
     """Copies of a container's files; what it mounts may be slow, or hang."""
+    LAYER = "layer"
+    """Reads of a container's own layer: the engine's own disk only."""
 
 
 class _Work(Generic[T]):
     """A piece of work on a thread, which may outlive its caller."""
 
-    def __init__(self, function: Callable[[], T]) -> None:
+    def __init__(self, function: Callable[[], T], discard: Callable[[T], None] | None) -> None:
         self._function = function
+        self._discard = discard
+        self._guard = threading.Lock()
+        self._unwanted = False
+        self._results: list[T] = []
+        self._at_end: Callable[[], None] | None = None
         self.has_ended = False
 
     def run(self) -> T:
+        """Run it, on its thread."""
         try:
-            return self._function()
+            result = self._function()
+            self._results.append(result)
+            return result
         finally:
-            self.has_ended = True
+            with self._guard:
+                self.has_ended = True
+                at_end = self._at_end
+            if at_end is not None:
+                at_end()
+            self._discard_unwanted()
+
+    async def ended(self) -> None:
+        """Wait until the thread is done."""
+        event, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+        def notify() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(event.set)
+
+        with self._guard:
+            if self.has_ended:
+                return
+            self._at_end = notify
+        await event.wait()
+
+    def discard(self) -> None:
+        """Discard the result, now or when there is one: nobody is going to take it."""
+        self._unwanted = True
+        self._discard_unwanted()
+
+    def _discard_unwanted(self) -> None:
+        with self._guard:
+            if not self._unwanted or not self.has_ended:
+                return
+            results, self._results = self._results, []
+        if self._discard is not None:
+            for result in results:
+                self._discard(result)
 
 
 @dataclass(slots=True)
@@ -108,7 +156,8 @@ class _Queue:
 class Lanes:
     """All lanes and families of one trio run."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = GRACE_S) -> None:
+        self._grace_s = grace_s
         self._limiters = {lane: trio.CapacityLimiter(lane.value[1]) for lane in Lane}
         self._caps = {family: trio.CapacityLimiter(FAMILY_THREADS_MAX) for family in Family}
         self._queues: dict[tuple[Family, ContainerId], _Queue] = {}
@@ -126,7 +175,7 @@ class Lanes:
         function: Callable[[], T],
         family: Family = Family.EFFECTS,
         *,
-        may_abandon: bool = True,
+        discard: Callable[[T], None] | None = None,
     ) -> T:
         """Run a function on a thread of a container, after the container's earlier work.
 
@@ -134,28 +183,28 @@ class Lanes:
             container: the container whose queue is used.
             function: the blocking work.
             family: which of the container's queues.
-            may_abandon: abandon the thread when the caller is cancelled. Must be False where the
-                function returns something that has to be closed.
+            discard: closes what the function returns after its caller was cancelled.
         """
         queue = self._queues.setdefault((family, container), _Queue())
         queue.users += 1
         try:
             async with queue.turn, self._caps[family]:
-                if not may_abandon:
-                    return await trio.to_thread.run_sync(function, limiter=_no_limit())
-                return await self._on_new_thread(container, function)
+                return await self._on_new_thread(container, _Work(function, discard))
         finally:
             queue.users -= 1
             if not queue.users:
                 self._queues.pop((family, container), None)
 
-    async def _on_new_thread(self, container: ContainerId, function: Callable[[], T]) -> T:
-        work = _Work(function)
+    async def _on_new_thread(self, container: ContainerId, work: _Work[T]) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()  # from here on the thread does begin
         try:
             return await trio.to_thread.run_sync(
                 work.run, abandon_on_cancel=True, limiter=_no_limit()
             )
         except trio.Cancelled:
+            with trio.move_on_after(self._grace_s, shield=True):
+                await work.ended()
+            work.discard()
             if not work.has_ended:
                 self._abandon(container, work)
             raise

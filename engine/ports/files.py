@@ -5,7 +5,7 @@ client: a tar is received whole before the place that it goes to is opened, and 
 a container from starting or from being removed.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -150,12 +150,6 @@ class ContainerFiles(Protocol):
         """
         ...
 
-    def locked(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
-        """Be the only one who writes to a container's files from outside: neither another copy nor
-        its start comes between.
-        """
-        ...
-
     async def check_destination(self, container: Container, path: str) -> None:
         """Refuse what :meth:`destination` would refuse, without making anything.
 
@@ -165,9 +159,15 @@ class ContainerFiles(Protocol):
         ...
 
     def destination(
-        self, container: Container, path: str
+        self, container: Container, path: str, check: Callable[[], None]
     ) -> AbstractAsyncContextManager[Destination]:
-        """Open a directory for writing; only while :meth:`locked`.
+        """Open a directory for writing. Until it is closed, no other copy writes to the container's
+        files, and it is neither started nor removed.
+
+        Args:
+            container: as it was looked up.
+            path: in it.
+            check: called when no other may write any more; raises if the container has changed.
 
         Raises:
             NoSuchPath, InvalidRequest, ReadOnlyPlace, ProcessGone.

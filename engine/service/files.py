@@ -1,6 +1,7 @@
 """Copy, export, compare and measure files of containers; each copy is in the log."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -102,11 +103,10 @@ class Files:
         upload = await self._files.receive(body)
 
         async def unpack(container: Container) -> None:
-            async with self._files.locked(container.id):
-                self._check_unchanged(container)
-                async with self._files.destination(container, path) as destination:
-                    await self._record(container, PathWritten(path=path), origin)
-                    await destination.unpack(upload, options)
+            check = partial(self._check_unchanged, container)
+            async with self._files.destination(container, path, check) as destination:
+                await self._record(container, PathWritten(path=path), origin)
+                await destination.unpack(upload, options)
 
         try:
             await self._of(reference, path, unpack)

@@ -2,7 +2,7 @@
 was put into it."""
 
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -97,11 +97,6 @@ class FakeFiles:
             raise InvalidRequest("invalid tar archive: unexpected EOF")
         return self.uploads[-1]
 
-    @asynccontextmanager
-    async def locked(self, container: ContainerId) -> AsyncIterator[None]:
-        await trio.lowlevel.checkpoint()
-        yield
-
     async def check_destination(self, container: Container, path: str) -> None:
         await self.stat(container, path)
         if path != "/":
@@ -111,8 +106,9 @@ class FakeFiles:
 
     @asynccontextmanager
     async def destination(
-        self, container: Container, path: str
+        self, container: Container, path: str, check: Callable[[], None]
     ) -> AsyncIterator["FakeDestination"]:
+        check()
         await self.check_destination(container, path)
         yield FakeDestination(self, path)
 

@@ -13,6 +13,8 @@ from typing import Final
 
 import pytest
 
+from engine.api.http import server
+from engine.drivers.files import port
 from engine.drivers.lanes import HANGING_EACH_MAX
 from engine.supervisor import deadlines
 from tests.faults.conftest import STOPS_AT_ONCE
@@ -73,26 +75,37 @@ def test_starts_with_a_mount_that_never_answers_stop_no_other_container(
     daemon.assert_nothing_leaked()
 
 
-def test_a_daemon_that_is_told_to_end_does_though_a_start_hangs(
-    daemon: DaemonUnderTest, place: Path
+def test_a_daemon_that_is_told_to_end_does_though_a_start_and_a_copy_hang(
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ThreadPoolExecutor(1) as client, hanging_mount(place) as mount:
-        stuck = create_with_mount(daemon, "stuck", mount)
-        start = client.submit(daemon.api.request, "POST", f"/containers/{stuck}/start")
-        eventually(lambda: threads_waiting(daemon.pid), "the start hangs")
-        daemon.terminate()
-        assert start.exception() or start.result().status >= 400
-    daemon.start()
-    daemon.api.remove(stuck)
-    daemon.assert_nothing_leaked()
+    monkeypatch.setattr(server, "DRAIN_S", DEADLINE_S)
+    with forked_daemon(place) as daemon:
+        with ThreadPoolExecutor(1) as client, hanging_mount(place) as mount:
+            stuck = create_with_mount(daemon, "stuck", mount)
+            with copy_that_hangs(daemon, stuck):
+                start = client.submit(daemon.api.request, "POST", f"/containers/{stuck}/start")
+                eventually(lambda: threads_waiting(daemon.pid) == 2, "the start hangs")
+                daemon.terminate()
+            assert start.exception() or start.result().status >= 400
+        daemon.start()
+        daemon.api.remove(stuck)
+        daemon.assert_nothing_leaked()
+
+
+@contextmanager
+def forked_daemon(place: Path) -> Iterator[DaemonUnderTest]:
+    """A daemon that has what this process has patched."""
+    with DaemonUnderTest(place, forked=True) as made:
+        yield made.start().import_busybox()
 
 
 @pytest.fixture
 def impatient(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonUnderTest]:
-    """A daemon whose actions have short deadlines."""
+    """A daemon that waits a second where others wait half a minute."""
     monkeypatch.setattr(deadlines, "USUAL_S", DEADLINE_S)
-    with DaemonUnderTest(place, forked=True) as made:
-        yield made.start().import_busybox()
+    monkeypatch.setattr(port, "OPEN_S", DEADLINE_S)
+    with forked_daemon(place) as daemon:
+        yield daemon
 
 
 def test_a_start_that_hangs_fails_in_time_and_its_container_can_be_removed(
@@ -110,6 +123,46 @@ def test_a_start_that_hangs_fails_in_time_and_its_container_can_be_removed(
         assert warning in impatient.api.get("/info")["Warnings"]
         impatient.api.remove(stuck)
         assert threads_waiting(impatient.pid) == HANGING_EACH_MAX
+    eventually(lambda: not threads_waiting(impatient.pid), "the threads end")
+    impatient.assert_nothing_leaked()
+
+
+@contextmanager
+def copy_that_hangs(daemon: DaemonUnderTest, container: str) -> Iterator[socket.socket]:
+    """A client that copies a file out of a container, one of whose mounts never answers."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.api.socket_path))
+        target = f"/containers/{container}/archive?path=/etc/passwd"
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+        eventually(lambda: threads_waiting(daemon.pid), "the copy hangs")
+        yield client
+
+
+def test_a_copy_that_hangs_ends_with_its_client_and_delays_no_question(
+    daemon: DaemonUnderTest, place: Path
+) -> None:
+    with hanging_mount(place) as mount:
+        stuck = create_with_mount(daemon, "stuck", mount)
+        with copy_that_hangs(daemon, stuck):
+            assert daemon.api.get(f"/containers/{stuck}/changes") is None
+            (listed,) = daemon.api.get("/containers/json?all=1&size=1")
+            assert listed["SizeRw"] == 0
+            assert daemon.api.request("GET", f"/containers/{stuck}/export").status == 200
+        eventually(lambda: daemon.log.count("thread_abandoned") == 1, "its thread is abandoned")
+        daemon.api.remove(stuck)
+    eventually(lambda: not threads_waiting(daemon.pid), "the thread ends")
+    daemon.assert_nothing_leaked()
+
+
+def test_a_copy_that_hangs_fails_in_time(impatient: DaemonUnderTest, place: Path) -> None:
+    with hanging_mount(place) as mount:
+        stuck = create_with_mount(impatient, "stuck", mount)
+        target = f"/containers/{stuck}/archive?path=/etc"
+        for method, body in (("GET", b""), ("PUT", bytes(1024)), ("HEAD", b"")):
+            assert impatient.api.request(method, target, body).status == 500
+        refused = impatient.api.request("GET", target)
+        assert f"{HANGING_EACH_MAX} earlier attempts still wait" in refused.message
+        impatient.api.remove(stuck)
     eventually(lambda: not threads_waiting(impatient.pid), "the threads end")
     impatient.assert_nothing_leaked()
 

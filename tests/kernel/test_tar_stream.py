@@ -8,7 +8,7 @@ import socket
 import stat
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,10 +25,10 @@ def top(tmp_path: Path) -> Path:
     return tmp_path / "top"
 
 
-def blocks(top: Path, base: str = ".", name: str | None = "top") -> Iterator[bytes]:
+def blocks(top: Path, base: str = ".", name: str | None = "top") -> Generator[bytes, None, None]:
     fd = os.open(top, DIRECTORY)
     try:
-        with closing(tar_blocks(fd, base, name)) as made:  # type: ignore[type-var]  # a generator
+        with closing(tar_blocks(fd, base, name)) as made:
             yield from made
     finally:
         os.close(fd)
@@ -129,7 +129,7 @@ def test_a_reading_that_is_given_up_leaves_nothing_open(top: Path) -> None:
     made = blocks(top)
     next(made)
     assert open_descriptors(os.getpid()) > before
-    made.close()  # type: ignore[attr-defined]  # a generator
+    made.close()  # a generator
 
     assert open_descriptors(os.getpid()) == before
 

@@ -34,6 +34,19 @@ def test_writers_of_one_container_come_one_after_the_other_and_others_do_not_wai
     trio.run(main)
 
 
+def test_a_thread_may_release_what_a_task_has_acquired() -> None:
+    async def main() -> None:
+        locks = ContainerLocks()
+        release = await locks.acquire(A)
+        await trio.to_thread.run_sync(release)
+        with trio.fail_after(10):
+            async with locks.hold(A):
+                pass
+        assert not locks._locks
+
+    trio.run(main)
+
+
 def test_one_who_gives_up_waiting_leaves_no_lock() -> None:
     async def main() -> None:
         locks = ContainerLocks()

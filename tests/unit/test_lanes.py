@@ -2,7 +2,8 @@
 nobody."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -48,7 +49,7 @@ def test_a_thread_that_hangs_is_counted_and_the_next_work_gets_another(
     mount: threading.Event,
 ) -> None:
     async def main() -> None:
-        lanes = Lanes()
+        lanes = Lanes(grace_s=0)
         await give_up(lanes, ONE, mount)
         assert (lanes.hanging(ONE), lanes.hanging(OTHER), lanes.abandoned_count) == (1, 0, 1)
         assert await lanes.run_for(ONE, lambda: "done") == "done"
@@ -62,7 +63,7 @@ def test_a_thread_that_hangs_is_counted_and_the_next_work_gets_another(
 
 def test_more_hanging_threads_than_the_cap_stop_nobody(mount: threading.Event) -> None:
     async def main() -> None:
-        lanes = Lanes()
+        lanes = Lanes(grace_s=0)
         for number in range(FAMILY_THREADS_MAX + 1):
             await give_up(lanes, ContainerId(f"{number:064}"), mount)
         assert await lanes.run_for(ONE, lambda: "done") == "done"
@@ -72,7 +73,7 @@ def test_more_hanging_threads_than_the_cap_stop_nobody(mount: threading.Event) -
 
 def test_a_container_with_many_hanging_threads_gets_no_more(mount: threading.Event) -> None:
     async def main() -> None:
-        lanes = Lanes()
+        lanes = Lanes(grace_s=0)
         for _ in range(HANGING_EACH_MAX):
             lanes.refuse_hanging(ONE)
             await give_up(lanes, ONE, mount)
@@ -83,7 +84,67 @@ def test_a_container_with_many_hanging_threads_gets_no_more(mount: threading.Eve
     trio.run(main)
 
 
-def test_work_that_was_given_up_goes_no_further(mount: threading.Event) -> None:
+def test_work_that_ends_soon_after_its_caller_is_not_abandoned(mount: threading.Event) -> None:
+    async def main() -> None:
+        lanes, discarded = Lanes(grace_s=60), list[bool]()
+        begun = threading.Event()
+
+        def work() -> bool:
+            begun.set()
+            return mount.wait()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(lanes.run_for, ONE, work, discard=discarded.append))
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.cancel_scope.cancel()
+            nursery.start_soon(to_thread_anyway, mount.set)
+        assert (lanes.hanging(ONE), lanes.abandoned_count, discarded) == (0, 0, [True])
+
+    trio.run(main)
+
+
+async def to_thread_anyway(function: Callable[[], None]) -> None:
+    """Call a function although the caller is cancelled."""
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(function)
+
+
+def test_what_abandoned_work_returns_is_discarded(mount: threading.Event) -> None:
+    discarded = threading.Event()
+
+    async def main() -> None:
+        lanes = Lanes(grace_s=0)
+        begun = threading.Event()
+
+        def work() -> threading.Event:
+            begun.set()
+            mount.wait()
+            return discarded
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(lanes.run_for, ONE, work, discard=threading.Event.set))
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.cancel_scope.cancel()
+        assert lanes.hanging(ONE) == 1
+        assert not discarded.is_set()
+        mount.set()
+        assert await trio.to_thread.run_sync(partial(discarded.wait, 10))
+
+    trio.run(main)
+
+
+def test_work_that_was_cancelled_before_it_began_counts_as_nothing() -> None:
+    async def main() -> None:
+        lanes = Lanes(grace_s=0)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await lanes.run_for(ONE, lambda: pytest.fail("it was to be left undone"))
+        assert (lanes.hanging(ONE), lanes.abandoned_count) == (0, 0)
+
+    trio.run(main)
+
+
+def test_work_that_was_abandoned_goes_no_further(mount: threading.Event) -> None:
     done: list[str] = []
     hangs, ended = threading.Event(), threading.Event()
 
@@ -97,7 +158,7 @@ def test_work_that_was_given_up_goes_no_further(mount: threading.Event) -> None:
             ended.set()
 
     async def main() -> None:
-        lanes = Lanes()
+        lanes = Lanes(grace_s=0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lanes.run_for, ONE, work)
             await trio.to_thread.run_sync(hangs.wait)
@@ -115,7 +176,7 @@ def test_a_container_has_one_thread_at_a_time_but_kills_do_not_wait(
     order: list[str] = []
 
     async def main() -> None:
-        lanes = Lanes()
+        lanes = Lanes(grace_s=0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lanes.run_for, ONE, mount.wait)
             await trio.testing.wait_all_tasks_blocked()

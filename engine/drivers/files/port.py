@@ -3,16 +3,21 @@
 A thread is used only while there is work for it, never while waiting for a client: an outgoing tar
 is made block by block, with one visit to a queue each, and an incoming tar is completely on disk
 before it is unpacked.
+
+A file system that is mounted in a container may not answer. Its thread is abandoned when the client
+has gone or :data:`OPEN_S` is over; descriptors and the layer's lock are released when it ends.
 """
 
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import trio
 
 from engine.container_locks import ContainerLocks
 from engine.domain.container.mounts import AskedBy, Bind, Tmpfs
@@ -32,6 +37,7 @@ from engine.drivers.files.uploads import SpooledTar, receive_tar
 from engine.drivers.files.views import Purpose, Views
 from engine.drivers.images.layer_tar import layer_blocks
 from engine.drivers.lanes import Family, Lanes, Run
+from engine.drivers.storage.deferred_close import DeferredClose
 from engine.drivers.storage.files import disk_error
 from engine.drivers.storage.layer_changes import changes
 from engine.drivers.storage.trees import DIRECTORY
@@ -58,67 +64,65 @@ there, as with Docker.
 _MOUNTED_AT_START: Final = ("proc", "sys", "dev")
 
 
-class Descriptors:
-    """A few descriptors that are closed together, once."""
+OPEN_S: Final = 30.0
+"""How long it may take to look up a path, or to open it."""
 
-    def __init__(self, *fds: int) -> None:
-        self._fds = fds
-
-    def close(self) -> None:
-        """Close all; a second call does nothing."""
-        fds, self._fds = self._fds, ()
-        for fd in fds:
-            os.close(fd)
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class TarReading:
     """A tar that is made while it is read."""
 
-    stat: PathStat
-    run: Run
-    parts: Iterator[bytes]
-    held: Descriptors
+    def __init__(
+        self, found: PathStat, run: Run, parts: Generator[bytes, None, None], *fds: int
+    ) -> None:
+        """Take over the descriptors that ``parts`` reads from."""
+        self.stat = found
+        self._run = run
+        self._parts = parts
+        self._opened = DeferredClose(parts.close, *(partial(os.close, fd) for fd in fds))
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Yield the tar; each block is made when the one before has been consumed."""
-        while block := await self.run(partial(next, self.parts, b"")):
+        make_next = partial(self._opened.use, partial(next, self._parts, b""))
+        while block := await self._run(make_next):
             yield block
 
     def close(self) -> None:
         """Close the view and its descriptors."""
-        close = getattr(self.parts, "close", None)
-        if close is not None:
-            close()
-        self.held.close()
+        self._opened.close()
 
 
-@dataclass(frozen=True, slots=True)
 class OpenDestination:
     """A directory of a container, opened for writing."""
 
-    run: Run
-    root_fd: int
-    path: str
-    """The path without symlinks, as it was when it was looked up."""
+    def __init__(self, run: Run, root_fd: int, path: str, opened: DeferredClose) -> None:
+        """``path`` is below the container's root, and had no symlinks when it was looked up;
+        ``opened`` closes the descriptor.
+        """
+        self._run = run
+        self._root_fd = root_fd
+        self._path = path
+        self._opened = opened
 
     async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
         """Unpack a tar into the directory."""
         assert isinstance(upload, SpooledTar)
-        await self.run(partial(self._unpack, upload, options))
+        unpack = partial(self._unpack, upload, options)
+        await self._run(partial(self._opened.use, partial(upload.opened.use, unpack)))
 
     def _unpack(self, upload: SpooledTar, options: UnpackOptions) -> None:
         unpack_into(
             upload.source,
-            self.root_fd,
-            self.path,
+            self._root_fd,
+            self._path,
             keep_kinds=options.keep_kinds,
             owner=self._owner(options.owner) if options.owner else None,
         )
 
     def _owner(self, user: str) -> Owner:
         try:
-            found = resolve_identity(self.root_fd, {"username": user})
+            found = resolve_identity(self._root_fd, {"username": user})
         except SetupFailed as unknown:
             raise InvalidRequest(str(unknown)) from unknown
         return found.uid, found.gid
@@ -133,15 +137,38 @@ class LinuxContainerFiles:
     layer_locks: ContainerLocks
     lanes: Lanes
 
-    def _run(self, container: ContainerId) -> Run:
-        """Return the function that runs work on a container's files in a queue of its own, because
-        its mounts may hang.
+    def _files(self, container: ContainerId) -> Run:
+        """Return the function that runs work on a container's files and its mounts, which may
+        hang.
         """
-        return partial(self.lanes.run_for, container, family=Family.FILES, may_abandon=False)
+        return partial(self.lanes.run_for, container, family=Family.FILES)
+
+    def _layer_of(self, container: ContainerId) -> Run:
+        """Return the function that runs work on a container's own layer, on the engine's disk."""
+        return partial(self.lanes.run_for, container, family=Family.LAYER)
+
+    async def _opened(
+        self,
+        container: ContainerId,
+        function: Callable[[], T],
+        discard: Callable[[T], None] | None = None,
+    ) -> T:
+        """Look something up among a container's files, or open it.
+
+        Raises:
+            DriverError: what is mounted in it does not answer.
+        """
+        self.lanes.refuse_hanging(container)
+        with trio.move_on_after(OPEN_S):
+            return await self.lanes.run_for(container, function, Family.FILES, discard=discard)
+        raise DriverError(
+            f"open the files of container {container}: a file system that is mounted in it "
+            f"did not answer within {OPEN_S:.0f} s"
+        )
 
     async def stat(self, container: Container, path: str) -> PathStat:
         """Return what is at a path."""
-        return await self._run(container.id)(partial(self._stat, container, asked_path(path)))
+        return await self._opened(container.id, partial(self._stat, container, asked_path(path)))
 
     def _stat(self, container: Container, asked: AskedPath) -> PathStat:
         root_fd = self.views.open(container, Purpose.READ)
@@ -152,7 +179,8 @@ class LinuxContainerFiles:
 
     async def read(self, container: Container, path: str) -> TarReading:
         """Return a file, or a directory with all below it, as a tar."""
-        return await self._run(container.id)(partial(self._read, container, asked_path(path)))
+        read = partial(self._read, container, asked_path(path))
+        return await self._opened(container.id, read, TarReading.close)
 
     def _read(self, container: Container, asked: AskedPath) -> TarReading:
         root_fd = self.views.open(container, Purpose.READ)
@@ -163,11 +191,14 @@ class LinuxContainerFiles:
             raise
         hidden = _hidden(root_fd, evaluated(root_fd, asked.text))
         parts = tar_blocks(directory_fd, asked.base, asked.name, hidden)
-        return TarReading(found, self._run(container.id), parts, Descriptors(directory_fd, root_fd))
+        return TarReading(found, self._files(container.id), parts, directory_fd, root_fd)
 
     async def export(self, container: Container) -> TarReading:
         """Return the root file system as a tar."""
-        return await self._run(container.id)(partial(self._export, container))
+        export = partial(self._export, container)
+        return await self.lanes.run_for(
+            container.id, export, Family.LAYER, discard=TarReading.close
+        )
 
     def _export(self, container: Container) -> TarReading:
         root_fd = self.views.open(container, Purpose.EXPORT)
@@ -177,38 +208,36 @@ class LinuxContainerFiles:
         except BaseException:
             os.close(root_fd)
             raise
-        return TarReading(found, self._run(container.id), parts, Descriptors(root_fd))
+        return TarReading(found, self._layer_of(container.id), parts, root_fd)
 
     async def layer(self, container: Container) -> TarReading:
         """Return the changes to its image, as the tar of a layer."""
-        return await self._run(container.id)(partial(self._layer, container))
+        layer = partial(self._layer, container)
+        return await self.lanes.run_for(container.id, layer, Family.LAYER, discard=TarReading.close)
 
     def _layer(self, container: Container) -> TarReading:
+        run = self._layer_of(container.id)
         upper = self.views.rootfs.upper(container.id)
         image_fd = self.views.open_image(container)
         try:
             found = path_stat(image_fd, AskedPath("/"), os.fstat(image_fd))
             upper_fd = os.open(upper, DIRECTORY)
-        except FileNotFoundError:  # the container has never been started
-            return TarReading(found, self._run(container.id), iter((END,)), Descriptors(image_fd))
+        except FileNotFoundError:  # it has never been started
+            return TarReading(found, run, _empty_tar(), image_fd)
         except BaseException:
             os.close(image_fd)
             raise
         parts = layer_blocks(upper_fd, image_fd)
-        return TarReading(found, self._run(container.id), parts, Descriptors(upper_fd, image_fd))
+        return TarReading(found, run, parts, upper_fd, image_fd)
 
     async def receive(self, body: AsyncIterator[bytes]) -> SpooledTar:
         """Receive a tar."""
         return await receive_tar(body, self.data_root, self.lanes)
 
-    def locked(self, container: ContainerId) -> AbstractAsyncContextManager[None]:
-        """Hold the lock on a container's writable layer."""
-        return self.layer_locks.hold(container)
-
     async def check_destination(self, container: Container, path: str) -> None:
         """Refuse a destination that could not be written to."""
         check = partial(self._check_destination, container, asked_path(path))
-        await self._run(container.id)(check)
+        await self._opened(container.id, check)
 
     def _check_destination(self, container: Container, asked: AskedPath) -> str:
         """Return the path of the destination, with all symlinks followed."""
@@ -221,24 +250,27 @@ class LinuxContainerFiles:
         return path
 
     @asynccontextmanager
-    async def destination(self, container: Container, path: str) -> AsyncIterator[OpenDestination]:
+    async def destination(
+        self, container: Container, path: str, check: Callable[[], None]
+    ) -> AsyncIterator[OpenDestination]:
         """Open a directory for writing."""
-        open_it = partial(self._open_destination, container, asked_path(path))
-        destination = await self._run(container.id)(open_it)
-        try:
-            yield destination
-        finally:
-            os.close(destination.root_fd)
+        opened = DeferredClose(await self.layer_locks.acquire(container.id))
+        with closing(opened):
+            check()
+            open_it = partial(self._open_destination, container, asked_path(path), opened)
+            yield await self._opened(container.id, partial(opened.use, open_it))
 
-    def _open_destination(self, container: Container, asked: AskedPath) -> OpenDestination:
+    def _open_destination(
+        self, container: Container, asked: AskedPath, opened: DeferredClose
+    ) -> OpenDestination:
         path = self._check_destination(container, asked)
-        return OpenDestination(
-            self._run(container.id), self.views.open(container, Purpose.WRITE), path
-        )
+        root_fd = self.views.open(container, Purpose.WRITE)
+        opened.add(partial(os.close, root_fd))
+        return OpenDestination(self._files(container.id), root_fd, path, opened)
 
     async def changes(self, container: Container) -> tuple[PathChange, ...]:
-        """Return the differences from its image."""
-        return await self._run(container.id)(partial(self._changes, container))
+        """How its files differ from its image's."""
+        return await self._layer_of(container.id)(partial(self._changes, container))
 
     def _changes(self, container: Container) -> tuple[PathChange, ...]:
         upper = self.views.rootfs.upper(container.id)
@@ -248,17 +280,17 @@ class LinuxContainerFiles:
         except FileNotFoundError:  # the container has never been started
             os.close(image_fd)
             return ()
-        held = Descriptors(upper_fd, image_fd)
         try:
             return changes(upper_fd, image_fd)
         except OSError as error:
             raise disk_error(f"compare {upper}", error) from error
         finally:
-            held.close()
+            os.close(upper_fd)
+            os.close(image_fd)
 
     async def size_bytes(self, container: ContainerId) -> int:
-        """Return the size of its writable layer."""
-        return await self._run(container)(partial(self._size_bytes, container))
+        """What it has written into its own layer."""
+        return await self._layer_of(container)(partial(self._size_bytes, container))
 
     def _size_bytes(self, container: ContainerId) -> int:
         rootfs = self.views.rootfs
@@ -270,8 +302,12 @@ class LinuxContainerFiles:
             return 0  # removed meanwhile
 
 
+def _empty_tar() -> Generator[bytes, None, None]:
+    yield END
+
+
 def _look_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[PathStat, int]:
-    """Return what is at a path, and its directory's descriptor if ``keep`` is set."""
+    """Return what is at a path and, if it is to be kept, its open directory."""
     if _is_kernels_own(evaluated(root_fd, asked.directory)):
         raise NoSuchPath(asked.text)
     directory_fd = open_directory_of(root_fd, asked)

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from engine.drivers.files.unpack import check_tar
 from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.storage.deferred_close import DeferredClose
 from engine.drivers.storage.spool import CHUNK_BYTES, append, nameless, spool
 from engine.drivers.tar.compression import MAGIC_BYTES_MAX, Reader, unpacker
 from engine.drivers.tar.source import Source
@@ -16,12 +17,12 @@ class SpooledTar:
     """An uncompressed tar in an unnamed file, which a killed daemon does not leave behind."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
         self.source = Source(file.fileno())
+        self.opened = DeferredClose(file.close)
 
     def close(self) -> None:
-        """Delete it."""
-        self._file.close()
+        """Forget it."""
+        self.opened.close()
 
 
 async def receive_tar(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes) -> SpooledTar:

@@ -11,7 +11,7 @@ something below it is packed, or when it differs from the image's directory itse
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Final
 
@@ -30,7 +30,7 @@ _OPAQUE: Final = ".wh..wh..opq"
 _WHITEOUT_MODE: Final = 0o600
 
 
-def layer_blocks(upper_fd: int, image_fd: int) -> Iterator[bytes]:
+def layer_blocks(upper_fd: int, image_fd: int) -> Generator[bytes, None, None]:
     """Yield the tar of a container's changes to its image.
 
     Args:

@@ -98,7 +98,9 @@ class Launcher:
         for _ in range(_ATTEMPTS):
             # Anew each time: the lock tells whether the attempt before has left a monitor behind.
             open_run = partial(OpenRun, bundle, attachments, owners)
-            run = await self._lanes.run_for(ContainerId(bundle.name), open_run, may_abandon=False)
+            run = await self._lanes.run_for(
+                ContainerId(bundle.name), open_run, discard=OpenRun.close
+            )
             with suppress(_Gone), closing(run):
                 fds = [*run.files, *run.joined_fds, *client_fds]
                 return await self._launch(run.order.to_message(), fds)

@@ -10,7 +10,7 @@ out; a file that shrinks is filled up with zeros, since its size has been told a
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 
@@ -31,7 +31,7 @@ _GONE: Final = frozenset(
 
 def tar_blocks(
     directory_fd: int, base: str, name: str | None, hidden: frozenset[str] = frozenset()
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The tar of one file, or of a directory and all below it.
 
     Args:
