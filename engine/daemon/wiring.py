@@ -34,7 +34,9 @@ from engine.queries.system import Settings, System
 from engine.queries.usage import Statistics
 from engine.queries.waiting import Changes
 from engine.service.commits import Commits
-from engine.service.containers import Containers
+from engine.service.containers.streams import ContainerStreams
+from engine.service.containers.updates import Updates
+from engine.service.containers.verbs import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
 from engine.service.files import Files
@@ -42,7 +44,6 @@ from engine.service.images import Images
 from engine.service.networks import Networks
 from engine.service.prunes import Prunes
 from engine.service.registries import Registries
-from engine.service.updates import Updates
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 from engine.supervisor.supervisor import Supervisor
@@ -107,6 +108,7 @@ def _service(config: Config, state: LogState, drivers: Drivers, supervisor: Supe
         networks=networks,
         prunes=Prunes(ledger, containers, files, images, networks),
         registries=Registries(ledger, LinuxRegistries(drivers.lanes)),
+        streams=ContainerStreams(ledger, streams, host, changes),
         system=System(ledger, settings, host, drivers.lanes.all_hanging),
         statistics=Statistics(containers.get, LinuxUsage(drivers.cgroups, drivers.lanes), changes),
         updates=Updates(ledger, changes, settings.machine),

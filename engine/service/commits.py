@@ -33,6 +33,7 @@ from engine.ports.files import ContainerFiles
 from engine.queries.threads import ask
 from engine.queries.waiting import Changes
 from engine.service.arrivals import kept
+from engine.service.containers.waits import until_done
 from engine.store.ledger import Ledger
 
 GO_ON_TIMEOUT_S: Final = 5.0
@@ -154,7 +155,7 @@ class Commits:
         pause = PauseRequested(order=pause.order, for_commit=True)
         try:
             await self._ledger.record(origin, (container_stream(identity), (pause,)))
-            await self._changes.until(identity, lambda state: _is_done(state, pause.order))
+            await until_done(self._changes, identity, (pause.order,))
             yield
         finally:
             with trio.move_on_after(GO_ON_TIMEOUT_S, shield=True):
@@ -179,14 +180,10 @@ class Commits:
 
     async def _go_on(self, identity: ContainerId, origin: Origin) -> None:
         order = await self._request_to_go_on(identity, origin)
-        await self._changes.until(identity, lambda state: _is_done(state, order))
+        await until_done(self._changes, identity, (order,))
 
     async def _request_to_go_on(self, identity: ContainerId, origin: Origin) -> int:
         order = self._ledger.head.container(identity).orders_given + 1
         unpause = UnpauseRequested(order=order)
         await self._ledger.record(origin, (container_stream(identity), (unpause,)), essential=True)
         return order
-
-
-def _is_done(state: Container | None, number: int) -> bool:
-    return state is None or not any(order.number == number for order in state.orders)

@@ -7,14 +7,15 @@ from engine.queries.history import History
 from engine.queries.system import System
 from engine.queries.usage import Statistics
 from engine.service.commits import Commits
-from engine.service.containers import Containers
+from engine.service.containers.streams import ContainerStreams
+from engine.service.containers.updates import Updates
+from engine.service.containers.verbs import Containers
 from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.networks import Networks
 from engine.service.prunes import Prunes
 from engine.service.registries import Registries
-from engine.service.updates import Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Service:
     networks: Networks
     prunes: Prunes
     registries: Registries
+    streams: ContainerStreams
     system: System
     statistics: Statistics
     updates: Updates

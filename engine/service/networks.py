@@ -28,7 +28,7 @@ from engine.domain.network.decisions import (
 from engine.domain.network.state import Network, NetworkCreated
 from engine.errors import DriverError
 from engine.queries.waiting import Changes
-from engine.service.orders import Orders
+from engine.service.containers.orders import Orders
 from engine.store.ledger import Ledger
 from engine.supervisor.networks import Networks as Supervised
 

@@ -18,7 +18,7 @@ from engine.domain.network.decisions import PREDEFINED
 from engine.domain.network.state import Network
 from engine.domain.streams import HOST
 from engine.errors import Conflict, EngineError, Forbidden, NotFound
-from engine.service.containers import Containers
+from engine.service.containers.verbs import Containers
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.networks import Networks

@@ -28,14 +28,15 @@ from engine.queries.system import Settings, System
 from engine.queries.usage import Statistics
 from engine.queries.waiting import Changes
 from engine.service.commits import Commits
-from engine.service.containers import Containers
+from engine.service.containers.streams import ContainerStreams
+from engine.service.containers.updates import Updates
+from engine.service.containers.verbs import Containers
 from engine.service.engine import Service
 from engine.service.execs import Execs
 from engine.service.files import Files
 from engine.service.images import Images
 from engine.service.prunes import Prunes
 from engine.service.registries import Registries
-from engine.service.updates import Updates
 from engine.store.ledger import Ledger
 from tests.api.fake_files import NODES, FakeFiles, FakeReading
 from tests.api.minimal_server import Response, Served, get, post, served
@@ -264,6 +265,7 @@ def _service(
         history=daemon.history,
         prunes=Prunes(daemon.ledger, containers, files, images, daemon.networks),
         registries=Registries(daemon.ledger, FakeRegistries()),
+        streams=ContainerStreams(daemon.ledger, streams, host, changes),
         system=System(daemon.ledger, settings, host, lambda: 0),
         statistics=Statistics(containers.get, FakeUsage(), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),

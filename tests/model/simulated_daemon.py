@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import trio
 
@@ -26,10 +27,11 @@ from engine.domain.streams import HOST, network_stream
 from engine.ports.streams import Client, StreamOptions
 from engine.queries.history import History
 from engine.queries.waiting import Changes
-from engine.service.containers import Containers
+from engine.service.containers.streams import ContainerStreams
+from engine.service.containers.updates import Updates
+from engine.service.containers.verbs import Containers
 from engine.service.execs import Execs
 from engine.service.networks import Networks
-from engine.service.updates import Updates
 from engine.store.commit import Batch
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
@@ -98,7 +100,8 @@ class Daemon:
     supervisor: Supervisor
     containers: Containers
     execs: Execs
-    streams: NoStreams
+    connections: NoStreams
+    streams: ContainerStreams
     history: History
     networks: Networks
     updates: Updates
@@ -127,7 +130,8 @@ class World:
             supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, fuse))
             self.machine.wake = supervisor.wake
             changes = Changes(ledger)
-            streams = NoStreams()
+            connections, host = NoStreams(), SimulatedHost()
+            streams: Any = connections  # Any: no output here
             if ledger.head.is_new:
                 await _begin(ledger)
             async with trio.open_nursery() as nursery:
@@ -140,13 +144,14 @@ class World:
                         ledger,
                         supervisor.starts,
                         supervisor.health,
-                        streams,  # type: ignore[arg-type]  # no output here
-                        SimulatedHost(),
+                        streams,
+                        host,
                         changes,
                         Abilities(cpus="0-1"),
                     ),
-                    execs=Execs(ledger, supervisor, streams, changes),  # type: ignore[arg-type]  # likewise
-                    streams=streams,
+                    execs=Execs(ledger, supervisor, streams, changes),
+                    connections=connections,
+                    streams=ContainerStreams(ledger, streams, host, changes),
                     history=History(ledger),
                     networks=Networks(ledger, supervisor.networks, changes, IPV4_SOURCES),
                     updates=Updates(ledger, changes, Abilities(cpus="0-3")),

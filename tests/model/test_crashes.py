@@ -19,7 +19,7 @@ from engine.domain.network.decisions import NetworkWish
 from engine.errors import DriverError, Forbidden
 from engine.ports.actions import ApplyLimits, Connect
 from engine.ports.streams import StreamOptions
-from engine.service.containers import StartRefused, WaitCondition
+from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import View
 from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec

@@ -9,7 +9,7 @@ import trio
 from engine.domain.container.phases import Phase
 from engine.errors import EngineError
 from engine.ports.actions import PrepareBundle, RemoveCgroup
-from engine.service.containers import StartRefused
+from engine.service.containers.waits import StartRefused
 from engine.supervisor.deadlines import USUAL_S
 from tests.model.simulated_daemon import USER, World, spec
 from tests.model.simulated_kernel import Fuse

@@ -11,7 +11,7 @@ import trio.testing
 
 from engine.domain.container.decisions import InvalidTransition
 from engine.domain.container.phases import Phase
-from engine.service.containers import StartRefused, WaitCondition
+from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.container_index import NoSuchContainer
 from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
 from tests.model.simulated_kernel import Fuse

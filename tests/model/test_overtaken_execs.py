@@ -28,10 +28,10 @@ async def overtaken(daemon: Daemon) -> None:
 
         client.start_soon(start)
         await trio.sleep(1)
-        assert daemon.streams.withdrawn == []
+        assert daemon.connections.withdrawn == []
         await daemon.containers.kill("box", USER, signal=9)
 
-    assert daemon.streams.withdrawn == [identity]
+    assert daemon.connections.withdrawn == [identity]
 
 
 def test_a_client_of_an_exec_that_will_never_start_is_let_go(tmp_path: Path) -> None:

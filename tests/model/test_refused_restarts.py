@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engine.domain.container.namespace_sharing import with_container
 from engine.domain.container.phases import Phase
-from engine.service.containers import StartRefused
+from engine.service.containers.waits import StartRefused
 from tests.model.simulated_daemon import USER, Daemon, World, spec
 from tests.model.simulated_kernel import Fuse
 from tests.model.test_crashes import crash_at, memory_directory

@@ -21,7 +21,7 @@ def test_a_client_that_leaves_at_once_is_let_go(tmp_path: Path) -> None:
             before = log.last_seq
 
             with log.held_up():
-                attachment = await daemon.containers.attach("web", StreamOptions(), USER)
+                attachment = await daemon.streams.attach("web", StreamOptions(), USER)
                 ended = AttachEnded(attachment.attach, "eof")
                 world.machine.write(daemon.containers.get("web"), ended)
                 await trio.testing.wait_all_tasks_blocked()

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import trio
 
 from engine.ports.streams import Client, LogOptions
-from engine.service.containers import Attachment, Containers
+from engine.service.containers.streams import Attachment, ContainerStreams
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """A client's wishes, accepted: to be called with its connection."""
 
-    containers: Containers
+    streams: ContainerStreams
     reference: str
     attachment: Attachment | None
     """The streams; None for a client that wants the log alone, or nothing."""
@@ -33,7 +33,7 @@ class Conversation:
 
     async def _tell(self, connection: socket.socket, past: LogOptions) -> None:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection.dup()))
-        output = self.containers.logs(self.reference, past)
+        output = self.streams.logs(self.reference, past)
         async with stream, aclosing(output):
             async for block in output:
                 await stream.send_all(block)

@@ -28,6 +28,7 @@ class WebSocketHandlers:
 
     def __init__(self, service: Service) -> None:
         self._containers = service.containers
+        self._streams = service.streams
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
@@ -59,11 +60,11 @@ class WebSocketHandlers:
         wanted = _wanted(request)
         attachment = None
         if request.query.flag("stream"):
-            attachment = await self._containers.attach(reference, wanted, request.origin)
+            attachment = await self._streams.attach(reference, wanted, request.origin)
         past = None
         if request.query.flag("logs"):
             past = LogOptions(stdout=wanted.stdout, stderr=wanted.stderr, raw=True)
-        take = Conversation(self._containers, reference, attachment, past)
+        take = Conversation(self._streams, reference, attachment, past)
         return Hijacked(take, RAW_STREAM, websocket)
 
 

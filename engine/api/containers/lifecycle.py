@@ -9,7 +9,7 @@ from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.domain.signals import parse_signal
 from engine.errors import EngineError, InvalidRequest
-from engine.service.containers import WaitCondition, Waiting
+from engine.service.containers.waits import WaitCondition, Waiting
 from engine.service.engine import Service
 
 _ENDING: Final = (

@@ -35,6 +35,7 @@ class ContainerStreamHandlers:
 
     def __init__(self, service: Service) -> None:
         self._containers = service.containers
+        self._streams = service.streams
 
     def routes(self) -> tuple[Route, ...]:
         """Who answers what."""
@@ -102,15 +103,15 @@ class ContainerStreamHandlers:
         query, reference = request.query, request.params["name"]
         tty = self._containers.get(reference).spec.tty
         options = attach_options(request)
-        self._containers.check_attachable(reference)
+        self._streams.check_attachable(reference)
         parse_detach_keys(options.detach_keys)  # refused even when no stream is asked for
         streaming = options.stdin or options.stdout or options.stderr
         attachment = (
-            await self._containers.attach(reference, options, request.origin) if streaming else None
+            await self._streams.attach(reference, options, request.origin) if streaming else None
         )
         past = LogOptions(stdout=query.flag("stdout"), stderr=query.flag("stderr"))
         replayed = past if query.flag("logs") else None
-        take = Conversation(self._containers, reference, attachment, replayed)
+        take = Conversation(self._streams, reference, attachment, replayed)
         media_type = stream_media_type(request, tty=tty)
         return Hijacked(take, media_type, speaks_first=replayed is not None)
 
@@ -123,7 +124,7 @@ class ContainerStreamHandlers:
         tty = spec.tty
 
         async def produce(send: Sink) -> None:
-            async with aclosing(self._containers.logs(reference, options)) as output:
+            async with aclosing(self._streams.logs(reference, options)) as output:
                 async for block in output:
                     await send(block)
 
@@ -133,12 +134,12 @@ class ContainerStreamHandlers:
         """A terminal has another size."""
         height, width = terminal_size(request)
         reference, origin = request.params["name"], request.origin
-        await self._containers.resize(reference, origin, height=height, width=width)
+        await self._streams.resize(reference, origin, height=height, width=width)
         return Answer(200)
 
     async def top(self, request: Request) -> Reply:
         """``docker top``."""
-        table = await self._containers.processes(
+        table = await self._streams.processes(
             request.params["name"], request.query.text("ps_args"), request.origin
         )
         return json_answer({"Titles": table.titles, "Processes": table.rows})

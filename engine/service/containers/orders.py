@@ -1,5 +1,5 @@
-"""Orders that change what a container has: of one kind, the next is decided when the one before is
-done.
+"""Give orders that change what a container has: of some kinds, the next is decided when the one
+before is done.
 """
 
 from collections.abc import Callable, Collection
@@ -14,13 +14,14 @@ from engine.domain.event import Event, Origin
 from engine.domain.ids import ContainerId
 from engine.domain.streams import container_stream
 from engine.queries.waiting import Changes
+from engine.service.containers.waits import until_done
 from engine.store.ledger import Ledger
 
 LOOK_AGAIN_S: Final = 1.0
 
 
 class Orders:
-    """Gives orders of some kinds, and waits for what comes of them."""
+    """Gives orders of some kinds, and waits until they are carried out or refused."""
 
     def __init__(self, ledger: Ledger, changes: Changes, kinds: Collection[OrderKind]) -> None:
         self._ledger = ledger
@@ -30,11 +31,10 @@ class Orders:
     async def give(
         self, reference: str, decide: Callable[[Container], tuple[Event, ...]], origin: Origin
     ) -> str:
-        """Decide on a container that nothing is under way with, record that, and wait for the
-        outcome.
+        """Wait until a container has no such order, decide, record, and wait for the outcome.
 
         Returns:
-            Why it was refused by whoever had to carry it out; empty if it was not.
+            Why the order was refused by the driver that had to carry it out, or an empty text.
 
         Raises:
             NoSuchContainer: there is none, or not any more.
@@ -43,14 +43,14 @@ class Orders:
         container = await self._at_rest(reference)
         number = container.orders_given + 1
         await self._ledger.record(origin, (container_stream(container.id), decide(container)))
-        return await self._outcome(container.id, number)
+        await until_done(self._changes, container.id, (number,))
+        return self._refusal(container.id, number)
 
     async def _at_rest(self, reference: str) -> Container:
         head = self._ledger.head
         identity = head.container(reference).id
         while not self._is_at_rest(container := head.container(identity)):
-            # Nobody is told when an append fails and takes the head back, so a look now and then
-            # has to do.
+            # An append that fails takes the head view back without waking anybody: look again.
             with trio.move_on_after(LOOK_AGAIN_S):
                 await self._changes.until(
                     identity, lambda _: self._is_at_rest(head.containers.get(identity))
@@ -63,11 +63,7 @@ class Orders:
             and not any(order.kind in self._kinds for order in state.orders)
         )
 
-    async def _outcome(self, identity: ContainerId, number: int) -> str:
-        def settled(state: Container | None) -> bool:
-            return state is None or all(order.number != number for order in state.orders)
-
-        await self._changes.until(identity, settled)
-        state = self._ledger.durable.containers.get(identity)
+    def _refusal(self, identity: ContainerId, number: int) -> str:
+        state = self._changes.durable(identity)
         reasons = [each.reason for each in state.refusals if each.order == number] if state else []
         return reasons[0] if reasons else ""

@@ -8,7 +8,7 @@ from engine.domain.container.spec import RestartPolicy
 from engine.domain.container.update import UpdateRefused
 from engine.domain.event import Origin
 from engine.queries.waiting import Changes
-from engine.service.orders import Orders
+from engine.service.containers.orders import Orders
 from engine.store.ledger import Ledger
 
 
