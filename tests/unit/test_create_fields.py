@@ -250,6 +250,7 @@ def check(body: dict[str, Any], field: str, case: Case) -> None:
         case _:
             spec, warnings = created(body)
             assert spec != created({})[0], "nobody has taken notice"
+            assert msgspec.json.decode(msgspec.json.encode(spec), type=Spec) == spec
             wanted = case.outcome.value if isinstance(case.outcome, Shown) else case.value
             assert shown(spec)[field] == wanted
             assert warnings == ()

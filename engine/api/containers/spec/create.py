@@ -7,7 +7,7 @@ namespaces, networking, security, logs, limits, health.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from engine.api.containers.spec.binds import all_mounts
 from engine.api.containers.spec.body import CreateWire, HostConfigWire, words
@@ -38,11 +38,15 @@ from engine.api.containers.spec.security import parse_security
 from engine.api.http.requests import ApiVersion
 from engine.api.http.router import VERSION_MAX
 from engine.domain.container.spec import DEFAULT_SHM_BYTES, Spec
+from engine.domain.image.config import ImageConfig
 from engine.domain.image.state import Image
 from engine.errors import InvalidRequest, Unsupported
 
 _RUNTIMES: Final = ("", "shipslog", "runc", "io.containerd.runc.v2")
 """Names that clients may have for the one runtime that there is."""
+
+Fields = dict[str, Any]
+"""Some fields of a Spec, by name. Any: a unit test checks the types of all of them."""
 
 
 def spec_of(
@@ -51,102 +55,169 @@ def spec_of(
     lookup: Lookup = lends_nothing,
     version: ApiVersion = VERSION_MAX,
 ) -> tuple[Spec, tuple[str, ...]]:
-    """The spec of a container, and warnings.
+    """Return the spec of a container, and warnings.
 
     Args:
         asked: the request.
-        image: what it is made from.
-        lookup: finds the containers that it names.
+        image: the image that the container is made from.
+        lookup: finds the containers that the request names.
         version: of the API, for what has not always meant the same.
 
     Raises:
         InvalidRequest: a value that makes no sense.
-        Unsupported: a wish this engine can't fulfil.
+        Unsupported: a request that this engine can't fulfil.
     """
     host = asked.host_config or HostConfigWire()
     check_supported(host)
     default = image.contents.config
-    entrypoint, command = program(asked, default)
-    check = healthcheck_of(asked.healthcheck, default.healthcheck)
-    modes = parse_modes(host, lookup, version)
-    security = parse_security(host)
-    binds, tmpfs = all_mounts(host, lookup, version)
-    mode = network_mode(asked, host, lookup)
     spec = Spec(
         image=asked.image or "",
         image_id=image.id,
-        entrypoint=entrypoint,
-        command=command,
-        env=environment(default.env, asked.env or ()),
-        working_dir=working_directory(asked.working_dir or default.working_dir),
-        user=asked.user or default.user,
-        hostname=asked.hostname or "",
-        domainname=asked.domainname or "",
-        labels=dict(sorted({**default.labels, **(asked.labels or {})}.items())),
-        healthcheck=check,
-        shell=words(asked.shell) or default.shell,
-        on_build=words(asked.on_build),
-        args_escaped=bool(asked.args_escaped),
-        exposed_ports=exposed_ports(
-            (*default.exposed_ports, *(asked.exposed_ports or ()), *(host.port_bindings or ()))
-        ),
-        tty=bool(asked.tty),
-        console_size=host.console_size or (0, 0),
-        open_stdin=bool(asked.open_stdin),
-        stdin_once=bool(asked.stdin_once),
-        attach_stdin=bool(asked.attach_stdin),
-        attach_stdout=bool(asked.attach_stdout),
-        attach_stderr=bool(asked.attach_stderr),
-        stop_signal=stop_signal(asked.stop_signal or default.stop_signal),
-        stop_timeout_s=default.stop_timeout if asked.stop_timeout is None else asked.stop_timeout,
-        volumes=tuple(sorted({*(asked.volumes or ()), *default.volumes})),
-        binds=binds,
-        tmpfs=tmpfs,
-        volumes_from=tuple(host.volumes_from or ()),
-        volume_driver=host.volume_driver or "",
-        network_mode=mode,
-        networks=memberships(asked, mode),
-        links=links(host, mode, lookup),
-        network_disabled=bool(asked.network_disabled),
-        ports=port_bindings(host.port_bindings or {}),
-        publish_all=bool(host.publish_all_ports),
-        mac_address=mac_address(asked),
-        dns=name_servers(host.dns or ()),
-        dns_search=tuple(host.dns_search or ()),
-        dns_options=tuple(host.dns_options or ()),
-        extra_hosts=extra_hosts(host.extra_hosts or ()),
-        pid_mode=modes.pid,
-        ipc_mode=modes.ipc,
-        uts_mode=modes.uts,
-        cgroupns_mode=modes.cgroupns,
-        userns_mode=modes.userns,
-        resources=parse_resources(host),
-        ulimits=parse_ulimits(host.ulimits or ()),
-        shm_bytes=_shm_bytes(host.shm_size or DEFAULT_SHM_BYTES),
-        read_only=bool(host.readonly_rootfs),
-        privileged=bool(host.privileged),
-        cap_add=capability_names("CapAdd", words(host.cap_add)),
-        cap_drop=capability_names("CapDrop", words(host.cap_drop)),
-        group_add=tuple(host.group_add or ()),
-        sysctls=host.sysctls or {},
-        oom_score_adj=oom_score_adj(host.oom_score_adj or 0),
-        no_new_privileges=security.no_new_privileges,
-        seccomp=security.seccomp,
-        security_options=security.options,
-        writable_cgroups=security.writable_cgroups,
-        masked_paths=security.masked_paths,
-        readonly_paths=security.readonly_paths,
-        init=bool(host.init),
-        auto_remove=bool(host.auto_remove),
-        restart_policy=restart_policy(host),
-        log=parse_log_config(host.log_config),
-        annotations=_annotations(host.annotations or {}),
-        runtime=host.runtime or "",
-        isolation=host.isolation or "",
-        container_id_file=host.container_id_file or "",
+        **_program(asked, default),
+        **_namespaces(host, lookup, version),
+        **_security(host),
+        **_storage(asked, host, default, lookup, version),
+        **_network(asked, host, default, lookup),
+        **_terminal(asked, host),
+        **_limits(host),
+        **_lifecycle(asked, host, default),
+        **_descriptions(asked, host, default),
     )
-    heard = (*networking_warnings(asked, host, version), *_warnings(spec))
-    return spec, (*heard, *health_warnings(check), *vain_wishes(host))
+    warnings = (
+        *networking_warnings(asked, host, version),
+        *_volume_warnings(spec),
+        *health_warnings(spec.healthcheck),
+        *vain_wishes(host),
+    )
+    return spec, warnings
+
+
+def _program(asked: CreateWire, default: ImageConfig) -> Fields:
+    entrypoint, command = program(asked, default)
+    return {
+        "entrypoint": entrypoint,
+        "command": command,
+        "env": environment(default.env, asked.env or ()),
+        "working_dir": working_directory(asked.working_dir or default.working_dir),
+        "user": asked.user or default.user,
+        "shell": words(asked.shell) or default.shell,
+        "args_escaped": bool(asked.args_escaped),
+    }
+
+
+def _namespaces(host: HostConfigWire, lookup: Lookup, version: ApiVersion) -> Fields:
+    modes = parse_modes(host, lookup, version)
+    return {
+        "pid_mode": modes.pid,
+        "ipc_mode": modes.ipc,
+        "uts_mode": modes.uts,
+        "cgroupns_mode": modes.cgroupns,
+        "userns_mode": modes.userns,
+    }
+
+
+def _security(host: HostConfigWire) -> Fields:
+    security = parse_security(host)
+    return {
+        "privileged": bool(host.privileged),
+        "cap_add": capability_names("CapAdd", words(host.cap_add)),
+        "cap_drop": capability_names("CapDrop", words(host.cap_drop)),
+        "group_add": tuple(host.group_add or ()),
+        "no_new_privileges": security.no_new_privileges,
+        "seccomp": security.seccomp,
+        "security_options": security.options,
+        "writable_cgroups": security.writable_cgroups,
+        "masked_paths": security.masked_paths,
+        "readonly_paths": security.readonly_paths,
+    }
+
+
+def _storage(
+    asked: CreateWire,
+    host: HostConfigWire,
+    default: ImageConfig,
+    lookup: Lookup,
+    version: ApiVersion,
+) -> Fields:
+    binds, tmpfs = all_mounts(host, lookup, version)
+    return {
+        "volumes": tuple(sorted({*(asked.volumes or ()), *default.volumes})),
+        "binds": binds,
+        "tmpfs": tmpfs,
+        "volumes_from": tuple(host.volumes_from or ()),
+        "volume_driver": host.volume_driver or "",
+        "shm_bytes": _shm_bytes(host.shm_size or DEFAULT_SHM_BYTES),
+        "read_only": bool(host.readonly_rootfs),
+    }
+
+
+def _network(
+    asked: CreateWire, host: HostConfigWire, default: ImageConfig, lookup: Lookup
+) -> Fields:
+    mode = network_mode(asked, host, lookup)
+    ports = (*default.exposed_ports, *(asked.exposed_ports or ()), *(host.port_bindings or ()))
+    return {
+        "hostname": asked.hostname or "",
+        "domainname": asked.domainname or "",
+        "exposed_ports": exposed_ports(ports),
+        "network_mode": mode,
+        "networks": memberships(asked, mode),
+        "links": links(host, mode, lookup),
+        "network_disabled": bool(asked.network_disabled),
+        "ports": port_bindings(host.port_bindings or {}),
+        "publish_all": bool(host.publish_all_ports),
+        "mac_address": mac_address(asked),
+        "dns": name_servers(host.dns or ()),
+        "dns_search": tuple(host.dns_search or ()),
+        "dns_options": tuple(host.dns_options or ()),
+        "extra_hosts": extra_hosts(host.extra_hosts or ()),
+    }
+
+
+def _terminal(asked: CreateWire, host: HostConfigWire) -> Fields:
+    return {
+        "tty": bool(asked.tty),
+        "console_size": host.console_size or (0, 0),
+        "open_stdin": bool(asked.open_stdin),
+        "stdin_once": bool(asked.stdin_once),
+        "attach_stdin": bool(asked.attach_stdin),
+        "attach_stdout": bool(asked.attach_stdout),
+        "attach_stderr": bool(asked.attach_stderr),
+    }
+
+
+def _limits(host: HostConfigWire) -> Fields:
+    return {
+        "resources": parse_resources(host),
+        "ulimits": parse_ulimits(host.ulimits or ()),
+        "sysctls": host.sysctls or {},
+        "oom_score_adj": oom_score_adj(host.oom_score_adj or 0),
+    }
+
+
+def _lifecycle(asked: CreateWire, host: HostConfigWire, default: ImageConfig) -> Fields:
+    timeout_s = default.stop_timeout if asked.stop_timeout is None else asked.stop_timeout
+    return {
+        "healthcheck": healthcheck_of(asked.healthcheck, default.healthcheck),
+        "stop_signal": stop_signal(asked.stop_signal or default.stop_signal),
+        "stop_timeout_s": timeout_s,
+        "init": bool(host.init),
+        "auto_remove": bool(host.auto_remove),
+        "restart_policy": restart_policy(host),
+        "log": parse_log_config(host.log_config),
+    }
+
+
+def _descriptions(asked: CreateWire, host: HostConfigWire, default: ImageConfig) -> Fields:
+    """Return what changes nothing here, but is shown, or inherited by images."""
+    return {
+        "labels": dict(sorted({**default.labels, **(asked.labels or {})}.items())),
+        "on_build": words(asked.on_build),
+        "annotations": _annotations(host.annotations or {}),
+        "runtime": host.runtime or "",
+        "isolation": host.isolation or "",
+        "container_id_file": host.container_id_file or "",
+    }
 
 
 def check_supported(host: HostConfigWire) -> None:
@@ -187,7 +258,7 @@ def _annotations(asked: Mapping[str, str]) -> dict[str, str]:
     return dict(asked)
 
 
-def _warnings(spec: Spec) -> Iterable[str]:
+def _volume_warnings(spec: Spec) -> Iterable[str]:
     if spec.volumes:
         yield (
             f"Volumes are not supported yet. {', '.join(spec.volumes)} will be part of the"
