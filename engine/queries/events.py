@@ -2,7 +2,7 @@
 networks, execs.
 
 A reader that begins in the middle of history asks the log for what a reader from the beginning
-would remember. This is not :func:`~engine.domain.container.state.evolve`: it reads a few types of
+would remember. This is not :func:`~engine.domain.container.evolution.evolve`: it reads a few types of
 events by the log's index, not all of a stream, and goes on where an event can't be read.
 """
 

@@ -5,7 +5,8 @@ To add an event:
 1. Write the class in its aggregate's module in ``engine/domain``: past tense, ``TYPE`` a new literal, ``SCHEMA`` 1; fields
    of plain data, and nothing secret (what is in the log stays there).
 2. Put it into that module's ``EVENTS`` (``released.py`` collects those).
-3. Give it its place in ``TRANSITIONS`` and its case in ``evolve``.
+3. Give it its place in ``TRANSITIONS``, and say in ``evolve``, or in the tables that it reads, what
+   it changes.
 4. ``tests/unit/test_codec.py`` finds it by itself and checks that it comes back unchanged.
 
 To change a released event: never edit its meaning. Raise ``SCHEMA``, and add to ``UPCASTERS`` in

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from engine.domain import host
-from engine.domain.container import state as container
+from engine.domain.container import evolution as container
 from engine.domain.container.phases import Phase
-from engine.domain.container.state import Container
+from engine.domain.container.state import Container, unreadable_container
 from engine.domain.event import Event
 from engine.domain.exec import state as execution
 from engine.domain.exec.state import Exec, ExecPhase
@@ -103,4 +103,4 @@ def unreadable(stream: str, last: State | None, reason: str) -> State | None:
         return None
     known = last if isinstance(last, Container) else None
     identity = ContainerId(stream.partition("/")[2])
-    return container.unreadable_container(identity, known, reason)
+    return unreadable_container(identity, known, reason)

@@ -8,7 +8,7 @@ twice.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.domain.container import state as life
+from engine.domain.container import evolution as life
 from engine.domain.container.decisions import (
     decide_escalation,
     decide_exited,

@@ -28,9 +28,9 @@ from engine.domain.container.events import (
     Signalled,
     Unpaused,
 )
+from engine.domain.container.evolution import evolve
 from engine.domain.container.phases import HAS_PROCESS, NAMELESS, Phase
 from engine.domain.container.spec import PortBinding
-from engine.domain.container.state import evolve
 from engine.domain.event import Event
 from engine.domain.exec import state as exec_life
 from engine.domain.exec.state import Exec, ExecCreated, ExecSpec, ExecStartRequested

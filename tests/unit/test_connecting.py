@@ -20,9 +20,10 @@ from engine.domain.container.attachment_decisions import (
 )
 from engine.domain.container.decisions import decide_exited
 from engine.domain.container.events import Created, ExitReason
+from engine.domain.container.evolution import evolve
 from engine.domain.container.phases import Phase
 from engine.domain.container.spec import Membership, Spec
-from engine.domain.container.state import Container, evolve
+from engine.domain.container.state import Container
 from engine.domain.event import Event
 from engine.domain.ids import ContainerId, ImageId, NetworkId
 from engine.domain.network.state import Network, Pool

@@ -11,10 +11,11 @@ from engine.domain.container.events import (
     RemoveRequested,
     RestartScheduled,
 )
+from engine.domain.container.evolution import evolve
 from engine.domain.container.phases import Phase
 from engine.domain.container.resources import Resources
 from engine.domain.container.spec import RestartPolicy, Spec
-from engine.domain.container.state import Container, evolve
+from engine.domain.container.state import Container
 from engine.domain.container.update import (
     Updated,
     UpdateFailed,

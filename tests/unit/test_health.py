@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.domain.container import state as life
+from engine.domain.container import evolution as life
 from engine.domain.container.events import (
     Created,
     Exited,

@@ -1,6 +1,9 @@
 """Containers: state, events and the rules for both.
 
-state.py                 a container, and how each event changes it
+state.py                 a container as its events have made it
+evolution.py             how each event changes it
+run_changes.py           … those of its runs
+order_changes.py         … those of its orders
 phases.py                the phases of its life
 events.py                its events
 decisions.py             (state, command) → events, or a refusal
