@@ -103,23 +103,9 @@ async def begin(ledger: Ledger) -> None:
 
 
 async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncIterator[int]) -> None:
-    """Background first, then the API; the other way round at the end."""
-    async with (
-        trio.open_nursery() as background
-    ):  # outlives every request; cancelling it stops watching, nothing else
-        kernel = daemon.drivers.kernel
-        background.start_soon(kernel.monitors.run)
-        await kernel.monitors.find()
-        await kernel.networks.forget_strays(_sandboxes(daemon.ledger))
-        await background.start(kernel.networks.names.run)
-        await kernel.networks.set_all_names(daemon.ledger.durable.containers.values())
-        background.start_soon(daemon.drivers.launcher.keep_alive)
-        background.start_soon(watch_network, daemon.supervisor)
-        await background.start(daemon.supervisor.run)
-        background.start_soon(kernel.networks.pool.run)
-        background.start_soon(kernel.trash.run)
-        background.start_soon(watchdog)
-        background.start_soon(collect_images, daemon.service.images)
+    """Run the background, then the API; end them the other way round."""
+    async with trio.open_nursery() as background:  # outlives every request
+        await start_background(daemon, background)
         server = Server(application(daemon.service))
         gc.freeze()  # what is here by now stays: the collector need not look at it again
         async with trio.open_nursery() as serving:
@@ -131,10 +117,27 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
             await notify("STOPPING=1")
             server.stop()
         with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):
-            await kernel.networks.pool.empty()
-        background.cancel_scope.cancel()
-    kernel.connections.close()
+            await daemon.drivers.kernel.networks.pool.empty()
+        background.cancel_scope.cancel()  # stops watching containers, not the containers
+    daemon.drivers.kernel.connections.close()
     daemon.drivers.launcher.close()
+
+
+async def start_background(daemon: Daemon, background: trio.Nursery) -> None:
+    """Start everything that runs beside requests, in the order in which one needs the other."""
+    kernel = daemon.drivers.kernel
+    background.start_soon(kernel.monitors.run)
+    await kernel.monitors.find()
+    await kernel.networks.forget_strays(_sandboxes(daemon.ledger))
+    await background.start(kernel.networks.names.run)
+    await kernel.networks.set_all_names(daemon.ledger.durable.containers.values())
+    background.start_soon(daemon.drivers.launcher.keep_alive)
+    background.start_soon(watch_network, daemon.supervisor)
+    await background.start(daemon.supervisor.run)
+    background.start_soon(kernel.networks.pool.run)
+    background.start_soon(kernel.trash.run)
+    background.start_soon(watchdog)
+    background.start_soon(collect_images, daemon.service.images)
 
 
 async def collect_images(images: Images) -> None:
