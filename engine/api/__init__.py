@@ -2,8 +2,9 @@
 
 This package translates: bytes to requests, Docker's JSON to the domain's values, errors to status
 codes. Every decision is taken below, in ``engine.service``; answers come from there and from
-``engine.queries``. Each handler module registers its routes together with what they take and
-answer, and ``openapi`` makes the description from that.
+``engine.queries``. Its folders import each other in one direction, as ``pyproject.toml`` says: what
+several need is in ``containers`` or in the modules below. Each handler module registers its routes
+together with what they take and answer, and ``openapi`` makes the description from that.
 
     http            HTTP/1.1, without any knowledge of containers
     containers      endpoints about containers
@@ -16,7 +17,7 @@ answer, and ``openapi`` makes the description from that.
     openapi         the description of the API
 
     application.py  all routes together
-    context.py      what a container's JSON says beyond the container
+    answers.py      what several kinds of answers have in common
     filters.py      parses Docker's filters
     times.py        times and durations as Docker writes them
     volumes.py      volumes: there are none yet

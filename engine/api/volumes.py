@@ -4,13 +4,13 @@ import re
 from functools import partial
 from typing import Any, Final, TypedDict
 
+from engine.api.answers import Volume
 from engine.api.filters import parse_boolean_filter, parse_filters
 from engine.api.http.json_bodies import Json, Wire, read_json
 from engine.api.http.operations import Operation, filters, flag
 from engine.api.http.replies import NO_CONTENT, Reply, json_answer
 from engine.api.http.requests import ApiVersion, Request
 from engine.api.http.router import Route
-from engine.api.system.answers import Volume
 from engine.errors import InvalidRequest, NotFound, Unavailable, Unsupported
 from engine.service.prunes import Prunes
 

@@ -9,9 +9,11 @@ attach_websocket.py  attach for browsers
 files.py             copy, export, diff
 stats.py             resource usage, once or every second
 filters.py           the filters of the list
+context.py           what the JSON says beyond the container, now or in the past
 sizes.py             sizes on disk, read only when asked for
 show.py              container → the JSON of the list and of inspect
 show_host_config.py  container → HostConfig of inspect
+show_networks.py     container → its networks in the JSON of inspect
 show_stats.py        samples → the JSON of stats
 mount_points.py      mounts → the JSON of inspect
 answers.py           types of the answers

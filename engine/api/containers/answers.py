@@ -1,28 +1,12 @@
 """Define the answers about containers: fields and types."""
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import msgspec
 
-Stamp = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$"),
-]
-"""A time as RFC 3339 has it."""
-
-
-def since(version: str) -> msgspec.Meta:
-    """A field that clients of older versions of the API are not told."""
-    return msgspec.Meta(description=f"Since API {version}.")
-
-
-def until(version: str) -> msgspec.Meta:
-    """A field that clients of newer versions of the API are not told."""
-    return msgspec.Meta(description=f"Up to API {version}.")
-
+from engine.api.answers import Healthcheck, Nothing, Stamp
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Nothing = dict[str, Any]  # Any: an empty object, of which only the name counts
 
 
 class PublishedPort(TypedDict):
@@ -138,17 +122,6 @@ class ContainerState(TypedDict):
     Health: NotRequired[Health]
 
 
-class Healthcheck(TypedDict):
-    """A health check; spans in nanoseconds."""
-
-    Test: NotRequired[list[str]]
-    Interval: NotRequired[int]
-    Timeout: NotRequired[int]
-    StartPeriod: NotRequired[int]
-    StartInterval: NotRequired[int]
-    Retries: NotRequired[int]
-
-
 class ContainerConfig(TypedDict):
     """What belongs to a container wherever it runs."""
 
@@ -207,10 +180,3 @@ class NetworkSettings(TypedDict):
     IPv6Gateway: str
     MacAddress: str
     Networks: dict[str, Endpoint]
-
-
-class GraphDriver(TypedDict):
-    """Where files lie on the host."""
-
-    Name: str
-    Data: dict[str, str]

@@ -3,6 +3,7 @@
 from typing import Final, TypedDict
 
 from engine.api.containers.answers import ContainerSummary
+from engine.api.containers.context import around_now
 from engine.api.containers.filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.containers.inspect_answers import ContainerInspect
 from engine.api.containers.inspections import Inspections
@@ -11,7 +12,6 @@ from engine.api.containers.sizes import sizes_of
 from engine.api.containers.spec.body import CreateWire
 from engine.api.containers.spec.create import spec_of
 from engine.api.containers.spec.platform import check_platform
-from engine.api.context import around_now
 from engine.api.filters import parse_filters
 from engine.api.http.json_bodies import Json, read_json
 from engine.api.http.operations import Operation, filters, flag, integer, text

@@ -2,14 +2,13 @@
 
 from typing import NotRequired, TypedDict
 
+from engine.api.answers import GraphDriver, Stamp
 from engine.api.containers.answers import (
     ContainerConfig,
     ContainerState,
-    GraphDriver,
     MountPoint,
     NetworkSettings,
     PortBinding,
-    Stamp,
 )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from engine.api.containers.mount_points import mount_points_json
 from engine.api.containers.show_host_config import host_config_json
+from engine.api.containers.show_networks import endpoints_json, network_settings_json
 from engine.api.containers.spec.health import health_json, health_suffix
 from engine.api.containers.spec.ports import summary_ports
 from engine.api.http.json_bodies import Json
-from engine.api.networks.show import endpoints_json, network_settings_json
 from engine.api.times import SECOND_NS, Moment, human_duration, stamp
 from engine.domain import naming
 from engine.domain.container.links import links_json

@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from engine.api.containers.answers import Stamp
+from engine.api.answers import Stamp
 
 
 class PidsStats(TypedDict, total=False):

@@ -3,4 +3,5 @@
 handlers.py  the endpoint
 filters.py   which events a client asked for
 show.py      event → JSON
+answers.py   types of the answers
 """

@@ -21,6 +21,7 @@ from typing import Final
 
 import trio
 
+from engine.api.events.answers import EventMessage
 from engine.api.events.filters import AFTER, KNOWN, is_wanted
 from engine.api.events.show import Message, Translator
 from engine.api.filters import Filters, parse_filters
@@ -28,7 +29,6 @@ from engine.api.http.operations import Lines, Operation, filters, text
 from engine.api.http.replies import JSON, Reply, Sink, Streamed, json_line
 from engine.api.http.requests import Query, Request
 from engine.api.http.router import Route
-from engine.api.system.answers import EventMessage
 from engine.api.times import SECOND_NS, parse_moment_or_span
 from engine.errors import InvalidRequest
 from engine.queries.history import Entry, Question

@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NotRequired, TypedDict
 
+from engine.api.answers import Identity
 from engine.api.containers.spec.body import Dimension, Words, words
 from engine.api.http.json_bodies import Json, Wire, read_json
 from engine.api.http.operations import Operation
@@ -12,7 +13,6 @@ from engine.api.http.replies import Answer, Hijacked, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
 from engine.api.http.stream_types import SIZE_QUERY, STREAM, stream_media_type, terminal_size
-from engine.api.system.answers import Identity
 from engine.domain.container.detach_keys import parse_detach_keys
 from engine.domain.event import Origin
 from engine.domain.exec.state import Exec, ExecPhase, ExecSpec

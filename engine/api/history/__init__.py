@@ -1,4 +1,5 @@
 """Shipslog's own endpoints: history, state at a past moment, verification.
 
 handlers.py  the endpoints
+answers.py   types of the answers
 """

@@ -6,16 +6,16 @@ from contextlib import aclosing
 from typing import Final
 
 from engine.api.containers.answers import ContainerSummary
+from engine.api.containers.context import around
 from engine.api.containers.filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.containers.inspect_answers import ContainerInspect
 from engine.api.containers.show import inspect_json, summary_json
-from engine.api.context import around
+from engine.api.history.answers import HistoryEntry, Verdict
 from engine.api.http.json_bodies import Json
 from engine.api.http.operations import Lines, Operation, filters, flag, integer, text
 from engine.api.http.replies import Reply, Sink, Streamed, json_answer, json_line
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
-from engine.api.system.answers import HistoryEntry, Verdict
 from engine.api.times import Moment, stamp
 from engine.errors import InvalidRequest
 from engine.queries.history import Entry, Question

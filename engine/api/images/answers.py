@@ -2,7 +2,7 @@
 
 from typing import Annotated, NotRequired, TypedDict
 
-from engine.api.containers.answers import GraphDriver, Healthcheck, Nothing, Stamp, until
+from engine.api.answers import GraphDriver, Healthcheck, Nothing, Stamp, until
 
 
 class ImageSummary(TypedDict):

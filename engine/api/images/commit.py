@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from engine.api.answers import Identity
 from engine.api.containers.spec.body import CreateWire, words
 from engine.api.containers.spec.health import healthcheck_of
 from engine.api.http.json_bodies import read_json
@@ -9,7 +10,6 @@ from engine.api.http.operations import Operation, flag, text, texts
 from engine.api.http.replies import Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
-from engine.api.system.answers import Identity
 from engine.domain.image.config import ImageConfig
 from engine.domain.image.reference import parse_repository
 from engine.domain.signals import parse_signal

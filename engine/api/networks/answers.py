@@ -2,7 +2,7 @@
 
 from typing import Annotated, NotRequired, TypedDict
 
-from engine.api.containers.answers import Stamp, since
+from engine.api.answers import Stamp, since
 
 
 class AddressPool(TypedDict):

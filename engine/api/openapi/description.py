@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.api.answers import Refused
 from engine.api.http.json_bodies import Json
 from engine.api.http.operations import JSON_TYPE, Bytes, Header, Lines, Operation, Parameter, Shape
 from engine.api.http.router import VERSION_MAX, VERSION_MIN, Route, version_text
-from engine.api.system.answers import Refused
 
 ALWAYS_REFUSED: Final = (400, 500, 501, 503)
 """Statuses of errors that any operation may answer with: a malformed request, a fault of ours, what

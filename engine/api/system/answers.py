@@ -1,25 +1,10 @@
-"""The engine itself as clients are told of it: version, info, disk usage, events, and the answers
-that many paths share.
-"""
+"""Define the answers about the engine itself: version, info, disk usage."""
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-import msgspec
-
-from engine.api.containers.answers import ContainerSummary, Stamp, since, until
+from engine.api.answers import Stamp, Volume, since, until
+from engine.api.containers.answers import ContainerSummary
 from engine.api.images.answers import ImageSummary
-
-
-class Refused(TypedDict):
-    """Why a request has failed."""
-
-    message: str
-
-
-class Identity(TypedDict):
-    """The ID of what was made."""
-
-    Id: str
 
 
 class PlatformName(TypedDict):
@@ -190,10 +175,6 @@ class Info(TypedDict):
     Warnings: list[str] | None
 
 
-class Volume(TypedDict):
-    """A volume; there are none yet."""
-
-
 class BuildRecord(TypedDict):
     """What a build has left; there are no builds."""
 
@@ -208,59 +189,8 @@ class DiskUsage(TypedDict):
     BuildCache: list[BuildRecord] | None
 
 
-class EventActor(TypedDict):
-    """What an event is about."""
-
-    ID: str
-    Attributes: dict[str, str]
-
-
-EventMessage = TypedDict(
-    "EventMessage",
-    {
-        "Type": str,
-        "Action": str,
-        "Actor": EventActor,
-        "scope": str,
-        "time": int,
-        "timeNano": int,
-        "status": NotRequired[str],
-        "id": NotRequired[str],
-        "from": NotRequired[str],  # no name in Python
-    },
-)
-"""Something that has happened."""
-
-
 class LoggedIn(TypedDict):
     """What a registry says to credentials."""
 
     IdentityToken: str
     Status: str
-
-
-class HistoryEntry(TypedDict):
-    """An event of the log."""
-
-    seq: Annotated[int, msgspec.Meta(ge=1)]
-    at_ns: int
-    at: Stamp
-    type: str
-    stream: str
-    version: int
-    name: str
-    id: str
-    actor: dict[str, Any]  # Any: who asked, of several kinds
-    outcome: str
-    cause: int | None
-    correlation: str
-    data: dict[str, Any]  # Any: each type of event has its own fields
-
-
-class Verdict(TypedDict):
-    """Whether the log is whole."""
-
-    ok: bool
-    events: int
-    first_bad_seq: int | None
-    problems: list[str]

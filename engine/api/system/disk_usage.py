@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from engine.api.containers.context import around_now
 from engine.api.containers.show import summary_json
 from engine.api.containers.sizes import sizes_of
-from engine.api.context import around_now
 from engine.api.http.json_bodies import Json
 from engine.api.http.operations import Operation, texts
 from engine.api.http.replies import Reply, json_answer
