@@ -9,6 +9,8 @@ Each package imports only what stands below it (``pyproject.toml`` has the contr
     drivers              do the work in the kernel, on the disk and at registries
     store                the event log in SQLite, and the state computed from it
     ports                what supervisor, service and queries ask of drivers
+    tar                  reads and writes tar archives
+    filesystem           reads and changes directories that may be malicious
     domain               containers, networks, images, execs: states, events, rules; no I/O
     runtime              the processes of a container: launcher, monitor, init
     resolver             the DNS server that containers see

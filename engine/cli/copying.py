@@ -127,9 +127,9 @@ def _local_target(destination: str, found: _Node) -> tuple[Path, str]:
 def _unpack_here(answer: Response, directory: Path, old: str, new: str) -> None:
     # Imported here: what unpacks is of no use to any other verb, and takes longer to import than
     # most of them take in all.
-    from engine.drivers.files.unpack import check_tar, unpack_into
-    from engine.drivers.tar.source import Source
     from engine.errors import EngineError
+    from engine.tar.source import Source
+    from engine.tar.unpack import check_tar, unpack_into
 
     with tempfile.TemporaryFile(buffering=0) as file:
         for block in answer.blocks():
@@ -183,7 +183,7 @@ def _lstat(path: str) -> os.stat_result:
 
 
 def _packed(source: Path, name: str, *, follow: bool) -> Iterator[bytes]:
-    from engine.drivers.tar.stream import tar_blocks  # as above
+    from engine.tar.stream import tar_blocks  # as above
 
     place = source.resolve() if follow else source.absolute()
     directory_fd = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

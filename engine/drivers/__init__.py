@@ -18,7 +18,6 @@ imports only those below it::
     registries  login
     host        facts about the machine, and its table of processes
     resolver    starts the resolver and sends it names
-    tar         reads and writes tar archives
     storage     directories and writable layers of containers
     processes   identifies processes safely, and starts lean ones
 

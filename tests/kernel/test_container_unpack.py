@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.files.unpack import check_tar, unpack_into
-from engine.drivers.tar.source import Source
 from engine.errors import InvalidRequest
+from engine.tar.source import Source
+from engine.tar.unpack import check_tar, unpack_into
 from tests.kernel.monitors import open_descriptors
 from tests.kernel.tarballs import (
     BLOCK,

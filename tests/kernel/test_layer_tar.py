@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.drivers.images.layer_tar import layer_blocks
-from engine.drivers.storage.trees import DIRECTORY
+from engine.filesystem.erase import DIRECTORY
 from tests.kernel.tarballs import overlay
 
 Pack = Callable[[Callable[[Path], object]], tarfile.TarFile]

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.storage.trees import DIRECTORY, erase, remove_tree
-from engine.drivers.tar.stream import BLOCK_BYTES, tar_blocks
+from engine.drivers.storage.trees import remove_tree
+from engine.filesystem.erase import DIRECTORY, erase
+from engine.tar.stream import BLOCK_BYTES, tar_blocks
 from tests.kernel.monitors import open_descriptors
 
 

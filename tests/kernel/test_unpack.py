@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.drivers.images.unpack import unpack
-from engine.drivers.tar.reader import SPECIAL_BYTES_MAX
-from engine.drivers.tar.source import BLOCK_BYTES, Source
 from engine.errors import InvalidRequest
+from engine.tar.reader import SPECIAL_BYTES_MAX
+from engine.tar.source import BLOCK_BYTES, Source
 from tests.kernel import tarballs
 from tests.kernel.tarballs import directory, member, tar
 

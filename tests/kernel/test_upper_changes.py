@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.drivers.storage.layer_changes import changes
-from engine.drivers.storage.trees import DIRECTORY
+from engine.filesystem.erase import DIRECTORY
 from tests.kernel.tarballs import overlay
 
 Diff = Callable[[Callable[[Path], None]], list[str]]

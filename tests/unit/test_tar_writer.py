@@ -8,7 +8,7 @@ import stat
 import tarfile
 from typing import Any
 
-from engine.drivers.tar.writer import END, Member, can_be_packed, header, padding
+from engine.tar.writer import END, Member, can_be_packed, header, padding
 
 
 def found(mode: int, **fields: int) -> os.stat_result:

@@ -32,7 +32,6 @@ from engine.drivers.files.paths import (
     path_error,
     path_stat,
 )
-from engine.drivers.files.unpack import Owner, unpack_into
 from engine.drivers.files.uploads import SpooledTar, receive_tar
 from engine.drivers.files.views import Purpose, Views
 from engine.drivers.images.layer_tar import layer_blocks
@@ -40,10 +39,8 @@ from engine.drivers.lanes import Family, Lanes, Run
 from engine.drivers.storage.deferred_close import DeferredClose
 from engine.drivers.storage.files import disk_error
 from engine.drivers.storage.layer_changes import changes
-from engine.drivers.storage.trees import DIRECTORY
-from engine.drivers.tar.stream import tar_blocks
-from engine.drivers.tar.writer import END
 from engine.errors import DriverError, InvalidRequest
+from engine.filesystem.erase import DIRECTORY
 from engine.ports.files import (
     NoSuchPath,
     PathChange,
@@ -56,6 +53,9 @@ from engine.runtime import linux as k
 from engine.runtime.failure import SetupFailed
 from engine.runtime.inside import open_inside
 from engine.runtime.users import resolve_identity
+from engine.tar.stream import tar_blocks
+from engine.tar.unpack import Owner, unpack_into
+from engine.tar.writer import END
 
 _KERNELS_OWN: Final = ("/proc", "/sys")
 """The kernel's own file systems are not part of a container's files: copies have empty directories

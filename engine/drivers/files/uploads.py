@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.drivers.files.unpack import check_tar
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.storage.deferred_close import DeferredClose
 from engine.drivers.storage.spool import CHUNK_BYTES, append, nameless, spool
-from engine.drivers.tar.compression import MAGIC_BYTES_MAX, Reader, unpacker
-from engine.drivers.tar.source import Source
+from engine.tar.compression import MAGIC_BYTES_MAX, Reader, unpacker
+from engine.tar.source import Source
+from engine.tar.unpack import check_tar
 
 
 class SpooledTar:

@@ -19,9 +19,9 @@ import msgspec
 
 from engine.domain.image.config import ConfigDocument, digest_of, read_config
 from engine.domain.image.reference import parse_reference
-from engine.drivers.tar.reader import Kind, read_entries
-from engine.drivers.tar.source import Source
 from engine.errors import InvalidRequest
+from engine.tar.reader import Kind, read_entries
+from engine.tar.source import Source
 
 _DOCUMENT_BYTES_MAX: Final = 8 << 20
 _LINKS_MAX: Final = 8

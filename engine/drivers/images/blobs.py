@@ -11,11 +11,12 @@ from typing import BinaryIO, Final
 
 from engine.domain import naming
 from engine.domain.ids import Digest
-from engine.drivers.storage.files import disk_error, sync_directory, write_all
+from engine.drivers.storage.files import disk_error, sync_directory
 from engine.drivers.storage.trees import incoming_directory, set_aside
-from engine.drivers.tar.compression import Reader
 from engine.errors import DriverError
 from engine.failpoints import failpoint
+from engine.filesystem.writing import write_all
+from engine.tar.compression import Reader
 
 CHUNK_BYTES: Final = 1 << 20
 

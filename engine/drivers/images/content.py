@@ -49,11 +49,11 @@ from engine.drivers.images.save import PackedImage, SavedImages
 from engine.drivers.images.uploads import PartReader, packed_layer, plain_layer, plain_tar
 from engine.drivers.storage.files import disk_error
 from engine.drivers.storage.trees import bury, empty_trash, incoming_directory, remove_tree
-from engine.drivers.tar.compression import Reader
-from engine.drivers.tar.source import Source
-from engine.drivers.tar.writer import END
 from engine.errors import DriverError, EngineError, InvalidRequest
 from engine.failpoints import failpoint
+from engine.tar.compression import Reader
+from engine.tar.source import Source
+from engine.tar.writer import END
 
 IMPORT_COMMENT: Final = "Imported from -"
 LOWERS_MAX: Final = 256

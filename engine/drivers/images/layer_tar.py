@@ -22,8 +22,8 @@ from engine.drivers.storage.layer_changes import (
     kind_of_directory,
     lstat,
 )
-from engine.drivers.tar.stream import Packer, joined
-from engine.drivers.tar.writer import header, made_up
+from engine.tar.stream import Packer, joined
+from engine.tar.writer import header, made_up
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"

@@ -23,9 +23,9 @@ from engine.domain.image.config import ImageLayer, chain_id
 from engine.drivers.images.unpack import unpack
 from engine.drivers.storage.files import disk_error, replace_file
 from engine.drivers.storage.trees import incoming_directory, remove_tree, set_aside
-from engine.drivers.tar.source import Source
 from engine.errors import DriverError
 from engine.failpoints import failpoint
+from engine.tar.source import Source
 
 _RECORD: Final = ".json"
 

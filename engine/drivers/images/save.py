@@ -26,11 +26,11 @@ from engine.domain.image.config import ImageLayer, digest_of
 from engine.domain.image.reference import Reference, parse_reference
 from engine.domain.image.saving import NamedImage
 from engine.drivers.images.blobs import BlobStore
-from engine.drivers.tar.compression import MAGIC_BYTES_MAX, unpacker
-from engine.drivers.tar.source import Source
-from engine.drivers.tar.stream import BLOCK_BYTES, joined
-from engine.drivers.tar.writer import header, made_up, padding
 from engine.errors import DriverError
+from engine.tar.compression import MAGIC_BYTES_MAX, unpacker
+from engine.tar.source import Source
+from engine.tar.stream import BLOCK_BYTES, joined
+from engine.tar.writer import header, made_up, padding
 
 _BLOBS: Final = "blobs/sha256/"
 _INDEX: Final = "application/vnd.oci.image.index.v1+json"

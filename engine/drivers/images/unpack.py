@@ -16,18 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engine.drivers.storage.in_root import Directories
-from engine.drivers.storage.trees import DIRECTORY, remove_tree, size_of_tree
-from engine.drivers.tar.files import (
+from engine.drivers.storage.trees import remove_tree, size_of_tree
+from engine.errors import DriverError, InvalidRequest, Unavailable
+from engine.filesystem.erase import DIRECTORY
+from engine.filesystem.in_root import Directories
+from engine.tar.files import (
     make_node,
     make_symlink,
     possible_mtime_ns,
     set_xattrs,
     write_file,
 )
-from engine.drivers.tar.reader import Entry, Kind, read_entries
-from engine.drivers.tar.source import MalformedArchive, Source
-from engine.errors import DriverError, InvalidRequest, Unavailable
+from engine.tar.reader import Entry, Kind, read_entries
+from engine.tar.source import MalformedArchive, Source
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"

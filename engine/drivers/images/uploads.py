@@ -7,8 +7,8 @@ from typing import Final
 from engine.domain.ids import DiffId
 from engine.drivers.images.blobs import Arrival, BlobStore
 from engine.drivers.images.layers import PackedLayer
-from engine.drivers.tar.compression import MAGIC_BYTES_MAX, unpacker
-from engine.drivers.tar.source import Source
+from engine.tar.compression import MAGIC_BYTES_MAX, unpacker
+from engine.tar.source import Source
 
 _READ_BYTES: Final = 1 << 20
 

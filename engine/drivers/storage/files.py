@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import DriverError, EngineError, Unavailable
+from engine.filesystem.writing import write_all
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -14,13 +15,6 @@ def disk_error(act: str, error: OSError) -> EngineError:
     """What a refused write means to the caller: wait until there is room, or report a fault."""
     message = f"{act}: {error.strerror or error}"
     return Unavailable(message) if error.errno in _NO_ROOM else DriverError(message)
-
-
-def write_all(fd: int, content: bytes) -> None:
-    """write(2) until everything is written."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = True) -> None:

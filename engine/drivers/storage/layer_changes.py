@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Final
 
-from engine.drivers.storage.trees import DIRECTORY
+from engine.filesystem.erase import DIRECTORY
 from engine.ports.files import ChangeKind, PathChange
 from engine.runtime import linux as k
 

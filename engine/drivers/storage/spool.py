@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from engine.drivers.lanes import Lane, Lanes
-from engine.drivers.storage.files import disk_error, write_all
+from engine.drivers.storage.files import disk_error
 from engine.drivers.storage.trees import incoming_directory
 from engine.errors import Unavailable
+from engine.filesystem.writing import write_all
 
 CHUNK_BYTES: Final = 1 << 20
 KEPT_FREE_BYTES_MAX: Final = 64 << 20

@@ -7,13 +7,10 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from engine.errors import DriverError
+from engine.filesystem.erase import DIRECTORY, unlinked
 from engine.runtime import linux
-
-DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_BELOW: Final = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS
 
 
 def trash_directory(data_root: Path) -> Path:
@@ -101,75 +98,17 @@ def bury(grave: Path) -> None:
 
 
 def _dissolve(grave_fd: int, name: str) -> None:
-    if _unlinked(grave_fd, name):
+    if unlinked(grave_fd, name):
         return
     directory_fd = os.open(name, DIRECTORY, dir_fd=grave_fd)
     try:
         for child in os.listdir(directory_fd):  # noqa: PTH208  (a descriptor)
-            if not _unlinked(directory_fd, child):
+            if not unlinked(directory_fd, child):
                 unique = secrets.token_hex(8)
                 os.rename(child, unique, src_dir_fd=directory_fd, dst_dir_fd=grave_fd)
     finally:
         os.close(directory_fd)
     os.rmdir(name, dir_fd=grave_fd)
-
-
-def _unlinked(directory_fd: int, name: str) -> bool:
-    """Delete what is not a directory; whether that was so."""
-    try:
-        os.unlink(name, dir_fd=directory_fd)
-    except IsADirectoryError:
-        return False
-    return True
-
-
-def erase(directory_fd: int, name: str) -> None:
-    """Delete what is called ``name`` where it stands; gone already is fine.
-
-    For trees that can't be moved to the trash: they lie on another filesystem, or in an overlay,
-    where a directory of a lower layer can't be renamed. Deeper than PATH_MAX they are not deleted
-    whole.
-
-    Raises:
-        OSError: the kernel refuses; ENOTEMPTY when somebody fills a directory faster than we empty
-            it.
-    """
-    pending, visited = [name], set[str]()
-    while pending:
-        path = pending[-1]
-        parent, _, base = path.rpartition("/")
-        parent_fd = linux.openat2(directory_fd, parent or ".", DIRECTORY, resolve=_BELOW)
-        try:
-            below = _emptied(parent_fd, base)
-        finally:
-            os.close(parent_fd)
-        if below and path in visited:
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-        visited.add(path)
-        if below:
-            pending += [f"{path}/{child}" for child in below]
-        else:
-            pending.pop()
-
-
-def _emptied(parent_fd: int, name: str) -> list[str]:
-    """Delete a file or an empty directory; of another directory the files, and give the directories
-    that are left in it.
-    """
-    try:
-        if _unlinked(parent_fd, name):
-            return []
-        directory_fd = os.open(name, DIRECTORY, dir_fd=parent_fd)
-        try:
-            names = os.listdir(directory_fd)  # noqa: PTH208  (a descriptor)
-            left = [child for child in names if not _unlinked(directory_fd, child)]
-        finally:
-            os.close(directory_fd)
-        if not left:
-            os.rmdir(name, dir_fd=parent_fd)
-    except FileNotFoundError:
-        return []
-    return left
 
 
 def size_of_tree(root: Path) -> int:

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, Protocol, cast
 
 import zstandard
 
-from engine.drivers.tar.source import MalformedArchive
+from engine.tar.source import MalformedArchive
 
 
 class Reader(Protocol):

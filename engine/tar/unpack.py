@@ -18,18 +18,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from engine.drivers.storage.in_root import Directories
-from engine.drivers.storage.trees import DIRECTORY, erase
-from engine.drivers.tar.files import (
+from engine.errors import DriverError, EngineError, InvalidRequest, Unavailable
+from engine.filesystem.erase import DIRECTORY, erase
+from engine.filesystem.in_root import Directories
+from engine.tar.files import (
     make_node,
     make_symlink,
     possible_mtime_ns,
     set_xattrs,
     write_file,
 )
-from engine.drivers.tar.reader import Entry, Kind, read_entries
-from engine.drivers.tar.source import Source
-from engine.errors import DriverError, EngineError, InvalidRequest, Unavailable
+from engine.tar.reader import Entry, Kind, read_entries
+from engine.tar.source import Source
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FAULTS_OF_OURS: Final = frozenset(

@@ -5,10 +5,10 @@ import os
 import stat
 from typing import Final
 
-from engine.drivers.storage.files import write_all
-from engine.drivers.tar.reader import Entry, Kind
-from engine.drivers.tar.source import Source
 from engine.errors import DriverError
+from engine.filesystem.writing import write_all
+from engine.tar.reader import Entry, Kind
+from engine.tar.source import Source
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OVERLAY_XATTRS: Final = ("trusted.overlay.", "user.overlay.")

@@ -14,9 +14,9 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 
-from engine.drivers.tar.writer import END, Member, can_be_packed, header, padding
 from engine.errors import DriverError
 from engine.runtime import linux as k
+from engine.tar.writer import END, Member, can_be_packed, header, padding
 
 BLOCK_BYTES: Final = 1 << 20
 """How much is handed on at once."""

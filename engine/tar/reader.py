@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from engine.drivers.tar.source import (
+from engine.tar.source import (
     BLOCK_BYTES,
     MalformedArchive,
     Source,
@@ -25,7 +25,7 @@ from engine.drivers.tar.source import (
     padded,
     record_number,
 )
-from engine.drivers.tar.sparse import (
+from engine.tar.sparse import (
     NAME_RECORD,
     Extent,
     SparseMap,

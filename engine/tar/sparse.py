@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from engine.drivers.tar.source import (
+from engine.tar.source import (
     BLOCK_BYTES,
     MalformedArchive,
     Source,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.drivers.tar.source import BLOCK_BYTES
+from engine.tar.source import BLOCK_BYTES
 
 END: Final = bytes(2 * BLOCK_BYTES)
 """Two blocks of zeros."""
