@@ -165,11 +165,11 @@ class Probes:
             self._probe.kill()
 
     def container_is_ending(self) -> bool:
-        """Whether the first process is on its way out, and takes all others of its PID namespace
-        with it.
+        """Whether the first process has been killed or is on its way out, and takes all others of
+        its PID namespace with it.
         """
         stat = process_stat(self._init_pid)
-        return stat is None or stat.is_exiting
+        return stat is None or stat.is_exiting or stat.is_killed
 
     def forget(self) -> None:
         """It is over."""

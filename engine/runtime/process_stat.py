@@ -1,5 +1,6 @@
 """Parse /proc/PID/stat, proc_pid_stat(5)."""
 
+from signal import SIGKILL
 from typing import Final, NamedTuple
 
 from engine.runtime.kernel_files import read_once
@@ -22,6 +23,8 @@ class ProcessStat(NamedTuple):
     user_ticks: int
     system_ticks: int
     start_ticks: int
+    pending: int
+    """Signals that wait for the first thread, as a bitmap."""
 
     @property
     def has_ended(self) -> bool:
@@ -34,6 +37,13 @@ class ProcessStat(NamedTuple):
         others.
         """
         return self.has_ended or bool(self.flags & _PF_EXITING)
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether it has been sent SIGKILL and has not come to it yet; the kernel gives that signal
+        to each thread.
+        """
+        return bool(self.pending >> (SIGKILL - 1) & 1)
 
 
 def process_stat(pid: int) -> ProcessStat | None:
@@ -62,4 +72,5 @@ def parse_stat(text: bytes) -> ProcessStat:
         user_ticks=int(fields[11]),
         system_ticks=int(fields[12]),
         start_ticks=int(fields[19]),
+        pending=int(fields[28]),
     )

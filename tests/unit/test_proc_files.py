@@ -1,6 +1,7 @@
 """The kernel's files about processes and mounts, as they are parsed in one place each."""
 
 import os
+import signal
 from pathlib import Path
 
 from engine.runtime.mountinfo import is_below, mounts, parse_mounts
@@ -29,6 +30,27 @@ def test_a_zombie_has_ended_and_what_exits_is_about_to() -> None:
     assert (dead.has_ended, dead.is_exiting) == (True, True)
     assert (exiting.has_ended, exiting.is_exiting) == (False, True)
     assert (alive.has_ended, alive.is_exiting) == (False, False)
+
+
+def test_a_process_is_killed_from_when_the_signal_waits_for_it() -> None:
+    alive = parse_stat(STAT)
+    killed = alive._replace(pending=1 << (signal.SIGKILL - 1))
+    other = alive._replace(pending=~killed.pending & 0x7FFF_FFFF)
+
+    assert [each.is_killed for each in (alive, killed, other)] == [False, True, False]
+
+
+def test_a_signal_that_is_blocked_is_pending() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+        mine = process_stat(os.getpid())
+        signal.sigwait({signal.SIGUSR1})
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+
+    assert mine is not None
+    assert mine.pending == 1 << (signal.SIGUSR1 - 1)
 
 
 def test_this_process_is_described_and_one_that_can_not_be_is_not() -> None:

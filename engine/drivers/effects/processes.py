@@ -143,10 +143,10 @@ class Processes:
     def _kill_processes(self, container: Container) -> None:
         cgroups = self.cgroups.of(container)
         cgroups.thaw(container.id)
-        cgroups.kill(container.id)
         init = self.journals.process_of(container)
-        if init is not None:
+        if init is not None:  # first: so the monitor knows why a probe was killed
             process.signal_process(init, SIGKILL)
+        cgroups.kill(container.id)
 
 
 def _is_about(known: Fact, execution: ExecId) -> bool:
