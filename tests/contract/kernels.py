@@ -47,7 +47,7 @@ from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program
 from tests.harness import kernel_inventory
-from tests.kernel.monitors import innermost
+from tests.kernel.monitors import children, innermost
 from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
 from tests.timeouts import patient
 
@@ -203,6 +203,10 @@ class MachineUnderTest(ABC):
         """How many sandboxes of the offered ones exist, the last one perhaps in part."""
 
     @abstractmethod
+    def probe_runs(self, identity: ContainerId) -> bool:
+        """Whether the command of a health check runs in a container at this moment."""
+
+    @abstractmethod
     async def break_sandbox(self, identity: ContainerId) -> None:
         """Damage a container's network behind the engine's back."""
 
@@ -240,6 +244,9 @@ class SimulatedMachine(MachineUnderTest):
 
     def offered_sandboxes(self) -> int:
         return len(self.machine.loose_sandboxes)
+
+    def probe_runs(self, identity: ContainerId) -> bool:
+        return identity in self.machine.probing
 
     async def break_sandbox(self, identity: ContainerId) -> None:
         await trio.lowlevel.checkpoint()
@@ -297,6 +304,12 @@ class RealMachine(MachineUnderTest):
 
     def offered_sandboxes(self) -> int:
         return len(self.drivers.kernel.networks.pool.members)
+
+    def probe_runs(self, identity: ContainerId) -> bool:
+        """Whether the monitor has another child than the container's first process."""
+        monitor = self.container(identity).monitor
+        assert monitor is not None
+        return len(children(monitor.pid)) > 1
 
     async def break_sandbox(self, identity: ContainerId) -> None:
         sandbox = self.container(identity).sandbox

@@ -1,5 +1,5 @@
-"""Describe a container's program once; make labels for the simulation and a script for a real shell
-of it."""
+"""Describe a container's program, and its health check, once; make labels for the simulation and
+scripts for a real shell of them."""
 
 from dataclasses import dataclass
 from signal import Signals
@@ -23,6 +23,8 @@ class Program:
     code: int = 0
     """Its exit code if it ends by itself."""
     is_missing: bool = False
+    check: "Check | None" = None
+    """What the command of its health check does."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -32,7 +34,7 @@ class Program:
             labels["lasts_s"] = str(self.lasts_s)
         if self.is_missing:
             labels["missing"] = ""
-        return labels
+        return labels if self.check is None else labels | self.check.labels
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -48,3 +50,30 @@ class Program:
         if self.lasts_s is None:
             return "while :; do sleep 1000 & wait $!; done"
         return f"sleep {self.lasts_s} & wait $!; exit {self.code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What the command of a health check does."""
+
+    lasts_s: float = 0.01
+    code: int = 0
+    """1 or 0."""
+    is_missing: bool = False
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """For the simulated machine: of the container that is asked."""
+        labels = {"probe_s": str(self.lasts_s)}
+        if self.code:
+            labels["healthy_after_s"] = "inf"
+        if self.is_missing:
+            labels["probe_missing"] = ""
+        return labels
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """For a real container of busybox."""
+        if self.is_missing:
+            return ("nope",)
+        return (*SHELL, f"echo asked; sleep {self.lasts_s}; exit {self.code}")

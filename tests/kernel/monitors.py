@@ -248,6 +248,10 @@ def descriptors(pid: int) -> list[str]:
     return [fd.name for fd in Path(f"/proc/{pid}/fd").iterdir()]
 
 
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def link(path: str) -> str:
     return str(Path(path).readlink())
 

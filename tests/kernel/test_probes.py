@@ -23,6 +23,7 @@ from tests.harness.conditions import eventually, wait_until_gone
 from tests.kernel.monitors import (
     PATIENCE_S,
     RuntimeUnderTest,
+    children,
     open_descriptors,
     process,
     with_runtime,
@@ -73,10 +74,6 @@ async def running(runtime: RuntimeUnderTest, *args: str) -> tuple[ContainerId, i
     await runtime.monitors.launch(container)
     await runtime.record(container, ProcessStarted)
     return container, (await runtime.record(container, MonitorBegan)).pid
-
-
-def children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def session_of(leader: int) -> list[int]:

@@ -150,8 +150,8 @@ class Machine:
         self.deliveries: Counter[tuple[ContainerId, int, int]] = Counter()
         self.exec_starts: Counter[ExecId] = Counter()
         self.exits: dict[tuple[ContainerId, int], int] = {}
-        self.probing = 0
-        """Probes under way at this moment."""
+        self.probing: set[ContainerId] = set()
+        """Containers in which a probe runs at this moment."""
         self.wake: Callable[[str], None] = lambda _container: None
         self.nursery: trio.Nursery | None = None
         self.clock = VirtualClock()
@@ -294,17 +294,25 @@ class Machine:
         self.write(container, ExecProcessExited(execution, 3))
 
     async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
-        """What a check hears: ``healthy_after_s`` and ``unhealthy_after_s`` of the start,
-        ``probe_s`` long, in labels."""
+        """Run a check's command, as labels say: it is healthy from ``healthy_after_s`` to
+        ``unhealthy_after_s`` after the start, takes ``probe_s``, or is not there
+        (``probe_missing``)."""
         labels, process = container.spec.labels, self.place(container.id).process
         if process is None or not process.alive:
             return None
-        self.probing += 1
+        if "probe_missing" in labels:
+            raise DriverError(
+                "OCI runtime exec failed: exec failed: unable to start container process: "
+                'exec: "nope": executable file not found in $PATH: unknown'
+            )
+        if container.id in self.probing:
+            raise DriverError("the last probe has not ended")
+        self.probing.add(container.id)
         try:
             with trio.move_on_after(timeout_s) as patience:
                 await trio.sleep(float(labels.get("probe_s", "0.01")))
         finally:
-            self.probing -= 1
+            self.probing.discard(container.id)
         if patience.cancelled_caught:
             return ProbeAnswer(exit_code=None)
         if not process.alive:
