@@ -15,7 +15,7 @@ from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.logs.follow import read_log
 from engine.drivers.logs.query import LogReader
-from engine.drivers.logs.replay import Gate, Replay
+from engine.drivers.logs.replay import Barrier, Replay
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.monitors import Monitors
 from engine.ports.streams import Client, LogOptions, StreamOptions
@@ -57,10 +57,12 @@ class LinuxStreams:
                 await replay.send_present()
                 now = current()
                 if now is not None and now.is_running:
-                    with Gate() as gate:
-                        await self.connections.attach_at_gate(now, attach, options, client, gate.fd)
+                    with Barrier() as barrier:
+                        await self.connections.attach_behind_barrier(
+                            now, attach, options, client, barrier.fd
+                        )
                         await replay.send_present()
-                        gate.open()
+                        barrier.open()
         except BaseException:
             client.connection.close()
             raise
@@ -86,7 +88,9 @@ class LinuxStreams:
     async def logs(
         self, container: Container, options: LogOptions, ended: trio.Event | None
     ) -> AsyncGenerator[bytes, None]:
-        """Yield a container's output in blocks. With ``ended``, follow it until that event is set."""
+        """Yield a container's output in blocks. With ``ended``, follow it until that event is
+        set.
+        """
         path = naming.log_path(self.data_root, container.id)
         if not path.parent.exists() or not container.spec.log.is_kept:
             return

@@ -11,10 +11,11 @@ _OPEN_MAX: Final = 64
 
 
 class Directories:
-    """Opens directories by their path inside a root, and keeps those used last open.
+    """Opens directories by their path inside a root, and keeps the most recently used ones open.
 
     A symlink on the way leads within the root, wherever it points: RESOLVE_IN_ROOT, openat2(2). A
-    descriptor handed out is ours, and valid until a few dozen others have been asked for.
+    returned descriptor is owned by this object, and valid until a few dozen others have been asked
+    for.
     """
 
     def __init__(self, root_fd: int) -> None:
@@ -22,7 +23,7 @@ class Directories:
         self._open: OrderedDict[tuple[str, ...], int] = OrderedDict({(): root_fd})
 
     def existing(self, path: tuple[str, ...]) -> int:
-        """A directory that is there.
+        """Return an existing directory.
 
         Raises:
             OSError: ENOENT, ENOTDIR, ELOOP, as open(2).
@@ -37,10 +38,11 @@ class Directories:
         return fd
 
     def made(self, path: tuple[str, ...]) -> int:
-        """A directory, made as root's with mode 0755 where it is missing, and those above it.
+        """Return a directory; it and its parents are created if missing, owned by root, with mode
+        0755.
 
         Raises:
-            OSError: ENOTDIR, ELOOP, or EEXIST when a symlink on the way leads nowhere.
+            OSError: ENOTDIR, ELOOP, or EEXIST when a symlink on the way is dangling.
         """
         depth = len(path)
         while depth:
@@ -59,8 +61,8 @@ class Directories:
         return fd
 
     def may_be(self, path: tuple[str, ...]) -> bool:
-        """Whether nothing but directories stand on a path, as far as it exists; a symlink to one is
-        none.
+        """True if the existing part of a path consists of directories only; a symlink to a
+        directory does not count.
         """
         flags, resolve = (
             os.O_PATH | os.O_DIRECTORY,
@@ -77,13 +79,15 @@ class Directories:
         return True
 
     def forget(self, keep: int) -> None:
-        """Paths may mean other directories from now on. The one descriptor in use stays valid."""
+        """Forget all paths, because they may lead to other directories now. The descriptor ``keep``
+        stays valid.
+        """
         for path, fd in list(self._open.items()):
             if fd not in (keep, self.root_fd):
                 os.close(self._open.pop(path))
 
     def close(self) -> None:
-        """Close them all, the root too."""
+        """Close all descriptors, the root's too."""
         for fd in self._open.values():
             os.close(fd)
         self._open.clear()

@@ -2,7 +2,7 @@
 
 The names are the specification's (config.md, config-linux.md); keys that this engine never writes
 are not listed. A bundle is read once, by the monitor, before it forks: a child between fork(2) and
-execve(2) should open as little as it can.
+execve(2) should open as little as possible.
 """
 
 from typing import NamedTuple, TypedDict
@@ -12,10 +12,11 @@ from engine.runtime.kernel_files import read_once
 
 
 class User(TypedDict, total=False):
-    """Who a process is; ``username`` (``user[:group]``) wins over ``uid`` and ``gid``.
+    """The user of a process; ``username`` (``user[:group]``) takes precedence over ``uid`` and
+    ``gid``.
 
-    It and ``additionalGroups`` are names or numbers and no words of the specification: they are
-    looked up inside the root filesystem, which only this process can do safely.
+    ``username`` and ``additionalGroups`` are names or numbers and not part of the specification:
+    they are looked up inside the root file system, which only this process can do safely.
     """
 
     uid: int
@@ -35,7 +36,7 @@ class Rlimit(TypedDict):
 
 
 class ConsoleSize(TypedDict):
-    """The terminal's first size, in characters."""
+    """The terminal's initial size, in characters."""
 
     height: int
     width: int
@@ -52,7 +53,7 @@ class Capabilities(TypedDict, total=False):
 
 
 class Process(TypedDict, total=False):
-    """What to execute, and as whom (config.md, Process)."""
+    """The program to execute, and its user (config.md, Process)."""
 
     terminal: bool
     consoleSize: ConsoleSize
@@ -67,7 +68,7 @@ class Process(TypedDict, total=False):
 
 
 class Mount(TypedDict, total=False):
-    """One line of the mount plan (config.md, Mounts)."""
+    """One mount (config.md, Mounts)."""
 
     destination: str
     type: str
@@ -90,8 +91,8 @@ class Device(TypedDict, total=False):
 
 
 class Namespace(TypedDict, total=False):
-    """A namespace to be in: a new one, or that behind ``path``; a type that is not listed is shared
-    with the host.
+    """A namespace of the container: a new one, or the one at ``path``. Types that are not listed
+    are shared with the host.
     """
 
     type: str
@@ -99,7 +100,7 @@ class Namespace(TypedDict, total=False):
 
 
 class Linux(TypedDict, total=False):
-    """What only Linux has (config-linux.md)."""
+    """Settings that only Linux has (config-linux.md)."""
 
     namespaces: list[Namespace]
     devices: list[Device]
@@ -110,7 +111,7 @@ class Linux(TypedDict, total=False):
 
 
 class Root(TypedDict, total=False):
-    """Where the root filesystem is mounted, below the bundle."""
+    """The mount point of the root file system, relative to the bundle."""
 
     path: str
     readonly: bool
@@ -128,15 +129,15 @@ class Config(TypedDict, total=False):
 
 
 class Overlay(TypedDict):
-    """The layers of the root filesystem, topmost first, and its writable one."""
+    """The layers of the root file system, topmost first, and its writable one."""
 
     lower: list[str]
     upper: str
     work: str
 
 
-class LogWishes(TypedDict, total=False):
-    """How a container's output is kept; nothing said means one file without limit."""
+class LogSettings(TypedDict, total=False):
+    """Options of the container's log; by default one file without limit."""
 
     is_kept: bool
     path: str
@@ -144,16 +145,16 @@ class LogWishes(TypedDict, total=False):
     files_max: int
     compress: bool
     attributes: str
-    """A JSON object, or nothing."""
+    """A JSON object, or empty."""
 
 
 class MonitorConfig(TypedDict, total=False):
-    """``monitor.json``: what the OCI specification has no word for."""
+    """``monitor.json``: settings that the OCI specification has no field for."""
 
     container: str
     run: int
     log_path: str
-    log: LogWishes
+    log: LogSettings
     journal_path: str
     tty: bool
     open_stdin: bool

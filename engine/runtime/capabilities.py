@@ -1,7 +1,7 @@
 """Convert names of capabilities to the kernel's bit sets, capabilities(7).
 
-What this process itself does not have it can't give away: a name that is known but out of reach
-(the engine may run inside a restricted machine) is left out, as it would be for any other root.
+A process can't give away capabilities that it does not have: a known name that the engine lacks (it
+may run inside a restricted machine) is left out, as it would be for any other root process.
 """
 
 import errno
@@ -28,7 +28,7 @@ class Sets(NamedTuple):
 
 
 def capability_mask(names: Iterable[str]) -> int:
-    """Capabilities by name as bits.
+    """Convert names to bits.
 
     Raises:
         SetupFailed: an unknown name.
@@ -42,11 +42,11 @@ def capability_mask(names: Iterable[str]) -> int:
 
 
 def attainable_sets(wanted: Capabilities, uid: int) -> Sets:
-    """What a process of this user is to have, as far as this one can give it.
+    """Return the sets for a process of this user, limited to what this process can give.
 
-    Of another user than root nothing survives execve(2) but the ambient set ("Transformation of
-    capabilities", capabilities(7)), so it has nothing more at that moment either: a file that it
-    may not execute must not be found executable.
+    For a user other than root only the ambient set survives execve(2) ("Transformation of
+    capabilities", capabilities(7)), so the other sets are limited to it before that, too: otherwise
+    a file that the user may not execute would be found executable.
     """
     _, own, _ = linux.capget()
     ambient = capability_mask(wanted.get("ambient", ())) & own
@@ -58,20 +58,20 @@ def attainable_sets(wanted: Capabilities, uid: int) -> Sets:
 
 
 def limit_bounding(bounding: int) -> None:
-    """Drop from the bounding set what is not among these bits; needs CAP_SETPCAP."""
+    """Drop all capabilities but these bits from the bounding set; needs CAP_SETPCAP."""
     for number in range(64):
         if bounding >> number & 1:
             continue
         try:
             linux.prctl(linux.PR_CAPBSET_DROP, number)
         except OSError as error:
-            if error.errno == errno.EINVAL:  # this kernel knows none from here on
+            if error.errno == errno.EINVAL:  # this kernel has no capabilities from here on
                 return
             raise
 
 
 def raise_ambient(ambient: int) -> None:
-    """Add to the ambient set; each must be permitted and inheritable already."""
+    """Add to the ambient set; each capability must be permitted and inheritable already."""
     for number in range(ambient.bit_length()):
         if ambient >> number & 1:
             linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_RAISE, number)

@@ -1,9 +1,9 @@
 """Mount /sys/fs/cgroup for a container: its own cgroup in every hierarchy.
 
-Version 2 is mounted anew in the container's cgroup namespace. Of version 1 each hierarchy is a bind
-mount of the container's own directory in a small tmpfs, as Docker does it; a version 2 hierarchy
+Version 2 is mounted anew in the container's cgroup namespace. For version 1, each hierarchy is a
+bind mount of the container's own directory in a small tmpfs, as in Docker; a version 2 hierarchy
 beside them (hybrid) has no controllers and is left out. The process must have joined its cgroups
-already, and not yet left the host's cgroup namespace: /proc/self/cgroup names them.
+already, and must still be in the host's cgroup namespace: /proc/self/cgroup names them.
 """
 
 import os
@@ -19,25 +19,22 @@ ROOT: Final = "/sys/fs/cgroup"
 
 
 class Hierarchy(NamedTuple):
-    """A version 1 hierarchy: the name of its directory and a detached mount of our own cgroup in
-    it.
-    """
+    """A version 1 hierarchy: its directory's name, and a detached mount of our own cgroup in it."""
 
     name: str
     clone_fd: int
 
 
 def clone_hierarchies() -> list[Hierarchy]:
-    """Our own cgroup of each version 1 hierarchy as a detached mount; none where there is version 2
-    alone.
+    """Return our own cgroup of each version 1 hierarchy as a detached mount; none if there is only
+    version 2.
     """
     if os.access(f"{ROOT}/cgroup.controllers", os.F_OK):
         return []
     hierarchies = []
     for controllers, path in _own_cgroups():
         name = controllers.removeprefix("name=")
-        # /proc/self/cgroup and the host's own mount points are the kernel's and the administrator's
-        # words: no image wrote them.
+        # Both /proc/self/cgroup and the host's mount points are trusted: no image wrote them.
         fd = k.open_tree(k.AT_FDCWD, f"{ROOT}/{name}{path}", k.OPEN_TREE_CLONE)
         hierarchies.append(Hierarchy(name, fd))
     return hierarchies
@@ -59,7 +56,7 @@ def mount_cgroups(root_fd: int, mount: Mount, hierarchies: list[Hierarchy]) -> N
     top: Mount = {**mount, "type": "tmpfs", "source": "tmpfs"}
     top["options"] = [option for option in options if option != "ro"]
     mount_filesystem(root_fd, top)
-    # Nobody else has this filesystem yet, so a name in it is as good as a descriptor.
+    # No other process sees this file system yet, so names in it can be trusted.
     top_fd = open_inside(root_fd, mount["destination"], os.O_PATH)
     for name, clone_fd in hierarchies:
         os.mkdir(name, dir_fd=top_fd)

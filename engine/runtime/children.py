@@ -5,8 +5,8 @@
     fork ──▶ report pipe at end of file, empty ──▶ started ──▶ pidfd readable ──▶ exited
         └──▶ report pipe holds a failure ────────────────────▶ pidfd readable ──▶ failed
 
-Each of the three is told once, and the last one ends the story: the child is reaped and everything
-of its birth is closed.
+Each of the three is reported once. After the last one the child is reaped, and all descriptors of
+its start are closed.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _REPORT_BYTES_MAX: Final = 64 << 10
 
 
 class Failure(NamedTuple):
-    """Why a process did not come to be, in the words of ``runtime/init.py``."""
+    """Why a process was not started, as ``runtime/init.py`` reports it."""
 
     step: str
     errno: int
@@ -37,38 +37,36 @@ class Failure(NamedTuple):
 
 
 class Become(Protocol):
-    """Either of the doors in ``runtime/init.py``, all but the last arguments given."""
+    """One of the two entry points of ``runtime/init.py``, with all but the last arguments bound."""
 
     def __call__(
         self, stdio: tuple[int, int, int] | None, report_fd: int, console_socket: int | None
     ) -> NoReturn:
-        """Never returns."""
+        """Become the process; never returns."""
 
 
 class Listener(Protocol):
-    """Who is told what becomes of a child."""
+    """Receives the events of a child."""
 
     def started(self, child: "Child") -> None:
         """execve(2) has succeeded."""
 
     def failed(self, child: "Child", failure: Failure) -> None:
-        """It has not; the child is gone."""
+        """The process was not started; the child is reaped."""
 
     def exited(self, child: "Child", status: int) -> None:
-        """It ran and is gone; ``status`` as waitpid(2) has it."""
+        """The process ran and is reaped; ``status`` is that of waitpid(2)."""
 
 
 def identity(pid: int, boot_id: str) -> tuple[int, int, str]:
-    """What makes a process unmistakable: its pid, when it began, and which boot of the machine that
-    was.
-    """
+    """Return what identifies a process: its pid, its start time, and the machine's boot."""
     stat = process_stat(pid)
     assert stat is not None, "it is ourselves, or a child that only we reap"
     return pid, stat.start_ticks, boot_id
 
 
 class Child:
-    """One child and what connects the monitor with it."""
+    """One child, with its connections to the monitor."""
 
     def __init__(
         self,
@@ -80,10 +78,10 @@ class Child:
         pipes: tuple[bool, bool],
         cgroup: str,
     ) -> None:
-        """Fork. ``pipes``: whether it gets an input and outputs, else /dev/null; a terminal is all
-        three.
+        """Fork. ``pipes``: whether the child gets an input, and outputs, else /dev/null. A terminal
+        replaces all three.
 
-        ``cgroup`` is the version 2 directory to be born in; empty to stay in ours.
+        ``cgroup`` is the version 2 directory to clone into; empty to stay in ours.
 
         Raises:
             OSError: ENOMEM when the PID namespace has lost its init, EAGAIN, EMFILE.
@@ -101,11 +99,11 @@ class Child:
         loop.watch(self.pidfd, READ, lambda _: self._exited())
 
     def kill(self) -> None:
-        """End it, if it has not ended yet."""
+        """Kill the child, if it has not ended yet."""
         self.send_signal(signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
-        """Signal exactly this process; one that is ending takes no notice."""
+        """Signal exactly this process; a process that is ending ignores it."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
@@ -121,7 +119,8 @@ class Child:
     def _piped(self, become: Become, takes_input: bool, gives_output: bool) -> int:
         """Fork with pipes.
 
-        A descriptor is the stack's from its opening on: EMFILE may come at any of them.
+        Each descriptor is owned by a stack as soon as it is open, because any open may fail with
+        EMFILE.
         """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             null_fd = _owned(theirs, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
@@ -140,7 +139,7 @@ class Child:
             try:
                 pid = _fork(self._cgroup)
                 if pid == 0:
-                    _be_born(become, their_report_fd)
+                    _run_child(become, their_report_fd)
             finally:
                 os.close(their_report_fd)
             self.pidfd = os.pidfd_open(pid)  # never EMFILE: a descriptor has just been closed
@@ -150,7 +149,9 @@ class Child:
         return pid
 
     def _read_report(self) -> None:
-        """Runs at the latest when the child is gone, so what it had to say is there."""
+        """Read the report. This runs at the latest after the child's end, when the whole report is
+        there.
+        """
         if self._report_fd is None:
             return
         report = os.read(self._report_fd, _REPORT_BYTES_MAX)
@@ -175,7 +176,7 @@ class Child:
             _, ancillary, _, _ = self._console.recvmsg(
                 1, messages.ANCILLARY_BYTES, messages.CLOSE_ON_EXEC
             )
-        except OSError:  # killed before it had one
+        except OSError:  # killed before it had a terminal
             return
         for master_fd in messages.descriptors(ancillary)[:1]:
             self._stdio.open_terminal(master_fd)
@@ -212,9 +213,9 @@ def _fork(cgroup: str) -> int:
         os.close(cgroup_fd)
 
 
-def _be_born(become: Callable[[int], NoReturn], report_fd: int) -> NoReturn:
+def _run_child(become: Callable[[int], NoReturn], report_fd: int) -> NoReturn:
     try:
-        # The monitor is harder for the kernel to choose than what it looks after.
+        # The kernel should kill the container's processes before the monitor.
         write_once("/proc/self/oom_score_adj", "0")
         become(report_fd)
     finally:  # nothing may unwind into a copy of our parent's stack

@@ -1,11 +1,11 @@
 """Send a process's output to an attached client, in Docker's stream format.
 
 Without a terminal each block of output has a header of eight bytes (the stream, three zeroes, the
-length as big-endian), with one it is the raw bytes. What a client sends is always raw.
+length as big-endian); with a terminal it is sent raw. What a client sends is always raw.
 
-A client that does not read makes the process wait, though not for ever: one that takes no byte for
-ten seconds while the process waits for it is let go, with everybody else's output in mind. One that
-only falls behind is given its time.
+A client that does not read makes the process wait, but with a limit: one that takes no byte for ten
+seconds while the process waits for it is disconnected, so that others get their output. A client
+that only falls behind is not.
 """
 
 import socket
@@ -20,7 +20,7 @@ STDOUT: Final = 1
 STDERR: Final = 2
 
 CLIENT_BUFFER_BYTES_MAX: Final = 1 << 20
-"""What may wait for one client before the process is made to wait as well."""
+"""How much may wait for one client before the process has to wait as well."""
 CLIENT_PATIENCE_S: Final = 10.0
 _RECEIVE_BYTES_MAX: Final = 64 << 10
 _SEND_BYTES_MAX: Final = 256 << 10
@@ -28,21 +28,21 @@ _HEADER: Final = struct.Struct(">BxxxI")
 
 
 def frame_header(stream: int, length: int) -> bytes:
-    """What stands before a block of a stream when there is no terminal."""
+    """Return the header of a block of a stream, for use without a terminal."""
     return _HEADER.pack(stream, length)
 
 
 class DetachKeys:
-    """Finds the keys that end an attachment, even when they arrive in pieces."""
+    """Finds the keys that end an attachment, even if they arrive in pieces."""
 
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
         self._matched = 0
 
     def feed(self, typed: bytes) -> tuple[bytes, bool]:
-        """What to pass on to the process, and whether the keys are complete.
+        """Return the bytes to pass on to the process, and whether the keys are complete.
 
-        A beginning of the keys is held back until it is clear that it is none.
+        A prefix of the keys is held back until it is clear that they don't follow.
         """
         keys = self._keys
         if not keys:
@@ -66,29 +66,29 @@ class Served(Protocol):
     tty: bool
 
     def typed(self, typed: bytes) -> None:
-        """A client sent input."""
+        """Take input from a client."""
 
     def input_ended(self) -> bool:
-        """A client sends no more; False when that ends its attachment."""
+        """Take a client's end of input; return False if that ends its attachment."""
 
     def client_closed(self, client: "Client", reason: str) -> None:
-        """A client is gone; its socket is closed already."""
+        """Remove a client whose socket is already closed."""
 
     def client_has_room(self) -> None:
-        """A client has taken what was too much for it."""
+        """Continue after a client's full buffer has room again."""
 
 
 class Client:
-    """One attached client: the owner of its socket."""
+    """One attached client; owns its socket."""
 
-    def __init__(self, process: Served, fd: int, wishes: Attachment) -> None:
-        self.wishes = wishes
+    def __init__(self, process: Served, fd: int, attachment: Attachment) -> None:
+        self.attachment = attachment
         self._process = process
         self._loop = process.loop
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
         self._fd = fd
-        self._keys = DetachKeys(wishes.detach_keys if process.tty else b"")
+        self._keys = DetachKeys(attachment.detach_keys if process.tty else b"")
         self._waiting = bytearray()
         self._reading = True
         self._paused = False
@@ -99,33 +99,33 @@ class Client:
 
     @property
     def full(self) -> bool:
-        """Whether the process has to wait for this client."""
+        """True if the process has to wait for this client."""
         return len(self._waiting) >= CLIENT_BUFFER_BYTES_MAX
 
     def begin(self) -> None:
-        """Pass on what the client sent before we had its socket."""
-        if self.wishes.unread:
-            self._typed(self.wishes.unread)
+        """Pass on what the client sent before the monitor had its socket."""
+        if self.attachment.unread:
+            self._typed(self.attachment.unread)
 
     def output(self, stream: int, block: bytes) -> None:
         """Send a block of the process's output, if this client asked for that stream."""
-        wanted = self.wishes.stdout if stream == STDOUT else self.wishes.stderr
+        wanted = self.attachment.stdout if stream == STDOUT else self.attachment.stderr
         if wanted and not self.closed:
-            framed = not (self._process.tty or self.wishes.raw)
+            framed = not (self._process.tty or self.attachment.raw)
             self._send(frame_header(stream, len(block)) if framed else b"", block)
 
     def pause(self) -> None:
-        """Take nothing more from the client: the process does not read."""
+        """Take no more input from the client, because the process does not read."""
         self._paused = True
         self._update()
 
     def resume(self) -> None:
-        """Take input again."""
+        """Take input from the client again."""
         self._paused = False
         self._update()
 
     def finish(self, reason: str) -> None:
-        """Close, once the client has taken what waits for it."""
+        """Close once the client has taken all pending output."""
         if not self.closed and self._finishing is None:
             self._finishing = reason
             self._reading = False
@@ -154,7 +154,7 @@ class Client:
         if self._paused and self._reading:
             self._loop.forget(
                 self._fd
-            )  # its last words are still unread; look again when there is room
+            )  # input is unread; the loop watches it again when there is room
             self._events = 0
         else:
             self.close(self._finishing or messages.EOF)
@@ -173,7 +173,7 @@ class Client:
             self._end_of_input()
 
     def _typed(self, typed: bytes) -> None:
-        if not self.wishes.stdin:
+        if not self.attachment.stdin:
             return
         passed, detached = self._keys.feed(typed)
         if passed:
@@ -183,7 +183,7 @@ class Client:
 
     def _end_of_input(self) -> None:
         self._reading = False
-        if self.wishes.stdin and not self._process.input_ended():
+        if self.attachment.stdin and not self._process.input_ended():
             self.finish(messages.EOF)
         else:
             self._update()
@@ -200,7 +200,7 @@ class Client:
             if sent == len(header) + len(block):
                 return
             header, block = header[sent:], block[max(0, sent - len(header)) :]
-            self._loop.call_after(self, CLIENT_PATIENCE_S, self._out_of_patience)
+            self._loop.call_after(self, CLIENT_PATIENCE_S, self._timed_out)
         self._waiting += header
         self._waiting += block
         self._update()
@@ -217,7 +217,7 @@ class Client:
         was_full = self.full
         del self._waiting[:sent]
         if self._waiting:
-            self._loop.call_after(self, CLIENT_PATIENCE_S, self._out_of_patience)
+            self._loop.call_after(self, CLIENT_PATIENCE_S, self._timed_out)
         else:
             self._waiting = bytearray()
             self._loop.cancel(self)
@@ -225,12 +225,12 @@ class Client:
             self._process.client_has_room()
         self._settle()
 
-    def _out_of_patience(self) -> None:
-        """No byte was taken for a while: a nuisance only if somebody waits."""
+    def _timed_out(self) -> None:
+        """Close the client if the process waits for it; otherwise wait again."""
         if self.full or self._finishing is not None:
             self.close(messages.SLOW)
         else:
-            self._loop.call_after(self, CLIENT_PATIENCE_S, self._out_of_patience)
+            self._loop.call_after(self, CLIENT_PATIENCE_S, self._timed_out)
 
     def _settle(self) -> None:
         if self._finishing is not None and not self._waiting:
@@ -239,7 +239,7 @@ class Client:
             self._update()
 
     def _update(self) -> None:
-        """Tell the loop what this client waits for."""
+        """Update the events that the loop watches for this client."""
         if self.closed:
             return
         events = (READ if self._reading and not self._paused else 0) | (

@@ -18,18 +18,18 @@ _PTMX: Final = os.makedev(5, 2)
 
 
 class Pty(NamedTuple):
-    """Both ends of a pseudo-terminal, pty(7); the descriptors are the caller's."""
+    """Both ends of a pseudo-terminal, pty(7); the caller closes the descriptors."""
 
     master_fd: int
     slave_fd: int
 
 
 def open_pty(root_fd: int, size: ConsoleSize | None) -> Pty:
-    """A new pseudo-terminal of the devpts instance below a root, unlocked, of the given size in
-    characters.
+    """Open a new pseudo-terminal of the devpts instance below a root, unlocked, of the given size
+    in characters.
 
     The slave is opened through its master (TIOCGPTPEER, ioctl_tty(2)): no name inside the container
-    is believed.
+    is trusted.
 
     Raises:
         SetupFailed: /dev/pts/ptmx is something else.
@@ -47,7 +47,7 @@ def open_pty(root_fd: int, size: ConsoleSize | None) -> Pty:
 
 
 def bind_console(root_fd: int, slave_fd: int) -> None:
-    """Make a terminal the container's /dev/console (config.md: terminal)."""
+    """Bind a terminal to the container's /dev/console (config.md: terminal)."""
     clone_fd = k.open_tree(slave_fd, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE)
     place = ensure_file(root_fd, "/dev/console")
     attach(clone_fd, place.fd)
@@ -56,14 +56,14 @@ def bind_console(root_fd: int, slave_fd: int) -> None:
 
 
 def send_master(console_socket: int, master_fd: int) -> None:
-    """Hand the master to the monitor: one message with one descriptor, cmsg(3)."""
+    """Send the master to the monitor: one message with one descriptor, cmsg(3)."""
     with socket.socket(fileno=console_socket) as monitor:
         socket.send_fds(monitor, [b"console"], [master_fd])
     os.close(master_fd)
 
 
 def take_terminal(slave_fd: int) -> None:
-    """Make a terminal the controlling one of the session that the caller leads. TIOCSCTTY,
+    """Make a terminal the controlling terminal of the session that the caller leads. TIOCSCTTY,
     ioctl_tty(2).
     """
     fcntl.ioctl(slave_fd, termios.TIOCSCTTY, 0)

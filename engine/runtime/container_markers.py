@@ -9,15 +9,14 @@ from typing import Final
 from engine.runtime.inside import open_parent
 
 _MARKER: Final = "/.dockerenv"
-"""An empty file; systemd-detect-virt(1) and many a script take it for the proof."""
+"""An empty file; systemd-detect-virt(1) and many scripts take it as the sign of a container."""
 _MARKER_MODE: Final = 0o755
 _MOUNT_TABLE: Final = "/etc/mtab"
-"""Where older programs read what is mounted; the kernel's own table, proc_pid_mounts(5), is what
-they then get."""
+"""The mount table for older programs; a link to the kernel's own table, proc_pid_mounts(5)."""
 
 
 def create_markers(root_fd: int) -> None:
-    """Make what is missing of the two; what an image has there stays, whatever it is.
+    """Create the missing ones of the two; files of the image are not changed.
 
     Raises:
         OSError: the root can't be written, or its ``/etc`` is no directory.

@@ -1,8 +1,8 @@
 """Receive the daemon's orders on a monitor's control connections, and send hints back.
 
-The first connection is born with the monitor; others come through its socket, which only root can
-reach. A connection that fails or fills up is dropped: the daemon will come again, and nothing that
-matters is said here alone.
+The first connection exists from the launch on; others come through its socket, which only root can
+reach. A connection that fails or fills up is dropped: the daemon connects again, and everything
+that matters is in the journal.
 """
 
 import os
@@ -16,11 +16,12 @@ from engine.runtime.loop import READ, Loop
 from engine.runtime.messages import Message, ProtocolError
 
 CONNECTIONS_MAX: Final = 8
-"""One daemon needs one; a second during an upgrade; the rest is for people with tools. The oldest
-makes room."""
+"""One daemon needs one connection, a second during an upgrade; the rest is for debugging. A new
+connection replaces the oldest beyond this.
+"""
 
 Order = Callable[[Message, list[int]], Message]
-"""Carries out a request and takes the descriptors that it uses out of the list."""
+"""Carries out a request; removes the descriptors that it keeps from the list."""
 
 
 class Control:
@@ -39,7 +40,7 @@ class Control:
         self._loop.watch(listener_fd, READ, self._accept)
 
     def close_listener(self) -> None:
-        """Take the socket away, so that a next monitor can have its own there."""
+        """Remove the socket, so that a next monitor can bind its own."""
         self._loop.forget(self._listener_fd)
         os.close(self._listener_fd)
         try:
@@ -58,13 +59,13 @@ class Control:
         self._loop.watch(fd, READ, lambda _: self._serve(fd))
 
     def hint(self, count: int) -> None:
-        """Tell everyone that the journal has grown."""
+        """Report to all connections that the journal has grown."""
         packet = flat({"journal": count})
         for fd, connection in list(self._connections.items()):
             try:
                 connection.send(packet, messages.NO_SIGNAL)
             except BlockingIOError:
-                pass  # enough hints lie there unread
+                pass  # hints are unread already
             except OSError:
                 self._drop(fd)
 
@@ -73,7 +74,7 @@ class Control:
         try:
             self.adopt(listener.accept()[0])
         except (BlockingIOError, ConnectionError):
-            return  # whoever knocked has gone
+            return  # the client has gone
         finally:
             listener.detach()
 

@@ -39,8 +39,8 @@ _KINDS: Final = {
 
 
 def make_devices(root_fd: int, devices: Iterable[Device]) -> None:
-    """Make the default nodes and links, and those that were asked for, which win over a default of
-    the same path.
+    """Create the default nodes and links, and the requested nodes, which replace a default with the
+    same path.
 
     Raises:
         SetupFailed: a node can't be made.
@@ -73,7 +73,7 @@ def _make_node(parent_fd: int, name: str, device: Device) -> None:
         if uid or gid:
             os.chown(name, uid, gid, dir_fd=parent_fd, follow_symlinks=False)
     except FileExistsError:
-        return  # a bind mount put another device there, or the image brought one: theirs wins, as with Docker
+        return  # a bind mount or the image has a device here, which is kept, as with Docker
     except OSError as error:
         raise refusal(f"error creating device nodes: {device['path']}", error) from error
 

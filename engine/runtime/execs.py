@@ -1,7 +1,7 @@
 """Run execs: each has streams of its own and at most one client.
 
-The outcome is in the journal before the client hears of it: drain, ``exec_exited``, hint, then the
-client's socket closes.
+The outcome is in the journal before the client gets it: drain, ``exec_exited``, hint, then the
+client's socket is closed.
 """
 
 import os
@@ -20,19 +20,22 @@ from engine.runtime.messages import Attachment, ExecOrder, LaunchOrder, Message,
 from engine.runtime.streams import Stdio
 
 REMEMBERED: Final = 64
-"""How many finished execs are known by their ID, in case the daemon died before it heard that its
-order had arrived."""
+"""How many finished execs are remembered by ID, in case the daemon died before it knew that its
+order had arrived.
+"""
 
 
 def exit_code(status: int) -> int:
-    """The code of a wait status in the shell's way: 128 + n for a process that signal n killed."""
+    """Convert a wait status to an exit code as the shell does: 128 + n for a process that signal n
+    killed.
+    """
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
 def refusal_text(message: str) -> bytes:
-    """What dockerd writes to the client of an exec that could not start; it looks for users itself,
-    so that is told without the runtime.
+    """Return what dockerd writes to the client of an exec that could not start. It looks up users
+    itself, so that error lacks the runtime's prefix.
     """
     if message.startswith("unable to find"):
         return f"{message}\r\n".encode()
@@ -42,7 +45,9 @@ def refusal_text(message: str) -> bytes:
 
 
 class _Exec:
-    """One exec, from its fork to its end; it is told by its child and tells all of them."""
+    """One exec, from its fork to its end. Receives its child's events, and writes them to the
+    journal.
+    """
 
     def __init__(self, execs: "Execs", order: ExecOrder, stdio: Stdio) -> None:
         self.exec_id = order.exec_id
@@ -51,20 +56,20 @@ class _Exec:
         self._execs = execs
 
     def started(self, child: Child) -> None:
-        """execve(2) has succeeded."""
+        """Record the start: execve(2) has succeeded."""
         process = identity(child.pid, self._execs.boot_id)
         self._execs.journal.append(ExecProcessStarted(self.exec_id, *process))
 
     def failed(self, child: Child, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
-        """There is no process: the client gets the reason in the place of output."""
+        """Record the failure; the client gets the reason instead of output."""
         code = max(failure.exit_code, EXIT_NOT_EXECUTABLE)
         self._execs.journal.append(ExecProcessNotStarted(self.exec_id, failure.message, code))
-        self.stdio.tell(refusal_text(failure.message))
+        self.stdio.write_to_clients(refusal_text(failure.message))
         self.stdio.drain()
         self._execs.forget(self)
 
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
-        """The process is gone; what it wrote is still in its pipes."""
+        """Record the exit, after reading the rest of the output from the pipes."""
         self.stdio.drain()
         self._execs.journal.append(ExecProcessExited(self.exec_id, exit_code(status)))
         self._execs.forget(self)
@@ -81,7 +86,9 @@ class Execs:
         detached: Callable[[Attachment, str], None],
         ended: Callable[[], None],
     ) -> None:
-        """``detached`` is told of clients that went away, ``ended`` whenever an exec is over."""
+        """Store the callbacks: ``detached`` is called for each client that went away, ``ended``
+        whenever an exec has ended.
+        """
         self._loop = loop
         self._order = order
         self.boot_id = order.boot_id
@@ -92,10 +99,10 @@ class Execs:
         self._finished: deque[str] = deque(maxlen=REMEMBERED)
 
     def start(self, order: ExecOrder, client_fds: list[int], init_pidfd: int) -> Message:
-        """Fork; the outcome goes to the journal. The client's descriptor is taken out of the list.
+        """Fork; the outcome goes to the journal. The client's descriptor is removed from the list.
 
         Raises:
-            OSError: there was no child: the container is at its end, or a limit is reached.
+            OSError: fork failed: the container is ending, or a limit is reached.
             ProtocolError: more than one client.
         """
         if order.exec_id in self._running or order.exec_id in self._finished:
@@ -134,20 +141,18 @@ class Execs:
         self._running[exec_id].stdio.resize(height, width)
 
     def kill(self) -> None:
-        """End what still runs; only a container in the host's PID namespace has such processes
-        left.
-        """
+        """Kill running execs; only a container in the host's PID namespace has any left."""
         for running in list(self._running.values()):
             if running.child is not None:
                 running.child.kill()
 
     @property
     def running(self) -> bool:
-        """Whether an exec has not ended yet."""
+        """True if an exec has not ended yet."""
         return bool(self._running)
 
     def forget(self, running: _Exec) -> None:
-        """It is over: its client may go as soon as it has taken everything."""
+        """Forget an ended exec; its client is closed once it has taken all output."""
         running.stdio.finish(messages.ENDED)
         del self._running[running.exec_id]
         self._finished.append(running.exec_id)

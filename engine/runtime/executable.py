@@ -15,11 +15,11 @@ _SIGNALS: Final = tuple(int(number) for number in signal.valid_signals())
 
 
 def find_executable(command: str, environment: dict[str, str]) -> str:
-    """The path of a command as the calling process sees it, with its present root, working
+    """Return the path of a command as the calling process finds it, with its present root, working
     directory and rights.
 
     Raises:
-        SetupFailed: exit code 127 when it is not there, 126 when it is no executable file.
+        SetupFailed: exit code 127 if it does not exist, 126 if it is not an executable file.
     """
     if "/" in command:
         number = _why_not(command)
@@ -41,7 +41,7 @@ def find_executable(command: str, environment: dict[str, str]) -> str:
 
 
 def _why_not(path: str) -> int:
-    """The errno that speaks against executing a file, or 0."""
+    """Return the errno that prevents executing a file, or 0."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (lean)
     except OSError as error:
@@ -52,15 +52,15 @@ def _why_not(path: str) -> int:
 
 
 def parse_environment(env: Iterable[str]) -> dict[str, str]:
-    """``NAME=value`` as a mapping; the last of a name wins, an entry without ``=`` has no value to
-    give.
+    """Parse ``NAME=value`` entries; the last one of a name counts, entries without ``=`` are
+    ignored.
     """
     pairs = (entry.partition("=") for entry in env)
     return {name: value for name, equals, value in pairs if name and equals}
 
 
 def restore_signals() -> None:
-    """Give back what exec keeps: dispositions that are ignored, and the mask. signal(7)."""
+    """Restore what execve(2) keeps: ignored signals and the mask. signal(7)."""
     for number in _SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -68,13 +68,13 @@ def restore_signals() -> None:
 
 
 def execute(path: str, args: list[str], environment: dict[str, str]) -> NoReturn:
-    """Become the program. execve(2).
+    """Replace this process by the program. execve(2).
 
     Raises:
-        SetupFailed: the kernel can't execute this file, for this user.
+        SetupFailed: the kernel can't execute this file for this user.
     """
     try:
-        os.execve(path, args, environment)  # noqa: S606  (this is what it is for)
+        os.execve(path, args, environment)  # noqa: S606  (the purpose of this function)
     except OSError as error:
         number = error.errno or 0
         raise command_refusal(f"exec {path}: {words(number)}", number) from error

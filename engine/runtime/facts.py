@@ -1,12 +1,13 @@
-"""Define the records of a monitor's journal, once for who writes and who reads them.
+"""Define the records of a monitor's journal, for the writer and the reader.
 
-A fact has happened, whatever the event log knows of it. It is one line of JSON; lines of every
+A fact has happened, whether or not the event log has it. It is one line of JSON. Lines of every
 earlier release must be understood, so a field is only ever added, with a default. ``n`` counts from
 1 within a run, ``at_ns`` is the wall clock, ``boot_ns`` is CLOCK_BOOTTIME::
 
-    {"n":3,"type":"exited","at_ns":1764277200000000000,"boot_ns":81000000000,"code":137,"signal":9,"oom":false}
+    {"n":3,"type":"exited","at_ns":1764277200000000000,"boot_ns":81000000000,
+     "code":137,"signal":9,"oom":false}
 
-Named tuples, and no dataclasses: the module ``dataclasses`` costs each lean process a megabyte.
+Named tuples instead of dataclasses: the module ``dataclasses`` costs each lean process a megabyte.
 """
 
 import json
@@ -16,7 +17,7 @@ from engine.runtime.json_text import flat
 
 
 class Stamp(NamedTuple):
-    """Which record of its run a fact is, and when it happened."""
+    """The number of a record within its run, and when the fact happened."""
 
     number: int
     at_ns: int
@@ -26,11 +27,11 @@ class Stamp(NamedTuple):
 
 
 UNSTAMPED: Final = Stamp(0, 0, 0)
-"""Of a fact that is not written yet."""
+"""The stamp of a fact that is not written yet."""
 
 
 class MonitorBegan(NamedTuple):
-    """The monitor has its lock: the launch has happened and must not be repeated. The first
+    """The monitor holds its lock: the launch has happened and must not be repeated. The first
     record.
     """
 
@@ -50,7 +51,7 @@ class ProcessStarted(NamedTuple):
 
 
 class ProcessNotStarted(NamedTuple):
-    """The container's first process could not execute its program. The last record then."""
+    """The container's first process could not execute its program. Then this is the last record."""
 
     step: str
     errno: int
@@ -69,22 +70,22 @@ class ProcessExited(NamedTuple):
 
 
 class MemoryExhausted(NamedTuple):
-    """The kernel has killed so many processes since the run began."""
+    """The number of processes that the kernel has killed for lack of memory since the run began."""
 
     kills: int
     stamp: Stamp = UNSTAMPED
 
 
 class LogDropped(NamedTuple):
-    """The log had no room for so many bytes since the run began."""
+    """The number of bytes that the log had no room for since the run began."""
 
     lost_bytes: int
     stamp: Stamp = UNSTAMPED
 
 
 class AttachEnded(NamedTuple):
-    """A client was let go: ``eof``, ``detached``, ``slow`` or ``ended``. An exec's client has the
-    exec's ID.
+    """A client was disconnected: ``eof``, ``detached``, ``slow`` or ``ended``. An exec's client has
+    the exec's ID.
     """
 
     attach_id: str
@@ -144,14 +145,15 @@ RECORD_TYPES: Final[dict[type[Fact], str]] = {
     ExecProcessNotStarted: "exec_failed",
     ExecProcessExited: "exec_exited",
 }
-"""What each is called in a journal."""
+"""The type of each fact in a journal."""
 REWRITTEN: Final = "rewritten"
-"""The type of the first line of a journal of which records have been forgotten: its number is 0,
-and it is no fact."""
+"""The type of the first line of a journal that was rewritten without some records: its number is 0,
+and it is no fact.
+"""
 
 
 def to_line(fact: Fact) -> bytes:
-    """The record of a fact, without its newline."""
+    """Encode a fact's record, without the newline."""
     number, at_ns, boot_ns = fact.stamp
     record: dict[str, Any] = {
         "n": number,
@@ -164,7 +166,7 @@ def to_line(fact: Fact) -> bytes:
 
 
 def from_line(line: bytes) -> Fact | None:
-    """The fact in a record; None when the line is damaged, or no fact."""
+    """Decode a record; None if the line is damaged, or no fact."""
     try:
         record = json.loads(line)
         kind = _KINDS[record["type"]]
@@ -179,13 +181,11 @@ _KINDS: Final = {name: kind for kind, name in RECORD_TYPES.items()}
 
 
 _NAMES_IN_RECORDS: Final = {"kills": "count", "lost_bytes": "bytes"}
-"""Where a record has another word than the field."""
+"""Fields whose name in a record differs."""
 
 
 def _names(kind: type[Fact]) -> list[str]:
-    """What a fact's fields are called in its record, in their order; the last one, the stamp, is
-    not among them.
-    """
+    """Return the names of a fact's fields in its record, in order, without the stamp."""
     return [_NAMES_IN_RECORDS.get(name, name) for name in kind._fields[:-1]]
 
 

@@ -5,7 +5,7 @@ import os
 from typing import Final
 
 EXIT_SETUP_FAILED: Final = 125
-"""The fault is the engine's, or the request's."""
+"""The engine or the request is at fault."""
 EXIT_NOT_EXECUTABLE: Final = 126
 EXIT_NOT_FOUND: Final = 127
 
@@ -20,7 +20,7 @@ _EXIT_CODES: Final = {
 
 
 class SetupFailed(Exception):
-    """A step refused; ``str()`` is fit for a user's eyes."""
+    """A step failed; ``str()`` is a message for users."""
 
     def __init__(self, message: str, errno: int = 0, exit_code: int = EXIT_SETUP_FAILED) -> None:
         super().__init__(message)
@@ -29,18 +29,18 @@ class SetupFailed(Exception):
 
 
 def words(number: int) -> str:
-    """An errno as Docker's messages spell it: in lower case."""
+    """Return an errno's text in Docker's form: in lower case."""
     return os.strerror(number).lower()
 
 
 def refusal(message: str, error: OSError) -> SetupFailed:
-    """The failure of setting up, with its reason in words."""
+    """Build the error for a failed setup step, with its reason."""
     number = error.errno or 0
     return SetupFailed(f"{message}: {words(number)}", number)
 
 
 def command_refusal(message: str, number: int) -> SetupFailed:
-    """The failure of a command that can't be executed: 127 when it is not there, 126 when it is of
-    no use.
+    """Build the error for a command that can't be executed: 127 if it does not exist, 126 if it is
+    unusable.
     """
     return SetupFailed(message, number, _EXIT_CODES.get(number, EXIT_SETUP_FAILED))

@@ -10,11 +10,11 @@ Theory of operation::
        │ ◀── report pipe: a failure, as JSON ──┤ (then it exits with the failure's exit code)
        │ ◀── report pipe: end of file ─────────┘ execve(2) closed it: the process runs
 
-The order of a table is its design: what a step needs, the one before has not yet taken away. Until
-``pivot`` the host's /proc and the host's paths are at hand; from then on nothing is believed that
-is found by a name. The child is not dumpable, so no process of the container can look into it while
-it joins (CVE-2016-9962), and it can't import: a module that it found now would be a file of the
-container. Whatever it mounted is in a mount namespace of its own and ends with it.
+The order of a table is its design: no step takes away what a later one needs. Until ``pivot`` the
+host's /proc and paths can be used; after it no name is trusted. The child is not dumpable, so no
+process of the container can inspect it while it joins (CVE-2016-9962), and it can't import: a
+module found now would be a file of the container. Its mounts are in a mount namespace of its own
+and end with it.
 """
 
 import errno
@@ -81,8 +81,9 @@ __all__ = ["EXEC_STEPS", "INIT_STEPS", "become_exec", "become_init", "share_pid_
 Stdio = tuple[int, int, int]
 
 _LOW_FDS: Final = 16
-"""Descriptors that are kept move above this number first, so that 0, 1 and 2 can be filled without
-a collision."""
+"""Descriptors that are kept move above this number first, so that 0, 1 and 2 can be replaced
+without a collision.
+"""
 _LAST_FD: Final = 0xFFFFFFFF
 _NULL: Final = os.makedev(1, 3)
 
@@ -99,7 +100,7 @@ def become_init(
     never raises.
 
     ``stdio`` are the descriptors to become 0, 1 and 2. With ``process.terminal`` they are ignored
-    (None will do): a pty of the container's own devpts takes their place, and its master is sent
+    (and may be None): a pty of the container's own devpts is used instead, and its master is sent
     over ``console_socket`` (a connected AF_UNIX socket, one message with one descriptor, before the
     report pipe closes).
 
@@ -108,7 +109,7 @@ def become_init(
     the child exits with that code.
 
     ``joined`` are open namespaces of another container that are joined instead of made, by kind;
-    ``shm`` is the mount namespace in which that container's shared memory is found.
+    ``shm`` is the mount namespace that has that container's shared memory.
 
     Every other descriptor is closed; the caller's need not be O_CLOEXEC. The caller's death kills
     the container (PR_SET_PDEATHSIG), so the calling *thread* must live as long as the process.
@@ -146,8 +147,8 @@ def become_exec(
 
 
 class _Child:
-    """What the steps hand on to each other. A child runs once and forward, so plain attributes will
-    do.
+    """State that the steps pass on to each other. A child runs once, so plain attributes are
+    enough.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class _Child:
         self.root_fd = -1
         self.joined: dict[str, int] = {}
         self.binds: dict[int, int] = {}
-        """Detached mounts by their place in the plan."""
+        """Detached mounts by their index in the configuration's mounts."""
         self.hierarchies: list[Hierarchy] = []
         self.slave_fd = -1
         self.identity = Identity(0, 0, [0], "/")
@@ -174,7 +175,7 @@ class _Child:
 
 
 def _run(child: _Child, steps: "Steps") -> NoReturn:
-    """Take the steps, of which the last ends in execve(2); a failure travels home on the pipe."""
+    """Run the steps, of which the last ends in execve(2); report a failure on the pipe."""
     exit_code = EXIT_SETUP_FAILED
     name = "begin"
     try:
@@ -201,9 +202,9 @@ def _report(child: _Child, step: str, number: int, message: str, exit_code: int)
     os.write(child.report_fd, json.dumps(record).encode())
 
 
-def _seclude(child: _Child) -> None:
-    """Cut what ties the child to its parent: being looked into, imports, descriptors, the session,
-    signals.
+def _isolate(child: _Child) -> None:
+    """Detach the child from its parent: make it non-dumpable, prevent imports, close descriptors,
+    start a session, reset signals.
     """
     k.prctl(k.PR_SET_DUMPABLE, 0)
     sys.meta_path.clear()
@@ -249,8 +250,8 @@ def _read_filter(child: _Child) -> None:
 
 
 def _join_cgroups(child: _Child) -> None:
-    """Move this process into the container's cgroups; 0 is the writer, whatever its PID namespace.
-    cgroups(7).
+    """Move this process into the container's cgroups; "0" means the writer, whatever its PID
+    namespace. cgroups(7).
     """
     for path in child.cgroup_procs:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -264,8 +265,8 @@ def _adjust_oom_score(child: _Child) -> None:
 
 
 def _clone_sources(child: _Child) -> None:
-    """Take hold of what is mounted from the host while its mount and cgroup namespaces are still
-    ours.
+    """Clone what will be mounted from the host, while this process is still in its mount and cgroup
+    namespaces.
     """
     for index, mount in enumerate(child.bundle.config.get("mounts", ())):
         if mount.get("type") == "cgroup":
@@ -277,8 +278,8 @@ def _clone_sources(child: _Child) -> None:
 
 
 def _own_keyring(_child: _Child) -> None:
-    """The host's session keys stay outside, keyrings(7); a kernel without keyrings has none to
-    show.
+    """Join a new session keyring, so that the host's keys can't be seen, keyrings(7). Kernels
+    without keyrings need none.
     """
     try:
         k.keyctl_join_session_keyring()
@@ -288,8 +289,8 @@ def _own_keyring(_child: _Child) -> None:
 
 
 def _mount_root(child: _Child) -> None:
-    """Nothing that is mounted from here on can be seen outside; then the layers, or a directory as
-    it is.
+    """Make all mounts private, so that later ones are not seen outside; then mount the layers, or
+    bind a directory.
     """
     k.mount("none", "/", flags=k.MS_REC | k.MS_PRIVATE)
     target = os.path.join(child.bundle.directory, child.bundle.config["root"]["path"])  # noqa: PTH118
@@ -301,7 +302,7 @@ def _mount_root(child: _Child) -> None:
 
 
 def _create_markers(child: _Child) -> None:
-    """In a writable layer of ours only, never in a directory of the host."""
+    """Create the markers in a writable layer of ours only, never in a directory of the host."""
     if child.bundle.monitor.get("overlay"):
         create_markers(child.root_fd)
 
@@ -317,7 +318,7 @@ def _mount_all(child: _Child) -> None:
 
 
 def _make_devices(child: _Child) -> None:
-    """Fill /dev, unless it is somebody's own: a bind mount of a directory that has everything."""
+    """Fill /dev, unless a bind mount provides the whole directory."""
     mounts = child.bundle.config.get("mounts", ())
     dev_is_bind = any(mounts[index]["destination"].rstrip("/") == "/dev" for index in child.binds)
     if not dev_is_bind:
@@ -343,8 +344,8 @@ def _hide_paths(child: _Child) -> None:
 
 
 def _make_working_directory(child: _Child) -> None:
-    """Make the working directory where it is missing, as Docker does; root's, whoever will stand in
-    it.
+    """Create the working directory if it is missing, as Docker does; it belongs to root, whatever
+    the user.
     """
     cwd = child.process.get("cwd") or "/"
     try:
@@ -369,12 +370,14 @@ def _pivot(child: _Child) -> None:
 
 
 def _close_sources(child: _Child) -> None:
-    """Let go of every descriptor of a mount: only the report pipe and the terminal go on."""
+    """Close all descriptors of mounts; keep only the report pipe and the terminal."""
     _close_others({child.report_fd, child.slave_fd})
 
 
 def _join_container(child: _Child) -> None:
-    """All namespaces at once, by the process that is in them: setns(2) with a pidfd, Linux 5.8."""
+    """Join all namespaces of the process behind the pidfd at once: setns(2) with a pidfd, Linux
+    5.8.
+    """
     k.setns(child.init_pidfd, EVERY_NAMESPACE)
     child.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -384,8 +387,8 @@ def _set_limits(child: _Child) -> None:
 
 
 def _take_stdio(child: _Child) -> None:
-    """The terminal becomes stdio and the session's; then stdio becomes the user's, the shared null
-    device excepted.
+    """Make the terminal stdio and the session's terminal; then give stdio to the user, except for
+    the shared null device.
     """
     if child.slave_fd >= 0:
         take_terminal(child.slave_fd)
@@ -401,13 +404,13 @@ def _give(fd: int, uid: int) -> None:
     try:
         os.fchown(fd, uid, -1)
     except OSError:
-        # A socket's or a read-only file's owner can't be changed; it is open already, which is what
-        # counts.
+        # The owner of a socket or a read-only file can't be changed, but the descriptor is open
+        # already.
         return
 
 
 def _become_user(child: _Child) -> None:
-    """Stand in the working directory by root's right if possible, else by the user's, as Docker
+    """Enter the working directory with root's rights if possible, else with the user's, as Docker
     does.
     """
     cwd = child.process.get("cwd") or "/"
@@ -456,7 +459,7 @@ _LAST_STEPS: Final[Steps] = (
     ("execute", _execute),
 )
 INIT_STEPS: Final[Steps] = (
-    ("seclude", _seclude),
+    ("isolate", _isolate),
     ("read_filter", _read_filter),
     ("join_cgroups", _join_cgroups),
     ("adjust_oom_score", _adjust_oom_score),
@@ -476,9 +479,9 @@ INIT_STEPS: Final[Steps] = (
     ("pivot", _pivot),
     *_LAST_STEPS,
 )
-"""From the host to a container's first process."""
+"""The steps to a container's first process."""
 EXEC_STEPS: Final[Steps] = (
-    ("seclude", _seclude),
+    ("isolate", _isolate),
     ("read_filter", _read_filter),
     ("join_cgroups", _join_cgroups),
     ("adjust_oom_score", _adjust_oom_score),
@@ -488,4 +491,4 @@ EXEC_STEPS: Final[Steps] = (
     ("identify", _identify),
     *_LAST_STEPS,
 )
-"""From the monitor to one more process of a container."""
+"""The steps to one more process of a container."""

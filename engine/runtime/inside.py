@@ -1,9 +1,8 @@
-"""Open paths inside a root filesystem that may be malicious, without leaving it.
+"""Open paths inside a root file system that may be malicious, without leaving it.
 
-A path of an image is hostile: any part of it may be a symbolic link to the host. So the kernel
-resolves each one, below a descriptor of the root and with RESOLVE_IN_ROOT (openat2(2)); nothing
-here joins a path of the image to one of the host. What is opened is used by its descriptor, never
-by its name again.
+Any part of a path of an image may be a symbolic link to the host. So the kernel resolves each path,
+below a descriptor of the root and with RESOLVE_IN_ROOT (openat2(2)); nothing here joins a path of
+the image to one of the host. What is opened is used by its descriptor, never by its name again.
 """
 
 import errno
@@ -19,21 +18,22 @@ _DIRECTORY_MODE: Final = 0o755
 _FILE_MODE: Final = 0o644
 _LINKS_MAX: Final = 40
 _RETRIES: Final = 128
-"""openat2(2) answers EAGAIN when a rename on the machine raced with ``..``; each retry makes it
-less likely."""
+"""openat2(2) answers EAGAIN when a rename on the machine raced with ``..``; each retry makes
+another failure less likely.
+"""
 
 
 class Place(NamedTuple):
-    """A path to mount on, opened with O_PATH; the descriptor is the caller's."""
+    """A path to mount on, opened with O_PATH; the caller closes the descriptor."""
 
     fd: int
     made: bool
-    """It was not there before."""
+    """Whether it was created here."""
 
 
 def open_inside(root_fd: int, path: str, flags: int, resolve: int = 0) -> int:
-    """Open what a process whose root is ``root_fd`` would get for this path; the descriptor is the
-    caller's.
+    """Open the path that a process with the root ``root_fd`` would open; the caller closes the
+    descriptor.
 
     Raises:
         OSError: as open(2).
@@ -48,22 +48,22 @@ def open_inside(root_fd: int, path: str, flags: int, resolve: int = 0) -> int:
 
 
 def ensure_directory(root_fd: int, path: str, mode: int = _DIRECTORY_MODE) -> Place:
-    """The directory at a path, made with its parents where it is missing.
+    """Open the directory at a path; create it and its parents if missing.
 
     Raises:
-        OSError: ENOTDIR when something else stands there.
+        OSError: ENOTDIR if something else is there.
     """
     return _ensure(root_fd, path, mode, os.O_PATH | os.O_DIRECTORY, _make_directory, _LINKS_MAX)
 
 
 def ensure_file(root_fd: int, path: str) -> Place:
-    """What stands at a path, an empty file made with its parents where nothing does."""
+    """Open whatever is at a path; create an empty file and its parents if nothing is."""
     return _ensure(root_fd, path, _FILE_MODE, os.O_PATH, _make_file, _LINKS_MAX)
 
 
 def open_parent(root_fd: int, path: str) -> tuple[int, str]:
-    """A descriptor of the directory that holds a path, made where it is missing, and the path's
-    last name.
+    """Return a descriptor of the directory that holds a path, created if missing, and the path's
+    last component.
     """
     parent, name = posixpath.split(path.rstrip("/"))
     if name in ("", ".", ".."):
@@ -72,8 +72,8 @@ def open_parent(root_fd: int, path: str) -> tuple[int, str]:
 
 
 def read_regular_file(root_fd: int, path: str, size_max: int) -> bytes:
-    """A file's content, nothing when there is none: a device or a pipe left by the image must not
-    make us wait.
+    """Return a regular file's content; empty if there is none. A device or a pipe in the image must
+    not block us.
 
     Raises:
         OSError: EFBIG beyond ``size_max`` bytes.
@@ -81,7 +81,7 @@ def read_regular_file(root_fd: int, path: str, size_max: int) -> bytes:
     try:
         fd = open_inside(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        # No such file, or not one for us: an image without it is a sound image.
+        # No such file, or it can't be read: an image need not have it.
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES):
             return b""
         raise
@@ -125,7 +125,7 @@ def _ensure(
         make(name, mode, parent_fd)
         return Place(linux.openat2(parent_fd, name, flags | os.O_NOFOLLOW), made=True)
     except FileExistsError:
-        # A symbolic link to nowhere: what it points to is made, as a process inside would do it.
+        # A dangling symbolic link: create its target, as a process inside would do it.
         target = os.readlink(name, dir_fd=parent_fd)
     finally:
         os.close(parent_fd)

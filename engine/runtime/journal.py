@@ -1,20 +1,19 @@
 """Write the journal of one run of a container, which the daemon reads when it can.
 
 One JSON object per line, appended with one write(2) each, numbered from 1. A line counts once its
-newline is there; a torn last line was never written. What decides the container's fate (``exited``,
-``start_failed``) is on the disk before anyone is told: fdatasync(2).
+newline is there; a torn last line was never written. The records that end a run (``exited``,
+``start_failed``) are on the disk before anything else is told: fdatasync(2).
 
-What the daemon has taken over need not be kept for months: told how far it has come, the monitor
-writes the journal anew without those records, and puts the new file in the place of the old one
-with rename(2)::
+Records that the daemon has taken over are not kept for ever: when it reports how far it has read,
+the monitor writes a new journal without them, and replaces the old file with rename(2)::
 
-    n=0 rewritten · monitor_started · started · what is not taken over yet …        numbers go on as if nothing had been
+    n=0 rewritten · monitor_started · started · what is not taken over yet …   (numbers continue)
 
-At every moment one whole journal lies there, whoever dies. Two different files never begin with the
-same bytes, by which a reader notices that it has another one before it.
+At every moment there is one complete journal, whichever process dies. Two different files never
+begin with the same bytes, by which a reader notices the replacement.
 
 A run happens once: a journal that has a record already belongs to another monitor, even if that one
-is gone; the daemon looks before it launches, with the lock in its hand.
+has ended; the daemon checks this before it launches, while it holds the lock.
 """
 
 import os
@@ -42,15 +41,15 @@ _BIRTH: Final = (
     f'"type":"{RECORD_TYPES[MonitorBegan]}"'.encode(),
     f'"type":"{RECORD_TYPES[ProcessStarted]}"'.encode(),
 )
-"""What stays: who this run's monitor and first process are."""
+"""Records that are always kept: the identities of this run's monitor and first process."""
 _REWRITTEN_SUFFIX: Final = ".new"
 
 
 class Journal:
-    """An open journal; ``grown`` is told the number of the newest record."""
+    """An open journal; ``grown`` is called with the number of the newest record."""
 
     def __init__(self, fd: int, grown: Callable[[int], None]) -> None:
-        """``fd`` is empty, and appends."""
+        """Take over ``fd``, which is empty and open for appending."""
         self._fd = fd
         self._grown = grown
         self._unwritten = b""
@@ -59,8 +58,8 @@ class Journal:
         self.count = 0
 
     def append(self, fact: Fact) -> bool:
-        """Add a fact of this moment; False when the disk took none of it yet, :meth:`retry` tries
-        again.
+        """Append a fact of this moment; return False if it is not written completely, then
+        :meth:`retry` continues.
         """
         self.count += 1
         stamp = Stamp(self.count, time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
@@ -69,7 +68,9 @@ class Journal:
         return self.retry()
 
     def retry(self) -> bool:
-        """Write what could not be written before: the disk was full. False when it still is."""
+        """Write what could not be written before, because the disk was full; return False if it
+        still is.
+        """
         try:
             while self._unwritten:
                 self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
@@ -82,10 +83,10 @@ class Journal:
         return True
 
     def forget(self, taken: int) -> None:
-        """Write the journal anew, without the records up to number ``taken``.
+        """Rewrite the journal without the records up to number ``taken``.
 
         Raises:
-            OSError: the disk refuses, or its directory is gone; the old journal goes on.
+            OSError: the disk refuses, or its directory is gone; the old journal is still used.
         """
         if self._unwritten:
             return  # its last line may be torn, and the disk is full anyway
@@ -105,8 +106,8 @@ class Journal:
 
 
 def _is_needed(line: bytes, taken: int) -> bool:
-    """Lines begin with ``{"n":NUMBER,"type":…``, for it is here that they are written; what is none
-    is damage.
+    """Return whether a line must be kept. Lines begin with ``{"n":NUMBER,"type":…``, because they
+    are written here; other lines are damaged.
     """
     if not line.startswith(_BEGINNING):
         return False
@@ -115,7 +116,7 @@ def _is_needed(line: bytes, taken: int) -> bool:
 
 
 def _written(path: str, content: bytes) -> int:
-    """A file with this content, on the disk and open for appending."""
+    """Write a file with this content to the disk, and return it open for appending."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         while content:
@@ -128,7 +129,7 @@ def _written(path: str, content: bytes) -> int:
 
 
 def _synchronise(directory: str) -> None:
-    """Have the new name on the disk before a durable record goes to the file behind it."""
+    """Write a new name to the disk before a durable record is written to its file."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

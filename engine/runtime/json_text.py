@@ -1,7 +1,7 @@
-"""Encode and decode JSON with the C parts of ``json`` only: they take the fewest pages.
+"""Encode and decode JSON with the C parts of ``json`` only: they touch the fewest memory pages.
 
-A monitor copies every page of what it runs (see ``kernel_files.py``): ``json.dumps`` and
-``json.loads`` cost each one 600 KiB, these functions 100.
+A monitor copies every page that it writes to (see ``kernel_files.py``): ``json.dumps`` and
+``json.loads`` each cost a monitor 600 KiB, these functions 100.
 """
 
 import json
@@ -13,7 +13,7 @@ _decode: Final = json.JSONDecoder().raw_decode
 
 
 def parse(text: bytes) -> Any:  # Any: what JSON holds is for the caller to know
-    """The value that a text begins with; no space before it.
+    """Return the value at the start of a text, without space before it.
 
     Raises:
         ValueError: it is not JSON, or not UTF-8.
@@ -23,7 +23,7 @@ def parse(text: bytes) -> Any:  # Any: what JSON holds is for the caller to know
 
 
 def flat(fields: Mapping[str, str | int | bool | None]) -> bytes:
-    """An object without objects inside, as one line without its newline."""
+    """Encode an object without nested objects as one line, without its newline."""
     members = [
         f"{encode_basestring_ascii(name)}:{_scalar(value)}" for name, value in fields.items()
     ]

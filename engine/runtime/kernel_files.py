@@ -1,7 +1,7 @@
 """Read and write files with one read(2) or write(2), as /proc and cgroups need it.
 
-Without pathlib and io: what a monitor runs, it copies. Every object it touches costs it a page of
-its own, because Python counts references in the object, and a hundred monitors pay a hundred times.
+Without pathlib and io, to save memory: every object that a monitor uses costs it a page of its own,
+because Python counts references in the object, and there are as many monitors as containers.
 """
 
 import os
@@ -11,7 +11,7 @@ _BLOCK_BYTES: Final = 16 << 10
 
 
 def read_once(path: str) -> bytes:
-    """The content of a small file.
+    """Return the content of a small file.
 
     Raises:
         OSError: it can't be read.
@@ -27,10 +27,10 @@ def read_once(path: str) -> bytes:
 
 
 def write_once(path: str, text: str) -> bool:
-    """Write to a file that is not for everyone; False when it is not for us.
+    """Write to a file that may be forbidden to us; return False if it is.
 
     Raises:
-        OSError: anything but EACCES and EPERM.
+        OSError: any error but EACCES and EPERM.
     """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)

@@ -1,12 +1,12 @@
 """Fork monitors: a small process takes a launch order, forks, and returns a pidfd.
 
-It is started by the daemon from a sealed copy of the interpreter, so that ``/proc/PID/exe`` of
-whatever descends from it is nobody's file (CVE-2019-5736). It imports everything that a monitor
-will need, once, and freezes it: monitors share these pages for as long as they leave them alone.
-One thread: a fork copies it whole.
+The daemon starts it from a sealed copy of the interpreter, so that ``/proc/PID/exe`` of its
+descendants is no file on the disk (CVE-2019-5736). It imports everything that a monitor will need,
+once, and freezes it: monitors share these pages until they write to them. It has one thread, so a
+fork copies it whole.
 
-Its life is its socket's: when the daemon is gone it ends, and a new daemon starts its own. Monitors
-don't notice.
+It lives as long as its socket: when the daemon is gone it ends, and a new daemon starts its own.
+Monitors are not affected.
 """
 
 import contextlib
@@ -37,14 +37,15 @@ _IGNORED: Final = (
     signal.SIGTTIN,
     signal.SIGTTOU,
 )
-"""From a terminal or by mistake: the launcher ends when its daemon does, a monitor when its
-container does."""
+"""Sent by a terminal or by mistake: the launcher ends when its daemon does, a monitor when its
+container does.
+"""
 
 
 def main(socket_number: str, lock_path: str) -> None:
     """Serve launches until the daemon closes its end of the socket.
 
-    Says ``{"ok": true, "pid"}`` once it is ready: a launcher before it may still be on its way out.
+    Sends ``{"ok": true, "pid"}`` once it is ready: a launcher before it may still be ending.
     """
     socket_fd = int(socket_number)
     os.closerange(3, socket_fd)
@@ -66,7 +67,9 @@ def main(socket_number: str, lock_path: str) -> None:
 
 
 def _close_stdio() -> None:
-    """Until here an error has shown on the daemon's own; monitors must not keep it open."""
+    """Replace stdio by the null device. Until now, errors were written to the daemon's own stderr;
+    monitors must not keep it open.
+    """
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for stdio_fd in range(3):
         os.dup2(null_fd, stdio_fd)
@@ -74,10 +77,10 @@ def _close_stdio() -> None:
 
 
 class _Launcher:
-    """Serves one daemon. A monitor is known by its pidfd until it has ended and is buried.
+    """Serves one daemon. Each monitor is known by its pidfd until it has ended and is reaped.
 
-    A request is taken by the fork that it asks for, not here: whatever the launcher touches between
-    two forks, the older monitor no longer shares.
+    A request is received by the forked child, not here: memory that the launcher writes to between
+    two forks is no longer shared with the older monitors.
     """
 
     def __init__(self, daemon: socket.socket) -> None:
@@ -90,10 +93,10 @@ class _Launcher:
         self._descriptors = _raise_descriptor_limit()
 
     def serve(self) -> bool:
-        """What comes next; False when the daemon is gone."""
+        """Serve the next event; return False when the daemon is gone."""
         for fd, _ in self._epoll.poll():
             if fd != self._daemon_fd:
-                self._bury(fd)
+                self._reap(fd)
             elif not self._requested():
                 return False
             else:
@@ -106,40 +109,42 @@ class _Launcher:
         except ConnectionResetError:
             return False
 
-    def _bury(self, pidfd: int) -> None:
-        """The daemon has noticed by itself; this only makes room in the table of processes."""
+    def _reap(self, pidfd: int) -> None:
+        """Reap an ended monitor. The daemon has noticed the end by itself; this only frees the
+        process table.
+        """
         self._epoll.unregister(pidfd)
         os.close(pidfd)
         os.waitpid(self._monitors.pop(pidfd), 0)
 
     def _fork(self) -> None:
         try:
-            taken_fd, telling_fd = os.pipe()
+            awaited_fd, received_fd = os.pipe()
         except OSError as error:
-            self._decline(f"fork: {error}", error.errno or 0)
+            self._refuse(f"fork: {error}", error.errno or 0)
             return
         try:
             pid = os.fork()
         except OSError as error:
-            os.close(telling_fd)
-            self._decline(f"fork: {error}", error.errno or 0)
+            os.close(received_fd)
+            self._refuse(f"fork: {error}", error.errno or 0)
         else:
             if pid == 0:
                 _limit_descriptors(self._descriptors)
-                _be_asked(self._daemon, telling_fd)
-            os.close(telling_fd)
+                _serve_request(self._daemon, received_fd)
+            os.close(received_fd)
             # It is there: nobody but us could have buried it.
             # Never EMFILE: a descriptor has just been closed.
             pidfd = os.pidfd_open(pid)
             self._monitors[pidfd] = pid
             self._epoll.register(pidfd, select.EPOLLIN)
-            if not os.read(taken_fd, 1):
-                self._decline("the monitor died before it was asked", 0)
+            if not os.read(awaited_fd, 1):
+                self._refuse("the monitor died before it was asked", 0)
         finally:
-            os.close(taken_fd)
+            os.close(awaited_fd)
 
-    def _decline(self, error: str, number: int) -> None:
-        """Answer for a monitor that can't."""
+    def _refuse(self, error: str, number: int) -> None:
+        """Answer a request for which there is no monitor."""
         with contextlib.suppress(OSError, ProtocolError):
             if (received := messages.receive(self._daemon)) is not None:
                 messages.close_all(received[1])
@@ -149,8 +154,8 @@ class _Launcher:
 def _raise_descriptor_limit() -> tuple[int, int]:
     """Raise the soft limit of descriptors to the hard one; return both as they were.
 
-    One descriptor is open for each monitor. Monitors, and so containers, get those back: a larger
-    limit would change how programs inside behave, select(2).
+    One descriptor is open for each monitor. Monitors, and so containers, get the old limits back: a
+    larger limit would change how programs inside behave, select(2).
     """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     _limit_descriptors((limits[1], limits[1]))
@@ -162,26 +167,26 @@ def _limit_descriptors(limits: tuple[int, int]) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def _be_asked(daemon: socket.socket, telling_fd: int) -> None:
-    """Take the request and become the monitor it asks for. Never returns."""
+def _serve_request(daemon: socket.socket, received_fd: int) -> None:
+    """Receive the request and become the monitor that it asks for. Never returns."""
     try:
-        order, fds = _take(daemon, telling_fd)
+        order, fds = _receive(daemon, received_fd)
         daemon.close()
         own = len(LaunchDescriptors._fields)
         clients = own + len(order.joined)
         monitor(order, LaunchDescriptors(*fds[:own]), fds[own:clients], fds[clients:])
     except (OSError, ProtocolError):
-        return  # the daemon has been told, or is gone
+        return  # the daemon has the error, or is gone
     finally:  # nothing may unwind into a copy of the launcher's stack
         os._exit(0)
 
 
-def _take(daemon: socket.socket, telling_fd: int) -> tuple[LaunchOrder, list[int]]:
-    """One request and its descriptors; the daemon gets our pid and pidfd, or the reason why not."""
+def _receive(daemon: socket.socket, received_fd: int) -> tuple[LaunchOrder, list[int]]:
+    """Receive a request with its descriptors; send our pid and pidfd, or the error."""
     try:
         received = messages.receive(daemon)
     finally:
-        os.write(telling_fd, b".")
+        os.write(received_fd, b".")
     if received is None:
         raise ProtocolError("no request")
     request, fds = received

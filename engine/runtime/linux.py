@@ -1,14 +1,14 @@
 # ruff: noqa: D402  (a summary ends in the manual page that is its source: "setns(2)")
-"""The kernel's edge: constants, structs and checked system calls that Python does not offer.
+"""Define constants, structs and checked system calls that Python does not offer.
 
 The only ctypes in the tree. A constant keeps its header's name; a wrapper has the call's name, its
-order of arguments and no policy. Python's own call wins where it exists: ``os.pidfd_open``,
+order of arguments and no policy. Python's own call is used where it exists: ``os.pidfd_open``,
 ``signal.pidfd_send_signal``, ``os.memfd_create``, ``os.setxattr``, ``socket.sethostname``,
 ``resource.setrlimit``, ``fcntl.ioctl``.
 
-Every wrapper raises ``OSError`` with the kernel's errno; what is said under *Raises* is only what
-is worth catching. Paths are ``str``, undecodable bytes as ``os.fsdecode`` makes them. A descriptor
-that is returned is ``O_CLOEXEC`` and the caller's.
+Every wrapper raises ``OSError`` with the kernel's errno; *Raises* lists only errors that callers
+handle. Paths are ``str``, undecodable bytes as ``os.fsdecode`` makes them. A returned descriptor is
+``O_CLOEXEC``, and the caller closes it.
 """
 
 import ctypes
@@ -185,7 +185,7 @@ class _CapHeader(ctypes.Structure):
 
 
 class _CapData(ctypes.Structure):
-    """struct __user_cap_data_struct: the low words of the three sets, then (a second one) the high
+    """struct __user_cap_data_struct: the low words of the three sets; a second one has the high
     words.
     """
 
@@ -197,9 +197,7 @@ class _CapData(ctypes.Structure):
 
 
 class _BpfProgLoad(ctypes.Structure):
-    """union bpf_attr for BPF_PROG_LOAD, as far as we fill it; the kernel takes the rest as
-    zeroes.
-    """
+    """The first fields of union bpf_attr for BPF_PROG_LOAD; the kernel takes the rest as zeroes."""
 
     _fields_ = (
         ("prog_type", ctypes.c_uint32),
@@ -250,9 +248,7 @@ class _BpfProgQuery(ctypes.Structure):
     )
 
 
-_Prototype = (
-    Any  # ctypes types its functions as Any-returning objects; the wrappers below carry the types
-)
+_Prototype = Any  # ctypes functions have no types; the wrappers below do
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _clone: Final = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype = ctypes.c_long
@@ -273,7 +269,7 @@ def _function(name: str, *argtypes: type[Any]) -> _Prototype:
 
 
 def _numbered(*argtypes: type[Any]) -> _Prototype:
-    """syscall(2) for calls that libc may not know; each with prototypes of its own."""
+    """Return syscall(2) for calls that libc may not know, with its own prototype."""
     function = _function("syscall", _long, *argtypes)
     function.restype = _long
     return function
@@ -329,20 +325,19 @@ class clone_args(ctypes.Structure):  # noqa: N801  (the header's name)
 
 
 def fork_into_cgroup(cgroup_fd: int) -> int:
-    """As ``os.fork()``, but the child is born in the version 2 cgroup behind a directory's
+    """Fork like ``os.fork()``, but create the child in the version 2 cgroup behind a directory's
     descriptor. clone3(2).
 
-    Only for a process with one thread: the C library hears nothing of it. Being born there costs
-    0.1 ms; a process that is moved there by ``cgroup.procs`` waits for all others that fork or
-    exit, often for 10 ms and more.
+    Only for a process with one thread: the C library does not notice the fork. This costs 0.1 ms; a
+    process that is moved by ``cgroup.procs`` waits for all others that fork or exit, often for 10
+    ms and more.
 
     Raises:
-        OSError: EOPNOTSUPP when the cgroup is not of a kind that holds processes; EACCES; EBUSY.
+        OSError: EOPNOTSUPP if the cgroup can't hold processes; EACCES; EBUSY.
     """
     arguments = clone_args(flags=CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup_fd)
     _before_fork()
-    # The interpreter's lock is kept over the call: in the child there is nobody else who could hold
-    # it.
+    # The interpreter's lock is held during the call: in the child no other thread could release it.
     pid = _clone(_NR_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments))
     if pid == 0:
         _after_fork_in_child()
@@ -355,8 +350,8 @@ def fork_into_cgroup(cgroup_fd: int) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces named by ``CLONE_NEW*`` for new ones; of a new PID namespace the next
-    child is init. unshare(2).
+    """Leave the namespaces named by ``CLONE_NEW*`` for new ones. The next child is the init of a
+    new PID namespace. unshare(2).
     """
     _check(_unshare(flags), "unshare")
 
@@ -381,7 +376,7 @@ def mount(
     flags: int = 0,
     data: str | None = None,
 ) -> None:
-    """Attach a filesystem, or change one: ``flags`` are ``MS_*``, ``data`` at most a page.
+    """Mount a file system, or change a mount: ``flags`` are ``MS_*``, ``data`` at most a page.
     mount(2).
     """
     result = _mount(
@@ -400,7 +395,7 @@ def umount2(target: str, flags: int = 0) -> None:
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """Make ``new_root`` the root mount, the old one standing at ``put_old``; both may be ``"."``.
+    """Make ``new_root`` the root mount, and move the old one to ``put_old``; both may be ``"."``.
     pivot_root(2).
 
     Raises:
@@ -412,8 +407,8 @@ def pivot_root(new_root: str, put_old: str) -> None:
 
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
-    """A descriptor of a mount, or with ``OPEN_TREE_CLONE`` of a detached copy of it. open_tree(2),
-    Linux 5.2.
+    """Return a descriptor of a mount, or with ``OPEN_TREE_CLONE`` of a detached copy of it.
+    open_tree(2), Linux 5.2.
     """
     return _check(
         _open_tree(_NR_OPEN_TREE, dirfd, _encoded(path), flags | OPEN_TREE_CLOEXEC),
@@ -435,8 +430,8 @@ def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, fla
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0
 ) -> None:
-    """Change a mount's attributes, and with ``AT_RECURSIVE`` those of all below it, or none.
-    mount_setattr(2), Linux 5.12.
+    """Change a mount's attributes; with ``AT_RECURSIVE`` also those of all mounts below it, all or
+    none. mount_setattr(2), Linux 5.12.
     """
     attr = _MountAttr(attr_set, attr_clr, propagation, 0)
     result = _mount_setattr(
@@ -467,7 +462,7 @@ def close_range(first: int, last: int, flags: int = 0) -> None:
 
 
 def inotify_init1() -> int:
-    """A descriptor that becomes readable when something watched happens; reading never blocks.
+    """Return a descriptor that becomes readable when a watched event happens; reading never blocks.
     inotify_init(2).
 
     Raises:
@@ -477,7 +472,7 @@ def inotify_init1() -> int:
 
 
 def inotify_add_watch(fd: int, path: str, mask: int) -> int:
-    """Watch a path for ``IN_*``; its watch descriptor. inotify_add_watch(2).
+    """Watch a path for ``IN_*``; return the watch descriptor. inotify_add_watch(2).
 
     Raises:
         OSError: ENOENT; ENOSPC when this user has ``fs.inotify.max_user_watches`` of them.
@@ -493,14 +488,14 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
 def mallopt(option: int, value: int) -> bool:
     """Set an option of the C library's allocator.
 
-    Returns False where it has none such: not glibc. mallopt(3).
+    Returns False if the library has no such option: it is not glibc. mallopt(3).
     """
     function = getattr(_libc, "mallopt", None)
     return function is not None and bool(function(option, value))
 
 
 def set_process_name(name: str) -> None:
-    """What ps(1) shows as the command of the calling thread: at most 15 bytes, PR_SET_NAME of
+    """Set the command name of the calling thread that ps(1) shows: at most 15 bytes, PR_SET_NAME of
     prctl(2).
     """
     text = ctypes.create_string_buffer(os.fsencode(name))
@@ -508,8 +503,8 @@ def set_process_name(name: str) -> None:
 
 
 def capget() -> tuple[int, int, int]:
-    """The calling thread's effective, permitted and inheritable capabilities, bit n for capability
-    n. capget(2).
+    """Return the calling thread's effective, permitted and inheritable capabilities, bit n for
+    capability n. capget(2).
     """
     header, sets = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0), (_CapData * 2)()
     _check(_capget(header, sets), "capget")
@@ -535,7 +530,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 
 def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
-    """Install a filter, an array of struct sock_filter, for good; needs no_new_privs or
+    """Install a filter, an array of struct sock_filter, permanently; needs no_new_privs or
     CAP_SYS_ADMIN. seccomp(2).
 
     Raises:
@@ -546,7 +541,7 @@ def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
 
 
 def keyctl_join_session_keyring(name: str | None = None) -> int:
-    """Leave the session keyring of the host for a new one, so that its keys can't be seen inside.
+    """Replace the host's session keyring by a new one, so that its keys can't be seen inside.
     keyctl(2).
 
     Raises:
@@ -556,8 +551,8 @@ def keyctl_join_session_keyring(name: str | None = None) -> int:
 
 
 def bpf_prog_load(prog_type: int, insns: bytes, name: str = "", license_name: str = "GPL") -> int:
-    """Verify and load a program, an array of struct bpf_insn; its descriptor. BPF_PROG_LOAD of
-    bpf(2).
+    """Verify and load a program, an array of struct bpf_insn; return its descriptor. BPF_PROG_LOAD
+    of bpf(2).
 
     Raises:
         OSError: EACCES or EINVAL when the verifier refuses it.
@@ -574,14 +569,14 @@ def bpf_prog_load(prog_type: int, insns: bytes, name: str = "", license_name: st
 def bpf_prog_attach(
     target_fd: int, prog_fd: int, attach_type: int, flags: int = 0, replace_fd: int = 0
 ) -> None:
-    """Attach a loaded program to a cgroup, with ``BPF_F_REPLACE`` in place of another, atomically.
+    """Attach a loaded program to a cgroup; with ``BPF_F_REPLACE`` replace another one atomically.
     bpf(2).
     """
     _check_bpf(BPF_PROG_ATTACH, _BpfProgAttach(target_fd, prog_fd, attach_type, flags, replace_fd))
 
 
 def bpf_prog_detach(target_fd: int, prog_fd: int, attach_type: int) -> None:
-    """Take a program off a cgroup. BPF_PROG_DETACH of bpf(2).
+    """Detach a program from a cgroup. BPF_PROG_DETACH of bpf(2).
 
     Raises:
         OSError: ENOENT when it is not attached there.
@@ -590,7 +585,7 @@ def bpf_prog_detach(target_fd: int, prog_fd: int, attach_type: int) -> None:
 
 
 def bpf_prog_query(target_fd: int, attach_type: int) -> tuple[int, ...]:
-    """IDs of the programs attached to this very cgroup. BPF_PROG_QUERY of bpf(2).
+    """Return the IDs of the programs attached to this very cgroup. BPF_PROG_QUERY of bpf(2).
 
     Raises:
         OSError: ENOSPC when there are more than 64 of them.
@@ -602,7 +597,7 @@ def bpf_prog_query(target_fd: int, attach_type: int) -> tuple[int, ...]:
 
 
 def bpf_prog_get_fd_by_id(prog_id: int) -> int:
-    """A descriptor of a loaded program. BPF_PROG_GET_FD_BY_ID of bpf(2)."""
+    """Return a descriptor of a loaded program. BPF_PROG_GET_FD_BY_ID of bpf(2)."""
     return _check_bpf(BPF_PROG_GET_FD_BY_ID, _BpfProgGetFd(prog_id, 0, 0))
 
 
@@ -611,5 +606,5 @@ def _check_bpf(cmd: int, attr: ctypes.Structure) -> int:
 
 
 def write_u32(address: int, value: int) -> None:
-    """Write four bytes into the memory of this process; nothing checks the address."""
+    """Write four bytes into the memory of this process; the address is not checked."""
     ctypes.c_uint32.from_address(address).value = value

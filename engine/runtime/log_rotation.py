@@ -1,17 +1,17 @@
-r"""Putting a log aside when it has grown enough: ``NAME`` becomes ``NAME.1``, that becomes
-``NAME.2``, and the oldest goes.
+r"""Rotate a log when it has grown enough: rename ``NAME`` to ``NAME.1``, that to ``NAME.2``, and
+delete the oldest.
 
 ::
 
     NAME  ──▶  NAME.1  ──▶  NAME.2  ──▶ …  NAME.(files_max - 1)  ──▶  unlinked
                  └─ compressed in slices ─▶  NAME.1.gz
 
-A file is never written to again once it has been put aside, and keeps its inode until it is
-unlinked; a compressed one says in its header whose content it has (gzip's comment, RFC 1952:
-``inode N``). So whoever was reading a file finds the one that follows it, whatever has been renamed
-meanwhile. With one file only, a new one takes the name of the old, which its readers still hold.
+A rotated file is never written to again, and keeps its inode until it is unlinked; a compressed one
+names in its header the inode whose content it has (gzip's comment, RFC 1952: ``inode N``). So the
+reader of a file finds the next one, whatever has been renamed meanwhile. With one file only, a new
+file replaces the old one, which its readers still have open.
 
-Dying between any two steps leaves a gap in the numbers at worst, and the next rotation fills it.
+A crash between any two steps leaves at worst a gap in the numbers, and the next rotation fills it.
 """
 
 import os
@@ -24,17 +24,19 @@ GZIP_HEAD: Final = b"\x1f\x8b\x08\x10\0\0\0\0\0\x03"
 """A deflated stream with a comment, no time, made on Unix: RFC 1952, 2.3."""
 COMMENT: Final = b"inode %d\0"
 _SLICE_BYTES: Final = 128 << 10
-"""Compressed at a time: two or three milliseconds."""
+"""Size of one slice of compression: two or three milliseconds."""
 
 Later = Callable[[Callable[[], None]], None]
 """Calls back when everything that is due has been done."""
 
 
 class Rotation:
-    """The files of one log, of which the writer holds the first."""
+    """The files of one log; the writer has the first one open."""
 
     def __init__(self, path: str, bytes_max: int, files_max: int, later: Later | None) -> None:
-        """``later`` lends time for compressing what is put aside; None leaves it as it is."""
+        """Store the settings; ``later`` schedules the compression of rotated files, None disables
+        it.
+        """
         self.path = path
         self.bytes_max = bytes_max
         self._files_max = files_max
@@ -44,13 +46,13 @@ class Rotation:
             self._pack()
 
     def rotate(self, fd: int) -> int:
-        """Put the file behind ``fd`` aside, and begin another one.
+        """Rename the file behind ``fd``, and begin another one.
 
         Returns:
-            Its descriptor, in place of ``fd``, which is closed; or ``fd`` itself when there can't
-            be another now.
+            The new file's descriptor, and ``fd`` is closed; or ``fd`` itself if no file can be made
+            now.
         """
-        for _ in self._packing:  # or the renaming would lose its place
+        for _ in self._packing:  # renaming would disturb a compression in progress
             pass
         try:
             fresh_fd = self._begin()
@@ -76,7 +78,7 @@ class Rotation:
         return fd
 
     def _shift(self) -> None:
-        """Make room at number 1, by as few renames as the numbers allow."""
+        """Free number 1, by as few renames as the numbers allow."""
         last = self._files_max - 1
         free = next((number for number in range(1, last) if not self._found(number)), last)
         for name in self._found(free):
@@ -94,7 +96,7 @@ class Rotation:
         return [each for each in (name, name + PACKED) if os.access(each, os.F_OK)]
 
     def _pack(self) -> None:
-        """Compress whatever lies aside, now and then a slice."""
+        """Compress all rotated files in the background, slice by slice."""
         names = map(self._aside, range(self._files_max - 1, 0, -1))
         waiting = [name for name in names if os.access(name, os.F_OK)]
         if waiting and self._later is not None:
@@ -109,8 +111,8 @@ class Rotation:
 
 
 def _packed(names: list[str], draft: str) -> Iterator[None]:
-    """Compress files one after the other, a slice each time; one that can't be compressed stays as
-    it is.
+    """Compress files one after the other, a slice per step; a file that can't be compressed stays
+    as it is.
     """
     for name in names:
         try:

@@ -4,10 +4,10 @@ r"""Write a container's log in Docker's json-file format, by blocks instead of l
 
     {"log":"a line\n","stream":"stdout","time":"2026-11-20T10:00:00.123456789Z"}
 
-A block, whatever one read(2) returned, is escaped as a whole and gets its record boundaries by a
-single ``replace``: all lines that came together carry one time. The usual block (printable ASCII
-without quotes) is not escaped at all. A last line without newline waits for its end; at 16 KiB it
-is cut, and the piece is a record without ``\n``, by which readers know to join it with the next
+A block, the result of one read(2), is escaped as a whole and gets its record boundaries by a single
+``replace``: all lines of a block have the same time. The usual block (printable ASCII without
+quotes) is not escaped at all. A last line without newline waits for its end; at 16 KiB it is cut,
+and the piece is a record without ``\n``, by which readers know that the next record continues it
 (the rules of moby's ``copier.go`` and ``jsonlogbytes.go``).
 """
 
@@ -35,13 +35,13 @@ _ESCAPES: Final = (
     ),
 )
 _UNDECODABLE: Final = re.compile(rb"\xed[\xb2\xb3][\x80-\xbf]")
-"""What ``surrogateescape`` and ``surrogatepass`` together make of a byte that is not UTF-8."""
+"""The result of ``surrogateescape`` and ``surrogatepass`` for a byte that is not UTF-8."""
 
 
 def escape(block: bytes) -> bytes:
-    """The block as the inside of JSON strings, its newlines left as they are.
+    """Escape a block for JSON strings; its newlines are kept as they are.
 
-    Bytes that are not UTF-8 become U+FFFD each, as in Docker's logs.
+    Each byte that is not UTF-8 becomes U+FFFD, as in Docker's logs.
     """
     odd = block.translate(None, _PLAIN)
     if not odd:
@@ -64,7 +64,7 @@ def _as_utf8(block: bytes) -> bytes:
 
 
 def rfc3339(at_ns: int) -> bytes:
-    """A moment since the epoch, as RFC 3339 in UTC with all nine digits."""
+    """Format nanoseconds since the epoch as RFC 3339 in UTC with all nine digits."""
     seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
     return b"%b.%09dZ" % (_second(seconds), nanoseconds)
 
@@ -74,15 +74,15 @@ def _second(seconds: int) -> bytes:
 
 
 def encode_lines(lines: bytes, stream: str, at: bytes, more: bytes = b"") -> bytes:
-    """Records of whole lines; ``lines`` ends with a newline, and ``more`` is a field with its
-    comma, or nothing.
+    """Encode the records of whole lines. ``lines`` ends with a newline; ``more`` is a field with
+    its comma, or empty.
     """
     between = b'\\n","stream":"%b",%b"time":"%b"}\n' % (stream.encode(), more, at) + _HEAD
     return (_HEAD + escape(lines)).replace(b"\n", between)[: -len(_HEAD)]
 
 
 def encode_piece(piece: bytes, stream: str, at: bytes, more: bytes = b"") -> bytes:
-    """The record of a line's beginning, or of a last line that nobody ended."""
+    """Encode the record of a line's beginning, or of a last line without newline."""
     tail = b'","stream":"%b",%b"time":"%b"}\n' % (stream.encode(), more, at)
     return _HEAD + escape(piece) + tail
 
@@ -90,8 +90,7 @@ def encode_piece(piece: bytes, stream: str, at: bytes, more: bytes = b"") -> byt
 def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
     """Cut a block into runs of whole lines (True) and pieces of lines that are too long (False).
 
-    The last item is what has no newline yet: no longer than a piece, perhaps empty, and False like
-    one.
+    The last item is the rest without a newline: no longer than a piece, perhaps empty, and False.
     """
     start = position = 0
     while True:
@@ -110,7 +109,9 @@ def split(block: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def _cut(block: bytes, start: int) -> int:
-    """Where a piece that begins at ``start`` ends: not inside a character, so that none is lost."""
+    """Return where a piece that begins at ``start`` ends: not inside a character, so that none is
+    lost.
+    """
     end = start + LINE_BYTES_MAX
     for back in range(4):
         if block[end - back] & 0xC0 != 0x80:
@@ -119,9 +120,7 @@ def _cut(block: bytes, start: int) -> int:
 
 
 class LogFile:
-    """The end of a log that is written to. It grows by whole records, as long as the disk has
-    room.
-    """
+    """Writes a log. It grows by whole records, as long as the disk has room."""
 
     def __init__(
         self,
@@ -131,7 +130,8 @@ class LogFile:
         attributes: str = "",
         rotation: Rotation | None = None,
     ) -> None:
-        """``fd`` appends; ``dropped`` is told of bytes that the disk had no room for.
+        """Take over ``fd``, which is open for appending; ``dropped`` is called with the number of
+        bytes that the disk had no room for.
 
         ``attributes`` is a JSON object that every record carries, ``rotation`` begins new files.
         """
@@ -144,7 +144,7 @@ class LogFile:
         self._rest = {"stdout": b"", "stderr": b""}
 
     def write(self, stream: str, block: bytes) -> None:
-        """Log what a process wrote: one block, as it was read."""
+        """Log one block of output, as it was read."""
         rest = self._rest[stream]
         at = rfc3339(time.time_ns())
         if rest:
@@ -160,13 +160,13 @@ class LogFile:
             self._append(encode(part, stream, at, self._more))
 
     def end(self, stream: str) -> None:
-        """No more will come on this stream: log the line that nobody ended."""
+        """Log the last line of a stream that has ended, even without newline."""
         rest, self._rest[stream] = self._rest[stream], b""
         if rest:
             self._append(encode_piece(rest, stream, rfc3339(time.time_ns()), self._more))
 
     def unended(self, stream: str) -> bytes:
-        """The beginning of a line whose end has not come."""
+        """Return the beginning of a line that has no newline yet."""
         return self._rest[stream]
 
     def _append(self, records: bytes) -> None:
@@ -178,8 +178,8 @@ class LogFile:
             if self._size >= rotation.bytes_max:
                 self._fd = rotation.rotate(self._fd)
                 self._size = os.fstat(self._fd).st_size
-            # Docker begins a new file before the first record that finds the old one full, so that
-            # one may be a little over.
+            # As in Docker, a new file begins before the first record for which the old one is full,
+            # so the old one may be slightly larger.
             cut = records.find(b"\n", max(0, rotation.bytes_max - self._size - 1)) + 1
             if self._size >= rotation.bytes_max:  # there could be no other file
                 cut = len(records)
@@ -194,7 +194,7 @@ class LogFile:
         except OSError:
             written = 0
         if written < len(records):
-            # The disk is full. What the container says next must start on a line of its own.
+            # The disk is full. The container's next output must start on a new line.
             self._torn = self._torn or written > 0
             self._dropped(len(records) - written)
         else:
@@ -203,14 +203,14 @@ class LogFile:
 
 
 class NoLog:
-    """For a container whose output nobody keeps."""
+    """The sink for a container without a log."""
 
     def write(self, stream: str, block: bytes) -> None:
-        """Forget it."""
+        """Discard the block."""
 
     def end(self, stream: str) -> None:
-        """Nothing is left."""
+        """Do nothing: nothing is kept back."""
 
     def unended(self, stream: str) -> bytes:  # noqa: ARG002  (Sink's)
-        """Nothing is kept back."""
+        """Return nothing: nothing is kept back."""
         return b""

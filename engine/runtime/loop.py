@@ -1,8 +1,8 @@
 """Run an event loop in a lean process: epoll(7), callbacks, deadlines.
 
-A callback gets the events of its descriptor and must not block. A descriptor is forgotten before it
-is closed; forgetting one that another callback of the same round is still due for is fine, the
-second call is left out.
+A callback gets the events of its descriptor and must not block. A descriptor must be forgotten
+before it is closed. If another callback of the same round is still due for it, that call is
+skipped.
 """
 
 import select
@@ -13,18 +13,19 @@ from typing import Final
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
 HANGUP: Final = select.EPOLLHUP | select.EPOLLERR
-"""Always reported, asked for or not: a descriptor that nobody wants to read must be forgotten, or
-the loop spins."""
+"""Always reported, even if not requested: a descriptor that will not be read any more must be
+forgotten, or the loop spins.
+"""
 PRIORITY: Final = select.EPOLLPRI
 
 EVENTS_MAX: Final = 16
-"""Events taken in one round; what is left over comes first in the next."""
+"""Number of events taken in one round; the rest comes first in the next round."""
 
 Callback = Callable[[int], None]
 
 
 class Loop:
-    """Descriptors and moments, and whom to call for each."""
+    """Descriptors and deadlines, with a callback for each."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -42,16 +43,16 @@ class Loop:
         self._epoll.modify(fd, events)
 
     def forget(self, fd: int) -> None:
-        """Stop watching; nothing if ``fd`` is not watched."""
+        """Stop watching; do nothing if ``fd`` is not watched."""
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
     def call_after(self, key: object, delay_s: float, callback: Callable[[], None]) -> None:
-        """Call back once, later; one deadline per key, a new one takes the place of the old."""
+        """Call back once, later; each key has one deadline, and a new one replaces the old."""
         self._deadlines[key] = (time.monotonic() + delay_s, callback)
 
     def cancel(self, key: object) -> None:
-        """Forget a deadline; nothing if there is none."""
+        """Cancel a deadline; do nothing if there is none."""
         self._deadlines.pop(key, None)
 
     def stop(self) -> None:
@@ -64,7 +65,7 @@ class Loop:
             self.run_once()
 
     def close(self) -> None:
-        """Let go of the epoll descriptor; nothing is watched any more."""
+        """Close the epoll descriptor; nothing is watched any more."""
         self._epoll.close()
 
     def run_once(self) -> None:
@@ -72,8 +73,8 @@ class Loop:
         ready = self._epoll.poll(self._patience_s(), EVENTS_MAX)
         callbacks = self._callbacks
         for fd, events, callback in [(fd, events, callbacks.get(fd)) for fd, events in ready]:
-            # An earlier callback of this round may have closed this one, and its number may be in
-            # use again.
+            # An earlier callback of this round may have closed this descriptor, and its number may
+            # be reused.
             if callback is not None and callbacks.get(fd) is callback:
                 callback(events)
         if self._deadlines:

@@ -1,22 +1,22 @@
 """Define the messages between daemon, launcher and monitor: JSON, with descriptors beside it.
 
-Every conversation runs over a SOCK_SEQPACKET socket of the local machine, unix(7): a packet is one
-message, whole or not at all, and descriptors travel with it as SCM_RIGHTS. Requests of a connection
-are answered in their order::
+All messages use SOCK_SEQPACKET sockets of the local machine, unix(7): a packet is one message,
+complete or not sent, and descriptors travel with it as SCM_RIGHTS. Requests of a connection are
+answered in their order::
 
     daemon ──▶ launcher   {"op": "launch", "bundle", …, "joined": […], "attachments": […]}
                               + [control, lock, journal, log, listener, namespace…, client…]
-    daemon ◀── launcher   {"ok": true, "pid"} + [pidfd of the monitor]              | {"error", "errno"}
+    daemon ◀── launcher   {"ok": true, "pid"} + [pidfd of the monitor] | {"error", "errno"}
 
-    daemon ──▶ monitor    {"op": "attach", …} + [client, gate?]                      → {"ok": true}
-    daemon ──▶ monitor    {"op": "exec", "exec_id", "process", …} + [client]?        → {"ok": true, "known"?}
-    daemon ──▶ monitor    {"op": "probe", "process", …} + [answer]                   → {"ok": true}
-               answer     {"code", "output", "truncated"} | {"error"} | closed without a word: the container has ended
-    daemon ──▶ monitor    {"op": "resize", "exec_id", "height", "width"}             → {"ok": true}
-    daemon ──▶ monitor    {"op": "forget", "taken": n}                               → {"ok": true}
-    daemon ◀── monitor    {"journal": n}      unasked: the journal has grown; a hint, the file is the truth
+    daemon ──▶ monitor    {"op": "attach", …} + [client, barrier?]             → {"ok": true}
+    daemon ──▶ monitor    {"op": "exec", "exec_id", "process", …} + [client]?  → {"ok", "known"?}
+    daemon ──▶ monitor    {"op": "probe", "process", …} + [answer]             → {"ok": true}
+               answer     {"code", "output", "truncated"} | {"error"} | closed: container ended
+    daemon ──▶ monitor    {"op": "resize", "exec_id", "height", "width"}       → {"ok": true}
+    daemon ──▶ monitor    {"op": "forget", "taken": n}                         → {"ok": true}
+    daemon ◀── monitor    {"journal": n}      unasked: the journal has grown; the file has the facts
 
-A refusal is ``{"error": text, "errno": number}``. Whoever receives a descriptor owns it; the sender
+A refusal is ``{"error": text, "errno": number}``. The receiver of a descriptor owns it; the sender
 keeps its own copy.
 """
 
@@ -26,24 +26,25 @@ import os
 import socket
 from typing import Any, Final, NamedTuple
 
-from engine.runtime.bundle import LogWishes, Namespace, Process
+from engine.runtime.bundle import LogSettings, Namespace, Process
 from engine.runtime.json_text import flat, parse
 
 SOCKET_NAME: Final = "monitor.sock"
 LOCK_NAME: Final = "lock"
 ERRORS_NAME: Final = "monitor.log"
-"""Where a monitor writes what should not happen, as JSON lines; absent as long as it did not."""
+"""The file for a monitor's unexpected errors, as JSON lines; absent if there are none."""
 
 PACKET_BYTES_MAX: Final = 1 << 20
 """Room for the arguments and environment of an exec: ARG_MAX is 2 MiB at the usual stack limit, and
-no one comes close."""
+actual ones are much smaller.
+"""
 DESCRIPTORS_MAX: Final = 64
-"""At most this many in one packet; the kernel's own limit, SCM_MAX_FD, is 253."""
+"""Maximum of descriptors in one packet; the kernel's own limit, SCM_MAX_FD, is 253."""
 
-# Why a client was let go.
+# Why a client was disconnected.
 ENDED: Final = "ended"  # the process has exited and all of its output was taken
 EOF: Final = "eof"  # the client went away
-DETACHED: Final = "detached"  # the client typed the detach keys
+DETACHED: Final = "detached"  # the client sent the detach keys
 SLOW: Final = "slow"  # the client took nothing while the process waited for it
 
 # Plain numbers: an IntFlag runs Python code for every "|" and "&", and each page of it is copied.
@@ -57,15 +58,15 @@ Message = dict[str, Any]  # JSON of either side; it stops being a dict in the fu
 
 
 class ProtocolError(Exception):
-    """The other side sent what can't be understood: too long, not JSON, descriptors missing."""
+    """The other side sent an invalid message: too long, not JSON, descriptors missing."""
 
 
 class Attachment(NamedTuple):
-    """A client's wishes for the streams of one process; its socket travels as a descriptor.
+    """A client's options for the streams of one process; its socket travels as a descriptor.
 
     ``detach_keys`` are the bytes that end the attachment on a terminal, none when empty. ``unread``
-    is what the daemon had already read from the client beyond the request's head: the first bytes
-    of standard input. ``raw`` is without the headers that tell one stream from the other.
+    is what the daemon has already read from the client after the request's head: the first bytes of
+    standard input. ``raw`` means without the headers that distinguish the streams.
     """
 
     attach_id: str
@@ -77,7 +78,7 @@ class Attachment(NamedTuple):
     raw: bool = False
 
     def to_message(self) -> Message:
-        """As it travels: bytes as hexadecimal digits."""
+        """Return the message to send: bytes become hexadecimal digits."""
         message = self._asdict()
         message["detach_keys"] = self.detach_keys.hex()
         message["unread"] = self.unread.hex()
@@ -85,7 +86,7 @@ class Attachment(NamedTuple):
 
     @classmethod
     def from_message(cls, message: Message, attach_id: str | None = None) -> "Attachment":
-        """Read back what :meth:`to_message` wrote; an exec's streams go by the name of the exec."""
+        """Decode the result of :meth:`to_message`; an exec's attachment has the exec's ID."""
         try:
             return cls(
                 attach_id=str(message["attach_id"] if attach_id is None else attach_id),
@@ -101,10 +102,10 @@ class Attachment(NamedTuple):
 
 
 class LaunchOrder(NamedTuple):
-    """What a monitor has to know of its bundle; the daemon reads it there, so that the monitor need
-    not.
+    """What a monitor has to know of its bundle. The daemon reads it from the bundle, so that the
+    monitor need not.
 
-    ``namespaces`` are those of ``config.json`` that a process is born into: the ``pid`` one, or
+    ``namespaces`` are those of ``config.json`` in which processes are created: the ``pid`` one, or
     none to share the host's.
     """
 
@@ -115,39 +116,40 @@ class LaunchOrder(NamedTuple):
     stdin_once: bool
     namespaces: list[Namespace]
     cgroup_into: str
-    """The version 2 cgroup that processes are born in; empty where there is none."""
+    """The version 2 cgroup in which processes are created; empty where there is none."""
     cgroup_procs: list[str]
     """Files of the version 1 cgroups that they join by themselves."""
     oom_counters: list[list[str]]
     attachments: list[Attachment]
-    log: LogWishes = {}  # noqa: RUF012  (never changed)
+    log: LogSettings = {}  # noqa: RUF012  (never changed)
     joined: list[str] = []  # noqa: RUF012  (never changed)
-    """What the namespaces are whose descriptors come along, in their order: ``pid``, ``ipc``,
-    ``shm``."""
+    """The kinds of the namespaces whose descriptors come along, in their order: ``pid``, ``ipc``,
+    ``shm``.
+    """
 
     def to_message(self) -> Message:
-        """As it travels, but for the descriptors."""
-        attachments = [wishes.to_message() for wishes in self.attachments]
+        """Return the message to send, without the descriptors."""
+        attachments = [each.to_message() for each in self.attachments]
         return {"op": "launch", **self._asdict(), "attachments": attachments}
 
     @classmethod
     def from_message(cls, message: Message) -> "LaunchOrder":
-        """Read back what :meth:`to_message` wrote."""
+        """Decode the result of :meth:`to_message`."""
         if message.pop("op", None) != "launch":
             raise ProtocolError("a launcher launches")
         try:
-            attachments = [Attachment.from_message(wishes) for wishes in message["attachments"]]
+            attachments = [Attachment.from_message(each) for each in message["attachments"]]
             return cls(**{**message, "attachments": attachments})
         except (KeyError, TypeError) as error:
             raise ProtocolError(f"launch: {error!r}") from error
 
 
 class LaunchDescriptors(NamedTuple):
-    """What travels with a :class:`LaunchOrder`, in this order, before joined namespaces and the
-    clients' sockets.
+    """The descriptors that travel with a :class:`LaunchOrder`, in this order, before joined
+    namespaces and the clients' sockets.
 
-    ``lock_fd`` is locked already and ``listener_fd`` bound: a monitor is there from the moment that
-    it is asked for.
+    ``lock_fd`` is locked already and ``listener_fd`` bound: the monitor counts as alive from the
+    request on.
     """
 
     control_fd: int
@@ -158,7 +160,7 @@ class LaunchDescriptors(NamedTuple):
 
 
 class ExecOrder(NamedTuple):
-    """One more process for a running container; without a client its output is thrown away."""
+    """One more process for a running container; without a client its output is discarded."""
 
     exec_id: str
     process: Process
@@ -167,7 +169,7 @@ class ExecOrder(NamedTuple):
     seccomp_path: str | None = None
 
     def to_message(self) -> Message:
-        """As it travels, but for the client's descriptor."""
+        """Return the message to send, without the client's descriptor."""
         message = self.streams.to_message()
         del message["attach_id"]
         message.update(
@@ -181,7 +183,7 @@ class ExecOrder(NamedTuple):
 
     @classmethod
     def from_message(cls, message: Message) -> "ExecOrder":
-        """Read back what :meth:`to_message` wrote."""
+        """Decode the result of :meth:`to_message`."""
         try:
             return cls(
                 exec_id=str(message["exec_id"]),
@@ -195,20 +197,20 @@ class ExecOrder(NamedTuple):
 
 
 class ProbeOrder(NamedTuple):
-    """A process that asks how the container is; a socket of type SOCK_SEQPACKET travels along, for
-    the answer.
+    """A health check's process; a socket of type SOCK_SEQPACKET for the answer travels with the
+    message.
     """
 
     process: Process
     seccomp_path: str | None = None
 
     def to_message(self) -> Message:
-        """As it travels, but for the socket."""
+        """Return the message to send, without the socket."""
         return {"op": "probe", **self._asdict()}
 
     @classmethod
     def from_message(cls, message: Message) -> "ProbeOrder":
-        """Read back what :meth:`to_message` wrote."""
+        """Decode the result of :meth:`to_message`."""
         try:
             return cls(process=message["process"], seccomp_path=message.get("seccomp_path"))
         except KeyError as error:
@@ -216,7 +218,7 @@ class ProbeOrder(NamedTuple):
 
 
 def encode(message: Message) -> bytes:
-    """A message as the bytes of one packet.
+    """Encode a message as one packet.
 
     Raises:
         ProtocolError: it is longer than a packet may be.
@@ -228,7 +230,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(packet: bytes) -> Message:
-    """The message in a packet.
+    """Decode a packet.
 
     Raises:
         ProtocolError: it is not a JSON object.
@@ -243,14 +245,14 @@ def decode(packet: bytes) -> Message:
 
 
 def rights(fds: "list[int] | tuple[int, ...]") -> list[tuple[int, int, bytes]]:
-    """Ancillary data that carries these descriptors, for ``socket.sendmsg``."""
+    """Return ancillary data that carries these descriptors, for ``socket.sendmsg``."""
     if not fds:
         return []
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds).tobytes())]
 
 
 def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors that came with a packet; the caller owns them from now on."""
+    """Return the descriptors that came with a packet; the caller owns them."""
     fds = array.array("i")
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -259,18 +261,19 @@ def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 
 
 ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_MAX * array.array("i").itemsize)
-"""What ``recvmsg`` must have room for. A packet with more descriptors than this arrives with
-MSG_CTRUNC and is refused."""
+"""The space that ``recvmsg`` needs for them. A packet with more descriptors arrives with MSG_CTRUNC
+and is refused.
+"""
 
 
 def close_all(fds: list[int]) -> None:
-    """Close descriptors that nobody took."""
+    """Close descriptors that were not taken."""
     for fd in fds:
         os.close(fd)
 
 
 def send(sock: socket.SocketType, reply: Message, fds: "list[int] | tuple[int, ...]" = ()) -> None:
-    """Send one reply, which is flat, whole. Blocks when the socket does.
+    """Send one reply without nested objects. Blocks if the socket does.
 
     Raises:
         OSError: EAGAIN, EPIPE, ECONNRESET: it was not sent.
@@ -279,13 +282,13 @@ def send(sock: socket.SocketType, reply: Message, fds: "list[int] | tuple[int, .
 
 
 def receive(sock: socket.SocketType) -> tuple[Message, list[int]] | None:
-    """The next message and its descriptors, or None when the other side is gone.
+    """Receive the next message with its descriptors; return None when the other side is gone.
 
     Raises:
         OSError: EAGAIN, ECONNRESET.
-        ProtocolError: what came can't be understood; descriptors that came with it are closed.
+        ProtocolError: the message is invalid; its descriptors are closed.
     """
-    # Its length first, so that no megabyte stands ready for a packet of sixty bytes.
+    # Read the length first, to avoid a buffer of a megabyte for a packet of sixty bytes.
     length = sock.recv_into(bytearray(1), 1, _LENGTH_ONLY)
     packet, ancillary, flags, _ = sock.recvmsg(
         min(length, PACKET_BYTES_MAX) or 1, ANCILLARY_BYTES, CLOSE_ON_EXEC
@@ -296,7 +299,7 @@ def receive(sock: socket.SocketType) -> tuple[Message, list[int]] | None:
 def unpack(
     packet: bytes, ancillary: list[tuple[int, int, bytes]], flags: int
 ) -> tuple[Message, list[int]] | None:
-    """What ``recvmsg`` returned, as :func:`receive` returns it."""
+    """Convert the result of ``recvmsg`` to that of :func:`receive`."""
     fds = descriptors(ancillary)
     if flags & _TRUNCATED:
         close_all(fds)
@@ -312,7 +315,7 @@ def unpack(
 
 
 def widen(sock: socket.SocketType) -> None:
-    """Make room in a socket for the longest packet, beyond the limit for users: socket(7),
+    """Enlarge a socket's buffer for the longest packet, beyond the limit for users: socket(7),
     SO_SNDBUFFORCE.
     """
     sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * PACKET_BYTES_MAX)

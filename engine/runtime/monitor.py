@@ -3,7 +3,7 @@
 Theory of operation::
 
     fork from the launcher
-      │ shed what is the launcher's · journal: monitor_started
+      │ close what is the launcher's · journal: monitor_started
       │ share_pid_namespace · fork the init                     Child, Stdio
       ├── start_failed ──────────────────────────────┐
       ├── started                                    │
@@ -12,15 +12,15 @@ Theory of operation::
       │     drain its streams · end the log          │
       ├── exited ────────────────────────────────────┤          journal, fdatasync
       │ unlock the bundle · hint                     │
-      │ let the clients take what is theirs ◀────────┘
+      │ wait until clients have taken the output ◀───┘
       └── exit
 
-It outlives the launcher and the daemon and needs neither. Its death is its container's
-(PR_SET_PDEATHSIG), so that nothing runs whose exit code nobody would learn. The lock, held with
-flock(2) from before the first record until after the last, is what "the monitor is alive" means: it
-needs no pid and cannot be stale. The daemon takes it and hands it over with the journal, the log
-and the socket, all of them open: a monitor copies what it runs (``kernel_files.py``), so others run
-what they can.
+It outlives the launcher and the daemon and needs neither. Its death kills its container
+(PR_SET_PDEATHSIG), because no other process would learn the exit code. "The monitor is alive" means
+that the lock is held with flock(2), from before the first record until after the last: it needs no
+pid and cannot be stale. The daemon takes the lock and passes it on with the journal, the log and
+the socket, all of them open: a monitor copies every page that it writes to (``kernel_files.py``),
+so other processes do what they can.
 """
 
 import contextlib
@@ -68,10 +68,10 @@ from engine.runtime.streams import Stdio
 
 PROCESS_NAME: Final = "sl-monitor"
 OOM_SCORE_ADJ: Final = "-900"
-"""The kernel should rather kill the container than the one who can tell why."""
+"""The kernel should kill the container rather than its monitor, which can report why."""
 JOURNAL_RETRY_S: Final = 0.5
 JOURNAL_PATIENCE_S: Final = 60.0
-"""How long the last record may wait for room on a full disk before it is given up."""
+"""How long the last record may wait for room on a full disk before it is dropped."""
 LOG_REPORT_S: Final = 1.0
 _LAST_FD: Final = 0x7FFF_FFFF
 
@@ -115,27 +115,27 @@ class Monitor:
         self._oom: OomWatch | None = None
 
     def _log(self) -> LogFile | NoLog:
-        wishes, rotation = self._order.log, None
-        if not wishes.get("is_kept", True):
+        settings, rotation = self._order.log, None
+        if not settings.get("is_kept", True):
             return NoLog()
-        if bytes_max := wishes.get("bytes_max", 0):
-            later = self._now_and_then if wishes.get("compress") else None
-            rotation = Rotation(wishes["path"], bytes_max, wishes.get("files_max", 1), later)
-        attributes = wishes.get("attributes", "")
+        if bytes_max := settings.get("bytes_max", 0):
+            later = self._schedule if settings.get("compress") else None
+            rotation = Rotation(settings["path"], bytes_max, settings.get("files_max", 1), later)
+        attributes = settings.get("attributes", "")
         return LogFile(
             self._fds.log_fd, self._log_dropped, attributes=attributes, rotation=rotation
         )
 
-    def _now_and_then(self, callback: Callable[[], None]) -> None:
+    def _schedule(self, callback: Callable[[], None]) -> None:
         self._loop.call_after("rotation", 0.0, callback)
 
-    def attach(self, client_fd: int, wishes: Attachment, gate_fd: int | None = None) -> None:
+    def attach(self, client_fd: int, attachment: Attachment, barrier_fd: int | None = None) -> None:
         """Take over a client's socket."""
         self._clients += 1
-        self._stdio.attach(client_fd, wishes, gate_fd)
+        self._stdio.attach(client_fd, attachment, barrier_fd)
 
     def run(self) -> None:
-        """From the first record to the last."""
+        """Run from the first record to the last."""
         order = self._order
         self._control.adopt(socket.SocketType(fileno=self._fds.control_fd))
         self._control.listen(self._fds.listener_fd, f"{order.bundle}/{messages.SOCKET_NAME}")
@@ -143,7 +143,7 @@ class Monitor:
         if order.oom_counters:
             self._oom = OomWatch(self._loop, order.oom_counters, self._oom_killed)
         try:
-            init.share_pid_namespace(_born_into(order), self._joined.get("pid"))
+            init.share_pid_namespace(_pid_namespace_of(order), self._joined.get("pid"))
             pipes = (order.open_stdin, True)
             self._init = Child(
                 self._loop,
@@ -155,35 +155,35 @@ class Monitor:
             )
         except OSError as error:
             self.failed(None, Failure("fork", error.errno or 0, str(error), EXIT_SETUP_FAILED))
-        messages.close_all(list(self._joined.values()))  # or they would outlive their owner
+        messages.close_all(list(self._joined.values()))  # otherwise they would outlive their owner
         self._loop.run()
 
     def _become_init(
         self, stdio: tuple[int, int, int] | None, report_fd: int, console_socket: int | None
     ) -> NoReturn:
-        """In the child, which may read what it likes: its memory is thrown away."""
+        """Read the bundle, in the child: its memory does not count."""
         bundle = read_bundle(self._order.bundle)
         init.become_init(bundle, stdio, report_fd, console_socket, joined=self._joined)
 
-    # What the first process tells: children.Listener
+    # Events of the first process: children.Listener
 
     def started(self, child: Child) -> None:
-        """execve(2) has succeeded."""
+        """Record the start: execve(2) has succeeded."""
         self._started = True
         self._append(ProcessStarted(*identity(child.pid, self._order.boot_id)))
 
     def failed(self, child: Child | None, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
-        """There is no process, and there will be none."""
+        """Record that there is no process."""
         self._stdio.drain()
         self._end(ProcessNotStarted(*failure))
 
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
-        """The container is over, once every exec is; in a PID namespace of its own they have ended
-        before it.
+        """End the run once every exec has ended. In a PID namespace of its own, they end before the
+        first process.
         """
-        self._stdio.when_open(lambda: self._wind_up(status))
+        self._stdio.when_open(lambda: self._end_run(status))
 
-    def _wind_up(self, status: int) -> None:
+    def _end_run(self, status: int) -> None:
         self._stdio.drain()
         self._execs.kill()
         self._probes.kill()
@@ -203,24 +203,26 @@ class Monitor:
         self._end(ProcessExited(exit_code(status), signal, oom))
 
     def _end(self, last: Fact) -> None:
-        """Write the last record, hand over the bundle, see the clients off."""
+        """Write the last record, unlock the bundle, and finish the clients."""
         self._concluded = True
         self._control.close_listener()
         self._persist(last)
         os.close(self._fds.lock_fd)  # before the hint: the daemon may start the next run at once
         self._control.hint(self._journal.count)
         self._stdio.finish(messages.ENDED)
-        self._stop_when_alone()
+        self._stop_if_done()
 
     def _persist(self, last: Fact) -> None:
-        """Nothing else matters any more, so waiting for room on the disk may block."""
+        """Write the last record. Waiting for room on the disk may block, because nothing else is
+        left to do.
+        """
         deadline = time.monotonic() + JOURNAL_PATIENCE_S
         written = self._journal.append(last)
         while not written and time.monotonic() < deadline:
             time.sleep(JOURNAL_RETRY_S)
             written = self._journal.retry()
 
-    def _stop_when_alone(self) -> None:
+    def _stop_if_done(self) -> None:
         if self._concluded and not self._clients:
             self._loop.stop()
 
@@ -236,13 +238,13 @@ class Monitor:
         if not self._journal.retry():
             self._loop.call_after("journal", JOURNAL_RETRY_S, self._retry_journal)
 
-    # What happens besides
+    # Other events
 
-    def _client_gone(self, wishes: Attachment, reason: str) -> None:
+    def _client_gone(self, attachment: Attachment, reason: str) -> None:
         self._clients -= 1
         if not self._concluded:
-            self._append(AttachEnded(wishes.attach_id, reason))
-        self._stop_when_alone()
+            self._append(AttachEnded(attachment.attach_id, reason))
+        self._stop_if_done()
 
     def _oom_killed(self, count: int) -> None:
         self._append(MemoryExhausted(count))
@@ -256,17 +258,19 @@ class Monitor:
             self._dropped_reported = self._dropped
             self._append(LogDropped(self._dropped))
 
-    # What the daemon orders
+    # Orders of the daemon
 
     def _attach(self, request: Message, fds: list[int]) -> Message:
         if self._concluded:
             raise ProtocolError("the container has exited")
         if len(fds) not in (1, 2):
-            raise ProtocolError("attach comes with the client's descriptor, and perhaps a gate's")
-        wishes = Attachment.from_message(request)
-        client_fd, gate_fd = fds[0], fds[1] if len(fds) > 1 else None
+            raise ProtocolError(
+                "attach comes with the client's descriptor, and perhaps a barrier's"
+            )
+        attachment = Attachment.from_message(request)
+        client_fd, barrier_fd = fds[0], fds[1] if len(fds) > 1 else None
         fds.clear()
-        self.attach(client_fd, wishes, gate_fd)
+        self.attach(client_fd, attachment, barrier_fd)
         return {"ok": True}
 
     def _exec(self, request: Message, fds: list[int]) -> Message:
@@ -279,7 +283,9 @@ class Monitor:
         return answer
 
     def _probe(self, request: Message, fds: list[int]) -> Message:
-        """Where nothing runs, the answer's socket is closed: that is the answer."""
+        """Start a probe. If the container is not running, closing the answer's socket is the
+        answer.
+        """
         if len(fds) != 1:
             raise ProtocolError("a probe comes with one descriptor, for the answer")
         order = ProbeOrder.from_message(request)
@@ -288,14 +294,14 @@ class Monitor:
         return {"ok": True}
 
     def _forget(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
-        """After the last record the journal is nobody's but the daemon's."""
+        """Shorten the journal; after the last record it is not changed any more."""
         if not self._concluded:
             self._journal.forget(int(request["taken"]))
         return {"ok": True}
 
     def _signal(self, request: Message, fds: list[int]) -> Message:  # noqa: ARG002  (control.Order's)
-        """Once for each order: a daemon that died before it had written down the answer asks
-        again.
+        """Send a signal, once for each order: a daemon that died before it recorded the answer
+        repeats the order.
         """
         order, number = int(request["order"]), int(request["signum"])
         if self._init is None or not self._started:
@@ -319,26 +325,27 @@ class Monitor:
 def monitor(
     order: LaunchOrder, fds: LaunchDescriptors, joined_fds: list[int], client_fds: list[int]
 ) -> None:
-    """Be a container's monitor, in a process that the launcher has just forked, until the container
-    is over.
+    """Be a container's monitor until its run is over, in a process that the launcher has just
+    forked.
 
-    Owns the descriptors. The control connection may be closed by the daemon at any time. What
-    should not happen is written beside the bundle, since there is nobody to tell.
+    Owns the descriptors. The control connection may be closed by the daemon at any time. Unexpected
+    errors are written beside the bundle, because no caller could handle them.
     """
     try:
-        _shed({*fds, *joined_fds, *client_fds})
+        _leave_launcher({*fds, *joined_fds, *client_fds})
         ours = Monitor(order, fds, joined_fds)
-        for client_fd, wishes in zip(client_fds, order.attachments, strict=True):
-            ours.attach(client_fd, wishes)
+        for client_fd, attachment in zip(client_fds, order.attachments, strict=True):
+            ours.attach(client_fd, attachment)
         ours.run()
     except Exception:
-        _write_down(order.bundle, traceback.format_exc())
+        _write_error(order.bundle, traceback.format_exc())
 
 
-def _shed(kept: set[int]) -> None:
-    """Let go of what is the launcher's: its session and its descriptors.
+def _leave_launcher(kept: set[int]) -> None:
+    """Leave the launcher's session and close its descriptors.
 
-    What it is stays: non-dumpable, deaf to signals, its standard streams the null device.
+    The process stays non-dumpable, ignores the same signals, and has the null device as its
+    standard streams.
     """
     os.setsid()
     first = 3
@@ -350,11 +357,11 @@ def _shed(kept: set[int]) -> None:
     write_once("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
 
 
-def _born_into(order: LaunchOrder) -> Bundle:
+def _pid_namespace_of(order: LaunchOrder) -> Bundle:
     return Bundle(order.bundle, {"linux": {"namespaces": order.namespaces}}, {})
 
 
-def _write_down(directory: str, trace: str) -> None:
+def _write_error(directory: str, trace: str) -> None:
     line = {"event": "monitor_failed", "at_ns": time.time_ns(), "traceback": trace}
     path = f"{directory}/{messages.ERRORS_NAME}"
     with contextlib.suppress(OSError), open(path, "a") as file:  # noqa: PTH123  (lean)

@@ -66,7 +66,7 @@ class Attributes(NamedTuple):
 
 
 class MountOptions(NamedTuple):
-    """A list of options, understood. Flags are ``MS_*``."""
+    """Parsed mount options. Flags are ``MS_*``."""
 
     flags: int
     cleared: int
@@ -74,23 +74,23 @@ class MountOptions(NamedTuple):
     """Flags for a bind mount and all below it: ``rro``, ``rnosuid`` …"""
     recursive_cleared: int
     bind: int
-    """0 for a filesystem of its own, else ``MS_BIND`` with or without ``MS_REC``."""
+    """0 for a new file system, else ``MS_BIND`` with or without ``MS_REC``."""
     propagation: int
     """One of the four kinds with or without ``MS_REC``, or 0."""
     data: str
-    """What is left: the filesystem's own options."""
+    """The rest: the file system's own options."""
 
     def attributes(self) -> Attributes:
-        """What a bind mount's own flags become."""
+        """Return the flags of a bind mount as attributes."""
         return _attributes(self.flags, self.cleared)
 
     def recursive_attributes(self) -> Attributes:
-        """What the flags of a bind mount and all below it become."""
+        """Return the flags for a bind mount and all below it as attributes."""
         return _attributes(self.recursive, self.recursive_cleared)
 
 
 def parse_mount_options(options: Iterable[str]) -> MountOptions:
-    """Sort options by what they ask for; the later of two that contradict each other wins."""
+    """Sort options by their kind; the later one of two that contradict each other counts."""
     flags = cleared = recursive = recursive_cleared = bind = propagation = 0
     rest: list[str] = []
     for option in options:
@@ -117,7 +117,7 @@ def _attributes(flags: int, cleared: int) -> Attributes:
     off = sum(attribute for flag, attribute in _ATTRIBUTES.items() if cleared & flag)
     for flag, attribute in _ACCESS_TIMES.items():
         if flags & flag:
-            # The access time is one field of several bits, to be cleared before it is set:
+            # The access time is one field of several bits, which must be cleared before it is set:
             # mount_setattr(2).
             on, off = on & ~k.MOUNT_ATTR__ATIME | attribute, off | k.MOUNT_ATTR__ATIME
     return Attributes(on, off)

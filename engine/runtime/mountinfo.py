@@ -21,7 +21,7 @@ class MountEntry(NamedTuple):
 
 
 def mounts() -> list[MountEntry]:
-    """The mounts that the calling thread sees, in the kernel's order.
+    """Return the mounts that the calling thread sees, in the kernel's order.
 
     Raises:
         OSError: no more descriptors.
@@ -31,7 +31,7 @@ def mounts() -> list[MountEntry]:
 
 
 def parse_mounts(table: bytes) -> Iterator[MountEntry]:
-    """The entries of a table."""
+    """Yield the entries of a table."""
     for line in table.splitlines():
         columns = line.split(b" ")
         separator = columns.index(b"-", 6)
@@ -44,5 +44,5 @@ def parse_mounts(table: bytes) -> Iterator[MountEntry]:
 
 
 def is_below(path: str, place: str) -> bool:
-    """Whether a path is a mount's place or below it, by its text."""
+    """True if a path is a mount's place or below it, compared as text."""
     return path == place or path.startswith(place.rstrip("/") + "/")

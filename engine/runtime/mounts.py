@@ -1,16 +1,17 @@
-"""Mount a container's root filesystem and make it the root.
+"""Mount a container's root file system and make it the root.
 
 Theory of operation::
 
-    host's mount namespace   clone_sources()   every bind source and cgroup hierarchy becomes a detached mount, while the host's
-                                               paths and peer groups are still what the user meant
-    new mount namespace      mount_root()      all private; then the overlay
-                             mount_all()       the plan of config.json, in its order; detached mounts are attached
-                             mask() …          what must not be seen or written
-                             pivot()           the overlay is the root, and the host is gone
+    host's mount namespace   clone_sources()   clone every bind source and cgroup hierarchy as a
+                                               detached mount, while the host's paths are visible
+    new mount namespace      mount_root()      make all mounts private; then mount the overlay
+                             mount_all()       mount what config.json lists, in its order; attach
+                                               detached mounts
+                             mask() …          hide or protect paths
+                             pivot()           make the overlay the root, and detach the host's
 
-Nothing is ever mounted in the host's own namespace: when the process dies on the way, the kernel
-takes it all back. Destinations are descriptors (:mod:`engine.runtime.inside`), so a link inside an
+Nothing is ever mounted in the host's own namespace: when the process dies meanwhile, the kernel
+removes everything. Destinations are descriptors (:mod:`engine.runtime.inside`), so a link inside an
 image can't lead a mount outside.
 """
 
@@ -33,11 +34,11 @@ _NULL: Final = os.makedev(1, 3)
 
 
 def clone_bind(mount: Mount) -> int:
-    """A detached copy of what stands at a path of the host, its attributes set; the descriptor is
-    the caller's.
+    """Return a detached copy of what is at a path of the host, with its attributes set; the caller
+    closes the descriptor.
 
     Raises:
-        SetupFailed: nothing there.
+        SetupFailed: nothing is there.
     """
     source, options = mount.get("source", ""), parse_mount_options(mount.get("options", ()))
     recursion = k.AT_RECURSIVE if options.bind & k.MS_REC else 0
@@ -50,10 +51,10 @@ def clone_bind(mount: Mount) -> int:
 
 
 def clone_joined(mount: Mount, owner_fd: int) -> int:
-    """A detached copy of what stands at a path in another mount namespace; the descriptor is the
-    caller's.
+    """Return a detached copy of what is at a path in another mount namespace; the caller closes the
+    descriptor.
 
-    For a moment the process is in that namespace, and the path is looked up below its root:
+    The process enters that namespace for a moment, and looks up the path below its root:
     open_tree(2) copies only what is mounted in the caller's own.
 
     Raises:
@@ -77,7 +78,7 @@ def clone_joined(mount: Mount, owner_fd: int) -> int:
 
 
 def _change(fd: int, options: MountOptions) -> None:
-    """Give a detached bind mount the attributes and the propagation that were asked for."""
+    """Set the requested attributes and propagation of a detached bind mount."""
     own, below = options.attributes(), options.recursive_attributes()
     if own.set or own.clear:
         k.mount_setattr(fd, "", k.AT_EMPTY_PATH, own.set, own.clear)
@@ -91,7 +92,7 @@ def _change(fd: int, options: MountOptions) -> None:
 def mount_overlay(overlay: Overlay, target: str) -> None:
     """Mount a container's layers at a path of the host, in this mount namespace.
 
-    All options stand in one page, mount(2), so layers go by their short names: relative to the
+    All options must fit into one page, mount(2), so layers have short names: relative to the
     directory that holds the lowest one, which becomes the working directory.
 
     Raises:
@@ -102,8 +103,8 @@ def mount_overlay(overlay: Overlay, target: str) -> None:
     os.chdir(layers)
     lower = ":".join(_escaped(posixpath.relpath(path, layers), ":") for path in overlay["lower"])
     upper, work = (_escaped(posixpath.relpath(overlay[key], layers)) for key in ("upper", "work"))
-    # Off, whatever the machine's defaults are: with them a layer means something only beside its
-    # fellows.
+    # Turned off, whatever the machine's defaults are: with them a layer would depend on other
+    # layers.
     whole = "index=off,metacopy=off,redirect_dir=off"
     text = f"lowerdir={lower},upperdir={upper},workdir={work},{whole}"
     if len(os.fsencode(text)) >= _PAGE_BYTES:
@@ -124,14 +125,14 @@ def attach(mount_fd: int, place_fd: int) -> None:
 
 
 def by_descriptor(fd: int) -> str:
-    """A path that leads to an opened file without being resolved again, while the host's /proc is
-    there: proc(5).
+    """Return a path that leads to an opened file without being resolved again, while the host's
+    /proc is there: proc(5).
     """
     return f"/proc/self/fd/{fd}"
 
 
 def attach_bind(root_fd: int, mount: Mount, clone_fd: int) -> None:
-    """Attach the clone of a bind source at its destination, which is made if it is missing: a
+    """Attach the clone of a bind source at its destination, which is created if missing: a
     directory or a file.
     """
     is_directory = stat.S_ISDIR(os.fstat(clone_fd).st_mode)
@@ -157,11 +158,11 @@ _WRONG_KIND: Final = (
 
 
 def mount_filesystem(root_fd: int, mount: Mount) -> None:
-    """Mount a filesystem of its own (proc, tmpfs, devpts …) at its destination.
+    """Mount a new file system (proc, tmpfs, devpts …) at its destination.
 
     Raises:
-        SetupFailed: the kernel refused, or a link stands where the kernel's own filesystems belong:
-            everything that is masked below them would be masked elsewhere.
+        SetupFailed: the kernel refused, or a link is where the kernel's own file systems belong:
+            the paths to be masked below them would be elsewhere.
     """
     kind, options = mount["type"], parse_mount_options(mount.get("options", ()))
     try:
@@ -200,9 +201,7 @@ def _propagate(root_fd: int, destination: str, propagation: int) -> None:
 
 
 def make_read_only(root_fd: int, paths: Iterable[str]) -> None:
-    """Bind each path onto itself without the right to write; one that is not there is passed
-    over.
-    """
+    """Bind each path read-only onto itself; skip paths that don't exist."""
     for path in paths:
         fd = _open_if_there(root_fd, path)
         if fd is None:
@@ -215,8 +214,8 @@ def make_read_only(root_fd: int, paths: Iterable[str]) -> None:
 
 
 def mask(root_fd: int, paths: Iterable[str]) -> None:
-    """Put an empty, read-only directory or the null device over each path; one that is not there is
-    passed over.
+    """Cover each path with an empty, read-only directory or the null device; skip paths that don't
+    exist.
     """
     empty_fd = null_fd = -1
     for path in paths:
@@ -241,7 +240,7 @@ def _attach_clone(source_fd: int, place_fd: int) -> None:
 
 
 def _open_null(root_fd: int) -> int:
-    """The container's own null device, and nothing that only has its name."""
+    """Open the container's own null device, and check that it is one."""
     fd = open_inside(root_fd, "dev/null", os.O_PATH)
     found = os.fstat(fd)
     if not stat.S_ISCHR(found.st_mode) or found.st_rdev != _NULL:
@@ -259,13 +258,13 @@ def _open_if_there(root_fd: int, path: str) -> int | None:
 
 
 def pivot(root_fd: int, *, read_only: bool) -> None:
-    """Make an opened root filesystem the root of this mount namespace and let go of the old one.
+    """Make an opened root file system the root of this mount namespace and detach the old one.
     pivot_root(2).
     """
     if read_only:
         k.mount_setattr(root_fd, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
     os.fchdir(root_fd)
-    k.pivot_root(".", ".")  # the old root now stands on top of the new one
+    k.pivot_root(".", ".")  # the old root is now on top of the new one
     k.umount2(".", k.MNT_DETACH)
     os.chdir("/")
 

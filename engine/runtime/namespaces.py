@@ -1,8 +1,8 @@
-"""Set up what belongs to a container's own namespaces: host name and kernel parameters.
+"""Create or join a container's namespaces; set their host name and kernel parameters.
 
 The names of types are the OCI runtime specification's (config-linux.md, Namespaces). The PID
-namespace stands apart: a process is born in it or not, so its parent takes care of it
-(:func:`share_pid_namespace`), and the child of all others.
+namespace is special: a process is created in it or not, so its parent prepares it
+(:func:`share_pid_namespace`), while the child enters all others.
 """
 
 import os
@@ -23,7 +23,7 @@ _NAMESPACES: Final = {
     "uts": k.CLONE_NEWUTS,
 }
 EVERY_NAMESPACE: Final = sum(_NAMESPACES.values())
-"""All that a further process of a container joins; it is born in its PID namespace."""
+"""All namespaces that an exec joins; it is created in the container's PID namespace."""
 _IPC_SYSCTLS: Final = ("kernel/msg", "kernel/sem", "kernel/shm", "fs/mqueue/")
 _NOT_SEPARATE: Final = 'sysctl "{name}" is not in a separate kernel namespace'
 _SYSCTL_REFUSALS: Final = {
@@ -33,12 +33,12 @@ _SYSCTL_REFUSALS: Final = {
 _UTS_SYSCTLS: Final = ("kernel/domainname", "kernel/hostname")
 
 
-def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
-    """Let every later child of the calling process be born in the container's PID namespace.
+def share_pid_namespace(bundle: Bundle, joined_fd: int | None = None) -> None:
+    """Let every later child of the calling process be created in the container's PID namespace.
 
     The monitor calls it once, before it forks: its first child is then PID 1 of a new namespace
-    (unshare(2)), and the later ones, for exec, are born beside it. With a ``path`` the namespace is
-    joined, and so is one that is open as ``lent_fd``; without an entry it is the host's. Once PID 1
+    (unshare(2)), and later ones, for execs, are created in the same one. With a ``path``, or with
+    ``joined_fd``, an existing namespace is joined; without an entry it is the host's. Once PID 1
     has ended, fork(2) fails with ENOMEM (pid_namespaces(7)).
 
     Raises:
@@ -47,8 +47,8 @@ def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
     for namespace in bundle.config.get("linux", {}).get("namespaces", ()):
         if namespace["type"] != "pid":
             continue
-        if lent_fd is not None:
-            k.setns(lent_fd, k.CLONE_NEWPID)
+        if joined_fd is not None:
+            k.setns(joined_fd, k.CLONE_NEWPID)
         elif path := namespace.get("path"):
             _join(path, k.CLONE_NEWPID)
         else:
@@ -56,8 +56,8 @@ def share_pid_namespace(bundle: Bundle, lent_fd: int | None = None) -> None:
 
 
 def enter_namespaces(config: Config, joined: Mapping[str, int]) -> None:
-    """Join the namespaces that come as descriptors or have a path, leave the others for new ones;
-    the mount namespace is always new.
+    """Join the namespaces that come as descriptors or have a path, and create the others; the mount
+    namespace is always new.
     """
     fresh = k.CLONE_NEWNS
     for namespace in config.get("linux", {}).get("namespaces", ()):
@@ -79,7 +79,7 @@ def _join(path: str, kind: int) -> None:
 
 
 def name_host(config: Config) -> None:
-    """Give the UTS namespace its names, uts_namespaces(7); those of the host are never touched.
+    """Set the names of the UTS namespace, uts_namespaces(7); the host's are never changed.
 
     Raises:
         SetupFailed: a name of more than 64 bytes.
@@ -116,7 +116,7 @@ def set_sysctls(config: Config) -> None:
 
 
 def _own(config: Config) -> set[str]:
-    """The kinds that are not the host's."""
+    """Return the kinds of namespaces that are not the host's."""
     return {namespace["type"] for namespace in config.get("linux", {}).get("namespaces", ())}
 
 
@@ -129,7 +129,7 @@ def _sysctl_namespace(path: str) -> str:
 
 
 def write_parameter(path: str, text: str) -> None:
-    """Write a file of the kernel's; an error names it."""
+    """Write a kernel file; an error names it."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())

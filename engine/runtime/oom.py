@@ -2,7 +2,7 @@
 
 cgroup v2 reports a change of ``memory.events`` as POLLPRI (cgroup-v2.rst, memory.events). v1 has an
 eventfd registered through ``cgroup.event_control`` (cgroup-v1/memory.rst, section 10), which fires
-before the kill is counted, hence a second look a moment later. Where neither can be had, the
+before the kill is counted, so the counter is read again a moment later. Where neither works, the
 counters are read when a process ends.
 """
 
@@ -17,12 +17,12 @@ _SECOND_LOOK_S: Final = 0.05
 
 
 class OomWatch:
-    """Counts kills since it began; ``killed`` is told the new number."""
+    """Counts kills since it began; ``killed`` is called with each new count."""
 
     def __init__(
         self, loop: Loop, counters: Sequence[Sequence[str]], killed: Callable[[int], None]
     ) -> None:
-        """``counters`` are pairs of a file and the key of a line in it."""
+        """Start watching; ``counters`` are pairs of a file and the key of a line in it."""
         self._loop = loop
         self._counters = [(file, key) for file, key in counters]
         self._killed = killed
@@ -35,7 +35,7 @@ class OomWatch:
                 continue  # the counters are read at the end, in any case
 
     def look(self) -> None:
-        """Compare the counters with what was known."""
+        """Read the counters, and report new kills."""
         count = max(0, self._read() - self._before)
         if count > self.count:
             self.count = count
@@ -71,7 +71,7 @@ class OomWatch:
 
 
 def _register(file: str, event_fd: int) -> None:
-    """Have the kernel signal an eventfd at each OOM kill.
+    """Make the kernel signal an eventfd at each OOM kill.
 
     The kernel's cgroup-v1/cgroups.rst, "Notification API".
     """
@@ -83,8 +83,8 @@ def _register(file: str, event_fd: int) -> None:
 
 
 def _value(file: str, key: str) -> int:
-    """The number after a key; 0 where the file or the key is missing: the cgroup is gone, the
-    kernel is old.
+    """Return the number after a key; 0 if the file or the key is missing: the cgroup is gone, or
+    the kernel is old.
     """
     try:
         lines = read_once(file).decode().splitlines()

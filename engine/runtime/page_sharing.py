@@ -1,9 +1,9 @@
 """Avoid writes to memory pages that a forked process shares with its parent.
 
 A monitor is a fork of the launcher, and copies each page that it writes to. Two things write to
-pages of which nothing changes: CPython counts references inside the objects, and its allocator
-fills the holes that freed objects have left between them. So the launcher makes its objects
-immortal (PEP 683; CPython 3.12 and 3.13), which ends the counting, and fills the holes.
+pages whose objects don't change: CPython counts references inside the objects, and its allocator
+reuses the space of freed objects between them. So the launcher makes its objects immortal (PEP 683;
+CPython 3.12 and 3.13), which ends the counting, and fills the free space.
 """
 
 import gc
@@ -22,14 +22,15 @@ _HAS_IMMORTALS: Final = (
     and sys.byteorder == "little"
     and "t" not in sys.abiflags
 )
-"""Whether the low 32 bits of an object's first word are its count, and an immortal one's are those
-of ``None``."""
+"""Whether the low 32 bits of an object's first word are its reference count, and an immortal one's
+are those of ``None``.
+"""
 
 _filling: Final[list[object]] = []
 
 
 def settle() -> None:
-    """Prepare this process for being forked; what exists now is never freed any more."""
+    """Prepare this process for being forked; objects that exist now are never freed any more."""
     sys.path_importer_cache.clear()
     gc.collect()
     if _HAS_IMMORTALS:
@@ -39,7 +40,9 @@ def settle() -> None:
 
 
 def _reachable() -> dict[int, object]:
-    """Every object that the collector knows, and what these refer to, by address."""
+    """Return every object that the collector knows, and the objects that these refer to, by
+    address.
+    """
     found: dict[int, object] = {}
     waiting = gc.get_objects()
     while waiting:

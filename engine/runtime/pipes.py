@@ -1,6 +1,6 @@
 """Hold the monitor's ends of a process's streams: pipes, or the master of its terminal.
 
-Every buffer has a bound, and behind a full one the sender waits. Nothing here blocks.
+Every buffer has a limit; when it is full, the sender waits. Nothing here blocks.
 """
 
 import fcntl
@@ -11,13 +11,14 @@ from typing import Final
 from engine.runtime.loop import READ, WRITE, Loop
 
 INPUT_BUFFER_BYTES_MAX: Final = 64 << 10
-"""What may wait for the process's standard input before its clients are made to wait: as much as a
-pipe holds."""
+"""How much may wait for the process's standard input before its clients have to wait: as much as a
+pipe holds.
+"""
 READ_BYTES_MAX: Final = 64 << 10
 READ_BYTES_MIN: Final = 8 << 10
 _RETRY_S: Final = 0.1
 _TERMINAL_BYTES: Final = 1 << 20
-"""More than a pty ever holds: TTYB_DEFAULT_MEM_LIMIT of tty_buffer.c is 64 KiB."""
+"""More than a pty can hold: TTYB_DEFAULT_MEM_LIMIT of tty_buffer.c is 64 KiB."""
 
 
 class Input:
@@ -35,24 +36,26 @@ class Input:
 
     @property
     def full(self) -> bool:
-        """Whether clients have to wait."""
+        """True if clients have to wait."""
         return len(self._waiting) >= INPUT_BUFFER_BYTES_MAX
 
     def write(self, typed: bytes) -> None:
-        """Pass on what a client sent; forgotten when the process no longer reads."""
+        """Pass on what a client sent; discard it if the process no longer reads."""
         if self.closed or self._closing:
             return
         self._waiting += typed
         self._flush()
 
     def close_when_written(self) -> None:
-        """End of file, after everything that waits. A terminal has none to give."""
+        """Close after everything that waits is written. A terminal stays open: it has no end of
+        file.
+        """
         if self._owned:
             self._closing = True
             self._flush()
 
     def close(self) -> None:
-        """Stop at once: the process is gone, or has closed its end."""
+        """Close at once: the process is gone, or has closed its end."""
         if self.closed:
             return
         self.closed = True
@@ -75,7 +78,7 @@ class Input:
         except BlockingIOError:
             self._watch()
         except OSError:
-            self.close()  # EPIPE, or EIO of a pty: nobody reads any more
+            self.close()  # EPIPE, or EIO of a pty: the process reads no more
             return
         else:
             self._waiting = bytearray()
@@ -86,13 +89,13 @@ class Input:
         if was_full and not self.full:
             self._room()
 
-    # A pty is read and written through one descriptor, which epoll knows once: writing waits on a
-    # copy of it.
+    # A pty is read and written through one descriptor, which epoll accepts only once: so writing
+    # waits on a copy of it.
     def _watch(self) -> None:
         if not self._watched:
             try:
                 self._watch_fd = self._fd if self._owned else os.dup(self._fd)
-            except OSError:  # EMFILE: an exec that ends gives some back
+            except OSError:  # EMFILE: tried again, because an exec that ends frees descriptors
                 self._loop.call_after(self, _RETRY_S, self._flush)
                 return
             self._watched = True
@@ -107,7 +110,7 @@ class Input:
 
 
 class Output:
-    """What a process writes: the reading end of a pipe, or the master of its pty."""
+    """A process's output: the reading end of a pipe, or the master of its pty."""
 
     def __init__(
         self,
@@ -128,7 +131,7 @@ class Output:
         self.resume()
 
     def pause(self) -> None:
-        """Leave the process's output where it is: it will wait."""
+        """Stop reading; the process waits when its pipe is full."""
         if self._watched:
             self._watched = False
             self._loop.forget(self._fd)
@@ -140,10 +143,10 @@ class Output:
             self._loop.watch(self._fd, READ, self._readable)
 
     def drain(self) -> None:
-        """Take what is there. Whoever has exited has written it before, so there is nothing to wait
-        for.
+        """Read what is there. An exited process has written everything before, so there is nothing
+        to wait for.
 
-        Not more than the pipe holds, for somebody else may still be writing.
+        Reads no more than the pipe holds, because another process may still be writing.
         """
         left = self._capacity()
         while left > 0 and not self.closed:
@@ -159,7 +162,7 @@ class Output:
             return _TERMINAL_BYTES
 
     def close(self) -> None:
-        """Stop reading."""
+        """Close the stream."""
         if not self.closed:
             self.pause()
             self.closed = True
@@ -174,12 +177,12 @@ class Output:
             block = os.read(self._fd, self._size)
         except BlockingIOError:
             return 0
-        except OSError:  # EIO: the last one who had the terminal open is gone
+        except OSError:  # EIO: no process has the terminal open any more
             block = b""
         if not block:
             self.close()
             return 0
-        # Small reads for a quiet container, large ones for a chatty one.
+        # Small reads for a quiet container, large ones for a busy one.
         self._size = READ_BYTES_MAX if len(block) >= READ_BYTES_MIN else READ_BYTES_MIN
         self._received(self._stream, block)
         return len(block)

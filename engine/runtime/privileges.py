@@ -1,12 +1,12 @@
 """Drop privileges: set user, limits and capabilities, in the order that the kernel allows.
 
-Each step takes away what the next no longer needs::
+Each step drops what the next no longer needs::
 
     limits ▶ bounding set ▶ groups, user ▶ parent-death signal ▶ capabilities ▶ seccomp ▶ (execve)
 
 Without no_new_privs a filter needs CAP_SYS_ADMIN (seccomp(2)), so there the last reduction of
 capabilities comes after it: a profile must allow capset(2), prctl(2) and execve(2). With
-no_new_privs nothing but execve(2) comes after the filter.
+no_new_privs only execve(2) comes after the filter.
 """
 
 import os
@@ -34,7 +34,7 @@ def set_limits(limits: list[Rlimit]) -> None:
     """Set resource limits, setrlimit(2).
 
     Raises:
-        SetupFailed: an unknown name, or a hard limit beyond what this machine lets us give.
+        SetupFailed: an unknown name, or a hard limit beyond what this machine allows.
     """
     for limit in limits:
         number = getattr(resource, limit["type"], None)
@@ -44,7 +44,7 @@ def set_limits(limits: list[Rlimit]) -> None:
         try:
             resource.prlimit(0, number, pair)
         except (OSError, ValueError) as error:
-            # ValueError is how this module spells EINVAL: soft beyond hard.
+            # ValueError is this module's EINVAL: the soft limit is above the hard one.
             reason = words(error.errno or 0) if isinstance(error, OSError) else "invalid argument"
             message = f"error setting rlimits for ready process: error setting rlimit type {number}: {reason}"
             raise SetupFailed(message, getattr(error, "errno", 0)) from error
@@ -55,7 +55,7 @@ def _bounded(value: int) -> int:
 
 
 def become_user(identity: Identity, umask: int | None) -> None:
-    """Change all user and group IDs for good, keeping capabilities for the steps that follow."""
+    """Change all user and group IDs permanently, keeping capabilities for the steps that follow."""
     k.prctl(k.PR_SET_KEEPCAPS, 1)
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
@@ -65,10 +65,10 @@ def become_user(identity: Identity, umask: int | None) -> None:
 
 
 def die_with_parent(report_fd: int, number: int) -> None:
-    """Have the kernel send a signal when the parent ends, PR_SET_PDEATHSIG of prctl(2).
+    """Ask the kernel for a signal when the parent ends, PR_SET_PDEATHSIG of prctl(2).
 
-    After the last change of user, which forgets the setting. A parent that is gone already sends
-    nothing, but then nobody holds the other end of the report pipe.
+    Must follow the last change of user, which resets the setting. A parent that is already gone
+    sends nothing, but then the other end of the report pipe is closed.
     """
     k.prctl(k.PR_SET_PDEATHSIG, number)
     poll = select.poll()
@@ -78,7 +78,7 @@ def die_with_parent(report_fd: int, number: int) -> None:
 
 
 def drop_privileges(process: Process, identity: Identity, seccomp: bytes | None) -> None:
-    """Reduce the capabilities, then no_new_privs, then the filter, in the order that works.
+    """Reduce the capabilities, set no_new_privs, install the filter, in the order that works.
 
     Raises:
         OSError: as prctl(2), capset(2) and seccomp(2).
@@ -104,5 +104,7 @@ def _reduce(sets: Sets) -> None:
 
 
 def limit_capabilities(process: Process) -> None:
-    """Reduce the bounding set: no program of the container, setuid or not, can have more."""
+    """Reduce the bounding set, so that no program of the container, setuid or not, can have
+    more.
+    """
     limit_bounding(attainable_sets(process.get("capabilities", {}), 0).bounding)

@@ -2,16 +2,17 @@
 
 ::
 
-    order + socket ──▶ fork ──▶ ended ──▶ one packet into the socket: the code, and the beginning of the output
-                            └── the socket's other end is closed, or sends no more: SIGKILL, then the same
+    order + socket ──▶ fork ──▶ ended ──▶ one packet into the socket: the code, and the beginning
+                            │              of the output
+                            └── the socket's other end is closed or shut down: SIGKILL, as above
 
-A check asks every few seconds for months, so a probe has no line in the journal. The socket is its
-life line instead: a daemon that dies closes it, one that has lost patience shuts it down, and
-either ends the probe with all of its process group. A socket that is closed without a packet has an
-answer, too: the container itself is at its end, which is told by the journal.
+A check runs every few seconds for months, so a probe has no record in the journal. The socket
+controls it instead: a daemon that dies closes it, a daemon whose time limit has passed shuts it
+down, and either ends the probe with all of its process group. A socket that is closed without a
+packet means that the container itself is ending, which the journal reports.
 
-There is one probe at a time: one that even SIGKILL does not end (a dead network filesystem) must
-not be followed by others.
+There is one probe at a time: a probe that even SIGKILL does not end (a dead network file system)
+must not be followed by others.
 """
 
 import contextlib
@@ -33,12 +34,13 @@ from engine.runtime.process_stat import process_stat
 from engine.runtime.streams import Stdio
 
 OUTPUT_BYTES_MAX: Final = 4096
-"""What is kept of a probe's output, as in Docker; the rest is read and forgotten, so that it never
-waits for us."""
+"""How much of a probe's output is kept, as in Docker; the rest is read and discarded, so that the
+probe never waits.
+"""
 
 
 class _Probe:
-    """One probe: told by its child, sink of its output."""
+    """One probe: receives its child's events and its output."""
 
     def __init__(self, probes: "Probes", answer: socket.SocketType) -> None:
         self.stdio = Stdio(
@@ -49,72 +51,70 @@ class _Probe:
         self._answer = answer
         self._output = b""
         self._truncated = False
-        self._let_go = False
-        probes.loop.watch(answer.fileno(), READ, lambda _: self._nobody_waits())
+        self._killed = False
+        probes.loop.watch(answer.fileno(), READ, lambda _: self._answer_closed())
 
     # streams.Sink
 
     def write(self, stream: str, block: bytes) -> None:  # noqa: ARG002  (Sink's)
-        """Both streams are one to whoever asks."""
+        """Collect output; both streams are joined."""
         room = OUTPUT_BYTES_MAX - len(self._output)
         self._output += block[:room]
         self._truncated = self._truncated or len(block) > room
 
     def end(self, stream: str) -> None:
-        """No more will come on this stream."""
+        """Do nothing: the probe's end counts, not the stream's."""
 
     def unended(self, stream: str) -> bytes:  # noqa: ARG002  (streams.Sink's)
-        """Nobody attaches to a probe."""
+        """Return nothing: no client attaches to a probe."""
         return b""
 
     # children.Listener
 
     def started(self, child: Child) -> None:
-        """execve(2) has succeeded."""
+        """Do nothing: execve(2) has succeeded."""
 
     def failed(self, child: Child, failure: Failure) -> None:  # noqa: ARG002  (Listener's)
-        """There is no process; perhaps because the container it was to join is going."""
+        """Report the failure, unless the container is ending: then that is the cause."""
         ending = self._probes.container_is_ending()
         self._finish(None if ending else {"error": failure.message})
 
     def exited(self, child: Child, status: int) -> None:  # noqa: ARG002  (Listener's)
-        """The process is gone; what it wrote is still in its pipes."""
+        """Report the exit, after reading the rest of the output from the pipes."""
         self.stdio.drain()
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        if killed and not self._let_go and self._probes.container_is_ending():
+        if killed and not self._killed and self._probes.container_is_ending():
             self._finish(None)
         else:
             output, truncated = self._output.hex(), self._truncated
             self._finish({"code": exit_code(status), "output": output, "truncated": truncated})
 
     def kill(self) -> None:
-        """End it, and what it has started in its process group; before setsid(2) that group is not
-        there yet.
-        """
-        self._let_go = True
+        """Kill the process and its process group, which does not exist before setsid(2)."""
+        self._killed = True
         if self.child is not None:
             self.child.kill()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.child.pid, signal.SIGKILL)
 
-    def _nobody_waits(self) -> None:
+    def _answer_closed(self) -> None:
         self._probes.loop.forget(self._answer.fileno())
         self.kill()
 
     def _finish(self, answer: "dict[str, str | int | bool | None] | None") -> None:
         self._probes.loop.forget(self._answer.fileno())
         if answer is not None:
-            with contextlib.suppress(OSError):  # nobody is there to hear it
+            with contextlib.suppress(OSError):  # the daemon has closed its end
                 self._answer.send(flat(answer), messages.NO_SIGNAL)
         self._answer.close()
         self._probes.forget()
 
 
 class Probes:
-    """The probes of one container, one after the other."""
+    """Runs the probes of one container, one at a time."""
 
     def __init__(self, loop: Loop, order: LaunchOrder, ended: Callable[[], None]) -> None:
-        """``ended`` is told whenever a probe is over."""
+        """Store the callback: ``ended`` is called whenever a probe is over."""
         self.loop = loop
         self._order = order
         self._ended = ended
@@ -122,14 +122,14 @@ class Probes:
         self._init_pid = 0
 
     def start(self, order: ProbeOrder, answer_fd: int, init_child: Child) -> None:
-        """Fork, if whoever asked is still there. Owns the descriptor.
+        """Fork, if the daemon still waits for the answer. Owns the descriptor.
 
         Raises:
             OSError: EBUSY when the last probe has not ended; EAGAIN, EMFILE.
         """
         answer = socket.socket(fileno=answer_fd)
         try:
-            if _is_closed(answer):  # the order has lain unread for longer than anybody waits
+            if _is_closed(answer):  # the order has waited longer than the daemon does
                 answer.close()
             else:
                 self._fork(order, answer, init_child)
@@ -156,23 +156,23 @@ class Probes:
 
     @property
     def running(self) -> bool:
-        """Whether a probe has not ended yet."""
+        """True if a probe has not ended yet."""
         return self._probe is not None
 
     def kill(self) -> None:
-        """End what still runs: the container is over."""
+        """Kill a running probe, because the container is over."""
         if self._probe is not None:
             self._probe.kill()
 
     def container_is_ending(self) -> bool:
-        """Whether the first process has been killed or is on its way out, and takes all others of
-        its PID namespace with it.
+        """True if the first process has been killed or is exiting, which ends all others of its PID
+        namespace.
         """
         stat = process_stat(self._init_pid)
         return stat is None or stat.is_exiting or stat.is_killed
 
     def forget(self) -> None:
-        """It is over."""
+        """Forget the ended probe."""
         self._probe = None
         self._ended()
 
@@ -185,5 +185,5 @@ def _is_closed(sock: socket.SocketType) -> bool:
         return False
 
 
-def _no_client(wishes: Attachment, reason: str) -> None:
-    raise AssertionError(f"a probe has no client: {wishes} {reason}")
+def _no_client(attachment: Attachment, reason: str) -> None:
+    raise AssertionError(f"a probe has no client: {attachment} {reason}")

@@ -10,9 +10,7 @@ _PF_EXITING: Final = 0x4
 
 
 class ProcessStat(NamedTuple):
-    """One process as the kernel describes it; times are in clock ticks, ``start_ticks`` since
-    boot.
-    """
+    """A process's entry in /proc; times are in clock ticks, ``start_ticks`` since boot."""
 
     name: str
     state: str
@@ -28,12 +26,12 @@ class ProcessStat(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it executes no more, though its parent may not have reaped it yet."""
+        """True if it no longer executes, even if its parent has not reaped it yet."""
         return self.state in "ZX"
 
     @property
     def is_exiting(self) -> bool:
-        """Whether it has ended or is about to: a PID namespace's first process waits for all
+        """True if it has ended or is exiting: a PID namespace's first process waits for all
         others.
         """
         return self.has_ended or bool(self.flags & _PF_EXITING)
@@ -47,7 +45,7 @@ class ProcessStat(NamedTuple):
 
 
 def process_stat(pid: int) -> ProcessStat | None:
-    """What the kernel says of a process; None when there is no such process.
+    """Read a process's entry; None if there is no such process.
 
     Raises:
         OSError: no more descriptors.
@@ -60,9 +58,9 @@ def process_stat(pid: int) -> ProcessStat | None:
 
 
 def parse_stat(text: bytes) -> ProcessStat:
-    """Parse the one line; the name may hold spaces and brackets."""
+    """Parse the line; the name may contain spaces and brackets."""
     before, _, after = text.rpartition(b")")
-    fields = after.split()  # from the third of the manual page on
+    fields = after.split()  # from the third field of the manual page on
     return ProcessStat(
         name=before.partition(b"(")[2].decode("utf-8", "replace"),
         state=fields[0].decode(),

@@ -10,9 +10,9 @@
 A container that does not read makes its clients wait, a client that does not read makes the
 container wait: ``clients.py`` says for how long.
 
-End of file from a client (a half-closed socket) closes the process's standard input when that is
-this client's to close; on a terminal, or on an input that outlives its clients, it ends the
-attachment, as in moby's ``stream/attach.go``.
+End of file from a client (a half-closed socket) closes the process's standard input if that ends
+with this client; on a terminal, or on an input that outlives its clients, it ends the attachment,
+as in moby's ``stream/attach.go``.
 """
 
 import errno
@@ -34,16 +34,16 @@ STREAM_NAMES: Final = {STDOUT: "stdout", STDERR: "stderr"}
 
 
 class Sink(Protocol):
-    """Where all output goes, clients or none: the log."""
+    """Receives all output, with or without clients: the log."""
 
     def write(self, stream: str, block: bytes) -> None:
-        """One block, as it was read."""
+        """Take one block, as it was read."""
 
     def end(self, stream: str) -> None:
-        """No more will come on this stream."""
+        """Take the end of a stream."""
 
     def unended(self, stream: str) -> bytes:
-        """What was written and is kept back until its line ends."""
+        """Return the beginning of a line that is kept back until the line ends."""
 
 
 class Stdio:
@@ -58,8 +58,8 @@ class Stdio:
         sink: Sink | None,
         detached: Callable[[Attachment, str], None],
     ) -> None:
-        """``closes_input``: a client's end of file is the process's. ``detached`` is told of each
-        client that went, and why.
+        """Store the settings. ``closes_input``: a client's end of file closes the process's input.
+        ``detached`` is called with each client that went, and the reason.
         """
         self.loop = loop
         self.tty = tty
@@ -74,13 +74,13 @@ class Stdio:
         self._early_end = False
         self._takes_input = True
         self._size: tuple[int, int] | None = None
-        self._barrier = ReplayBarrier(loop, self._let_in)
+        self._barrier = ReplayBarrier(loop, self._barrier_opened)
 
     def open_pipes(
         self, stdin_fd: int | None, stdout_fd: int | None, stderr_fd: int | None
     ) -> None:
-        """Begin with the monitor's ends of three pipes; a missing one is /dev/null on the other
-        side.
+        """Begin with the monitor's ends of three pipes; where one is None, the process has
+        /dev/null.
         """
         for stream, fd in ((STDOUT, stdout_fd), (STDERR, stderr_fd)):
             if fd is not None:
@@ -102,28 +102,26 @@ class Stdio:
         self._pass_on_early()
 
     def refuse_input(self) -> None:
-        """This process has no standard input: what clients send is read and forgotten."""
+        """Discard what clients send: this process has no standard input."""
         self._takes_input = False
 
-    def attach(self, fd: int, wishes: Attachment, gate_fd: int | None = None) -> None:
-        """Take over a client's socket; with a gate, all output stands still until that is
-        opened.
-        """
-        client = Client(self, fd, wishes)
+    def attach(self, fd: int, attachment: Attachment, barrier_fd: int | None = None) -> None:
+        """Take over a client's socket. With a barrier, no output is read until it is opened."""
+        client = Client(self, fd, attachment)
         self._clients.append(client)
-        if gate_fd is not None:
-            self._barrier.add(client, gate_fd)
+        if barrier_fd is not None:
+            self._barrier.add(client, barrier_fd)
             self._pause_outputs()
         client.begin()
 
     def when_open(self, callback: Callable[[], None]) -> None:
-        """Call back once nobody waits at a gate: until then what the process has left behind must
-        lie where it is.
+        """Call back once no client waits at a barrier: until then the rest of the output must not
+        be read.
         """
         self._barrier.when_open(callback)
 
-    def _let_in(self, client: Client) -> None:
-        """Tell it what the log does not tell yet, and go on."""
+    def _barrier_opened(self, client: Client) -> None:
+        """Send a client what the log does not have yet, and resume the output."""
         if self._sink is not None:
             for stream, name in STREAM_NAMES.items():
                 if unended := self._sink.unended(name):
@@ -131,7 +129,7 @@ class Stdio:
         self.client_has_room()
 
     def resize(self, height: int, width: int) -> None:
-        """Tell the terminal its size in characters, once there is one; SIGWINCH follows.
+        """Set the terminal's size in characters, once there is a terminal; SIGWINCH follows.
         ioctl_tty(2).
 
         Raises:
@@ -144,13 +142,13 @@ class Stdio:
             return
         fcntl.ioctl(self._master_fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
-    def tell(self, text: bytes) -> None:
-        """Say something to the clients that the process did not say itself."""
+    def write_to_clients(self, text: bytes) -> None:
+        """Send the clients a message that the process did not write."""
         for client in list(self._clients):
             client.output(STDOUT, text)
 
     def typed(self, typed: bytes) -> None:
-        """A client sent input."""
+        """Take input from a client."""
         if not self._takes_input:
             return
         if self._input is None:
@@ -160,7 +158,7 @@ class Stdio:
         self._throttle_clients()
 
     def input_ended(self) -> bool:
-        """A client sends no more; False when that ends its attachment."""
+        """Take a client's end of input; return False if that ends its attachment."""
         if not self._closes_input:
             return False
         if self._input is None:
@@ -170,22 +168,22 @@ class Stdio:
         return True
 
     def client_closed(self, client: Client, reason: str) -> None:
-        """A client is gone; its socket is closed already."""
+        """Remove a client whose socket is already closed."""
         self._clients.remove(client)
-        if client.wishes.stdin and reason in (messages.EOF, messages.SLOW):
+        if client.attachment.stdin and reason in (messages.EOF, messages.SLOW):
             self.input_ended()
         self._barrier.forget(client)
         self.client_has_room()
-        self._detached(client.wishes, reason)
+        self._detached(client.attachment, reason)
 
     def client_has_room(self) -> None:
-        """Go on reading the process's output if nobody is behind any more."""
+        """Resume the process's output if no client is behind any more."""
         if not self._barrier.any_shut and not any(client.full for client in self._clients):
             for output in self._outputs.values():
                 output.resume()
 
     def drain(self) -> None:
-        """Take what an exited process has left behind, and close its side."""
+        """Read the rest of an exited process's output, and close its streams."""
         for output in list(self._outputs.values()):
             output.drain()
             output.close()
@@ -194,7 +192,7 @@ class Stdio:
         self._master_fd = None
 
     def finish(self, reason: str) -> None:
-        """Let every client go once it has taken everything."""
+        """Close every client once it has taken all output."""
         for client in list(self._clients):
             client.finish(reason)
 

@@ -1,7 +1,7 @@
-"""Look up ``user[:group]`` in the /etc/passwd and /etc/group of the root filesystem.
+"""Look up ``user[:group]`` in the /etc/passwd and /etc/group of the root file system.
 
 The rules are Docker's: a name or a number on either side; a number need not exist; without a group
-it is the user's own, and the groups that list the user come along; a number without an entry has
+it is the user's own, together with the groups that list the user; a number without an entry has
 group 0.
 """
 
@@ -17,7 +17,7 @@ _DATABASE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class Identity(NamedTuple):
-    """What a process becomes; ``groups`` are the supplementary ones, its own first."""
+    """The IDs of a process; ``groups`` are the supplementary ones, its own first."""
 
     uid: int
     gid: int
@@ -70,8 +70,8 @@ def _find_account(root_fd: int, wanted: str) -> _Account:
 
 
 def _find_group(groups: list[_Group], wanted: str, unable: str) -> int:
-    """The first group of a name or number; Docker begins the sentence about ``--group-add`` with a
-    capital.
+    """Return the first group with a name or number. Docker capitalises the message about
+    ``--group-add``.
     """
     number = _number(wanted)
     for group in groups:
@@ -94,7 +94,7 @@ def _in_range(number: int) -> int:
 
 
 def _accounts(root_fd: int) -> Iterator[_Account]:
-    """passwd(5); a line that is not one is passed over."""
+    """Yield the accounts of passwd(5); skip invalid lines."""
     for fields in _rows(root_fd, "etc/passwd", 4):
         uid, gid = _number(fields[2]), _number(fields[3])
         if uid is not None and gid is not None:
@@ -102,7 +102,7 @@ def _accounts(root_fd: int) -> Iterator[_Account]:
 
 
 def _groups(root_fd: int) -> Iterator[_Group]:
-    """group(5); a line that is not one is passed over."""
+    """Yield the groups of group(5); skip invalid lines."""
     for fields in _rows(root_fd, "etc/group", 3):
         gid = _number(fields[2])
         if gid is not None:

@@ -1,10 +1,13 @@
 """The supervisor closes the gap between what the log wants and what the kernel has.
 
-    supervisor.py      all workers, the sweep, recovery     worker.py     one container, one task
-    missing_events.py  (state, observation) → events        plan.py       (state, observation) → actions
+    supervisor.py      all workers, the sweep, recovery
+    worker.py          one container, one task
+    missing_events.py  (state, observation) → events
+    plan.py            (state, observation) → actions
+    deadlines.py       how long each action may take
     starts.py          gives a start its sandbox, addresses and ports
     networks.py        bridges and other kernel objects of networks
-    health.py          runs health checks                   deadlines.py  how long each action may take
+    health.py          runs health checks
 
 ``missing_events`` and ``plan`` are pure. Imports ``store``, ``domain``, ``errors`` and ``ports``;
 no driver.

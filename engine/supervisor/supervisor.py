@@ -167,7 +167,9 @@ class Supervisor:
             self.wake(identity)
 
     async def caught_up(self, container: ContainerId) -> None:
-        """Return when everything that has happened to a container before this call is in the log."""
+        """Return when everything that has happened to a container before this call is in the
+        log.
+        """
         self.wake(container)
         if worker := self._workers.get(container):
             await worker.caught_up()
@@ -277,7 +279,9 @@ class Supervisor:
 
 
 def _damaged(view: View, inventory: Inventory) -> Iterable[ContainerId]:
-    """Return the containers with damage, and those in a phase for which a hint may have been lost."""
+    """Return the containers with damage, and those in a phase for which a hint may have been
+    lost.
+    """
     for identity, container in view.containers.items():
         if container.phase in _IN_BETWEEN:
             yield identity

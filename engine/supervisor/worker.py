@@ -220,7 +220,9 @@ class Worker:
         return self._container()
 
     async def _take_facts(self, container: Container, facts: tuple[Fact, ...]) -> None:
-        """Record the facts that an action has waited for, without waiting for the next observation."""
+        """Record the facts that an action has waited for, without waiting for the next
+        observation.
+        """
         self._monitor = monitor_of(facts) or self._monitor
         current = self._with_attachments(container)
         conclusions = conclude_facts(current, self._execs(), facts, self._monitor)

@@ -13,12 +13,12 @@ from engine.tar.source import MalformedArchive
 
 
 class Reader(Protocol):
-    """Where an upload comes from: ``read`` blocks until there are some bytes; none means the
+    """The source of an upload: ``read`` blocks until there are some bytes; no bytes mean the
     end.
     """
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes."""
+        """Return at most ``size`` bytes."""
         ...
 
 
@@ -40,8 +40,8 @@ _DAMAGE: Final = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstand
 
 
 def unpacker(first_bytes: bytes) -> Callable[[BinaryIO], Reader] | None:
-    """How to read a file that begins like this as a plain tar; None when it is one, or nothing we
-    know.
+    """Return a function that opens a compressed file as a plain tar, chosen by its first bytes;
+    None if it is not compressed, or in an unknown way.
     """
     for magic, opened in _BY_MAGIC.items():
         if first_bytes.startswith(magic):
@@ -50,7 +50,7 @@ def unpacker(first_bytes: bytes) -> Callable[[BinaryIO], Reader] | None:
 
 
 class _Checked:
-    """Damage in the packed bytes becomes one error."""
+    """Converts every error for damaged compressed data to MalformedArchive."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -61,6 +61,6 @@ class _Checked:
         except _DAMAGE as error:
             raise MalformedArchive(f"compressed data: {error}") from error
         except OSError as error:
-            if error.errno is None:  # bz2's word for damage
+            if error.errno is None:  # bz2's error for damage
                 raise MalformedArchive(f"compressed data: {error}") from error
             raise

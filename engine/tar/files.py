@@ -12,7 +12,9 @@ from engine.tar.source import Source
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OVERLAY_XATTRS: Final = ("trusted.overlay.", "user.overlay.")
-"""Ours to write: in an archive they could redirect a directory to another."""
+"""Attributes that only the engine may write: in an archive they could redirect a directory to
+another.
+"""
 _CHUNK_BYTES: Final = 1 << 20
 _MTIME_MAX_NS: Final = 2**62
 _FILE_TYPES: Final = {
@@ -23,15 +25,16 @@ _FILE_TYPES: Final = {
 
 
 def write_file(source: Source, parent_fd: int, name: str, entry: Entry) -> None:
-    """A regular file with its content.
+    """Create a regular file with its content.
 
     Raises:
-        OSError: EEXIST, and whatever writing may meet; half a file may be left.
+        OSError: EEXIST, and any error of write(2); a partial file may be left.
     """
     file_fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent_fd)
     try:
         _copy(source, file_fd, entry)
-        os.fchown(file_fd, entry.uid, entry.gid)  # first: it takes setuid and capabilities away
+        # first, because it removes setuid and capabilities
+        os.fchown(file_fd, entry.uid, entry.gid)
         os.fchmod(file_fd, entry.mode)
         set_xattrs(file_fd, entry.xattrs)
         mtime_ns = possible_mtime_ns(entry)
@@ -56,7 +59,7 @@ def _copy(source: Source, file_fd: int, entry: Entry) -> None:
 
 
 def make_symlink(parent_fd: int, name: str, entry: Entry) -> None:
-    """A symbolic link, wherever it leads.
+    """Create a symbolic link, wherever it leads.
 
     Raises:
         OSError: as symlink(2).
@@ -66,7 +69,7 @@ def make_symlink(parent_fd: int, name: str, entry: Entry) -> None:
 
 
 def make_node(parent_fd: int, name: str, entry: Entry) -> None:
-    """A device or a pipe.
+    """Create a device or a pipe.
 
     Raises:
         OSError: as mknod(2).
@@ -78,7 +81,9 @@ def make_node(parent_fd: int, name: str, entry: Entry) -> None:
 
 
 def _set_mode(parent_fd: int, name: str, entry: Entry) -> None:
-    """Held by O_PATH: a symlink that took its place would be followed."""
+    """Set a node's mode through an O_PATH descriptor, because a symlink that replaced it would be
+    followed.
+    """
     held_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
     try:
         if stat.S_IFMT(os.fstat(held_fd).st_mode) == _FILE_TYPES[entry.kind]:
@@ -95,7 +100,9 @@ def _dress(parent_fd: int, name: str, entry: Entry) -> None:
 
 
 def set_xattrs(where: int | str, xattrs: dict[str, bytes]) -> None:
-    """Docker's rule: what the filesystem can't keep, or keeps for somebody else, is left out."""
+    """Set extended attributes. As with Docker, attributes that the file system refuses are left
+    out.
+    """
     for name, value in xattrs.items():
         if name.startswith(_OVERLAY_XATTRS):
             continue
@@ -110,5 +117,5 @@ def set_xattrs(where: int | str, xattrs: dict[str, bytes]) -> None:
 
 
 def possible_mtime_ns(entry: Entry) -> int:
-    """An entry's time, as late as the kernel can have it."""
+    """Return an entry's time, limited to the latest that the kernel supports."""
     return min(entry.mtime_ns, _MTIME_MAX_NS)

@@ -1,12 +1,13 @@
 """Read tar archives that may be malicious: ustar, GNU and PAX, sparse files, xattrs.
 
 Nothing here touches any file but the archive. The standard library's reader is not used because it
-takes damage in the middle of an archive for its end, and lets a header ask for any amount of
+takes damage in the middle of an archive for its end, and lets a header request any amount of
 memory.
 
-    header block ─▶ 'x' PAX records ──┐   each describes the next entry and may be up to SPECIAL_BYTES_MAX long
-                    'L' long name     ├─▶ entry header ─▶ its data, in whole blocks ─▶ header block …
-                    'K' long link ────┘   a block of zeros, or the end of the file on a block's boundary, ends it
+    header block ─▶ 'x' PAX records ──┐   each describes the next entry, SPECIAL_BYTES_MAX at most
+                    'L' long name     ├─▶ entry header ─▶ its data, in whole blocks ─▶ next header
+                    'K' long link ────┘   ended by a block of zeros, or the end of the file at the
+                                          end of a block
 
 Formats: tar(5) of libarchive, pax in POSIX.1-2017, "The GNU tar manual", section D.
 """
@@ -34,18 +35,18 @@ from engine.tar.sparse import (
 )
 
 SPECIAL_BYTES_MAX: Final = 1 << 20
-"""Of PAX records or a long name: more is an attack on memory, not a name."""
+"""Limit for PAX records or a long name: more is an attack on memory, not a name."""
 PATH_BYTES_MAX: Final = 4096
 """PATH_MAX, limits.h."""
 _ID_MAX: Final = 2**32 - 2
-"""2**32 - 1 tells chown(2) to leave the owner as it is."""
+"""2**32 - 1 would make chown(2) leave the owner as it is."""
 _ZEROS: Final = bytes(BLOCK_BYTES)
 _XATTR: Final = b"SCHILY.xattr."
 _SECOND_NS: Final = 1_000_000_000
 
 
 class Kind(Enum):
-    """What an entry makes."""
+    """What an entry creates."""
 
     FILE = "file"
     HARD_LINK = "hard link"
@@ -72,8 +73,8 @@ _KINDS: Final = {
 
 @dataclass(slots=True)
 class Entry:
-    """One thing to make. Names are as in the archive, decoded by :func:`os.fsdecode`; nothing about
-    them is trusted.
+    """One file to create. Names are as in the archive, decoded by :func:`os.fsdecode`; nothing
+    about them is trusted.
     """
 
     name: str
@@ -89,13 +90,12 @@ class Entry:
     data_offset: int = 0
     """Where in the archive its bytes begin."""
     extents: tuple[Extent, ...] = ()
-    """The parts that have bytes, which stand one after the other in the archive; the rest are
-    holes."""
+    """The parts that have bytes, which follow each other in the archive; the rest are holes."""
 
 
 @dataclass(slots=True)
 class _Special:
-    """What special headers said about the entry that follows them."""
+    """What special headers say about the entry that follows them."""
 
     name: bytes | None = None
     link: bytes | None = None
@@ -103,10 +103,10 @@ class _Special:
 
 
 def read_entries(source: Source) -> Iterator[Entry]:
-    """The entries in order.
+    """Yield the entries in order.
 
     Raises:
-        MalformedArchive: damage, or the end where something was still to come.
+        MalformedArchive: damage, or the archive ends too early.
     """
     offset = 0
     special = _Special()
@@ -141,7 +141,7 @@ def _header(source: Source, offset: int) -> bytes | None:
 
 
 def _as_signed(block: bytes, total: int) -> int:
-    """The sum as tar programs of long ago counted it."""
+    """Return the checksum as very old tar programs computed it: from signed bytes."""
     return total - 256 * sum(byte > 127 for byte in block)
 
 
@@ -161,7 +161,7 @@ def _remember(special: _Special, flag: bytes, source: Source, offset: int, size:
         special.name = content.partition(b"\0")[0]
     elif flag == b"K":
         special.link = content.partition(b"\0")[0]
-    # 'g', attributes for all that follow: like Docker, we have no use for them
+    # 'g', attributes for all entries that follow, is ignored, as by Docker
     return offset + padded(size)
 
 
@@ -184,7 +184,7 @@ def _entry(header: bytes, special: _Special) -> Entry:
     name = values.get(NAME_RECORD, values.get(b"path", special.name or _name(header)))
     link = values.get(b"linkpath", special.link or header[157:257].partition(b"\0")[0])
     if kind is Kind.FILE and header[156:157] == b"\0" and name.endswith(b"/"):
-        kind = Kind.DIRECTORY  # as tar before ustar wrote them
+        kind = Kind.DIRECTORY  # as tar wrote them before ustar
     _check_names(name, link)
     return Entry(
         name=os.fsdecode(name),
@@ -224,7 +224,7 @@ def _owner(record: bytes | None, header_field: bytes) -> int:
 
 
 def _mtime_ns(record: bytes | None, header: bytes) -> int:
-    """Before 1970 is 1970, as Docker has it."""
+    """Return the time of change. Times before 1970 become 1970, as with Docker."""
     if record is None:
         return max(0, header_number(header[136:148], "mtime") * _SECOND_NS)
     if record.startswith(b"-"):
@@ -243,10 +243,10 @@ def _device(kind: Kind, header: bytes) -> tuple[int, int]:
 def _locate_data(
     source: Source, entry: Entry, header: bytes, records: list[tuple[bytes, bytes]], offset: int
 ) -> int:
-    """Say where a file's bytes are; then where the next header is.
+    """Set where a file's data is; return the offset of the next header.
 
     Raises:
-        MalformedArchive: they would end behind the archive, or don't fit a sparse file's map.
+        MalformedArchive: the data ends after the archive, or doesn't fit a sparse file's map.
     """
     recorded = dict(records).get(b"size")
     size = _size(header) if recorded is None else record_number(recorded)

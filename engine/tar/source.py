@@ -10,15 +10,15 @@ _WINDOW_BYTES: Final = 256 * 1024
 
 
 class MalformedArchive(InvalidRequest):
-    """The archive is damaged, cut off, or not a tar."""
+    """The archive is damaged, truncated, or not a tar."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"invalid tar archive: {what}")
 
 
 class Source:
-    """A file or a part of it, read at any place. Small reads come from a window that moves with
-    them.
+    """A file or a part of it, read at any offset. Small reads are served from a buffer that moves
+    with them.
     """
 
     def __init__(self, fd: int, start: int = 0, size_bytes: int | None = None) -> None:
@@ -29,12 +29,12 @@ class Source:
         self._window_offset = 0
 
     def part(self, offset: int, size_bytes: int) -> "Source":
-        """A file within this one."""
+        """Return a part of this file as a source."""
         assert 0 <= offset <= offset + size_bytes <= self.size_bytes
         return Source(self._fd, self._start + offset, size_bytes)
 
     def read(self, offset: int, count: int) -> bytes:
-        """``count`` bytes, fewer at the end."""
+        """Return ``count`` bytes, fewer at the end."""
         count = max(0, min(count, self.size_bytes - offset))
         if count > _WINDOW_BYTES:
             return os.pread(self._fd, count, self._start + offset)
@@ -46,13 +46,13 @@ class Source:
 
 
 def padded(size: int) -> int:
-    """How much of an archive ``size`` bytes take: whole blocks."""
+    """Return the space that ``size`` bytes take in an archive: whole blocks."""
     return -(-size // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def header_number(field: bytes, what: str) -> int:
-    """A number in a header: octal digits, or two's complement of all bits but the first where that
-    is set.
+    """Parse a number in a header: octal digits, or two's complement of all bits but the first if
+    that is set.
     """
     if field[0] & 0x80:
         bits = 8 * len(field) - 1
@@ -66,7 +66,7 @@ def header_number(field: bytes, what: str) -> int:
 
 
 def record_number(text: bytes) -> int:
-    """A number in a PAX record, or in the map of a sparse file: decimal digits."""
+    """Parse a number in a PAX record, or in the map of a sparse file: decimal digits."""
     if not text.isdigit() or len(text) > 19:
         raise MalformedArchive("invalid PAX record")
     return int(text)

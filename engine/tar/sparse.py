@@ -1,6 +1,6 @@
 """Read the maps of sparse files in tar archives, in GNU's four formats.
 
-Old GNU: in the header and in blocks behind it. PAX 0.0: repeated records. PAX 0.1: one record. PAX
+Old GNU: in the header and in blocks after it. PAX 0.0: repeated records. PAX 0.1: one record. PAX
 1.0: decimal lines before the data. "The GNU tar manual", section D.2, "Storing Sparse Files".
 """
 
@@ -18,7 +18,7 @@ from engine.tar.source import (
 )
 
 Extent: TypeAlias = tuple[int, int]
-"""Where in the file, and how many bytes."""
+"""Offset in the file, and number of bytes."""
 Records: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 NAME_RECORD: Final = b"GNU.sparse.name"
@@ -29,7 +29,7 @@ _LINE_BYTES_MAX: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class SparseMap:
-    """A file of ``size_bytes``, holes included."""
+    """The map of a file of ``size_bytes``, holes included."""
 
     size_bytes: int
     extents: tuple[Extent, ...]
@@ -45,7 +45,9 @@ class SparseMap:
 
 
 def old_gnu_map(source: Source, header: bytes, offset: int) -> tuple[SparseMap, int]:
-    """The map in a header of type ``S`` and the blocks at ``offset``; then where the data begin."""
+    """Return the map in a header of type ``S`` and the blocks at ``offset``, and where the data
+    begins.
+    """
     extents = _header_extents(header[386:482])
     extended = header[482]
     while extended:
@@ -69,8 +71,8 @@ def _header_extents(field: bytes) -> list[Extent]:
 def pax_map(
     source: Source, records: Records, offset: int, end: int
 ) -> tuple[SparseMap, int] | None:
-    """The map that an entry's records tell of, and where its data begin; None for a file without
-    one.
+    """Return the map in an entry's records, and where its data begins; None for a file without a
+    map.
     """
     values = dict(records)
     size = values.get(b"GNU.sparse.realsize", values.get(b"GNU.sparse.size"))
@@ -91,7 +93,9 @@ def pax_map(
 
 
 def _lines(source: Source, offset: int, end: int) -> tuple[list[int], int]:
-    """How many extents, then the two numbers of each, one a line; padded to a whole block."""
+    """Read a map of lines: the number of extents, then two numbers for each; padded to a whole
+    block. Return the numbers, and where the data begins.
+    """
     count, at = _line(source, offset, end)
     if count > _EXTENTS_MAX:
         raise MalformedArchive("a sparse file's map has no end")

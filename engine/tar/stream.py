@@ -1,10 +1,10 @@
 """Write a directory as a tar, in blocks, following nothing.
 
-The order is that of Go's ``filepath.Walk``: a directory before its children, names in byte order. A
-directory is opened below the top by the kernel's rule that no symlink is followed (RESOLVE_BENEATH,
-RESOLVE_NO_SYMLINKS); a file is looked at before it is opened for reading, so that neither a pipe
-nor a device can make us wait or do something. What vanishes or changes its kind meanwhile is left
-out; a file that shrinks is filled up with zeros, since its size has been told already.
+The order is that of Go's ``filepath.Walk``: a directory before its children, names in byte order.
+Directories below the top are opened without following symlinks (RESOLVE_BENEATH,
+RESOLVE_NO_SYMLINKS); a file is examined before it is opened for reading, so that neither a pipe nor
+a device can block us or have side effects. What vanishes or changes its kind meanwhile is left out;
+a file that shrinks is padded with zeros, because the header has its size already.
 """
 
 import errno
@@ -19,27 +19,29 @@ from engine.runtime import linux as k
 from engine.tar.writer import END, Member, can_be_packed, header, padding
 
 BLOCK_BYTES: Final = 1 << 20
-"""How much is handed on at once."""
+"""How much is passed on at once."""
 _OPEN_MAX: Final = 32
 _XATTRS: Final = ("user.",)
 _CAPABILITY: Final = "security.capability"
 _GONE: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE, errno.EACCES}
 )
-"""Changed under our eyes, too deep for anybody to use, or not for us (FUSE keeps even root out)."""
+"""Errors of files that changed meanwhile, are deeper than PATH_MAX, or are denied (FUSE denies even
+root).
+"""
 
 
 def tar_blocks(
     directory_fd: int, base: str, name: str | None, hidden: frozenset[str] = frozenset()
 ) -> Generator[bytes, None, None]:
-    """The tar of one file, or of a directory and all below it.
+    """Yield the tar of one file, or of a directory and all below it.
 
     Args:
-        directory_fd: an open directory; stays the caller's.
-        base: what in it; ``.`` for the directory itself.
-        name: what that is called in the tar; the names below begin with it. None: a directory is
-            not named itself.
-        hidden: directories, named by their paths below the top, that are shown empty; the top
+        directory_fd: an open directory; the caller closes it.
+        base: the name in it; ``.`` for the directory itself.
+        name: its name in the tar, with which the names below it begin. None: a directory's own
+            entry is left out.
+        hidden: directories that are written empty, named by their paths below the top; the top
             itself is ``""``.
     """
     packer = Packer(None if name is None else os.fsencode(name), hidden)
@@ -48,7 +50,7 @@ def tar_blocks(
 
 
 def joined(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Small parts together, up to a block; and what ends a tar."""
+    """Join small parts up to a block, and add the end of a tar."""
     waiting: list[bytes] = []
     size = 0
     for part in parts:
@@ -61,7 +63,7 @@ def joined(parts: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Level:
-    """A directory on the way down, and the names in it that are still to come."""
+    """A directory on the present path of the walk, with the names in it that are still to come."""
 
     def __init__(self, path: str, fd: int, names: list[str]) -> None:
         self.path = path
@@ -70,7 +72,7 @@ class _Level:
 
 
 class Packer:
-    """One walk. Whoever packs by other rules overrides :meth:`pack_directory` and
+    """One walk. Subclasses pack by other rules by overriding :meth:`pack_directory` and
     :meth:`pack_file`.
     """
 
@@ -83,7 +85,7 @@ class Packer:
         self._first_names: dict[tuple[int, int], bytes] = {}
 
     def close(self) -> None:
-        """Let go of the directories."""
+        """Close the directories."""
         for level in self._levels:
             _close(level)
         self._levels.clear()
@@ -92,7 +94,7 @@ class Packer:
             self._top_fd = -1
 
     def pack(self, directory_fd: int, base: str) -> Iterator[bytes]:
-        """The tar, without its end."""
+        """Yield the tar, without its end."""
         found = os.stat(base, dir_fd=directory_fd, follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode):
             yield from self.pack_file(directory_fd, base, self._name)
@@ -126,13 +128,13 @@ class Packer:
         return self._prefix + os.fsencode(path)
 
     def pack_directory(self, path: str) -> Iterator[bytes]:
-        """A directory; what it holds comes next."""
+        """Yield a directory's header, and enter the directory."""
         yield header(self.directory_member(path))
         if path not in self._hidden:
             self.descend(path)
 
     def directory_member(self, path: str) -> Member:
-        """What is to be written of a directory."""
+        """Return the member for a directory."""
         fd = self._opened(path)
         try:
             name = _with_slash(self._called(path))
@@ -141,7 +143,7 @@ class Packer:
             os.close(fd)
 
     def descend(self, path: str) -> None:
-        """Have the walk go on with what is in a directory."""
+        """Continue the walk in a directory."""
         with _tolerated():
             fd = self._opened(path)
             names = sorted(os.listdir(fd), key=os.fsencode, reverse=True)  # noqa: PTH208  (a descriptor)
@@ -154,8 +156,8 @@ class Packer:
         return k.openat2(self._top_fd, path or ".", _DIRECTORY, resolve=resolve)
 
     def pack_file(self, directory_fd: int, base: str, name: bytes) -> Iterator[bytes]:
-        """A file that is no directory. Held by O_PATH, it can't become another while we look and
-        read.
+        """Yield a file that is not a directory. It is held by O_PATH, so it can't be replaced
+        between the examination and the read.
         """
         held_fd = os.open(base, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
         try:
@@ -175,7 +177,7 @@ class Packer:
             os.close(held_fd)
 
     def _first_name(self, found: os.stat_result, name: bytes) -> bytes | None:
-        """The name under which a file with several has been packed already."""
+        """Return the name under which a file with several names has been packed already."""
         if found.st_nlink == 1:
             return None
         key = (found.st_dev, found.st_ino)
@@ -206,7 +208,9 @@ def _with_content(held_fd: int, member: Member) -> Iterator[bytes]:
 
 
 def _read(fd: int, count: int, member: Member) -> bytes:
-    """The header is out: an error now must end the tar, or it would be taken for a whole one."""
+    """Read a part of a file. An error must end the tar, because the header has been sent: otherwise
+    it would look complete.
+    """
     try:
         return os.read(fd, count)
     except OSError as error:
@@ -214,10 +218,10 @@ def _read(fd: int, count: int, member: Member) -> bytes:
 
 
 def _xattrs(fd: int) -> dict[str, bytes]:
-    """What Docker packs: capabilities and the users' own."""
+    """Return the attributes that Docker packs: capabilities and ``user.`` attributes."""
     where = f"/proc/self/fd/{fd}"
     kept: dict[str, bytes] = {}
-    with suppress(OSError):  # no such thing on this filesystem, or gone
+    with suppress(OSError):  # not supported by the file system, or gone
         for name in os.listxattr(where):
             if name == _CAPABILITY or name.startswith(_XATTRS):
                 kept[name] = os.getxattr(where, name)
@@ -236,7 +240,7 @@ def _close(level: _Level) -> None:
 
 @contextmanager
 def _tolerated() -> Iterator[None]:
-    """Whatever the owner of the files does to them meanwhile is no error of ours."""
+    """Ignore errors that are caused by concurrent changes of the files."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """Write tar headers as Docker does: ustar, and PAX where ustar has no room.
 
-An entry's mode carries the bits of its type, as Go's archive/tar writes it. Times are whole
-seconds. Names are bytes: what is no UTF-8 on the disk is none in the archive.
+An entry's mode includes the bits of its type, as Go's archive/tar writes it. Times are whole
+seconds. Names are bytes: they need not be UTF-8.
 """
 
 import os
@@ -32,18 +32,18 @@ _XATTR: Final = b"SCHILY.xattr."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """What is to be written of one file."""
+    """What is written of one file."""
 
     name: bytes
     found: os.stat_result
     link: bytes = b""
     hard: bool = False
-    """Another name for the entry called ``link``."""
+    """Whether this is another name of the entry ``link``."""
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes follow the header."""
+        """Return how many bytes follow the header."""
         return self.found.st_size if stat.S_ISREG(self.found.st_mode) and not self.hard else 0
 
 
@@ -56,19 +56,19 @@ def made_up(
     uid: int = 0,
     gid: int = 0,
 ) -> Member:
-    """A file or directory that is on no disk, from the beginning of time."""
+    """Return a member for a file or directory that exists on no disk, with time 0."""
     values = (kind | mode, 0, 0, 1, uid, gid, size_bytes, 0, 0, 0)
     found = os.stat_result(values, {"st_mtime_ns": 0, "st_rdev": 0})
     return Member(name=os.fsencode(name), found=found)
 
 
 def can_be_packed(found: os.stat_result) -> bool:
-    """Whether tar has a word for such a file; it has none for sockets."""
+    """True if tar supports this kind of file; it does not support sockets."""
     return stat.S_IFMT(found.st_mode) in _TYPES
 
 
 def header(member: Member) -> bytes:
-    """All blocks that stand before a member's data."""
+    """Return all blocks before a member's data."""
     records = _records(member)
     extra = b"".join(_record(key, value) for key, value in records.items())
     pax = _block(_pax_name(member.name), b"x", 0o644, 0, 0, len(extra), 0) + _filled(extra)
@@ -76,7 +76,7 @@ def header(member: Member) -> bytes:
 
 
 def padding(size_bytes: int) -> bytes:
-    """What fills a member's last block."""
+    """Return the zeros that fill a member's last block."""
     return bytes(-size_bytes % BLOCK_BYTES)
 
 
@@ -122,7 +122,7 @@ def _fits(name: bytes) -> bool:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    r"""``"%d %s=%s\n"``; the number counts the whole record, itself included."""
+    r"""Encode ``"%d %s=%s\n"``; the number is the length of the whole record, itself included."""
     rest = b" " + key + b"=" + value + b"\n"
     size = len(rest) + len(str(len(rest)))
     size = len(rest) + len(str(size))
@@ -148,7 +148,9 @@ def _block(
     link: bytes = b"",
     device: tuple[int, int] = (0, 0),
 ) -> bytes:
-    """One header: ustar, POSIX.1-2017 "pax", with zeros where a PAX record says the truth."""
+    """Return one header block: ustar, POSIX.1-2017 "pax", with zeros where a PAX record has the
+    value.
+    """
     parts = (
         _text(name),
         _octal(mode, 7),

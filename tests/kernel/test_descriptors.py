@@ -18,7 +18,7 @@ from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId
 from engine.drivers.lanes import Lanes
 from engine.drivers.logs.follow import _Growth
-from engine.drivers.logs.replay import Gate
+from engine.drivers.logs.replay import Barrier
 from engine.drivers.networks.watch import Watch
 from engine.drivers.processes.interpreter import sealed_interpreter
 from engine.drivers.processes.python_choice import own_python
@@ -83,12 +83,12 @@ def watch() -> None:
     Watch().close()
 
 
-def gate() -> None:
-    with Gate():
+def barrier() -> None:
+    with Barrier():
         pass
 
 
-@pytest.mark.parametrize("act", [interpreter, watch, gate])
+@pytest.mark.parametrize("act", [interpreter, watch, barrier])
 def test_what_opens_several(act: Callable[[], None]) -> None:
     assert assert_nothing_leaks(act, DriverError) > 1
 

@@ -1,4 +1,4 @@
-"""Clients at a gate: while it is shut nothing is said, and nothing is lost."""
+"""Clients at a barrier: while it is shut nothing is said, and nothing is lost."""
 
 import os
 import socket
@@ -56,11 +56,11 @@ class FakeProcess:
         self.gates.append(ours)
         return self._attach(name, theirs), ours
 
-    def _attach(self, name: str, gate_fd: int | None) -> socket.socket:
+    def _attach(self, name: str, barrier_fd: int | None) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.sockets.append(ours)
-        self.stdio.attach(theirs.detach(), Attachment(name, stdout=True, raw=True), gate_fd)
+        self.stdio.attach(theirs.detach(), Attachment(name, stdout=True, raw=True), barrier_fd)
         return ours
 
     def says(self, text: bytes) -> None:
@@ -74,8 +74,8 @@ class FakeProcess:
             self.loop.run_once()
 
     def close(self) -> None:
-        for gate in self.gates:
-            os.close(gate)
+        for barrier in self.gates:
+            os.close(barrier)
         self.turn()
         self.stdio.drain()
         self.stdio.finish("ended")
@@ -104,11 +104,11 @@ def test_behind_a_gate_a_client_gets_what_the_log_had_not_when_it_came(
     process: FakeProcess,
 ) -> None:
     process.says(b"logged\nbegun ")
-    client, gate = process.at_gate("late")
+    client, barrier = process.at_gate("late")
     process.says(b"and ended\n")
 
     assert (process.log.written, heard(client)) == (b"logged\n", b"")
-    os.write(gate, b"\n")
+    os.write(barrier, b"\n")
     process.turn()
 
     assert heard(client) == b"begun and ended\n"
@@ -142,7 +142,7 @@ def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(process: F
 def test_a_gate_does_not_stay_shut_for_ever(
     process: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_barrier, "GATE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(replay_barrier, "BARRIER_PATIENCE_S", 0.0)
     process.at_gate("forgotten")
     process.says(b"x\n")
 
@@ -162,14 +162,14 @@ def test_a_client_that_goes_away_opens_its_gate(process: FakeProcess) -> None:
 def test_what_an_exited_process_has_left_is_not_touched_before_the_gate_is_open(
     process: FakeProcess,
 ) -> None:
-    client, gate = process.at_gate("late")
+    client, barrier = process.at_gate("late")
     os.write(process.stdout_fd, b"last words")
     concluded: list[bool] = []
     process.stdio.when_open(lambda: concluded.append(True))
     process.turn()
     assert not concluded
 
-    os.write(gate, b"\n")
+    os.write(barrier, b"\n")
     process.turn()
     process.turn()
 

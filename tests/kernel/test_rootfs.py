@@ -10,7 +10,7 @@ import pytest
 
 from engine.domain.ids import ContainerId
 from engine.drivers.storage.rootfs import Rootfs
-from engine.drivers.storage.trees import bury, empty_trash, size_of_tree, trash_directory
+from engine.drivers.storage.trees import delete_trash, empty_trash, size_of_tree, trash_directory
 from engine.errors import DriverError
 from engine.runtime import linux
 from tests.kernel.tarballs import overlay
@@ -42,8 +42,8 @@ def trash(tmp_path: Path) -> Path:
 
 def remove(rootfs: Rootfs) -> None:
     """Both halves of a removal."""
-    if (grave := rootfs.set_aside(C)) is not None:
-        bury(grave)
+    if (trashed := rootfs.set_aside(C)) is not None:
+        delete_trash(trashed)
 
 
 def test_the_root_of_a_container_is_like_that_of_its_image(rootfs: Rootfs) -> None:

@@ -49,7 +49,9 @@ def read_stats(directories: Mapping[str, Path]) -> Counters:
 
 
 def _blkio(text: str) -> dict[tuple[int, int, str], int]:
-    """Parse lines such as ``8:0 Read 4096``; skip the sum over all devices, which names no device."""
+    """Parse lines such as ``8:0 Read 4096``; skip the sum over all devices, which names no
+    device.
+    """
     found = {}
     for line in text.splitlines():
         device, *rest = line.split()

@@ -187,7 +187,9 @@ def _enable_controllers(directory: Path, wanted: list[str]) -> None:
 
 
 def _is_ours(directory: Path) -> bool:
-    """True if the engine itself runs in this very cgroup. Other programs' processes are not moved."""
+    """True if the engine itself runs in this very cgroup. Other programs' processes are not
+    moved.
+    """
     return str(os.getpid()) in files.read(directory / "cgroup.procs").split()
 
 

@@ -95,12 +95,12 @@ class Processes:
             container.id,
             partial(self.bundles.seccomp_program, container, privileged=execution.spec.privileged),
         )
-        with self.connections.executing(execution.id, tty=execution.spec.tty) as (wishes, client):
+        with self.connections.executing(execution.id, tty=execution.spec.tty) as (streams, client):
             order = ExecOrder(
                 exec_id=execution.id,
                 process=exec_process(container, execution.spec, self.bundles.linked_env(container)),  # type: ignore[arg-type]  # JSON on its way out
                 tty=execution.spec.tty,
-                streams=wishes,
+                streams=streams,
                 seccomp_path=str(program) if program else None,
             )
             await self.monitors.start_exec(container.id, order, client)

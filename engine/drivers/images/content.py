@@ -48,7 +48,7 @@ from engine.drivers.images.pins import Hold, Pins
 from engine.drivers.images.save import PackedImage, SavedImages
 from engine.drivers.images.uploads import PartReader, packed_layer, plain_layer, plain_tar
 from engine.drivers.storage.files import disk_error
-from engine.drivers.storage.trees import bury, empty_trash, incoming_directory, remove_tree
+from engine.drivers.storage.trees import delete_trash, empty_trash, incoming_directory, remove_tree
 from engine.errors import DriverError, EngineError, InvalidRequest
 from engine.failpoints import failpoint
 from engine.tar.compression import Reader
@@ -334,10 +334,10 @@ class Content:
         """
         with self._pins.lock:
             garbage = self._unreferenced()
-            graves = [grave for chain in garbage.layers for grave in self._layers.set_aside(chain)]
-            graves += filter(None, map(self._blobs.set_aside, garbage.blobs))
-        for grave in graves:
-            bury(grave)
+            trashed = [each for chain in garbage.layers for each in self._layers.set_aside(chain)]
+            trashed += filter(None, map(self._blobs.set_aside, garbage.blobs))
+        for directory in trashed:
+            delete_trash(directory)
         return garbage
 
     def sweep(self) -> tuple[str, ...]:

@@ -84,7 +84,8 @@ class LayerStore:
             lowest = parent is None
             size_bytes = unpack(packed.source, directory, self._data_root, lowest=lowest)
             failpoint("layer_unpacked")
-            os.sync()  # one call for thousands of files; fsync(2) on each takes fifteen times as long
+            # one call for thousands of files; fsync(2) on each takes fifteen times as long
+            os.sync()
             packed.keep_blob()
             layer = ImageLayer(
                 diff_id=packed.diff_id,
@@ -134,8 +135,8 @@ class LayerStore:
         """
         directory = naming.layer_directory(self._data_root, chain)
         parts = (_record_path(directory), directory)
-        graves = (set_aside(part, self._data_root) for part in parts)
-        return [grave for grave in graves if grave is not None]
+        trashed = (set_aside(part, self._data_root) for part in parts)
+        return [each for each in trashed if each is not None]
 
     def remove_unfinished(self) -> None:
         """Delete directories without a record, which a crash left. Only while no layer is being

@@ -91,7 +91,9 @@ def _opened(listed: Sequence[tuple[Path, int]]) -> list[Part]:
 
 
 def _written_as(fd: int) -> int:
-    """Return the inode that a compressed file names; its own if another program has compressed it."""
+    """Return the inode that a compressed file names; its own if another program has compressed
+    it.
+    """
     match = _INODE.match(os.pread(fd, _HEAD_BYTES, 0), len(GZIP_HEAD))
     return int(match[1]) if match else os.fstat(fd).st_ino
 

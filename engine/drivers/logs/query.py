@@ -104,7 +104,9 @@ class LogReader:
             return 0
 
     def _begin(self) -> bool:
-        """Open the file that holds the first of the wanted records; return False if there is none."""
+        """Open the file that holds the first of the wanted records; return False if there is
+        none.
+        """
         wanted = self._options.tail
         parts = open_parts(self._path)
         try:

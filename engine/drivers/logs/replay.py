@@ -37,12 +37,12 @@ class Replay:
         self._stream.socket.close()
 
 
-class Gate:
+class Barrier:
     """Our end of a replay barrier, closed on entering the block. Only :meth:`open` opens it:
     leaving the block without that ends the attachment.
     """
 
-    def __enter__(self) -> "Gate":
+    def __enter__(self) -> "Barrier":
         self.fd, self._own_fd = os.pipe()
         return self
 

@@ -97,7 +97,9 @@ def _check_ours(instance: InstanceId, link: Link) -> None:
 
 
 def _create(kernel: NetlinkSocket, instance: InstanceId, bridge: Bridge) -> None:
-    """Create the bridge and its alias in one sendmsg(2): a crash leaves a marked bridge, or none."""
+    """Create the bridge and its alias in one sendmsg(2): a crash leaves a marked bridge, or
+    none.
+    """
     try:
         kernel.transact(
             [
@@ -213,8 +215,8 @@ def netfilter_sees_bridged() -> bool:
 def _settings(bridge: Bridge) -> tuple[tuple[Path, str], ...]:
     """Return the sysctls that a bridge needs: kernel documentation, networking/ip-sysctl.rst.
 
-    - ``ip_forward``, ``forwarding``: only if containers on it may reach other networks, and only for
-      the IP versions that it has.
+    - ``ip_forward``, ``forwarding``: only if containers on it may reach other networks, and only
+      for the IP versions that it has.
     - ``route_localnet``: lets the host's packets to 127.0.0.1 leave through the bridge once their
       destination is translated. It would also let containers reach the host's 127.0.0.0/8:
       the firewall drops that (CVE-2020-8558).

@@ -233,7 +233,9 @@ class Firewall:
             raise DriverError(f"firewall table {self._table}: {error}") from error
 
     def _expected(self, bridges: frozenset[BridgeRules]) -> list[dict[str, Any]]:
-        """Return the rules as this kernel and this library list them, from a new network namespace."""
+        """Return the rules as this kernel and this library list them, from a new network
+        namespace.
+        """
         if self._skeleton is None or self._skeleton[0] != bridges:
             self._skeleton = (bridges, netns.on_own_thread(lambda: self._rehearse(bridges)))
         return self._skeleton[1]

@@ -12,7 +12,9 @@ _MODE: Final = {"macvlan": "IFLA_MACVLAN_MODE", "ipvlan": "IFLA_IPVLAN_MODE"}
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """Kind and mode of a macvlan or ipvlan link, which is stacked on a parent and sends through it."""
+    """Kind and mode of a macvlan or ipvlan link, which is stacked on a parent and sends through
+    it.
+    """
 
     kind: str
     """``macvlan`` or ``ipvlan``."""
@@ -75,7 +77,9 @@ def create_vlan(name: str, parent: int, number: int) -> Request:
 
 
 def _create(kind: str, name: str, about: tuple[Attribute, ...], *attributes: Attribute) -> Request:
-    """Build a request for a link; ``about`` are the attributes that only links of this kind have."""
+    """Build a request for a link; ``about`` are the attributes that only links of this kind
+    have.
+    """
     own: tuple[Attribute, ...] = (("IFLA_INFO_DATA", nested(*about)),) if about else ()
     info = nested(("IFLA_INFO_KIND", kind), *own)
     body = encode(LINK, {}, (link_name(name), *attributes, ("IFLA_LINKINFO", info)))

@@ -132,7 +132,9 @@ def connection_layout() -> Layout:
 
 
 def nested(*attributes: Attribute, **fields: int) -> dict[str, object]:
-    """Return the value of an attribute that is made of attributes, after fields where it has any."""
+    """Return the value of an attribute that is made of attributes, after fields where it has
+    any.
+    """
     return {**fields, "attrs": list(attributes)}
 
 

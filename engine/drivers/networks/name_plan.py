@@ -47,7 +47,9 @@ def listener(
     servers: Iterable[str] = (),
     links: Iterable[tuple[str, str]] = (),
 ) -> Listener | None:
-    """Return what the resolver should answer in a sandbox; None if none of its networks has names."""
+    """Return what the resolver should answer in a sandbox; None if none of its networks has
+    names.
+    """
     asked = tuple(servers)
     networks = [network_of(each.network) for each in endpoints]
     if not any(each.has_names for each in networks):

@@ -184,7 +184,9 @@ class LinuxNetworks:
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
-        """Return the bridges and parents that differ from the log, and whether the firewall does."""
+        """Return the bridges and parents that differ from the log, and whether the firewall
+        does.
+        """
         plan = firewall_plan(networks, containers)
 
         def look() -> tuple[tuple[NetworkId, str], ...]:

@@ -284,7 +284,9 @@ def addresses(kernel: NetlinkSocket, index: int = 0) -> list[tuple[int, Interfac
 
 
 def routes(kernel: NetlinkSocket) -> list[Route]:
-    """Return all routes to other hosts, without those to the host's own and to broadcast addresses."""
+    """Return all routes to other hosts, without those to the host's own and to broadcast
+    addresses.
+    """
     return parse_routes(dump_routes(kernel))
 
 
@@ -316,7 +318,9 @@ def dump_addresses(kernel: NetlinkSocket, index: int = 0) -> list[bytes]:
 
 
 def dump_routes(kernel: NetlinkSocket) -> list[bytes]:
-    """Return the messages of all routes of all tables, without the attributes that are never read."""
+    """Return the messages of all routes of all tables, without the attributes that are never
+    read.
+    """
     return [essence(ROUTE, each) for each in kernel.dump(_ALL_ROUTES)]
 
 

@@ -110,7 +110,9 @@ class Site:
         return f"{self.veths}{naming.SLOT_DIGITS[slot]}"
 
     def outer(self, endpoint: Endpoint) -> str:
-        """Return the host's link that the interface refers to: the pair's other end, or its parent."""
+        """Return the host's link that the interface refers to: the pair's other end, or its
+        parent.
+        """
         return endpoint.bridge if endpoint.stacking else self.veth(endpoint.slot)
 
     def port(self, endpoint: Endpoint) -> Port:

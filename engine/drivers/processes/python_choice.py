@@ -31,7 +31,9 @@ _PROBE: Final = (
 
 
 class Python(NamedTuple):
-    """An interpreter: its real path, and the directory of its shared library, empty if it has none."""
+    """An interpreter: its real path, and the directory of its shared library, empty if it has
+    none.
+    """
 
     executable: str
     library_directory: str

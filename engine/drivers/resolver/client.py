@@ -290,7 +290,9 @@ class Resolver:
             failed[sandbox] = f"serve names to {sandbox}: {error.strerror}"
 
     def _end_waits(self, problem: str) -> None:
-        """End all waits. What is unsent will be sent with everything else once there is a resolver."""
+        """End all waits. What is unsent will be sent with everything else once there is a
+        resolver.
+        """
         changes = [
             *self._unsent_listeners.values(),
             *self._unsent_records.values(),

@@ -27,7 +27,7 @@ from engine.errors import DriverError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleMaker:
-    """Makes what the launcher is pointed at. All methods block."""
+    """Makes all files that the launcher and the monitor need. All methods block."""
 
     data_root: Path
     exec_root: Path
@@ -42,7 +42,7 @@ class BundleMaker:
     container_of: Callable[[ContainerId], Container | None]
 
     def make(self, container: Container) -> None:
-        """Have all of it for a container's present run.
+        """Make all files of a container's present run.
 
         Raises:
             DriverError: the kernel or the disk refuses, or a bind's source is missing.
@@ -52,7 +52,7 @@ class BundleMaker:
         lower = self.content.lower_directories(spec.image_id)
         self._make_bind_sources(container)
         check_propagation(spec.binds)
-        check_abandoned()  # a bind's source may have hung until nobody waited any more
+        check_abandoned()  # a bind's source may have blocked until the caller was cancelled
         self.rootfs.make(container.id, lower[0])
         self.files.write(container)
         self.bundles.write(
@@ -65,18 +65,18 @@ class BundleMaker:
         )
 
     def linked_env(self, container: Container) -> tuple[str, ...]:
-        """What a container's processes are told of linked ones."""
+        """Return the environment variables that describe linked containers."""
         return linked_environment(container, self.container_of)
 
     def seccomp_program(self, container: Container, *, privileged: bool = False) -> Path | None:
-        """The compiled filter for a container's processes; None without one."""
+        """Return the compiled filter for a container's processes; None without one."""
         spec = container.spec
         profile = UNCONFINED if spec.privileged or privileged else spec.seccomp
         return self.seccomp.path(profile, capabilities(spec))
 
     def _host_side(self, container: Container) -> HostSide:
-        """The namespace and the files in /etc are those of whoever owns the network that it is
-        in.
+        """Return the paths of a container on the host. The network namespace and the files in /etc
+        belong to the container that owns its network.
         """
         owner = self._network_owner(container)
         directory = naming.container_directory(self.data_root, owner.id)
@@ -93,11 +93,11 @@ class BundleMaker:
         )
 
     def _network_owner(self, container: Container) -> Container:
-        """Itself, or the container at the end of the chain of those that share what they have
-        joined.
+        """Return the container that owns the network: itself, or the end of the chain of containers
+        that join each other's.
 
         Raises:
-            DriverError: one of them is gone.
+            DriverError: one of them does not run.
         """
         owner = container
         while owner_id := namespace_owner(owner.spec.network_mode):
@@ -131,7 +131,7 @@ class BundleMaker:
 
 
 def _exists(source: Path) -> bool:
-    """Look for a bind's source.
+    """Return whether a bind's source exists.
 
     Raises:
         DriverError: its file system can't be read: its server is gone, ENOTCONN or ESTALE.
@@ -143,8 +143,8 @@ def _exists(source: Path) -> bool:
 
 
 def _devices(spec: Spec) -> tuple[dict[str, Any], ...]:
-    """What was asked for; for a privileged container all of the host's, and what was asked for
-    elsewhere.
+    """Return the requested devices; for a privileged container all of the host's, and those
+    requested at other paths.
     """
     mappings = spec.resources.devices
     if not spec.privileged:

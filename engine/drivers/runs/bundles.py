@@ -1,11 +1,13 @@
 """Read and write bundles (OCI runtime-spec, bundle.md).
 
     EXEC_ROOT/bundles/ID/
-      config.json    the OCI configuration      rootfs   where the root filesystem will be mounted, inside
-      monitor.json   what OCI has no word for   lock monitor.sock   the monitor's
+      config.json       the OCI configuration
+      monitor.json      what the OCI configuration has no field for
+      rootfs            where the root file system is mounted, in the container's mount namespace
+      lock monitor.sock the monitor's
 
-A bundle is written before each start and removed after each run; it lives on a tmpfs and ends with
-the machine.
+A bundle is written before each start and removed after each run; it is on a tmpfs, so a reboot
+removes it.
 """
 
 import shutil
@@ -45,7 +47,7 @@ class Bundles:
         oom_counters: tuple[tuple[str, str], ...],
         seccomp: Path | None,
     ) -> None:
-        """Have a bundle for a container's present run.
+        """Write a bundle for a container's present run.
 
         Raises:
             DriverError: it can't be written.
@@ -74,26 +76,26 @@ class Bundles:
             raise DriverError(f"write bundle {bundle}") from error
 
     def _log(self, container: Container) -> dict[str, Any]:
-        wishes = container.spec.log
+        options = container.spec.log
         return {
-            "is_kept": wishes.is_kept,
+            "is_kept": options.is_kept,
             "path": str(naming.log_path(self._data_root, container.id)),
-            "bytes_max": wishes.file_bytes_max,
-            "files_max": wishes.files_max,
-            "compress": wishes.compress,
+            "bytes_max": options.file_bytes_max,
+            "files_max": options.files_max,
+            "compress": options.compress,
             "attributes": _log_attributes(container),
         }
 
     def rootfs(self, container: ContainerId) -> Path:
-        """Where a container's root filesystem is mounted, in its own mount namespace."""
+        """Return where a container's root file system is mounted, in its own mount namespace."""
         return naming.bundle_directory(self._exec_root, container) / ROOTFS
 
     def exists(self, container: ContainerId) -> bool:
-        """Whether there is a bundle, or a part of one."""
+        """True if there is a bundle, or a part of one."""
         return naming.bundle_directory(self._exec_root, container).exists()
 
     def remove(self, container: ContainerId) -> None:
-        """Remove a bundle; nothing to do when it is gone.
+        """Remove a bundle; do nothing if it is gone.
 
         Raises:
             DriverError: it can't be removed.
@@ -107,7 +109,7 @@ class Bundles:
             raise DriverError(f"remove bundle {bundle}") from error
 
     def owned(self) -> frozenset[ContainerId]:
-        """Every container that has a bundle."""
+        """Return every container that has a bundle."""
         return frozenset(map(ContainerId, names_in(self._exec_root / "bundles")))
 
     def _overlay(self, container: ContainerId, lower: tuple[Path, ...]) -> dict[str, Any]:

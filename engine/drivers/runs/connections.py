@@ -1,7 +1,7 @@
 """Pass clients' connections to monitors, and keep those that wait for a start.
 
-A connection is handed over as a descriptor; from then on no byte of it passes through the daemon,
-which may die.
+A connection is handed over as a descriptor; after that no byte of it passes through the daemon, so
+it outlives the daemon.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _Waiting = tuple[Attachment, socket.socket]
 
 
 class Connections:
-    """Owns each socket from when the API lets go of it until a monitor has a copy."""
+    """Owns each socket from the API's hand-over until a monitor has a copy."""
 
     def __init__(self, monitors: Monitors) -> None:
         self._monitors = monitors
@@ -29,7 +29,7 @@ class Connections:
     async def attach(
         self, container: Container, attach: str, options: StreamOptions, client: Client
     ) -> None:
-        """Connect a client to a container, at once or, when it does not run yet, as it starts.
+        """Connect a client to a container, at once or, if it does not run yet, when it starts.
 
         Raises:
             DriverError: its monitor does not take it; the connection is closed.
@@ -41,26 +41,28 @@ class Connections:
         with client.connection:
             await self._monitors.attach(container.id, attachment, client.connection)
 
-    async def attach_at_gate(
+    async def attach_behind_barrier(
         self,
         container: Container,
         attach: str,
         options: StreamOptions,
         client: Client,
-        gate_fd: int,
+        barrier_fd: int,
     ) -> None:
-        """Connect a client to a container that runs, and have it wait; the connection stays ours to
-        close.
+        """Connect a client to a running container, behind a replay barrier. The caller still closes
+        the connection.
 
         Raises:
             DriverError: its monitor does not take it.
         """
         attachment = _attachment(attach, options, client, tty=container.spec.tty)
-        await self._monitors.attach(container.id, attachment, client.connection, gate_fd)
+        await self._monitors.attach(container.id, attachment, client.connection, barrier_fd)
 
     @contextlib.contextmanager
     def attaching(self, container: ContainerId) -> Iterator[list[_Waiting]]:
-        """Those that wait for a container to start; afterwards they are its monitor's."""
+        """Yield the clients that wait for a container's start; they are closed afterwards, when its
+        monitor has copies.
+        """
         waiting = self._attaching.pop(container, [])
         try:
             yield waiting
@@ -69,12 +71,12 @@ class Connections:
                 connection.close()
 
     def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
-        """Keep what a client wants of an exec, and its connection, until the exec is started."""
+        """Keep a client's stream options and connection until its exec is started."""
         self._executing[execution] = (options, client)
 
     def withdraw_exec(self, execution: ExecId) -> None:
-        """Close the connection of an exec that will not be started; one that was handed over is not
-        ours any more.
+        """Close the connection of an exec that will not be started. One that was handed over is not
+        closed.
         """
         with self.executing(execution, tty=False):
             pass
@@ -83,8 +85,8 @@ class Connections:
     def executing(
         self, execution: ExecId, *, tty: bool
     ) -> Iterator[tuple[Attachment, socket.socket | None]]:
-        """What was offered for an exec; after a restart of the daemon nothing was, and it runs
-        without a client.
+        """Yield what was offered for an exec. After a restart of the daemon that is nothing, and
+        the exec runs without a client.
         """
         options, client = self._executing.pop(execution, (StreamOptions(), None))
         if client is None:
@@ -94,12 +96,12 @@ class Connections:
             yield _attachment(execution, options, client, tty=tty), client.connection
 
     def forget(self, container: ContainerId) -> None:
-        """Close those that wait for a start which will not come."""
+        """Close the connections that wait for a start which will not come."""
         with self.attaching(container):
             pass
 
     def close(self) -> None:
-        """Close whatever still waits."""
+        """Close all connections that still wait."""
         for container in tuple(self._attaching):
             self.forget(container)
         for _, client in self._executing.values():

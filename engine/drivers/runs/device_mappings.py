@@ -14,7 +14,7 @@ Node = dict[str, Any]  # Any: as the OCI runtime specification lists devices
 
 
 def mapped_devices(mappings: Iterable[DeviceMapping]) -> tuple[Node, ...]:
-    """The nodes to make inside; of a directory, those in it and below.
+    """Return the nodes to make inside; for a directory, those in it and below.
 
     Raises:
         DriverError: there is no such node, in Docker's words.
@@ -23,7 +23,7 @@ def mapped_devices(mappings: Iterable[DeviceMapping]) -> tuple[Node, ...]:
 
 
 def mapped_rules(mappings: Iterable[DeviceMapping]) -> tuple[DeviceRule, ...]:
-    """What the container may do with them.
+    """Return what the container may do with these devices.
 
     Raises:
         DriverError: as :func:`mapped_devices`.
@@ -38,7 +38,7 @@ def mapped_rules(mappings: Iterable[DeviceMapping]) -> tuple[DeviceRule, ...]:
 
 
 def refuse_requests(requests: Iterable[DeviceRequest]) -> None:
-    """There is no driver that could choose devices.
+    """Refuse device requests: there is no device driver.
 
     Raises:
         DriverError: in Docker's words, if anything is requested.

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 _OWN: Final = frozenset({"pts", "shm", "fd", "mqueue", "console", "ptmx"})
-"""What a container has of its own in /dev."""
+"""The entries of /dev that each container has of its own."""
 
 
 def host_devices(root: Path = Path("/dev")) -> tuple[dict[str, Any], ...]:
-    """Every character and block device below ``/dev``, as the OCI runtime specification lists
-    devices.
+    """Return every character and block device below ``/dev``, in the form of the OCI runtime
+    specification.
     """
     return tuple(sorted(_devices(root), key=lambda device: str(device["path"])))
 
@@ -31,7 +31,7 @@ def _devices(directory: Path) -> Iterator[dict[str, Any]]:
 
 
 def device_node(path: str, status: os.stat_result) -> dict[str, Any]:
-    """A node as the OCI runtime specification lists devices, at another path perhaps."""
+    """Return a node in the form of the OCI runtime specification, at the given path."""
     return {
         "path": path,
         "type": "b" if stat.S_ISBLK(status.st_mode) else "c",

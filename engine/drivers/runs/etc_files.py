@@ -1,8 +1,8 @@
 """Write a container's files in ``/etc``, before each run and during it.
 
 A container has the files themselves mounted, not their names: while it runs they are changed in
-place, and one whose name was deleted gets that name back, for a new file of the name would be
-nobody's.
+place. If a name was deleted, the same file gets the name again, because the container would not see
+a new file.
 """
 
 from collections.abc import Callable
@@ -38,22 +38,22 @@ class EtcFiles:
 
     rootfs: Rootfs
     gateway: Callable[[], str]
-    """The address at which containers reach the host."""
+    """Returns the address at which containers reach the host."""
     network_of: Callable[[NetworkId], Network]
     container_of: Callable[[ContainerId], Container | None]
 
     def write(self, container: Container) -> None:
-        """Have the files for a run that is about to begin.
+        """Write the files for a run that is about to begin.
 
         Raises:
             Unavailable: the disk is full.
-            DriverError: the kernel refuses otherwise.
+            DriverError: the kernel refuses for another reason.
         """
         self.rootfs.write_files(container.id, self._texts(container))
 
     def update(self, container: Container) -> None:
-        """Have the files of a container that runs as its networks and links want them now; what
-        others wrote into them stays.
+        """Update the files of a running container to its present networks and links. Lines that
+        others wrote into them stay.
 
         Raises:
             Unavailable, DriverError: as above.
@@ -70,10 +70,10 @@ class EtcFiles:
         self.rootfs.overwrite_files(container.id, updated)
 
     def presence(self, container: Container) -> Presence:
-        """Whether a running container's files are there, and its ``hosts`` tells where those are to
-        which it is linked.
+        """Return whether a running container's files exist, and whether its ``hosts`` has the
+        present addresses of linked containers.
         """
-        if namespace_owner(container.spec.network_mode):  # it has those of another container
+        if namespace_owner(container.spec.network_mode):  # it uses those of another container
             return Presence.RIGHT
         if not self.rootfs.has_files(container.id):
             return Presence.ABSENT

@@ -12,27 +12,27 @@ from engine.drivers.processes.identity import open_process
 from engine.errors import DriverError
 
 NamespaceOwners = Sequence[tuple[Shared, Container]]
-"""Which kind of namespace is whose."""
+"""Each kind of joined namespace, with its owner."""
 
 _FILES: Final[Mapping[Shared, Mapping[str, str]]] = {
     Shared.PID: {"pid": "pid"},
     Shared.IPC: {"ipc": "ipc", "shm": "mnt"},
     Shared.NETWORK: {},
 }
-"""Shared memory is a filesystem, so who joins an IPC namespace must find the owner's mounts as
-well. A network namespace has a pin."""
+"""Shared memory is a file system, so a container that joins an IPC namespace needs the owner's
+mount namespace as well. A network namespace has a pin.
+"""
 
 
 def open_namespaces(kind: Shared, owner: Container) -> dict[str, int]:
-    """The namespaces that go with one kind, under the runtime's names; the descriptors are the
-    caller's.
+    """Open the namespaces that belong to one kind, under the runtime's names; the caller closes the
+    descriptors.
 
-    A descriptor keeps a namespace, whatever becomes of its owner. That they are of exactly this
-    process is certain: it still lives when they have been opened, so nobody else can have had its
-    pid.
+    A descriptor keeps a namespace alive after its owner's end. They belong to exactly this process:
+    it is still alive after they have been opened, so its pid was not reused.
 
     Raises:
-        DriverError: the owner's first process is gone.
+        DriverError: the owner's first process has ended.
     """
     pidfd = open_process(owner.process) if owner.process else None
     if pidfd is None or owner.process is None:
@@ -54,7 +54,7 @@ def open_namespaces(kind: Shared, owner: Container) -> dict[str, int]:
 
 
 def _has_ended(pidfd: int) -> bool:
-    """A pidfd is readable from the end of its process on, pidfd_open(2)."""
+    """True if the process has ended: then its pidfd is readable, pidfd_open(2)."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))

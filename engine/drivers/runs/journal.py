@@ -1,8 +1,8 @@
-"""Read what monitors write down: ``runtime/journal.py`` is the other end.
+"""Read monitors' journals. ``runtime/journal.py`` writes them.
 
-A record counts once its newline is there. A torn last line is left for the next look; a line in the
-middle that is no record (a disk that was full, a block of NULs after a power cut) is passed over,
-for what follows it is as true as ever.
+A record counts once its newline is there. A torn last line is left for the next read; a line in the
+middle that is no record (a disk that was full, a block of NULs after a power cut) is skipped,
+because the records after it are still valid.
 """
 
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Final
 from engine.runtime.facts import Fact, from_line
 
 _HEAD_BYTES: Final = 64
-"""No two journals begin alike: a new one with a time, one written anew with how often it has
-been.
+"""Number of bytes that identify a journal's file: a new one begins with a time, a rewritten one
+with the number of rewrites.
 """
 
 
 class JournalReader:
-    """Reads a journal as it grows, each record once, also when its monitor writes it anew."""
+    """Reads a journal as it grows, each record once, even when its monitor rewrites it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,7 +27,7 @@ class JournalReader:
         """How far it has been read, in bytes."""
 
     def read(self) -> tuple[Fact, ...]:
-        """The facts that are new since the last time; none while there is no file.
+        """Return the facts that are new since the last call; none while there is no file.
 
         Raises:
             OSError: the file can't be read.
@@ -52,7 +52,7 @@ class JournalReader:
 
 
 def read_journal(path: Path, after_n: int = 0) -> tuple[Fact, ...]:
-    """The facts of a journal with a number above ``after_n``.
+    """Return the facts of a journal with numbers above ``after_n``.
 
     Raises:
         OSError: the file can't be read.

@@ -30,19 +30,20 @@ from engine.runtime import messages
 from engine.runtime.messages import Attachment, Message, ProtocolError
 
 READY_TIMEOUT_S: Final = 10.0
-"""A launcher before it may still have to notice that its daemon is gone; the interpreter starts in
-20 ms."""
+"""How long a launcher may take to start: an earlier one may still have to notice that its daemon is
+gone; the interpreter starts in 20 ms.
+"""
 LAUNCH_TIMEOUT_S: Final = 5.0
 BACKOFF: Final = Backoff(first_s=0.1, max_s=5.0)
 _STABLE_S: Final = 1.0
-"""A launcher that has lived this long is started again at once."""
+"""A launcher that has lived this long is restarted at once."""
 _ATTEMPTS: Final = 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Launched(NamedTuple):
-    """A monitor that was forked; the descriptors are the receiver's to close."""
+    """A monitor that was forked; the receiver closes the descriptors."""
 
     pid: int
     pidfd: int
@@ -54,14 +55,14 @@ class _Gone(Exception):
 
 
 class Launcher:
-    """One launcher process. Its monitors don't depend on it."""
+    """Owns the one launcher process. Its monitors don't depend on it."""
 
     def __init__(
         self, exec_root: Path, lanes: Lanes, descriptors: tuple[int, int] | None = None
     ) -> None:
-        """Nothing is started yet.
+        """Prepare, without starting a process.
 
-        ``descriptors`` are soft and hard RLIMIT_NOFILE of what is launched; None for our own.
+        ``descriptors`` are soft and hard RLIMIT_NOFILE for launched processes; None for our own.
         """
         self._descriptors = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
         self._lanes = lanes
@@ -73,7 +74,7 @@ class Launcher:
 
     @property
     def pid(self) -> int | None:
-        """The launcher's pid while there is one."""
+        """Return the launcher's pid while it runs."""
         return self._process.pid if self._process is not None else None
 
     async def launch(
@@ -82,21 +83,21 @@ class Launcher:
         clients: Sequence[tuple[Attachment, socket.socket]] = (),
         owners: NamespaceOwners = (),
     ) -> Launched:
-        """Fork a monitor for a bundle. The clients' sockets stay the caller's; the monitor has
-        copies.
+        """Fork a monitor for a bundle. The monitor gets copies of the clients' sockets; the caller
+        closes them.
 
-        When the launcher dies on the way, a new one is asked once more, unless the monitor was
-        there already.
+        When the launcher dies meanwhile, a new one is asked once more, unless a monitor exists
+        already.
 
         Raises:
             BundleLocked: the bundle has a monitor.
             RunHasHappened: it had one, for this run.
-            DriverError: there is none.
+            DriverError: the launcher fails.
         """
         attachments = [attachment for attachment, _ in clients]
         client_fds = [client.fileno() for _, client in clients]
         for _ in range(_ATTEMPTS):
-            # Anew each time: the lock tells whether the attempt before has left a monitor behind.
+            # Opened for each attempt: the lock shows whether the attempt before has left a monitor.
             open_run = partial(OpenRun, bundle, attachments, owners)
             run = await self._lanes.run_for(
                 ContainerId(bundle.name), open_run, discard=OpenRun.close
@@ -107,7 +108,7 @@ class Launcher:
         raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
 
     async def start(self) -> None:
-        """Have a launcher before it is needed.
+        """Start the launcher before it is needed.
 
         Raises:
             DriverError: it does not start.
@@ -116,7 +117,7 @@ class Launcher:
             await self._ready()
 
     async def keep_alive(self) -> None:
-        """Start the launcher anew whenever it has died, so that no launch has to wait for it. Runs
+        """Restart the launcher whenever it has died, so that no launch has to wait for it. Runs
         until cancelled.
         """
         await forever(Loop.LAUNCHER, self._run_once, BACKOFF)
@@ -146,7 +147,7 @@ class Launcher:
     def close(self) -> None:
         """Let the launcher end.
 
-        Its monitors go on. The daemon ends too, so this may block for a moment.
+        Its monitors keep running. The daemon ends too, so this may block for a moment.
         """
         process = self._kill()
         if process is not None:
@@ -228,15 +229,15 @@ class Launcher:
             raise DriverError("the launcher does not start") from error
 
     async def _discard(self) -> None:
-        """End the launcher and reap it."""
+        """Kill the launcher and reap it."""
         process = self._kill()
         if process is not None:
             await end_of(process)
 
     def _kill(self) -> subprocess.Popen[bytes] | None:
-        """Close our end and kill the launcher.
+        """Close the socket and kill the launcher.
 
-        Whatever it still answers must not be taken for the next one's word.
+        A late reply must not be taken for the next launcher's.
         """
         if self._socket is not None:
             self._socket.close()

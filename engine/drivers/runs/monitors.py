@@ -6,7 +6,7 @@
         wake(id) ◀─ hint ─┤ one reader task each
         reply   ◀─────────┘ in the order of the requests
 
-A hint says only that the journal has grown; so does the end of a connection, after which the
+A hint only says that the journal has grown. The end of a connection is a hint, too; then the
 monitor is connected to again if it is alive. Streams never pass through here: a client's socket is
 sent to the monitor as a descriptor.
 """
@@ -36,15 +36,17 @@ from engine.runtime import messages
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProbeOrder, ProtocolError
 
 REQUEST_TIMEOUT_S: Final = 5.0
-"""A monitor answers within a millisecond; one that is stopped or swapped out must hold up nobody
-but its own container."""
+"""A monitor answers within a millisecond; one that is stopped or swapped out must delay only its
+own container.
+"""
 LOCK_PATIENCE_S: Final = 0.2
 _LOCK_RETRY_S: Final = 0.005
 ENDING_PATIENCE_S: Final = 2.0
 """How long a monitor that can't be reached may still be about to end."""
 _ARRIVALS_MAX: Final = 64
-"""Connections whose reader is about to start; more than one a tick only when a daemon finds its
-monitors again."""
+"""Connections whose reader is about to start; more than one at a time only when a daemon finds its
+monitors after a restart.
+"""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -83,7 +85,8 @@ class _Connection:
         try:
             with trio.fail_after(patience_s):
                 await self._send(pending, request, fds)
-                await pending.done.wait()  # once sent, the reply will come, whether or not we wait
+                # once sent, the reply will come, whether it is awaited or not
+                await pending.done.wait()
         except ProtocolError as error:
             raise DriverError(f"{request.get('op')}: {error}") from error
         except (OSError, trio.TooSlowError, trio.ClosedResourceError) as error:
@@ -99,15 +102,13 @@ class _Connection:
             self._pending.append(pending)
             try:
                 await self._socket.sendmsg([packet], rights, socket.MSG_NOSIGNAL)
-            except BaseException:  # not sent: it must not be taken for one that has a reply to come
+            except BaseException:  # not sent, so there will be no reply
                 with suppress(ValueError):
                     self._pending.remove(pending)
                 raise
 
-    def tell(self, request: Message) -> None:
-        """Send a request whose reply is awaited by nobody, or do not, if it can't be done at
-        once.
-        """
+    def send_unanswered(self, request: Message) -> None:
+        """Send a request without waiting for its reply; drop it if it can't be sent at once."""
         if self._sending.locked():
             return
         with suppress(OSError):
@@ -115,7 +116,7 @@ class _Connection:
             self._pending.append(_Pending())
 
     async def read(self, wake: Callable[[ContainerId], None]) -> None:
-        """Take hints and replies until the monitor or we close."""
+        """Receive hints and replies until either side closes."""
         with suppress(OSError, ProtocolError, trio.ClosedResourceError):
             while True:
                 packet = await self._socket.recv(messages.PACKET_BYTES_MAX)
@@ -133,7 +134,7 @@ class _Connection:
         pending.done.set()
 
     def close(self) -> None:
-        """Close; whoever waits for a reply learns that there is none."""
+        """Close; requests that wait for a reply fail."""
         self.closed = True
         self._socket.close()
         while self._pending:
@@ -152,9 +153,9 @@ class Monitors:
         self._arriving, self._arrivals = trio.open_memory_channel[_Connection](_ARRIVALS_MAX)
 
     def follow(self, follower: Callable[[ContainerId], None]) -> None:
-        """Tell one more whose journal is worth a look.
+        """Add a function that is called with each container whose journal may have grown.
 
-        Followers are called in the order in which they came.
+        Followers are called in the order in which they were added.
         """
         self._followers.append(follower)
 
@@ -163,7 +164,7 @@ class Monitors:
             follower(container)
 
     async def run(self) -> None:
-        """Read from every connection. Runs until cancelled; then monitors go on without us."""
+        """Read from every connection until cancelled; the monitors keep running."""
         try:
             async with trio.open_nursery() as readers:
                 async for connection in self._arrivals:
@@ -176,11 +177,11 @@ class Monitors:
     async def launch(
         self, container: ContainerId, clients: Clients = (), owners: NamespaceOwners = ()
     ) -> int | None:
-        """Start a container's monitor and connect to it; its pid. What becomes of the run stands in
-        the journal.
+        """Start a container's monitor and connect to it; return its pid. The journal records what
+        becomes of the run.
 
-        A run happens once: where it has a monitor or has had one, nothing is done and there is no
-        pid. The clients' sockets are the caller's to close, whatever happens.
+        A run is launched once: if it has a monitor or has had one, nothing is done and None is
+        returned. The caller closes the clients' sockets in any case.
 
         Raises:
             DriverError: there is no monitor.
@@ -199,8 +200,8 @@ class Monitors:
     async def _launch_patiently(
         self, container: ContainerId, clients: Clients, owners: NamespaceOwners
     ) -> Launched:
-        """The monitor of the run before may be just about to let go of the lock, its last record
-        being written.
+        """Launch a monitor; retry while the bundle is locked, because the previous run's monitor
+        may be about to end.
         """
         deadline = trio.current_time() + LOCK_PATIENCE_S
         while True:
@@ -212,8 +213,8 @@ class Monitors:
                 await trio.sleep(_LOCK_RETRY_S)
 
     async def find(self) -> tuple[ContainerId, ...]:
-        """Connect to every monitor that is alive, as after a restart of the daemon; the containers
-        they are of.
+        """Connect to every monitor that is alive, after a restart of the daemon; return their
+        containers.
         """
         return tuple(
             [each for each in map(ContainerId, names_in(self._bundles)) if await self._found(each)]
@@ -222,7 +223,7 @@ class Monitors:
     async def _found(self, container: ContainerId) -> bool:
         """Connect to a container's monitor if it is alive.
 
-        One that can't be asked is left to its container's worker.
+        If that can't be determined, the container's worker will deal with it.
         """
         try:
             if not monitor_alive(self._bundles / container):
@@ -237,25 +238,25 @@ class Monitors:
     async def attach(
         self,
         container: ContainerId,
-        wishes: Attachment,
+        attachment: Attachment,
         client: socket.socket,
-        gate_fd: int | None = None,
+        barrier_fd: int | None = None,
     ) -> None:
-        """Hand a client's socket, and a gate if it is to wait, to a container's monitor; ours may
-        be closed then.
+        """Hand a client's socket to a container's monitor, with a barrier if the client has to
+        wait; the caller closes its copies.
 
         Raises:
             DriverError: the monitor does not take it: the container has exited.
         """
-        request = {"op": "attach", **wishes.to_message()}
-        gate = [] if gate_fd is None else [gate_fd]
-        await self._order(container, request, [client.fileno(), *gate])
+        request = {"op": "attach", **attachment.to_message()}
+        barrier = [] if barrier_fd is None else [barrier_fd]
+        await self._order(container, request, [client.fileno(), *barrier])
 
     async def start_exec(
         self, container: ContainerId, order: ExecOrder, client: socket.socket | None = None
     ) -> bool:
-        """Have one more process started; False if the monitor had this order before. The outcome
-        stands in the journal.
+        """Order an exec; return False if the monitor had this order before. The journal records the
+        outcome.
 
         Raises:
             DriverError: the monitor does not take it.
@@ -267,11 +268,10 @@ class Monitors:
     async def start_probe(
         self, container: ContainerId, order: ProbeOrder, answer: socket.socket
     ) -> None:
-        """Have a process run that asks how the container is; what it says comes through the other
-        end of ``answer``.
+        """Order a health check's process; its result comes through the other end of ``answer``.
 
-        Waits for as long as the caller does: to have asked a monitor that is stopped is no reason
-        to break with it.
+        There is no time limit here: the caller limits the wait, and a stopped monitor is no reason
+        to close the connection.
 
         Raises:
             DriverError: the monitor does not take it.
@@ -279,14 +279,14 @@ class Monitors:
         await self._order(container, order.to_message(), [answer.fileno()], math.inf)
 
     def forget_facts(self, container: ContainerId, taken: int) -> None:
-        """Let a journal be shortened by the records that the log has; if the monitor can't be told
-        now, then another time.
+        """Let the monitor shorten its journal by the records that the log has; if it can't be told
+        now, a later call will.
         """
         if (connection := self._connections.get(container)) is not None:
-            connection.tell({"op": "forget", "taken": taken})
+            connection.send_unanswered({"op": "forget", "taken": taken})
 
     def is_alive(self, container: ContainerId) -> bool:
-        """Whether a container has a monitor."""
+        """True if a container has a monitor."""
         return monitor_alive(self._bundles / container)
 
     async def resize(
@@ -301,8 +301,8 @@ class Monitors:
         await self._order(container, request)
 
     async def signal(self, container: ContainerId, order: int, signum: int) -> None:
-        """Have a signal sent to the first process; an order that was carried out before is not
-        carried out again.
+        """Send a signal to the first process through the monitor, which ignores an order that it
+        has already carried out.
 
         Raises:
             DriverError: the monitor does not answer.
@@ -310,7 +310,7 @@ class Monitors:
         await self._order(container, {"op": "signal", "order": order, "signum": signum})
 
     def forget(self, container: ContainerId) -> None:
-        """Close the connection to a monitor that is of no interest any more."""
+        """Close the connection to a monitor that is not needed any more."""
         if (connection := self._connections.pop(container, None)) is not None:
             connection.close()
 
@@ -349,11 +349,11 @@ class Monitors:
         self._wake(connection.container)
 
     async def _find_again(self, container: ContainerId) -> None:
-        """Connect to a monitor whose connection has ended, or wait until it has let go of its lock.
+        """Connect to a monitor whose connection has ended, or wait until it has released its lock.
 
         The kernel closes the descriptors of a killed process one after the other, so for some
-        milliseconds it can be unreachable and yet alive; who looked only then would never hear of
-        its end.
+        milliseconds it can be unreachable and yet hold its lock; without the wait its end would not
+        be noticed.
         """
         with trio.move_on_after(ENDING_PATIENCE_S), suppress(DriverError):
             while monitor_alive(self._bundles / container):
@@ -367,7 +367,7 @@ class Monitors:
 
 
 async def _connect(bundle: Path) -> socket.socket:
-    """Connect to a monitor's socket, by a short name: an address has 108 bytes, unix(7)."""
+    """Connect to a monitor's socket, by a short path: an address has 108 bytes, unix(7)."""
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.setblocking(False)
     try:

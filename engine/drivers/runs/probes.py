@@ -19,15 +19,13 @@ from engine.ports.probes import ProbeAnswer
 from engine.runtime.messages import ProbeOrder
 
 KILL_PATIENCE_S: Final = 5.0
-"""How long a probe that was killed may take to end; what is stuck in the kernel is not waited
-for.
-"""
+"""How long a killed probe may take to end; one that is stuck in the kernel is not waited for."""
 _ANSWER_BYTES_MAX: Final = 16 << 10
-"""The output in hexadecimal digits, and a little more."""
+"""The output in hexadecimal digits, and the rest of the message."""
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``runtime/probes.py`` sends."""
+    """The message that ``runtime/probes.py`` sends."""
 
     code: int = 0
     output: str = ""
@@ -36,8 +34,8 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        told = bytes.fromhex(self.output).decode(errors="replace")
-        return f"{told}..." if self.truncated else told
+        answer = bytes.fromhex(self.output).decode(errors="replace")
+        return f"{answer}..." if self.truncated else answer
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
@@ -45,7 +43,7 @@ _decode: Final = msgspec.json.Decoder(_Answer).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorProbes:
-    """Probes by way of monitors."""
+    """The port for health checks: runs them through monitors."""
 
     monitors: Monitors
     bundles: BundleMaker
@@ -54,8 +52,8 @@ class MonitorProbes:
     async def probe(
         self, container: Container, arguments: tuple[str, ...], timeout_s: float
     ) -> ProbeAnswer | None:
-        """Run a command inside a container; it ends at the latest when the socket is closed here,
-        by whatever reason.
+        """Run a command inside a container; the monitor ends it at the latest when the socket is
+        closed here.
         """
         filtered = partial(self.bundles.seccomp_program, container)
         program = await self.lanes.run_for(container.id, filtered)
@@ -74,30 +72,30 @@ class MonitorProbes:
                 return None
             if started.cancelled_caught:
                 return ProbeAnswer(exit_code=None)
-            theirs.close()  # the monitor's copy is the only one now: its end is the end
+            theirs.close()  # now only the monitor has a copy, so its end closes the socket
             return await _answered(answer, timeout_s)
 
 
 async def _answered(answer: trio.socket.SocketType, timeout_s: float) -> ProbeAnswer | None:
     with trio.move_on_after(timeout_s):
-        return _told(await answer.recv(_ANSWER_BYTES_MAX))
-    answer.shutdown(socket.SHUT_WR)  # the monitor kills it, and says what it had to say
-    said = ""
+        return _answer_in(await answer.recv(_ANSWER_BYTES_MAX))
+    answer.shutdown(socket.SHUT_WR)  # the monitor kills the process, and sends its output
+    output = ""
     with trio.move_on_after(KILL_PATIENCE_S):
-        last_words = await answer.recv(_ANSWER_BYTES_MAX)
-        if not last_words:
+        last_packet = await answer.recv(_ANSWER_BYTES_MAX)
+        if not last_packet:
             return None
-        said = _decode(last_words).text
-    return ProbeAnswer(exit_code=None, output=said)
+        output = _decode(last_packet).text
+    return ProbeAnswer(exit_code=None, output=output)
 
 
-def _told(packet: bytes) -> ProbeAnswer | None:
+def _answer_in(packet: bytes) -> ProbeAnswer | None:
     if not packet:
         return None
-    told = _decode(packet)
-    if told.error is not None:
+    answer = _decode(packet)
+    if answer.error is not None:
         raise DriverError(
             "OCI runtime exec failed: exec failed: unable to start container process: "
-            f"{told.error}: unknown"
+            f"{answer.error}: unknown"
         )
-    return ProbeAnswer(exit_code=told.code, output=told.text)
+    return ProbeAnswer(exit_code=answer.code, output=answer.text)

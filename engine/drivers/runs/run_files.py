@@ -1,9 +1,9 @@
 """Open the files of a run for its monitor: lock, journal, log and socket.
 
-The daemon opens them and hands the descriptors over, so that whatever is wrong is an answer to
-whoever asked, and a monitor starts with everything it needs. The lock is taken here and never let
-go in between: flock(2) belongs to the open file, not to the process, and ends with the last copy of
-the descriptor.
+The daemon opens them and passes the descriptors, so that any error is an answer to the client, and
+a monitor starts with everything it needs. The lock is taken here and is held without a gap:
+flock(2) belongs to the open file, not to the process, and ends with the last copy of the
+descriptor.
 """
 
 import fcntl
@@ -23,11 +23,11 @@ from engine.runtime.messages import LOCK_NAME, SOCKET_NAME, Attachment, LaunchOr
 
 
 class BundleLocked(DriverError):
-    """A monitor has this bundle."""
+    """A monitor holds the lock of this bundle."""
 
 
 class RunHasHappened(DriverError):
-    """The journal of this run has a record already: it belongs to a monitor that is gone."""
+    """The journal of this run has a record already: its monitor has ended."""
 
 
 class RunFiles(NamedTuple):
@@ -116,13 +116,13 @@ def _open(stack: ExitStack, path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def _listen(bundle: Path) -> socket.socket:
-    """The monitor's socket, in place of a dead monitor's; only root reaches it. Its lock is ours,
-    so nobody else binds it.
+    """Bind the monitor's socket, replacing a dead monitor's; only root can connect. We hold the
+    lock, so no other process binds it.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     with suppress(FileNotFoundError):
         (bundle / SOCKET_NAME).unlink()
-    # By a short name: the address of a socket has 108 bytes, unix(7).
+    # By a short path: the address of a socket has 108 bytes, unix(7).
     directory_fd = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fchmod(listener.fileno(), 0o600)  # before bind(2), which gives the file this mode

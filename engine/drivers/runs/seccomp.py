@@ -2,12 +2,14 @@
 
 libseccomp does the work, with two things put in front of its program (:func:`_prelude`):
 
-- calls that are younger than the library, but not than our table, are allowed where the profile allows them;
-- a call that is younger than everything the profile speaks of answers ENOSYS, not EPERM, so that a C library which tries it
-  falls back on an older one (as runc does since 1.0.0-rc93; moby issue 40734 shows what happens otherwise).
+- calls that are younger than the library, but in our table, are allowed where the profile allows
+  them;
+- a call that is younger than everything the profile mentions answers ENOSYS, not EPERM, so that a
+  C library which tries it falls back on an older one (as runc does since 1.0.0-rc93; moby issue
+  40734 shows what happens otherwise).
 
-The program holds for one set of capabilities: Docker's profile allows what a capability is for once
-a container has it.
+The program holds for one set of capabilities: Docker's profile allows a capability's system calls
+if the container has it.
 """
 
 import contextlib
@@ -36,7 +38,7 @@ from engine.errors import DriverError, InvalidRequest
 UNCONFINED: Final = "unconfined"
 
 _SCHEMA: Final = b"1"
-"""Part of every name: to be raised when the same profile is compiled into something else."""
+"""Part of every file name: to be raised when the same profile is compiled differently."""
 _ERRNO_MAX: Final = 4095
 _INSTRUCTIONS_MAX: Final = 4096
 
@@ -74,7 +76,7 @@ _RET_ERRNO: Final = 0x00050000
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 
 _UNKNOWN: Final = -1
-"""libseccomp's __NR_SCMP_ERROR: the library has never heard of this call."""
+"""libseccomp's __NR_SCMP_ERROR: the library does not know this call."""
 _LAST_NUMBER: Final = _X32_BIT - 2
 _LAST_ARGUMENT: Final = 5
 _WORD_MAX: Final = (1 << 64) - 1
@@ -90,7 +92,7 @@ _ACTIONS: Final = (*_REFUSING, "SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE
 
 
 def default_profile_path() -> Path:
-    """The profile that is shipped: beside the package in a source tree, inside it when it is
+    """Return the path of the default profile: beside the package in a source tree, inside it when
     installed.
     """
     package = Path(__file__).resolve().parents[2]
@@ -102,8 +104,7 @@ class SeccompPrograms:
     """Compiled programs of one engine, each an array of struct sock_filter in a file of
     ``directory``.
 
-    Safe to call from any thread: a file appears whole or not at all, and writing it twice writes
-    the same.
+    Safe to call from any thread: a file is written atomically, and always with the same content.
     """
 
     def __init__(self, directory: Path, default_profile: Path | None = None) -> None:
@@ -112,14 +113,14 @@ class SeccompPrograms:
         self._known: dict[tuple[str, frozenset[str]], Path] = {}
 
     def path(self, profile: str, capabilities: Iterable[str]) -> Path | None:
-        """The program for a container, compiled if it has not been yet: 5 ms for the default
-        profile, else microseconds.
+        """Return the program for a container, compiled if needed: 5 ms for the default profile,
+        else microseconds.
 
-        ``profile`` is a JSON document, empty for the default one, or ``unconfined``, for which
-        there is no program.
+        ``profile`` is a JSON document, empty for the default one, or ``unconfined``, which has no
+        program.
 
         Raises:
-            InvalidRequest: the profile is none, or asks for what this machine does not have.
+            InvalidRequest: the profile is invalid, or asks for what this machine does not support.
             DriverError: the program can't be written.
         """
         if profile == UNCONFINED:
@@ -167,8 +168,8 @@ def _write_whole(path: Path, content: bytes) -> None:
 def compile_profile(
     profile: Profile, capabilities: Collection[str], machine: os.uname_result
 ) -> bytes:
-    """A profile as an array of struct sock_filter, for containers with these capabilities on this
-    machine.
+    """Compile a profile to an array of struct sock_filter, for containers with these capabilities
+    on this machine.
 
     Raises:
         InvalidRequest: an action, operator or architecture that does not exist here, or a program
@@ -188,7 +189,7 @@ def compile_profile(
 
 
 class _Compiler:
-    """One profile in the hands of libseccomp."""
+    """Compiles one profile with libseccomp."""
 
     def __init__(self, library: ModuleType, profile: Profile, rules: list[Rule]) -> None:
         self._library = library
@@ -197,7 +198,7 @@ class _Compiler:
         self._refusing = profile.defaultAction in _REFUSING
 
     def body(self, others: Iterable[str]) -> bytes:
-        """The program for the calls that the library knows, of this architecture and of
+        """Return the program for the calls that the library knows, of this architecture and of
         ``others``.
         """
         compiled = self._library.SyscallFilter(self._default)
@@ -216,10 +217,11 @@ class _Compiler:
             return file.read()
 
     def prelude(self) -> bytes:
-        """What is decided before libseccomp's program is asked, for calls that it does not know.
+        """Return the instructions that run before libseccomp's program, for calls that it does not
+        know.
 
-        The kernel remembers for each call whether it is always allowed (seccomp_cache_prepare() in kernel/seccomp.c, Linux
-        5.11), so this costs an ordinary call nothing.
+        The kernel remembers for each call whether it is always allowed (seccomp_cache_prepare() in
+        kernel/seccomp.c, Linux 5.11), so this costs an ordinary call nothing.
         """
         decisions = [
             (YOUNG_CALLS[name], self._action(rule.action, rule.errno))
@@ -237,8 +239,8 @@ class _Compiler:
         return int(self._library.resolve_syscall(self._library.Arch.NATIVE, name))
 
     def _numbers(self, names: Iterable[str]) -> Iterator[int]:
-        """The numbers of those calls that the library knows; below zero for those of other
-        architectures only.
+        """Return the numbers of those calls that the library knows; numbers below zero are calls of
+        other architectures only.
         """
         return (number for number in map(self._number, names) if number != _UNKNOWN)
 
@@ -275,8 +277,8 @@ class _Compiler:
 
 
 def _encode_prelude(decisions: dict[int, int], last: int) -> bytes:
-    """Return at once for these numbers, and for all beyond ``last`` what stands for the one after
-    it.
+    """Encode a program that returns at once for these numbers, and for all beyond ``last`` the
+    decision of ``last + 1``.
     """
     beyond = decisions.pop(last + 1, None)
     first = min([*decisions, last + 1])

@@ -1,7 +1,8 @@
 """Parse seccomp profiles (config-linux.md, Seccomp) with Docker's conditions.
 
-A rule may be bound to capabilities, architectures and a least kernel: what is left once a container
-and a machine are known is a list of :class:`Rule`. Nothing here knows how a filter is made.
+A rule may be limited to capabilities, architectures and a minimum kernel version: for a known
+container and machine, a list of :class:`Rule` remains. This module does not know how filters are
+compiled.
 """
 
 import os
@@ -24,7 +25,7 @@ ARCHITECTURES: Final = {
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One argument compared: the rule holds if all of its conditions do."""
+    """A comparison of one argument: a rule applies if all of its conditions do."""
 
     index: int
     value: int
@@ -33,7 +34,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class _Filter(msgspec.Struct, frozen=True):
-    """When a rule counts (``includes``) or doesn't (``excludes``)."""
+    """When a rule applies (``includes``) or doesn't (``excludes``)."""
 
     caps: tuple[str, ...] | None = None
     arches: tuple[str, ...] | None = None
@@ -66,7 +67,7 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What happens to some system calls on this machine, for one container."""
+    """The action for some system calls on this machine, for one container."""
 
     names: tuple[str, ...]
     action: str
@@ -75,7 +76,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def parse_profile(document: str | bytes) -> Profile:
-    """Read a profile.
+    """Parse a profile.
 
     Raises:
         InvalidRequest: it is not JSON, or not a profile.
@@ -100,8 +101,8 @@ def parse_profile(document: str | bytes) -> Profile:
 def rules_for(
     profile: Profile, capabilities: Collection[str], machine: os.uname_result
 ) -> Iterator[Rule]:
-    """The rules that count for a container with these capabilities in its bounding set, on this
-    machine.
+    """Yield the rules that apply to a container with these capabilities in its bounding set, on
+    this machine.
     """
     arch = ARCHITECTURES.get(machine.machine, (machine.machine, ""))[0]
     kernel = _version(machine.release)
@@ -123,8 +124,8 @@ def rules_for(
 
 
 def _by_alternative(names: tuple[str, ...], entry: _Entry) -> Iterator[Rule]:
-    """Conditions on one argument are alternatives, on different ones they hold together: as runc
-    reads the specification.
+    """Yield one rule for each alternative: conditions on one argument are alternatives, those on
+    different arguments apply together, as runc reads the specification.
     """
     conditions = entry.args or ()
     indexes = [condition.index for condition in conditions]
@@ -136,8 +137,8 @@ def _by_alternative(names: tuple[str, ...], entry: _Entry) -> Iterator[Rule]:
 
 
 def other_architectures(profile: Profile, machine: str) -> tuple[str, ...]:
-    """The architectures whose calls this machine can also make and the profile wants filtered, not
-    refused.
+    """Return the architectures whose calls this machine can also make and which the profile wants
+    filtered, not refused.
     """
     own = ARCHITECTURES.get(machine, ("", ""))[1]
     for entry in profile.archMap or ():
@@ -147,7 +148,7 @@ def other_architectures(profile: Profile, machine: str) -> tuple[str, ...]:
 
 
 def _version(release: str) -> tuple[int, int]:
-    """Kernel and major revision, as in ``6.1.0-21-amd64``."""
+    """Parse kernel and major revision, as in ``6.1.0-21-amd64``."""
     major, _, rest = release.partition(".")
     minor = rest[: next((i for i, letter in enumerate(rest) if not letter.isdigit()), len(rest))]
     try:

@@ -12,17 +12,17 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def disk_error(act: str, error: OSError) -> EngineError:
-    """What a refused write means to the caller: wait until there is room, or report a fault."""
+    """Convert a failed write's error: Unavailable for a full disk, else DriverError."""
     message = f"{act}: {error.strerror or error}"
     return Unavailable(message) if error.errno in _NO_ROOM else DriverError(message)
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
-    """Give a file this content in one step: readers see the old or the new.
+    """Replace a file's content atomically: readers see the old or the new.
 
     Raises:
         Unavailable: the disk is full.
-        DriverError: the kernel refuses otherwise.
+        DriverError: the kernel refuses for another reason.
     """
     beside = path.with_name(f".{path.name}.new")
     try:
@@ -43,12 +43,12 @@ def replace_file(path: Path, content: bytes, mode: int = 0o644, *, durable: bool
 
 
 def overwrite_file(path: Path, content: bytes) -> None:
-    """Give a file this content where it is, for those who have it open or mounted; who reads
-    meanwhile may see a part.
+    """Write a file's content in place, for processes that have it open or mounted. A concurrent
+    reader may see a part.
 
     Raises:
         Unavailable: the disk is full.
-        DriverError: the kernel refuses otherwise.
+        DriverError: the kernel refuses for another reason.
     """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)

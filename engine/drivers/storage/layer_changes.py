@@ -1,9 +1,10 @@
 """Compare a container's writable layer with its image.
 
-In the layer, a character device 0/0 says that a name is gone, and the attribute
-``trusted.overlay.opaque`` that nothing of what was in a directory is left (overlay(5)). A directory
-stands in the layer, too, when something below it changed, so it only counts as changed itself if
-that is so or its rights differ. What the engine put there for its own mounts is nobody's change.
+In the layer, a character device 0/0 marks a deleted name, and the attribute
+``trusted.overlay.opaque`` marks a directory whose content in the image is hidden (overlay(5)). A
+directory is in the layer, too, when only something below it changed; so it counts as modified only
+if something below it or its own owner or mode has changed. What the engine made there for its own
+mounts is not a change.
 """
 
 import errno
@@ -35,11 +36,11 @@ MOUNT_POINTS: Final = frozenset(
         "/sys",
     }
 )
-"""What stands in every container of Docker's, beyond its image."""
+"""Paths that exist in every container, beyond its image, as with Docker."""
 
 
 def changes(upper_fd: int, image_fd: int) -> tuple[PathChange, ...]:
-    """Every changed path, parents before their children, names in byte order.
+    """Return every changed path, parents before their children, names in byte order.
 
     Args:
         upper_fd: the container's own layer.
@@ -54,11 +55,11 @@ def changes(upper_fd: int, image_fd: int) -> tuple[PathChange, ...]:
 
 
 class _Level:
-    """A directory on the way down.
+    """A directory on the present path of the walk.
 
     Attributes:
-        index: its place among what was found; whether it counts is known when all below it is.
-        names: what is still to be looked at, the next one last.
+        index: its place in the results; whether it counts is known when all below it is.
+        names: the names that are not compared yet, the next one last.
     """
 
     def __init__(self, path: str, index: int, names: list[str]) -> None:
@@ -68,8 +69,8 @@ class _Level:
 
 
 class _Comparison:
-    """One walk through a layer. Directories are opened anew for each name: a walk has no depth that
-    costs descriptors.
+    """One walk through a layer. Directories are opened anew for each name, so the depth costs no
+    descriptors.
     """
 
     def __init__(self, upper_fd: int, image_fd: int) -> None:
@@ -88,9 +89,7 @@ class _Comparison:
                 self._levels.pop()
 
     def _descend(self, path: str, kind: ChangeKind | None, *, opaque: bool) -> None:
-        """Go into a directory; of one that hides the image's, what the image has is looked at as
-        well.
-        """
+        """Enter a directory; if it hides the image's, compare the image's names as well."""
         self.found.append((path, kind))
         names = set(_names(self._upper_fd, path))
         if opaque:
@@ -126,14 +125,14 @@ class _Comparison:
 
 
 def is_whiteout(found: os.stat_result) -> bool:
-    """Whether it says that a name is gone."""
+    """True if it marks a deleted name."""
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == _WHITEOUT
 
 
 def kind_of_directory(
     path: str, now: os.stat_result, before: os.stat_result | None
 ) -> ChangeKind | None:
-    """How a directory differs by itself; None when it doesn't."""
+    """Return how a directory itself differs; None if it doesn't."""
     if before is None:
         return None if path in MOUNT_POINTS else ChangeKind.ADDED
     same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid)
@@ -141,7 +140,7 @@ def kind_of_directory(
 
 
 def _opened(root_fd: int, path: str, flags: int) -> int | None:
-    """A path below a root, no symlink followed; None when it is not there."""
+    """Open a path below a root without following symlinks; return None if it does not exist."""
     resolve = k.RESOLVE_BENEATH | k.RESOLVE_NO_SYMLINKS
     try:
         return k.openat2(root_fd, path.removeprefix("/") or ".", flags, resolve=resolve)
@@ -162,7 +161,7 @@ def _names(root_fd: int, path: str) -> list[str]:
 
 
 def lstat(root_fd: int, path: str) -> os.stat_result | None:
-    """What stands at a path below a root, no symlink followed; None if nothing does."""
+    """Return the status of a path below a root, symlinks not followed; None if it is missing."""
     fd = _opened(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
     if fd is None:
         return None
@@ -173,7 +172,7 @@ def lstat(root_fd: int, path: str) -> os.stat_result | None:
 
 
 def is_opaque(root_fd: int, path: str) -> bool:
-    """Whether a directory of a layer hides all that lies below it."""
+    """True if a directory of a layer hides the image's content of the directory."""
     fd = _opened(root_fd, path, DIRECTORY)
     if fd is None:
         return False

@@ -9,12 +9,12 @@ from engine.errors import DriverError
 from engine.runtime.mountinfo import is_below, mounts
 
 _NEEDED: Final = {"shared": ("shared:",), "slave": ("shared:", "master:")}
-"""Which optional field the mount of a source must have; proc(5), mountinfo."""
+"""The optional field that the mount of a source must have; proc(5), mountinfo."""
 
 
 def check_propagation(binds: Iterable[Bind]) -> None:
-    """Refuse a bind that asks for news of a mount that tells none: the kernel would grant it in
-    silence.
+    """Reject shared or slave propagation when the source's mount does not allow it: the kernel
+    would silently ignore it.
 
     Raises:
         DriverError: with Docker's words.
@@ -32,7 +32,7 @@ def check_propagation(binds: Iterable[Bind]) -> None:
 
 
 def _mount_of(path: str) -> tuple[str, tuple[str, ...]]:
-    """The mount that a path is in, of several on one another the topmost, and its optional
+    """Return the mount that holds a path (of several at one place the topmost), and its optional
     fields.
     """
     found: tuple[str, tuple[str, ...]] = ("/", ())

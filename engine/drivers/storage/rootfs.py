@@ -1,13 +1,14 @@
 """Manage a container's directory: writable layer, and files that the engine writes.
 
-    containers/ID/            0700
-      upper/                  what it changed of its image, overlay's ``upperdir``; its mode and owner are those that ``/`` has
-      work/                   overlay's own, on the same filesystem
-      hosts hostname resolv.conf      bound over those of the image
-      .hosts .hostname .resolv.conf   second names of the same files, by which those get their names back that somebody deleted
-      ID-json.log journal.RUN         the monitor's
+    containers/ID/                0700
+      upper/                      its changes to the image, overlay's ``upperdir``; has the mode and
+                                  owner of ``/``
+      work/                       overlay's own, on the same file system
+      hosts hostname resolv.conf  mounted over those of the image
+      .hosts .hostname …          second names of the same files, to restore deleted names
+      ID-json.log journal.RUN     the monitor's
 
-What must exist *inside* upper for mounts to land on is made by init, from inside.
+What must exist *inside* upper as mount points is made by init, from inside.
 """
 
 import os
@@ -35,10 +36,11 @@ _TIME_STEP_NS: Final = 1_000_000_000
 worst."""
 """Those that every container has."""
 _TEXT_MAX: Final = 1 << 20
-"""Characters of such a file that count."""
+"""Limit for reading such a file, in characters."""
 _ROOT_MODE_MIN: Final = 0o755
-"""The root of Docker's containers is open to every user whatever the image says, and images rely on
-it: many a root filesystem was packed in the 0700 of ``mktemp -d``."""
+"""Docker's containers have a root directory that every user can read, whatever the image says, and
+images rely on it: many a root file system was packed with the mode 0700 of ``mktemp -d``.
+"""
 
 
 class Rootfs:
@@ -47,15 +49,15 @@ class Rootfs:
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
         self._whole: dict[ContainerId, tuple[int, int]] = {}
-        """Inode and time of change of directories in which all files were there."""
+        """Inode and time of change of directories that had all files."""
 
     def make(self, container: ContainerId, topmost_layer: Path) -> None:
-        """Have the directory of a container, with the root of its image as model; what is there
-        stays as it is.
+        """Create a container's directory, with the owner and mode of its image's root; existing
+        parts stay as they are.
 
         Raises:
             Unavailable: the disk is full.
-            DriverError: the kernel refuses otherwise.
+            DriverError: the kernel refuses for another reason.
         """
         directory = naming.container_directory(self._data_root, container)
         try:
@@ -67,8 +69,8 @@ class Rootfs:
             raise disk_error(f"make {directory}", error) from error
 
     def set_aside(self, container: ContainerId) -> Path | None:
-        """Take the directory of a container away, into the trash; what lies there now, to be
-        deleted, or None if it was gone already.
+        """Move a container's directory into the trash; return its path there, or None if it was
+        gone already.
 
         Raises:
             DriverError: the kernel refuses.
@@ -77,24 +79,24 @@ class Rootfs:
         return set_aside(naming.container_directory(self._data_root, container), self._data_root)
 
     def exists(self, container: ContainerId) -> bool:
-        """Whether :meth:`make` has been here, and to the end."""
+        """True if :meth:`make` has completed for this container."""
         return self.upper(container).is_dir()
 
     def all(self) -> frozenset[ContainerId]:
-        """Whoever has a directory, whole or not."""
+        """Return every container that has a directory, complete or not."""
         names = names_in(self._data_root / "containers")
         return frozenset(ContainerId(name) for name in names if is_full_id(name))
 
     def upper(self, container: ContainerId) -> Path:
-        """Overlay's ``upperdir``."""
+        """Return overlay's ``upperdir``."""
         return naming.container_directory(self._data_root, container) / "upper"
 
     def work(self, container: ContainerId) -> Path:
-        """Overlay's ``workdir``."""
+        """Return overlay's ``workdir``."""
         return naming.container_directory(self._data_root, container) / "work"
 
     def size_rw_bytes(self, container: ContainerId) -> int:
-        """What the container has written into its own layer.
+        """Return the size of the container's own layer.
 
         Raises:
             DriverError: it can't be read.
@@ -102,14 +104,13 @@ class Rootfs:
         return size_of_tree(self.upper(container))
 
     def write_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """Have files of these names and contents, for a run that is about to begin; one that is
-        right already is left alone.
+        """Write files for a run that is about to begin, unless they have the content already.
 
         Not made durable: they are written again before each start.
 
         Raises:
             Unavailable: the disk is full.
-            DriverError: the kernel refuses otherwise.
+            DriverError: the kernel refuses for another reason.
         """
         for path, content in self._contents(container, texts):
             if not _holds(path, content):
@@ -117,8 +118,8 @@ class Rootfs:
                 _name_twice(path)
 
     def overwrite_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """The same, for a container that runs: it sees what is written into the files that it has,
-        not another file of the name.
+        """Write files of a running container, in place: it has the files themselves mounted, and
+        would not see new files of the same names.
 
         Raises:
             Unavailable, DriverError: as above.
@@ -128,8 +129,8 @@ class Rootfs:
                 overwrite_file(path, content)
 
     def restore_files(self, container: ContainerId, texts: Mapping[str, str]) -> None:
-        """Have files of these names: those that a running container has, as long as one of their
-        names is left, else new ones.
+        """Restore the names of a running container's files; where both names of a file are gone,
+        make a new file.
 
         Raises:
             Unavailable, DriverError: as above.
@@ -146,10 +147,10 @@ class Rootfs:
                 raise disk_error(f"restore {path}", error) from error
 
     def has_files(self, container: ContainerId) -> bool:
-        """Whether all of the files have their names.
+        """True if all of the files have their names.
 
-        Each sweep asks this of every container. A directory whose time of change is the same as
-        when all files were there has lost none.
+        Each sweep calls this for every container. A directory that has not changed since all files
+        were there has lost none.
         """
         directory = naming.container_directory(self._data_root, container)
         try:
@@ -159,13 +160,13 @@ class Rootfs:
         state = (found.st_ino, found.st_mtime_ns)
         if self._whole.get(container) == state:
             return True
-        whole = all(os.path.exists(f"{directory}/{name}") for name in FILES)  # noqa: PTH110  (in a hurry)
+        whole = all(os.path.exists(f"{directory}/{name}") for name in FILES)  # noqa: PTH110  (fast)
         if whole and time.time_ns() - found.st_mtime_ns > _TIME_STEP_NS:
             self._whole[container] = state
         return whole
 
     def file_text(self, container: ContainerId, name: str) -> str:
-        """What a file says now, as far as that has a reasonable size: the container may have
+        """Return the content of a file, up to _TEXT_MAX characters, because the container may have
         written it. Empty if it is gone.
         """
         path = naming.container_directory(self._data_root, container) / name
@@ -188,7 +189,9 @@ def _second_name(path: Path) -> Path:
 
 
 def _name_twice(path: Path) -> None:
-    """Whoever deletes the name has not deleted the file then, which containers have mounted."""
+    """Give a file a second name, so that deleting the first does not delete the file, which
+    containers have mounted.
+    """
     second = _second_name(path)
     try:
         second.unlink(missing_ok=True)
@@ -198,7 +201,7 @@ def _name_twice(path: Path) -> None:
 
 
 def _make_upper(upper: Path, model: os.stat_result) -> None:
-    """In one step, or a crash would leave a root with the wrong mode for ever."""
+    """Make ``upper`` by a rename, so that a crash can't leave a root with the wrong mode."""
     beside = upper.with_name(".upper.new")
     beside.mkdir(mode=0o700, exist_ok=True)
     os.chown(beside, model.st_uid, model.st_gid)
@@ -217,15 +220,15 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def host_resolv_conf() -> str:
-    """Where the host asks for names: with systemd-resolved, whom that asks. Empty if nobody
-    says.
+    """Return the host's resolv.conf; with systemd-resolved, the one with the servers that it asks.
+    Empty if there is none.
     """
     text = _read_text(_HOST_RESOLV_CONF)
     return (_read_text(_SYSTEMD_RESOLV_CONF) or text) if only_loopback(text) else text
 
 
 def host_file(name: str) -> str:
-    """``/etc/NAME`` of the host, for a container on its network; empty if there is none."""
+    """Return ``/etc/NAME`` of the host, for a container on its network; empty if there is none."""
     return _read_text(Path("/etc") / name)
 
 

@@ -1,7 +1,7 @@
 """Store a request's body in a file until it has arrived whole.
 
-A client may send slowly, or stop. While it does, its upload holds a file and no thread: a thread is
-visited for each block. The file has no name, so that it ends with its descriptor, or with the
+A client may send slowly, or stop. Meanwhile its upload holds a file and no thread: a thread is used
+for each block only. The file has no name, so that it is deleted with its descriptor, or with the
 daemon.
 """
 
@@ -20,8 +20,9 @@ from engine.filesystem.writing import write_all
 
 CHUNK_BYTES: Final = 1 << 20
 KEPT_FREE_BYTES_MAX: Final = 64 << 20
-"""What an upload leaves of the disk, or a twentieth of it if that is less: the event log needs
-room."""
+"""How much of the disk an upload leaves free, or a twentieth of it if that is less: the event log
+needs room.
+"""
 
 
 async def spool(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes) -> BinaryIO:
@@ -42,7 +43,7 @@ async def spool(body: AsyncIterator[bytes], data_root: Path, lanes: Lanes) -> Bi
 
 
 async def _in_chunks(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Gather small parts: each visit to a thread should be worth it."""
+    """Gather small parts into chunks, because each write takes a thread hop."""
     waiting: list[bytes] = []
     size = 0
     async for part in body:
@@ -59,7 +60,7 @@ def nameless(data_root: Path) -> BinaryIO:
 
     Raises:
         Unavailable: the disk is full.
-        DriverError: the kernel refuses otherwise.
+        DriverError: the kernel refuses for another reason.
     """
     incoming = incoming_directory(data_root)
     try:
@@ -70,11 +71,11 @@ def nameless(data_root: Path) -> BinaryIO:
 
 
 def append(file: BinaryIO, content: bytes) -> None:
-    """Write on.
+    """Append to a file.
 
     Raises:
         Unavailable: the disk is full, or nearly.
-        DriverError: the kernel refuses otherwise.
+        DriverError: the kernel refuses for another reason.
     """
     try:
         _check_room(file.fileno(), len(content))

@@ -14,108 +14,111 @@ from engine.runtime import linux
 
 
 def trash_directory(data_root: Path) -> Path:
-    """Where things go to be deleted: on the same filesystem, so that going there is one rename."""
+    """Return the directory for things to delete: on the same file system, so that moving them there
+    is one rename.
+    """
     return data_root / "trash"
 
 
 def incoming_directory(data_root: Path) -> Path:
-    """Where things are made before a rename makes them true."""
+    """Return the directory for unfinished things, which a rename moves to their place."""
     return data_root / "incoming"
 
 
 def remove_tree(path: Path, data_root: Path, *, dir_fd: int | None = None) -> None:
-    """Take a file or a tree away at once and for good; gone already is fine. A relative path is one
-    of ``dir_fd``.
+    """Delete a file or a tree; one that is gone already is fine. A relative path is relative to
+    ``dir_fd``.
 
     The name is free when this returns. What then can't be deleted stays in the trash for
     :func:`empty_trash`.
 
     Raises:
-        DriverError: the kernel refuses; it names what is in the way.
+        DriverError: the kernel refuses; it names the file that can't be deleted.
     """
-    grave = set_aside(path, data_root, dir_fd=dir_fd)
-    if grave is not None:
-        bury(grave)
+    trashed = set_aside(path, data_root, dir_fd=dir_fd)
+    if trashed is not None:
+        delete_trash(trashed)
 
 
 def set_aside(path: Path, data_root: Path, *, dir_fd: int | None = None) -> Path | None:
-    """The quick half of a removal: into the trash, however big. None if there was nothing.
+    """Move a file or a tree into the trash, at any size; return its directory there, or None if
+    there was nothing.
 
     Raises:
         DriverError: the kernel refuses, such as for a mount point of our own.
     """
-    grave = trash_directory(data_root) / secrets.token_hex(8)
+    trashed = trash_directory(data_root) / secrets.token_hex(8)
     try:
-        grave.mkdir(mode=0o700, parents=True)
-        os.rename(path, grave / path.name, src_dir_fd=dir_fd)
+        trashed.mkdir(mode=0o700, parents=True)
+        os.rename(path, trashed / path.name, src_dir_fd=dir_fd)
     except FileNotFoundError:
-        grave.rmdir()
+        trashed.rmdir()
         return None
     except OSError as error:
         with contextlib.suppress(OSError):
-            grave.rmdir()
+            trashed.rmdir()
         raise DriverError(f"remove {path}: {error.strerror}") from error
-    return grave
+    return trashed
 
 
 def empty_trash(data_root: Path) -> None:
-    """Delete what earlier removals left, because they died or because something was in the way.
+    """Delete what earlier removals left in the trash, because of a crash or an error.
 
     Raises:
-        DriverError: something still is; the rest is gone.
+        DriverError: something can't be deleted; the rest is deleted.
     """
     trash = trash_directory(data_root)
     problems: list[DriverError] = []
-    for grave in trash.iterdir() if trash.exists() else ():
+    for trashed in trash.iterdir() if trash.exists() else ():
         try:
-            bury(grave)
+            delete_trash(trashed)
         except DriverError as problem:
             problems.append(problem)
     if problems:
         raise problems[0]
 
 
-def bury(grave: Path) -> None:
-    """The slow half: delete a directory of the trash.
+def delete_trash(trashed: Path) -> None:
+    """Delete a directory of the trash.
 
-    Directories found inside are moved up beside the others before they are looked into, so neither
-    the depth of a tree nor the length of its paths matters, and two descriptors are enough.
+    Directories found inside are moved up beside the others before they are listed, so neither the
+    depth of a tree nor the length of its paths matters, and two descriptors are enough.
 
     Raises:
         DriverError: the kernel refuses.
     """
     try:
-        grave_fd = os.open(grave, DIRECTORY)
+        trashed_fd = os.open(trashed, DIRECTORY)
         try:
-            while names := os.listdir(grave_fd):  # noqa: PTH208  (a descriptor)
+            while names := os.listdir(trashed_fd):  # noqa: PTH208  (a descriptor)
                 for name in names:
-                    _dissolve(grave_fd, name)
-            grave.rmdir()
+                    _delete_entry(trashed_fd, name)
+            trashed.rmdir()
         finally:
-            os.close(grave_fd)
+            os.close(trashed_fd)
     except OSError as error:
-        raise DriverError(f"remove {grave}: {error.strerror} ({error.filename!r})") from error
+        raise DriverError(f"remove {trashed}: {error.strerror} ({error.filename!r})") from error
 
 
-def _dissolve(grave_fd: int, name: str) -> None:
-    if unlinked(grave_fd, name):
+def _delete_entry(trashed_fd: int, name: str) -> None:
+    if unlinked(trashed_fd, name):
         return
-    directory_fd = os.open(name, DIRECTORY, dir_fd=grave_fd)
+    directory_fd = os.open(name, DIRECTORY, dir_fd=trashed_fd)
     try:
         for child in os.listdir(directory_fd):  # noqa: PTH208  (a descriptor)
             if not unlinked(directory_fd, child):
                 unique = secrets.token_hex(8)
-                os.rename(child, unique, src_dir_fd=directory_fd, dst_dir_fd=grave_fd)
+                os.rename(child, unique, src_dir_fd=directory_fd, dst_dir_fd=trashed_fd)
     finally:
         os.close(directory_fd)
-    os.rmdir(name, dir_fd=grave_fd)
+    os.rmdir(name, dir_fd=trashed_fd)
 
 
 def size_of_tree(root: Path) -> int:
-    """Bytes of all files and the targets of all symlinks; a file with several names counts once. As
-    Docker counts.
+    """Return the size of all files and of the targets of all symlinks, in bytes; a file with
+    several names counts once, as with Docker.
 
-    The tree may change meanwhile; what vanishes is not counted.
+    The tree may change meanwhile; files that vanish are not counted.
 
     Raises:
         DriverError: the tree itself can't be read.
@@ -153,7 +156,7 @@ def _walk(root_fd: int) -> Iterator[os.stat_result]:
             )
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-                continue  # changed under our eyes, or too deep for anybody to use
+                continue  # changed meanwhile, or deeper than PATH_MAX
             raise
         try:
             with os.scandir(directory_fd) as entries:
