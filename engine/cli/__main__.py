@@ -1,4 +1,4 @@
-"""Entry point of ``shipslog``: global options, one verb, and every way it can end.
+"""Entry point of ``shipslog``: parse global options, run one verb, set the exit code.
 
 shipslog [-H HOST] VERB [OPTIONS] [ARGUMENTS]
 """
@@ -18,21 +18,21 @@ from engine.cli.verbs import load, resolve
 
 
 def main() -> None:
-    """Run the command line and exit as it says."""
+    """Run the command line and exit with its code."""
     try:
         code = run(sys.argv[1:])
     except BrokenPipeError:
-        code = _die_of(signal.SIGPIPE)  # the reader has seen enough: end as any filter does
+        code = _die_of(signal.SIGPIPE)  # the reader has closed the pipe: end as any filter does
     except KeyboardInterrupt:
         code = _die_of(signal.SIGINT)
     except Killed as killed:
         code = _die_of(signal.Signals(killed.number))
-    # Nothing of ours needs Python's own farewell, which costs 3 ms.
+    # Skips Python's own shutdown, which takes 3 ms and is not needed.
     os._exit(code)
 
 
 def run(words: list[str]) -> int:
-    """One whole command line; returns the exit code."""
+    """Run one command line; return the exit code."""
     try:
         options, rest = _global_options(words)
     except UsageError as error:
@@ -51,7 +51,7 @@ def run(words: list[str]) -> int:
         output.complain(f"shipslog: unknown command: shipslog {' '.join(rest[:1])}\n")
         output.complain("Run 'shipslog --help' for more information")
         return 1
-    engine = Engine(_host(options), secrecy.tls_wishes(options))
+    engine = Engine(_host(options), secrecy.tls_options(options))
     return _run_verb(load(verb), words, engine)
 
 
@@ -105,9 +105,7 @@ def _run_verb(command: Command, words: list[str], engine: Engine) -> int:
 
 
 def _die_of(number: signal.Signals) -> int:
-    """End by the signal itself, so that a shell sees what happened; 128 + n if that is not to
-    be.
-    """
+    """End by the signal itself, so that a shell sees the cause; return 128 + n if that fails."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     return 128 + number

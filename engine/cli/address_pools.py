@@ -1,5 +1,5 @@
-"""Subnets of a network as they are typed: each range, gateway and auxiliary address belongs to the
-subnet that it lies in.
+"""Parse the subnets of a network: each range, gateway and auxiliary address belongs to the subnet
+that contains it.
 """
 
 from ipaddress import ip_address, ip_network
@@ -17,11 +17,11 @@ POOL_FLAGS: tuple[Flag, ...] = (
 
 
 def address_pools(options: Options) -> list[dict[str, Any]]:
-    """``IPAM.Config``.
+    """Return ``IPAM.Config``.
 
     Raises:
-        Failure: something lies in no subnet, or two of a kind in one; in the words of the
-            ``docker`` command.
+        Failure: an address lies in no subnet, or two of a kind in one; with the ``docker``
+            command's message.
     """
     pools: list[dict[str, Any]] = [{"Subnet": each} for each in options.many("subnet")]
     for part in options.many("ip-range"):
@@ -47,11 +47,11 @@ def _assign(pools: list[dict[str, Any]], field: str, value: str, what: str) -> N
 
 
 def _around(pools: list[dict[str, Any]], inside: str) -> dict[str, Any] | None:
-    """The pool of the subnet that an address, or the beginning of a range, lies in."""
+    """Return the pool of the subnet that contains an address, or the start of a range."""
     for pool in pools:
         try:
             if ip_address(inside.partition("/")[0]) in ip_network(pool["Subnet"], strict=False):
                 return pool
-        except ValueError:  # the engine says what is wrong with it
+        except ValueError:  # the engine will report it
             continue
     return None

@@ -18,7 +18,7 @@ SIG_PROXY: Final = switch("sig-proxy", "", "Proxy received signals to the proces
 
 
 def need_terminal(*, tty: bool, stdin: bool) -> None:
-    """Raises Failure when a terminal was asked for and standard input is none."""
+    """Raise Failure if a terminal was asked for and standard input is not one."""
     import os
 
     if tty and stdin and not os.isatty(output.STDIN):
@@ -26,10 +26,10 @@ def need_terminal(*, tty: bool, stdin: bool) -> None:
 
 
 def checked_keys(written: str) -> bytes:
-    """The detach keys.
+    """Parse the detach keys.
 
     Raises:
-        Failure: malformed.
+        Failure: they are malformed.
     """
     try:
         return terminal.parse_keys(written)
@@ -40,7 +40,7 @@ def checked_keys(written: str) -> bytes:
 def open_streams(
     engine: Engine, container: str, streams: Mapping[str, bool], detach_keys: str
 ) -> Connection:
-    """Attach; ``streams`` says which of stdin, stdout and stderr."""
+    """Attach to a container; ``streams`` says to which of stdin, stdout and stderr."""
     query = {"detachKeys": detach_keys, "stream": "1"}
     query |= {name: "1" for name in ("stderr", "stdin", "stdout") if streams.get(name)}
     return engine.hijack(f"/containers/{container}/attach", query)

@@ -1,8 +1,8 @@
-"""The built-in image: a root filesystem made of the distribution's static busybox, without any
-network.
+"""Make the built-in image: a root file system with the distribution's static busybox, without any
+network access.
 
-A tar written by hand, entry by entry: owners, modes and times are the same wherever it is built, so
-its digest depends on the busybox alone.
+The tar is written entry by entry: owners, modes and times are the same wherever it is built, so its
+digest depends on the busybox alone.
 """
 
 import io
@@ -42,7 +42,7 @@ _PT_INTERP: Final = 3
 
 
 def find_busybox() -> str:
-    """A static busybox of this machine.
+    """Return the path of a static busybox of this machine.
 
     Raises:
         Failure: there is none.
@@ -54,8 +54,8 @@ def find_busybox() -> str:
 
 
 def is_static(path: str) -> bool:
-    """Whether an ELF file asks for no interpreter, elf(5): such a program runs in an otherwise
-    empty root.
+    """True if an ELF file needs no interpreter, elf(5): such a program runs in an otherwise empty
+    root.
     """
     with open(path, "rb") as file:  # noqa: PTH123  (pathlib costs 10 ms)
         head = file.read(4096)
@@ -69,10 +69,10 @@ def is_static(path: str) -> bool:
 
 
 def busybox_tar(busybox: str | None = None) -> bytes:
-    """The root filesystem as a tar archive.
+    """Return the root file system as a tar archive.
 
     Raises:
-        Failure: no static busybox, or it does not run.
+        Failure: there is no static busybox, or it does not run.
     """
     program = busybox or find_busybox()
     with open(program, "rb") as file:  # noqa: PTH123  (pathlib costs 10 ms)
@@ -112,7 +112,7 @@ def _applets(program: str) -> Iterator[str]:
 
 
 def import_builtin(engine: Engine, reference: str = REFERENCE) -> str:
-    """Import the built-in image; returns its ID.
+    """Import the built-in image; return its ID.
 
     Raises:
         Failure: no busybox, or the engine refuses.

@@ -1,6 +1,6 @@
 """Align text in columns, as Go's text/tabwriter does.
 
-As Docker sets it up, a column is as wide as its widest cell and three spaces, ten at least. A
+With Docker's settings, a column is as wide as its widest cell and three spaces, ten at least. A
 *column* is a run of neighbouring lines that have a cell there which a tab ends; the last cell of a
 line ends no column.
 """
@@ -13,7 +13,7 @@ _NARROWEST: Final = 10
 
 
 def aligned(text: str, *, narrowest: int = _NARROWEST, padding: int = _PADDING) -> str:
-    """``text`` with its tabs turned into columns."""
+    """Convert the tabs in ``text`` to columns."""
     lines = [line.split("\t") for line in text.split("\n")]
     widths: list[list[int]] = [[0] * (len(cells) - 1) for cells in lines]
     _measure(lines, widths, range(len(lines)), 0, (narrowest, padding))
@@ -33,8 +33,8 @@ def _measure(
     column: int,
     least: tuple[int, int],
 ) -> None:
-    """Find the blocks of neighbouring rows that have ``column``, size each, and go on to the next
-    column inside.
+    """Measure the blocks of neighbouring rows that have ``column``, and continue with the next
+    column inside them.
     """
     narrowest, padding = least
     start = rows.start
@@ -51,8 +51,8 @@ def _measure(
 
 
 def ellipsis(text: str, columns: int) -> str:
-    """At most ``columns`` wide, the last one an ellipsis when something is missing; wide characters
-    count twice.
+    """Cut ``text`` to at most ``columns``, with an ellipsis at the end if it was cut; wide
+    characters count twice.
     """
     if sum(map(_cells, text)) <= columns:
         return text
@@ -68,11 +68,11 @@ def ellipsis(text: str, columns: int) -> str:
 def _cells(character: str) -> int:
     if character.isascii():
         return 1
-    import unicodedata  # a megabyte of tables, for those who need it
+    import unicodedata  # a megabyte of tables, imported only when needed
 
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def short_id(identity: str) -> str:
-    """The twelve digits that are for people."""
+    """Return the twelve digits that users see."""
     return identity.removeprefix("sha256:")[:12]

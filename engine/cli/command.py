@@ -9,7 +9,7 @@ from engine.cli.flags import Flag, Options
 
 
 class Invocation(NamedTuple):
-    """One use of a verb: everything its function needs to know."""
+    """One use of a verb: engine, options and arguments."""
 
     engine: Engine
     options: Options
@@ -20,24 +20,24 @@ class Command(NamedTuple):
     """One verb. ``run`` returns the exit code, or raises a Failure."""
 
     usage: str
-    """Without the program's name: ``stop [OPTIONS] CONTAINER [CONTAINER...]``."""
+    """The usage line, without the program's name: ``stop [OPTIONS] CONTAINER [CONTAINER...]``."""
     summary: str
     run: Callable[[Invocation], int]
     flags: tuple[Flag, ...] = ()
     least: int = 0
     most: int | None = None
-    """How many arguments it takes; None: any number."""
+    """The maximum number of arguments; None: any number."""
     interspersed: bool = True
     """Whether options may follow arguments."""
 
     @property
     def name(self) -> str:
-        """The verb as it is called, two words for ``container prune``."""
+        """Return the name of the verb, two words for ``container prune``."""
         words = self.usage.split()
         return " ".join(word for word in words if word.islower() and word.isalpha())
 
     def check_arguments(self, count: int) -> None:
-        """Raises UsageError in Docker's words when there are too few or too many."""
+        """Raise UsageError with Docker's message if there are too few or too many arguments."""
         if self.most == 0 and count:
             raise UsageError(_refusal(self.name, "accepts no arguments"), exit_code=1)
         if self.least == self.most and count != self.least:

@@ -1,10 +1,10 @@
-"""One HTTP/1.1 connection to the engine: as much of the protocol as the Docker Engine API uses, and
-no more.
+"""Speak HTTP/1.1 with the engine, on one connection: the part of the protocol that the Docker
+Engine API uses.
 
-``http.client`` would do, but costs 27 ms to import, half of what ``shipslog version`` may take in
-all. A response's body ends by ``Content-Length``, by its last chunk, or with the connection. A
-request with ``Upgrade: tcp`` may be answered ``101`` (or ``200``, by old engines): the connection
-then is a raw stream, and what was read beyond the head comes first.
+``http.client`` takes 27 ms to import, half of what ``shipslog version`` may take in all. A
+response's body ends by ``Content-Length``, by its last chunk, or with the connection. A request
+with ``Upgrade: tcp`` may be answered ``101`` (or ``200``, by old engines): the connection then is a
+raw stream, and what was read after the head comes first.
 """
 
 import socket
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from engine.cli.failures import Unreachable
-from engine.cli.secrecy import TlsWishes
+from engine.cli.secrecy import TlsOptions
 
 _RECEIVE_BYTES: Final = 65536
 _HEAD_BYTES_MAX: Final = 256 * 1024
@@ -22,25 +22,25 @@ DEFAULT_HOST: Final = "unix:///run/shipslog/shipslog.sock"
 
 
 class Connection:
-    """A connected socket and what was received but not yet wanted."""
+    """A connected socket, with bytes that were received but not yet used."""
 
-    def __init__(self, host: str, tls: TlsWishes | None = None) -> None:
+    def __init__(self, host: str, tls: TlsOptions | None = None) -> None:
         """Connect; ``tls`` is for hosts on the network.
 
         Raises:
-            Unreachable: nobody listens at ``host``, or it is no address we know.
+            Unreachable: the engine does not listen at ``host``, or the address is invalid.
         """
         self.host = host
         self.socket = _connect(host, tls)
         self.unread = b""
 
     def close(self) -> None:
-        """Let go; closing twice is fine."""
+        """Close the connection; a second call does nothing."""
         self.socket.close()
 
     def is_open(self) -> bool:
-        """Whether the engine still holds its end. Asked before a reuse: a request is never sent
-        twice.
+        """True if the engine still holds its end. Checked before a reuse, because a request is
+        never sent twice.
         """
         try:
             self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -53,7 +53,7 @@ class Connection:
     def send(
         self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None
     ) -> None:
-        """One request whose body, if any, is at hand."""
+        """Send a request whose body, if any, is complete."""
         length = [("Content-Length", str(len(body)))] if body is not None else []
         self.socket.sendall(_head(method, target, [*headers, *length]) + (body or b""))
 
@@ -64,10 +64,10 @@ class Connection:
         headers: Iterable[tuple[str, str]],
         blocks: Iterable[bytes],
     ) -> None:
-        """One request whose body comes as it is produced.
+        """Send a request whose body is produced while it is sent.
 
-        An engine that refuses early answers and closes: a broken pipe here is no error, the answer
-        says why.
+        An engine that refuses early answers and closes: a broken pipe here is no error, because the
+        answer has the reason.
         """
         try:
             self.socket.sendall(_head(method, target, [*headers, ("Transfer-Encoding", "chunked")]))
@@ -79,10 +79,10 @@ class Connection:
             return
 
     def receive_head(self) -> "Response":
-        """The next response's status and headers; informational ones (100) are passed over.
+        """Return the next response's status and headers; informational ones (100) are skipped.
 
         Raises:
-            Unreachable: the engine went away, or speaks another language.
+            Unreachable: the engine went away, or its answer is not HTTP.
         """
         while True:
             response = _parse_head(self, self._head_bytes())
@@ -97,7 +97,7 @@ class Connection:
         return head
 
     def fill(self) -> bool:
-        """Receive some more; False at the end of the stream."""
+        """Receive more bytes; return False at the end of the stream."""
         try:
             block = self.socket.recv(_RECEIVE_BYTES)
         except OSError as error:
@@ -106,14 +106,14 @@ class Connection:
         return bool(block)
 
     def take(self, count: int) -> bytes:
-        """Up to ``count`` bytes, at least one; empty only at the end of the stream."""
+        """Return up to ``count`` bytes, at least one; empty only at the end of the stream."""
         if not self.unread and not self.fill():
             return b""
         block, self.unread = self.unread[:count], self.unread[count:]
         return block
 
     def take_line(self) -> bytes:
-        """Up to CR LF, which is dropped; what there is at the end of the stream."""
+        """Return a line without its CR LF; at the end of the stream, the rest."""
         while (end := self.unread.find(b"\r\n")) < 0:
             if not self.fill():
                 end = len(self.unread)
@@ -131,10 +131,10 @@ class Response:
         self.headers = headers
         """By lower-case name."""
         self.complete = False
-        """The body was read to its end: the connection may carry another request."""
+        """Whether the body was read to its end: then the connection may carry another request."""
 
     def blocks(self) -> Iterator[bytes]:
-        """The body as it comes.
+        """Yield the body as it comes.
 
         Raises:
             Unreachable: the connection broke before the body's end.
@@ -151,11 +151,11 @@ class Response:
                 yield block
 
     def body(self) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
         return b"".join(self.blocks())
 
     def lines(self) -> Iterator[bytes]:
-        """The body line by line, each as soon as it is whole: streams of JSON objects."""
+        """Yield the body line by line, each as soon as it is complete: streams of JSON objects."""
         held = b""
         for block in self.blocks():
             *whole, held = (held + block).split(b"\n")
@@ -202,7 +202,7 @@ def _parse_head(connection: Connection, head: bytes) -> Response:
     return Response(connection, int(rest[:3]), headers)
 
 
-def _connect(host: str, tls: TlsWishes | None) -> socket.socket:
+def _connect(host: str, tls: TlsOptions | None) -> socket.socket:
     scheme, _, address = host.rpartition("://")
     try:
         if scheme == "unix":
@@ -226,7 +226,7 @@ def _connect(host: str, tls: TlsWishes | None) -> socket.socket:
     raise Unreachable(f"unable to parse docker host `{host}`: unsupported protocol {scheme}")
 
 
-def _connect_tcp(address: str, tls: TlsWishes | None) -> socket.socket:
+def _connect_tcp(address: str, tls: TlsOptions | None) -> socket.socket:
     name, separator, port = address.rstrip("/").rpartition(":")
     if not separator or not port.isdigit():
         name, port = address.rstrip("/"), str(_TCP_PORT if tls is None else _TLS_PORT)

@@ -1,7 +1,7 @@
 """Convert options to the body of ``POST /containers/create``.
 
-What was not asked for is sent as Docker sends it (empty, zero, null): the engine decides what that
-means.
+Options that were not given are sent as Docker's client sends them (empty, zero, null): the engine
+decides what that means.
 """
 
 import json
@@ -19,7 +19,7 @@ Body = dict[str, Any]  # Any: JSON of the API
 
 
 def create_body(options: Options, image: str, command: list[str]) -> Body:
-    """The whole body; without a terminal's size, which the caller knows.
+    """Return the whole body, without a terminal's size, which the caller adds.
 
     Raises:
         Failure: options that contradict each other, a file that can't be read, a malformed port or
@@ -64,8 +64,8 @@ def _create_body(options: Options, image: str, command: list[str]) -> Body:
 
 
 def attached_streams(options: Options) -> dict[str, bool]:
-    """Which streams the client will attach: those named by ``-a``, else output, and input with
-    ``-i``.
+    """Return which streams the client will attach: those named by ``-a``, else output, and input
+    with ``-i``.
     """
     named = options.many("attach")
     if options.on("detach"):
@@ -97,7 +97,7 @@ def _port_bindings(options: Options) -> dict[str, list[dict[str, str]]]:
 
 
 def network_mode(options: Options) -> str:
-    """What ``--network`` says; ``default`` leaves it to the engine."""
+    """Return the value of ``--network``; ``default`` leaves the choice to the engine."""
     return options.text("network") or options.text("net") or "default"
 
 
@@ -187,10 +187,10 @@ def _resources(options: Options) -> Body:
 
 
 def restart_policy(text: str) -> Body:
-    """``on-failure:3`` as the API has it.
+    """Convert ``on-failure:3`` to the API's form.
 
     Raises:
-        Failure: a count that is none.
+        Failure: the count is not a number.
     """
     name, separator, count = text.partition(":")
     if separator and not name:
@@ -201,8 +201,8 @@ def restart_policy(text: str) -> Body:
 
 
 def capabilities(names: Iterable[str]) -> list[str] | None:
-    """In one spelling, sorted, each once: ``net_admin`` is ``CAP_NET_ADMIN``; None when there are
-    none.
+    """Return the names in one spelling, sorted, each once: ``net_admin`` is ``CAP_NET_ADMIN``; None
+    if there are none.
     """
     upper = {name.upper() for name in names}
     spelled = {n if n == "ALL" or n.startswith("CAP_") else f"CAP_{n}" for n in upper if n}
@@ -210,11 +210,11 @@ def capabilities(names: Iterable[str]) -> list[str] | None:
 
 
 def security_options(texts: Iterable[str]) -> list[str] | None:
-    """As given, but for ``seccomp=FILE``: the file's content is sent, because the engine may not
-    see the file.
+    """Return the options as given; for ``seccomp=FILE`` send the file's content, because the engine
+    may not have access to the file.
 
     Raises:
-        Failure: a file that can't be read, or is no JSON.
+        Failure: a file that can't be read, or is not JSON.
     """
     return [_security_option(text) for text in texts] or None
 
@@ -272,7 +272,7 @@ def _healthcheck(options: Options) -> Body | None:
 
 
 def check_cidfile(path: str) -> None:
-    """Raises Failure when the file is there already: another container may be using it."""
+    """Raise Failure if the file exists already: another container may be using it."""
     if path and os.path.exists(path):  # noqa: PTH110  (pathlib costs 10 ms)
         raise Failure(
             f"container ID file found, make sure the other container isn't running or delete {path}"

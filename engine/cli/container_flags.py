@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"-?\d+")
 
 
 def parse_ulimit(text: str) -> dict[str, int | str]:
-    """``nofile=1024:2048`` as the API has it; one number is both limits.
+    """Convert ``nofile=1024:2048`` to the API's form; one number sets both limits.
 
     Raises:
         ValueError: malformed, unknown, or a soft limit above the hard one.

@@ -46,7 +46,7 @@ FORMAT: Final = text(
 def container_fields(
     container: Mapping[str, Any], *, truncated: bool, moment_s: float
 ) -> Fields:  # Any: JSON of the API
-    """One container of the list as Docker's formatter offers it; ages are seen from
+    """Return the fields of one container for Docker's formatter; ages are relative to
     ``moment_s``.
     """
     identity = str(container["Id"])
@@ -92,7 +92,7 @@ def _command(command: str, *, truncated: bool) -> str:
 
 
 def go_quoted(value: str) -> str:
-    """Go's strconv.Quote: printable text stays, the rest is escaped."""
+    """Quote as Go's strconv.Quote does: printable text stays, the rest is escaped."""
     escaped = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     pieces = (
         escaped.get(character)
@@ -151,10 +151,10 @@ def _ps(invocation: Invocation) -> int:
 
 
 def parse_at(written: str) -> str:
-    """``--at`` in Unix nanoseconds, as the API takes it.
+    """Convert ``--at`` to Unix nanoseconds, as the API takes it.
 
     Raises:
-        Failure: no moment.
+        Failure: it is not a time.
     """
     try:
         return str(parse_moment(written, now_ns()))

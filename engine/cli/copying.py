@@ -1,8 +1,8 @@
 """Run ``cp``: copy files between a container and this machine.
 
-What comes from a container is not trusted: it is kept in a nameless file and unpacked by the
-engine's own code below the directory that was named, and nowhere else, whatever its names and links
-say; all of it becomes the caller's own.
+Data from a container is not trusted: it is stored in an unnamed file and unpacked by the engine's
+own code, only below the named directory, whatever its names and links say; all files get the caller
+as owner.
 """
 
 import base64
@@ -31,7 +31,7 @@ _LINKS_MAX: Final = 40
 
 
 class _Node(NamedTuple):
-    """What stands at a path of a container."""
+    """A file's status at a path of a container."""
 
     path: str
     is_directory: bool
@@ -70,8 +70,8 @@ def _cp(invocation: Invocation) -> int:
 
 
 def _place(word: str) -> tuple[str, str]:
-    """A container and a path in it, or no container and a path here: one that begins with ``/`` or
-    ``.`` is here.
+    """Split an argument into a container and a path in it, or no container and a local path: one
+    that begins with ``/`` or ``.`` is local.
     """
     container, colon, path = word.partition(":")
     if not colon or word.startswith(("/", ".")):
@@ -79,7 +79,7 @@ def _place(word: str) -> tuple[str, str]:
     return container, path
 
 
-# --- Out of a container ---
+# --- From a container ---
 
 
 def _copy_out(copy: _Copy, source: str, destination: str) -> None:
@@ -105,8 +105,8 @@ def _followed(copy: _Copy, path: str) -> str:
 
 
 def _local_target(destination: str, found: _Node) -> tuple[Path, str]:
-    """The directory to unpack in, and what the copy is called there; ``.`` for a directory's
-    content alone.
+    """Return the directory to unpack in, and the copy's name there; ``.`` for a directory's content
+    alone.
     """
     target = Path(destination)
     name = _base(found.path)
@@ -125,8 +125,7 @@ def _local_target(destination: str, found: _Node) -> tuple[Path, str]:
 
 
 def _unpack_here(answer: Response, directory: Path, old: str, new: str) -> None:
-    # Imported here: what unpacks is of no use to any other verb, and takes longer to import than
-    # most of them take in all.
+    # Imported here: no other verb unpacks, and the import takes longer than most verbs take in all.
     from engine.errors import EngineError
     from engine.tar.source import Source
     from engine.tar.unpack import check_tar, unpack_into
@@ -146,7 +145,7 @@ def _unpack_here(answer: Response, directory: Path, old: str, new: str) -> None:
             os.close(root_fd)
 
 
-# --- Into a container ---
+# --- To a container ---
 
 
 def _copy_in(copy: _Copy, source: str, destination: str) -> None:
@@ -159,7 +158,7 @@ def _copy_in(copy: _Copy, source: str, destination: str) -> None:
 
 
 def _container_target(source: str, destination: str, found: _Node | None) -> tuple[str, str]:
-    """The directory to unpack in, and what the copy is called there."""
+    """Return the directory to unpack in, and the copy's name there."""
     given = _lstat(source)
     name = _base(source)
     if found is not None and found.is_directory:
@@ -207,11 +206,11 @@ def _send(copy: _Copy, directory: str, blocks: Iterator[bytes]) -> None:
     copy.engine.upload(copy.url, query, _TAR, blocks, method="PUT").body()
 
 
-# --- Both ---
+# --- Both directions ---
 
 
 def _look(copy: _Copy, path: str) -> _Node | None:
-    """What stands at a path of the container; None when nothing does."""
+    """Return the status of a path of the container; None if nothing is there."""
     try:
         answer = copy.engine.look("HEAD", copy.url, {"path": path})
     except EngineRefused as refused:
@@ -229,7 +228,7 @@ def _node(path: str, answer: Response) -> _Node:
 
 
 def _base(path: str) -> str:
-    """What a path is called when it is copied; ``.`` when it names what a directory holds."""
+    """Return the name that a copy of a path gets; ``.`` if the path means a directory's content."""
     if path.rstrip("/").endswith("/.") or path.rstrip("/") == ".":
         return "."
     return os.path.basename(path.rstrip("/")) or "/"  # noqa: PTH119  (perhaps of a container)

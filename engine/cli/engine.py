@@ -1,7 +1,7 @@
 """Send requests to the engine; return parsed JSON, or raise its refusal.
 
-Paths carry no version unless DOCKER_API_VERSION asks for one: the engine then answers in its own,
-and a round trip for negotiation is saved. One connection is kept for the next request when an
+Paths carry no version unless DOCKER_API_VERSION gives one: the engine then answers in its own,
+which saves the round trip of a negotiation. A connection is reused for the next request if an
 answer was read to its end.
 """
 
@@ -12,16 +12,16 @@ from typing import Any, Final
 
 from engine.cli.connection import Connection, Response
 from engine.cli.failures import EngineRefused, Unreachable
-from engine.cli.secrecy import TlsWishes
+from engine.cli.secrecy import TlsOptions
 
 _SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 
 Query = Mapping[str, str | list[str]]
-"""A list is a name that stands several times."""
+"""A list stands for a parameter that is repeated."""
 
 
 def quote(value: str, safe: bytes = b"") -> str:
-    """Percent-encoded, RFC 3986; ``urllib.parse`` does the same and costs 8 ms to import."""
+    """Percent-encode, RFC 3986; ``urllib.parse`` does the same and takes 8 ms to import."""
     return "".join(
         chr(byte) if byte in _SAFE or byte in safe else f"%{byte:02X}"
         for byte in value.encode(errors="surrogateescape")
@@ -29,9 +29,9 @@ def quote(value: str, safe: bytes = b"") -> str:
 
 
 class Engine:
-    """Somebody who answers the Docker Engine API at ``host``."""
+    """An engine that serves the Docker Engine API at ``host``."""
 
-    def __init__(self, host: str, tls: TlsWishes | None = None) -> None:
+    def __init__(self, host: str, tls: TlsOptions | None = None) -> None:
         self.host = host
         self._tls = tls
         version = os.environ.get("DOCKER_API_VERSION", "")
@@ -39,7 +39,7 @@ class Engine:
         self._idle: Connection | None = None
 
     def target(self, path: str, query: Query | None = None) -> str:
-        """The request target; empty query values are left out, as Docker's client does."""
+        """Return the request target; empty query values are left out, as in Docker's client."""
         pairs = [
             f"{quote(name)}={quote(value)}"
             for name, given in (query or {}).items()
@@ -55,11 +55,11 @@ class Engine:
         query: Query | None = None,
         body: object = None,
     ) -> Response:
-        """Ask, and return the answer with its body unread.
+        """Send a request, and return the answer with its body unread.
 
         Raises:
             EngineRefused: a status of 400 or more.
-            Unreachable: no engine, or it went away.
+            Unreachable: there is no engine, or it went away.
         """
         content = None if body is None else json.dumps(body).encode()
         if content is None and method == "POST":
@@ -75,18 +75,17 @@ class Engine:
         query: Query | None = None,
         body: object = None,
     ) -> Any:  # Any: what JSON holds
-        """Ask, read the answer to its end and parse it; None when there is nothing in it."""
+        """Send a request, read the whole answer and parse it; None if it is empty."""
         response = self.request(method, path, query, body)
         content = response.body()
         self._keep(response)
         return json.loads(content) if content.strip() else None
 
     def look(self, method: str, path: str, query: Query | None = None) -> Response:
-        """Ask for the head of an answer alone, on a connection of its own.
+        """Request the head of an answer alone, on a connection of its own.
 
         Raises:
-            EngineRefused: a status of 400 or more, without the engine's words: there is no body for
-                them.
+            EngineRefused: a status of 400 or more, without the engine's message: there is no body.
         """
         connection = Connection(self.host, self._tls)
         connection.send(method, self.target(path, query), [], None)
@@ -104,14 +103,14 @@ class Engine:
         blocks: Iterable[bytes],
         method: str = "POST",
     ) -> Response:
-        """Send a body that is read as it is sent."""
+        """Send a body while it is read."""
         connection = Connection(self.host, self._tls)
         headers = [("Content-Type", content_type)]
         connection.send_chunked(method, self.target(path, query), headers, blocks)
         return self._checked(connection.receive_head())
 
     def hijack(self, path: str, query: Query | None = None, body: object = None) -> Connection:
-        """POST and take the connection over: from here on it is a raw stream in both directions."""
+        """POST, and take over the connection: it becomes a raw stream in both directions."""
         connection = Connection(self.host, self._tls)
         content = b"" if body is None else json.dumps(body).encode()
         content_type = "text/plain" if body is None else "application/json"
@@ -123,13 +122,15 @@ class Engine:
         return connection
 
     def request_apart(self, method: str, path: str, query: Query | None = None) -> Response:
-        """As :meth:`request`, on a connection of its own: the answer's body may come much later."""
+        """Send a request like :meth:`request`, on a connection of its own: the answer's body may
+        come much later.
+        """
         connection = Connection(self.host, self._tls)
         connection.send(method, self.target(path, query), [], b"")
         return self._checked(connection.receive_head())
 
     def stream(self, path: str, query: Query | None = None) -> Iterator[Any]:
-        """GET a body of JSON objects, one a line, each as it comes. Any: what JSON holds."""
+        """GET a body of JSON objects, one a line; yield each as it comes. Any: JSON values."""
         for line in self.request("GET", path, query).lines():
             yield json.loads(line)
 
@@ -161,7 +162,7 @@ class Engine:
 
 
 def refusal(content: bytes, status: int) -> str:
-    """The engine's own words in an error's body."""
+    """Return the engine's message in an error's body."""
     try:
         parsed = json.loads(content)
     except ValueError:

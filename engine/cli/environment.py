@@ -29,10 +29,10 @@ LABEL_FILE: Final = texts("label-file", "", "Read in a line delimited file of la
 
 
 def environment(options: Options) -> list[str]:
-    """All variables, files first; a bare NAME takes the client's own value.
+    """Return all variables, files first; a NAME alone takes the client's value.
 
-    Without one, a file's NAME is dropped; an option's is sent bare, which takes the variable out of
-    the image's environment.
+    If the client has none, a file's NAME is dropped; an option's is sent alone, which removes the
+    variable from the image's environment.
 
     Raises:
         Failure: a file that can't be read or is malformed.
@@ -43,7 +43,7 @@ def environment(options: Options) -> list[str]:
 
 
 def labels(options: Options) -> dict[str, str]:
-    """All labels; the last one of a name wins."""
+    """Return all labels; the last one of a name counts."""
     from_files = [entry for path in options.many("label-file") for entry in _read(path)]
     pairs = (entry.partition("=") for entry in [*from_files, *options.many("label")])
     return {name: value for name, _, value in pairs}

@@ -1,6 +1,4 @@
-"""``events``: what happens, in Docker's words, as it happens. ``history`` tells the same in
-full.
-"""
+"""Run ``events``: show Docker's events as they happen. ``history`` shows all of the log's."""
 
 import json
 from typing import Any, Final
@@ -20,7 +18,7 @@ _GO_NAMES: Final = {"status": "Status", "id": "ID", "from": "From", "scope": "Sc
 
 
 def one_line(event: Event) -> str:
-    """``TIME TYPE ACTION ID (attribute=value, …)``."""
+    """Format an event as ``TIME TYPE ACTION ID (attribute=value, …)``."""
     actor = event["Actor"]
     attributes = actor.get("Attributes") or {}
     line = f"{local_rfc3339(event['timeNano'])} {event['Type']} {event['Action']} {actor['ID']}"

@@ -15,11 +15,13 @@ from engine.cli.session import Session
 from engine.cli.waiting import PATIENCE_S, RETRY_S
 
 _SETTLE_S: Final = 2.0
-"""How long an ended exec may still be called running: its monitor knows before the daemon does."""
+"""How long an ended exec may still be reported as running: its monitor knows before the daemon
+does.
+"""
 
 
 def exec_body(options: Options, command: list[str]) -> dict[str, Any]:  # Any: JSON of the API
-    """The body of ``POST /containers/{id}/exec``."""
+    """Return the body of ``POST /containers/{id}/exec``."""
     detached = options.on("detach")
     body: dict[str, Any] = {
         "User": options.text("user"),
@@ -49,7 +51,7 @@ def _exec(invocation: Invocation) -> int:
     body = exec_body(options, command)
     engine.ask(
         "GET", f"/containers/{container}/json"
-    )  # a missing container is said before a missing terminal
+    )  # report a missing container before a missing terminal
     tty, stdin = options.on("tty"), bool(body["AttachStdin"])
     need_terminal(tty=tty, stdin=stdin)
     identity = engine.ask("POST", f"/containers/{container}/exec", None, body)["Id"]
@@ -69,7 +71,7 @@ def _exec(invocation: Invocation) -> int:
 
 
 def _exit_code(engine: Engine, path: str) -> int:
-    """What the process ended with; zero while it runs on, detached."""
+    """Return the process's exit code; zero while it keeps running, detached."""
     process: dict[str, Any] = {}
     settled = time.monotonic() + _SETTLE_S
     for process in _answers(lambda: engine.ask("GET", f"{path}/json")):
@@ -79,7 +81,7 @@ def _exit_code(engine: Engine, path: str) -> int:
 
 
 def _answers(ask: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Answers, one after the other, over a restart of the daemon."""
+    """Yield answers, one after the other, through a restart of the daemon."""
     patience = time.monotonic() + PATIENCE_S
     while True:
         try:

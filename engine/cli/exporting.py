@@ -30,7 +30,7 @@ def _export(invocation: Invocation) -> int:
 
 
 def save(path: Path, blocks: Iterable[bytes]) -> None:
-    """Write a file that is whole or not there.
+    """Write a file that is complete or does not exist.
 
     Raises:
         Failure: it can't be written.

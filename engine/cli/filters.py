@@ -8,10 +8,10 @@ from engine.cli.flags import Flag, Kind
 
 
 def parse_filter(text: str) -> tuple[str, str]:
-    """One filter.
+    """Parse one filter.
 
     Raises:
-        ValueError: no ``=`` in it.
+        ValueError: there is no ``=`` in it.
     """
     name, separator, value = text.partition("=")
     if not separator:
@@ -28,7 +28,7 @@ FILTER: Final = Flag(
 
 
 def encoded(filters: Iterable[tuple[str, str]]) -> str:
-    """As the API takes them: ``{"label": {"a=b": true}}``; empty when there are none."""
+    """Encode filters for the API: ``{"label": {"a=b": true}}``; empty if there are none."""
     collected: dict[str, dict[str, bool]] = {}
     for name, value in filters:
         collected.setdefault(name, {})[value] = True

@@ -1,10 +1,11 @@
-"""Options as Docker's client reads them (Go's pflag): not argparse's dialect, and a tenth of its
-import time.
+"""Parse options as Docker's client does (Go's pflag). argparse differs from it, and takes ten times
+as long to import.
 
-    --name VALUE   --name=VALUE   -n VALUE   -nVALUE   -n=VALUE   -it (short switches in a row)   --rm   --rm=false   --
+    --name VALUE   --name=VALUE   -n VALUE   -nVALUE   -n=VALUE
+    -it (short switches in a row)   --rm   --rm=false   --
 
 A verb that runs a command inside a container (``run``, ``create``, ``exec``) stops looking for
-options at the first argument that is none: the rest belongs to the container.
+options at the first argument: the rest belongs to the container.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,11 +22,11 @@ class Kind(NamedTuple):
     """Shown in the help after the flag's name; empty for a switch."""
     parse: Callable[
         [str], Any
-    ]  # Any: each kind has its own type; the typed getters of Options look again
-    """Raises ValueError with Docker's words."""
+    ]  # Any: each kind has its own type; the typed getters of Options check it
+    """Raises ValueError with Docker's message."""
     many: bool = False
     implied: str | None = None
-    """The value when none is given: only a switch has one."""
+    """The value if none is given: only a switch has one."""
 
 
 class Flag(NamedTuple):
@@ -41,12 +42,12 @@ class Flag(NamedTuple):
 
     @property
     def spelled(self) -> str:
-        """As in error messages: ``-m, --memory``."""
+        """Return the name for error messages: ``-m, --memory``."""
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
 def parse_int(text: str) -> int:
-    """Go's strconv.ParseInt with base 0, as far as people use it."""
+    """Parse an integer like Go's strconv.ParseInt with base 0."""
     try:
         return int(text, 0) if text[:2].lower() in ("0x", "0o", "0b") else int(text)
     except ValueError:
@@ -60,49 +61,49 @@ TEXTS: Final = Kind("list", str, many=True)
 
 
 def switch(name: str, short: str, help_text: str, default: str = "") -> Flag:
-    """An option that is on or off."""
+    """Define an option that is on or off."""
     return Flag(name, short, SWITCH, help_text, default)
 
 
 def text(name: str, short: str, help_text: str, default: str = "") -> Flag:
-    """An option with a string."""
+    """Define an option with a string."""
     return Flag(name, short, TEXT, help_text, default)
 
 
 def integer(name: str, short: str, help_text: str, default: str = "") -> Flag:
-    """An option with a whole number."""
+    """Define an option with a whole number."""
     return Flag(name, short, INTEGER, help_text, default)
 
 
 def texts(name: str, short: str, help_text: str) -> Flag:
-    """An option that may be given many times."""
+    """Define an option that may be repeated."""
     return Flag(name, short, TEXTS, help_text)
 
 
 class Options:
-    """What was given, by long name, behind getters that keep their promise about the type."""
+    """The given options by long name, with typed getters."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:  # Any: see Kind.parse
         self._values = values
 
     def given(self, name: str) -> bool:
-        """Whether the option stood on the command line at all."""
+        """True if the option is on the command line."""
         return name in self._values
 
     def on(self, name: str, *, default: bool = False) -> bool:
-        """A switch."""
+        """Return a switch's value."""
         return bool(self._values.get(name, default))
 
     def text(self, name: str, default: str = "") -> str:
-        """A string."""
+        """Return a string option's value."""
         return str(self._values.get(name, default))
 
     def number(self, name: str, default: int = 0) -> int:
-        """A whole number."""
+        """Return a number option's value."""
         return int(self._values.get(name, default))
 
     def many(self, name: str) -> list[Any]:
-        """All values of an option that may be repeated, in order; empty when not given."""
+        """Return all values of an option that may be repeated, in order; empty if not given."""
         return list(self._values.get(name, ()))
 
 
@@ -112,7 +113,7 @@ def parse(
     """Split a verb's command line into its options and its arguments.
 
     Raises:
-        UsageError: an unknown option, a missing or a malformed value; the words are pflag's.
+        UsageError: an unknown option, a missing or a malformed value; with pflag's message.
     """
     known = tuple(flags)
     by_name = {flag.name: flag for flag in known}

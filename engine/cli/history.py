@@ -1,5 +1,4 @@
-"""``history``: the log itself, for the auditor. Who did what to which container, when, and how it
-ended.
+"""Run ``history``: show the log itself. Who did what to which container, when, and how it ended.
 
 Shipslog's own paths, beside Docker's API:
 
@@ -41,11 +40,11 @@ Event = Mapping[str, Any]  # Any: JSON of the API
 _TITLES: Final = ("TIME", "EVENT", "CONTAINER", "WHO", "OUTCOME")
 _REQUEST: Final = ("REQUEST", "CAUSE")
 _WIDTHS: Final = (38, 30, 30, 34, 20, 34)
-"""Columns of a table whose rows are not known yet, as they are while following."""
+"""Widths of columns when the rows are not known yet, while following."""
 
 
 def row(event: Event, *, verbose: bool) -> tuple[str, ...]:
-    """One event as the table shows it."""
+    """Return one event as a row of the table."""
     columns = (
         local_rfc3339(int(event["at_ns"])),
         str(event["type"]),
@@ -67,7 +66,7 @@ def _what(event: Event) -> str:
 
 
 def who(actor: Mapping[str, Any]) -> str:
-    """``anna(1000) pid 4711 /usr/bin/docker``, ``supervisor`` or ``monitor``."""
+    """Format an actor: ``anna(1000) pid 4711 /usr/bin/docker``, ``supervisor`` or ``monitor``."""
     if actor.get("kind") != "user":
         return str(actor.get("kind") or "-")
     uid = actor.get("uid")
@@ -83,7 +82,7 @@ def who(actor: Mapping[str, Any]) -> str:
 
 
 def query_of(options: Options, arguments: list[str]) -> Query:
-    """The request's parameters; raises Failure when a time is none."""
+    """Return the request's parameters; raise Failure if a time is invalid."""
     return {
         "stream_of": arguments[0] if arguments else "",
         "since": _moment(options, "since"),

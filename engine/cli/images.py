@@ -40,7 +40,7 @@ Image = Mapping[str, Any]  # Any: JSON of the API
 
 
 def _rows(image: Image, *, digests: bool) -> Iterator[tuple[str, str, str]]:
-    """Repository, tag and digest of each line an image has in the list."""
+    """Yield repository, tag and digest of each line that an image has in the list."""
     tags = [tag for tag in image.get("RepoTags") or () if tag != f"{_NONE}:{_NONE}"]
     by_repository: dict[str, list[str]] = {}
     for reference in image.get("RepoDigests") or ():
@@ -164,12 +164,12 @@ def _load(invocation: Invocation) -> int:
 
 
 def _typed_by_hand() -> bool:
-    """Whether an archive would have to be typed by hand."""
+    """True if standard input is a terminal, so an archive would have to be typed."""
     return os.isatty(output.STDIN)
 
 
 def _show_progress(lines: Iterator[bytes]) -> None:
-    """The engine's messages; raises Failure with its error, which comes after status 200."""
+    """Show the engine's messages; raise Failure with its error, which comes after status 200."""
     for line in lines:
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
@@ -181,7 +181,7 @@ def _show_progress(lines: Iterator[bytes]) -> None:
 
 
 def _blocks(path: str) -> Iterator[bytes]:
-    """A file's content, or standard input's."""
+    """Yield the content of a file, or of standard input."""
     try:
         fd = output.STDIN if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -86,7 +86,7 @@ def _simple(details: Info, lines: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 
 def _security(options: list[str]) -> Iterator[str]:
-    """``name=seccomp,profile=default`` as a name and its attributes."""
+    """Format ``name=seccomp,profile=default`` as a name with its attributes."""
     for option in options:
         for part in option.split(","):
             name, separator, value = part.partition("=")

@@ -18,8 +18,8 @@ _STATUS_NOT_FOUND: Final = 404
 
 
 def for_each(containers: Iterable[str], act: Callable[[str], str | None]) -> int:
-    """Do the same to each, say its name when done, and go on after a refusal; 1 when there was
-    one.
+    """Call a function for each container, print its name when done, and go on after a refusal;
+    return 1 if there was one.
     """
     code = 0
     for container in containers:
@@ -33,9 +33,7 @@ def for_each(containers: Iterable[str], act: Callable[[str], str | None]) -> int
 
 
 def _posts(verb: str, **flags: str) -> Callable[[Invocation], int]:
-    """A verb that is one POST per container; ``flags`` are query names and the options they come
-    from.
-    """
+    """Return a verb that sends one POST per container; ``flags`` maps query names to options."""
 
     def run(invocation: Invocation) -> int:
         options = invocation.options
@@ -107,7 +105,7 @@ def _rm(invocation: Invocation) -> int:
             raise
 
     code = for_each(invocation.arguments, act)
-    return 0 if force and refused == missing else code  # what should be gone is gone
+    return 0 if force and refused == missing else code  # the container to remove is gone already
 
 
 def _prune(invocation: Invocation) -> int:

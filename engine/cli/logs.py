@@ -11,10 +11,10 @@ from engine.cli.times import now_ns, parse_moment, unix_seconds
 
 
 def moment(options: Options, name: str) -> str:
-    """``--since`` or ``--until`` as Docker's API takes it; empty when not given.
+    """Convert ``--since`` or ``--until`` to the form of Docker's API; empty if not given.
 
     Raises:
-        Failure: no moment.
+        Failure: it is not a time.
     """
     if not options.text(name):
         return ""

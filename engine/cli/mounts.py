@@ -12,9 +12,9 @@ _KEYS = {"type": "Type", "source": "Source", "src": "Source", "target": "Target"
 
 
 def binds_and_volumes(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
-    """``-v`` as the API has it: with a source a bind, without one an anonymous volume.
+    """Convert ``-v`` to the API's form: with a source a bind, without one an anonymous volume.
 
-    A relative source (``./data``) is meant from the client's directory, so it is made absolute
+    A relative source (``./data``) is relative to the client's directory, so it is made absolute
     here.
     """
     binds: list[str] = []
@@ -33,15 +33,15 @@ def binds_and_volumes(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def tmpfs(texts: Iterable[str]) -> dict[str, str]:
-    """``/run:size=1m`` as path and options."""
+    """Split ``/run:size=1m`` into path and options."""
     return {path: options for path, _, options in (text.partition(":") for text in texts)}
 
 
 def parse_mount(text: str) -> dict[str, Any]:
-    """``type=bind,src=/a,dst=/b,readonly`` as the API has it.
+    """Convert ``type=bind,src=/a,dst=/b,readonly`` to the API's form.
 
     Raises:
-        ValueError: malformed, in Docker's words.
+        ValueError: malformed, with Docker's message.
     """
     mount: dict[str, Any] = {"Type": "volume"}
     nested: dict[str, dict[str, Any]] = {}

@@ -1,11 +1,11 @@
-"""A daemon in a throw-away place: what quickstart plays with, and what nothing of the machine is
-touched by.
+"""Run a daemon in a temporary directory, for quickstart, without touching anything else on the
+machine.
 
     DIRECTORY/  data/  run/  shipslog.sock  daemon.log
 
-The daemon that is killed and its successor must live in the same network and mount namespaces, so
-the caller is in them first (see :func:`enter_own_namespaces`) and both inherit them. They go when
-the last process does.
+The daemon that is killed and its successor must be in the same network and mount namespaces, so the
+caller enters them first (see :func:`enter_own_namespaces`) and both inherit them. They end with the
+last process.
 """
 
 import contextlib
@@ -30,8 +30,7 @@ _MARK: Final = "SHIPSLOG_OWN_NAMESPACES"
 
 
 def enter_own_namespaces() -> None:
-    """Run this very command again inside namespaces of its own; returns when already there.
-    unshare(1).
+    """Run this command again inside namespaces of its own; return if already there. unshare(1).
 
     Raises:
         Failure: not root, or no unshare.
@@ -57,7 +56,7 @@ def enter_own_namespaces() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the package found from anywhere."""
+    """Return our environment, changed so that the package is found from any directory."""
     package = str(engine.__path__[0])
     tree = os.path.dirname(package)  # noqa: PTH120  (pathlib costs 10 ms)
     path = [tree, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -86,19 +85,19 @@ class OwnDaemon:
 
     @property
     def pid(self) -> int:
-        """The daemon's process."""
+        """Return the daemon's pid."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def command(self) -> list[str]:
-        """What starts it, as a person would type it."""
+        """Return the command that starts it, as a user would type it."""
         data, run = f"{self.directory}/data", f"{self.directory}/run"
         roots = ["--data-root", data, "--exec-root", run]
         return ["shipslogd", "-H", self.host, *roots, "--cgroup-parent", self._cgroup_parent]
 
     def start(self) -> float:
-        """Start, and wait for its first answer; returns how long that took, in seconds.
+        """Start the daemon, and wait for its first answer; return how long that took, in seconds.
 
         Raises:
             Failure: it ended, or does not answer within :data:`READY_S`.
@@ -125,7 +124,7 @@ class OwnDaemon:
         return time.monotonic() - began
 
     def answers(self) -> bool:
-        """Whether anybody is there."""
+        """True if the daemon answers."""
         try:
             self.engine.request("GET", "/_ping").body()
         except (Failure, OSError):
@@ -133,13 +132,13 @@ class OwnDaemon:
         return True
 
     def kill(self) -> None:
-        """SIGKILL: no chance to say goodbye, to write anything down or to take anybody along."""
+        """Send SIGKILL: the daemon can neither record nor clean up anything."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL when that does not help."""
+        """Send SIGTERM, and SIGKILL if that does not help."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -158,10 +157,10 @@ class OwnDaemon:
 
 
 def _remove_cgroups(name: str) -> None:
-    """Take the daemon's empty cgroups away, in every hierarchy of version 1 and in version 2's only
-    one.
+    """Remove the daemon's empty cgroups, in every hierarchy of version 1 and in that of version
+    2.
     """
     for parent in [_CGROUPS, *(f"{_CGROUPS}/{entry}" for entry in os.listdir(_CGROUPS))]:  # noqa: PTH208  (pathlib costs 10 ms)
         for directory, _, _ in os.walk(f"{parent}/{name}", topdown=False):
-            with contextlib.suppress(OSError):  # somebody is still in it: better left than forced
+            with contextlib.suppress(OSError):  # a process is still in it: leave it
                 os.rmdir(directory)  # noqa: PTH106  (pathlib costs 10 ms)

@@ -9,11 +9,11 @@ _PORT_MAX: Final = 65535
 
 
 def parse_publish(text: str) -> list[tuple[str, dict[str, str]]]:
-    """``[[address:]host port:]container port[/protocol]``, ranges too, as (``80/tcp``, binding)
-    pairs.
+    """Convert ``[[address:]host port:]container port[/protocol]``, also with ranges, to
+    (``80/tcp``, binding) pairs.
 
     Raises:
-        ValueError: malformed, in Docker's words.
+        ValueError: malformed, with Docker's message.
     """
     written, _, protocol = text.partition("/")
     protocol = protocol.lower() or "tcp"
@@ -43,7 +43,7 @@ def parse_publish(text: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def parse_expose(text: str) -> list[str]:
-    """``80``, ``80/udp`` or ``80-90``, as ``80/tcp``.
+    """Convert ``80``, ``80/udp`` or ``80-90`` to the form ``80/tcp``.
 
     Raises:
         ValueError: malformed.
@@ -60,7 +60,7 @@ def parse_expose(text: str) -> list[str]:
 
 
 def is_address(text: str) -> bool:
-    """Whether ``text`` is an IPv4 or IPv6 address."""
+    """True if ``text`` is an IPv4 or IPv6 address."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, text)
@@ -96,7 +96,7 @@ def _binding(address: str, port: str) -> dict[str, str]:
 
 
 def displayed(ports: Iterable[Mapping[str, Any]]) -> str:  # Any: JSON of the API
-    """The PORTS column: ``0.0.0.0:8000-8001->80-81/tcp, 90/tcp``; neighbours are shown as one
+    """Format the PORTS column: ``0.0.0.0:8000-8001->80-81/tcp, 90/tcp``; neighbours become one
     range.
     """
     grouped: dict[tuple[str, str, bool], list[tuple[int, int]]] = {}

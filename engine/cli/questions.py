@@ -6,7 +6,7 @@ from engine.cli import output
 
 
 def confirmed(warning: str) -> bool:
-    """Whether the person at the terminal says yes to what was said."""
+    """Show a warning, and return whether the user at the terminal confirms it."""
     output.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
     answer = os.read(output.STDIN, 1024).decode(errors="replace").strip().lower()
     return answer in ("y", "yes")

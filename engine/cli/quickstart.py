@@ -1,9 +1,9 @@
-"""``quickstart``: two minutes on an empty machine, without any network.
+"""Run ``quickstart``: a demonstration of two minutes on an empty machine, without any network.
 
 A daemon of its own runs a container that counts; the daemon is killed with SIGKILL and started
-again; the container has not noticed, its log has no gap, and its history tells everything. Each
-claim is checked, and the first false one ends it with exit code 1. Paced by what happens: each step
-waits for its condition.
+again; the container has kept running, its log has no gap, and its history is complete. Each claim
+is checked, and the first false one ends the demonstration with exit code 1. Each step waits for its
+condition instead of a fixed time.
 """
 
 import contextlib
@@ -36,12 +36,12 @@ _FLASHES: Final = 10
 _PATIENCE_S: Final = 30.0
 _LOOK_S: Final = 0.05
 _STEP_S: Final = 60
-"""No step takes this long: an engine that does not answer is an answer, too."""
+"""Time limit of each step: an engine that does not answer fails the demonstration."""
 _TIDY_S: Final = 20
 
 
 class Demonstration:
-    """The steps, in order; each uses what the one before has found out."""
+    """The steps, in order; each uses the results of those before."""
 
     def __init__(self, daemon: OwnDaemon) -> None:
         self._daemon = daemon
@@ -53,7 +53,7 @@ class Demonstration:
         self._log_path = ""
 
     def play(self) -> None:
-        """All of it.
+        """Run all steps.
 
         Raises:
             Failure: a claim that does not hold.
@@ -67,7 +67,7 @@ class Demonstration:
         self._show_history()
 
     def tidy(self) -> None:
-        """Leave no container, whatever went wrong before."""
+        """Remove the container, even after a failure."""
         if not self._identity:
             return
         signal.alarm(_TIDY_S)
@@ -177,7 +177,7 @@ class Demonstration:
         self._quote(aligned("\n".join("\t".join(cells) for cells in table)).split("\n"))
 
     def _logs(self) -> list[str]:
-        """The container's output as the engine tells it."""
+        """Return the container's output, as the engine reports it."""
         from engine.cli.streams import Demultiplexer
 
         query = {"stdout": "1", "stderr": "1"}
@@ -186,13 +186,15 @@ class Demonstration:
         return b"".join(piece for _, piece in pieces).decode().splitlines()
 
     def _written(self) -> list[str]:
-        """The container's output as it stands in the log's file: no daemon is needed to read it."""
+        """Return the container's output from the log's file, which needs no daemon."""
         with open(self._log_path, encoding="utf-8") as log:  # noqa: PTH123  (pathlib costs 10 ms)
             whole = [line for line in log if line.endswith("\n")]
         return [str(json.loads(line)["log"]).rstrip("\n") for line in whole]
 
     def _alive(self) -> bool:
-        """Whether the very same process is there: pid *and* start time, for pids are used again."""
+        """True if the very same process lives: same pid *and* start time, because pids are
+        reused.
+        """
         return _start_time(self._pid) == self._started != ""
 
     def _until(self, holds: Callable[[], bool], what: str) -> None:
@@ -228,7 +230,7 @@ def _counted(count: int) -> list[str]:
 
 
 def _start_time(pid: int) -> str:
-    """When a process began; empty when it is gone, or dead and not yet reaped."""
+    """Return a process's start time; empty if it is gone, or dead and not yet reaped."""
     stat = process_stat(pid)
     return "" if stat is None or stat.has_ended else str(stat.start_ticks)
 

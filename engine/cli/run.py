@@ -1,7 +1,7 @@
 """Run ``run`` and ``create``.
 
 ``run`` is create, attach, wait, start: in this order, so that neither the first byte nor the exit
-of a short-lived container is missed. The client exits as its container did.
+of a short-lived container is missed. The client exits with the container's code.
 """
 
 import contextlib
@@ -45,8 +45,8 @@ def _run(invocation: Invocation) -> int:
 
 
 def _as_run_says_it(failure: Failure, verb: str) -> Failure:
-    """The program's name in front, the way to help behind; 126 and 127 when the command was at
-    fault.
+    """Return the failure with the program's name before the message and a hint to the help after
+    it; exit code 126 or 127 if the command was at fault.
     """
     if failure.exit_code not in (1, EXIT_ENGINE):
         return failure
@@ -96,8 +96,8 @@ def _run_checked(invocation: Invocation) -> int:
 
 
 def _await_removal(wait: Wait, *, removed: bool) -> None:
-    """A failed start with ``--rm`` leaves nothing behind: when the client is back, the name is free
-    again.
+    """Wait for the removal after a failed start with ``--rm``, so that the name is free when the
+    client exits.
     """
     if removed and wait.fd is not None:
         with contextlib.suppress(Failure):
@@ -120,8 +120,8 @@ def _body(invocation: Invocation) -> dict[str, Any]:  # Any: JSON of the API
 
 
 def _create(engine: Engine, options: Options, body: dict[str, Any]) -> str:
-    """Create, pulling the image first if asked to or if it is missing; the ID goes to the
-    cidfile.
+    """Create the container, pulling the image first if asked to or if it is missing; write the ID
+    to the cidfile.
     """
     query = {"name": options.text("name"), "platform": options.text("platform")}
     pull = options.text("pull", "missing")
@@ -156,16 +156,16 @@ def _write_cidfile(path: str, identity: str) -> None:
 
 
 def tagged(image: str) -> str:
-    """The reference with the tag that is meant when none is written."""
+    """Return the reference with its tag, which is ``latest`` if none is written."""
     last = image.rpartition("/")[2]
     return image if ":" in last or "@" in last else f"{image}:latest"
 
 
 def _pull(engine: Engine, image: str) -> None:
-    """Ask the engine to fetch the image; its progress goes to standard error.
+    """Let the engine pull the image; write its progress to standard error.
 
     Raises:
-        Failure: it can't.
+        Failure: the pull failed.
     """
     match = _REFERENCE.fullmatch(image)
     assert match is not None

@@ -1,9 +1,8 @@
-"""Whether TLS is wanted towards the engine, and with which files: options and variables as Docker's
-client has them.
+"""Choose TLS towards the engine, and its files, by options and variables as Docker's client does.
 
-``--tlsverify`` or DOCKER_TLS_VERIFY wants it, and the engine's certificate checked; ``--tls`` or
-DOCKER_TLS wants it unchecked. Files are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH or
-``~/.docker``; there, one that does not exist is not used.
+``--tlsverify`` or DOCKER_TLS_VERIFY turns TLS on and checks the engine's certificate; ``--tls`` or
+DOCKER_TLS turns it on without the check. Files are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH
+or ``~/.docker``; there, a missing file is ignored.
 """
 
 import os
@@ -20,8 +19,8 @@ FLAGS: Final[tuple[Flag, ...]] = (
 )
 
 
-class TlsWishes(NamedTuple):
-    """Paths of PEM files; an empty one is none."""
+class TlsOptions(NamedTuple):
+    """Paths of PEM files; empty for none."""
 
     verify: bool
     authority: str
@@ -29,8 +28,8 @@ class TlsWishes(NamedTuple):
     key: str
 
 
-def tls_wishes(options: Options) -> TlsWishes | None:
-    """What is wanted of a TCP connection; None for plain bytes."""
+def tls_options(options: Options) -> TlsOptions | None:
+    """Return the TLS options of a TCP connection; None for no TLS."""
     named = [options.text(name) for name in ("tlscacert", "tlscert", "tlskey")]
     verify = options.on("tlsverify") or bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not (verify or options.on("tls") or any(named) or os.environ.get("DOCKER_TLS")):
@@ -41,4 +40,4 @@ def tls_wishes(options: Options) -> TlsWishes | None:
         given or (path if os.path.exists(path) else "")  # noqa: PTH110  (likewise)
         for given, path in zip(named, usual, strict=True)
     )
-    return TlsWishes(verify, authority, certificate, key)
+    return TlsOptions(verify, authority, certificate, key)

@@ -4,8 +4,8 @@
     signals ───────┼──▶ poll(2) ──▶ Pump (streams), Wait (exit code), resize, kill
     stdin, socket ─┘
 
-It ends when the streams have ended *and* the exit code is known, or when the detach keys were typed
-last before the engine closed the streams: the container goes on, and the client leaves.
+It ends when the streams have ended *and* the exit code is known, or when the detach keys were the
+last input before the engine closed the streams: the container goes on, and the client exits.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ _FOREVER: Final = None
 
 
 class Session:
-    """One user's attention to one process in a container.
+    """A user's session with one process in a container.
 
-    ``path`` is the process in the API, ``/containers/ID`` or ``/exec/ID``: where a resize goes.
-    Signals are forwarded to it when ``forward_signals``, unless the terminal is raw: then the keys
-    speak for themselves.
+    ``path`` is the process in the API, ``/containers/ID`` or ``/exec/ID``: the target of a resize.
+    Signals are forwarded to it if ``forward_signals``, unless the terminal is raw: then its keys
+    reach the container directly.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Session:
         self._forward = forward_signals and not self._raw
         self._guards = contextlib.ExitStack()
         self.detached = False
-        """The user typed the detach keys and the engine let go."""
+        """Whether the user sent the detach keys and the engine closed the streams."""
         self._signals: SignalPipe | None = None
 
     def __enter__(self) -> "Session":
-        """From here on signals are noted instead of deadly."""
+        """From here on, signals are recorded instead of ending the process."""
         caught: set[signal.Signals] = {signal.SIGWINCH} if self._tty else set()
         caught.update(FORWARDED if self._forward else FATAL if self._raw else ())
         self._signals = self._guards.enter_context(SignalPipe(caught))
@@ -59,19 +59,19 @@ class Session:
         self._guards.close()
 
     def take_terminal(self) -> None:
-        """Make the terminal raw until the session is left; before a start, so that no key is lost
-        or echoed twice.
+        """Make the terminal raw until the session ends. Called before a start, so that no key is
+        lost or echoed twice.
         """
         if self._raw:
             self._guards.enter_context(terminal.raw(output.STDIN))
 
     def resize(self) -> None:
-        """Tell the engine how big the terminal is."""
+        """Send the terminal's size to the engine."""
         self._resize(0)
 
     def redraw(self) -> None:
-        """Make the program in the container draw its screen again: a change of size is the only way
-        to ask for it.
+        """Make the program in the container redraw its screen: a change of size is the only way to
+        ask for it.
         """
         self._resize(1)
         self._resize(0)
@@ -81,14 +81,15 @@ class Session:
         if not self._tty or dimensions is None:
             return
         query = {"h": str(dimensions[0] + more), "w": str(dimensions[1] + more)}
-        # An engine that is away, or a process that has ended, has no use for it.
+        # It is not needed if the engine is away, or the process has ended.
         with contextlib.suppress(Failure):
             self._engine.ask("POST", f"{self._path}/resize", query)
 
     def converse(
         self, connection: Connection | None, wait: Wait | None, detach_keys: bytes
     ) -> int | None:
-        """Move bytes until the end; the exit code, or None after a detach and without a ``wait``.
+        """Copy bytes until the end; return the exit code, or None after a detach and without a
+        ``wait``.
 
         Raises:
             Killed: a fatal signal, with a raw terminal.
@@ -107,7 +108,7 @@ class Session:
             self._turn(pump, wait)
 
     def _turn(self, pump: Pump | None, wait: Wait | None) -> None:
-        """Wait for something to happen and let it happen."""
+        """Wait for an event and handle it."""
         if wait is not None and wait.has_arrived:
             return wait.ready()
         poll, handlers = select.poll(), {}
@@ -144,6 +145,6 @@ class Session:
                 self._kill(number)
 
     def _kill(self, number: int) -> None:
-        # A container that has ended meanwhile can't be told; its exit code is on its way.
+        # A container that has ended meanwhile can't be signalled; its exit code will arrive.
         with contextlib.suppress(Failure):
             self._engine.ask("POST", f"{self._path}/kill", {"signal": name(number)})

@@ -1,7 +1,7 @@
 """Receive signals through a pipe that poll(2) can wait on.
 
-The kernel may deliver at any instruction; what to do about it is decided at one place, in the loop
-that moves the bytes.
+The kernel may deliver a signal at any instruction; the loop that copies the bytes handles all
+signals in one place.
 """
 
 import os
@@ -21,15 +21,19 @@ FORWARDED: Final = (
     signal.SIGTSTP,
     signal.SIGCONT,
 )
-"""What goes on to a container's first process when the client has no terminal to guard."""
+"""Signals that are forwarded to a container's first process when the client has no raw terminal to
+restore.
+"""
 FATAL: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-"""What ends a client that does guard one, after restoring it."""
+"""Signals that end a client with a raw terminal, after restoring it."""
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None  # as signal.signal has it
 
 
 class Killed(Exception):
-    """A fatal signal arrived; whoever catches this cleans up and then dies of ``number``."""
+    """A fatal signal arrived; the handler of this exception cleans up and then dies of
+    ``number``.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -37,7 +41,7 @@ class Killed(Exception):
 
 
 class SignalPipe:
-    """While entered, the given signals do nothing but become bytes to read from ``fd``."""
+    """While entered, the given signals only write bytes that can be read from ``fd``."""
 
     def __init__(self, caught: Iterable[signal.Signals]) -> None:
         self._caught = tuple(caught)
@@ -63,7 +67,7 @@ class SignalPipe:
         os.close(self._write_fd)
 
     def arrived(self) -> list[int]:
-        """The signals since the last call, in order."""
+        """Return the signals since the last call, in order."""
         try:
             return list(os.read(self.fd, 256))
         except BlockingIOError:
@@ -71,9 +75,9 @@ class SignalPipe:
 
 
 def _noted(number: int, frame: FrameType | None) -> None:
-    """Caught: the byte in the wake-up pipe says the rest."""
+    """Do nothing: the byte in the wake-up pipe has the signal's number."""
 
 
 def name(number: int) -> str:
-    """``TERM`` for 15, as the API takes it."""
+    """Return ``TERM`` for 15, as the API takes it."""
     return signal.Signals(number).name.removeprefix("SIG")

@@ -2,11 +2,11 @@
 
     stdin ──▶ pending ──▶ socket ──▶ (frames, unless a terminal) ──▶ stdout, stderr
 
-One thread and poll(2). Nothing is read before what was read last is gone, so the memory stays small
-whoever is slow. Without a terminal the engine's side is multiplexed, 8 bytes before each piece
-(API, ``ContainerAttach``):
+One thread and poll(2). Nothing is read until the last block is written, so the memory stays small
+whichever side is slow. Without a terminal the engine's side is multiplexed, 8 bytes before each
+piece (API, ``ContainerAttach``):
 
-    | stream: 0 stdin, 1 stdout, 2 stderr, 3 the engine's own error | 0 0 0 | length, big endian |
+    | stream: 0 stdin, 1 stdout, 2 stderr, 3 the engine's error | 0 0 0 | length, big endian |
 """
 
 import os
@@ -26,8 +26,8 @@ _GONE: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Demultiplexer:
-    """Takes bytes as they come and gives pieces with the descriptor they belong to; a piece need
-    not be a whole frame.
+    """Splits received bytes into pieces with their descriptors; a piece need not be a whole
+    frame.
     """
 
     def __init__(self) -> None:
@@ -36,10 +36,10 @@ class Demultiplexer:
         self._left = 0
 
     def feed(self, block: bytes) -> Iterator[tuple[int, bytes]]:
-        """What ``block`` adds to each stream.
+        """Yield what ``block`` adds to each stream.
 
         Raises:
-            Failure: the stream is none, or the engine reports an error in it.
+            Failure: the stream is invalid, or the engine reports an error in it.
         """
         position = 0
         while position < len(block):
@@ -65,24 +65,24 @@ class Demultiplexer:
 
 
 class Pump:
-    """The state of one attached connection; a loop elsewhere polls and tells it what is ready."""
+    """The state of one attached connection; another loop polls and calls it."""
 
     def __init__(self, connection: Connection, *, framed: bool, with_stdin: bool) -> None:
         self.socket = connection.socket
         self._demultiplexer = Demultiplexer() if framed else None
         self._pending = b""
         self.ended = False
-        """The engine has closed its side: nothing more will come."""
+        """Whether the engine has closed its side, so that no more will come."""
         self._stdin_open = with_stdin
         self._half_closed = not with_stdin
         self.tail = b""
-        """The last few bytes that went in, to tell a detach from an end."""
+        """The last few bytes that were sent, to distinguish a detach from an end."""
         self._deliver(connection.unread)
         connection.unread = b""
         self.socket.setblocking(False)
 
     def interests(self) -> Iterator[tuple[int, int, Callable[[int], None]]]:
-        """What to poll for, and whom to tell."""
+        """Yield what to poll for, and the function to call."""
         if self.ended:
             return
         writing = select.POLLOUT if self._pending else 0
@@ -102,7 +102,7 @@ class Pump:
         except BlockingIOError:
             return
         except OSError:
-            block = b""  # a reset is an end, too: the wait says how it ended
+            block = b""  # a reset is an end, too: the wait has the exit code
         self.ended = not block
         self._deliver(block)
 
@@ -114,7 +114,7 @@ class Pump:
             output.write_bytes(fd, piece)
 
     def _stdin_ready(self, ready: int) -> None:
-        del ready  # whatever it is, read(2) says it better
+        del ready  # read(2) reports any error
         try:
             self._pending = os.read(output.STDIN, _BLOCK_BYTES)
         except OSError:
@@ -135,12 +135,12 @@ class Pump:
             self._stdin_open, self._pending = (
                 False,
                 b"",
-            )  # the container reads no more; go on listening
+            )  # the container reads no more; keep receiving
             return
         self._pending = self._pending[sent:]
 
     def _half_close(self) -> None:
-        """End of input: the container sees it, and its output still comes. shutdown(2)."""
+        """Send the end of input: the container sees it, and its output still comes. shutdown(2)."""
         if not self._half_closed:
             self._half_closed = True
             try:

@@ -16,14 +16,14 @@ Render = Callable[[Fields], str]
 
 
 class Layout:
-    """What a list of rows looks like: made of ``--format`` and the verb's own table."""
+    """The layout of a list of rows, from ``--format`` and the verb's own table."""
 
     def __init__(self, wanted: str, table: str, titles: Mapping[str, str]) -> None:
-        """``table`` is the template of the verb's own table; ``titles`` are the column headers by
-        field.
+        """Parse the layout. ``table`` is the template of the verb's own table; ``titles`` are the
+        column headers by field.
 
         Raises:
-            Failure: the format is no template.
+            Failure: the format is not a template.
         """
         self.is_json = wanted == "json"
         self.is_table = not wanted or wanted.split(maxsplit=1)[0] == "table"
@@ -34,10 +34,10 @@ class Layout:
         self._render = to_json if self.is_json else renderer(self.source)
 
     def row(self, fields: Fields) -> str:
-        """One row, without a line feed.
+        """Return one row, without a line feed.
 
         Raises:
-            Failure: a field that there is not.
+            Failure: an unknown field.
         """
         try:
             return self._render(fields)
@@ -45,7 +45,7 @@ class Layout:
             raise Failure(f"failed to execute template: {error.args[0]}") from None
 
     def header(self) -> str:
-        """The titles of the columns that the template shows."""
+        """Return the titles of the columns that the template shows."""
         columns = {name: partial(str, title) for name, title in self._titles.items()}
         labels = {"Label": lambda name: name, "Header": lambda name: name}
         fields = Fields("formatter.SubHeaderContext", columns, labels)
@@ -64,8 +64,8 @@ class Layout:
 
 
 def renderer(source: str, *, header: bool = False) -> Render:
-    """What turns a row into text. Fields alone, as in every verb's own table, need no template:
-    those cost 15 ms to import.
+    """Return the function that turns a row into text. A template of fields alone, as in every
+    verb's own table, does not need the template package, which takes 15 ms to import.
     """
     pieces = _PLAIN.split(source)
     if any("{{" in text for text in pieces[::2]):

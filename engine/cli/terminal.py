@@ -1,9 +1,8 @@
 """Set the user's terminal to raw mode, and restore it.
 
-Raw means that every key goes into the container: its terminal does the echoing, the line editing
-and the job control. Whoever ends the client, by an exit code or by a signal that can be caught,
-finds the old settings back; only SIGKILL can't be caught, and then ``stty sane`` (or ``reset``)
-helps.
+In raw mode every key goes into the container: its terminal does the echoing, the line editing and
+the job control. The old settings are restored at any end of the client, by an exit code or by a
+signal that can be caught; after SIGKILL, ``stty sane`` (or ``reset``) helps.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
 
 @contextlib.contextmanager
 def raw(fd: int) -> Iterator[None]:
-    """Hand every key through: cfmakeraw(3)."""
+    """Pass every key through for the block: cfmakeraw(3)."""
     before = termios.tcgetattr(fd)
     after = termios.tcgetattr(fd)
     after[_IFLAG] &= ~(
@@ -43,13 +42,13 @@ def raw(fd: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # A hung-up terminal (SIGHUP) has no settings any more.
+        # A terminal that was hung up (SIGHUP) has no settings any more.
         with contextlib.suppress(termios.error):
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def size(fd: int) -> tuple[int, int] | None:
-    """Rows and columns; None when ``fd`` is no terminal or does not know."""
+    """Return rows and columns; None if ``fd`` is not a terminal or its size is unknown."""
     try:
         columns, rows = os.get_terminal_size(fd)
     except OSError:
@@ -58,7 +57,7 @@ def size(fd: int) -> tuple[int, int] | None:
 
 
 def parse_keys(text: str) -> bytes:
-    """``ctrl-p,ctrl-q`` or ``a,ctrl-x`` as the bytes that a terminal sends for them.
+    """Convert ``ctrl-p,ctrl-q`` or ``a,ctrl-x`` to the bytes that a terminal sends for them.
 
     Raises:
         ValueError: an unknown key.

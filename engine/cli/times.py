@@ -1,4 +1,5 @@
-"""Moments: from what people type to Unix nanoseconds, and back to what they read.
+"""Convert times from the forms that users write to Unix nanoseconds, and back to those that they
+read.
 
 2026-11-20T10:00:00.123456789Z   RFC 3339, an offset instead of Z too
 2026-11-20 10:00                 local time; also with seconds, a fraction, or the date alone
@@ -29,7 +30,7 @@ _DATE: Final = r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,
 
 
 def parse_moment(text: str, now_ns: int) -> int:
-    """Unix nanoseconds.
+    """Convert a time to Unix nanoseconds.
 
     Raises:
         ValueError: none of the forms above.
@@ -48,10 +49,10 @@ def parse_moment(text: str, now_ns: int) -> int:
 
 
 def parse_duration(text: str) -> int:
-    """``1h30m`` in nanoseconds: Go's time.ParseDuration, and days and weeks.
+    """Convert ``1h30m`` to nanoseconds: Go's time.ParseDuration, and days and weeks.
 
     Raises:
-        ValueError: no duration.
+        ValueError: it is not a duration.
     """
     total, position = 0, 0
     for match in _PART.finditer(text):
@@ -72,7 +73,7 @@ def _fraction_ns(digits: str | None) -> int:
 
 
 def _parse_date(match: re.Match[str]) -> int:
-    from datetime import datetime  # 3 ms, for those who need it
+    from datetime import datetime  # 3 ms, only when needed
 
     date, minutes, seconds, fraction, zone = match.groups()
     written = f"{date}T{minutes or '00:00'}:{seconds or '00'}"
@@ -82,34 +83,36 @@ def _parse_date(match: re.Match[str]) -> int:
 
 
 def parse_timestamp(text: str) -> int:
-    """An RFC 3339 time as the engine writes it, in Unix nanoseconds; zero for Go's zero time and
-    for nothing.
+    """Convert an RFC 3339 time from the engine to Unix nanoseconds; zero for Go's zero time and for
+    an empty text.
     """
     match = re.fullmatch(_DATE, text)
     return _parse_date(match) if match is not None and not text.startswith("0001-") else 0
 
 
 def unix_seconds(moment_ns: int) -> str:
-    """As Docker's API takes times: seconds, and nanoseconds behind a point if there are any."""
+    """Convert to the form of Docker's API: seconds, and nanoseconds after a point if there are
+    any.
+    """
     seconds, nanos = divmod(moment_ns, NANO)
     return f"{seconds}.{nanos:09}" if nanos else str(seconds)
 
 
 def local_rfc3339(moment_ns: int) -> str:
-    """``2026-11-20T10:00:00.000000000+01:00``: local time, all nine digits."""
+    """Format local time with all nine digits: ``2026-11-20T10:00:00.000000000+01:00``."""
     seconds, nanos = divmod(moment_ns, NANO)
     local = time.localtime(seconds)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{nanos:09}{_offset(local)}"
 
 
 def created_at(moment_s: int) -> str:
-    """``2026-11-20 10:00:00 +0100 CET``: how Go prints a time, and Docker's ``CreatedAt``."""
+    """Format as Go prints a time, for Docker's ``CreatedAt``: ``2026-11-20 10:00:00 +0100 CET``."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(moment_s))
 
 
 def ansi_c(text: str) -> str:
-    """``Fri May 30 12:07:14 2025`` from RFC 3339, for build times; what is no time stays as it
-    is.
+    """Convert RFC 3339 to ``Fri May 30 12:07:14 2025``, for build times; other text is not
+    changed.
     """
     moment_ns = parse_timestamp(text)
     if not moment_ns:
@@ -119,7 +122,7 @@ def ansi_c(text: str) -> str:
 
 
 def now_ns() -> int:
-    """Unix nanoseconds, now."""
+    """Return the present time in Unix nanoseconds."""
     return time.time_ns()
 
 

@@ -1,13 +1,13 @@
-"""TLS to an engine. The rest of the client goes on with a plain socket, behind which a thread turns
-bytes into secrets.
+"""Tunnel a plain socket through TLS to an engine. The rest of the client uses a plain socket; a
+thread encrypts.
 
 ::
 
     client ── socket pair ── Tunnel ── SSLObject ── TCP ── engine
 
-Each direction ends by itself: half-closing the plain socket sends ``close_notify``, and what the
-engine still says comes through, as in Docker's own client. Imported only when TLS is wanted:
-``ssl`` costs 10 ms.
+Each direction ends by itself: half-closing the plain socket sends ``close_notify``, and the rest of
+the engine's answer still comes through, as in Docker's own client. Imported only for TLS: ``ssl``
+takes 10 ms.
 """
 
 import select
@@ -17,19 +17,19 @@ import threading
 from typing import Final
 
 from engine.cli.failures import Unreachable
-from engine.cli.secrecy import TlsWishes
+from engine.cli.secrecy import TlsOptions
 
 _BLOCK_BYTES: Final = 64 << 10
 
 
-def tunnel(connected: socket.socket, name: str, wishes: TlsWishes) -> socket.socket:
-    """A socket that stands for ``connected``, which becomes its own.
+def tunnel(connected: socket.socket, name: str, tls_options: TlsOptions) -> socket.socket:
+    """Return a plain socket that leads through TLS; owns ``connected``.
 
     Raises:
-        Unreachable: files that can't be used, or an engine that is not who it should be.
+        Unreachable: unusable files, or the engine's certificate is not accepted.
     """
     try:
-        context = _context(wishes)
+        context = _context(tls_options)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
         _shake_hands(connected, tls, incoming, outgoing)
@@ -42,14 +42,14 @@ def tunnel(connected: socket.socket, name: str, wishes: TlsWishes) -> socket.soc
     return outer
 
 
-def _context(wishes: TlsWishes) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=wishes.authority or None)
+def _context(tls_options: TlsOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls_options.authority or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not wishes.verify:
+    if not tls_options.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if wishes.certificate and wishes.key:
-        context.load_cert_chain(wishes.certificate, wishes.key)
+    if tls_options.certificate and tls_options.key:
+        context.load_cert_chain(tls_options.certificate, tls_options.key)
     return context
 
 
@@ -72,7 +72,7 @@ def _shake_hands(
 
 
 class _Tunnel:
-    """Carries bytes between both sides until both directions have ended, or one side is gone."""
+    """Copies bytes between both sides until both directions have ended, or one side is gone."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Tunnel:
     def run(self) -> None:
         with self._engine, self._client:
             try:
-                self._decrypt()  # what came with the handshake
+                self._decrypt()  # what was received with the handshake
                 while not self._done():
                     self._turn()
             except OSError:  # broken, or refused by TLS: the client sees the end
@@ -148,7 +148,7 @@ class _Tunnel:
     def _say_goodbye(self) -> None:
         try:
             self._tls.unwrap()
-        except ssl.SSLError:  # it would wait for the engine's own
+        except ssl.SSLError:  # it would wait for the engine's close_notify
             return
 
     def _decrypt(self) -> None:

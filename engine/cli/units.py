@@ -12,12 +12,12 @@ _DAY: Final = 24 * _HOUR
 
 
 def human_size(size_bytes: float, digits: int = 3) -> str:
-    """``1.98MB``: powers of 1000, ``digits`` significant ones."""
+    """Format in powers of 1000 with ``digits`` significant digits: ``1.98MB``."""
     return _scaled(size_bytes, 1000, _DECIMAL, digits)
 
 
 def binary_size(size_bytes: float) -> str:
-    """``23.54GiB``: powers of 1024, four significant digits."""
+    """Format in powers of 1024 with four significant digits: ``23.54GiB``."""
     return _scaled(size_bytes, 1024, _BINARY, 4)
 
 
@@ -30,10 +30,10 @@ def _scaled(size: float, base: int, names: tuple[str, ...], digits: int) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """``64m`` and ``1.5GiB`` in bytes: powers of 1024 whatever the letter's case.
+    """Convert ``64m`` and ``1.5GiB`` to bytes: powers of 1024 whatever the letter's case.
 
     Raises:
-        ValueError: not a size, in Docker's words.
+        ValueError: not a size, with Docker's message.
     """
     match = _SIZE.fullmatch(text)
     if match is None or match[1].count(".") > 1:
@@ -43,15 +43,15 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_bytes_or_unlimited(text: str) -> int:
-    """As :func:`parse_bytes`, and ``-1`` for no limit."""
+    """Parse a size like :func:`parse_bytes`, or ``-1`` for no limit."""
     return -1 if text == "-1" else parse_bytes(text)
 
 
 def parse_cpus(text: str) -> int:
-    """``1.5`` (or ``3/2``) CPUs in billionths.
+    """Convert ``1.5`` (or ``3/2``) CPUs to billionths.
 
     Raises:
-        ValueError: no number, or finer than a billionth.
+        ValueError: not a number, or finer than a billionth.
     """
     if (match := re.fullmatch(r"(\d+)/([1-9]\d*)", text)) is not None:
         nanos, remainder = divmod(int(match[1]) * _NANO, int(match[2]))
@@ -66,7 +66,7 @@ def parse_cpus(text: str) -> int:
 
 
 def human_duration(seconds: float) -> str:
-    """``5 minutes``, ``About an hour``: one unit, as people say it."""
+    """Format a duration in one unit: ``5 minutes``, ``About an hour``."""
     whole = int(seconds)
     if whole < 1:
         return "Less than a second"

@@ -1,6 +1,4 @@
-"""Help texts: what ``--help`` prints, in the layout Docker's users know. Imported when somebody
-asks.
-"""
+"""Print help texts for ``--help``, in the layout of Docker's client. Imported only when needed."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -19,18 +17,18 @@ _HELP: Final = switch("help", "", "Print usage")
 
 
 def usage_line(command: Command) -> str:
-    """The line below an error."""
+    """Return the line below an error."""
     return f"Usage:  shipslog {command.usage}"
 
 
 def command_help(command: Command) -> str:
-    """All about one verb."""
+    """Return the help of one verb."""
     flags = sorted((*command.flags, _HELP), key=lambda flag: flag.name)
     return f"{usage_line(command)}\n\n{command.summary}\n\nOptions:\n{flag_table(flags)}"
 
 
 def program_help() -> str:
-    """All verbs."""
+    """Return the help with all verbs."""
     width = max(map(len, MODULES)) + 3
     rows = [f"  {verb:{width}}{load(verb).summary}" for verb in MODULES]
     return "\n".join(
@@ -51,7 +49,7 @@ def program_help() -> str:
 
 
 def flag_table(flags: Iterable[Flag]) -> str:
-    """Options and what they mean, two columns."""
+    """Return options with their descriptions, in two columns."""
     shown = [(_left(flag), flag) for flag in flags if not flag.hidden]
     width = max(len(left) for left, _ in shown) + 3
     return "\n".join(row for left, flag in shown for row in _rows(left, _described(flag), width))

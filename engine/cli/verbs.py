@@ -109,8 +109,8 @@ _OF_CONTAINERS: Final = frozenset(
 
 
 def resolve(words: list[str]) -> tuple[str | None, list[str]]:
-    """The verb and what follows it; Docker's longer spellings (``container ls``) lead to the same
-    verbs.
+    """Return the verb and what follows it; Docker's longer spellings (``container ls``) mean the
+    same verbs.
     """
     group = words[0]
     if len(words) > 1 and group in ("container", "image", "network", "system"):

@@ -19,7 +19,7 @@ Details = dict[str, Any]  # Any: JSON of the API
 
 
 def short_version() -> str:
-    """For ``shipslog -v``."""
+    """Return the line for ``shipslog -v``."""
     return f"Shipslog version {VERSION}"
 
 

@@ -1,9 +1,9 @@
-"""Wait for a container to end, through a restart of the daemon if need be.
+"""Wait for a container to end, through a restart of the daemon if needed.
 
-The streams of an attached container come from its monitor and go on when the daemon dies; the
-answer to ``wait`` would have come from the daemon. So when that connection breaks, the question is
-asked again until a daemon is there to answer it. A container that was removed meanwhile (``--rm``)
-is not forgotten: its exit stands in the history.
+The streams of an attached container come from its monitor and continue when the daemon dies, but
+the answer to ``wait`` comes from the daemon. So when that connection breaks, the request is
+repeated until a daemon answers it. The exit code of a container that was removed meanwhile
+(``--rm``) is in the history.
 """
 
 import json
@@ -21,11 +21,11 @@ _NOT_FOUND: Final = 404
 
 
 class Wait:
-    """The question, and the code once it is answered."""
+    """A request for the exit code, and the code once it is answered."""
 
     def __init__(self, engine: Engine, container: str, condition: str) -> None:
-        """Ask; the engine's head of the answer says that it is watching, so a start may follow at
-        once.
+        """Send the request. The head of the answer means that the engine is watching, so a start
+        may follow at once.
 
         ``condition`` is the API's: ``next-exit`` before a start, ``removed`` with ``--rm``,
         ``not-running`` else.
@@ -39,12 +39,14 @@ class Wait:
 
     @property
     def fd(self) -> int | None:
-        """Readable when the answer, or its failure, is there; None while no daemon can be asked."""
+        """The descriptor that becomes readable with the answer or its failure; None while no daemon
+        can be asked.
+        """
         return self._response.connection.socket.fileno() if self._response is not None else None
 
     @property
     def has_arrived(self) -> bool:
-        """Whether the answer came together with its head: then ``fd`` will not become readable for
+        """True if the answer came together with its head: then ``fd`` will not become readable for
         it.
         """
         return self._response is not None and bool(self._response.connection.unread)
@@ -66,7 +68,7 @@ class Wait:
         self.code = int(answer["StatusCode"])
 
     def retry(self) -> None:
-        """Ask again after a lost answer.
+        """Repeat the request after a lost answer.
 
         Raises:
             Unreachable: no daemon for :data:`PATIENCE_S`.

@@ -1,7 +1,7 @@
 """Answer one DNS question from the zones.
 
-A sandbox's answers are kept, ready but for the header, until any record changes. Negative answers
-are none that a client could keep: without an SOA record nobody may, RFC 2308 section 5.
+A sandbox's answers are cached, complete but for the header, until any record changes. Negative
+answers have no SOA record, so clients must not cache them, RFC 2308 section 5.
 """
 
 import random
@@ -13,16 +13,17 @@ from engine.resolver.wire import Query
 from engine.resolver.zones import Links, Zones
 
 TTL_S: Final = 600
-"""Docker's."""
+"""As in Docker."""
 KEPT_MAX: Final = 512
-"""Questions whose answers a sandbox keeps; letters in either case make different questions, so
-there must be an end."""
+"""Number of questions whose answers a sandbox caches. There must be a limit, because a change of
+case makes a different question.
+"""
 _LENGTHS: Final = {wire.A: 4, wire.AAAA: 16}
 
 
 class Answer:
-    """The records of an answer. Each time it is given, another of them comes first, so that each
-    does equally often.
+    """The records of an answer. Each time the answer is used, another record comes first, so that
+    all are used equally often.
     """
 
     def __init__(self, records: Sequence[bytes]) -> None:
@@ -31,7 +32,7 @@ class Answer:
         self._turn = random.randrange(len(self._rotated))  # noqa: S311  (fair, not secret)
 
     def next(self) -> bytes:
-        """The records, in the order of this time."""
+        """Return the records in the next order."""
         if self.count < 2:
             return self._rotated[0]
         self._turn = (self._turn + 1) % self.count
@@ -39,7 +40,7 @@ class Answer:
 
 
 class Answers:
-    """What one sandbox is told: of its networks, by its links."""
+    """Answers the questions of one sandbox, from its networks and links."""
 
     def __init__(self, zones: Zones, networks: Sequence[str], links: Links) -> None:
         self._zones = zones
@@ -49,9 +50,7 @@ class Answers:
         self._kept: dict[bytes, Answer] = {}
 
     def answer(self, query: Query, bytes_max: int) -> bytes | None:
-        """The answer, of at most ``bytes_max``; None when it is not ours to give: nobody here is
-        called so.
-        """
+        """Return the answer, of at most ``bytes_max``; None if no container here has the name."""
         if not query.is_internet:
             return None
         found = self._find(query)

@@ -1,14 +1,15 @@
-"""Receive the daemon's orders: which names there are, and which sandboxes to serve.
+"""Receive the daemon's orders: the names of containers, and the sandboxes to serve.
 
-Over the socket of :mod:`engine.runtime.messages`, packets of JSON with descriptors beside them::
+Uses the socket of :mod:`engine.runtime.messages`, packets of JSON with descriptors beside them::
 
-    {"op": "hello"}                                   → {"ok": true, "edition"}
-    {"op": "begin"}                                   → {"ok": true}    from here on all is told anew
-    {"op": "change", "serve": [{"sandbox", …}], "forget": [sandbox], "tell": [{"owner", "records", "has_process"}]}
+    {"op": "hello"}    → {"ok": true, "edition"}
+    {"op": "begin"}    → {"ok": true}    everything will be sent again from here on
+    {"op": "change", "serve": [{"sandbox", …}], "forget": [sandbox],
+     "containers": [{"owner", "records", "has_process"}]}
         + [namespace of each served …, pidfd of each that has a process …]
-                                                      → {"ok": true, "failed": "SANDBOX: WHY", a line each}
-    {"op": "settle"}                                  → {"ok": true}    what was not told since goes
-    {"op": "end"}                                     → the connection closes
+                       → {"ok": true, "failed": "SANDBOX: WHY", a line each}
+    {"op": "settle"}   → {"ok": true}    what was not sent since is deleted
+    {"op": "end"}      → the connection closes
 """
 
 import os
@@ -25,7 +26,7 @@ from engine.runtime.messages import Message, ProtocolError
 
 
 class Resolver:
-    """Everything this process knows and serves."""
+    """The names and listeners of this process."""
 
     def __init__(self, edition: str) -> None:
         _allow_descriptors()
@@ -35,33 +36,33 @@ class Resolver:
         self._forwarder = Forwarder(self._loop, Namespaces())
         self._listeners: dict[str, Listener] = {}
         self._processes: dict[str, int] = {}
-        self._untold_listeners: set[str] = set()
-        self._untold_owners: set[str] = set()
+        self._unsent_listeners: set[str] = set()
+        self._unsent_owners: set[str] = set()
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is no container that could ask."""
+        """True if no container has a record."""
         return not len(self._zones)
 
     def serve(self, control_listener: socket.socket) -> None:
-        """Serve until told to end, or until nobody is left."""
+        """Serve until ordered to end, or until neither daemons nor names are left."""
         daemons = _Daemons(self._loop, self, control_listener)
         self._loop.watch(control_listener.fileno(), READ, daemons.accept)
         self._end_when_idle = daemons.end_when_idle
         self._loop.run()
 
     def answer(self, request: Message, fds: list[int]) -> Message:
-        """Carry out an order and take the descriptors it uses out of the list.
+        """Carry out an order, and remove the descriptors that it keeps from the list.
 
         Raises:
-            ProtocolError: it can't be understood.
+            ProtocolError: the order is invalid.
         """
         match request.get("op"):
             case "hello":
                 return {"ok": True, "edition": self._edition}
             case "begin":
-                self._untold_listeners = set(self._listeners)
-                self._untold_owners = set(self._zones.owners)
+                self._unsent_listeners = set(self._listeners)
+                self._unsent_owners = set(self._zones.owners)
             case "change":
                 return {"ok": True, "failed": "\n".join(self._change(request, fds))}
             case "settle":
@@ -73,12 +74,12 @@ class Resolver:
         return {"ok": True}
 
     def stop(self) -> None:
-        """End once this round is over."""
+        """End after this round of events."""
         self._loop.stop()
 
     def _change(self, request: Message, fds: list[int]) -> list[str]:
-        served, told = list(request["serve"]), list(request["tell"])
-        if len(fds) != len(served) + sum(bool(each["has_process"]) for each in told):
+        served, containers = list(request["serve"]), list(request["containers"])
+        if len(fds) != len(served) + sum(bool(each["has_process"]) for each in containers):
             raise ProtocolError(f"change came with {len(fds)} descriptors")
         failed: list[str] = []
         for sandbox in request["forget"]:
@@ -88,14 +89,14 @@ class Resolver:
             failed += [
                 f"{sandbox}: {problem}" for problem in self._listen(sandbox, each, fds.pop(0))
             ]
-        for each in told:
+        for each in containers:
             pidfd = fds.pop(0) if each["has_process"] else None
-            self._tell(str(each["owner"]), each["records"], pidfd)
+            self._set_records(str(each["owner"]), each["records"], pidfd)
         return failed
 
     def _listen(self, sandbox: str, message: Message, namespace_fd: int) -> list[str]:
-        """Serve a sandbox; why that can't be, if it can't. Takes the descriptor."""
-        self._untold_listeners.discard(sandbox)
+        """Serve a sandbox; return the error if that fails. Owns the descriptor."""
+        self._unsent_listeners.discard(sandbox)
         try:
             settings = Settings.from_message(message)
             listener = self._listeners.get(sandbox)
@@ -118,13 +119,13 @@ class Resolver:
         if (listener := self._listeners.pop(sandbox, None)) is not None:
             listener.close()
 
-    def _tell(self, owner: str, records: list[Message], pidfd: int | None) -> None:
-        self._untold_owners.discard(owner)
+    def _set_records(self, owner: str, records: list[Message], pidfd: int | None) -> None:
+        self._unsent_owners.discard(owner)
         self._watch(owner, pidfd)
-        self._zones.tell(owner, map(HostRecord.from_message, records))
+        self._zones.set_records(owner, map(HostRecord.from_message, records))
 
     def _watch(self, owner: str, pidfd: int | None) -> None:
-        """Have a container's records only for as long as its process lives. pidfd_open(2)."""
+        """Remove a container's records when its process ends. pidfd_open(2)."""
         if (former_fd := self._processes.pop(owner, None)) is not None:
             self._loop.forget(former_fd)
             os.close(former_fd)
@@ -133,19 +134,19 @@ class Resolver:
             self._loop.watch(pidfd, READ, lambda _: self._has_ended(owner))
 
     def _has_ended(self, owner: str) -> None:
-        self._tell(owner, [], None)
+        self._set_records(owner, [], None)
         self._end_when_idle()
 
     def _settle(self) -> None:
-        for sandbox in self._untold_listeners:
+        for sandbox in self._unsent_listeners:
             self._forget(sandbox)
-        for owner in self._untold_owners.copy():
-            self._tell(owner, [], None)
-        self._untold_listeners, self._untold_owners = set(), set()
+        for owner in self._unsent_owners.copy():
+            self._set_records(owner, [], None)
+        self._unsent_listeners, self._unsent_owners = set(), set()
 
 
 class _Daemons:
-    """Control connections. Only root reaches the socket."""
+    """Control connections of daemons. Only root can connect to the socket."""
 
     def __init__(self, loop: Loop, resolver: Resolver, listener: socket.socket) -> None:
         self._loop = loop
@@ -154,18 +155,18 @@ class _Daemons:
         self._connections: dict[int, socket.socket] = {}
 
     def accept(self, _events: int) -> None:
-        """A daemon has come."""
+        """Accept a daemon's connection."""
         try:
             connection, _ = self._listener.accept()
         except OSError:
-            return  # whoever knocked has gone
+            return  # the daemon has gone
         messages.widen(connection)
         fd = connection.fileno()
         self._connections[fd] = connection
         self._loop.watch(fd, READ, lambda _: self._serve(fd))
 
     def end_when_idle(self) -> None:
-        """End when no daemon is there and no container."""
+        """End if there is neither a daemon nor a container."""
         if not self._connections and self._resolver.is_idle:
             self._resolver.stop()
 
@@ -192,8 +193,8 @@ class _Daemons:
 
 
 def _allow_descriptors() -> None:
-    """As many as the administrator lets: each sandbox takes three, each question under way up to
-    three.
+    """Raise the limit of descriptors as far as the administrator allows: each sandbox takes three,
+    each open question up to three.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,18 +1,18 @@
 """Forward questions to other servers: each on a socket of its own, all at once.
 
     ask ──▶ first server ──answer──────────────────────────────▶ done
-              │ failure, or NEXT_AFTER_S without a word
+              │ failure, or no answer within NEXT_AFTER_S
               ▼
             second, third ──any of them answers──▶ done
-              │ all have failed, or GIVE_UP_AFTER_S are over
+              │ all have failed, or GIVE_UP_AFTER_S is over
               ▼
             SERVFAIL
 
-A server that is slow may still answer while the next one is asked: its socket stays open. As
-resolv.conf(5) has it, the first three servers count. Each question gets a number and, from the
-kernel, a port that nobody can guess; an answer counts when it comes from the server asked, under
-that number, to that question (RFC 5452 section 9.1). What came over TCP is asked over TCP (RFC 7766
-section 5). The message itself is passed on as it is, EDNS and all, in both directions.
+A slow server may still answer while the next one is asked: its socket stays open. As in
+resolv.conf(5), the first three servers are used. Each question gets a random number and, from the
+kernel, an unpredictable port; an answer counts when it comes from the server asked, with that
+number, for that question (RFC 5452 section 9.1). A question that came over TCP is asked over TCP
+(RFC 7766 section 5). The message itself is passed on unchanged, with EDNS, in both directions.
 """
 
 import errno
@@ -33,33 +33,32 @@ SERVERS_MAX: Final = 3
 """MAXNS of resolv.conf(5)."""
 NEXT_AFTER_S: Final = 1.4
 GIVE_UP_AFTER_S: Final = 4.5
-"""Clients wait for 5 s, resolv.conf(5): they learn that there is no answer before they ask
-again.
-"""
+"""Clients wait for 5 s, resolv.conf(5), so they get the failure before they ask again."""
 FORWARDS_MAX: Final = 1024
-"""Questions under way for all sandboxes together; each has up to three sockets."""
+"""Maximum of open questions of all sandboxes together; each has up to three sockets."""
 FORWARDS_OF_ONE_MAX: Final = 256
-"""Questions under way for one sandbox, so that none takes the place of all."""
+"""Maximum of open questions of one sandbox, so that no sandbox takes all places."""
 _FAILURES: Final = frozenset({wire.SERVFAIL, wire.NOTIMP, wire.REFUSED})
-"""What the next server may know better. A server that can't read the question gets no second
-opinion."""
+"""Codes after which the next server is asked. A server that can't read the question (FORMERR) is
+not followed by another.
+"""
 _LENGTH_BYTES: Final = 2
 
 
 class Server(NamedTuple):
-    """Where to ask."""
+    """A server's address."""
 
     address: str
     port: int
-    at_home: bool
-    """Asked from this process's own network namespace, not from the sandbox's."""
+    from_own_namespace: bool
+    """Whether it is asked from this process's own network namespace, not from the sandbox's."""
 
     @classmethod
     def parse(cls, text: str, *, from_host: bool) -> "Server":
-        """From ``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``.
+        """Parse ``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``.
 
         Raises:
-            ValueError: it is neither.
+            ValueError: the text has another form.
         """
         address, port = text, PORT
         if text.startswith("["):
@@ -71,34 +70,34 @@ class Server(NamedTuple):
         parsed = ip_address(address)
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"{text}: no such port")
-        return cls(address, port, at_home=from_host and parsed.is_loopback)
+        return cls(address, port, from_own_namespace=from_host and parsed.is_loopback)
 
     @property
     def family(self) -> socket.AddressFamily:
-        """Of the sockets that reach it."""
+        """Return the address family of its sockets."""
         return socket.AF_INET6 if ":" in self.address else socket.AF_INET
 
 
 class Route(NamedTuple):
-    """Whom a sandbox asks, and from where."""
+    """The servers of a sandbox, and the namespace from which they are asked."""
 
     servers: tuple[Server, ...]
     namespace_fd: int
 
 
 class Forwarder:
-    """All questions that are under way elsewhere."""
+    """All open questions."""
 
     def __init__(self, loop: Loop, namespaces: Namespaces) -> None:
         self.loop = loop
         self.namespaces = namespaces
         self._of_route: dict[int, int] = {}
         self._under_way: dict[_Forward, None] = {}
-        self.impatient = _Deadlines(loop, NEXT_AFTER_S, _Forward.ask_next)
-        self.hopeless = _Deadlines(loop, GIVE_UP_AFTER_S, _Forward.give_up)
+        self.next_deadlines = _Deadlines(loop, NEXT_AFTER_S, _Forward.ask_next)
+        self.final_deadlines = _Deadlines(loop, GIVE_UP_AFTER_S, _Forward.give_up)
 
     def __len__(self) -> int:
-        """How many questions are under way."""
+        """Return the number of open questions."""
         return len(self._under_way)
 
     def ask(
@@ -110,8 +109,8 @@ class Forwarder:
         *,
         tcp: bool,
     ) -> None:
-        """Have a question answered; ``done`` gets the answer, or ``failure`` when there is none. It
-        may be called at once.
+        """Forward a question; ``done`` is called, perhaps at once, with the answer, or with
+        ``failure`` if there is none.
         """
         busy = self._of_route.get(route.namespace_fd, 0)
         if not route.servers or busy >= FORWARDS_OF_ONE_MAX or len(self) >= FORWARDS_MAX:
@@ -123,14 +122,14 @@ class Forwarder:
         forward.ask_next()
 
     def forget(self, namespace_fd: int) -> None:
-        """Drop what a sandbox has asked: it is gone."""
+        """Drop the questions of a sandbox that is gone."""
         for forward in [
             each for each in self._under_way if each.route.namespace_fd == namespace_fd
         ]:
             forward.end()
 
     def ended(self, forward: "_Forward") -> None:
-        """One question less."""
+        """Remove an ended question."""
         del self._under_way[forward]
         fd = forward.route.namespace_fd
         self._of_route[fd] -= 1
@@ -139,9 +138,7 @@ class Forwarder:
 
 
 class _Deadlines:
-    """When questions have waited for long enough: all for equally long, so that the oldest is
-    always the next.
-    """
+    """Deadlines of questions: all have the same delay, so the oldest is always the next."""
 
     def __init__(self, loop: Loop, delay_s: float, callback: Callable[["_Forward"], None]) -> None:
         self._loop = loop
@@ -191,10 +188,10 @@ class _Forward:
         self._done = done
         self._left = deque(route.servers[:SERVERS_MAX])
         self._attempts: set[_Attempt] = set()
-        forwarder.hopeless.add(self)
+        forwarder.final_deadlines.add(self)
 
     def ask_next(self) -> None:
-        """Ask the next server; with none left to ask or to wait for, give up."""
+        """Ask the next server; if none is left to ask or to wait for, give up."""
         while self._left:
             server = self._left.popleft()
             try:
@@ -205,13 +202,13 @@ class _Forward:
                 continue  # unreachable from there
             self._attempts.add(attempt)
             if self._left:
-                self._forwarder.impatient.add(self)
+                self._forwarder.next_deadlines.add(self)
             return
         if not self._attempts:
             self.give_up()
 
     def answered(self, attempt: "_Attempt", answer: bytes) -> None:
-        """A server has answered; one that says it can't is kept in mind for when no other can."""
+        """Use a server's answer. A failure code is kept, in case no other server answers."""
         if wire.code_of(answer) in _FAILURES:
             self._failure = wire.with_number(answer, self._number)
             self.failed(attempt)
@@ -220,31 +217,31 @@ class _Forward:
         self._done(wire.with_number(answer, self._number))
 
     def failed(self, attempt: "_Attempt") -> None:
-        """A server is not there, or of no help."""
+        """Close the attempt at a server that is unreachable or has failed, and ask the next one."""
         attempt.close()
         self._attempts.discard(attempt)
         if self._left:
-            self._forwarder.impatient.remove(self)
+            self._forwarder.next_deadlines.remove(self)
         if self._left or not self._attempts:
             self.ask_next()
 
     def end(self) -> None:
-        """Wait for nothing any more."""
-        self._forwarder.impatient.remove(self)
-        self._forwarder.hopeless.remove(self)
+        """Stop waiting, and close all sockets."""
+        self._forwarder.next_deadlines.remove(self)
+        self._forwarder.final_deadlines.remove(self)
         for attempt in self._attempts:
             attempt.close()
         self._attempts.clear()
         self._forwarder.ended(self)
 
     def give_up(self) -> None:
-        """Nobody has answered in time, or will."""
+        """Return the failure: no server has answered in time, or will."""
         self.end()
         self._done(self._failure)
 
 
 class _Attempt:
-    """One server asked one question."""
+    """One question to one server."""
 
     def __init__(self, forward: _Forward, server: Server, forwarder: Forwarder) -> None:
         self._forward = forward
@@ -254,7 +251,9 @@ class _Attempt:
         kind = socket.SOCK_STREAM if forward.tcp else socket.SOCK_DGRAM
         self._received = bytearray()
         self._unsent = b""
-        with forwarder.namespaces.inside(None if server.at_home else forward.route.namespace_fd):
+        with forwarder.namespaces.inside(
+            None if server.from_own_namespace else forward.route.namespace_fd
+        ):
             self._socket = socket.socket(server.family, kind | socket.SOCK_NONBLOCK)
         try:
             self._begin(server, packet, tcp=forward.tcp)
@@ -274,7 +273,7 @@ class _Attempt:
             self._loop.watch(self._socket.fileno(), READ, self._receive)
 
     def close(self) -> None:
-        """Not ask any more."""
+        """Close the socket."""
         if self._socket.fileno() >= 0:
             self._loop.forget(self._socket.fileno())
             self._socket.close()

@@ -1,8 +1,8 @@
 """Open sockets in another network namespace, network_namespaces(7).
 
-This process has one thread and nothing runs while it is away, so it goes there and comes back;
-starting a thread for each socket would take twenty times as long. One that can't come back ends on
-the spot: its next socket would be a stranger's.
+This process has one thread, so it enters the namespace and comes back; starting a thread for each
+socket would take twenty times as long. If it can't come back, it exits at once: its next socket
+would be in the wrong namespace.
 """
 
 import contextlib
@@ -16,14 +16,15 @@ _OWN: Final = "/proc/self/ns/net"
 
 
 class Namespaces:
-    """Where this process is at home."""
+    """Enters other network namespaces from this process's own."""
 
     def __init__(self) -> None:
         self._home_fd = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
 
     @contextlib.contextmanager
     def inside(self, namespace_fd: int | None) -> Iterator[None]:
-        """Be in a network namespace for as long as it takes to make a socket; None is at home.
+        """Enter a network namespace for a block that opens a socket; None stays in the process's
+        own.
 
         Raises:
             OSError: EINVAL: it is no network namespace.

@@ -1,9 +1,9 @@
 """Receive questions and send answers on the sockets inside a sandbox.
 
-UDP and TCP at 127.0.0.11, port 61053; a rule of the sandbox's own leads port 53 there, so that a
-container may serve names itself on every address. The rule has to be ``dnat to 127.0.0.11:61053``:
-``redirect`` in the output hook leads to 127.0.0.1, nft(8). Of connections (RFC 7766) there is a
-bound, each is closed when idle, and what one asks may be answered in any order.
+UDP and TCP at 127.0.0.11, port 61053; a rule in the sandbox redirects port 53 there, so that a
+container may serve DNS itself on every address. The rule must be ``dnat to 127.0.0.11:61053``:
+``redirect`` in the output hook leads to 127.0.0.1, nft(8). The number of connections (RFC 7766) is
+limited, idle ones are closed, and the questions of one may be answered in any order.
 """
 
 import contextlib
@@ -27,14 +27,16 @@ ADDRESS: Final = "127.0.0.11"
 PORT: Final = 61053
 """Outside of the range from which the kernel chooses ports, ip_local_port_range of ip(7)."""
 UDP_ROUND_MAX: Final = 64
-"""Questions taken before it is another socket's turn."""
+"""Questions taken before another socket's turn."""
 CONNECTIONS_MAX: Final = 32
-"""Of one sandbox; the one that has been idle for longest makes room."""
+"""Maximum of connections of one sandbox; the one that has been idle for longest is closed for a new
+one.
+"""
 BACKLOG: Final = 32
 CONNECTION_IDLE_S: Final = 10.0
 """RFC 7766 section 6.2.3: a few seconds."""
 PENDING_MAX: Final = 16
-"""Questions of one connection that wait for their answers; until then no more is read from it."""
+"""Maximum of unanswered questions of one connection; no more is read from it until then."""
 _LENGTH_BYTES: Final = 2
 _ACCEPT_AGAIN_S: Final = 0.1
 
@@ -42,7 +44,7 @@ Reply = Callable[[bytes], None]
 
 
 class Settings(NamedTuple):
-    """What a sandbox's questions are answered from."""
+    """The settings for answering a sandbox's questions."""
 
     networks: tuple[str, ...]
     servers: tuple[str, ...]
@@ -51,12 +53,12 @@ class Settings(NamedTuple):
     links: tuple[tuple[str, str], ...]
 
     def to_message(self) -> Message:
-        """As it travels."""
+        """Return the message to send."""
         return self._asdict()
 
     @classmethod
     def from_message(cls, message: Message) -> "Settings":
-        """Read back what :meth:`to_message` wrote."""
+        """Decode the result of :meth:`to_message`."""
         try:
             return cls(
                 networks=tuple(map(str, message["networks"])),
@@ -70,7 +72,7 @@ class Settings(NamedTuple):
 
 
 class Listener:
-    """One sandbox's server. Owns its sockets and the descriptor of the namespace."""
+    """The DNS server of one sandbox. Owns its sockets and the descriptor of the namespace."""
 
     def __init__(
         self, loop: Loop, zones: Zones, forwarder: Forwarder, namespace_fd: int, settings: Settings
@@ -91,10 +93,10 @@ class Listener:
         loop.watch(self._tcp.fileno(), READ, self._accept)
 
     def adjust(self, settings: Settings) -> None:
-        """Answer from other settings from now on.
+        """Use other settings from now on.
 
         Raises:
-            ValueError: an address of a server is none; the settings stay as they were.
+            ValueError: a server's address is invalid; the settings stay as they were.
         """
         servers = [
             Server.parse(server, from_host=settings.from_host) for server in settings.servers
@@ -103,11 +105,11 @@ class Listener:
         self._answers = Answers(self._zones, settings.networks, Links.of(settings.links))
 
     def is_in(self, namespace_fd: int) -> bool:
-        """Whether its sockets are in this namespace."""
+        """True if its sockets are in this namespace."""
         return os.path.sameopenfile(self._namespace_fd, namespace_fd)
 
     def close(self) -> None:
-        """Close the sockets; the namespace is held no more."""
+        """Close the sockets, and release the namespace."""
         self._forwarder.forget(self._namespace_fd)
         for connection in tuple(self._connections):
             connection.close()
@@ -118,10 +120,10 @@ class Listener:
         os.close(self._namespace_fd)
 
     def ask(self, packet: bytes, reply: Reply, *, tcp: bool) -> None:
-        """Have a question answered, sooner or later; what is no question gets no answer.
+        """Answer a question, now or later.
 
         Raises:
-            Malformed: it is no question.
+            Malformed: the packet is not a question.
         """
         try:
             query = wire.parse_query(packet)
@@ -136,16 +138,16 @@ class Listener:
         self._forward(query, packet, reply, tcp=tcp)
 
     def disconnected(self, connection: "_Connection") -> None:
-        """One connection less."""
+        """Remove a closed connection."""
         self._connections.pop(connection, None)
 
     def used(self, connection: "_Connection") -> None:
-        """It has asked: others have been idle for longer."""
+        """Mark a connection as the most recently used."""
         self._connections[connection] = self._connections.pop(connection)
 
     def _forward(self, query: Query, packet: bytes, reply: Reply, *, tcp: bool) -> None:
-        """Elsewhere they may know. On internal networks nobody is asked, and SERVFAIL is Docker's
-        answer there.
+        """Forward a question. On internal networks no server is asked, and the answer is SERVFAIL,
+        as in Docker.
         """
         failure = wire.reply(query, wire.SERVFAIL)
         self._forwarder.ask(self._route, packet, failure, reply, tcp=tcp)
@@ -155,13 +157,14 @@ class Listener:
         for _ in range(UDP_ROUND_MAX):
             try:
                 packet, peer = receive(wire.OWN_UDP_BYTES)
-            except OSError:  # EAGAIN; or an error of an earlier answer, which nobody waits for
+            except OSError:  # EAGAIN, or the error of an earlier answer, which needs no handling
                 return
             with contextlib.suppress(wire.Malformed):
                 self.ask(packet, partial(self._send, peer), tcp=False)
 
     def _send(self, peer: tuple[str, int], answer: bytes) -> None:
-        with contextlib.suppress(OSError):  # the asker is gone, or does not read: it will ask again
+        # the client is gone, or does not read: it will ask again
+        with contextlib.suppress(OSError):
             self._udp.sendto(answer, peer)
 
     def _accept(self, _events: int) -> None:
@@ -198,7 +201,7 @@ class _Connection:
         loop.call_after(self, CONNECTION_IDLE_S, self.close)
 
     def close(self) -> None:
-        """Close it; answers that are still to come are nobody's."""
+        """Close the connection; answers that come later are dropped."""
         if self._is_open:
             self._is_open = False
             self._loop.cancel(self)
@@ -229,7 +232,7 @@ class _Connection:
         self._take()
 
     def _take(self) -> None:
-        """Ask what is there in whole, as far as there is room."""
+        """Answer the complete questions that were received, up to PENDING_MAX."""
         self._takes = True
         while self._is_open and self._pending < PENDING_MAX:
             length = int.from_bytes(self._received[:_LENGTH_BYTES], "big")
@@ -273,7 +276,7 @@ class _Connection:
             self._take()
 
     def _settle(self) -> None:
-        """Wait for what can be done next; close it when that is nothing."""
+        """Wait for the next possible event; close the connection if there is none."""
         if not self._is_open:
             return
         if self._has_ended and not self._pending:

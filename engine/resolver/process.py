@@ -1,5 +1,5 @@
-"""The process itself: its lock, its socket, and what it lets go of. Started as the launcher is,
-from the sealed interpreter.
+"""Run the resolver process: its lock, its socket, its signals. The daemon starts it like the
+launcher, from the sealed interpreter.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ PROCESS_NAME: Final = "sl-resolver"
 SOCKET_NAME: Final = "control.sock"
 LOCK_NAME: Final = "lock"
 OOM_SCORE_ADJ: Final = "-900"
-"""All containers ask it; the kernel should rather take one of them."""
+"""All containers depend on it; the kernel should kill one of them instead."""
 _LAST_FD: Final = 0x7FFF_FFFF
 _BACKLOG: Final = 8
 _IGNORED: Final = (
@@ -30,15 +30,16 @@ _IGNORED: Final = (
     signal.SIGTTIN,
     signal.SIGTTOU,
 )
-"""From a terminal or by mistake: it ends when nobody needs it, or is told to. SIGTERM is the
-administrator's."""
+"""Sent by a terminal or by mistake: the resolver ends when it is not needed, or is ordered to.
+SIGTERM is for the administrator.
+"""
 
 
 def main(directory: str, edition: str, ready_number: str) -> None:
-    """Serve in a directory until nobody needs it. Closes ``ready`` when it can be reached.
+    """Serve in a directory until no longer needed. Closes ``ready`` when clients can connect.
 
-    One at a time holds the lock: one before it may still be on its way out. Then what lies there is
-    nobody's.
+    One process at a time holds the lock: an earlier one may still be ending. Its socket can then be
+    replaced.
     """
     ready_fd = int(ready_number)
     os.closerange(3, ready_fd)
@@ -58,7 +59,8 @@ def main(directory: str, edition: str, ready_number: str) -> None:
 
 
 def _listen(directory_fd: int) -> socket.socket:
-    path = f"/proc/self/fd/{directory_fd}/{SOCKET_NAME}"  # of any length: unix(7) has room for 107 bytes
+    # of any length: unix(7) has room for 107 bytes
+    path = f"/proc/self/fd/{directory_fd}/{SOCKET_NAME}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108  (lean)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -77,7 +79,9 @@ def _protect() -> None:
 
 
 def _close_stdio() -> None:
-    """Until here an error has shown on the daemon's own, which it must not keep open."""
+    """Replace stdio by the null device. Until now, errors were written to the daemon's own stderr,
+    which must not be kept open.
+    """
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for stdio_fd in range(3):
         os.dup2(null_fd, stdio_fd)

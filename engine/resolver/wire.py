@@ -1,8 +1,8 @@
 """Parse DNS questions and build DNS answers.
 
-RFC 1035 section 4; EDNS: RFC 6891; exactly one question: RFC 9619. What is passed on is not taken
-apart (RFC 3597: records of unknown types are left as they are). A name is kept as it travels, in
-lower case: length bytes are at most 63 and no letters, so that ``bytes.lower`` folds the letters of
+RFC 1035 section 4; EDNS: RFC 6891; exactly one question: RFC 9619. Forwarded messages are not
+parsed (RFC 3597: records of unknown types are left as they are). A name is kept in the wire format,
+in lower case: length bytes are at most 63 and no letters, so ``bytes.lower`` folds the letters of
 RFC 4343 and nothing else.
 """
 
@@ -22,14 +22,14 @@ NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 BADVERS: Final = 16
-"""An extended code: its upper bits travel in the OPT record. RFC 6891 section 9."""
+"""An extended code: its upper bits are in the OPT record. RFC 6891 section 9."""
 
 UDP_BYTES_MIN: Final = 512
-"""What every client takes over UDP. RFC 1035 section 2.3.4."""
+"""The size that every client accepts over UDP. RFC 1035 section 2.3.4."""
 MESSAGE_BYTES_MAX: Final = 0xFFFF
 HEADER_BYTES: Final = 12
 OWN_UDP_BYTES: Final = 4096
-"""What this server takes over UDP; more is no question."""
+"""The size that this server accepts over UDP; longer packets are not questions."""
 
 QR: Final = 0x8000
 OPCODE: Final = 0x7800
@@ -52,11 +52,11 @@ _ROOT: Final = b"\0"
 
 
 class Malformed(Exception):
-    """What came is not a DNS message."""
+    """The packet is not a DNS question."""
 
 
 class Unanswerable(Exception):
-    """A question that gets no more than a code: ``reply`` is that answer."""
+    """A question that can only be answered with an error code: ``reply`` is that answer."""
 
     def __init__(self, reply: bytes) -> None:
         super().__init__()
@@ -64,27 +64,27 @@ class Unanswerable(Exception):
 
 
 class Query(NamedTuple):
-    """A question, and what its asker can take."""
+    """A question, and what its client accepts."""
 
     number: int
     flags: int
     question: bytes
-    """Name, type and class, as they came: an answer repeats them letter for letter."""
+    """Name, type and class, as they came: an answer repeats them exactly."""
     name: bytes
     """In lower case, with the root's zero."""
     type: int
     is_internet: bool
     bytes_max: int
-    """Of an answer over UDP."""
+    """Maximum size of an answer over UDP."""
     has_edns: bool
 
 
 def parse_query(packet: bytes) -> Query:
-    """Read a question.
+    """Parse a question.
 
     Raises:
-        Malformed: too short for a header, or itself an answer: there is nobody to answer.
-        Unanswerable: it asks for nothing that a server of names could do.
+        Malformed: it is too short for a header, or itself an answer.
+        Unanswerable: it can only be answered with an error code.
     """
     if len(packet) < HEADER_BYTES:
         raise Malformed
@@ -119,11 +119,11 @@ def parse_query(packet: bytes) -> Query:
 
 
 def skip_question(packet: bytes) -> int:
-    """Where the first question of a message ends. It is spelled out: nothing stands before it that
-    could be pointed to.
+    """Return where the first question of a message ends. Its name has no pointer, because nothing
+    comes before it.
 
     Raises:
-        Malformed: it does not end, or points.
+        Malformed: it does not end, or has a pointer.
     """
     position, size = HEADER_BYTES, len(packet)
     while True:
@@ -142,11 +142,11 @@ def skip_question(packet: bytes) -> int:
 
 
 def _find_opt(packet: bytes, position: int, before: int, additional: int) -> tuple[int, int] | None:
-    """Payload size and version of the OPT record. RFC 6891 section 6.1: its name is the root, and
-    there is at most one.
+    """Return payload size and version of the OPT record. RFC 6891 section 6.1: its name is the
+    root, and there is at most one.
 
     Raises:
-        Malformed: a record is cut short; there are two.
+        Malformed: a record is truncated; there are two.
     """
     found = None
     for index in range(before + additional):
@@ -166,7 +166,7 @@ def _find_opt(packet: bytes, position: int, before: int, additional: int) -> tup
 
 
 def _skip_name(packet: bytes, position: int) -> int:
-    """Where a name ends that may end in a pointer. RFC 1035 section 4.1.4."""
+    """Return where a name ends that may end in a pointer. RFC 1035 section 4.1.4."""
     while True:
         if position >= len(packet):
             raise Malformed
@@ -183,7 +183,7 @@ def _skip_name(packet: bytes, position: int) -> int:
 def reply(
     query: Query, code: int, records: bytes = b"", count: int = 0, *, truncated: bool = False
 ) -> bytes:
-    """An answer of our own: recursion is available, authority is not claimed, as Docker has it."""
+    """Build an answer of our own: recursion available, not authoritative, as in Docker."""
     flags = QR | RA | (query.flags & (RD | CD)) | (code & RCODE) | (TC if truncated else 0)
     header = _HEADER.pack(query.number, flags, 1, count, 0, int(query.has_edns))
     packet = header + query.question + records
@@ -195,18 +195,20 @@ def _opt(code: int) -> bytes:
 
 
 def _bare(number: int, flags: int, code: int) -> bytes:
-    """An answer without the question, which was not understood."""
+    """Build an answer without the question, which was not understood."""
     kept = flags & (OPCODE | RD)
     return _HEADER.pack(number, QR | RA | kept | code, 0, 0, 0, 0)
 
 
 def record(kind: int, ttl_s: int, content: bytes) -> bytes:
-    """A record of the name that was asked for."""
+    """Build a record for the name of the question."""
     return _NAME_OF_QUESTION + _RECORD.pack(kind, IN, ttl_s, len(content)) + content
 
 
 def name(text: str) -> bytes | None:
-    """A name as it travels, in its letters' case; None when it can't: RFC 1035 section 2.3.4."""
+    """Convert a name to the wire format, keeping its case; None if it is invalid: RFC 1035 section
+    2.3.4.
+    """
     travelling = bytearray()
     for label in text.removesuffix(".").encode().split(b"."):
         if not 0 < len(label) <= _LABEL_BYTES_MAX:
@@ -217,20 +219,20 @@ def name(text: str) -> bytes | None:
 
 
 def with_number(packet: bytes, number: int) -> bytes:
-    """The same message under another number: RFC 5452 has each server asked under one that nobody
-    can guess.
+    """Return the same message with another number: RFC 5452 requires an unpredictable one for each
+    server.
     """
     return number.to_bytes(2, "big") + packet[2:]
 
 
 def answers(packet: bytes, question: bytes, number: int) -> bool:
-    """Whether a message from a server is the answer to what it was asked. RFC 5452 section 9.1."""
+    """True if a server's message answers the question. RFC 5452 section 9.1."""
     if len(packet) < HEADER_BYTES:
         return False
     got, flags, questions, *_ = _HEADER.unpack_from(packet)
     if got != number or not flags & QR or flags & OPCODE:
         return False
-    if questions == 0:  # of servers that could not read it, RFC 1035 section 4.1.1
+    if questions == 0:  # from servers that could not read it, RFC 1035 section 4.1.1
         return bool(flags & RCODE)
     end = HEADER_BYTES + len(question)
     return (
@@ -241,5 +243,5 @@ def answers(packet: bytes, question: bytes, number: int) -> bool:
 
 
 def code_of(packet: bytes) -> int:
-    """The code of an answer."""
+    """Return the code of an answer."""
     return packet[3] & RCODE

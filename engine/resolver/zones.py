@@ -1,9 +1,8 @@
 """Hold names and addresses for each network. Pure.
 
-A name is tried in this order, as Docker does (libnetwork, ``sandbox.ResolveName``): the sandbox's
-own links before what containers are called, a whole name before ``NAME.NETWORK``, and the sandbox's
-networks in their order; the first network that has an address of the family asked for answers
-alone.
+A name is looked up in this order, as in Docker (libnetwork, ``sandbox.ResolveName``): the sandbox's
+own links before containers' names, a whole name before ``NAME.NETWORK``, and the sandbox's networks
+in their order; the first network that has an address of the requested family answers alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,8 +16,8 @@ _IPV4_BYTES: Final = 4
 
 
 class HostRecord(NamedTuple):
-    """What one container is called on one network, and where it is. The first name is the one that
-    addresses lead back to.
+    """The names and addresses of one container on one network. The first name is the answer to
+    reverse lookups.
     """
 
     network: str
@@ -28,7 +27,7 @@ class HostRecord(NamedTuple):
 
     @classmethod
     def from_message(cls, message: Message) -> "HostRecord":
-        """Read back what :meth:`to_message` wrote."""
+        """Decode the result of :meth:`to_message`."""
         try:
             return cls(
                 network=str(message["network"]),
@@ -40,12 +39,12 @@ class HostRecord(NamedTuple):
             raise ProtocolError(f"host record: {error!r}") from error
 
     def to_message(self) -> Message:
-        """As it travels."""
+        """Return the message to send."""
         return self._asdict()
 
 
 class _Host(NamedTuple):
-    """A record as questions find it."""
+    """A record in the form for lookups."""
 
     owner: str
     network: str
@@ -56,11 +55,11 @@ class _Host(NamedTuple):
     """In network byte order: 4 bytes or 16."""
     reverse: tuple[bytes, ...]
     called: bytes | None
-    """What an address leads back to."""
+    """The answer to reverse lookups."""
 
 
 class _Zone:
-    """One network: hosts by what they are asked for."""
+    """The hosts of one network, by name and by address."""
 
     def __init__(self) -> None:
         self.names: dict[bytes, list[_Host]] = {}
@@ -86,40 +85,40 @@ class _Zone:
 
 
 class Links(NamedTuple):
-    """What one sandbox alone calls others: names as they travel, and the containers meant."""
+    """The links of one sandbox: aliases in the wire format, and the containers that they mean."""
 
     names: dict[bytes, str]
 
     @classmethod
     def of(cls, links: Iterable[tuple[str, str]]) -> "Links":
-        """From pairs of an alias and a container."""
+        """Create links from pairs of an alias and a container."""
         named = ((wire.name(alias.lower()), owner) for alias, owner in links)
         return cls({name: owner for name, owner in named if name is not None})
 
 
 class Zones:
-    """All records."""
+    """The records of all networks."""
 
     def __init__(self) -> None:
         self._zones: dict[str, _Zone] = {}
         self._owners: dict[str, list[_Host]] = {}
         self.revision = 0
-        """Grows with each change: what was worked out from an older one is void."""
+        """Incremented by each change: results of an older revision are invalid."""
 
     @property
     def owners(self) -> frozenset[str]:
-        """Containers that have a record."""
+        """Return the containers that have a record."""
         return frozenset(self._owners)
 
     def __len__(self) -> int:
-        """How many containers have records."""
+        """Return how many containers have records."""
         return len(self._owners)
 
-    def tell(self, owner: str, records: Iterable[HostRecord]) -> None:
-        """These and no others are a container's records.
+    def set_records(self, owner: str, records: Iterable[HostRecord]) -> None:
+        """Replace a container's records by these.
 
         Raises:
-            ValueError: an address is none; what was there stays.
+            ValueError: an address is invalid; the old records stay.
         """
         hosts = [_host(owner, record) for record in records]
         for host in self._owners.pop(owner, ()):
@@ -136,7 +135,9 @@ class Zones:
     def addresses(
         self, networks: Sequence[str], links: Links, name: bytes, length: int
     ) -> list[bytes] | None:
-        """Addresses of ``length`` bytes that a name has; None when nobody is called so."""
+        """Return the addresses of a name that have ``length`` bytes; None if no container has the
+        name.
+        """
         is_known = False
         for hosts in self._candidates(networks, links, name):
             is_known = True
@@ -146,8 +147,8 @@ class Zones:
         return [] if is_known else None
 
     def called(self, networks: Sequence[str], name: bytes) -> bytes | None:
-        """The name to which an address leads back, both as they travel; None when it is
-        nobody's.
+        """Return the name for an address's reverse lookup, both in the wire format; None if no
+        container has the address.
         """
         for zone in self._seen(networks):
             for host in zone.reverse.get(name, ()):
@@ -157,8 +158,8 @@ class Zones:
     def _candidates(
         self, networks: Sequence[str], links: Links, name: bytes
     ) -> Iterator[list[_Host]]:
-        """Those who are called so, one network at a time, the best first; none of the lists is
-        empty.
+        """Yield the hosts with a name, one network at a time, in the order of lookup; none of the
+        lists is empty.
         """
         if links.names:
             yield from self._linked(networks, links, name)
@@ -207,7 +208,7 @@ def _host(owner: str, record: HostRecord) -> _Host:
 
 
 def _qualified(name: bytes, network_name: str) -> bytes | None:
-    """``name.network_name``; None when that is no name."""
+    """Return ``name.network_name``; None if that is not a valid name."""
     network = wire.name(network_name)
     if network is None or len(name) - 1 + len(network) > wire.NAME_BYTES_MAX:
         return None
@@ -215,7 +216,9 @@ def _qualified(name: bytes, network_name: str) -> bytes | None:
 
 
 def _reverse(address: IPv4Address | IPv6Address) -> bytes:
-    """Where an address leads back from. RFC 1035 section 3.5, RFC 3596 section 2.5."""
+    """Return the name for an address's reverse lookup. RFC 1035 section 3.5, RFC 3596 section
+    2.5.
+    """
     name = wire.name(address.reverse_pointer)
     assert name is not None
     return name

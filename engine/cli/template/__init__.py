@@ -1,9 +1,9 @@
-"""Go's text/template, as far as people use it in ``--format``.
+"""Go's text/template, as far as it is used in ``--format``.
 
     text {{.Field.Of.Field}} {{json .}} {{range $i, $e := .List}}…{{else}}…{{end}}
     {{if eq .State "running"}}…{{end}}
 
-``define``, ``template`` and ``block`` are left out: nobody can use them on one line. The package
+``define``, ``template`` and ``block`` are left out: they are no use on one line. The package
 imports the standard library only, and knows nothing of containers.
 
     syntax.py      text → tree

@@ -26,10 +26,10 @@ class Template:
     def __init__(
         self, source: str, functions: Mapping[str, Callable[..., Any]] = FUNCTIONS
     ) -> None:
-        """Parse.
+        """Parse a template.
 
         Raises:
-            Failure: no template; exit code 64 as Docker's.
+            Failure: it is not a template; exit code 64 as Docker's.
         """
         self._functions = functions
         try:
@@ -40,10 +40,10 @@ class Template:
             raise Failure(message, _EXIT_BAD_TEMPLATE) from None
 
     def render(self, data: object) -> str:
-        """The text for one value.
+        """Return the text for one value.
 
         Raises:
-            LookupError: a field, key or index that is not there; the message is Go's.
+            LookupError: a field, key or index does not exist; with Go's message.
         """
         pieces: list[str] = []
         self._run(self._nodes, data, {"": data}, pieces)
@@ -184,7 +184,7 @@ class Template:
 
 
 def _called(tree: object) -> Iterator[str]:
-    """The names of all functions in a tree."""
+    """Yield the names of all functions in a tree."""
     if isinstance(tree, syntax.Call):
         yield tree.name
     elif isinstance(tree, tuple) and not isinstance(tree, syntax.Text | syntax.Literal):

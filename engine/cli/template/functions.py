@@ -68,7 +68,7 @@ def _order(name: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any],
 
 
 def _print(*values: object) -> str:
-    """Go's fmt.Sprint: a space between operands when neither is a string."""
+    """Format like Go's fmt.Sprint: a space between operands if neither is a string."""
     parts: list[str] = []
     for position, value in enumerate(values):
         if position and not isinstance(value, str) and not isinstance(values[position - 1], str):
@@ -82,7 +82,9 @@ def _println(*values: object) -> str:
 
 
 def _printf(layout: str, *values: object) -> str:
-    """Go's fmt.Sprintf with the verbs that Python shares, and ``%v``, ``%q``, ``%t``."""
+    """Format like Go's fmt.Sprintf with the verbs that Python shares, and ``%v``, ``%q``,
+    ``%t``.
+    """
     remaining = iter(values)
 
     def replace(match: re.Match[str]) -> str:
@@ -145,7 +147,7 @@ HEADER_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "join": lambda value, *_: value,
     "split": lambda value, *_: value,
 }
-"""For a table's header line, where a column stands for its own title."""
+"""Functions for a table's header line, where a column stands for its own title."""
 
 SHORT_CIRCUIT: Final = frozenset({"and", "or"})
-"""Evaluated argument by argument; not functions like the others."""
+"""Evaluated argument by argument, unlike other functions."""

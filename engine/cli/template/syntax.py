@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 
 class TemplateError(Exception):
-    """The text is no template; the message is Go's, after ``template: :LINE: ``."""
+    """The text is not a template; the message is Go's, after ``template: :LINE: ``."""
 
 
 class Literal(NamedTuple):
@@ -62,7 +62,7 @@ class Pipeline(NamedTuple):
 
 
 class Text(NamedTuple):
-    """What stands between actions."""
+    """The text between actions."""
 
     text: str
 
@@ -74,7 +74,7 @@ class Show(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """``if``, ``with`` and ``range``: ``keyword`` tells which."""
+    """``if``, ``with`` or ``range``, by ``keyword``."""
 
     keyword: str
     pipeline: Pipeline
@@ -122,7 +122,7 @@ _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "
 
 
 def parse(source: str) -> tuple[Node, ...]:
-    """The tree of a template.
+    """Parse a template to a tree.
 
     Raises:
         TemplateError: the text is malformed.
@@ -174,7 +174,9 @@ def _tokens(inside: str, column: int) -> Iterator[_Token]:
 
 
 def _nodes(pieces: _Pieces) -> tuple[tuple[Node, ...], str, list[_Token]]:
-    """Nodes up to ``end`` or ``else``; which one it was, and what follows ``else``."""
+    """Return the nodes up to ``end`` or ``else``, which of these it was, and what follows
+    ``else``.
+    """
     found: list[Node] = []
     while (piece := pieces.next()) is not None:
         text, tokens = piece
@@ -308,7 +310,7 @@ class _Reader:
 
 
 def unquoted(text: str) -> str:
-    """A Go string or character literal's value."""
+    """Return the value of a Go string or character literal."""
     if text.startswith("`"):
         return text[1:-1]
 

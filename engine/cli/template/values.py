@@ -2,7 +2,7 @@
 
 Docker's client decodes an answer into structs and maps; a missing field of a struct is an error, a
 missing key of a map is ``<no value>``. JSON has one kind of object for both, so :class:`GoMap`
-marks those that Go would call maps.
+marks those that are maps in Go.
 """
 
 import json
@@ -28,7 +28,7 @@ class GoMap(dict[str, Any]):
 class Fields:
     """A struct whose fields are computed when asked for: one row of a table.
 
-    A column that takes an argument, as ``{{.Label "x"}}``, stands in ``methods``.
+    A column that takes an argument, as ``{{.Label "x"}}``, is in ``methods``.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Fields:
         self.methods = methods or {}
 
     def everything(self) -> dict[str, Any]:
-        """All columns, in the order in which Go's json package writes them."""
+        """Return all columns, in the order in which Go's json package writes them."""
         return {name: self.columns[name]() for name in sorted(self.columns)}
 
 
 def field(holder: object, name: str) -> Any:  # Any: template data is whatever JSON holds
-    """``holder.name``.
+    """Return ``holder.name``.
 
     Raises:
-        LookupError: with Go's words, when there is no such field.
+        LookupError: there is no such field; with Go's message.
     """
     if isinstance(holder, Fields):
         if name in holder.columns:
@@ -81,7 +81,7 @@ def _struct_field(holder: dict[str, Any], name: str) -> Any:
 
 
 def go_type(value: object) -> str:
-    """Go's name for a value's type, for messages."""
+    """Return Go's name for a value's type, for messages."""
     match value:
         case bool():
             return "bool"
@@ -98,17 +98,17 @@ def go_type(value: object) -> str:
 
 
 def truth(value: object) -> bool:
-    """What ``if`` takes for true: everything but zero values and what is empty."""
+    """Return whether ``if`` takes the value for true: everything but zero and empty values."""
     return bool(value)
 
 
 def shown(value: object) -> str:
-    """What ``{{value}}`` prints."""
+    """Format a value as ``{{value}}`` prints it."""
     return NO_VALUE if value is None else nested(value)
 
 
 def nested(value: object) -> str:
-    """What fmt's ``%v`` prints inside of something else."""
+    """Format a value as fmt's ``%v`` prints it inside another value."""
     match value:
         case None:
             return "<nil>"
@@ -131,6 +131,6 @@ def nested(value: object) -> str:
 
 
 def to_json(value: object) -> str:
-    """As Go's encoding/json writes it: compact, with ``<``, ``>`` and ``&`` escaped."""
+    """Encode as Go's encoding/json does: compact, with ``<``, ``>`` and ``&`` escaped."""
     plain = value.everything() if isinstance(value, Fields) else value
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).translate(_HTML)

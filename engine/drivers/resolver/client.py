@@ -320,7 +320,7 @@ class _Packet:
             "op": "change",
             "serve": self._serve,
             "forget": self._forget,
-            "tell": self._records,
+            "containers": self._records,
         }
 
     @property
