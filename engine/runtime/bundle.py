@@ -1,8 +1,7 @@
 """Parse a bundle: ``config.json`` (OCI runtime-spec) and ``monitor.json``.
 
 The names are the specification's (config.md, config-linux.md); keys that this engine never writes
-are not listed. A bundle is read once, by the monitor, before it forks: a child between fork(2) and
-execve(2) should open as little as possible.
+are not listed. A bundle is read once, by the child that becomes the container's first process.
 """
 
 from typing import NamedTuple, TypedDict
@@ -149,20 +148,12 @@ class LogSettings(TypedDict, total=False):
 
 
 class MonitorConfig(TypedDict, total=False):
-    """``monitor.json``: settings that the OCI specification has no field for."""
+    """``monitor.json``: settings that the OCI specification has no field for. The files of older
+    releases have more.
+    """
 
-    container: str
-    run: int
-    log_path: str
-    log: LogSettings
-    journal_path: str
-    tty: bool
-    open_stdin: bool
-    stdin_once: bool
     overlay: Overlay
-    cgroup_into: str
     cgroup_procs: list[str]
-    oom_counters: list[list[str]]
     seccomp_path: str | None
 
 

@@ -218,5 +218,10 @@ def _run_child(become: Callable[[int], NoReturn], report_fd: int) -> NoReturn:
         # The kernel should kill the container's processes before the monitor.
         write_once("/proc/self/oom_score_adj", "0")
         become(report_fd)
+    except BaseException as error:  # the bundle can't be read
+        failure = Failure(
+            "begin", getattr(error, "errno", None) or 0, str(error), EXIT_SETUP_FAILED
+        )
+        os.write(report_fd, json.dumps(failure._asdict()).encode())
     finally:  # nothing may unwind into a copy of our parent's stack
         os._exit(EXIT_SETUP_FAILED)

@@ -102,11 +102,11 @@ class Attachment(NamedTuple):
 
 
 class LaunchOrder(NamedTuple):
-    """What a monitor has to know of its bundle. The daemon reads it from the bundle, so that the
-    monitor need not.
+    """What a monitor has to know. It doesn't read its bundle: what a monitor reads stays in its
+    memory.
 
-    ``namespaces`` are those of ``config.json`` in which processes are created: the ``pid`` one, or
-    none to share the host's.
+    ``namespaces`` are those in which processes are created: the ``pid`` one, or none to share the
+    host's.
     """
 
     bundle: str

@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +17,15 @@ import trio
 
 from engine.domain.ids import ContainerId
 from engine.drivers.lanes import Lanes
+from engine.drivers.processes.identity import boot_id
 from engine.drivers.runs.journal import read_journal
+from engine.drivers.runs.launch_orders import PlannedRun
 from engine.drivers.runs.launcher import Launcher
 from engine.drivers.runs.monitors import Monitors
+from engine.drivers.runs.run_files import OpenRun
+from engine.runtime.bundle import LogSettings
 from engine.runtime.facts import Fact, MonitorBegan
-from engine.runtime.messages import Attachment, ExecOrder
+from engine.runtime.messages import Attachment, ExecOrder, LaunchOrder
 
 BUSYBOX: Final = Path("/bin/busybox")
 APPLETS: Final = (
@@ -53,6 +58,7 @@ class RuntimeUnderTest:
         self.woken: list[ContainerId] = []
         self.clients: list[Client] = []
         self.exec_ids: list[str] = []
+        self._orders: dict[ContainerId, LaunchOrder] = {}
         self._runs: dict[ContainerId, int] = {}
         self._wakes: dict[ContainerId, trio.Event] = {}
         self.monitors = Monitors(self.bundles, self.launcher)
@@ -63,7 +69,7 @@ class RuntimeUnderTest:
         self._wakes.pop(container, trio.Event()).set()
 
     def bundle(self, *args: str, **options: Any) -> ContainerId:
-        """Make a container's bundle; ``options`` are monitor.json's."""
+        """Make a container's bundle, and plan its first run; ``options`` are the launch order's."""
         container = ContainerId(secrets.token_hex(32))
         directory = self.bundles / container
         (directory / "rootfs").mkdir(parents=True)
@@ -76,35 +82,45 @@ class RuntimeUnderTest:
             "mounts": _MOUNTS,
             "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "uts", "ipc")]},
         }
-        monitor = {
-            "container": container,
-            "run": 1,
-            "log_path": str(self.log_path(container)),
-            "journal_path": str(self.journal_path(container)),
-            "tty": tty,
-            "open_stdin": False,
-            "stdin_once": False,
+        monitor: dict[str, Any] = {
             "overlay": {
                 "lower": [str(self.rootfs)],
                 "upper": str(self.data(container) / "upper"),
                 "work": str(self.data(container) / "work"),
             },
             "cgroup_procs": [],
-            "oom_counters": [],
             "seccomp_path": None,
-            **options,
         }
+        self._orders[container] = LaunchOrder(
+            bundle=str(directory),
+            boot_id=boot_id(),
+            tty=tty,
+            open_stdin=options.get("open_stdin", False),
+            stdin_once=options.get("stdin_once", False),
+            namespaces=[{"type": "pid"}],
+            cgroup_into="",
+            cgroup_procs=[],
+            oom_counters=options.get("oom_counters", []),
+            attachments=[],
+            log=LogSettings(is_kept=True, path=str(self.log_path(container)))
+            | options.get("log", {}),
+        )
         (directory / "config.json").write_text(json.dumps(config))
         (directory / "monitor.json").write_text(json.dumps(monitor))
         return container
 
     def next_run(self, container: ContainerId, run: int) -> None:
-        """Make an existing bundle one of another run."""
-        path = self.bundles / container / "monitor.json"
-        monitor = {**json.loads(path.read_text()), "run": run}
-        monitor["journal_path"] = str(self.data(container) / f"journal.{run}")
-        path.write_text(json.dumps(monitor))
+        """Plan another run for an existing bundle."""
         self._runs[container] = run
+
+    def opens_run(self, container: ContainerId, *attachments: Attachment) -> Callable[[], OpenRun]:
+        """What a launch calls to open the files of a container's run."""
+        planned = PlannedRun(self._orders[container], self.journal_path(container))
+        return partial(OpenRun, planned, attachments)
+
+    async def launch(self, container: ContainerId) -> int | None:
+        """Launch a container's run, with nobody attached."""
+        return await self.monitors.launch(container, self.opens_run(container))
 
     def data(self, container: ContainerId) -> Path:
         return self.place / "containers" / container
@@ -154,7 +170,8 @@ class RuntimeUnderTest:
         client = self._client()
         with client.theirs:
             attachment = Attachment(wishes.pop("attach_id", "a"), **(wishes or ALL_STREAMS))
-            await self.monitors.launch(container, [(attachment, client.theirs)])
+            open_run = self.opens_run(container, attachment)
+            await self.monitors.launch(container, open_run, [client.theirs])
         return client
 
     async def exec(self, container: ContainerId, *args: str, **options: Any) -> "Client":

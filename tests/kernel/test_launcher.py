@@ -36,7 +36,7 @@ async def test_a_launcher_that_is_killed_is_replaced_and_no_container_notices(
 
     os.kill(first, signal.SIGKILL)
     other = runtime.bundle("true")
-    await runtime.monitors.launch(other)
+    await runtime.launch(other)
 
     assert (await runtime.record(other, ProcessExited)).code == 0
     assert runtime.launcher.pid != first
@@ -64,7 +64,7 @@ async def test_a_launcher_ends_with_its_daemon_and_its_monitors_do_not(
     runtime: RuntimeUnderTest,
 ) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
     assert runtime.launcher.pid is not None
     pidfd = os.pidfd_open(runtime.launcher.pid)
@@ -88,7 +88,7 @@ async def test_one_launcher_at_a_time_holds_the_lock(runtime: RuntimeUnderTest) 
 @with_runtime
 async def test_monitors_do_not_keep_the_lock_of_their_launcher(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
 
     end_process(runtime.launcher.pid or 0)
@@ -103,7 +103,7 @@ async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(
 ) -> None:
     async def live() -> None:
         container = runtime.bundle("true")
-        await runtime.monitors.launch(container)
+        await runtime.launch(container)
         monitor = await runtime.record(container, MonitorBegan)
         await runtime.record(container, ProcessExited)
         end_process(monitor.pid)
@@ -147,7 +147,7 @@ def test_a_sealed_copy_finds_its_library_and_prefix(
     async def live() -> int:
         async with runtime_under_test(tmp_path) as runtime:
             container = runtime.bundle("sh", "-c", "exit 5")
-            await runtime.monitors.launch(container)
+            await runtime.launch(container)
             exited: ProcessExited = await runtime.record(container, ProcessExited)
             return exited.code
 

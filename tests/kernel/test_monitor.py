@@ -63,7 +63,7 @@ async def test_output_exit_code_and_journal_of_a_short_life(runtime: RuntimeUnde
 @with_runtime
 async def test_a_signal_is_told_apart_from_an_exit(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     started = await runtime.record(container, ProcessStarted)
 
     os.kill(started.pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ async def test_a_command_that_is_not_there_is_a_failed_start(runtime: RuntimeUnd
 @with_runtime
 async def test_everything_written_before_the_exit_is_logged(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sh", "-c", "seq 20000; printf 'no newline'")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
 
     await runtime.record(container, ProcessExited)
 
@@ -100,14 +100,14 @@ async def test_a_run_has_one_monitor_however_often_it_is_launched(
     runtime: RuntimeUnderTest,
 ) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     first = await runtime.record(container, ProcessStarted)
 
-    again = await runtime.monitors.launch(container)
+    again = await runtime.launch(container)
 
     assert again is None
     with pytest.raises(BundleLocked):
-        await runtime.launcher.launch(runtime.bundles / container)
+        await runtime.launcher.launch(container, runtime.opens_run(container))
     assert [type(record) for record in runtime.journal(container)] == [MonitorBegan, ProcessStarted]
     assert process_alive(identity_of(first))
 
@@ -115,14 +115,14 @@ async def test_a_run_has_one_monitor_however_often_it_is_launched(
 @with_runtime
 async def test_a_run_that_is_over_does_not_happen_again(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sh", "-c", "echo once")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessExited)
 
-    again = await runtime.monitors.launch(container)
+    again = await runtime.launch(container)
 
     assert again is None
     with pytest.raises(RunHasHappened):
-        await runtime.launcher.launch(runtime.bundles / container)
+        await runtime.launcher.launch(container, runtime.opens_run(container))
     assert runtime.log(container) == "once\n"
 
 
@@ -131,7 +131,7 @@ async def test_the_next_run_may_follow_the_last_record_at_once(runtime: RuntimeU
     container = runtime.bundle("sh", "-c", "echo again")
     for run in range(1, 6):
         runtime.next_run(container, run)
-        await runtime.monitors.launch(container)
+        await runtime.launch(container)
         await runtime.record(container, ProcessExited)
 
     assert runtime.log(container) == "again\n" * 5
@@ -140,7 +140,7 @@ async def test_the_next_run_may_follow_the_last_record_at_once(runtime: RuntimeU
 @with_runtime
 async def test_a_container_dies_with_its_monitor(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     monitor_pid = (await runtime.record(container, MonitorBegan)).pid
     started = await runtime.record(container, ProcessStarted)
     assert monitor_alive(runtime.bundles / container)
@@ -156,7 +156,7 @@ async def test_a_container_dies_with_its_monitor(runtime: RuntimeUnderTest) -> N
 @with_runtime
 async def test_a_monitor_keeps_nothing_of_its_ancestors(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     monitor_pid = (await runtime.record(container, MonitorBegan)).pid
     started = await runtime.record(container, ProcessStarted)
 
@@ -236,7 +236,7 @@ async def test_what_was_read_of_a_client_already_comes_first(runtime: RuntimeUnd
 @with_runtime
 async def test_every_client_gets_the_streams_it_asked_for(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sh", "-c", "read go; echo out; echo err >&2", open_stdin=True)
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     out = await runtime.attach(container, stdin=True, stdout=True)
     err = await runtime.attach(container, stderr=True)
 
@@ -251,7 +251,7 @@ async def test_a_client_without_input_may_close_its_side_and_still_listens(
     runtime: RuntimeUnderTest,
 ) -> None:
     container = runtime.bundle("sh", "-c", "read go; echo done", open_stdin=True)
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     listener = await runtime.attach(container, stdout=True)
     listener.half_close()
     typist = await runtime.attach(container, stdin=True)
@@ -320,7 +320,7 @@ async def test_a_container_that_does_not_read_makes_its_client_wait(
 @with_runtime
 async def test_an_exec_has_streams_and_an_exit_code_of_its_own(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
 
     client = await runtime.exec(container, "sh", "-c", "cat; echo $$; exit 4")
@@ -341,7 +341,7 @@ async def test_an_exec_that_can_not_start_says_why_as_docker_does(
     runtime: RuntimeUnderTest,
 ) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
 
     framed = await runtime.exec(container, "nope")
@@ -363,7 +363,7 @@ async def test_an_exec_that_can_not_start_says_why_as_docker_does(
 @with_runtime
 async def test_the_same_exec_ordered_twice_runs_once(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
 
     first = await runtime.exec(container, "true", exec_id="e1")
@@ -380,7 +380,7 @@ async def test_the_same_exec_ordered_twice_runs_once(runtime: RuntimeUnderTest) 
 @with_runtime
 async def test_execs_end_before_the_container_they_run_in(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     started = await runtime.record(container, ProcessStarted)
     client = await runtime.exec(container, "sleep", "1000")
     await runtime.record(container, ExecProcessStarted)
@@ -399,7 +399,7 @@ async def test_an_exec_does_not_wait_for_what_it_left_in_the_background(
     runtime: RuntimeUnderTest,
 ) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
 
     client = await runtime.exec(container, "sh", "-c", "yes & echo last")
@@ -411,7 +411,7 @@ async def test_an_exec_does_not_wait_for_what_it_left_in_the_background(
 @with_runtime
 async def test_a_thousand_execs_leave_a_monitor_as_it_was(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     monitor_pid = (await runtime.record(container, MonitorBegan)).pid
     await runtime.record(container, ProcessStarted)
 
@@ -436,8 +436,8 @@ async def test_a_daemon_that_comes_back_finds_monitors_and_missed_exits(
     runtime: RuntimeUnderTest,
 ) -> None:
     lasting, ending = runtime.bundle("cat", open_stdin=True), runtime.bundle("sleep", "1000")
-    await runtime.monitors.launch(lasting)
-    await runtime.monitors.launch(ending)
+    await runtime.launch(lasting)
+    await runtime.launch(ending)
     await runtime.record(lasting, ProcessStarted)
     started = await runtime.record(ending, ProcessStarted)
     for container in (lasting, ending):
@@ -473,7 +473,7 @@ async def test_an_attached_client_survives_the_daemon(runtime: RuntimeUnderTest)
 @with_runtime
 async def test_no_one_can_attach_to_what_is_over(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("true")
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessExited)
 
     try:
@@ -486,12 +486,27 @@ async def test_no_one_can_attach_to_what_is_over(runtime: RuntimeUnderTest) -> N
 
 @with_runtime
 async def test_a_log_that_can_not_be_opened_is_an_answer(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("true", log_path="/nowhere/log")
+    container = runtime.bundle("true", log={"path": "/nowhere/log"})
 
     with pytest.raises(DriverError, match="/nowhere/log"):
-        await runtime.monitors.launch(container)
+        await runtime.launch(container)
 
     assert not monitor_alive(runtime.bundles / container)
+
+
+@with_runtime
+async def test_a_bundle_is_for_the_container_s_first_process_alone(
+    runtime: RuntimeUnderTest,
+) -> None:
+    """Neither the daemon nor the monitor reads it."""
+    container = runtime.bundle("true")
+    for name in ("config.json", "monitor.json"):
+        (runtime.bundles / container / name).write_text("not JSON")
+
+    await runtime.launch(container)
+
+    failed: ProcessNotStarted = await runtime.record(container, ProcessNotStarted)
+    assert (failed.step, failed.exit_code) == ("begin", 125)
 
 
 @with_runtime
@@ -520,7 +535,7 @@ async def test_an_oom_kill_is_read_from_the_counters(runtime: RuntimeUnderTest) 
 @with_runtime
 async def test_records_of_the_log_are_json_with_time_and_stream(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("printf", 'a "quoted" \\\\ line\n')
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessExited)
 
     (record,) = map(json.loads, runtime.log_path(container).read_text().splitlines())
@@ -592,7 +607,7 @@ async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
     """The kernel closes its connection some milliseconds before its lock: a hint from in between
     must not be the last."""
     container = runtime.bundle("sleep", "100")
-    pid = await runtime.monitors.launch(container)
+    pid = await runtime.launch(container)
     assert pid is not None
     await runtime.record(container, ProcessStarted)
     lock_fd = copy_of_lock(pid)

@@ -71,7 +71,7 @@ async def told(runtime: RuntimeUnderTest, container: ContainerId, *args: str) ->
 async def running(runtime: RuntimeUnderTest, *args: str) -> tuple[ContainerId, int]:
     """A container that runs, and its monitor."""
     container = runtime.bundle(*(args or ("sleep", "1000")))
-    await runtime.monitors.launch(container)
+    await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
     return container, (await runtime.record(container, MonitorBegan)).pid
 

@@ -99,6 +99,11 @@ def owns_pid_namespace(spec: Spec) -> bool:
     return not spec.pid_mode
 
 
+def has_pid_namespace(spec: Spec) -> bool:
+    """Whether a container is in a PID namespace other than the host's: its own or another's."""
+    return owns_pid_namespace(spec) or namespace_owner(spec.pid_mode) is not None
+
+
 def check_joinable(kind: Shared, owner: ContainerId, container: Owner | None) -> None:
     """Refuse what can't be joined now.
 

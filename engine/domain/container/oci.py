@@ -13,9 +13,9 @@ from engine.domain.container.mounts import Bind, ReadOnlyBelow, Tmpfs
 from engine.domain.container.namespace_sharing import (
     HOST,
     NONE,
+    has_pid_namespace,
     is_with_container,
     namespace_owner,
-    owns_pid_namespace,
 )
 from engine.domain.container.spec import (
     Spec,
@@ -174,7 +174,7 @@ def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
     own = {
         "mount": True,
         "uts": spec.uts_mode != HOST,
-        "pid": owns_pid_namespace(spec) or namespace_owner(spec.pid_mode) is not None,
+        "pid": has_pid_namespace(spec),
         "ipc": spec.ipc_mode != HOST,
         "cgroup": spec.cgroupns_mode != HOST,
     }

@@ -3,7 +3,7 @@
 Kills have a queue of their own, which nothing that can hang uses.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from signal import SIGKILL
@@ -24,6 +24,7 @@ from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.connections import Connections
 from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.monitors import Monitors
+from engine.drivers.runs.run_files import OpenRun
 from engine.errors import Conflict, DriverError
 from engine.ports.actions import KillEverything, Launch, Signal, StartExec
 from engine.ports.observation import (
@@ -35,7 +36,7 @@ from engine.ports.observation import (
     ProcessNotStarted,
     ProcessStarted,
 )
-from engine.runtime.messages import ExecOrder
+from engine.runtime.messages import Attachment, ExecOrder
 
 START_TIMEOUT_S: Final = 60.0
 """How long a container's first process may take to execute its program. A bind mount from a dead
@@ -66,14 +67,22 @@ class Processes:
     async def launch(self, container: Container, _action: Launch) -> tuple[Fact, ...]:
         """Start the monitor, and wait until it reports on the first process."""
         async with self.layer_locks.hold(container.id):
+            owners = self._namespace_owners(container)
             with self.connections.attaching(container.id) as clients:
-                await self.monitors.launch(container.id, clients, self._namespace_owners(container))
+                attachments = [each for each, _ in clients]
+                open_run = partial(self._open_run, container, attachments, owners)
+                await self.monitors.launch(container.id, open_run, [each for _, each in clients])
             with trio.move_on_after(START_TIMEOUT_S):
                 return await self.journals.until(
                     container, lambda facts: any(isinstance(each, _STARTED) for each in facts)
                 )
             await self._kill_everything(container)
         raise DriverError(f"container {container.id} did not start within {START_TIMEOUT_S:.0f} s")
+
+    def _open_run(
+        self, container: Container, attachments: Sequence[Attachment], owners: NamespaceOwners
+    ) -> OpenRun:
+        return OpenRun(self.bundles.planned_run(container), attachments, owners)
 
     def _namespace_owners(self, container: Container) -> NamespaceOwners:
         """Return the containers whose namespaces it joins. Each was running when the start was

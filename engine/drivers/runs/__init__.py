@@ -1,7 +1,8 @@
 """What a run of a container needs and leaves: bundle, launcher, monitor, journal.
 
 bundle_maker.py       makes all files of a run
-bundles.py            reads and writes bundles
+bundles.py            writes bundles, for the container's first process to read
+launch_orders.py      makes the launch order, for the monitor
 run_files.py          opens lock, journal, log and socket of a run
 etc_files.py          writes ``/etc/hosts`` and its siblings
 devices.py            device nodes of a privileged container

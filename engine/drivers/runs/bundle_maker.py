@@ -19,6 +19,7 @@ from engine.drivers.runs.bundles import Bundles
 from engine.drivers.runs.device_mappings import mapped_devices, refuse_requests
 from engine.drivers.runs.devices import host_devices
 from engine.drivers.runs.etc_files import EtcFiles
+from engine.drivers.runs.launch_orders import PlannedRun, planned_run
 from engine.drivers.runs.seccomp import UNCONFINED, SeccompPrograms
 from engine.drivers.storage.propagation import check_propagation
 from engine.drivers.storage.rootfs import Rootfs
@@ -27,7 +28,7 @@ from engine.errors import DriverError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleMaker:
-    """Makes all files that the launcher and the monitor need. All methods block."""
+    """Makes all files that the launcher and the first process need. All methods block."""
 
     data_root: Path
     exec_root: Path
@@ -59,10 +60,14 @@ class BundleMaker:
             container,
             self._host_side(container),
             lower=lower,
-            entry=self.cgroups.of(container).entry(container.id),
-            oom_counters=self.cgroups.of(container).oom_counters(container.id),
+            cgroup_procs=self.cgroups.of(container).entry(container.id).join,
             seccomp=self.seccomp_program(container),
         )
+
+    def planned_run(self, container: Container) -> PlannedRun:
+        """Plan the run for which :meth:`make` has made the files."""
+        cgroups = self.cgroups.of(container)
+        return planned_run(container, cgroups, data_root=self.data_root, exec_root=self.exec_root)
 
     def linked_env(self, container: Container) -> tuple[str, ...]:
         """Return the environment variables that describe linked containers."""

@@ -1,4 +1,4 @@
-"""Read and write bundles (OCI runtime-spec, bundle.md).
+"""Write bundles (OCI runtime-spec, bundle.md), which the container's first process reads.
 
     EXEC_ROOT/bundles/ID/
       config.json       the OCI configuration
@@ -7,7 +7,7 @@
       lock monitor.sock the monitor's
 
 A bundle is written before each start and removed after each run; it is on a tmpfs, so a reboot
-removes it.
+removes it. What the monitor has to know is in its launch order (``launch_orders.py``).
 """
 
 import shutil
@@ -17,11 +17,9 @@ from typing import Any, Final
 import msgspec
 
 from engine.domain import naming
-from engine.domain.container.log_config import log_attributes
 from engine.domain.container.oci import HostSide, oci_config
 from engine.domain.container.state import Container
-from engine.domain.ids import SHORT, ContainerId
-from engine.drivers.cgroups.driver import Entry
+from engine.domain.ids import ContainerId
 from engine.drivers.listing import names_in
 from engine.errors import DriverError
 
@@ -43,8 +41,7 @@ class Bundles:
         host: HostSide,
         *,
         lower: tuple[Path, ...],
-        entry: Entry,
-        oom_counters: tuple[tuple[str, str], ...],
+        cgroup_procs: tuple[str, ...],
         seccomp: Path | None,
     ) -> None:
         """Write a bundle for a container's present run.
@@ -54,18 +51,8 @@ class Bundles:
         """
         bundle = naming.bundle_directory(self._exec_root, container.id)
         monitor = {
-            "container": container.id,
-            "run": container.run,
-            "log_path": str(naming.log_path(self._data_root, container.id)),
-            "log": self._log(container),
-            "journal_path": str(naming.journal_path(self._data_root, container.id, container.run)),
-            "tty": container.spec.tty,
-            "open_stdin": container.spec.open_stdin,
-            "stdin_once": container.spec.stdin_once,
             "overlay": self._overlay(container.id, lower),
-            "cgroup_into": entry.clone_into or "",
-            "cgroup_procs": entry.join,
-            "oom_counters": oom_counters,
+            "cgroup_procs": cgroup_procs,
             "seccomp_path": str(seccomp) if seccomp else None,
         }
         try:
@@ -74,17 +61,6 @@ class Bundles:
             _write(bundle / MONITOR, monitor)
         except OSError as error:
             raise DriverError(f"write bundle {bundle}") from error
-
-    def _log(self, container: Container) -> dict[str, Any]:
-        options = container.spec.log
-        return {
-            "is_kept": options.is_kept,
-            "path": str(naming.log_path(self._data_root, container.id)),
-            "bytes_max": options.file_bytes_max,
-            "files_max": options.files_max,
-            "compress": options.compress,
-            "attributes": _log_attributes(container),
-        }
 
     def rootfs(self, container: ContainerId) -> Path:
         """Return where a container's root file system is mounted, in its own mount namespace."""
@@ -119,22 +95,6 @@ class Bundles:
             "upper": str(directory / "upper"),
             "work": str(directory / "work"),
         }
-
-
-def _log_attributes(container: Container) -> str:
-    spec = container.spec
-    image = spec.image_id.removeprefix("sha256:")
-    names = {
-        "ID": container.short_id,
-        "FullID": container.id,
-        "Name": container.name,
-        "ImageName": spec.image,
-        "ImageID": image[:SHORT],
-        "ImageFullID": spec.image_id,
-        "DaemonName": "shipslog",
-    }
-    found = log_attributes(spec.log.options, spec.labels, spec.env, names)
-    return msgspec.json.encode(found).decode() if found else ""
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

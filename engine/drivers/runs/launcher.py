@@ -4,9 +4,8 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,11 +22,10 @@ from engine.drivers.processes.interpreter import (
     start_lean,
 )
 from engine.drivers.processes.python_choice import launcher_python
-from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.run_files import OpenRun
 from engine.errors import DriverError
 from engine.runtime import messages
-from engine.runtime.messages import Attachment, Message, ProtocolError
+from engine.runtime.messages import Message, ProtocolError
 
 READY_TIMEOUT_S: Final = 10.0
 """How long a launcher may take to start: an earlier one may still have to notice that its daemon is
@@ -79,12 +77,14 @@ class Launcher:
 
     async def launch(
         self,
-        bundle: Path,
-        clients: Sequence[tuple[Attachment, socket.socket]] = (),
-        owners: NamespaceOwners = (),
+        container: ContainerId,
+        open_run: Callable[[], OpenRun],
+        clients: Sequence[socket.socket] = (),
     ) -> Launched:
-        """Fork a monitor for a bundle. The monitor gets copies of the clients' sockets; the caller
-        closes them.
+        """Fork a monitor for a container's run.
+
+        The monitor gets copies of the clients' sockets; the caller closes them. ``open_run`` blocks;
+        its order has one attachment for each of them.
 
         When the launcher dies meanwhile, a new one is asked once more, unless a monitor exists
         already.
@@ -94,18 +94,14 @@ class Launcher:
             RunHasHappened: it had one, for this run.
             DriverError: the launcher fails.
         """
-        attachments = [attachment for attachment, _ in clients]
-        client_fds = [client.fileno() for _, client in clients]
+        client_fds = [client.fileno() for client in clients]
         for _ in range(_ATTEMPTS):
             # Opened for each attempt: the lock shows whether the attempt before has left a monitor.
-            open_run = partial(OpenRun, bundle, attachments, owners)
-            run = await self._lanes.run_for(
-                ContainerId(bundle.name), open_run, discard=OpenRun.close
-            )
+            run = await self._lanes.run_for(container, open_run, discard=OpenRun.close)
             with suppress(_Gone), closing(run):
                 fds = [*run.files, *run.joined_fds, *client_fds]
                 return await self._launch(run.order.to_message(), fds)
-        raise DriverError(f"launch {bundle.name}: the launcher keeps dying")
+        raise DriverError(f"launch {container}: the launcher keeps dying")
 
     async def start(self) -> None:
         """Start the launcher before it is needed.

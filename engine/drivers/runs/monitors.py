@@ -28,9 +28,8 @@ from engine.background import Loop, until_done
 from engine.domain.ids import ContainerId
 from engine.drivers.listing import names_in
 from engine.drivers.processes.identity import monitor_alive
-from engine.drivers.runs.joined_namespaces import NamespaceOwners
 from engine.drivers.runs.launcher import Launched, Launcher
-from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
+from engine.drivers.runs.run_files import BundleLocked, OpenRun, RunHasHappened
 from engine.errors import DriverError
 from engine.runtime import messages
 from engine.runtime.messages import Attachment, ExecOrder, Message, ProbeOrder, ProtocolError
@@ -49,8 +48,6 @@ monitors after a restart.
 """
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-Clients = Sequence[tuple[Attachment, socket.socket]]
 
 
 class _Pending:
@@ -175,7 +172,10 @@ class Monitors:
                 connection.close()
 
     async def launch(
-        self, container: ContainerId, clients: Clients = (), owners: NamespaceOwners = ()
+        self,
+        container: ContainerId,
+        open_run: Callable[[], OpenRun],
+        clients: Sequence[socket.socket] = (),
     ) -> int | None:
         """Start a container's monitor and connect to it; return its pid. The journal records what
         becomes of the run.
@@ -187,7 +187,7 @@ class Monitors:
             DriverError: there is no monitor.
         """
         try:
-            launched = await self._launch_patiently(container, clients, owners)
+            launched = await self._launch_patiently(container, open_run, clients)
         except RunHasHappened:
             return None
         except BundleLocked:
@@ -198,7 +198,10 @@ class Monitors:
         return launched.pid
 
     async def _launch_patiently(
-        self, container: ContainerId, clients: Clients, owners: NamespaceOwners
+        self,
+        container: ContainerId,
+        open_run: Callable[[], OpenRun],
+        clients: Sequence[socket.socket],
     ) -> Launched:
         """Launch a monitor; retry while the bundle is locked, because the previous run's monitor
         may be about to end.
@@ -206,7 +209,7 @@ class Monitors:
         deadline = trio.current_time() + LOCK_PATIENCE_S
         while True:
             try:
-                return await self._launcher.launch(self._bundles / container, clients, owners)
+                return await self._launcher.launch(container, open_run, clients)
             except BundleLocked:
                 if trio.current_time() >= deadline:
                     raise

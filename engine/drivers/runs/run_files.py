@@ -14,12 +14,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.drivers.processes.identity import boot_id
 from engine.drivers.runs.joined_namespaces import NamespaceOwners, open_namespaces
+from engine.drivers.runs.launch_orders import PlannedRun
 from engine.errors import DriverError
-from engine.runtime.bundle import read_bundle
 from engine.runtime.control import CONNECTIONS_MAX
-from engine.runtime.messages import LOCK_NAME, SOCKET_NAME, Attachment, LaunchOrder
+from engine.runtime.messages import LOCK_NAME, SOCKET_NAME, Attachment
 
 
 class BundleLocked(DriverError):
@@ -40,26 +39,26 @@ class RunFiles(NamedTuple):
 
 
 class OpenRun:
-    """All that a monitor of this bundle needs, open until this is closed."""
+    """The order and the files of a run that is being launched, open until this is closed."""
 
     def __init__(
-        self, bundle: Path, attachments: Sequence[Attachment], owners: NamespaceOwners = ()
+        self, planned: PlannedRun, attachments: Sequence[Attachment], owners: NamespaceOwners = ()
     ) -> None:
         """Blocks for as long as the disk takes to make two files.
 
         Raises:
             BundleLocked: the bundle has a monitor.
             RunHasHappened: there was one, for this run.
-            DriverError: a file can't be read or opened.
+            DriverError: a file can't be opened.
         """
         with ExitStack() as stack:
             try:
                 joined = _open_joined(owners, stack)
-                order, self.files = _open_run(bundle, attachments, stack)
-                self.order = order._replace(joined=list(joined))
-                self.joined_fds = tuple(joined.values())
-            except (OSError, KeyError, ValueError) as error:
-                raise DriverError(f"open the run of {bundle.name}: {error}") from error
+                self.files = _open_files(planned, stack)
+            except OSError as error:
+                raise DriverError(f"open the run of {planned.order.bundle}: {error}") from error
+            self.order = planned.order._replace(attachments=list(attachments), joined=list(joined))
+            self.joined_fds = tuple(joined.values())
             self._opened = stack.pop_all()
 
     def close(self) -> None:
@@ -76,37 +75,20 @@ def _open_joined(owners: NamespaceOwners, stack: ExitStack) -> dict[str, int]:
     return opened
 
 
-def _open_run(
-    bundle: Path, attachments: Sequence[Attachment], stack: ExitStack
-) -> tuple[LaunchOrder, RunFiles]:
-    config, monitor = read_bundle(str(bundle))[1:]
+def _open_files(planned: PlannedRun, stack: ExitStack) -> RunFiles:
+    bundle, log = Path(planned.order.bundle), planned.order.log
     lock_fd = _open(stack, bundle / LOCK_NAME, os.O_RDWR)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BundleLocked(f"container {bundle.name} has a monitor") from error
-    journal_fd = _open(stack, Path(monitor["journal_path"]), os.O_RDWR | os.O_APPEND)
+    journal_fd = _open(stack, planned.journal, os.O_RDWR | os.O_APPEND)
     if os.fstat(journal_fd).st_size:
-        raise RunHasHappened(f"run {monitor['run']} of container {bundle.name} has happened")
-    log = monitor.get("log", {})
-    log_path = monitor["log_path"] if log.get("is_kept", True) else os.devnull
+        raise RunHasHappened(f"{planned.journal} of container {bundle.name} is not empty")
+    log_path = log["path"] if log["is_kept"] else os.devnull
     log_fd = _open(stack, Path(log_path), os.O_WRONLY | os.O_APPEND, 0o640)
     listener = stack.enter_context(_listen(bundle))
-    namespaces = config.get("linux", {}).get("namespaces", [])
-    order = LaunchOrder(
-        bundle=str(bundle),
-        boot_id=boot_id(),
-        tty=monitor.get("tty", False),
-        open_stdin=monitor.get("open_stdin", False),
-        stdin_once=monitor.get("stdin_once", False),
-        namespaces=[namespace for namespace in namespaces if namespace["type"] == "pid"],
-        cgroup_into=monitor.get("cgroup_into", ""),
-        cgroup_procs=monitor.get("cgroup_procs", []),
-        oom_counters=monitor.get("oom_counters", []),
-        attachments=list(attachments),
-        log=log,
-    )
-    return order, RunFiles(lock_fd, journal_fd, log_fd, listener.fileno())
+    return RunFiles(lock_fd, journal_fd, log_fd, listener.fileno())
 
 
 def _open(stack: ExitStack, path: Path, flags: int, mode: int = 0o600) -> int:
