@@ -1,7 +1,8 @@
 """Define what an observation of a container holds.
 
-*Facts* come from the monitor's journal (``runtime/facts.py``) and have happened, whatever the log knows of them; their times are
-the monitor's. The rest of an observation is how things are at this moment.
+*Facts* come from the monitor's journal (``runtime/facts.py``) and have happened, whatever the log
+knows of them; their times are the monitor's. The rest of an observation is how things are at this
+moment.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from enum import StrEnum
 from engine.domain.container.events import ProcessIdentity
 from engine.domain.ids import ContainerId, SandboxId
 from engine.runtime.facts import (
+    DETACHED,
+    ENDED,
     AttachEnded,
     ExecProcessExited,
     ExecProcessNotStarted,
@@ -24,6 +27,8 @@ from engine.runtime.facts import (
 )
 
 __all__ = [
+    "DETACHED",
+    "ENDED",
     "AttachEnded",
     "ExecProcessExited",
     "ExecProcessNotStarted",

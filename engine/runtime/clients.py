@@ -13,6 +13,7 @@ import struct
 from typing import Final, Protocol
 
 from engine.runtime import messages
+from engine.runtime.facts import DETACHED, EOF, SLOW
 from engine.runtime.loop import HANGUP, READ, WRITE, Loop
 from engine.runtime.messages import Attachment
 
@@ -157,7 +158,7 @@ class Client:
             )  # input is unread; the loop watches it again when there is room
             self._events = 0
         else:
-            self.close(self._finishing or messages.EOF)
+            self.close(self._finishing or EOF)
 
     def _read(self) -> None:
         try:
@@ -165,7 +166,7 @@ class Client:
         except BlockingIOError:
             return
         except OSError:
-            self.close(messages.EOF)
+            self.close(EOF)
             return
         if typed:
             self._typed(typed)
@@ -179,12 +180,12 @@ class Client:
         if passed:
             self._process.typed(passed)
         if detached:
-            self.finish(messages.DETACHED)
+            self.finish(DETACHED)
 
     def _end_of_input(self) -> None:
         self._reading = False
         if self.attachment.stdin and not self._process.input_ended():
-            self.finish(messages.EOF)
+            self.finish(EOF)
         else:
             self._update()
 
@@ -195,7 +196,7 @@ class Client:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.close(messages.EOF)
+                self.close(EOF)
                 return
             if sent == len(header) + len(block):
                 return
@@ -212,7 +213,7 @@ class Client:
         except BlockingIOError:
             return
         except OSError:
-            self.close(messages.EOF)
+            self.close(EOF)
             return
         was_full = self.full
         del self._waiting[:sent]
@@ -228,7 +229,7 @@ class Client:
     def _timed_out(self) -> None:
         """Close the client if the process waits for it; otherwise wait again."""
         if self.full or self._finishing is not None:
-            self.close(messages.SLOW)
+            self.close(SLOW)
         else:
             self._loop.call_after(self, CLIENT_PATIENCE_S, self._timed_out)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from engine.runtime import init, messages
+from engine.runtime import init
 from engine.runtime.children import Child, Failure, identity
-from engine.runtime.facts import ExecProcessExited, ExecProcessNotStarted, ExecProcessStarted
+from engine.runtime.facts import ENDED, ExecProcessExited, ExecProcessNotStarted, ExecProcessStarted
 from engine.runtime.failure import EXIT_NOT_EXECUTABLE
 from engine.runtime.journal import Journal
 from engine.runtime.loop import Loop
@@ -153,7 +153,7 @@ class Execs:
 
     def forget(self, running: _Exec) -> None:
         """Forget an ended exec; its client is closed once it has taken all output."""
-        running.stdio.finish(messages.ENDED)
+        running.stdio.finish(ENDED)
         del self._running[running.exec_id]
         self._finished.append(running.exec_id)
         self._ended()

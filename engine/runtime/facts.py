@@ -26,6 +26,12 @@ class Stamp(NamedTuple):
     """CLOCK_BOOTTIME."""
 
 
+# Why a client was disconnected.
+ENDED: Final = "ended"  # the process has exited and all of its output was taken
+EOF: Final = "eof"  # the client went away
+DETACHED: Final = "detached"  # the client sent the detach keys
+SLOW: Final = "slow"  # the client took nothing while the process waited for it
+
 UNSTAMPED: Final = Stamp(0, 0, 0)
 """The stamp of a fact that is not written yet."""
 
@@ -84,9 +90,7 @@ class LogDropped(NamedTuple):
 
 
 class AttachEnded(NamedTuple):
-    """A client was disconnected: ``eof``, ``detached``, ``slow`` or ``ended``. An exec's client has
-    the exec's ID.
-    """
+    """A client was disconnected, for one of the reasons above. An exec's client has the exec's ID."""
 
     attach_id: str
     reason: str

@@ -41,12 +41,6 @@ actual ones are much smaller.
 DESCRIPTORS_MAX: Final = 64
 """Maximum of descriptors in one packet; the kernel's own limit, SCM_MAX_FD, is 253."""
 
-# Why a client was disconnected.
-ENDED: Final = "ended"  # the process has exited and all of its output was taken
-EOF: Final = "eof"  # the client went away
-DETACHED: Final = "detached"  # the client sent the detach keys
-SLOW: Final = "slow"  # the client took nothing while the process waited for it
-
 # Plain numbers: an IntFlag runs Python code for every "|" and "&", and each page of it is copied.
 NO_SIGNAL: Final = int(socket.MSG_NOSIGNAL)
 PEEK: Final = int(socket.MSG_PEEK)

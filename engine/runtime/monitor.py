@@ -38,6 +38,7 @@ from engine.runtime.children import Child, Failure, identity
 from engine.runtime.control import Control
 from engine.runtime.execs import Execs, exit_code
 from engine.runtime.facts import (
+    ENDED,
     AttachEnded,
     Fact,
     LogDropped,
@@ -209,7 +210,7 @@ class Monitor:
         self._persist(last)
         os.close(self._fds.lock_fd)  # before the hint: the daemon may start the next run at once
         self._control.hint(self._journal.count)
-        self._stdio.finish(messages.ENDED)
+        self._stdio.finish(ENDED)
         self._stop_if_done()
 
     def _persist(self, last: Fact) -> None:

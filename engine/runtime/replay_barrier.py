@@ -12,8 +12,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from engine.runtime import messages
 from engine.runtime.clients import Client
+from engine.runtime.facts import EOF, SLOW
 from engine.runtime.loop import READ, Loop
 
 BARRIER_PATIENCE_S: Final = 10.0
@@ -44,7 +44,7 @@ class ReplayBarrier:
         self._loop.call_after(
             ("barrier", barrier_fd),
             BARRIER_PATIENCE_S,
-            lambda: self._give_up(barrier_fd, messages.SLOW),
+            lambda: self._give_up(barrier_fd, SLOW),
         )
 
     def forget(self, client: Client) -> None:
@@ -61,7 +61,7 @@ class ReplayBarrier:
 
     def _moved(self, barrier_fd: int) -> None:
         if not os.read(barrier_fd, 1):
-            self._give_up(barrier_fd, messages.EOF)
+            self._give_up(barrier_fd, EOF)
             return
         self._opened(self._remove(barrier_fd))
         self._all_open()

@@ -23,8 +23,8 @@ import termios
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from engine.runtime import messages
 from engine.runtime.clients import STDERR, STDOUT, Client
+from engine.runtime.facts import EOF, SLOW
 from engine.runtime.loop import Loop
 from engine.runtime.messages import Attachment
 from engine.runtime.pipes import INPUT_BUFFER_BYTES_MAX, Input, Output
@@ -170,7 +170,7 @@ class Stdio:
     def client_closed(self, client: Client, reason: str) -> None:
         """Remove a client whose socket is already closed."""
         self._clients.remove(client)
-        if client.attachment.stdin and reason in (messages.EOF, messages.SLOW):
+        if client.attachment.stdin and reason in (EOF, SLOW):
             self.input_ended()
         self._barrier.forget(client)
         self.client_has_room()

@@ -41,6 +41,8 @@ from engine.domain.exec.state import (
 from engine.domain.ids import ExecId
 from engine.domain.streams import container_stream, exec_stream
 from engine.ports.observation import (
+    DETACHED,
+    ENDED,
     AttachEnded,
     ExecProcessExited,
     ExecProcessNotStarted,
@@ -167,7 +169,7 @@ def _take_attach_ended(reader: _Reader, fact: AttachEnded) -> None:
     if attach in reader.container.attachments:
         reader.add((AttachClosed(attach=attach, reason=fact.reason),), MONITOR, at_ns)
     execution = reader.execs.get(ExecId(attach))
-    if execution is not None and fact.reason == "detached":
+    if execution is not None and fact.reason == DETACHED:
         reader.add_exec(execution, decide_exec_detached(execution), MONITOR, at_ns)
 
 
@@ -247,7 +249,7 @@ def _end_execs(reader: _Reader) -> None:
     for execution in tuple(reader.execs.values()):
         reader.add_exec(execution, decide_exec_lost(execution), SUPERVISOR, None)
     for attach in reader.container.attachments if reader.container.phase is Phase.REMOVING else ():
-        reader.add((AttachClosed(attach=attach, reason="ended"),), SUPERVISOR)
+        reader.add((AttachClosed(attach=attach, reason=ENDED),), SUPERVISOR)
 
 
 def _drift(container: Container, observed: Observation) -> tuple[Event, ...]:

@@ -8,8 +8,9 @@ import pytest
 
 from engine.runtime import replay_barrier
 from engine.runtime.clients import frame_header
+from engine.runtime.facts import EOF, SLOW
 from engine.runtime.loop import Loop
-from engine.runtime.messages import EOF, SLOW, Attachment
+from engine.runtime.messages import Attachment
 from engine.runtime.streams import Stdio
 
 
