@@ -357,7 +357,8 @@ def rows_until(log: Reader, at_ns: int) -> Iterator[Row]:
     has nothing earlier behind something later, rows pass as they are; elsewhere the log is asked
     how far each stream goes.
     """
-    last_seq, first_later = log.seq_at(at_ns), log.seq_after(at_ns)
+    last_seq = log.seq_at(at_ns)
+    first_later = log.seq_after(at_ns, until_seq=last_seq)
     last_version = lru_cache(_STREAMS_REMEMBERED)(
         lambda stream: log.version(stream, until_seq=last_seq, until_ns=at_ns)
     )

@@ -208,11 +208,10 @@ class Execs:
         """Look below each container that is there: an index entry each, and no event of any other
         exec.
         """
-        for container in containers:
-            found: Exec | None = None
-            stream = exec_stream(container, ExecId(execution))
-            for recorded in self._ledger.log.read(stream=stream):
-                found = evolve(found, recorded.event, recorded.at_ns)
-            if found is not None:
-                return found
-        raise NoSuchExec(f"No such exec instance: {execution}")
+        streams = [exec_stream(container, ExecId(execution)) for container in containers]
+        found: Exec | None = None
+        for recorded in self._ledger.log.read(streams=streams):
+            found = evolve(found, recorded.event, recorded.at_ns)
+        if found is None:
+            raise NoSuchExec(f"No such exec instance: {execution}")
+        return found

@@ -12,6 +12,7 @@ The log:
     released.py     list every event that this engine can read, and the upcasters
     chain.py        compute the hash that binds each row to the one before
     read.py         read the history in blocks
+    selection.py    select events by place, stream, type and time
     verify.py       audit the log: hashes, gaps, versions, the head
     errors.py       the store's errors, and database errors in plain words
 

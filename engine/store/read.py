@@ -6,11 +6,12 @@ together whatever is appended between.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import MsgspecError
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.domain.event import SUPERVISOR, Origin
@@ -19,6 +20,7 @@ from engine.store.chain import Row
 from engine.store.codec import Codec, decode_origin
 from engine.store.errors import UnknownEvent, explain
 from engine.store.records import Aggregate, Recorded, Unreadable, VerifyReport
+from engine.store.selection import Selection, positions_between
 from engine.store.verify import verify_chain
 
 BLOCK_ROWS: Final = 500
@@ -49,6 +51,7 @@ class Reader:
         *,
         until_seq: int | None = None,
         stream: str | None = None,
+        streams: Collection[str] | None = None,
         below: str | None = None,
         types: Collection[str] | None = None,
         since_ns: int | None = None,
@@ -58,10 +61,10 @@ class Reader:
     ) -> Iterator[Recorded]:
         """Events in the order of ``seq``, those that match everything given.
 
-        ``below`` is a stream and all whose names begin with it and a slash. ``until_seq``,
-        ``since_ns`` and ``until_ns`` include the event that is exactly there. For the state at a
-        point in time use ``until_seq=seq_at(…)``: a clock that jumped back would tear holes into a
-        history cut by ``until_ns``.
+        ``stream`` is one of ``streams``; ``below`` is a stream and all whose names begin with it
+        and a slash. ``until_seq``, ``since_ns`` and ``until_ns`` include the event that is exactly
+        there. For the state at a point in time use ``until_seq=seq_at(…)``: a clock that jumped
+        back would tear holes into a history cut by ``until_ns``.
 
         A row that this engine can't read is an :class:`Unreadable` with ``keep_unreadable``, and
         otherwise an error.
@@ -70,9 +73,14 @@ class Reader:
             UnknownEvent: a row that this engine can't read.
             StoreCorrupt: the database can't be read there.
         """
-        wanted = _matching(until_seq, stream, types, since_ns, until_ns)
-        if below is not None:
-            wanted = wanted.where(_is_below(below))
+        wanted = Selection(
+            until_seq=until_seq,
+            streams=streams if stream is None else [stream],
+            below=below,
+            types=types,
+            since_ns=since_ns,
+            until_ns=until_ns,
+        )
         for row, digest in self._stored(wanted, after_seq, limit):
             try:
                 recorded = self._recorded(row, digest)
@@ -95,16 +103,21 @@ class Reader:
         Raises:
             StoreCorrupt: the database can't be read there.
         """
-        for row, _ in self._stored(_matching(until_seq, stream, None, None, None), after_seq):
+        streams = None if stream is None else [stream]
+        for row, _ in self._stored(Selection(until_seq=until_seq, streams=streams), after_seq):
             yield row
 
     def _stored(
-        self, wanted: Select[Any], after_seq: int, limit: int | None = None
+        self, wanted: Selection, after_seq: int, limit: int | None = None
     ) -> Iterator[tuple[Row, bytes]]:
+        if wanted.is_by_time:
+            first, last = self._positions(wanted.since_ns, wanted.until_ns)
+            after_seq = max(after_seq, first - 1)
+            until_seq = last if wanted.until_seq is None else min(last, wanted.until_seq)
+            wanted = replace(wanted, until_seq=until_seq)
         left = limit
         while left is None or left > 0:
-            size = BLOCK_ROWS if left is None else min(BLOCK_ROWS, left)
-            block = self._some(wanted.where(_events.seq > after_seq).limit(size))
+            block = self._some(wanted.block(after_seq, min(BLOCK_ROWS, left or BLOCK_ROWS)))
             for *fields, digest in block:
                 yield Row(*fields), digest
             if not block:
@@ -126,18 +139,22 @@ class Reader:
             raise explain(error, self.path) from error
         return block
 
+    def _positions(self, since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
+        """Return the first and the last event within some time; (0, 0) when there is none."""
+        first, last = self._block(positions_between(since_ns, until_ns))[0]
+        return first or 0, last or 0
+
     def seq_at(self, at_ns: int) -> int:
-        """The last event that happened no later than a time by the wall clock; 0 before the
+        """Return the last event that happened no later than a time by the wall clock; 0 before the
         first.
         """
-        query = select(func.max(_events.seq)).where(_events.at_ns <= at_ns)
-        return self._block(query)[0][0] or 0
+        return self._positions(None, at_ns)[1]
 
-    def seq_after(self, at_ns: int) -> int | None:
-        """The first event that happened later than a time by the wall clock; None when there is
-        none.
+    def seq_after(self, at_ns: int, *, until_seq: int) -> int | None:
+        """Return the first event up to ``until_seq`` that happened later than a time by the wall
+        clock; None when there is none.
         """
-        query = select(func.min(_events.seq)).where(_events.at_ns > at_ns)
+        query = select(func.min(_events.seq)).where(_events.at_ns > at_ns, _events.seq <= until_seq)
         found: int | None = self._block(query)[0][0]
         return found
 
@@ -206,31 +223,3 @@ def _unreadable(row: Row, digest: bytes, reason: str) -> Recorded:
     origin = Origin(actor=SUPERVISOR)
     event = Unreadable(stored_as=str(row.type), reason=reason)
     return Recorded(row.seq, row.stream, row.version, event, row.at_ns, origin, digest)
-
-
-def _is_below(stream: str) -> ColumnElement[bool]:
-    """One range of the index: ``0`` is the character after the slash."""
-    return or_(
-        _events.stream == stream, and_(_events.stream > f"{stream}/", _events.stream < f"{stream}0")
-    )
-
-
-def _matching(
-    until_seq: int | None,
-    stream: str | None,
-    types: Collection[str] | None,
-    since_ns: int | None,
-    until_ns: int | None,
-) -> Select[Any]:
-    query = select(schema.events).order_by(_events.seq)
-    if until_seq is not None:
-        query = query.where(_events.seq <= until_seq)
-    if stream is not None:
-        query = query.where(_events.stream == stream)
-    if types is not None:
-        query = query.where(_events.type.in_(types))
-    if since_ns is not None:
-        query = query.where(_events.at_ns >= since_ns)
-    if until_ns is not None:
-        query = query.where(_events.at_ns <= until_ns)
-    return query
