@@ -34,7 +34,6 @@ from engine.domain.event import Event
 from engine.domain.exec.state import ExecCreated, ExecExited, ExecSpec, ExecStartFailed
 from engine.domain.ids import ContainerId, ExecId, NetworkId
 from engine.domain.image.state import ImageCommitted, ImageImported, ImageLoaded
-from engine.errors import NotFound
 from engine.queries.history import Entry
 from engine.queries.threads import ask
 from engine.store.ledger import Ledger
@@ -101,13 +100,13 @@ class Subject:
                 self.moving[order] = (NetworkId(to.network), to.name)
             case DisconnectRequested(order=order, network=network, name=name):
                 self.moving[order] = (network, name)
-            case Connected(order=order):
+            case Connected(order=order) if order in self.moving:
                 network, name = self.moving.pop(order)
                 self.networks[network] = name
-            case Disconnected(order=order):
+            case Disconnected(order=order) if order in self.moving:
                 self.networks.pop(self.moving.pop(order)[0], None)
             case ConnectFailed(order=order):
-                del self.moving[order]
+                self.moving.pop(order, None)
             case StopRequested(then_start=then_start):
                 self.stopping, self.restarting = True, then_start
             case Started():
@@ -145,10 +144,8 @@ class Events:
         return self._ledger.log.last_seq
 
     async def subject_before(self, entry: Entry) -> Subject:
-        """What an event is about, as it was just before.
-
-        Raises:
-            NotFound: the log has nothing of it; then the log is not whole.
+        """Return what an event is about, as it was just before; of events that can't be read
+        nothing is known.
         """
         return await ask(partial(_recollect, self._ledger.log, entry))
 
@@ -177,22 +174,18 @@ def exec_of(entry: Entry) -> ExecId | None:
 
 
 def _recollect(log: Reader, entry: Entry) -> Subject:
-    """What the log has of an event's container and exec before that event. Blocks.
-
-    Raises:
-        NotFound: it has nothing; then the log is not whole.
-    """
+    """Read what the log has of an event's container and exec before that event. Blocks."""
     owner, before = owner_of(entry), entry.seq - 1
-    subject: Subject | None = None
-    for recorded in log.read(stream=owner, types=_REMEMBERED, until_seq=before):
+    subject = Subject(ContainerId(entry.id), name=entry.name, image="", labels={})
+    for recorded in log.read(
+        stream=owner, types=_REMEMBERED, until_seq=before, keep_unreadable=True
+    ):
         if isinstance(recorded.event, Created):
             subject = Subject.of(recorded.event)
-        elif subject is not None:
+        else:
             subject.follow(recorded.event, recorded.at_ns)
-    if subject is None:
-        raise NotFound(f"the log has no beginning of {owner}")
     if execution := exec_of(entry):
-        for recorded in log.read(stream=entry.stream, until_seq=before):
+        for recorded in log.read(stream=entry.stream, until_seq=before, keep_unreadable=True):
             subject.follow_exec(execution, recorded.event)
     return subject
 
@@ -202,7 +195,9 @@ def _past_labels(log: Reader, entry: Entry) -> Mapping[str, str]:
 
     The same image has the same labels whenever it comes in, so the first event will do.
     """
-    for recorded in log.read(stream=entry.stream, types=_ARRIVALS, until_seq=entry.seq, limit=1):
+    for recorded in log.read(
+        stream=entry.stream, types=_ARRIVALS, until_seq=entry.seq, keep_unreadable=True
+    ):
         if isinstance(recorded.event, Arrival):
             return recorded.event.contents.config.labels
     return {}

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import islice
+from typing import Final, TypeVar
 
 import msgspec
 import trio
 
-from engine.domain.container.events import Created, Exited, RemoveFailed, Renamed, StartFailed
+from engine.domain.container.events import (
+    Created,
+    Exited,
+    Removed,
+    RemoveFailed,
+    Renamed,
+    StartFailed,
+)
 from engine.domain.event import Actor, Event
 from engine.domain.exec.state import ExecExited, ExecStartFailed
 from engine.domain.ids import SHORT, ImageId
@@ -30,11 +38,14 @@ from engine.store.replay import Replay
 from engine.store.restore import differences, restored
 from engine.store.states import kind_of
 
-_BLOCK = 500
-_PREFIX_MIN = 4
+BLOCK_EVENTS: Final = 500
+"""Read in one go, on a thread, and kept for a follower."""
+_PREFIX_MIN: Final = 4
 """Digits of an ID that tell it from a name well enough."""
-_STREAMS_REMEMBERED = 4096
-_NAMING = (Created.TYPE, Renamed.TYPE)
+_STREAMS_REMEMBERED: Final = 4096
+_NAMING: Final = (Created.TYPE, Renamed.TYPE)
+
+T = TypeVar("T")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,9 +119,11 @@ class History:
             while True:
                 tail.clear()
                 last_seq = self._ledger.log.last_seq
-                reading = self._read(question, stream, after_seq, last_seq, naming)
-                while block := await ask(partial(_take, reading)):
-                    yield block
+                reading = self._read(question, stream, after_seq, last_seq)
+                answers = partial(self._answers, reading, question, naming)
+                while (block := await ask(answers)) is not None:
+                    if block:
+                        yield block
                 after_seq = max(after_seq, last_seq)
                 if not follow:
                     return
@@ -123,13 +136,8 @@ class History:
                 unfollow()
 
     def _read(
-        self,
-        question: Question,
-        stream: str | None,
-        after_seq: int,
-        until_seq: int,
-        naming: "Naming",
-    ) -> Iterator[Entry]:
+        self, question: Question, stream: str | None, after_seq: int, until_seq: int
+    ) -> Iterator[Recorded]:
         events = self._ledger.log.read(
             after_seq,
             until_seq=until_seq if question.until_seq is None else question.until_seq,
@@ -138,10 +146,18 @@ class History:
             until_ns=question.until_ns,
             keep_unreadable=True,
         )
-        for recorded in unhurried(events):
-            entry = naming.entry(recorded, self._ledger.durable)
-            if _matches(entry, question):
-                yield entry
+        return unhurried(events)
+
+    def _answers(
+        self, reading: Iterator[Recorded], question: Question, naming: "Naming"
+    ) -> tuple[Entry, ...] | None:
+        """Return what answers the question among the next events, perhaps nothing; None at the end.
+
+        A thread is used for one block at a time, however few of all events answer the question.
+        """
+        some = _take(reading)
+        entries = (naming.entry(recorded, self._ledger.durable) for recorded in some)
+        return tuple(entry for entry in entries if _matches(entry, question)) if some else None
 
     def _fresh(
         self, question: Question, stream: str | None, fresh: list[Recorded], naming: "Naming"
@@ -169,7 +185,7 @@ class History:
         if stream := self._past_image(about):
             return stream
         found, word = None, about.removeprefix("/")
-        for recorded in unhurried(self._ledger.log.read(types=_NAMING)):
+        for recorded in unhurried(self._ledger.log.read(types=_NAMING, keep_unreadable=True)):
             event = recorded.event
             if (
                 isinstance(event, Created)
@@ -232,7 +248,7 @@ class Tail:
 
     def add(self, recorded: Recorded) -> None:
         """What a ledger calls with every event."""
-        if len(self._recorded) < _BLOCK:
+        if len(self._recorded) < BLOCK_EVENTS:
             self._recorded.append(recorded)
         else:
             self._is_torn = True
@@ -269,6 +285,9 @@ class Naming:
         event, owner = recorded.event, "/".join(recorded.stream.split("/")[:2])
         if isinstance(event, Created | Renamed):
             self._names[owner] = event.name
+        named = self._names.get(owner)
+        if isinstance(event, Removed):
+            self._names.pop(owner, None)  # or all names that there ever were would be kept
         return Entry(
             seq=recorded.seq,
             at_ns=recorded.at_ns,
@@ -276,7 +295,7 @@ class Naming:
             stream=recorded.stream,
             version=recorded.version,
             id=owner.partition("/")[2],
-            name=self._names.get(owner) or _present_name(present, owner),
+            name=named or _present_name(present, owner),
             actor=recorded.origin.actor,
             outcome=_outcome(event),
             cause=recorded.origin.cause,
@@ -368,5 +387,7 @@ def rows_until(log: Reader, at_ns: int) -> Iterator[Row]:
             yield row
 
 
-def _take(reading: Iterator[Entry]) -> tuple[Entry, ...]:
-    return tuple(islice(reading, _BLOCK))  # zip() would take one more than it gives, and lose it
+def _take(reading: Iterator[T]) -> tuple[T, ...]:
+    return tuple(
+        islice(reading, BLOCK_EVENTS)
+    )  # zip() would take one more than it gives, and lose it

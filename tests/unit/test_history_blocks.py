@@ -1,13 +1,13 @@
 """A long history is read in blocks, and none of its events falls between two."""
 
-from engine.queries.history import _BLOCK, _take
+from engine.queries.history import BLOCK_EVENTS, _take
 
 
 def test_no_entry_falls_between_two_blocks() -> None:
-    entries = iter(range(2 * _BLOCK + 1))
+    entries = iter(range(2 * BLOCK_EVENTS + 1))
     taken: list[int] = []
 
-    while block := _take(entries):  # type: ignore[arg-type]  # any iterator will do
-        taken.extend(block)  # type: ignore[arg-type]
+    while block := _take(entries):
+        taken.extend(block)
 
-    assert taken == list(range(2 * _BLOCK + 1))
+    assert taken == list(range(2 * BLOCK_EVENTS + 1))

@@ -4,7 +4,7 @@ their client, small."""
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,8 @@ from engine.domain.event import SUPERVISOR, Origin
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ImageId, InstanceId
 from engine.domain.streams import HOST, container_stream
-from engine.queries.history import History, rows_until
+from engine.queries.history import BLOCK_EVENTS, History, Naming, Question, rows_until
+from engine.queries.threads import ask
 from engine.queries.threads import pause as questions_pause
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
@@ -103,6 +104,39 @@ def test_a_question_ends_with_whoever_asked_it(
 
     trio.run(given_up)
     assert pauses <= PAUSES_MAX
+
+
+def test_a_thread_is_used_for_a_block_at_a_time_however_few_events_answer(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def counted(function: Callable[[], object]) -> object:
+        nonlocal asked
+        asked += 1
+        return await ask(function)
+
+    async def read() -> list[int]:
+        await begin(ledger)
+        await rename(ledger, EVENTS)
+        monkeypatch.setattr("engine.queries.history.ask", counted)
+        question = Question(type="host_initialised")
+        return [each.seq async for block in History(ledger).entries(question) for each in block]
+
+    assert trio.run(read) == [1]
+    assert asked > EVENTS / BLOCK_EVENTS
+
+
+def test_the_name_of_a_removed_container_is_forgotten_after_its_last_event(ledger: Ledger) -> None:
+    naming = Naming()
+
+    async def lived() -> list[str]:
+        await begin(ledger)
+        await ledger.record(ORIGIN, (container_stream(BOAT), (RemoveRequested(), Removed())))
+        return [naming.entry(each, ledger.durable).name for each in ledger.log.read()]
+
+    assert trio.run(lived) == ["", "boat", "boat", "boat"]
+    assert not naming._names
 
 
 def test_a_moment_is_of_each_stream_all_up_to_its_last_event_then(tmp_path: Path) -> None:

@@ -196,9 +196,9 @@ class Translator:
                 yield from self._networks_of(subject, "disconnect")
                 if subject.stopping:
                     yield _about(subject, "stop")
-            case membership.Connected(order=order) if subject.running:
+            case membership.Connected(order=order) if subject.running and order in subject.moving:
                 yield self._of_membership(subject, "connect", *subject.moving[order])
-            case membership.Disconnected(order=order):
+            case membership.Disconnected(order=order) if order in subject.moving:
                 yield self._of_membership(subject, "disconnect", *subject.moving[order])
             case _:
                 yield from _of_use(subject, event)
@@ -271,7 +271,8 @@ def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]
         case execution.ExecCreated(spec=spec):
             yield _about(subject, f"exec_create: {command_text(spec)}", execID=identity)
         case execution.ExecStartRequested():
-            yield _about(subject, f"exec_start: {subject.commands[identity]}", execID=identity)
+            command = subject.commands.get(identity, "")
+            yield _about(subject, f"exec_start: {command}", execID=identity)
         case execution.ExecDetached():
             yield _about(subject, "exec_detach", execID=identity)
         case execution.ExecExited(code=code):
