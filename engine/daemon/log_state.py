@@ -12,6 +12,7 @@ from engine.domain.ids import ContainerId, ImageId, InstanceId, NetworkId
 from engine.domain.network.state import Network
 from engine.errors import EngineError
 from engine.store.ledger import Ledger
+from engine.store.states import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,17 @@ class LogState:
         return self.ledger.durable.networks_with_links(), self.ledger.durable.publishers()
 
     def images_needed(self) -> Collection[ImageId]:
-        """Return the images whose content must stay.
+        """Return the images whose content must stay; of those that can't be read it may be needed.
 
         Called on another thread: each dictionary is copied in one step.
         """
         images = list(self.ledger.durable.images.values())
         containers = list(self.ledger.head.containers.values())
         present = {image.id for image in images if not image.removed}
-        return present | {container.spec.image_id for container in containers}
+        # A container of which nothing can be read names none.
+        used = {each.spec.image_id for each in containers if each.spec.image_id}
+        streams = self.ledger.unreadable
+        unreadable = {
+            ImageId(each.partition("/")[2]) for each in streams if kind_of(each) == "image"
+        }
+        return present | used | unreadable

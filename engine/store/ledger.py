@@ -48,12 +48,14 @@ class Clock(Protocol):
 class Ledger:
     """The log and the two views of it."""
 
-    def __init__(self, log: EventLog, clock: Clock) -> None:
-        self.log = log
+    def __init__(self, event_log: EventLog, clock: Clock) -> None:
+        self.log = event_log
         self.clock = clock
-        kept = restored(log.aggregates(), self._recover)
+        kept = restored(event_log.aggregates(), self._recover)
         self.unreadable = kept.unreadable
         """By stream: why the stored state can't be read."""
+        for stream, reason in self.unreadable.items():
+            log.warning("state_unreadable", stream=stream, reason=reason)
         self.durable, self.head = kept.view, kept.view.copy()
         self._stale = kept.stale
         """Streams whose rows go with the next append, since nothing of them is live."""
@@ -62,7 +64,7 @@ class Ledger:
         durable view."""
         self._refuse_unknown_host()
         self._followers: list[Follower] = []
-        log.subscribe(self._follow)
+        event_log.subscribe(self._follow)
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """Have ``follower`` called with every event from now on, after the durable view has moved.

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from engine.domain.exec.state import Exec
 from engine.domain.image.state import Image
+from engine.domain.streams import container_stream, network_stream
 from engine.store.projections import View
 from engine.store.records import Aggregate
 from engine.store.states import State, decode_state, kind_of, unreadable
@@ -38,6 +39,7 @@ def restored(rows: Iterable[Aggregate], recover: Recover | None = None) -> Resto
     for row in rows:
         try:
             state = decode_state(row)
+            View().put(row.stream, row.version, state)  # its addresses may be nonsense
         except Exception as error:  # the row may hold anything
             reason = f"the stored state of {row.stream} can't be read ({error or error!r})"
             problems[row.stream] = reason
@@ -52,7 +54,29 @@ def restored(rows: Iterable[Aggregate], recover: Recover | None = None) -> Resto
         view.put(stream, version, kept)
     # Images come last: whether a removed one is live depends on the containers.
     stale = [row.stream for row, state in images if view.put(row.stream, row.version, state)]
+    if recover:
+        problems |= _give_up_without_networks(view)
     return Restored(view, problems, tuple(stale))
+
+
+def _give_up_without_networks(view: View) -> dict[str, str]:
+    """Make containers dead that are in a network of which nothing can be read.
+
+    Nobody can tell what their links should be like. Returns the reasons by stream.
+    """
+    problems: dict[str, str] = {}
+    for container in tuple(view.containers.values()):
+        if not container.holds_endpoints:
+            continue
+        lost = {each.network for each in container.endpoints} - view.networks.keys()
+        if lost:
+            stream = container_stream(container.id)
+            names = ", ".join(map(network_stream, sorted(lost)))
+            problems[stream] = f"{stream} is in {names}, which can't be read"
+            left = tuple(each for each in container.endpoints if each.network not in lost)
+            dead = unreadable(stream, replace(container, endpoints=left), problems[stream])
+            view.put(stream, view.versions[stream], dead)
+    return problems
 
 
 def differences(stored: View, computed: View, *, apart: Container[str] = ()) -> tuple[str, ...]:

@@ -21,6 +21,13 @@ from engine.domain.image import state as image
 from engine.domain.image.state import Image
 from engine.domain.network import state as network
 from engine.domain.network.state import Network
+from engine.domain.streams import (
+    HOST,
+    container_stream,
+    exec_stream,
+    image_stream,
+    network_stream,
+)
 from engine.store.records import Aggregate
 
 State = Host | Container | Exec | Network | Image
@@ -88,7 +95,24 @@ def decode_state(row: Aggregate) -> State:
     Raises:
         Exception: of any kind; the row may hold anything.
     """
-    return msgspec.json.decode(row.snapshot, type=_KINDS[kind_of(row.stream)][0])
+    state = msgspec.json.decode(row.snapshot, type=_KINDS[kind_of(row.stream)][0])
+    if (stream := _stream_of(state)) != row.stream:
+        raise ValueError(f"it is a state of {stream}")
+    return state
+
+
+def _stream_of(state: State) -> str:
+    match state:
+        case Host():
+            return HOST
+        case Container(id=container_id):
+            return container_stream(container_id)
+        case Exec(container=container_id, id=exec_id):
+            return exec_stream(container_id, exec_id)
+        case Network(id=network_id):
+            return network_stream(network_id)
+        case Image():
+            return image_stream(state.id)
 
 
 def unreadable(stream: str, last: State | None, reason: str) -> State | None:

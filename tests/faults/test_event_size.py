@@ -1,9 +1,5 @@
 """Requests that would make too large an event are refused and leave neither memory nor files."""
 
-import hashlib
-import io
-import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +7,7 @@ from typing import Any, Final
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
+from tests.harness.image_archives import image_archive
 
 LARGE: Final = "x" * 6_800_000
 ROOM_KB: Final = 20 << 10
@@ -35,36 +32,7 @@ def requests(container: str) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
     membership = {"Container": container, "EndpointConfig": {"Aliases": [LARGE]}}
     yield "POST", "/networks/mine/connect", membership, {}
     yield "POST", "/commit", {"Labels": {"a": LARGE}}, {"container": container}
-    yield "POST", "/images/load", image_with(labels={"a": LARGE}), {}
-
-
-def tar_of(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def image_with(labels: dict[str, str]) -> bytes:
-    """An archive of one image, as ``docker save`` writes it."""
-    layer = tar_of({"file": b"content"})
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {"Labels": labels},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-    }
-    manifest = [{"Config": "config", "RepoTags": ["large:latest"], "Layers": ["layer"]}]
-    return tar_of(
-        {
-            "config": json.dumps(config).encode(),
-            "layer": layer,
-            "manifest.json": json.dumps(manifest).encode(),
-        }
-    )
+    yield "POST", "/images/load", image_archive("large", labels={"a": LARGE}), {}
 
 
 def memory_kb(daemon: DaemonUnderTest) -> int:

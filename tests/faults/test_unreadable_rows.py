@@ -1,8 +1,14 @@
-"""Rows of the database that can't be read: one dead container, which can be removed; the daemon and
-all others go on."""
+"""Rows of the database that can't be read cost their own container, which can be removed; the
+daemon and everything else go on, and the rows stay as they are.
+"""
 
+import json
 import sqlite3
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -10,20 +16,109 @@ from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
+from tests.harness.image_archives import image_archive
+
+BOTH: Final = ("aggregates", "events")
+"""The stored state, and the history from which it could be computed again."""
+KINDS: Final = ("container", "exec", "network", "default network", "image")
 
 
-def spoil(daemon: DaemonUnderTest, table: str, container: str) -> None:
-    """Write something into the newest row of a container that nobody can read."""
-    database = daemon.data_root / "shipslog.db"
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+@contextmanager
+def database(daemon: DaemonUnderTest) -> Iterator[sqlite3.Connection]:
+    path = daemon.data_root / "shipslog.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+def spoil(daemon: DaemonUnderTest, stream: str, *tables: str) -> None:
+    """Write something that nobody can read into every row that a stream has in some tables."""
+    with database(daemon) as connection:
         for trigger in ("update", "delete", "elsewhere"):
             connection.execute(f"DROP TRIGGER IF EXISTS events_refuse_{trigger}")
-        newest = f"(SELECT max(rowid) FROM {table} WHERE stream = ?)"
-        changed = connection.execute(
-            f"UPDATE {table} SET data = 'nothing' WHERE rowid = {newest}",
-            (f"container/{container}",),
-        )
-        assert changed.rowcount == 1
+        for table in tables:
+            changed = connection.execute(
+                f"UPDATE {table} SET data = 'nothing' WHERE stream = ?", (stream,)
+            )
+            assert changed.rowcount > 0
+
+
+def stored(daemon: DaemonUnderTest, stream: str) -> list[tuple[object, ...]]:
+    """Every row of a stream, whole."""
+    with database(daemon) as connection:
+        query = "SELECT * FROM {} WHERE stream = ? ORDER BY version"
+        found = [connection.execute(query.format(table), (stream,)) for table in BOTH]
+        return [row for cursor in found for row in cursor]
+
+
+def layer_files(daemon: DaemonUnderTest) -> set[Path]:
+    return {path for path in (daemon.data_root / "layers").rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def streams(daemon: DaemonUnderTest) -> dict[str, str]:
+    """One of each kind: a container with an exec in a network, and an image that nobody uses."""
+    network = daemon.api.post("/networks/create", {"Name": "mine"}).json["Id"]
+    default = daemon.api.get("/networks/bridge")["Id"]
+    daemon.api.post("/images/load", image_archive("unused"))
+    image = daemon.api.get("/images/unused/json")["Id"]
+    bad = daemon.api.run("bad", *STOPS_AT_ONCE, HostConfig={"NetworkMode": "mine"})
+    execution = daemon.api.exec_detached(bad, "sleep", "1000")
+    names = (
+        f"container/{bad}",
+        f"container/{bad}/exec/{execution}",
+        f"network/{network}",
+        f"network/{default}",
+        f"image/{image}",
+    )
+    return dict(zip(KINDS, names, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_can_not_be_read_at_all_costs_nothing_else_and_is_not_touched(
+    kind: str, daemon: DaemonUnderTest, streams: dict[str, str]
+) -> None:
+    good = daemon.api.run("good", *STOPS_AT_ONCE, HostConfig={"NetworkMode": "none"})
+    files, stream = layer_files(daemon), streams[kind]
+    daemon.kill()
+    spoil(daemon, stream, *BOTH)
+    before = stored(daemon, stream)
+
+    daemon.start()
+
+    assert daemon.api.status(good) == "running"
+    verdict = daemon.api.verify()
+    assert any(stream in problem and "can't be read" in problem for problem in verdict["problems"])
+    told = daemon.api.call("GET", "/events", since="1", until=f"{time.time()}").body
+    events = [json.loads(line) for line in told.splitlines()]
+    assert [each["Action"] for each in events if each["Actor"]["ID"] == good] == ["create", "start"]
+    assert daemon.api.get("/shipslog/containers/json", at=time.time_ns())
+    daemon.restart()
+    daemon.api.remove(good)
+    daemon.api.remove(daemon.api.run("new", *STOPS_AT_ONCE))
+    assert daemon.terminate() == 0
+    daemon.start()
+    assert stored(daemon, stream) == before
+    assert layer_files(daemon) == files, "what an unreadable image holds may be needed"
+    (bad,) = daemon.api.ps()
+    assert bad["State"] == ("running" if kind in ("exec", "image", "default network") else "dead")
+    daemon.api.remove(bad["Id"])
+    daemon.api.call("DELETE", "/images/busybox")
+    assert "background_loop_failed" not in daemon.log
+
+
+def test_a_container_in_a_network_that_can_not_be_read_is_dead(
+    daemon: DaemonUnderTest, streams: dict[str, str]
+) -> None:
+    daemon.kill()
+    spoil(daemon, streams["network"], *BOTH)
+    daemon.start()
+
+    state = daemon.api.inspect("bad")["State"]
+
+    assert state["Status"] == "dead"
+    assert f"is in {streams['network']}, which can't be read" in state["Error"]
+    with pytest.raises(Refused):
+        daemon.api.start("bad")
 
 
 def test_a_state_that_can_not_be_read_is_a_dead_container_that_can_be_removed(
@@ -32,7 +127,7 @@ def test_a_state_that_can_not_be_read_is_a_dead_container_that_can_be_removed(
     bad = daemon.api.run("bad", *STOPS_AT_ONCE)
     good = daemon.api.run("good", *STOPS_AT_ONCE)
     daemon.kill()
-    spoil(daemon, "aggregates", bad)
+    spoil(daemon, f"container/{bad}", "aggregates")
     daemon.start()
 
     state = daemon.api.inspect(bad)["State"]
@@ -57,7 +152,7 @@ def test_a_state_that_can_not_be_read_is_a_dead_container_that_can_be_removed(
 def test_an_event_that_can_not_be_read_is_named_by_an_audit(daemon: DaemonUnderTest) -> None:
     bad = daemon.api.run("bad", *STOPS_AT_ONCE)
     daemon.kill()
-    spoil(daemon, "events", bad)
+    spoil(daemon, f"container/{bad}", "events")
     daemon.start()
 
     verdict = daemon.api.verify()

@@ -104,6 +104,22 @@ def test_a_state_that_can_not_be_read_is_one_dead_container(path: Path, data: ob
     ledger.log.close()
 
 
+@pytest.mark.parametrize(
+    "change", [{"id": GOOD}, {"networks": [{"name": "mine", "ipv4": "nowhere"}]}], ids=str
+)
+def test_a_state_that_makes_no_sense_can_not_be_read(path: Path, change: dict[str, object]) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT data FROM aggregates WHERE stream = ?"
+        (stored,) = connection.execute(query, (BAD_STREAM,)).fetchone()
+    spoil_state(path, BAD_STREAM, json.dumps(json.loads(stored) | change).encode())
+
+    ledger = opened(path)
+
+    assert ledger.durable.containers[BAD].phase is Phase.DEAD
+    assert ledger.durable.containers[GOOD].phase is Phase.CREATED
+    ledger.log.close()
+
+
 def test_of_a_history_that_can_not_be_read_either_what_went_before_is_known(path: Path) -> None:
     spoil_state(path, BAD_STREAM)
     spoil_event(path, BAD_STREAM, 2)
