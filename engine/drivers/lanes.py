@@ -3,7 +3,7 @@
 ::
 
     Lane      one queue shared by all, for work that ends soon: the engine's own files, netlink
-    Family    one queue per container, for work that may hang: one thread at a time each
+    Family    one queue per container or path, for work that may hang: one thread at a time each
 
 A system call on a file system that doesn't answer never returns, and Python can't end its thread.
 Work of a family is therefore abandoned when its caller is cancelled, by a deadline or because a
@@ -24,7 +24,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import structlog
 import trio
 
-from engine.domain.ids import ContainerId
 from engine.errors import DriverError
 
 T = TypeVar("T")
@@ -76,7 +75,7 @@ class Lane(Enum):
 
 
 class Family(Enum):
-    """A kind of work that has one queue for each container."""
+    """A kind of work that has one queue for each owner: a container, or a path of the host."""
 
     EFFECTS = "effects"
     """Effects of a start, an exec and a removal: may touch what is bind-mounted."""
@@ -88,6 +87,8 @@ class Family(Enum):
     """Copies of a container's files; what it mounts may be slow, or hang."""
     LAYER = "layer"
     """Reads of a container's own layer: the engine's own disk only."""
+    LOOK_UPS = "look_ups"
+    """Look-ups of paths of the host, which own them."""
 
 
 class _Work(Generic[T]):
@@ -147,7 +148,7 @@ class _Work(Generic[T]):
 
 @dataclass(slots=True)
 class _Queue:
-    """The queue of one container in a family."""
+    """The queue of one owner in a family."""
 
     turn: trio.Lock = field(default_factory=trio.Lock)
     users: int = 0
@@ -160,8 +161,8 @@ class Lanes:
         self._grace_s = grace_s
         self._limiters = {lane: trio.CapacityLimiter(lane.value[1]) for lane in Lane}
         self._caps = {family: trio.CapacityLimiter(FAMILY_THREADS_MAX) for family in Family}
-        self._queues: dict[tuple[Family, ContainerId], _Queue] = {}
-        self._abandoned: dict[ContainerId, list[_Work[Any]]] = {}
+        self._queues: dict[tuple[Family, str], _Queue] = {}
+        self._abandoned: dict[str, list[_Work[Any]]] = {}
         self.abandoned_count = 0
         """Number of threads that were abandoned since the start."""
 
@@ -171,31 +172,31 @@ class Lanes:
 
     async def run_for(
         self,
-        container: ContainerId,
+        owner: str,
         function: Callable[[], T],
         family: Family = Family.EFFECTS,
         *,
         discard: Callable[[T], None] | None = None,
     ) -> T:
-        """Run a function on a thread of a container, after the container's earlier work.
+        """Run a function on a thread of its owner, after the owner's earlier work.
 
         Args:
-            container: the container whose queue is used.
+            owner: the ID of a container, or a path of the host.
             function: the blocking work.
-            family: which of the container's queues.
+            family: which of the owner's queues.
             discard: closes what the function returns after its caller was cancelled.
         """
-        queue = self._queues.setdefault((family, container), _Queue())
+        queue = self._queues.setdefault((family, owner), _Queue())
         queue.users += 1
         try:
             async with queue.turn, self._caps[family]:
-                return await self._on_new_thread(container, _Work(function, discard))
+                return await self._on_new_thread(owner, _Work(function, discard))
         finally:
             queue.users -= 1
             if not queue.users:
-                self._queues.pop((family, container), None)
+                self._queues.pop((family, owner), None)
 
-    async def _on_new_thread(self, container: ContainerId, work: _Work[T]) -> T:
+    async def _on_new_thread(self, owner: str, work: _Work[T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()  # from here on the thread does begin
         try:
             return await trio.to_thread.run_sync(
@@ -206,41 +207,45 @@ class Lanes:
                 await work.ended()
             work.discard()
             if not work.has_ended:
-                self._abandon(container, work)
+                self._abandon(owner, work)
             raise
 
-    def _abandon(self, container: ContainerId, work: _Work[Any]) -> None:
+    def _abandon(self, owner: str, work: _Work[Any]) -> None:
         self.abandoned_count += 1
-        self._abandoned.setdefault(container, []).append(work)
+        self._abandoned.setdefault(owner, []).append(work)
         log.warning(
             "thread_abandoned",
-            container_id=container[:12],
+            **_labelled(owner),
             hanging=self.all_hanging(),
             since_start=self.abandoned_count,
         )
 
-    def hanging(self, container: ContainerId) -> int:
-        """Return how many abandoned threads of a container have not ended yet."""
-        hanging = [work for work in self._abandoned.pop(container, ()) if not work.has_ended]
+    def hanging(self, owner: str) -> int:
+        """Return how many abandoned threads of an owner have not ended yet."""
+        hanging = [work for work in self._abandoned.pop(owner, ()) if not work.has_ended]
         if hanging:
-            self._abandoned[container] = hanging
+            self._abandoned[owner] = hanging
         return len(hanging)
 
     def all_hanging(self) -> int:
-        """Return how many abandoned threads of all containers have not ended yet."""
+        """Return how many abandoned threads have not ended yet."""
         return sum(map(self.hanging, tuple(self._abandoned)))
 
-    def refuse_hanging(self, container: ContainerId) -> None:
-        """Refuse another thread to a container that has too many hanging ones.
+    def refuse_hanging(self, owner: str) -> None:
+        """Refuse another thread to an owner that has too many hanging ones.
 
         Raises:
             DriverError: HANGING_EACH_MAX threads or more hang.
         """
-        if (count := self.hanging(container)) >= HANGING_EACH_MAX:
+        if (count := self.hanging(owner)) >= HANGING_EACH_MAX:
             raise DriverError(
                 f"{count} earlier attempts still wait for a file system that doesn't answer; "
                 "mount it anew, or remove its mount, and try again"
             )
+
+
+def _labelled(owner: str) -> dict[str, str]:
+    return {"path": owner} if owner.startswith("/") else {"container_id": owner[:12]}
 
 
 def _no_limit() -> trio.CapacityLimiter:

@@ -44,6 +44,14 @@ class Host(Protocol):
         """Read what the machine is."""
         ...
 
+    async def path_exists(self, path: str) -> bool:
+        """Return True if there is something at a path of the host.
+
+        Raises:
+            DriverError: its file system does not answer.
+        """
+        ...
+
     async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
         """The lines of ``ps`` whose PID is one of ``pids``.
 

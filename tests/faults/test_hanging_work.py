@@ -14,7 +14,8 @@ from typing import Final
 import pytest
 
 from engine.api.http import server
-from engine.drivers.files import port
+from engine.drivers.files import port as files_port
+from engine.drivers.host import port as host_port
 from engine.drivers.lanes import HANGING_EACH_MAX
 from engine.supervisor import deadlines
 from tests.faults.conftest import STOPS_AT_ONCE
@@ -103,7 +104,8 @@ def forked_daemon(place: Path) -> Iterator[DaemonUnderTest]:
 def impatient(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonUnderTest]:
     """A daemon that waits a second where others wait half a minute."""
     monkeypatch.setattr(deadlines, "USUAL_S", DEADLINE_S)
-    monkeypatch.setattr(port, "OPEN_S", DEADLINE_S)
+    monkeypatch.setattr(files_port, "OPEN_S", DEADLINE_S)
+    monkeypatch.setattr(host_port, "LOOK_UP_S", DEADLINE_S)
     with forked_daemon(place) as daemon:
         yield daemon
 
@@ -165,6 +167,18 @@ def test_a_copy_that_hangs_fails_in_time(impatient: DaemonUnderTest, place: Path
         impatient.api.remove(stuck)
     eventually(lambda: not threads_waiting(impatient.pid), "the threads end")
     impatient.assert_nothing_leaked()
+
+
+def test_a_create_whose_bind_source_hangs_fails_in_time(
+    impatient: DaemonUnderTest, place: Path
+) -> None:
+    with hanging_mount(place) as mount:
+        bind = {"Type": "bind", "Source": str(mount.path / "below"), "Target": "/hang"}
+        for words in (*["doesn't answer"] * HANGING_EACH_MAX, "earlier attempts still wait"):
+            with pytest.raises(Refused, match=words):
+                impatient.api.create("stuck", HostConfig={"Mounts": [bind]})
+        assert threads_waiting(impatient.pid) == HANGING_EACH_MAX
+    assert impatient.api.ps() == []
 
 
 def test_a_mount_whose_server_has_gone_is_refused(daemon: DaemonUnderTest, place: Path) -> None:

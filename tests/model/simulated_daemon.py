@@ -21,9 +21,11 @@ from engine.domain.container.state import Container
 from engine.domain.event import Actor, ActorKind, Origin
 from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
+from engine.domain.image.config import ImageContents
+from engine.domain.image.state import ImageImported
 from engine.domain.network.addresses import IPV4_SOURCES
 from engine.domain.network.state import DEFAULT_BRIDGE_OPTION, NetworkCreated, Pool
-from engine.domain.streams import HOST, network_stream
+from engine.domain.streams import HOST, image_stream, network_stream
 from engine.ports.streams import Client, StreamOptions
 from engine.queries.history import History
 from engine.queries.waiting import Changes
@@ -43,6 +45,13 @@ from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, Simulat
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
 SETTLE_S = 200.0
 """Virtual: longer than any grace, delay or retry in the histories."""
+IMAGE = ImageContents(
+    id=ImageId("sha256:" + "1" * 64),
+    config_bytes=2,
+    created="",
+    architecture="amd64",
+    os="linux",
+)
 
 
 class FusedLog(EventLog):
@@ -113,6 +122,8 @@ class World:
 
     directory: Path
     machine: Machine = field(default_factory=Machine)
+    images: tuple[ImageContents, ...] = (IMAGE,)
+    """Those that there are from the beginning."""
 
     @property
     def database(self) -> Path:
@@ -133,7 +144,7 @@ class World:
             connections, host = NoStreams(), SimulatedHost()
             streams: Any = connections  # Any: no output here
             if ledger.head.is_new:
-                await _begin(ledger)
+                await _begin(ledger, self.images)
             async with trio.open_nursery() as nursery:
                 await nursery.start(supervisor.run)
                 yield Daemon(
@@ -236,7 +247,7 @@ def _check_addresses(containers: Iterable[Container]) -> None:
     assert all(count == 1 for count in given.values()), given
 
 
-async def _begin(ledger: Ledger) -> None:
+async def _begin(ledger: Ledger, images: Iterable[ImageContents]) -> None:
     network = NetworkId("b" * 64)
     await ledger.record(
         USER,
@@ -254,6 +265,7 @@ async def _begin(ledger: Ledger) -> None:
                 ),
             ),
         ),
+        *((image_stream(each.id), (ImageImported(contents=each, source="-"),)) for each in images),
     )
 
 
@@ -264,13 +276,12 @@ def _empty_database() -> Path:
     return directory
 
 
-def fresh_world(directory: Path) -> World:
-    """A machine with an empty data root."""
+def fresh_world(directory: Path, *images: ImageContents) -> World:
+    """A machine whose data root holds some images and nothing else."""
     shutil.copytree(_empty_database(), directory)
-    return World(directory)
+    return World(directory, images=images)
 
 
 def spec(**labels: str) -> Spec:
     """A container that behaves as its labels say."""
-    image = ImageId("sha256:" + "1" * 64)
-    return Spec(image="busybox", image_id=image, command=("sleep",), labels=labels)
+    return Spec(image="busybox", image_id=IMAGE.id, command=("sleep",), labels=labels)

@@ -12,7 +12,7 @@ import trio.testing
 from engine.api.containers.show import status_text
 from engine.api.times import Moment
 from engine.domain.container.spec import RestartPolicy
-from tests.model.simulated_daemon import USER, Daemon, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
 from tests.model.simulated_kernel import SECOND_NS, Fuse, VirtualClock
 
 DAY_NS = 24 * 3600 * SECOND_NS
@@ -34,7 +34,7 @@ def lived(tmp_path: Path, life: Callable[[Daemon, JumpyClock], Awaitable[None]])
     """Let a life happen in virtual time."""
 
     async def main() -> None:
-        world, clock = fresh_world(tmp_path / "world"), JumpyClock()
+        world, clock = fresh_world(tmp_path / "world", IMAGE), JumpyClock()
         world.machine.clock = clock
         await trio.sleep(UP_S)
         async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:

@@ -22,7 +22,7 @@ from engine.ports.streams import StreamOptions
 from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import View
-from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
 from tests.model.simulated_kernel import Fuse, Killed
 
 Script = Callable[[Daemon, list[str]], Awaitable[None]]
@@ -189,7 +189,7 @@ def crash_at(
 
     async def trial() -> None:
         nonlocal burned
-        world = fresh_world(directory)
+        world = fresh_world(directory, IMAGE)
         async with trio.open_nursery() as nature:
             world.machine.nursery = nature
             burned = await live(world, Fuse(step), lambda daemon: script(daemon, told))

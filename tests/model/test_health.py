@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from engine.domain.container.health import Health, HealthChanged, HealthStatus
 from engine.domain.container.spec import Spec
 from engine.domain.image.config import Healthcheck
-from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
 from tests.model.simulated_kernel import SECOND_NS, Fuse, VirtualClock
 from tests.model.test_crashes import crash_at, memory_directory
 
@@ -38,7 +38,7 @@ def lived(tmp_path: Path, life: Callable[[World], Awaitable[None]]) -> None:
     """Let a life happen in virtual time."""
 
     async def main() -> None:
-        world = fresh_world(tmp_path / "world")
+        world = fresh_world(tmp_path / "world", IMAGE)
         await trio.sleep(UP_S)
         async with trio.open_nursery() as nature:
             world.machine.nursery = nature

@@ -20,7 +20,7 @@ from engine.domain.exec.state import ExecSpec
 from engine.domain.network.decisions import NetworkWish
 from engine.errors import EngineError
 from engine.ports.streams import StreamOptions
-from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
 from tests.model.simulated_kernel import Fuse
 from tests.model.test_crashes import live
 
@@ -180,7 +180,7 @@ def test_whatever_happens_log_and_kernel_agree_in_the_end(
     directory = Path(tempfile.mkdtemp(prefix="shipslog-model-", dir="/dev/shm"))
 
     async def trial() -> None:
-        world = fresh_world(directory / "root")
+        world = fresh_world(directory / "root", IMAGE)
         async with trio.open_nursery() as nature:
             world.machine.nursery = nature
             await history(world, [list(doing) for doing in users], fuses)

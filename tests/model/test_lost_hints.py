@@ -13,7 +13,7 @@ from engine.domain.container.decisions import InvalidTransition
 from engine.domain.container.phases import Phase
 from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.container_index import NoSuchContainer
-from tests.model.simulated_daemon import USER, Daemon, World, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
 from tests.model.simulated_kernel import Fuse
 
 PATIENCE_S = 5.0
@@ -24,7 +24,7 @@ def deaf(test: Callable[[World, Daemon], Awaitable[None]], place: Path) -> None:
     """Run a test whose machine never says anything to the daemon."""
 
     async def main() -> None:
-        world = fresh_world(place / "data")
+        world = fresh_world(place / "data", IMAGE)
         async with trio.open_nursery() as lives, world.daemon(Fuse()) as daemon:
             world.machine.nursery = lives
             world.machine.wake = lambda _container: None

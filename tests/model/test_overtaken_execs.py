@@ -9,7 +9,7 @@ import trio.testing
 from engine.domain.exec.state import ExecPhase, ExecSpec
 from engine.ports.actions import StartExec
 from engine.ports.streams import StreamOptions
-from tests.model.simulated_daemon import USER, Daemon, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
 from tests.model.simulated_kernel import Fuse
 
 
@@ -36,7 +36,7 @@ async def overtaken(daemon: Daemon) -> None:
 
 def test_a_client_of_an_exec_that_will_never_start_is_let_go(tmp_path: Path) -> None:
     async def main() -> None:
-        world = fresh_world(tmp_path / "world")
+        world = fresh_world(tmp_path / "world", IMAGE)
         async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
             world.machine.nursery = nature
             await overtaken(daemon)

@@ -13,7 +13,7 @@ from engine.domain.exec.state import UNSTARTED_MAX_NS, ExecCreated, ExecSpec
 from engine.store.codec import Codec
 from engine.store.exec_index import NoSuchExec
 from engine.store.records import Change
-from tests.model.simulated_daemon import USER, Daemon, FusedLog, fresh_world, spec
+from tests.model.simulated_daemon import IMAGE, USER, Daemon, FusedLog, fresh_world, spec
 from tests.model.simulated_kernel import Fuse
 
 EXECS: Final = 60
@@ -21,7 +21,7 @@ EXECS: Final = 60
 
 def in_a_world(directory: Path, story: Callable[[Daemon], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        world = fresh_world(directory / "world")
+        world = fresh_world(directory / "world", IMAGE)
         async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
             world.machine.nursery = nature
             await daemon.containers.create("box", spec(), USER)

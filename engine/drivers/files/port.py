@@ -307,7 +307,7 @@ def _empty_tar() -> Generator[bytes, None, None]:
 
 
 def _look_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[PathStat, int]:
-    """Return what is at a path and, if it is to be kept, its open directory."""
+    """Return what is at a path, and its directory's descriptor if ``keep`` is set."""
     if _is_kernels_own(evaluated(root_fd, asked.directory)):
         raise NoSuchPath(asked.text)
     directory_fd = open_directory_of(root_fd, asked)

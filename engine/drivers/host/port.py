@@ -7,12 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from engine.drivers.host.facts import read_facts
 from engine.drivers.host.process_list import full_listing
 from engine.drivers.host.ps import checked_words, run_ps, table_of
-from engine.drivers.lanes import Lane, Lanes
+from engine.drivers.lanes import Family, Lane, Lanes
+from engine.errors import DriverError
 from engine.ports.host import HostFacts, ProcessTable
 
+LOOK_UP_S: Final = 30.0
+"""How long a path may take to be looked up."""
 _USUAL: Final[tuple[list[str], ...]] = ([], ["-ef"])
 
 
@@ -30,6 +35,17 @@ class LinuxHost:
     async def facts(self) -> HostFacts:
         """Read the facts about the machine."""
         return await self.lanes.run(Lane.OBSERVE, partial(read_facts, self.data_root))
+
+    async def path_exists(self, path: str) -> bool:
+        """Return True if there is something at a path, whose file system may not answer.
+
+        Raises:
+            DriverError: it has not answered in time, or several look-ups of the path still hang.
+        """
+        self.lanes.refuse_hanging(path)
+        with trio.move_on_after(LOOK_UP_S):
+            return await self.lanes.run_for(path, Path(path).exists, Family.LOOK_UPS)
+        raise DriverError(f"the file system of bind source {path} doesn't answer")
 
     async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
         """Return the lines of ``ps`` whose PID is one of ``pids``. The usual arguments are answered

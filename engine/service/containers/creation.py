@@ -1,10 +1,7 @@
 """Decide the creation of a container: check what is asked for, and fill in what is not."""
 
 import secrets
-from pathlib import Path
-from typing import Final
 
-import trio
 from msgspec.structs import replace
 
 from engine.domain.container.endpoints import with_networks
@@ -14,14 +11,12 @@ from engine.domain.container.resource_rules import accepted
 from engine.domain.container.resources import Machine
 from engine.domain.container.spec import Spec
 from engine.domain.ids import SHORT, ContainerId
-from engine.errors import DriverError, InvalidRequest
+from engine.domain.image.removal import find_image
+from engine.errors import InvalidRequest
 from engine.ports.host import Host
 from engine.service.containers.names import checked_name, fresh_name
 from engine.store.container_index import NameInUse
 from engine.store.projections import View
-
-BIND_CHECK_S: Final = 30.0
-"""How long a bind's source may take to be looked up."""
 
 
 async def decide_create(
@@ -36,13 +31,16 @@ async def decide_create(
         name: the name asked for; None to choose one.
         spec: what is asked for.
         machine: what this machine can limit.
-        host: knows the machine's name.
+        host: knows the machine's name and its files.
 
     Raises:
         NameInUse, InvalidRequest: for the name, a limit, or a bind whose source does not exist.
+        NoSuchImage: the image has been removed.
+        DriverError: the file system of a bind's source does not answer.
     """
     resources, warnings = accepted(spec.resources, machine)
-    await _check_bind_sources(spec)
+    await _check_bind_sources(spec, host)
+    find_image(head.images, spec.image_id)  # it may have been removed meanwhile
     identity = ContainerId(secrets.token_hex(32))
     chosen = _chosen_name(head, name)
     spec = replace(
@@ -75,24 +73,10 @@ def _hostname(head: View, spec: Spec, identity: ContainerId, host: Host) -> str:
     return owner.spec.hostname if owner is not None else identity[:SHORT]
 
 
-async def _check_bind_sources(spec: Spec) -> None:
+async def _check_bind_sources(spec: Spec, host: Host) -> None:
     for bind in spec.binds:
-        if not bind.create_source and not await _exists(bind.source):
+        if not bind.create_source and not await host.path_exists(bind.source):
             raise InvalidRequest(
                 'invalid mount config for type "bind": bind source path does not exist: '
                 f"{bind.source}"
             )
-
-
-async def _exists(source: str) -> bool:
-    """Look for a bind's source on a thread of its own: its file system may not answer.
-
-    Raises:
-        DriverError: the file system has not answered in time.
-    """
-    look = Path(source).exists
-    with trio.move_on_after(BIND_CHECK_S):
-        return await trio.to_thread.run_sync(
-            look, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
-        )
-    raise DriverError(f"the file system of bind source {source} doesn't answer")
