@@ -22,7 +22,6 @@ from engine.domain.network.addresses import IPV4_SOURCES
 from engine.errors import InvalidRequest
 from engine.ports.content import Arrived, Usage
 from engine.ports.streams import Client, LogOptions, StreamOptions
-from engine.ports.usage import Sample
 from engine.queries.events import Events
 from engine.queries.system import Settings, System
 from engine.queries.usage import Statistics
@@ -42,6 +41,7 @@ from tests.api.fake_files import NODES, FakeFiles, FakeReading
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
 from tests.fakes.registries import FakeRegistries
+from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
 from tests.model.simulated_host import SimulatedHost
@@ -203,21 +203,13 @@ def json_of(response: Response) -> Any:
     return json.loads(response.body)
 
 
-class FakeUsage:
-    """The port for resource usage: nothing runs in any container."""
-
-    async def sample(self, container: Container) -> Sample | None:
-        await trio.lowlevel.checkpoint()
-        return None
-
-
 @asynccontextmanager
 async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     """An engine with the image ``busybox``, whose API is served while the context lasts."""
     world = fresh_world(directory / "data")
     async with world.daemon(Fuse()) as daemon:
         streams = FakeStreams()
-        service = _service(daemon, directory, streams, files := FakeFiles())
+        service = _service(world, daemon, streams, files := FakeFiles())
         book = AnswerBook(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
         async with served(recorded, directory) as server:
@@ -231,12 +223,12 @@ async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
 
 
 def _service(
-    daemon: Daemon, directory: Path, streams: FakeStreams, container_files: FakeFiles
+    world: World, daemon: Daemon, streams: FakeStreams, container_files: FakeFiles
 ) -> Service:
     changes, host = Changes(daemon.ledger), SimulatedHost()
     settings = Settings(
-        data_root=directory / "data",
-        exec_root=directory / "exec",
+        data_root=world.directory,
+        exec_root=world.directory / "exec",
         cgroup_parent="x",
         cgroup_version="2",
         machine=Machine(cpus="0-1"),
@@ -267,6 +259,6 @@ def _service(
         registries=Registries(daemon.ledger, FakeRegistries()),
         streams=ContainerStreams(daemon.ledger, streams, host, changes),
         system=System(daemon.ledger, settings, host, lambda: 0),
-        statistics=Statistics(containers.get, FakeUsage(), changes),
+        statistics=Statistics(containers.get, SimulatedUsage(world.machine), changes),
         updates=Updates(daemon.ledger, changes, settings.machine),
     )

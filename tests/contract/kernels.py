@@ -35,17 +35,20 @@ from engine.domain.host import HostInitialised
 from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
 from engine.domain.network.state import DEFAULT_BRIDGE_OPTION, Network, NetworkCreated, Pool
 from engine.domain.streams import HOST, container_stream, exec_stream, network_stream
+from engine.drivers.usage import LinuxUsage
 from engine.errors import EngineError
 from engine.ports import actions as do
 from engine.ports.actions import Action
 from engine.ports.kernel import Kernel
 from engine.ports.observation import Fact, Observation
 from engine.ports.probes import Probes
+from engine.ports.usage import Usage
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
 from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program
+from tests.fakes.usage import SimulatedUsage
 from tests.harness import kernel_inventory
 from tests.kernel.monitors import children, innermost
 from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
@@ -60,6 +63,8 @@ PREPARES: Final = (do.PrepareSandbox(), do.PrepareCgroup(), do.PrepareBundle())
 
 class MachineUnderTest(ABC):
     """One kernel and a log; the test decides what happens, in place of a supervisor."""
+
+    usage: Usage
 
     def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes, image: ImageId) -> None:
         self.ledger = ledger
@@ -150,7 +155,8 @@ class MachineUnderTest(ABC):
         """Decide a start, and prepare everything for it."""
         await self.ask_start(identity)
         for action in PREPARES:
-            await self.act(identity, action)
+            if action != do.PrepareSandbox() or self.container(identity).sandbox is not None:
+                await self.act(identity, action)
 
     async def start(self, program: Program | None = None, **fields: Any) -> ContainerId:
         """Have a container that runs; its program is ready for signals."""
@@ -369,7 +375,7 @@ async def simulated_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     kernel = SimulatedKernel(machine, Fuse(), LogState(ledger).running)
     image = ImageId("sha256:" + "1" * 64)
     tested = SimulatedMachine(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
-    tested.machine = machine
+    tested.machine, tested.usage = machine, SimulatedUsage(machine)
     async with trio.open_nursery() as nursery:
         machine.nursery = nursery
         yield tested
@@ -389,6 +395,7 @@ async def real_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     image = drivers.content.import_tar(io.BytesIO(_busybox()), at_ns=0).id
     machine = RealMachine(ledger, drivers.kernel, make_probes(drivers), image)
     machine.config, machine.drivers = config, drivers
+    machine.usage = LinuxUsage(drivers.cgroups, drivers.lanes)
     machine.at_end = ExitStack()
     try:
         async with _background(drivers):
