@@ -2,25 +2,21 @@
 touched."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
-import msgspec
 import trio
 
 from engine.api.application import application
+from engine.daemon.log_state import LogState
 from engine.domain.container.resources import Machine
 from engine.domain.container.state import Container
-from engine.domain.ids import ChainId, ContainerId, DiffId, Digest, ExecId, ImageId
-from engine.domain.image.config import HistoryEntry, ImageConfig, ImageContents, ImageLayer
-from engine.domain.image.saving import NamedImage
+from engine.domain.ids import ContainerId, ExecId
 from engine.domain.network.addresses import IPV4_SOURCES
-from engine.errors import InvalidRequest
-from engine.ports.content import Arrived, Usage
 from engine.ports.streams import Client, LogOptions, StreamOptions
 from engine.queries.events import Events
 from engine.queries.system import Settings, System
@@ -37,78 +33,17 @@ from engine.service.images import Images
 from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.store.ledger import Ledger
-from tests.api.fake_files import NODES, FakeFiles, FakeReading
+from tests.api.fake_files import FakeFiles
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
+from tests.fakes.images import FakeImages
 from tests.fakes.registries import FakeRegistries
+from tests.fakes.tars import tar_of
 from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
 from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse
-
-
-def imported(seed: bytes, **config: Any) -> ImageContents:
-    """An image that a tar with these bytes would become."""
-    digits = sha256(seed).hexdigest()
-    layer = ImageLayer(
-        diff_id=DiffId(f"sha256:{digits}"),
-        chain_id=ChainId(f"sha256:{digits}"),
-        blob=Digest(f"sha256:{digits}"),
-        blob_bytes=len(seed),
-        size_bytes=len(seed),
-    )
-    return ImageContents(
-        id=ImageId(f"sha256:{digits}"),
-        config_bytes=1,
-        created="2026-11-23T19:02:10Z",
-        architecture="amd64",
-        os="linux",
-        config=ImageConfig(cmd=("sleep",), **config),
-        layers=(layer,),
-    )
-
-
-class FakeImages:
-    """The port for images, in memory. Content that is no tar at all is damaged."""
-
-    async def import_tar(
-        self, body: AsyncIterator[bytes], *, at_ns: int, changes: Sequence[str], comment: str
-    ) -> Arrived:
-        data = b"".join([chunk async for chunk in body])
-        if data == b"damaged":
-            raise InvalidRequest("Error processing tar file: unexpected EOF")
-        return Arrived(imported(data))
-
-    async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
-        arrived = await self.import_tar(body, at_ns=0, changes=(), comment="")
-        return (Arrived(arrived.contents, ("docker.io/library/loaded:1",)),)
-
-    async def commit(
-        self,
-        layer: AsyncIterator[bytes],
-        *,
-        parent: ImageId,
-        config: ImageConfig,
-        step: HistoryEntry,
-        at_ns: int,
-    ) -> Arrived:
-        data = b"".join([chunk async for chunk in layer])
-        seed = b"%b %b %d" % (data, msgspec.json.encode((parent, config, step)), at_ns)
-        return Arrived(msgspec.structs.replace(imported(seed), config=config, history=(step,)))
-
-    async def save(self, images: Sequence[NamedImage]) -> FakeReading:
-        tags = " ".join(tag for image in images for tag in image.tags)
-        return FakeReading(NODES["/"], (b"saved: ", tags.encode()))
-
-    def release(self, image: ImageId) -> None:
-        return
-
-    async def collect(self) -> int:
-        return 0
-
-    async def usage(self) -> Usage:
-        return Usage(layers_bytes=7)
 
 
 class FakeStreams:
@@ -169,6 +104,10 @@ class FakeStreams:
         return
 
 
+BUSYBOX: Final = {"bin/sh": b"#!x"}
+"""The files of the image that is there."""
+
+
 @dataclass
 class SimulatedEngine:
     """An engine whose API is served; parts of it that tests look into."""
@@ -197,6 +136,15 @@ class SimulatedEngine:
         identity: str = json_of(response)["Id"]
         return identity
 
+    async def import_image(self, files: Mapping[str, bytes], name: str = "") -> str:
+        """Import an image that holds files, and runs ``sleep``; its ID."""
+        changes = quote('CMD ["sleep"]')
+        target = f"/images/create?fromSrc=-&repo={quote(name)}&changes={changes}"
+        response = await self.server.ask(post(target, tar_of(files)), "POST")
+        assert response.status == 200, response
+        identity: str = json_of(response)["status"]
+        return identity
+
 
 def json_of(response: Response) -> Any:
     """A response's JSON."""
@@ -214,9 +162,7 @@ async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
         recorded = Recorder(book.path).around(application(service))
         async with served(recorded, directory) as server:
             engine = SimulatedEngine(server, world, streams, service, files, daemon.ledger)
-            assert (
-                await server.ask(post("/images/create?fromSrc=-&repo=busybox", b"tar"), "POST")
-            ).status == 200
+            await engine.import_image(BUSYBOX, "busybox")
             yield engine
         book.close()
         book.assert_all_conform()
@@ -244,7 +190,7 @@ def _service(
         changes,
         settings.machine,
     )
-    content = FakeImages()
+    content = FakeImages(LogState(daemon.ledger).images_needed)
     files, images = Files(daemon.ledger, container_files, changes), Images(daemon.ledger, content)
     return Service(
         commits=Commits(daemon.ledger, content, container_files, changes),
