@@ -14,14 +14,11 @@ together with what they take and answer, and ``openapi`` makes the description f
     system          endpoints about the engine
     events          ``/events``
     history         history, past states, verification
+    unsupported     volumes, builds, plugins and swarm: there are none
     openapi         the description of the API
 
     application.py  all routes together
     answers.py      what several kinds of answers have in common
     filters.py      parses Docker's filters
     times.py        times and durations as Docker writes them
-    volumes.py      volumes: there are none yet
-    plugins.py      plugins: there are none
-    swarm.py        swarm: not supported
-    unavailable.py  endpoints that are not supported
 """

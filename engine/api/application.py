@@ -1,6 +1,5 @@
 """Register all paths of the API with their handlers."""
 
-from engine.api import plugins, swarm, unavailable, volumes
 from engine.api.containers.attach_websocket import WebSocketHandlers
 from engine.api.containers.files import ArchiveHandlers
 from engine.api.containers.handlers import ContainerHandlers
@@ -20,6 +19,7 @@ from engine.api.openapi.serving import description_routes
 from engine.api.system.auth import AuthHandlers
 from engine.api.system.disk_usage import DiskUsageHandlers
 from engine.api.system.handlers import SystemHandlers
+from engine.api.unsupported.routes import routes as unsupported_routes
 from engine.service.engine import Service
 
 
@@ -47,9 +47,6 @@ def routes(service: Service) -> tuple[Route, ...]:
         *NetworkHandlers(service).routes(),
         *EventHandlers(service).routes(),
         *HistoryHandlers(service).routes(),
-        *volumes.routes(service.prunes),
-        *plugins.routes(),
-        *swarm.routes(),
-        *unavailable.routes(service.prunes),
+        *unsupported_routes(service.prunes),
     )
     return (*described, *description_routes(described))
