@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final
 
 import engine
 from engine.domain.container.phases import Phase
@@ -14,8 +13,6 @@ from engine.domain.network.addresses import SubnetSource
 from engine.ports.host import Host, HostFacts
 from engine.queries.lookups import Lookups
 from engine.store.ledger import Ledger
-
-PRODUCT: Final = "shipslog"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ IN: Final = 1
 NOERROR: Final = 0
 FORMERR: Final = 1
 SERVFAIL: Final = 2
-NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 BADVERS: Final = 16

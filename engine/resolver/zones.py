@@ -7,12 +7,10 @@ in their order; the first network that has an address of the requested family an
 
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from engine.resolver import wire
 from engine.runtime.messages import Message, ProtocolError
-
-_IPV4_BYTES: Final = 4
 
 
 class HostRecord(NamedTuple):

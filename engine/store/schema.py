@@ -73,8 +73,6 @@ head = Table(
 )
 """One row: the last event and its hash, written in the transaction of that event."""
 
-ONLY_HEAD: Final = 1
-
 
 def _sql(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=SQLiteDialect(paramstyle="qmark")))

@@ -12,7 +12,7 @@ import pytest
 from engine.domain import naming
 from engine.domain.ids import ContainerId
 from engine.drivers.effects import journals
-from engine.drivers.runs.journal import read_journal
+from engine.drivers.runs.journal import JournalReader
 from engine.runtime.facts import ExecProcessExited
 from tests.faults.conftest import STOPS_AT_ONCE
 from tests.harness.conditions import eventually, wait_until_gone
@@ -37,7 +37,8 @@ def journal(daemon: DaemonUnderTest, container: str) -> Path:
 
 def exits_written(daemon: DaemonUnderTest, container: str) -> int:
     return sum(
-        isinstance(each, ExecProcessExited) for each in read_journal(journal(daemon, container))
+        isinstance(each, ExecProcessExited)
+        for each in JournalReader(journal(daemon, container)).read()
     )
 
 

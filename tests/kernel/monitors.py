@@ -18,7 +18,7 @@ import trio
 from engine.domain.ids import ContainerId
 from engine.drivers.lanes import Lanes
 from engine.drivers.processes.identity import boot_id
-from engine.drivers.runs.journal import read_journal
+from engine.drivers.runs.journal import JournalReader
 from engine.drivers.runs.launch_orders import PlannedRun
 from engine.drivers.runs.launcher import Launcher
 from engine.drivers.runs.monitors import Monitors
@@ -132,7 +132,7 @@ class RuntimeUnderTest:
         return self.data(container) / f"journal.{self._runs.get(container, 1)}"
 
     def journal(self, container: ContainerId) -> tuple[Fact, ...]:
-        return read_journal(self.journal_path(container))
+        return JournalReader(self.journal_path(container)).read()
 
     def log(self, container: ContainerId) -> str:
         records = self.log_path(container).read_bytes().splitlines()

@@ -90,7 +90,7 @@ def test_a_sandbox_without_an_endpoint_has_a_loopback_that_works_and_nothing_els
     with bind(place, 80) as server:
         assert talk(server, place, "127.0.0.1", 80) == "127.0.0.1"
     assert in_place(place, lambda: {name for _, name in socket.if_nameindex()}) == {"lo"}
-    assert world.network.sandbox_is_right(alone)
+    assert world.network.sandbox_faults(alone) == ()
 
 
 def test_containers_that_must_not_speak_to_each_other_still_reach_their_gateway(
@@ -216,7 +216,7 @@ def test_the_first_half_of_a_pin_is_counted_and_finished(world: World) -> None:
     assert world.network.sandbox_faults(sandbox(2)) == ("its network namespace is not pinned",)
     world.network.prepare_sandbox(sandbox(2))
 
-    assert world.network.sandbox_is_right(sandbox(2))
+    assert world.network.sandbox_faults(sandbox(2)) == ()
 
 
 def _link(name: str) -> rtnetlink.Link:
@@ -294,11 +294,11 @@ def test_a_pin_that_somebody_removed_is_made_again_from_a_process_inside(world: 
     place = world.container(2)
     with resident_of(place) as process:
         netns.unpin(place)
-        assert not world.network.sandbox_is_right(sandbox(2))
+        assert world.network.sandbox_faults(sandbox(2))
 
         world.network.adopt_sandbox(sandbox(2), process)
 
-        assert world.network.sandbox_is_right(sandbox(2))
+        assert world.network.sandbox_faults(sandbox(2)) == ()
 
 
 def test_the_namespace_of_a_process_that_has_a_pid_after_another_is_never_pinned(
@@ -388,11 +388,7 @@ def test_a_bridge_of_another_instance_is_neither_changed_nor_removed(world: Worl
         stranger.ensure_bridge(replace(BRIDGE, mtu=1280))
     stranger.remove_bridge(BRIDGE.name)
 
-    assert world.network.bridge_is_right(BRIDGE)
-    assert (stranger.owned_bridges(), world.network.owned_bridges()) == (
-        frozenset(),
-        frozenset({BRIDGE.name}),
-    )
+    assert world.network.faults_of_bridges((BRIDGE,)) == {BRIDGE.name: ()}
     stranger.close()
 
 
@@ -410,7 +406,7 @@ def test_an_administrators_bridge_is_used_as_it_is_and_stays(world: World) -> No
     world.network.ensure_bridge(theirs)
     world.network.remove_bridge("theirs")
 
-    assert world.network.bridge_is_right(theirs)
+    assert world.network.faults_of_bridges((theirs,)) == {"theirs": ()}
     with bind(world.container(2, theirs), 80) as server:
         assert talk(server, None, "10.0.0.2", 80) == "10.0.0.1"
 
@@ -517,6 +513,6 @@ def test_the_calling_thread_stays_in_its_namespace(world: World) -> None:
     home = Path("/proc/thread-self/ns/net").stat().st_ino
 
     world.network.prepare_sandbox(sandbox(2))
-    world.network.sandbox_is_right(sandbox(2))
+    world.network.sandbox_faults(sandbox(2))
 
     assert Path("/proc/thread-self/ns/net").stat().st_ino == home

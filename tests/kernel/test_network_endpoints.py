@@ -99,7 +99,7 @@ def test_each_endpoint_is_an_interface_with_its_addresses_and_the_leading_one_ha
 
     assert seen(world, wanted) == {"eth0": {"10.1.0.2", "fd00:1::2"}, "eth1": {"10.2.0.2"}}
     assert ways_out(world, wanted) == {"10.1.0.1", "fd00:1::1"}
-    assert world.network.sandbox_is_right(wanted)
+    assert world.network.sandbox_faults(wanted) == ()
 
 
 def test_neighbours_reach_each_other_by_ipv6_at_once(world: World) -> None:
@@ -141,10 +141,10 @@ def test_connecting_and_disconnecting_leaves_the_other_interfaces_connections_al
         connection = stack.enter_context(server.accept()[0])
 
         for wanted in (Sandbox(ONE, (back(2, slot=0), front(2, slot=1))), alone):
-            assert not world.network.sandbox_is_right(wanted) or wanted is alone
+            assert world.network.sandbox_faults(wanted) or wanted is alone
             world.network.prepare_sandbox(wanted)
 
-            assert world.network.sandbox_is_right(wanted)
+            assert world.network.sandbox_faults(wanted) == ()
             client.send(b"still here")
             assert connection.recv(16) == b"still here"
 
@@ -184,7 +184,7 @@ def test_damage_inside_is_found_and_repaired(
 
     assert any(fault in each for each in world.network.sandbox_faults(wanted))
     world.network.prepare_sandbox(wanted)
-    assert world.network.sandbox_is_right(wanted)
+    assert world.network.sandbox_faults(wanted) == ()
 
 
 def test_the_way_to_the_resolver_leads_elsewhere_and_leaves_port_53_alone(world: World) -> None:
@@ -207,7 +207,7 @@ def test_the_way_to_the_resolver_leads_elsewhere_and_leaves_port_53_alone(world:
     in_place(place, lambda: subprocess.run(["nft", "flush", "ruleset"], check=True))
     assert world.network.sandbox_faults(wanted) == ("the way to the resolver is gone",)
     world.network.prepare_sandbox(wanted)
-    assert world.network.sandbox_is_right(wanted)
+    assert world.network.sandbox_faults(wanted) == ()
 
 
 def test_an_endpoints_sysctls_are_set_on_its_interface_and_on_nothing_else(world: World) -> None:

@@ -95,7 +95,7 @@ def test_containers_reach_each_other_and_the_neighbour(world: World, over: Stack
     one, two = sandbox(2, over), sandbox(3, over)
     world.network.prepare_sandboxes((one, two))
 
-    assert world.network.sandbox_is_right(one)
+    assert world.network.sandbox_faults(one) == ()
     with bind(world.place(one), 80) as server:
         assert talk(server, world.place(two), "10.9.0.2", 80) == "10.9.0.3"
         if over != ROUTED:  # to whom the neighbour would need a route
@@ -130,7 +130,7 @@ def test_what_somebody_deleted_is_missed_and_made_again(world: World) -> None:
 
     assert world.network.sandbox_faults(wanted) == ("eth0 is gone",)
     world.network.prepare_sandbox(wanted)
-    assert world.network.sandbox_is_right(wanted)
+    assert world.network.sandbox_faults(wanted) == ()
     with bind(world.place(wanted), 80) as server:
         assert talk(server, neighbour(world), "10.9.0.2", 80) == NEIGHBOUR
 

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from engine.domain.container.events import ProcessIdentity
-from engine.drivers.runs.journal import JournalReader, read_journal
+from engine.drivers.runs.journal import JournalReader
 from engine.ports.observation import identity_of
 from engine.runtime.facts import (
     RECORD_TYPES,
@@ -48,7 +48,7 @@ def test_records_are_numbered_and_come_back_as_they_were(path: Path, written: Jo
     written.append(MonitorBegan(*IDENTITY))
     written.append(ProcessExited(code=137, signal=9, oom=True))
 
-    first, last = read_journal(path)
+    first, last = JournalReader(path).read()
 
     assert isinstance(first, MonitorBegan)
     assert isinstance(last, ProcessExited)
@@ -58,19 +58,12 @@ def test_records_are_numbered_and_come_back_as_they_were(path: Path, written: Jo
     assert first.stamp.boot_ns <= last.stamp.boot_ns
 
 
-def test_only_records_after_a_number_are_asked_for(path: Path, written: Journal) -> None:
-    for code in range(5):
-        written.append(ExecProcessExited(exec_id="e", code=code))
-
-    assert [record.stamp.number for record in read_journal(path, after_n=3)] == [4, 5]
-
-
 def test_a_torn_last_line_was_never_written(path: Path, written: Journal) -> None:
     written.append(MonitorBegan(*IDENTITY))
     with path.open("ab") as file:
         file.write(b'{"n":2,"type":"exi')
 
-    assert len(read_journal(path)) == 1
+    assert len(JournalReader(path).read()) == 1
 
 
 def test_a_reader_goes_on_where_it_was_once_the_line_is_whole(path: Path, written: Journal) -> None:
@@ -94,11 +87,11 @@ def test_damage_in_the_middle_hides_nothing_after_it(path: Path, written: Journa
         file.write(bytes(100) + b"\n" + b'{"n":9,"type":"unheard_of"}\n')
     written.append(ProcessExited(code=0, signal=None, oom=False))
 
-    assert [type(record) for record in read_journal(path)] == [MonitorBegan, ProcessExited]
+    assert [type(record) for record in JournalReader(path).read()] == [MonitorBegan, ProcessExited]
 
 
 def test_a_journal_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert read_journal(tmp_path / "none") == ()
+    assert JournalReader(tmp_path / "none").read() == ()
 
 
 def test_a_full_disk_delays_a_record_and_loses_none() -> None:
@@ -117,7 +110,7 @@ def test_messages_with_quotes_and_newlines_survive(path: Path, written: Journal)
     message = 'exec: "nope":\nnot found ☃'
     written.append(ProcessNotStarted(step="s", errno=2, message=message, exit_code=127))
 
-    (record,) = read_journal(path)
+    (record,) = JournalReader(path).read()
 
     assert isinstance(record, ProcessNotStarted)
     assert record.message == message
@@ -129,14 +122,14 @@ def test_records_are_facts_to_the_supervisor(path: Path, written: Journal) -> No
     written.append(ExecProcessStarted("e", *IDENTITY))
     written.append(ProcessExited(code=0, signal=None, oom=False))
 
-    began, failed, executed, exited = read_journal(path)
+    began, failed, executed, exited = JournalReader(path).read()
 
     assert isinstance(began, MonitorBegan)
     assert identity_of(began) == ProcessIdentity(pid=7, start_ticks=99, boot_id="b")
     assert isinstance(failed, ProcessNotStarted)
     assert executed.stamp.number == 3
     assert isinstance(exited, ProcessExited)
-    assert isinstance(read_journal(path)[2], ExecProcessStarted)
+    assert isinstance(JournalReader(path).read()[2], ExecProcessStarted)
 
 
 STAMP: Final = Stamp(3, 1764277200000000001, 81000000000)

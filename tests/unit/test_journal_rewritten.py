@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from engine.drivers.runs.journal import JournalReader, read_journal
+from engine.drivers.runs.journal import JournalReader
 from engine.runtime import journal
 from engine.runtime.facts import (
     AttachEnded,
@@ -78,7 +78,7 @@ def test_what_was_taken_over_goes_and_the_births_stay(path: Path) -> None:
     written.forget(EXECS)
     written.append(ProcessExited(code=0, signal=None, oom=False))
 
-    records = read_journal(path)
+    records = JournalReader(path).read()
     assert [type(record) for record in records[:2]] == [MonitorBegan, ProcessStarted]
     assert [record.stamp.number for record in records] == [
         1,
@@ -98,7 +98,7 @@ def test_a_journal_of_which_all_is_known_still_says_that_its_run_has_happened(pa
     for _ in range(3):
         written.forget(written.count)
 
-    assert [record.stamp.number for record in read_journal(path)] == [1, 3]
+    assert [record.stamp.number for record in JournalReader(path).read()] == [1, 3]
     assert path.stat().st_size
 
 
@@ -129,7 +129,7 @@ def test_a_rewrite_that_the_disk_refuses_leaves_the_journal_as_it_was(path: Path
         written.forget(EXECS)
 
     written.append(ProcessExited(code=0, signal=None, oom=False))
-    assert [record.stamp.number for record in read_journal(path)] == list(
+    assert [record.stamp.number for record in JournalReader(path).read()] == list(
         range(1, written.count + 1)
     )
 
@@ -152,7 +152,7 @@ def test_a_monitor_killed_at_any_call_leaves_one_whole_journal(
                 survived = deadly.calls < dies_at
             except Killed:
                 pass
-        outcomes.append([record.stamp.number for record in read_journal(path)])
+        outcomes.append([record.stamp.number for record in JournalReader(path).read()])
         dies_at += 1
 
     assert dies_at > 8, "there was something to die at"

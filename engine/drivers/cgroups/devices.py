@@ -20,7 +20,6 @@ from engine.domain.container.resources import DeviceRule
 Kind = Literal["b", "c"]
 Node = tuple[Kind, int | None, int | None]
 
-_CHARACTER: Final[Kind] = "c"
 
 DEFAULT_RULES: Final = (
     DeviceRule(kind="c", access="m"),

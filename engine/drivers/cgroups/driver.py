@@ -329,12 +329,6 @@ class CgroupDriver(ABC):
         names = set[str]().union(*map(names_in, self._parents))
         return frozenset(ContainerId(name) for name in names if is_full_id(name))
 
-    def remove_parent(self) -> None:
-        """Remove the empty parent, when an instance of the engine is deleted."""
-        for parent in self._parents:
-            _remove_directory(parent)
-        self._parents_made = False
-
     def _directories(self, container: ContainerId) -> Iterator[Path]:
         return (parent / container for parent in self._parents)
 

@@ -316,21 +316,13 @@ class Content:
 
     # --- deleting ---
 
-    def unreferenced(self) -> DiskUsage:
-        """Return what no image and no container needs, and no pin protects.
-
-        Raises:
-            DriverError: the config of a needed image is damaged, so its layers are unknown.
-        """
-        with self._pins.lock:
-            return self._unreferenced()
-
     def collect(self) -> DiskUsage:
-        """Delete what :meth:`unreferenced` finds, and return that.
+        """Delete what no image and no container needs and no pin protects, and return that.
 
         Raises:
-            DriverError: as there, or the kernel refuses; the rest is deleted, and what could not be
-                deleted stays in the trash.
+            DriverError: the config of a needed image is damaged, so its layers are unknown; or the
+                kernel refuses: the rest is deleted, and what could not be deleted stays in the
+                trash.
         """
         with self._pins.lock:
             garbage = self._unreferenced()

@@ -177,12 +177,6 @@ def remove(kernel: NetlinkSocket, instance: InstanceId, name: str) -> None:
         kernel.transact([rtnetlink.delete_link(name)])
 
 
-def owned(kernel: NetlinkSocket, instance: InstanceId) -> frozenset[str]:
-    """Return the names of all bridges that carry this instance's alias."""
-    mark = alias_of(instance)
-    return frozenset(link.name for link in rtnetlink.links(kernel) if link.alias == mark)
-
-
 def taken_subnets(kernel: NetlinkSocket, apart_from: frozenset[str]) -> list[Subnet]:
     """Return the subnets that the host has addresses in or routes to, not counting those of the
     links named ``apart_from``.

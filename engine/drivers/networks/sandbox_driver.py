@@ -113,19 +113,10 @@ class NetworkDriver:
             self._host.refresh()
             return bridges.all_faults(self._host, self._instance, wanted)
 
-    def bridge_is_right(self, bridge: Bridge) -> bool:
-        """True if nothing is wrong with a bridge."""
-        return not self.faults_of_bridges((bridge,))[bridge.name]
-
     def remove_bridge(self, name: str) -> None:
         """Remove a bridge of ours; do nothing if it is gone or not ours."""
         with _acting(f"bridge {name}"):
             bridges.remove(self._kernel, self._instance, name)
-
-    def owned_bridges(self) -> frozenset[str]:
-        """Return the names of all bridges that this instance made."""
-        with _acting("bridges"):
-            return bridges.owned(self._kernel, self._instance)
 
     def taken_subnets(self, apart_from: Collection[str] = ()) -> list[Subnet]:
         """Return the subnets that the host has or routes to, in order, not counting those of the
@@ -225,10 +216,6 @@ class NetworkDriver:
     def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
         """Return what is wrong with a sandbox, in words; empty if nothing is."""
         return self._looks.faults_of(sandbox, partial(rtnetlink.find_link, self._kernel))
-
-    def sandbox_is_right(self, sandbox: Sandbox) -> bool:
-        """True if nothing is wrong with a sandbox, inside and outside."""
-        return not self.sandbox_faults(sandbox)
 
     def survey(self, wanted: Collection[Sandbox]) -> Survey:
         """List everything that carries our mark, and return which of the wanted sandboxes are

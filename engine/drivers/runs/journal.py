@@ -49,12 +49,3 @@ class JournalReader:
     def _recognise(self, head: bytes) -> None:
         if head != self._head:
             self._head, self.offset = head, 0
-
-
-def read_journal(path: Path, after_n: int = 0) -> tuple[Fact, ...]:
-    """Return the facts of a journal with numbers above ``after_n``.
-
-    Raises:
-        OSError: the file can't be read.
-    """
-    return tuple(fact for fact in JournalReader(path).read() if fact.stamp.number > after_n)

@@ -71,7 +71,6 @@ _JUMP_GREATER_EQUAL: Final = 0x35
 _RETURN: Final = 0x06
 _NR_OFFSET: Final = 0
 _X32_BIT: Final = 0x40000000
-_RET_ALLOW: Final = 0x7FFF0000
 _RET_ERRNO: Final = 0x00050000
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 
