@@ -23,36 +23,36 @@ _BOOLEANS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "fa
 class Filters:
     """What was asked for; nothing asked matches everything."""
 
-    def __init__(self, wanted: Mapping[str, Collection[str]]) -> None:
-        self._wanted = wanted
+    def __init__(self, requested: Mapping[str, Collection[str]]) -> None:
+        self._requested = requested
 
     def __bool__(self) -> bool:
-        return bool(self._wanted)
+        return bool(self._requested)
 
     def values(self, name: str) -> tuple[str, ...]:
         """The alternatives for one name."""
-        return tuple(self._wanted.get(name, ()))
+        return tuple(self._requested.get(name, ()))
 
     def exact(self, name: str, *found: str) -> bool:
         """Whether one of the values is ``found``."""
-        wanted = self._wanted.get(name)
-        return not wanted or any(value in wanted for value in found)
+        requested = self._requested.get(name)
+        return not requested or any(value in requested for value in found)
 
     def pattern(self, name: str, *found: str) -> bool:
         """Whether one of the values, as text or as a regular expression, is found somewhere in
         ``found``.
         """
-        wanted = self._wanted.get(name)
-        return not wanted or any(_matches(value, text) for value in wanted for text in found)
+        requested = self._requested.get(name)
+        return not requested or any(_matches(value, text) for value in requested for text in found)
 
     def any_of(self, name: str, holds: Callable[[str], bool]) -> bool:
         """Whether a condition holds for one of the values."""
-        wanted = self._wanted.get(name)
-        return not wanted or any(holds(value) for value in wanted)
+        requested = self._requested.get(name)
+        return not requested or any(holds(value) for value in requested)
 
     def labels(self, labels: Mapping[str, str], name: str = "label") -> bool:
-        """Whether all wanted labels are there, ``NAME`` or ``NAME=VALUE``."""
-        return all(_has_label(labels, value) for value in self._wanted.get(name, ()))
+        """Whether all requested labels are there, ``NAME`` or ``NAME=VALUE``."""
+        return all(_has_label(labels, value) for value in self._requested.get(name, ()))
 
     def prunes(self, labels: Mapping[str, str]) -> bool:
         """Whether something with these labels may be pruned: it has all of ``label``, and not all
@@ -67,11 +67,11 @@ def parse_filters(text: str, known: Collection[str]) -> Filters:
     Raises:
         InvalidRequest: not such a map, or a name that means nothing here.
     """
-    wanted = decode_filters(text)
-    for name in wanted:
+    requested = decode_filters(text)
+    for name in requested:
         if name not in known:
             raise InvalidRequest(f"invalid filter '{name}'")
-    return Filters(wanted)
+    return Filters(requested)
 
 
 def decode_filters(text: str) -> dict[str, list[str]]:
@@ -84,10 +84,10 @@ def decode_filters(text: str) -> dict[str, list[str]]:
     if not text:
         return {}
     try:
-        wanted = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]] | None)
+        requested = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]] | None)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as malformed:
         raise InvalidRequest(f"invalid filter: {malformed}") from None
-    return {name: list(values) for name, values in (wanted or {}).items()}
+    return {name: list(values) for name, values in (requested or {}).items()}
 
 
 def parse_boolean_filter(filters: Filters, name: str) -> bool | None:
@@ -110,8 +110,8 @@ def refused(name: str, value: str) -> InvalidRequest:
     return InvalidRequest(f"invalid filter '{name}=[{value}]'")
 
 
-def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
-    name, equals, value = wanted.partition("=")
+def _has_label(labels: Mapping[str, str], requested: str) -> bool:
+    name, equals, value = requested.partition("=")
     return name in labels and (not equals or labels[name] == value)
 
 

@@ -72,7 +72,7 @@ class Config:
     """A static init for ``--init``; None looks for one."""
 
     @property
-    def tls_wanted(self) -> bool:
+    def uses_tls(self) -> bool:
         """Whether TCP ports speak TLS."""
         return self.tls or self.tlsverify
 

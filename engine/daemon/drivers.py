@@ -145,8 +145,8 @@ async def _serve_names(
     names: Resolver, state: LogState, network: NetworkId, sandbox: SandboxId
 ) -> None:
     """Have names resolved in a namespace that was prepared, if its network has any."""
-    if wanted := network_listener(sandbox, state.network(network)):
-        await names.serve(wanted)
+    if requested := network_listener(sandbox, state.network(network)):
+        await names.serve(requested)
 
 
 def make_probes(drivers: Drivers) -> MonitorProbes:

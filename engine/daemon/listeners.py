@@ -94,7 +94,7 @@ def _hosts(config: Config, passed: list[PassedSocket]) -> tuple[str, ...]:
 
 
 def _tls_context(config: Config) -> "ssl.SSLContext | None":
-    if not config.tls_wanted:
+    if not config.uses_tls:
         return None
     from engine.api.http.tls import TlsFiles, server_context  # few daemons listen to a network
 
@@ -126,7 +126,7 @@ def _open(
                 _warn(host, config)
                 yield Entrance(_listener(_bound(address)), tls)
             case _:
-                for each in _wanted(rest, passed):
+                for each in _meant(rest, passed):
                     if each.is_tcp:
                         check_exposure(host, each.address, config)
                         _warn(host, config)
@@ -158,10 +158,10 @@ def _bound(address: tuple[str, int]) -> socket.socket:
 
 def _warn(host: str, config: Config) -> None:
     if not config.tlsverify:
-        _log.warning("tcp_unauthenticated", host=host, encrypted=config.tls_wanted)
+        _log.warning("tcp_unauthenticated", host=host, encrypted=config.uses_tls)
 
 
-def _wanted(name: str, passed: list[PassedSocket]) -> list[PassedSocket]:
+def _meant(name: str, passed: list[PassedSocket]) -> list[PassedSocket]:
     """Those that ``fd://`` means: all, the ones of a name, or the one of a number."""
     if not passed:
         raise ConfigError("fd://: no sockets were passed, sd_listen_fds(3)")

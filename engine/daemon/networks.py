@@ -48,7 +48,7 @@ async def ensure_networks(ledger: Ledger, driver: NetworkDriver, config: Config)
             await _record(ledger, origin, _created(name, kind))
     present = known.get(DEFAULT_NETWORK)
     if present is None:
-        bridge, address = _wanted(ledger.durable.host.instance, driver, config)
+        bridge, address = _configured_bridge(ledger.durable.host.instance, driver, config)
         event = _created(DEFAULT_NETWORK, "bridge", bridge, address, owned=not config.bridge)
         await _record(ledger, origin, event)
     elif _differs(present, config):
@@ -56,7 +56,7 @@ async def ensure_networks(ledger: Ledger, driver: NetworkDriver, config: Config)
             raise ConfigError(
                 "the default bridge can't be changed while containers have addresses of it"
             )
-        bridge, address = _wanted(ledger.durable.host.instance, driver, config)
+        bridge, address = _configured_bridge(ledger.durable.host.instance, driver, config)
         moved = NetworkMoved(
             bridge=bridge,
             bridge_owned=not config.bridge,
@@ -116,7 +116,7 @@ def _differs(network: Network, config: Config) -> bool:
     return not network.bridge_owned
 
 
-def _wanted(
+def _configured_bridge(
     instance: InstanceId, driver: NetworkDriver, config: Config
 ) -> tuple[str, IPv4Interface]:
     if config.bridge:

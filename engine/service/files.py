@@ -64,7 +64,7 @@ class Files:
 
         async def read(container: Container) -> Reading:
             reading = await self._files.read(container, path)
-            return await self._told(reading, container, PathRead(path=path), origin)
+            return await self._recorded(reading, container, PathRead(path=path), origin)
 
         return await self._of(reference, path, read)
 
@@ -77,7 +77,7 @@ class Files:
 
         async def export(container: Container) -> Reading:
             reading = await self._files.export(container)
-            return await self._told(reading, container, Exported(), origin)
+            return await self._recorded(reading, container, Exported(), origin)
 
         _check_exportable(self._ledger.head.container(reference))
         return await self._of(reference, "/", export)
@@ -175,7 +175,7 @@ class Files:
         if waited.cancelled_caught:
             raise Unavailable(f"container {container.id} has ended and nobody knows how, yet")
 
-    async def _told(
+    async def _recorded(
         self, reading: Reading, container: Container, event: Event, origin: Origin
     ) -> Reading:
         """Have it in the log before the first byte leaves."""

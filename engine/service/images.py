@@ -119,8 +119,8 @@ class Images:
         named = named_images(self._ledger.head.images, words)
         saved = await self._store.save(named)
         try:
-            told = tuple(Change(each.id, (ImageSaved(),)) for each in named)
-            await self._record(told, origin)
+            changes = tuple(Change(each.id, (ImageSaved(),)) for each in named)
+            await self._record(changes, origin)
         except BaseException:
             saved.close()
             raise

@@ -20,7 +20,7 @@ from engine.domain.event import Event, Origin
 from engine.domain.ids import NetworkId
 from engine.domain.network.addresses import Subnet, SubnetSource
 from engine.domain.network.decisions import (
-    NetworkWish,
+    NetworkRequest,
     Surroundings,
     check_removable,
     decide_create_network,
@@ -68,24 +68,24 @@ class Networks:
         running = (each for each in self._ledger.durable.containers.values() if each.is_running)
         return tuple(each for each in running if each.spec.network_mode == network.name)
 
-    async def create(self, wish: NetworkWish, origin: Origin) -> NetworkId:
+    async def create(self, request: NetworkRequest, origin: Origin) -> NetworkId:
         """Define a network, and return when its bridge is there.
 
         Raises:
             Conflict, Forbidden, InvalidRequest: see ``decide_create_network``.
         """
         identity = NetworkId(secrets.token_hex(32))
-        return await self._supervised.create(partial(self._created, wish, identity), origin)
+        return await self._supervised.create(partial(self._created, request, identity), origin)
 
     def _created(
-        self, wish: NetworkWish, identity: NetworkId, routed: Sequence[Subnet]
+        self, request: NetworkRequest, identity: NetworkId, routed: Sequence[Subnet]
     ) -> NetworkCreated:
         around = Surroundings(
             networks=tuple(self._ledger.head.networks.values()),
             routed=routed,
             sources=self._sources,
         )
-        return decide_create_network(wish, identity, around)
+        return decide_create_network(request, identity, around)
 
     async def remove(self, reference: str, origin: Origin) -> None:
         """Take a network away, and return when nothing is left of it.
@@ -112,17 +112,17 @@ class Networks:
             DriverError: the kernel refuses; it is not in the network.
         """
         network = self.get(reference)
-        wished = replace(membership, name=network.name, network=network.id)
+        requested = replace(membership, name=network.name, network=network.id)
 
         def decide(state: Container) -> tuple[Event, ...]:
             head = self._ledger.head
             check_connectable(state, head.network(network.id))
             endpoint = (
-                choose_endpoint(head, network, wished, free_slot(state.endpoints))
+                choose_endpoint(head, network, requested, free_slot(state.endpoints))
                 if state.is_running
                 else None
             )
-            return decide_connect(state, wished, endpoint)
+            return decide_connect(state, requested, endpoint)
 
         await self._move(container, decide, origin)
 

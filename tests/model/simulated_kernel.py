@@ -551,7 +551,7 @@ def _is_right(container: Container, place: Place) -> bool:
 
 
 def _interfaces(container: Container) -> frozenset[NetworkId]:
-    return frozenset(each.network for each in container.wanted_endpoints)
+    return frozenset(each.network for each in container.desired_endpoints)
 
 
 class SimulatedProbes:

@@ -15,7 +15,7 @@ from engine.domain.container.resources import Resources
 from engine.domain.container.spec import Membership, PortBinding, RestartPolicy
 from engine.domain.container.update import UpdateRefused
 from engine.domain.exec.state import ExecSpec
-from engine.domain.network.decisions import NetworkWish
+from engine.domain.network.decisions import NetworkRequest
 from engine.errors import DriverError, Forbidden
 from engine.ports.actions import ApplyLimits, Connect
 from engine.ports.streams import StreamOptions
@@ -129,7 +129,7 @@ async def updating(daemon: Daemon, told: list[str]) -> None:
 
 async def moving(daemon: Daemon, told: list[str]) -> None:
     for name in ("front", "back"):
-        await daemon.networks.create(NetworkWish(name=name), USER)
+        await daemon.networks.create(NetworkRequest(name=name), USER)
         told.append("made a network")
     front = Membership(name="front", aliases=("web",))
     both = msgspec.structs.replace(spec(), network_mode="front", networks=(front,))

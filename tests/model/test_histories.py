@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from engine.domain.container.resources import Resources
 from engine.domain.container.spec import Membership, RestartPolicy, Spec
 from engine.domain.exec.state import ExecSpec
-from engine.domain.network.decisions import NetworkWish
+from engine.domain.network.decisions import NetworkRequest
 from engine.errors import EngineError
 from engine.ports.streams import StreamOptions
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
@@ -65,7 +65,7 @@ async def update(daemon: Daemon, step: Step) -> None:
 
 
 async def make_network(daemon: Daemon, step: Step) -> None:
-    await daemon.networks.create(NetworkWish(name=f"net-{step.name}"), USER)
+    await daemon.networks.create(NetworkRequest(name=f"net-{step.name}"), USER)
 
 
 async def remove_network(daemon: Daemon, step: Step) -> None:

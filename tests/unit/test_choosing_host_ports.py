@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.domain.container.host_ports import EPHEMERAL_PORTS, HostPorts, wanted_ports
+from engine.domain.container.host_ports import EPHEMERAL_PORTS, HostPorts, requested_ports
 from engine.domain.container.spec import PortBinding, Spec
 from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ImageId
@@ -87,5 +87,5 @@ def test_when_every_port_is_taken_there_is_none_left() -> None:
 def test_publishing_all_adds_exposed_ports_that_are_not_published_yet() -> None:
     container = published(binding(8080), publish_all=True, exposed_ports=("80/tcp", "53/udp", "90"))
 
-    wanted = [(each.container_port, each.protocol) for each in wanted_ports(container)]
+    wanted = [(each.container_port, each.protocol) for each in requested_ports(container)]
     assert wanted == [(80, "tcp"), (53, "udp"), (90, "tcp")]

@@ -98,13 +98,13 @@ def test_a_running_container_holds_its_place_while_it_joins_and_while_it_leaves(
     running = container(Phase.RUNNING)
 
     joining = after(running, decide_connect(running, WISH, PLACE))
-    assert joining.endpoints == joining.wanted_endpoints == (PLACE,)
+    assert joining.endpoints == joining.desired_endpoints == (PLACE,)
     joined = after(joining, (Connected(order=1),))
     assert joined.orders == ()
 
     leaving = after(joined, decide_disconnect(joined, FRONT, force=False))
     assert leaving.endpoints == (PLACE,)
-    assert leaving.wanted_endpoints == ()
+    assert leaving.desired_endpoints == ()
     assert names(leaving) == ["bridge"]
     assert after(leaving, (Disconnected(order=2),)).endpoints == ()
 

@@ -33,7 +33,7 @@ from engine.domain.image.config import ImageConfig, ImageContents
 from engine.domain.image.state import Image, Phase
 from engine.errors import EngineError, Kind, NotFound
 
-LENDER: Final = ContainerId("a" * 64)
+OWNER: Final = ContainerId("a" * 64)
 INVALID, UNSUPPORTED = Kind.INVALID, Kind.UNSUPPORTED
 
 
@@ -132,7 +132,7 @@ HOST_CONFIG: Final[dict[str, Case]] = {
     "IOMaximumBandwidth": Case(1, INVALID),
     "IOMaximumIOps": Case(1, INVALID),
     "Init": Case(True),
-    "IpcMode": Case("container:lender", Shown(f"container:{LENDER}")),
+    "IpcMode": Case("container:owner_of", Shown(f"container:{OWNER}")),
     "Isolation": Case("hyperv", INVALID),
     "Links": Case(["other:alias"], INVALID),
     "KernelMemory": Case(1 << 20, Warned("kernel memory limit")),
@@ -153,7 +153,7 @@ HOST_CONFIG: Final[dict[str, Case]] = {
     "NetworkMode": Case("none"),
     "OomKillDisable": Case(True),
     "OomScoreAdj": Case(10),
-    "PidMode": Case("container:lender", Shown(f"container:{LENDER}")),
+    "PidMode": Case("container:owner_of", Shown(f"container:{OWNER}")),
     "PidsLimit": Case(10),
     "PortBindings": Case({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8000-8010"}]}),
     "Privileged": Case(True),
@@ -171,7 +171,7 @@ HOST_CONFIG: Final[dict[str, Case]] = {
     "Ulimits": Case([{"Name": "nofile", "Soft": 10, "Hard": 20}]),
     "UsernsMode": Case("host"),
     "VolumeDriver": Case("other", UNSUPPORTED),
-    "VolumesFrom": Case(["lender:ro"]),
+    "VolumesFrom": Case(["owner_of:ro"]),
 }
 ENDPOINT: Final[dict[str, Case]] = {
     "IPAMConfig": Case({"IPv4Address": "172.17.0.9"}, INVALID),
@@ -208,12 +208,12 @@ def fields_of(shape: type[Wire]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
 
 
-def lender(reference: str) -> Container:
-    if reference != "lender":
+def owner_of(reference: str) -> Container:
+    if reference != "owner_of":
         raise NotFound(f"No such container: {reference}")
     binds = (Bind(source="/lent", destination="/lent"),)
     spec = Spec(image="busybox", image_id=ImageId(""), binds=binds)
-    return Container(id=LENDER, name="lender", spec=spec, created_ns=0)
+    return Container(id=OWNER, name="owner_of", spec=spec, created_ns=0)
 
 
 def created(body: dict[str, Any]) -> tuple[Spec, tuple[str, ...]]:
@@ -227,7 +227,7 @@ def created(body: dict[str, Any]) -> tuple[Spec, tuple[str, ...]]:
     )
     image = Image(phase=Phase.PRESENT, contents=contents)
     asked = decode_json(json.dumps({"Image": "busybox", **body}).encode(), CreateWire)
-    return spec_of(asked, image, lender)
+    return spec_of(asked, image, owner_of)
 
 
 def shown(spec: Spec) -> dict[str, Any]:
@@ -321,7 +321,7 @@ def test_each_option_of_a_mount_has_its_effect(field: str) -> None:
 
 
 def test_mounts_of_another_container_are_taken_over() -> None:
-    spec, _ = created({"HostConfig": {"VolumesFrom": ["lender:ro"], "Binds": ["/own:/own"]}})
+    spec, _ = created({"HostConfig": {"VolumesFrom": ["owner_of:ro"], "Binds": ["/own:/own"]}})
 
     assert spec.binds[1] == Bind(
         source="/lent", destination="/lent", read_only=True, asked_by=AskedBy.VOLUMES_FROM
@@ -330,6 +330,6 @@ def test_mounts_of_another_container_are_taken_over() -> None:
 
 
 def test_ones_own_mount_stands_where_a_lent_one_would() -> None:
-    spec, _ = created({"HostConfig": {"VolumesFrom": ["lender"], "Binds": ["/own:/lent/"]}})
+    spec, _ = created({"HostConfig": {"VolumesFrom": ["owner_of"], "Binds": ["/own:/lent/"]}})
 
     assert [bind.source for bind in spec.binds] == ["/own"]

@@ -131,8 +131,8 @@ def test_a_host_may_leave_out_what_has_a_default(host: str, address: tuple[str, 
 
 
 def test_verifying_clients_implies_encryption() -> None:
-    assert load(["--tlsverify"]).tls_wanted
-    assert not load([]).tls_wanted
+    assert load(["--tlsverify"]).uses_tls
+    assert not load([]).uses_tls
 
 
 def test_dockers_group_is_the_default() -> None:

@@ -7,8 +7,8 @@ import pytest
 from engine.domain.ids import NetworkId
 from engine.domain.network.addresses import IPV4_SOURCES, local_source
 from engine.domain.network.decisions import (
-    NetworkWish,
-    PoolWish,
+    NetworkRequest,
+    PoolRequest,
     Surroundings,
     check_removable,
     decide_create_network,
@@ -43,12 +43,12 @@ def around(*networks: Network, routed: tuple[str, ...] = ()) -> Surroundings:
     return Surroundings(networks=networks, routed=tuple(map(ip_network, routed)), sources=SOURCES)
 
 
-def made(wish: NetworkWish, where: Surroundings | None = None) -> Network:
-    return evolve(None, decide_create_network(wish, ID, where or around()), 1)
+def made(asked: NetworkRequest, where: Surroundings | None = None) -> Network:
+    return evolve(None, decide_create_network(asked, ID, where or around()), 1)
 
 
 def test_a_network_that_is_only_named_gets_a_bridge_and_a_free_subnet() -> None:
-    network = made(NetworkWish(name="mine"), around(OTHER, routed=("172.17.0.0/16",)))
+    network = made(NetworkRequest(name="mine"), around(OTHER, routed=("172.17.0.0/16",)))
 
     assert network.bridge == "br-cccccccccccc"
     assert network.ipv4 == Pool(subnet="172.18.0.0/16", gateway="172.18.0.1")
@@ -58,10 +58,10 @@ def test_a_network_that_is_only_named_gets_a_bridge_and_a_free_subnet() -> None:
 
 
 def test_a_network_of_both_families_takes_what_it_is_told_and_finds_the_rest() -> None:
-    pool = PoolWish(
+    pool = PoolRequest(
         subnet="10.9.0.0/24", ip_range="10.9.0.128/25", auxiliary={"router": "10.9.0.254"}
     )
-    network = made(NetworkWish(name="mine", enable_ipv6=True, pools=(pool,)))
+    network = made(NetworkRequest(name="mine", enable_ipv6=True, pools=(pool,)))
 
     assert network.ipv4 is not None
     assert network.ipv4.is_chosen
@@ -72,15 +72,15 @@ def test_a_network_of_both_families_takes_what_it_is_told_and_finds_the_rest() -
 
 
 def test_a_network_may_do_without_ipv4() -> None:
-    pool = PoolWish(subnet="fd00:9::/64", gateway="fd00:9::99")
-    network = made(NetworkWish(name="mine", enable_ipv4=False, enable_ipv6=True, pools=(pool,)))
+    pool = PoolRequest(subnet="fd00:9::/64", gateway="fd00:9::99")
+    network = made(NetworkRequest(name="mine", enable_ipv4=False, enable_ipv6=True, pools=(pool,)))
 
     assert network.pools == (Pool(subnet="fd00:9::/64", gateway="fd00:9::99", is_chosen=True),)
 
 
 def test_options_say_how_the_bridge_is() -> None:
     network = made(
-        NetworkWish(
+        NetworkRequest(
             name="mine",
             options={
                 BRIDGE_NAME_OPTION: "front0",
@@ -97,69 +97,69 @@ def test_options_say_how_the_bridge_is() -> None:
     assert network.host_binding == "127.0.0.1"
 
 
-def refusals() -> list[tuple[NetworkWish, type[EngineError], str]]:
-    def pools(*wished: PoolWish) -> NetworkWish:
-        return NetworkWish(name="mine", pools=wished)
+def refusals() -> list[tuple[NetworkRequest, type[EngineError], str]]:
+    def pools(*wished: PoolRequest) -> NetworkRequest:
+        return NetworkRequest(name="mine", pools=wished)
 
     outside = "parent subnet 10.2.0.0/24 doesn't contain this address"
     return [
-        (NetworkWish(name=" "), InvalidRequest, "name is empty"),
-        (NetworkWish(name="host"), Forbidden, "not permitted on predefined host network"),
-        (NetworkWish(name="other"), Conflict, "network with name other already exists"),
-        (pools(PoolWish(subnet="10.1.0.0/16")), Forbidden, "Pool overlaps with other one"),
-        (pools(PoolWish(subnet="10.2.0.1/24")), InvalidRequest, "it should be 10.2.0.0/24"),
-        (pools(PoolWish(subnet="ten")), InvalidRequest, "invalid CIDR block notation"),
+        (NetworkRequest(name=" "), InvalidRequest, "name is empty"),
+        (NetworkRequest(name="host"), Forbidden, "not permitted on predefined host network"),
+        (NetworkRequest(name="other"), Conflict, "network with name other already exists"),
+        (pools(PoolRequest(subnet="10.1.0.0/16")), Forbidden, "Pool overlaps with other one"),
+        (pools(PoolRequest(subnet="10.2.0.1/24")), InvalidRequest, "it should be 10.2.0.0/24"),
+        (pools(PoolRequest(subnet="ten")), InvalidRequest, "invalid CIDR block notation"),
         (
-            pools(PoolWish(subnet="10.2.0.0/24", gateway="10.3.0.1")),
+            pools(PoolRequest(subnet="10.2.0.0/24", gateway="10.3.0.1")),
             InvalidRequest,
             f"invalid gateway 10.3.0.1: {outside}",
         ),
         (
-            pools(PoolWish(subnet="10.2.0.0/24", auxiliary={"a": "10.3.0.1"})),
+            pools(PoolRequest(subnet="10.2.0.0/24", auxiliary={"a": "10.3.0.1"})),
             InvalidRequest,
             f"invalid auxiliary address 10.3.0.1: {outside}",
         ),
         (
-            pools(PoolWish(subnet="10.2.0.0/24", ip_range="10.3.0.0/25")),
+            pools(PoolRequest(subnet="10.2.0.0/24", ip_range="10.3.0.0/25")),
             InvalidRequest,
             "doesn't contain ip-range",
         ),
         (
-            pools(PoolWish(subnet="10.2.0.0/24"), PoolWish(subnet="10.3.0.0/24")),
+            pools(PoolRequest(subnet="10.2.0.0/24"), PoolRequest(subnet="10.3.0.0/24")),
             Forbidden,
             "doesn't support multiple subnets",
         ),
         (
-            NetworkWish(name="mine", options={BRIDGE_NAME_OPTION: "br-other"}),
+            NetworkRequest(name="mine", options={BRIDGE_NAME_OPTION: "br-other"}),
             Forbidden,
             "networks have same bridge name",
         ),
         (
-            NetworkWish(name="mine", options={BRIDGE_NAME_OPTION: "a" * 16}),
+            NetworkRequest(name="mine", options={BRIDGE_NAME_OPTION: "a" * 16}),
             InvalidRequest,
             "invalid bridge name",
         ),
         (
-            NetworkWish(name="mine", options={MTU_OPTION: "much"}),
+            NetworkRequest(name="mine", options={MTU_OPTION: "much"}),
             InvalidRequest,
             "failed to parse com.docker.network.driver.mtu",
         ),
     ]
 
 
-@pytest.mark.parametrize(("wish", "error", "words"), refusals())
+@pytest.mark.parametrize(("asked", "error", "words"), refusals())
 def test_what_makes_no_network_is_refused(
-    wish: NetworkWish, error: type[EngineError], words: str
+    asked: NetworkRequest, error: type[EngineError], words: str
 ) -> None:
     with pytest.raises(error) as refusal:
-        decide_create_network(wish, ID, around(OTHER))
+        decide_create_network(asked, ID, around(OTHER))
     assert words in str(refusal.value)
 
 
 def test_a_name_is_free_again_when_the_network_goes() -> None:
     going = evolve(OTHER, NetworkRemoveRequested(), 2)
     assert going.is_going
-    assert made(NetworkWish(name="other"), around(going)).name == "other"
+    assert made(NetworkRequest(name="other"), around(going)).name == "other"
     assert evolve(going, NetworkRemoved(name="other"), 3).is_gone
 
 

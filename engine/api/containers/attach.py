@@ -29,9 +29,9 @@ class Conversation:
             return
         with connection:
             if self.past is not None:
-                await self._tell(connection, self.past)
+                await self._send_log(connection, self.past)
 
-    async def _tell(self, connection: socket.socket, past: LogOptions) -> None:
+    async def _send_log(self, connection: socket.socket, past: LogOptions) -> None:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection.dup()))
         output = self.streams.logs(self.reference, past)
         async with stream, aclosing(output):

@@ -57,18 +57,18 @@ class WebSocketHandlers:
         self._containers.get(reference)
         _check_origin(request)
         websocket = WebSocket(accept_token(request), text=request.version < _BINARY_SINCE)
-        wanted = _wanted(request)
+        requested = _requested(request)
         attachment = None
         if request.query.flag("stream"):
-            attachment = await self._streams.attach(reference, wanted, request.origin)
+            attachment = await self._streams.attach(reference, requested, request.origin)
         past = None
         if request.query.flag("logs"):
-            past = LogOptions(stdout=wanted.stdout, stderr=wanted.stderr, raw=True)
+            past = LogOptions(stdout=requested.stdout, stderr=requested.stderr, raw=True)
         take = Conversation(self._streams, reference, attachment, past)
         return Hijacked(take, RAW_STREAM, websocket)
 
 
-def _wanted(request: Request) -> StreamOptions:
+def _requested(request: Request) -> StreamOptions:
     query, everything = request.query, request.version < _CHOSEN_SINCE
     return StreamOptions(
         stdin=everything or query.flag("stdin"),

@@ -82,24 +82,24 @@ class ContainerFilter:
         return None
 
     def _matches(self, container: Container) -> bool:
-        wanted, spec = self._filters, container.spec
+        requested, spec = self._filters, container.spec
         phase = docker_phase(container)
         if not self._stopped_too and phase not in _UP:
             return False
-        if not wanted:
+        if not requested:
             return True
         return (
-            wanted.any_of("id", container.id.startswith)
-            and wanted.pattern("name", container.name, f"/{container.name}")
-            and wanted.exact("status", phase)
-            and wanted.labels(spec.labels)
-            and wanted.any_of("exited", lambda value: _exited(container, int(value)))
+            requested.any_of("id", container.id.startswith)
+            and requested.pattern("name", container.name, f"/{container.name}")
+            and requested.exact("status", phase)
+            and requested.labels(spec.labels)
+            and requested.any_of("exited", lambda value: _exited(container, int(value)))
             and (self._ancestors is None or spec.image_id in self._ancestors)
-            and wanted.any_of("network", lambda word: _is_on(container, word))
-            and wanted.exact(
+            and requested.any_of("network", lambda word: _is_on(container, word))
+            and requested.exact(
                 "volume", *(path for bind in spec.binds for path in (bind.source, bind.destination))
             )
-            and wanted.exact("health", health_name(container))
+            and requested.exact("health", health_name(container))
             and not self._tasks
             and self._has_port(container)
         )

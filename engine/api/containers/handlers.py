@@ -132,9 +132,9 @@ class ContainerHandlers:
 
     async def list(self, request: Request) -> Reply:
         """``docker ps``."""
-        wanted = ContainerFilter(request.query, self._service.images)
+        requested = ContainerFilter(request.query, self._service.images)
         around = around_now(self._service)
-        containers = tuple(wanted.chosen(self._service.containers.all()))
+        containers = tuple(requested.chosen(self._service.containers.all()))
         sizes = await sizes_of(self._service, containers) if request.query.flag("size") else {}
         return json_answer(
             [summary_json(container, around, sizes.get(container.id)) for container in containers]
@@ -185,18 +185,18 @@ class ContainerHandlers:
 
     async def prune(self, request: Request) -> Reply:
         """``docker container prune``."""
-        wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
+        requested = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
         now_ns = self._service.system.wall_ns()
-        limits_ns = [parse_until(value, now_ns) for value in wanted.values("until")]
+        limits_ns = [parse_until(value, now_ns) for value in requested.values("until")]
 
         def is_meant(container: Container) -> bool:
-            return wanted.prunes(container.spec.labels) and all(
+            return requested.prunes(container.spec.labels) and all(
                 container.created_ns <= limit_ns for limit_ns in limits_ns
             )
 
         pruned = await self._service.prunes.containers(is_meant, request.origin)
-        told: Json = {
+        answer: Json = {
             "ContainersDeleted": pruned.removed or None,
             "SpaceReclaimed": pruned.won_bytes,
         }
-        return json_answer(told)
+        return json_answer(answer)

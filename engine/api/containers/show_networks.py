@@ -43,7 +43,7 @@ def _place_without_addresses(container: Container, networks: Networks) -> Json:
 
 
 def _endpoint_json(container: Container, membership: Membership) -> Json:
-    found = _empty_endpoint(membership.network) | _wishes_json(container, membership)
+    found = _empty_endpoint(membership.network) | _requested_json(container, membership)
     endpoint = next((each for each in container.endpoints if each.name == membership.name), None)
     if endpoint is None or not container.is_running:
         return found
@@ -62,7 +62,7 @@ def _endpoint_json(container: Container, membership: Membership) -> Json:
     }
 
 
-def _wishes_json(container: Container, membership: Membership) -> Json:
+def _requested_json(container: Container, membership: Membership) -> Json:
     fixed = {"IPv4Address": membership.ipv4, "IPv6Address": membership.ipv6}
     has_names = membership.name != DEFAULT_NETWORK
     return {

@@ -5,7 +5,7 @@ from typing import Final, TypedDict
 
 from engine.api.containers.spec.body import UpdateWire
 from engine.api.containers.spec.program import parse_restart_policy
-from engine.api.containers.spec.resources import parse_resources, vain_wishes
+from engine.api.containers.spec.resources import ignored_field_warnings, parse_resources
 from engine.api.http.json_bodies import read_json
 from engine.api.http.operations import Operation
 from engine.api.http.replies import Reply, json_answer
@@ -65,7 +65,7 @@ class UpdateHandlers:
             request.params["name"], _changeable(resources), policy, request.origin
         )
         ulimits = ("Ulimits cannot be updated. Ulimits discarded.",) if asked.ulimits else ()
-        warnings = (*vain_wishes(asked), *_fixed(resources), *ulimits, *discarded)
+        warnings = (*ignored_field_warnings(asked), *_fixed(resources), *ulimits, *discarded)
         return json_answer({"Warnings": warnings})
 
 

@@ -84,7 +84,7 @@ class EventHandlers:
         reading = _Reading(self._service, wanted, after)
 
         async def produce(send: Sink) -> None:
-            await reading.tell(question, send)
+            await reading.send(question, send)
 
         return Streamed(produce, JSON, endless=True)
 
@@ -117,21 +117,21 @@ class _Reading:
         lookups = service.system.lookups
         self._translator = Translator(lookups.networks, lookups.images)
 
-    async def tell(self, question: Question, send: Sink) -> None:
+    async def send(self, question: Question, send: Sink) -> None:
         """What has happened, however long that takes, and then what happens until the time is
         over.
         """
         if question.until_ns is None:
-            await self._tell_all(question, send, follow=True)
+            await self._send_all(question, send, follow=True)
             return
         so_far = self._service.events.last_seq
-        await self._tell_all(replace(question, until_seq=so_far), send, follow=False)
+        await self._send_all(replace(question, until_seq=so_far), send, follow=False)
         left_s = (question.until_ns - self._service.system.wall_ns()) / SECOND_NS
         with trio.move_on_after(max(0.0, left_s)):
             following = replace(question, after_seq=max(so_far, question.after_seq))
-            await self._tell_all(following, send, follow=True)
+            await self._send_all(following, send, follow=True)
 
-    async def _tell_all(self, question: Question, send: Sink, *, follow: bool) -> None:
+    async def _send_all(self, question: Question, send: Sink, *, follow: bool) -> None:
         entries = self._service.history.entries(question, follow=follow)
         async with aclosing(entries):
             async for block in entries:

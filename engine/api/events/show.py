@@ -1,8 +1,8 @@
 """Events of the log in the words of Docker's ``/events``: domain → Docker JSON.
 
 One of ours can be several of theirs (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or
-none: most intents are not told. What an event of theirs says about its object, they look up when it
-happens; so does this, in what was told before.
+none: most intents are not sent. What an event of theirs says about its object, they look up when it
+happens; so does this, in what was sent before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -103,7 +103,7 @@ class Message:
 
 
 class Translator:
-    """Tells the log's events one after the other; it remembers what it has told."""
+    """Tells the log's events one after the other; it remembers what it has sent."""
 
     def __init__(
         self, networks: Mapping[NetworkId, Network], images: Mapping[ImageId, Image]
@@ -112,12 +112,12 @@ class Translator:
         self._images = images
         self._subjects: dict[str, Subject] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
-        """Labels of images that are gone, by ID, until their removal has been told."""
+        """Labels of images that are gone, by ID, until their removal has been sent."""
         self._loaded = ("", "")
-        """The image that was told to be loaded last, and by which request."""
+        """The image that was sent to be loaded last, and by which request."""
 
     def knows(self, entry: Entry) -> bool:
-        """Whether an event can be told; if not, :meth:`learn` about its container first."""
+        """Whether an event can be sent; if not, :meth:`learn` about its container first."""
         if not entry.stream.startswith("container/") or isinstance(entry.data, container.Created):
             return True
         subject = self._subjects.get(owner_of(entry))
@@ -149,10 +149,10 @@ class Translator:
 
     def messages(self, entry: Entry) -> tuple[Message, ...]:
         """One event of the log in Docker's words."""
-        told = enumerate(self._told(entry), start=1)
-        return tuple(Message(said, entry.at_ns, entry.seq, part) for part, said in told)
+        parts = enumerate(self._said(entry), start=1)
+        return tuple(Message(said, entry.at_ns, entry.seq, part) for part, said in parts)
 
-    def _told(self, entry: Entry) -> Iterator[Said]:
+    def _said(self, entry: Entry) -> Iterator[Said]:
         match entry.stream.partition("/")[0]:
             case "container":
                 return self._of_container(entry)
@@ -176,7 +176,7 @@ class Translator:
             del self._subjects[owner]
 
     def _turning_point(self, subject: Subject, event: Event, at_ns: int) -> Iterator[Said]:
-        """What moves a container from one phase to another, which is seldom told in one word."""
+        """What moves a container from one phase to another, which is seldom sent in one word."""
         match event:
             case container.Started():
                 yield from self._networks_of(subject, "connect")
@@ -220,7 +220,7 @@ class Translator:
         return Said("network", action, identity, attributes)
 
     def _of_image(self, entry: Entry) -> Iterator[Said]:
-        """What is loaded brings its names along; only what people give is told."""
+        """What is loaded brings its names along; only what people give is sent."""
         event, request = entry.data, (entry.stream, entry.correlation)
         if isinstance(event, image.ImageLoaded):
             self._loaded = request
@@ -266,7 +266,7 @@ def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
 
 
 def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]:
-    """Docker tells the start of an exec before it tries: so it is the intent that is told."""
+    """Docker tells the start of an exec before it tries: so it is the intent that is sent."""
     match event:
         case execution.ExecCreated(spec=spec):
             yield _about(subject, f"exec_create: {command_text(spec)}", execID=identity)
@@ -284,7 +284,7 @@ def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]
 def _of_others(entry: Entry) -> Iterator[Said]:
     match entry.data:
         case network.NetworkCreated(name=name, driver=driver):
-            # Nobody is told of the networks that every engine has.
+            # Nobody is sent of the networks that every engine has.
             if entry.actor.kind is ActorKind.USER:
                 yield Said("network", "create", entry.id, {"name": name, "type": driver})
         case network.NetworkRemoved(name=name, driver=driver):

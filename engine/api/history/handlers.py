@@ -124,13 +124,13 @@ class HistoryHandlers:
         """``shipslog ps --at``."""
         at_ns = _moment(request)
         view = await self._service.history.view_at(at_ns)
-        wanted = ContainerFilter(request.query, self._service.images)
+        requested = ContainerFilter(request.query, self._service.images)
         newest_first = sorted(
             view.containers.values(), key=lambda each: each.created_ns, reverse=True
         )
         surroundings = around(self._service, Lookups(view), Moment(at_ns))
         return json_answer(
-            [summary_json(each, surroundings) for each in wanted.chosen(newest_first)]
+            [summary_json(each, surroundings) for each in requested.chosen(newest_first)]
         )
 
     async def inspect_at(self, request: Request) -> Reply:

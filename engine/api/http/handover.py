@@ -28,7 +28,7 @@ _HEAD_READ_S: Final = 0.1
 _LOOK_AGAIN_S: Final = 0.0005
 
 
-async def say_goodbye(transport: Transport, request: Request, reply: Hijacked) -> None:
+async def send_final_head(transport: Transport, request: Request, reply: Hijacked) -> None:
     """The last words in HTTP."""
     if reply.websocket is not None:
         await transport.send(websocket_head(reply.websocket.accept))

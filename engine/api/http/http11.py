@@ -29,7 +29,7 @@ import trio
 from structlog.contextvars import bind_contextvars
 
 from engine.api.http.correlation import fresh_correlation
-from engine.api.http.handover import framed, give_away, relay_away, say_goodbye
+from engine.api.http.handover import framed, give_away, relay_away, send_final_head
 from engine.api.http.hangups import HangUps
 from engine.api.http.incoming import Incoming, IncomingBody, Refusal
 from engine.api.http.outgoing import (
@@ -266,7 +266,7 @@ class Connection:
             raise Refusal(400, "the body of a request for a raw stream must come with it")
         self._head_sent = True
         transport, unread = self._transport, self._incoming.unread()
-        await say_goodbye(transport, request, reply)
+        await send_final_head(transport, request, reply)
         if reply.websocket is not None:
             transport, unread = framed(transport, reply.websocket, unread), b""
         if transport.is_plain:

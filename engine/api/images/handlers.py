@@ -221,7 +221,7 @@ class ImageHandlers:
 
     async def list(self, request: Request) -> Reply:
         """``docker images``. There are no intermediate images, so ``all`` shows no more."""
-        wanted = parse_filters(request.query.text("filters"), LIST_FILTERS)
+        requested = parse_filters(request.query.text("filters"), LIST_FILTERS)
         counts = self._images.use_counts() if request.version >= _COUNTED_SINCE else None
         shared = self._images.shared_bytes() if request.query.flag("shared-size") else {}
         return json_answer(
@@ -232,7 +232,7 @@ class ImageHandlers:
                     containers=-1 if counts is None else counts[image.id],
                     shared_bytes=shared.get(image.id, -1),
                 )
-                for image in listed(self._service, wanted)
+                for image in listed(self._service, requested)
             ]
         )
 
@@ -253,8 +253,8 @@ class ImageHandlers:
         """``docker import``; pulling is not there yet."""
         query = request.query
         source = query.text("fromSrc")
-        if wanted := query.text("fromImage"):
-            _refuse_to_pull(wanted, query.text("tag"))
+        if requested := query.text("fromImage"):
+            _refuse_to_pull(requested, query.text("tag"))
         if not source:
             raise InvalidRequest("neither fromImage nor fromSrc says what to create an image from")
         if source != "-":
@@ -308,13 +308,13 @@ class ImageHandlers:
         """``docker push``: not there yet, but what could not be pushed anyway is named."""
         name, tag = request.params["name"], request.query.text("tag")
         if tag:
-            wanted = parse_repository(name, tag)
-            found = self._images.has_reference(str(wanted))
+            requested = parse_repository(name, tag)
+            found = self._images.has_reference(str(requested))
         else:
-            wanted = parse_reference(name)
-            found = self._images.has_repository(wanted.name)
+            requested = parse_reference(name)
+            found = self._images.has_repository(requested.name)
         if not found:
-            raise NotPushable(wanted)
+            raise NotPushable(requested)
         raise Unsupported("pushing images is not supported yet")
 
     async def search(self, request: Request) -> Reply:
@@ -333,11 +333,11 @@ class ImageHandlers:
 
     async def prune(self, request: Request) -> Reply:
         """``docker image prune``."""
-        wanted = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
+        requested = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
         pruned = await self._service.prunes.images(
-            prunable(self._service, wanted),
+            prunable(self._service, requested),
             request.origin,
-            named_too=parse_boolean_filter(wanted, "dangling") is False,
+            named_too=parse_boolean_filter(requested, "dangling") is False,
         )
         removed = [line for removal in pruned.removals for line in removed_json(removal)]
         return json_answer({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.won_bytes})

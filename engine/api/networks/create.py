@@ -4,7 +4,7 @@ import msgspec
 
 from engine.api.containers.spec.body import EndpointWire
 from engine.api.http.json_bodies import Wire
-from engine.domain.network.decisions import NetworkWish, PoolWish
+from engine.domain.network.decisions import NetworkRequest, PoolRequest
 from engine.domain.network.macvlan import STACKED_DRIVERS
 from engine.domain.network.state import BRIDGE_DRIVER
 from engine.errors import Forbidden, NotFound, Unsupported
@@ -60,7 +60,7 @@ class DisconnectWire(Wire, frozen=True, kw_only=True):
     force: bool | None = None
 
 
-def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
+def parse_network(asked: NetworkCreateWire) -> NetworkRequest:
     """A network as it is wished for.
 
     Raises:
@@ -75,7 +75,7 @@ def parse_wish(asked: NetworkCreateWire) -> NetworkWish:
     ipam = asked.ipam or IpamWire()
     if (ipam.driver or "default") != "default":
         raise NotFound(f'plugin "{ipam.driver}" not found')
-    return NetworkWish(
+    return NetworkRequest(
         name=asked.name or "",
         driver=asked.driver or BRIDGE_DRIVER,
         enable_ipv4=asked.enable_ipv4 is not False,
@@ -95,8 +95,8 @@ def _check_driver(driver: str) -> None:
         raise NotFound(f'plugin "{driver}" not found')
 
 
-def _pool(config: IpamConfigWire) -> PoolWish:
-    return PoolWish(
+def _pool(config: IpamConfigWire) -> PoolRequest:
+    return PoolRequest(
         subnet=config.subnet or "",
         gateway=config.gateway or "",
         ip_range=config.ip_range or "",

@@ -10,12 +10,12 @@ from engine.api.http.operations import Operation, filters, flag, text
 from engine.api.http.replies import NO_CONTENT, Answer, Reply, json_answer
 from engine.api.http.requests import Request
 from engine.api.http.router import Route
-from engine.api.networks import answers as told_network
+from engine.api.networks import answers as network_answers
 from engine.api.networks.create import (
     ConnectWire,
     DisconnectWire,
     NetworkCreateWire,
-    parse_wish,
+    parse_network,
 )
 from engine.api.networks.show import network_json
 from engine.api.times import parse_until
@@ -47,7 +47,7 @@ class NetworkHandlers:
                 Operation(
                     summary="List networks.",
                     query=(filters(*_LIST_FILTERS),),
-                    answers={200: list[told_network.Network]},
+                    answers={200: list[network_answers.Network]},
                 ),
             ),
             Route(
@@ -57,7 +57,7 @@ class NetworkHandlers:
                 Operation(
                     summary="Create a network.",
                     body=NetworkCreateWire,
-                    answers={201: told_network.NetworkCreated},
+                    answers={201: network_answers.NetworkCreated},
                     refusals=(403, 404, 409),
                 ),
             ),
@@ -68,7 +68,7 @@ class NetworkHandlers:
                 Operation(
                     summary="Remove the networks that nobody uses.",
                     query=(filters(*_PRUNE_FILTERS),),
-                    answers={200: told_network.NetworksPruned},
+                    answers={200: network_answers.NetworksPruned},
                 ),
             ),
             Route(
@@ -103,7 +103,7 @@ class NetworkHandlers:
                         flag("verbose"),
                         text("scope", "local, or nothing is found."),
                     ),
-                    answers={200: told_network.Network},
+                    answers={200: network_answers.Network},
                     refusals=(404,),
                 ),
             ),
@@ -119,21 +119,21 @@ class NetworkHandlers:
 
     async def list(self, request: Request) -> Reply:
         """``docker network ls``."""
-        wanted = parse_filters(request.query.text("filters"), _LIST_FILTERS)
-        dangling = _dangling(wanted)
-        for value in wanted.values("type"):
+        requested = parse_filters(request.query.text("filters"), _LIST_FILTERS)
+        dangling = _dangling(requested)
+        for value in requested.values("type"):
             if value not in _TYPES:
                 raise InvalidRequest(f"invalid filter: 'type'='{value}'")
         return json_answer(
             [
                 network_json(network, self._networks.members(network), request.version)
                 for network in self._networks.all()
-                if wanted.pattern("name", network.name)
-                and wanted.pattern("id", network.id)
-                and wanted.exact("driver", network.driver)
-                and wanted.exact("scope", "local")
-                and wanted.exact("type", "builtin" if network.name in PREDEFINED else "custom")
-                and wanted.labels(network.labels)
+                if requested.pattern("name", network.name)
+                and requested.pattern("id", network.id)
+                and requested.exact("driver", network.driver)
+                and requested.exact("scope", "local")
+                and requested.exact("type", "builtin" if network.name in PREDEFINED else "custom")
+                and requested.labels(network.labels)
                 and (dangling is None or dangling == self._is_dangling(network))
             ]
         )
@@ -155,16 +155,16 @@ class NetworkHandlers:
     async def create(self, request: Request) -> Reply:
         """``docker network create``."""
         asked = await read_json(request, NetworkCreateWire)
-        identity = await self._networks.create(parse_wish(asked), request.origin)
+        identity = await self._networks.create(parse_network(asked), request.origin)
         return json_answer({"Id": identity, "Warning": ""}, 201)
 
     async def connect(self, request: Request) -> Reply:
         """``docker network connect``."""
         asked = await read_json(request, ConnectWire)
         network = self._networks.get(request.params["id"])
-        wished = membership(network.name, asked.endpoint_config or EndpointWire())
+        requested = membership(network.name, asked.endpoint_config or EndpointWire())
         await self._networks.connect(
-            network.id, _container(asked.container), wished, request.origin
+            network.id, _container(asked.container), requested, request.origin
         )
         return Answer(200)
 
@@ -186,15 +186,15 @@ class NetworkHandlers:
 
     async def prune(self, request: Request) -> Reply:
         """``docker network prune``: networks that every engine has are not taken away."""
-        wanted = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
-        limits = wanted.values("until")
+        requested = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
+        limits = requested.values("until")
         if len(limits) > 1:
             raise InvalidRequest("more than one until filter specified")
         now_ns = self._service.system.wall_ns()
         before_ns = [parse_until(limit, now_ns) for limit in limits]
 
         def is_meant(network: Network) -> bool:
-            return wanted.prunes(network.labels) and all(
+            return requested.prunes(network.labels) and all(
                 network.created_ns < limit_ns for limit_ns in before_ns
             )
 
@@ -213,7 +213,7 @@ def _container(word: str | None) -> str:
 
 
 def _dangling(filters: Filters) -> bool | None:
-    """Whether only networks that nobody uses are wanted, or only the others; None: all."""
+    """Whether only networks that nobody uses are requested, or only the others; None: all."""
     try:
         return parse_boolean_filter(filters, "dangling")
     except InvalidRequest:

@@ -13,7 +13,7 @@ def description_routes(described: Sequence[Route]) -> tuple[Route, ...]:
     """The route that answers with the description of these routes, and of itself."""
     made: list[Answer] = []
 
-    async def tell(_request: Request) -> Reply:
+    async def describe_api(_request: Request) -> Reply:
         if not made:
             from engine.api.openapi.description import describe  # not needed until somebody asks
 
@@ -23,7 +23,7 @@ def description_routes(described: Sequence[Route]) -> tuple[Route, ...]:
     own = Route(
         "GET",
         "/openapi.json",
-        tell,
+        describe_api,
         Operation(summary="Describe this API, as OpenAPI 3.1.", answers={200: Json}),
     )
     return (own,)

@@ -255,7 +255,7 @@ def decide_exited(
     if container.phase in NAMELESS:
         return (exited,)
     settled = tuple(map(_settled, container.lasting_orders))
-    if restart_wanted(_after_updates(container), code):
+    if should_restart(_after_updates(container), code):
         delay_s = _next_delay_s(container, boot_ns)
         due_boot_ns = boot_ns + int(delay_s * _SECOND_NS)
         return (exited, *settled, RestartScheduled(delay_s=delay_s, due_boot_ns=due_boot_ns))
@@ -342,7 +342,7 @@ def decide_not_started(container: Container, message: str) -> tuple[Event, ...]:
     )
 
 
-def restart_wanted(container: Container, code: int) -> bool:
+def should_restart(container: Container, code: int) -> bool:
     """Whether the restart policy asks for another run after an end with this code."""
     policy = container.spec.restart_policy
     if container.user_stopped:

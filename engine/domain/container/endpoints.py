@@ -46,7 +46,7 @@ class KnownNetworks(Protocol):
 
 
 def network_of(head: KnownNetworks, membership: Membership) -> Network:
-    """The network that a wish means: the one it was meant for, else one of the name.
+    """The network that a membership means: the one it was meant for, else one of the name.
 
     Raises:
         NotFound: there is none.
@@ -58,17 +58,17 @@ def network_of(head: KnownNetworks, membership: Membership) -> Network:
 
 
 def with_networks(head: KnownNetworks, spec: Spec) -> Spec:
-    """A wish for a container with all its networks named, as far as there are such; others may come
+    """A membership for a container with all its networks named, as far as there are such; others may come
     to be.
     """
     found = []
-    for wish in initial_memberships(spec):
+    for membership in initial_memberships(spec):
         try:
-            network = head.network(wish.name)
+            network = head.network(membership.name)
         except NotFound:
-            found.append(wish)
+            found.append(membership)
         else:
-            found.append(replace(wish, name=network.name, network=network.id))
+            found.append(replace(membership, name=network.name, network=network.id))
     return replace(spec, networks=tuple(found))
 
 
@@ -106,11 +106,11 @@ def next_endpoints(head: KnownNetworks, network: Network, count: int) -> tuple[E
 
 
 def _address(
-    head: KnownNetworks, network: Network, pool: Pool | None, version: int, wanted: str
+    head: KnownNetworks, network: Network, pool: Pool | None, version: int, requested: str
 ) -> str:
     used = head.used_addresses(network, version)
-    if wanted:
-        return fixed(network, pool, wanted, used)
+    if requested:
+        return fixed(network, pool, requested, used)
     return lowest_free(network, pool, used)[0] if pool is not None else ""
 
 

@@ -55,26 +55,26 @@ def own_names(hostname: str, domainname: str) -> str:
     return f"{whole} {short}" if short != whole else whole
 
 
-def updated_hosts_text(current: str, wanted: str, own: Iterable[str]) -> str:
+def updated_hosts_text(current: str, new: str, own: Iterable[str]) -> str:
     """``/etc/hosts`` of a container that runs, as it should be now; lines that somebody else wrote
     stay where they are.
 
     Args:
         current: what the file says.
-        wanted: what :func:`hosts_text` says now.
+        new: what :func:`hosts_text` says now.
         own: what the names in the engine's lines that can change begin with: such lines go unless
-            they are wanted.
+            they are new.
     """
     ours = tuple(own)
-    lines, due = current.splitlines(), wanted.splitlines()
+    lines, due = current.splitlines(), new.splitlines()
     kept = [line for line in lines if line in due or not _begins(line, ours)]
     added = [line for line in due if line not in kept and _begins(line, ours)]
     return "".join(f"{line}\n" for line in (*kept, *added))
 
 
 def _begins(line: str, names: tuple[str, ...]) -> bool:
-    _, _, told = line.partition("\t")
-    return any(told == each or told.startswith(f"{each} ") for each in names)
+    _, _, names_of_line = line.partition("\t")
+    return any(names_of_line == each or names_of_line.startswith(f"{each} ") for each in names)
 
 
 def hosts_of_host_text(host: str, extra_hosts: Iterable[str], gateway: str) -> str:
@@ -120,13 +120,13 @@ def resolv_conf_text(
         return _filtered(host)
     reachable = [server for server in _values(host, "nameserver") if not _is_loopback(server)]
     lines = []
-    wanted_search = search or _last(host, ("search", "domain"))
-    if wanted_search and tuple(wanted_search) != _NO_SEARCH:
-        lines.append(f"search {' '.join(wanted_search)}")
+    search_domains = search or _last(host, ("search", "domain"))
+    if search_domains and tuple(search_domains) != _NO_SEARCH:
+        lines.append(f"search {' '.join(search_domains)}")
     lines += [f"nameserver {server}" for server in servers or reachable or _FALLBACK_SERVERS]
-    wanted_options = options or _last(host, ("options",))
-    if wanted_options:
-        lines.append(f"options {' '.join(wanted_options)}")
+    chosen_options = options or _last(host, ("options",))
+    if chosen_options:
+        lines.append(f"options {' '.join(chosen_options)}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -141,14 +141,14 @@ def resolver_conf_text(host: str, search: Sequence[str] = (), options: Sequence[
         search: ``--dns-search``; ``.`` alone for none.
         options: ``--dns-opt``.
     """
-    wanted_search = tuple(search or _last(host, ("search", "domain")))
-    wanted_options = tuple(options or _last(host, ("options",)))
-    if not any(option.startswith("ndots:") for option in wanted_options):
-        wanted_options += ("ndots:0",)
-    lines = [f"search {' '.join(wanted_search)}"] if wanted_search not in ((), _NO_SEARCH) else []
+    search_domains = tuple(search or _last(host, ("search", "domain")))
+    chosen_options = tuple(options or _last(host, ("options",)))
+    if not any(option.startswith("ndots:") for option in chosen_options):
+        chosen_options += ("ndots:0",)
+    lines = [f"search {' '.join(search_domains)}"] if search_domains not in ((), _NO_SEARCH) else []
     return "".join(
         f"{line}\n"
-        for line in (*lines, f"nameserver {RESOLVER}", f"options {' '.join(wanted_options)}")
+        for line in (*lines, f"nameserver {RESOLVER}", f"options {' '.join(chosen_options)}")
     )
 
 

@@ -147,8 +147,8 @@ def changed(event: HealthChanged) -> Health:
 
 def timeout_text(check: Healthcheck, output: str) -> str:
     """The output of a probe that took too long."""
-    told = f"Health check exceeded timeout ({_go_duration(timeout_ns(check))})"
-    return f"{told}: {output}" if output else told
+    message = f"Health check exceeded timeout ({_go_duration(timeout_ns(check))})"
+    return f"{message}: {output}" if output else message
 
 
 def _go_duration(span_ns: int) -> str:

@@ -41,14 +41,14 @@ class HostPorts:
     def choose(
         self, head: PortHolders, container: Container, default_host_ip: str
     ) -> tuple[PortBinding, ...]:
-        """One port of the host for each that is wanted.
+        """One port of the host for each that is requested.
 
         Raises:
             Conflict: one is taken, or none is left.
         """
         chosen: tuple[PortBinding, ...] = ()
-        for wanted in wanted_ports(container):
-            bound = replace(wanted, host_ip=wanted.host_ip or default_host_ip)
+        for requested in requested_ports(container):
+            bound = replace(requested, host_ip=requested.host_ip or default_host_ip)
             chosen = (*chosen, self._port(head, container, bound, chosen))
         return chosen
 
@@ -56,46 +56,46 @@ class HostPorts:
         self,
         head: PortHolders,
         container: Container,
-        wanted: PortBinding,
+        requested: PortBinding,
         chosen: tuple[PortBinding, ...],
     ) -> PortBinding:
-        if not wanted.host_port:
-            return self._any_port(head, wanted)
-        if wanted.host_port_last:
-            return self._port_in_range(head, container, wanted, chosen)
-        if head.port_holder(wanted) is not None:
+        if not requested.host_port:
+            return self._any_port(head, requested)
+        if requested.host_port_last:
+            return self._port_in_range(head, container, requested, chosen)
+        if head.port_holder(requested) is not None:
             raise Conflict(
                 f"driver failed programming external connectivity on endpoint {container.name} "
-                f"({container.id}): Bind for {wanted.host_ip or '0.0.0.0'}:{wanted.host_port} failed: "  # noqa: S104
+                f"({container.id}): Bind for {requested.host_ip or '0.0.0.0'}:{requested.host_port} failed: "  # noqa: S104
                 "port is already allocated"
             )
-        self.check_free(wanted)
-        return wanted
+        self.check_free(requested)
+        return requested
 
     def _port_in_range(
         self,
         head: PortHolders,
         container: Container,
-        wanted: PortBinding,
+        requested: PortBinding,
         chosen: tuple[PortBinding, ...],
     ) -> PortBinding:
         """The lowest free port of a range; the refusal is that of its last one."""
         taken = {(port.protocol, port.host_port) for port in chosen}
-        ports = range(wanted.host_port, wanted.host_port_last + 1)
+        ports = range(requested.host_port, requested.host_port_last + 1)
         refused = Conflict("all ports are allocated")
         for port in ports:
-            if (wanted.protocol, port) in taken:
+            if (requested.protocol, port) in taken:
                 continue
-            candidate = replace(wanted, host_port=port, host_port_last=0)
+            candidate = replace(requested, host_port=port, host_port_last=0)
             try:
                 return self._port(head, container, candidate, chosen)
             except Conflict as conflict:
                 refused = conflict
         raise refused
 
-    def _any_port(self, head: PortHolders, wanted: PortBinding) -> PortBinding:
+    def _any_port(self, head: PortHolders, requested: PortBinding) -> PortBinding:
         for _ in EPHEMERAL_PORTS:
-            candidate = replace(wanted, host_port=self._next)
+            candidate = replace(requested, host_port=self._next)
             following = self._next + 1
             self._next = following if following in EPHEMERAL_PORTS else EPHEMERAL_PORTS.start
             if head.port_holder(candidate) is not None:
@@ -108,7 +108,7 @@ class HostPorts:
         raise Conflict("all ports are allocated")
 
 
-def wanted_ports(container: Container) -> tuple[PortBinding, ...]:
+def requested_ports(container: Container) -> tuple[PortBinding, ...]:
     """Those that were asked for by number, and with ``-P`` the exposed ones."""
     spec = container.spec
     if not spec.publish_all:

@@ -133,7 +133,7 @@ def _reached(container: Container, find: Find) -> Iterator[tuple[Link, Container
 def _address(target: Container) -> str:
     found = (
         each.address or each.address6
-        for each in target.wanted_endpoints
+        for each in target.desired_endpoints
         if each.name == DEFAULT_NETWORK
     )
     return next(found, "").partition("/")[0]

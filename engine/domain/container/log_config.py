@@ -62,8 +62,8 @@ def log_attributes(
 
 
 def _chosen(values: Mapping[str, str], listed: str, pattern: str) -> Iterator[tuple[str, str]]:
-    wanted = set(listed.split(",")) if listed else set()
+    requested = set(listed.split(",")) if listed else set()
     matches = re.compile(pattern) if pattern else None
     for name, value in values.items():
-        if name in wanted or (matches and matches.search(name)):
+        if name in requested or (matches and matches.search(name)):
             yield name, value

@@ -228,12 +228,12 @@ def _check_realtime(asked: Resources, machine: Machine) -> None:
 
 def _check_list(option: str, things: str, asked: str, available: str) -> None:
     try:
-        wanted = parse_list(asked)
+        requested = parse_list(asked)
     except ValueError as error:
         raise InvalidRequest(
             f"Invalid value {asked} for {option}: invalid format: {asked}"
         ) from error
-    if not wanted <= parse_list(available):
+    if not requested <= parse_list(available):
         raise InvalidRequest(
             f"Requested {things} are not available - requested {asked}, available: {available}"
         )

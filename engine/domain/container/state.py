@@ -109,7 +109,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.phase in _HOLDS_ENDPOINTS or self.process is not None
 
     @property
-    def wanted_endpoints(self) -> tuple[Endpoint, ...]:
+    def desired_endpoints(self) -> tuple[Endpoint, ...]:
         """Those that there should be: without the ones that somebody wants to go."""
         going = {order.network for order in self.orders if order.kind is OrderKind.DISCONNECT}
         return tuple(each for each in self.endpoints if each.network not in going)

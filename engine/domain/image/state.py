@@ -189,9 +189,11 @@ def _added(
     known = images.get(target)
     present = known is not None and not known.removed
     held = known.references if known else ()
-    wanted = tuple(dict.fromkeys(word for word in references if word and word not in held))
-    taken = tuple(change for word in wanted for change in _taken_from_others(images, target, word))
-    tagged = tuple(ImageTagged(reference=word) for word in wanted)
+    requested = tuple(dict.fromkeys(word for word in references if word and word not in held))
+    taken = tuple(
+        change for word in requested for change in _taken_from_others(images, target, word)
+    )
+    tagged = tuple(ImageTagged(reference=word) for word in requested)
     events: tuple[Event, ...] = tagged if present else (arrival, *tagged)
     return (*taken, Change(target, events)) if events else taken
 

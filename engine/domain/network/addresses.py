@@ -162,19 +162,19 @@ def _numbers(subnet: Subnet, part: Subnet) -> range:
     return range(max(first, int(subnet.network_address) + 1), last + 1)
 
 
-def fixed(network: Network, pool: Pool | None, wanted: str, used: Used) -> str:
+def fixed(network: Network, pool: Pool | None, requested: str, used: Used) -> str:
     """An address that was asked for, with its prefix length.
 
     Raises:
         InvalidRequest: the network has no such address.
         AddressInUse: somebody has it.
     """
-    if pool is None or ip_address(wanted) not in ip_network(pool.subnet):
+    if pool is None or ip_address(requested) not in ip_network(pool.subnet):
         raise InvalidRequest(
             f"invalid config for network {network.name}: invalid endpoint settings:\n"
-            f"no configured subnet contains IP address {wanted}"
+            f"no configured subnet contains IP address {requested}"
         )
-    subnet, number = ip_network(pool.subnet), int(ip_address(wanted))
+    subnet, number = ip_network(pool.subnet), int(ip_address(requested))
     if number in used.held or number == int(ip_address(pool.gateway)):
         raise AddressInUse("Address already in use")
-    return f"{ip_address(wanted)}/{subnet.prefixlen}"
+    return f"{ip_address(requested)}/{subnet.prefixlen}"

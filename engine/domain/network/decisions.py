@@ -33,7 +33,7 @@ _INTERFACE_NAME_BYTES: Final = 15
 """IFNAMSIZ less the zero byte, netdevice(7)."""
 
 
-class PoolWish(msgspec.Struct, frozen=True, kw_only=True):
+class PoolRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses that somebody wants a network to have; empty where the engine may choose."""
 
     subnet: str = ""
@@ -42,7 +42,7 @@ class PoolWish(msgspec.Struct, frozen=True, kw_only=True):
     auxiliary: dict[str, str] = {}
 
 
-class NetworkWish(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What ``POST /networks/create`` asks for."""
 
     name: str
@@ -50,7 +50,7 @@ class NetworkWish(msgspec.Struct, frozen=True, kw_only=True):
     """``bridge``, ``macvlan`` or ``ipvlan``."""
     enable_ipv4: bool = True
     enable_ipv6: bool = False
-    pools: tuple[PoolWish, ...] = ()
+    pools: tuple[PoolRequest, ...] = ()
     internal: bool = False
     attachable: bool = False
     labels: dict[str, str] = {}
@@ -69,7 +69,7 @@ class Surroundings:
 
 
 def decide_create_network(
-    wish: NetworkWish, identity: NetworkId, around: Surroundings
+    request: NetworkRequest, identity: NetworkId, around: Surroundings
 ) -> NetworkCreated:
     """What a new network is.
 
@@ -80,30 +80,30 @@ def decide_create_network(
         NoSubnetLeft: no subnet is free.
         InvalidRequest: it makes no sense.
     """
-    _check_name(wish.name, around)
-    _check_pools(wish)
-    _check_mtu(wish)
-    link = _link(wish, identity, around)
+    _check_name(request.name, around)
+    _check_pools(request)
+    _check_mtu(request)
+    link = _link(request, identity, around)
     return NetworkCreated(
         id=identity,
-        name=wish.name,
-        driver=wish.driver,
+        name=request.name,
+        driver=request.driver,
         bridge=link,
-        bridge_owned=wish.driver == BRIDGE_DRIVER or is_dummy(link) or vlan_of(link) is not None,
-        ipv4=_pool(wish, 4, around) if wish.enable_ipv4 else None,
-        ipv6=_pool(wish, 6, around) if wish.enable_ipv6 else None,
-        internal=wish.internal or is_dummy(link),
-        attachable=wish.attachable,
-        labels=wish.labels,
-        options=wish.options,
+        bridge_owned=request.driver == BRIDGE_DRIVER or is_dummy(link) or vlan_of(link) is not None,
+        ipv4=_pool(request, 4, around) if request.enable_ipv4 else None,
+        ipv6=_pool(request, 6, around) if request.enable_ipv6 else None,
+        internal=request.internal or is_dummy(link),
+        attachable=request.attachable,
+        labels=request.labels,
+        options=request.options,
     )
 
 
-def _link(wish: NetworkWish, identity: NetworkId, around: Surroundings) -> str:
+def _link(request: NetworkRequest, identity: NetworkId, around: Surroundings) -> str:
     """The host's link that containers will be joined to."""
-    if wish.driver in STACKED_DRIVERS:
-        return decide_parent(wish.driver, wish.options, identity, around.networks)
-    bridge = wish.options.get(BRIDGE_NAME_OPTION) or f"{_BRIDGE_PREFIX}{identity[:SHORT]}"
+    if request.driver in STACKED_DRIVERS:
+        return decide_parent(request.driver, request.options, identity, around.networks)
+    bridge = request.options.get(BRIDGE_NAME_OPTION) or f"{_BRIDGE_PREFIX}{identity[:SHORT]}"
     _check_bridge(bridge, identity, around)
     return bridge
 
@@ -128,8 +128,8 @@ def _check_bridge(bridge: str, identity: NetworkId, around: Surroundings) -> Non
             )
 
 
-def _check_mtu(wish: NetworkWish) -> None:
-    mtu = wish.options.get(MTU_OPTION, "0")
+def _check_mtu(request: NetworkRequest) -> None:
+    mtu = request.options.get(MTU_OPTION, "0")
     if not mtu.isdecimal():
         raise InvalidRequest(
             f"failed to parse {MTU_OPTION} value: {mtu} "
@@ -137,8 +137,8 @@ def _check_mtu(wish: NetworkWish) -> None:
         )
 
 
-def _pool(wish: NetworkWish, version: int, around: Surroundings) -> Pool:
-    asked = next((each for each in wish.pools if _version(each) == version), PoolWish())
+def _pool(request: NetworkRequest, version: int, around: Surroundings) -> Pool:
+    asked = next((each for each in request.pools if _version(each) == version), PoolRequest())
     defined = [ip_network(pool.subnet) for network in around.networks for pool in network.pools]
     if asked.subnet:
         subnet = ip_network(asked.subnet)
@@ -156,21 +156,21 @@ def _pool(wish: NetworkWish, version: int, around: Surroundings) -> Pool:
     )
 
 
-def _version(pool: PoolWish) -> int:
+def _version(pool: PoolRequest) -> int:
     return ip_network(pool.subnet).version if pool.subnet else 4
 
 
-def _check_pools(wish: NetworkWish) -> None:
+def _check_pools(request: NetworkRequest) -> None:
     """All that is wrong with the wished subnets, at once, as Docker tells it."""
-    wrong = [complaint for pool in wish.pools for complaint in _complaints(pool, wish)]
+    wrong = [complaint for pool in request.pools for complaint in _complaints(pool, request)]
     if wrong:
         raise InvalidRequest("invalid network config:\n" + "\n".join(wrong))
     for version in (4, 6):
-        if sum(_version(pool) == version for pool in wish.pools) > 1:
-            raise Forbidden(f"{wish.driver} driver doesn't support multiple subnets")
+        if sum(_version(pool) == version for pool in request.pools) > 1:
+            raise Forbidden(f"{request.driver} driver doesn't support multiple subnets")
 
 
-def _complaints(pool: PoolWish, wish: NetworkWish) -> Iterator[str]:
+def _complaints(pool: PoolRequest, request: NetworkRequest) -> Iterator[str]:
     if not pool.subnet:
         if pool.ip_range or pool.gateway or pool.auxiliary:
             yield "gateway, ip-range and auxiliary addresses need a subnet"
@@ -182,12 +182,12 @@ def _complaints(pool: PoolWish, wish: NetworkWish) -> Iterator[str]:
         return
     if str(subnet.network_address) != str(ip_address(pool.subnet.partition("/")[0])):
         yield f"invalid subnet {pool.subnet}: it should be {subnet}"
-    if subnet.version == 6 and not wish.enable_ipv6:
+    if subnet.version == 6 and not request.enable_ipv6:
         yield "IPv6 subnet given, but IPv6 is disabled for the network"
     yield from _part_complaints(pool, subnet)
 
 
-def _part_complaints(pool: PoolWish, subnet: Subnet) -> Iterator[str]:
+def _part_complaints(pool: PoolRequest, subnet: Subnet) -> Iterator[str]:
     if pool.ip_range and not _lies_within(pool.ip_range, subnet):
         yield f"invalid ip-range {pool.ip_range}: parent subnet {subnet} doesn't contain ip-range"
     named = {"": pool.gateway, **pool.auxiliary}

@@ -25,7 +25,7 @@ def firewall_plan(networks: Iterable[Network], containers: Collection[Container]
     ports = (
         port
         for container in containers
-        for port in published_ports(container, container.wanted_endpoints)
+        for port in published_ports(container, container.desired_endpoints)
     )
     bridged = (each for each in networks if each.is_bridged)
     return FirewallPlan(frozenset(map(bridge_rules, bridged)), frozenset(ports))

@@ -30,7 +30,7 @@ def host_names(container: Container, network_of: NetworkOf) -> tuple[HostNames, 
             addresses=tuple(map(ip_address, endpoint.addresses)),
             process=container.process,
         )
-        for endpoint in container.wanted_endpoints
+        for endpoint in container.desired_endpoints
         if network_of(endpoint.network).has_names
     )
 

@@ -75,7 +75,7 @@ class LinuxNetworks:
 
     async def prepare_sandbox(self, container: Container) -> None:
         """Create or repair a container's namespace with all of its interfaces."""
-        for endpoint in container.wanted_endpoints:
+        for endpoint in container.desired_endpoints:
             await self.pool.evict(endpoint.network, endpoint.addresses)
         sandbox = self._sandbox(container)
         process = container.process
@@ -99,7 +99,7 @@ class LinuxNetworks:
         assert container.sandbox is not None
         return listener(
             container.sandbox,
-            container.wanted_endpoints,
+            container.desired_endpoints,
             self.network_of,
             servers=container.spec.dns,
             links=links(container, self.container_named),
@@ -113,7 +113,7 @@ class LinuxNetworks:
         self._damaged |= {container.sandbox}  # until all is done
         await self.prepare_sandbox(container)
         before = published_ports(container, container.endpoints)
-        after = published_ports(container, container.wanted_endpoints)
+        after = published_ports(container, container.desired_endpoints)
         if before != after:
             await self._change_firewall(partial(self.firewall.move, before, after))
 
@@ -126,7 +126,7 @@ class LinuxNetworks:
 
     async def publish(self, container: Container) -> None:
         """Make the host's ports lead to the container."""
-        ports = published_ports(container, container.wanted_endpoints)
+        ports = published_ports(container, container.desired_endpoints)
         await self._change_firewall(partial(self.firewall.publish, ports))
 
     async def unpublish(self, container: Container) -> None:
@@ -151,7 +151,7 @@ class LinuxNetworks:
         for container in containers:
             if container.sandbox is None:
                 continue
-            networks = [self.network_of(each.network) for each in container.wanted_endpoints]
+            networks = [self.network_of(each.network) for each in container.desired_endpoints]
             entry = known.get(container.sandbox)
             if entry is None or entry[0] is not container or entry[1] != networks:
                 entry = (container, networks, self._sandbox(container))
@@ -160,7 +160,7 @@ class LinuxNetworks:
 
     def _sandbox(self, container: Container) -> Sandbox:
         assert container.sandbox is not None
-        wanted = container.wanted_endpoints
+        wanted = container.desired_endpoints
         return Sandbox(
             container.sandbox,
             sandbox_endpoints(wanted, self.network_of),

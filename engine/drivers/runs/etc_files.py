@@ -89,7 +89,7 @@ class EtcFiles:
         spec = container.spec
         if spec.network_mode == HOST:
             return _texts_of_host(spec, self.gateway())
-        endpoints = container.wanted_endpoints
+        endpoints = container.desired_endpoints
         addresses = [address for each in endpoints for address in each.addresses]
         has_names = any(self.network_of(each.network).has_names for each in endpoints)
         return {

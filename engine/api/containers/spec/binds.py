@@ -119,10 +119,10 @@ def _from_container(text: str, lookup: Lookup) -> Iterator[Bind | Tmpfs]:
         raise InvalidRequest(f"invalid mode: {mode}")
     if not reference:
         raise InvalidRequest('invalid name or ID supplied: ""')
-    lender = known_container(reference, lookup).spec
+    owner = known_container(reference, lookup).spec
     read_only, asked_by = "ro" in words, AskedBy.VOLUMES_FROM
-    for bind in lender.binds:
+    for bind in owner.binds:
         yield replace(bind, mode="", read_only=bind.read_only or read_only, asked_by=asked_by)
-    for tmpfs in lender.tmpfs:
+    for tmpfs in owner.tmpfs:
         if tmpfs.asked_by is not AskedBy.PATHS:
             yield replace(tmpfs, read_only=tmpfs.read_only or read_only, asked_by=asked_by)

@@ -13,7 +13,7 @@ from engine.api.containers.spec.binds import all_mounts
 from engine.api.containers.spec.body import CreateWire, HostConfigWire, words
 from engine.api.containers.spec.health import health_warnings, healthcheck_of
 from engine.api.containers.spec.log_config import parse_log_config
-from engine.api.containers.spec.namespace_modes import Lookup, lends_nothing, parse_modes
+from engine.api.containers.spec.namespace_modes import Lookup, knows_no_container, parse_modes
 from engine.api.containers.spec.networking import (
     extra_hosts,
     links,
@@ -33,7 +33,11 @@ from engine.api.containers.spec.program import (
     stop_signal,
     working_directory,
 )
-from engine.api.containers.spec.resources import parse_resources, parse_ulimits, vain_wishes
+from engine.api.containers.spec.resources import (
+    ignored_field_warnings,
+    parse_resources,
+    parse_ulimits,
+)
 from engine.api.containers.spec.security import parse_security
 from engine.api.http.requests import ApiVersion
 from engine.api.http.router import VERSION_MAX
@@ -52,7 +56,7 @@ Fields = dict[str, Any]
 def spec_of(
     asked: CreateWire,
     image: Image,
-    lookup: Lookup = lends_nothing,
+    lookup: Lookup = knows_no_container,
     version: ApiVersion = VERSION_MAX,
 ) -> tuple[Spec, tuple[str, ...]]:
     """Return the spec of a container, and warnings.
@@ -87,7 +91,7 @@ def spec_of(
         *networking_warnings(asked, host, version),
         *_volume_warnings(spec),
         *health_warnings(spec.healthcheck),
-        *vain_wishes(host),
+        *ignored_field_warnings(host),
     )
     return spec, warnings
 

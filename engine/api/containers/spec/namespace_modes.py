@@ -86,6 +86,6 @@ def modes_json(spec: Spec) -> Json:
     }
 
 
-def lends_nothing(reference: str) -> Container:
+def knows_no_container(reference: str) -> Container:
     """The lookup of who knows no containers."""
     raise NotFound(f"No such container: {reference}")

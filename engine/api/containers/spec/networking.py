@@ -85,7 +85,7 @@ def _private_names(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
-    """What is wished of the places in networks.
+    """What is requested of the places in networks.
 
     Raises:
         InvalidRequest: a wish that no such network could fulfil.
@@ -99,13 +99,13 @@ def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
 
 
 def membership(network: str, endpoint: EndpointWire) -> Membership:
-    """One wished place.
+    """One requested place.
 
     Raises:
         InvalidRequest: an address that is none, or a wish that the default network can't fulfil.
     """
     addresses = endpoint.ipam_config or EndpointIpamWire()
-    wished = Membership(
+    requested = Membership(
         name=network,
         ipv4=_address(addresses.ipv4_address, 4),
         ipv6=_address(addresses.ipv6_address, 6),
@@ -116,16 +116,16 @@ def membership(network: str, endpoint: EndpointWire) -> Membership:
         gateway_priority=endpoint.gw_priority or 0,
     )
     if network == DEFAULT_NETWORK:
-        _check_default(wished)
+        _check_default(requested)
     if addresses.link_local_ips:
         raise Unsupported("link-local addresses of an endpoint are not supported")
-    return wished
+    return requested
 
 
-def _check_default(wished: Membership) -> None:
-    if wished.ipv4 or wished.ipv6:
+def _check_default(requested: Membership) -> None:
+    if requested.ipv4 or requested.ipv6:
         raise InvalidRequest("user specified IP address is supported on user defined networks only")
-    if wished.aliases:
+    if requested.aliases:
         raise InvalidRequest(
             "network-scoped alias is supported only for containers in user defined networks"
         )

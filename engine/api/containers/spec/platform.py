@@ -20,17 +20,17 @@ _OTHER_NAMES: Final[Mapping[str, tuple[str, str]]] = {
 """What the same machines are called elsewhere, and the variant that a name implies."""
 
 
-def check_platform(wanted: str, image: Image, reference: str) -> None:
+def check_platform(requested: str, image: Image, reference: str) -> None:
     """Refuse an image for another machine than the one that was asked for.
 
     Raises:
         InvalidRequest: no platform can be meant.
         NotFound: the image is for another one; clients pull the right one then.
     """
-    if not wanted:
+    if not requested:
         return
     contents = image.contents
-    system, architecture, variant = _parse(wanted, contents.architecture)
+    system, architecture, variant = _parse(requested, contents.architecture)
     found = (contents.os or "linux", contents.architecture, contents.variant)
     if (system, architecture) == found[:2] and variant in ("", found[2] or variant):
         return

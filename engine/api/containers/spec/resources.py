@@ -94,7 +94,7 @@ def parse_resources(wire: ResourcesWire) -> Resources:
     )
 
 
-def vain_wishes(wire: ResourcesWire) -> Iterator[str]:
+def ignored_field_warnings(wire: ResourcesWire) -> Iterator[str]:
     """Warnings about fields that nobody on Linux heeds."""
     for attribute, warning in _WITHOUT_EFFECT:
         if getattr(wire, attribute):
