@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """The command."""
+    """Run the daemon from its command line."""
     try:
         config = configuration.load(sys.argv[1:])
         logs.configure(config.log_level, config.log_format)
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 async def serve(config: Config) -> None:
-    """A daemon's life."""
+    """Open the log, start the daemon, serve until a signal, and close."""
     config.exec_root.mkdir(mode=0o711, parents=True, exist_ok=True)
     descriptors = raise_descriptor_limit()
     ledger = open_ledger(config)
@@ -94,7 +94,7 @@ async def serve(config: Config) -> None:
 
 
 async def begin(ledger: Ledger) -> None:
-    """Have the log say that a daemon serves this data root from now on."""
+    """Record that a daemon serves this data root from now on."""
     if ledger.durable.is_new:
         initialised = HostInitialised(instance=InstanceId(os.urandom(16).hex()))
         await ledger.record(_ORIGIN, (HOST, (initialised,)))
@@ -141,12 +141,12 @@ async def start_background(daemon: Daemon, background: trio.Nursery) -> None:
 
 
 async def collect_images(images: Images) -> None:
-    """Delete, once, the content that containers which are no more had kept of removed images."""
+    """Delete, once, the content that removed images had kept for containers which are gone."""
     await until_done(Loop.IMAGE_COLLECTOR, images.collect, COLLECT_BACKOFF)
 
 
 async def watch_network(supervisor: Supervisor) -> None:
-    """Have a sweep when the kernel says that links, addresses or firewall rules have changed.
+    """Start a sweep when the kernel reports a change of links, addresses or firewall rules.
 
     Until cancelled.
     """

@@ -4,12 +4,14 @@ import time
 
 
 class KernelClock:
-    """One clock for people, one for durations."""
+    """Reads one clock for people and one for durations."""
 
     def wall_ns(self) -> int:
-        """CLOCK_REALTIME: it may jump."""
+        """Read CLOCK_REALTIME, which may jump."""
         return time.time_ns()
 
     def boot_ns(self) -> int:
-        """CLOCK_BOOTTIME: since the machine started, suspended time included; it never jumps."""
+        """Read CLOCK_BOOTTIME, which counts since the machine started, suspended time included, and
+        never jumps.
+        """
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

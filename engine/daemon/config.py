@@ -33,7 +33,7 @@ class ConfigError(EngineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a daemon is told. Field names are the file's keys; options have dashes for
+    """The daemon's configuration. Field names are the file's keys; options have dashes for
     underscores.
     """
 
@@ -73,12 +73,12 @@ class Config:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether TCP ports speak TLS."""
+        """Return whether TCP ports speak TLS."""
         return self.tls or self.tlsverify
 
 
 def load(arguments: Sequence[str]) -> Config:
-    """The configuration that command line and file amount to.
+    """Combine the command line and the configuration file.
 
     Raises:
         ConfigError: a bad value or file; a bad *option* ends the process as argparse does, with
@@ -179,7 +179,7 @@ def _from_file(path: Path, config: Config) -> Config:
 
 
 def _line_of(key: str, text: str) -> int:
-    """Where a top-level key or table stands; tomllib does not tell."""
+    """Find the line of a top-level key or table; tomllib does not say."""
     pattern = re.compile(rf"""^\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
     lines = text.splitlines()
     return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
@@ -211,7 +211,9 @@ def _convert(key: str, value: Any, where: str) -> Any:  # Any: whatever TOML or 
 
 
 def _sources(value: Any, where: str) -> tuple[SubnetSource, ...]:  # Any: whatever TOML has
-    """Of texts (``base=CIDR,size=LENGTH``) or tables (``{base = "CIDR", size = LENGTH}``)."""
+    """Parse subnet sources from texts (``base=CIDR,size=LENGTH``) or tables (``{base = "CIDR", size
+    = LENGTH}``).
+    """
     if not isinstance(value, list):
         raise ConfigError(f"{where}: expected an array")
     return tuple(_source(each, where) for each in value)
@@ -264,8 +266,8 @@ def _checked(config: Config) -> Config:
 
 
 def tcp_address(host: str, default_port: int) -> tuple[str, int]:
-    """Address and port of ``tcp://[ADDRESS][:PORT]``; without an address this machine alone is
-    meant, as in Docker.
+    """Parse ``tcp://[ADDRESS][:PORT]``. Without an address only this machine can connect, as in
+    Docker.
 
     Raises:
         ConfigError: it can't be read.
@@ -279,8 +281,8 @@ def tcp_address(host: str, default_port: int) -> tuple[str, int]:
 
 
 def check_exposure(host: str, address: str, config: Config) -> None:
-    """Refuse a TCP port that lets in whoever reaches it, from more than this machine, unless that
-    was asked for.
+    """Refuse a TCP port that admits everybody from other machines, unless the configuration asks
+    for that.
 
     Raises:
         ConfigError: with what to do about it.

@@ -1,4 +1,4 @@
-"""Make the drivers, each once, and hand them to whoever needs them. Nothing runs yet."""
+"""Make the drivers, each once, and pass them to those that need them. Nothing runs yet."""
 
 import os
 import platform
@@ -45,7 +45,7 @@ _INITS: Final = ("docker-init", "tini-static", "catatonit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drivers:
-    """What effects are performed with; the kernel has the rest."""
+    """The drivers that more than the kernel needs; the kernel has the others."""
 
     lanes: Lanes
     launcher: Launcher
@@ -54,12 +54,12 @@ class Drivers:
 
     @property
     def monitors(self) -> Monitors:
-        """The conversations with containers' monitors."""
+        """Return the connections to containers' monitors."""
         return self.kernel.monitors
 
     @property
     def cgroups(self) -> Cgroups:
-        """The control groups."""
+        """Return the control groups."""
         return self.kernel.cgroups
 
 
@@ -144,7 +144,7 @@ def _networks(config: Config, state: LogState, lanes: Lanes) -> LinuxNetworks:
 async def _serve_names(
     names: Resolver, state: LogState, network: NetworkId, sandbox: SandboxId
 ) -> None:
-    """Have names resolved in a namespace that was prepared, if its network has any."""
+    """Start to resolve names in a prepared namespace, if its network has names."""
     if requested := network_listener(sandbox, state.network(network)):
         await names.serve(requested)
 

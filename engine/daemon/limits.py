@@ -25,7 +25,7 @@ def raise_descriptor_limit() -> tuple[int, int]:
 
 
 def bound_allocator() -> None:
-    """Have the C library give memory back to the kernel. Before any thread is started.
+    """Make the C library return memory to the kernel. Call before any thread is started.
 
     By default each of the threads that come and go may get an arena of its own, and a large block,
     such as a hash table of Python's that grows, is cut out of an arena for ever once one of its

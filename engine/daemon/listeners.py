@@ -41,19 +41,19 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Listeners:
-    """What has been opened."""
+    """The opened sockets."""
 
     entrances: list[Entrance] = field(default_factory=list)
     _made: dict[Path, tuple[int, int]] = field(default_factory=dict)
     """Sockets in the file system that are ours: device and inode."""
 
     def made(self, path: Path) -> None:
-        """Take note of a socket to be removed at the end."""
+        """Note a socket to be removed at the end."""
         status = path.stat()
         self._made[path] = (status.st_dev, status.st_ino)
 
     def remove_sockets(self) -> None:
-        """Take away what we have made, unless another daemon has put its own there."""
+        """Remove the sockets that we made, unless another daemon has put its own there."""
         for path, made in self._made.items():
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
@@ -61,7 +61,7 @@ class Listeners:
                     path.unlink()
 
     def close(self) -> None:
-        """Undo everything."""
+        """Close and remove everything."""
         self.remove_sockets()
         for entrance in self.entrances:
             os.close(entrance.listener.socket.detach())  # nobody waits for it yet
@@ -87,8 +87,8 @@ def open_listeners(config: Config, environment: Mapping[str, str] = os.environ) 
 
 
 def _hosts(config: Config, passed: list[PassedSocket]) -> tuple[str, ...]:
-    """Sockets that were passed take the place of the default one, which a unit beside the service's
-    may have made.
+    """Replace the default host by sockets that were passed: a unit beside the service's may have
+    made it.
     """
     return ("fd://",) if passed and config.hosts == (DEFAULT_HOST,) else config.hosts
 
@@ -140,7 +140,9 @@ def _open(
 
 
 def _group(name: str) -> str:
-    """As dockerd: the default group may be missing, one that was asked for may not."""
+    """Return the socket's group, as dockerd: the default one may be missing, a configured one may
+    not.
+    """
     if name != DEFAULT_GROUP:
         return name
     try:
@@ -162,7 +164,7 @@ def _warn(host: str, config: Config) -> None:
 
 
 def _meant(name: str, passed: list[PassedSocket]) -> list[PassedSocket]:
-    """Those that ``fd://`` means: all, the ones of a name, or the one of a number."""
+    """Return the passed sockets that ``fd://`` means: all, those of a name, or the one of a number."""
     if not passed:
         raise ConfigError("fd://: no sockets were passed, sd_listen_fds(3)")
     if name in ("", "*"):

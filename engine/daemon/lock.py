@@ -12,7 +12,7 @@ class DataRootInUse(EngineError):
 
 
 def lock_data_root(data_root: Path) -> int:
-    """Take the lock for as long as the descriptor lives, which is given back.
+    """Lock the data root for as long as the returned descriptor lives.
 
     Raises:
         DataRootInUse: somebody has it; the message says who.

@@ -17,17 +17,19 @@ from engine.store.states import kind_of
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """Questions about what the log says now. For the trio thread, but for :meth:`images_needed`."""
+    """Answers questions about what the log says now. For the trio thread, except
+    :meth:`images_needed`.
+    """
 
     ledger: Ledger
 
     @property
     def instance(self) -> InstanceId:
-        """The engine's name for itself, as its first event has it."""
+        """Return the engine's name for itself, as its first event says."""
         return self.ledger.durable.host.instance
 
     def network(self, identity: NetworkId) -> Network:
-        """Return a network that a container is in, so that it exists."""
+        """Return a network that a container is in, and that therefore exists."""
         return self.ledger.durable.networks[identity]
 
     def container(self, identity: ContainerId) -> Container | None:

@@ -20,7 +20,7 @@ PIPE_BUF: Final = select.PIPE_BUF
 
 
 class Output:
-    """A text file that structlog writes to, which never waits for its reader."""
+    """A text file for structlog that never waits for its reader."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -29,7 +29,7 @@ class Output:
         self._dropped = 0
 
     def write(self, text: str) -> None:
-        """Write a line, or drop what there is no room for."""
+        """Write a line, or drop it if there is no room."""
         if self._dropped and self._written(
             f"{self._dropped} lines of the log were dropped: nobody read them\n"
         ):
@@ -38,7 +38,7 @@ class Output:
             self._dropped += 1
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no line is kept back."""
 
     def _written(self, text: str) -> bool:
         return all(map(self._part_written, _parts(text.encode(errors="backslashreplace"))))
@@ -61,7 +61,7 @@ def _parts(line: bytes) -> Iterator[bytes]:
 
 
 def configure(level: str, form: str) -> None:
-    """Set structlog up once, before the first word.
+    """Set structlog up once, before the first log line.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.

@@ -30,12 +30,12 @@ DEFAULT_BRIDGE_PREFIX = "shipslog"
 
 
 def bridge_name(instance: InstanceId) -> str:
-    """Our own default bridge: 13 bytes, so it fits into IFNAMSIZ."""
+    """Return the name of our own default bridge: 13 bytes, so it fits into IFNAMSIZ."""
     return f"{DEFAULT_BRIDGE_PREFIX}{naming.tag(instance)}"
 
 
 async def ensure_networks(ledger: Ledger, driver: NetworkDriver, config: Config) -> None:
-    """Have the default networks in the log, as they are configured now.
+    """Record the default networks as they are configured now.
 
     Raises:
         ConfigError: the bridge's address can't change while containers have addresses of it.
@@ -68,7 +68,7 @@ async def ensure_networks(ledger: Ledger, driver: NetworkDriver, config: Config)
 
 
 def subnet_sources(instance: InstanceId, config: Config) -> tuple[SubnetSource, ...]:
-    """Where subnets are looked for: of each family those that are configured, else the default
+    """Return where subnets are looked for: of each family the configured sources, else the default
     ones.
     """
     asked = config.default_address_pools

@@ -14,7 +14,7 @@ _MICROSECONDS: Final = 1_000_000
 
 
 async def notify(message: str) -> None:
-    """Tell the service manager, if there is one and it listens.
+    """Send a message to the service manager, if there is one and it listens.
 
     A message that it does not take in time is dropped.
     """
@@ -33,7 +33,8 @@ async def notify(message: str) -> None:
 
 
 async def watchdog() -> None:
-    """Tell the manager twice within the time that it grants that this loop still turns.
+    """Report to the service manager, twice within the time that it grants, that this loop still
+    runs.
 
     Until cancelled.
     """
@@ -49,7 +50,7 @@ async def watchdog() -> None:
 
 
 def _granted_s() -> float:
-    """Return the watchdog's time; 0 when there is none for this process, or it is no number."""
+    """Return the watchdog's time; 0 if there is none for this process, or it is not a number."""
     granted_us = os.environ.get("WATCHDOG_USEC", "0")
     asked_of = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if asked_of != str(os.getpid()) or not granted_us.isdecimal():

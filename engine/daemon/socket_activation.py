@@ -21,7 +21,7 @@ _UNNAMED: Final = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class PassedSocket:
-    """One of them, not yet taken."""
+    """A socket from the service manager, not yet taken."""
 
     fd: int
     name: str
@@ -30,17 +30,17 @@ class PassedSocket:
 
     @property
     def is_tcp(self) -> bool:
-        """Whether it may be reached over a network."""
+        """Return whether the socket may be reached over a network."""
         return bool(self.address)
 
     def take(self) -> socket.socket:
-        """Have it."""
+        """Take the socket."""
         return socket.socket(fileno=self.fd)
 
 
 def passed_sockets(environment: Mapping[str, str]) -> Iterator[PassedSocket]:
-    """All that were passed to this very process, from now on for itself alone; none when they were
-    meant for another.
+    """Return all sockets that were passed to this process, and hide them from its children. Return
+    none if they were meant for another process.
 
     Raises:
         ConfigError: one is no socket that listens for streams.

@@ -51,7 +51,7 @@ from engine.supervisor.supervisor import Supervisor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
-    """Everything that runs in the background, and the service in front of it."""
+    """The parts of a daemon: what runs in the background, and the service in front of it."""
 
     ledger: Ledger
     drivers: Drivers
@@ -60,7 +60,7 @@ class Daemon:
 
 
 def open_ledger(config: Config) -> Ledger:
-    """The log and its views.
+    """Open the log and its views.
 
     Raises:
         StoreCorrupt, StoreUnavailable: the database can't be used; it is left as it is.

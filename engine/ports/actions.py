@@ -11,46 +11,46 @@ from engine.domain.ids import SandboxId
 
 @dataclass(frozen=True, slots=True)
 class PrepareSandbox:
-    """Have the network namespace, with its link, address and route; repairs what is damaged."""
+    """Make the network namespace with its link, address and route, or repair it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareCgroup:
-    """Have the cgroups with their limits; processes that were moved out come back."""
+    """Make the cgroups with their limits, and move processes that were moved out back in."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareBundle:
-    """Have the directories and everything that the launcher is told."""
+    """Make the directories, and the files that the launcher reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateFiles:
-    """Have the files in ``/etc`` of a container that runs tell of its networks and links as they
-    are.
+    """Rewrite /etc/hosts and /etc/resolv.conf of a running container to match its current networks
+    and links.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class PublishPorts:
-    """Have the firewall's elements for the published ports."""
+    """Add the firewall's elements for the published ports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start the monitor; done when its journal says that the process runs, or why not."""
+    """Start the monitor, and wait until its journal says that the process runs, or why not."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartExec:
-    """Hand an exec to the monitor; it knows one that it was given before."""
+    """Send an exec to the monitor, which ignores one that it has received before."""
 
     execution: Exec
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Send a signal to the first process; the monitor knows an order that it was given before."""
+    """Send a signal to the first process; the monitor ignores an order that it has received before."""
 
     order: int
     signal: int
@@ -65,16 +65,14 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Thaw:
-    """Let them go on."""
+    """Let all processes go on."""
 
     order: int
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyLimits:
-    """Have these limits instead of the container's present ones; when the kernel refuses, the
-    present ones hold again.
-    """
+    """Replace the container's limits; when the kernel refuses, the present ones hold again."""
 
     order: int
     resources: Resources
@@ -82,14 +80,14 @@ class ApplyLimits:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Have one more interface, or, when the kernel refuses, those that there were."""
+    """Add an interface; when the kernel refuses, nothing is changed."""
 
     order: int
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Have one interface less."""
+    """Remove an interface."""
 
     order: int
 
@@ -101,29 +99,29 @@ class KillEverything:
 
 @dataclass(frozen=True, slots=True)
 class UnpublishPorts:
-    """Take the firewall's elements away."""
+    """Remove the firewall's elements of the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveSandbox:
-    """Take a network namespace away, and with it the link."""
+    """Remove a network namespace, and with it the link."""
 
     sandbox: SandboxId
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveCgroup:
-    """Take the cgroups away."""
+    """Remove the cgroups."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveBundle:
-    """Take away what a run needed and the next will make anew."""
+    """Remove what a run needed and the next run makes anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveDirectory:
-    """Take away all that the container kept; the last thing done to it."""
+    """Remove everything that the container kept. This is the last action on a container."""
 
 
 Action = (

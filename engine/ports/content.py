@@ -11,8 +11,8 @@ from engine.domain.image.saving import NamedImage
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An image that came in, and the canonical references that it came with. It is kept until it is
-    released.
+    """An image that came in, with the canonical references that it came with. Its content is kept
+    until it is released.
     """
 
     contents: ImageContents
@@ -21,25 +21,25 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What images take on the disk; layers shared by several are counted once."""
+    """What images take on the disk; layers that several share are counted once."""
 
     layers_bytes: int
 
 
 class Saved(Protocol):
-    """An archive of images that is about to be read. Whoever has it closes it."""
+    """An archive of images that is about to be read. The caller closes it."""
 
     def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The archive, once."""
+        """Yield the archive, once."""
         ...
 
     def close(self) -> None:
-        """Let go of everything; twice does no harm."""
+        """Release everything that the archive holds. Closing twice is fine."""
         ...
 
 
 class ImageStore(Protocol):
-    """Takes images in, and forgets what no image and no container needs."""
+    """Stores the content of images, and deletes what no image and no container needs."""
 
     async def import_tar(
         self, body: AsyncIterator[bytes], *, at_ns: int, changes: Sequence[str], comment: str
@@ -52,7 +52,7 @@ class ImageStore(Protocol):
         ...
 
     async def load_archive(self, body: AsyncIterator[bytes]) -> tuple[Arrived, ...]:
-        """Take in the images of an archive, all or none.
+        """Store the images of an archive, all or none.
 
         Raises:
             InvalidRequest: it is damaged; nothing is left of it.
@@ -68,7 +68,7 @@ class ImageStore(Protocol):
         step: HistoryEntry,
         at_ns: int,
     ) -> Arrived:
-        """Make an image of a layer's tar, on top of another that a container keeps.
+        """Make an image of a layer's tar, on top of an image that a container keeps.
 
         Raises:
             Unavailable: the disk is full; nothing is left of it.
@@ -76,13 +76,13 @@ class ImageStore(Protocol):
         ...
 
     async def save(self, images: Sequence[NamedImage]) -> Saved:
-        """An archive of images, as ``docker save`` writes it. What it holds stays until it is
+        """Return an archive of images, as ``docker save`` writes it. Its content stays until it is
         closed.
         """
         ...
 
     def release(self, image: ImageId) -> None:
-        """The event that speaks of an image is durable, or will never be."""
+        """Release an image's content: its event is durable, or will never be."""
         ...
 
     async def collect(self) -> int:
@@ -94,5 +94,5 @@ class ImageStore(Protocol):
         ...
 
     async def usage(self) -> Usage:
-        """What lies there."""
+        """Return what all images take on the disk."""
         ...

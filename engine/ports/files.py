@@ -17,15 +17,15 @@ from engine.errors import EngineError, Forbidden, NotFound
 
 
 class NoSuchPath(NotFound):
-    """Nothing is there."""
+    """Nothing stands at that path."""
 
 
 class ReadOnlyPlace(Forbidden):
-    """It is mounted without the right to write."""
+    """The path is mounted read-only."""
 
 
 class ProcessGone(EngineError):
-    """The container was to be running and is not: the log will say so in a moment."""
+    """The container has ended although the log says that it runs; the log will say so in a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class PathStat:
 
 
 class ChangeKind(IntEnum):
-    """How a path differs from the image, in the API's numbers."""
+    """How a path differs from the image, with the API's numbers."""
 
     MODIFIED = 0
     ADDED = 1
@@ -51,7 +51,7 @@ class ChangeKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """One path that is not as in the image."""
+    """One path that differs from the image."""
 
     path: str
     kind: ChangeKind
@@ -59,7 +59,7 @@ class PathChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpackOptions:
-    """How an uploaded tar is unpacked."""
+    """How to unpack an uploaded tar."""
 
     keep_kinds: bool = False
     """A directory is not replaced by something else, nor something else by a directory."""
@@ -69,29 +69,27 @@ class UnpackOptions:
 
 
 class Reading(Protocol):
-    """A tar that is about to be read. Whoever has it closes it."""
+    """A tar that is about to be read. The caller closes it."""
 
     @property
     def stat(self) -> PathStat:
-        """Of the path that was asked for."""
+        """Return the stat of the path that was asked for."""
         ...
 
     def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The tar, once."""
+        """Yield the tar, once."""
         ...
 
     def close(self) -> None:
-        """Let go of everything; twice does no harm."""
+        """Release everything that the tar holds. Closing twice is fine."""
         ...
 
 
 class Upload(Protocol):
-    """A tar that has arrived whole, and is sound as far as headers tell. Whoever has it closes
-    it.
-    """
+    """A tar that has arrived whole, with sound headers. The caller closes it."""
 
     def close(self) -> None:
-        """Forget it."""
+        """Delete it."""
         ...
 
 
@@ -99,7 +97,7 @@ class Destination(Protocol):
     """A directory of a container that a tar can be unpacked into."""
 
     async def unpack(self, upload: Upload, options: UnpackOptions) -> None:
-        """Make what the tar holds. What it has made when it fails stays.
+        """Unpack a tar. What was unpacked before a failure stays.
 
         Raises:
             InvalidRequest: the tar wants what can't be.
@@ -109,12 +107,12 @@ class Destination(Protocol):
 
 
 class ContainerFiles(Protocol):
-    """The files of containers, whether they run or not; always within a container's root, whatever
-    its symlinks say.
+    """Reads and writes the files of containers, whether they run or not, without leaving the
+    container's root.
     """
 
     async def stat(self, container: Container, path: str) -> PathStat:
-        """What stands at a path; a last component that is a symlink is not followed.
+        """Return what stands at a path; a last component that is a symlink is not followed.
 
         Raises:
             NoSuchPath, InvalidRequest, ProcessGone.
@@ -122,7 +120,7 @@ class ContainerFiles(Protocol):
         ...
 
     async def read(self, container: Container, path: str) -> Reading:
-        """A file, or a directory with all below it.
+        """Return a tar of a file, or of a directory with all below it.
 
         Raises:
             NoSuchPath, InvalidRequest, ProcessGone.
@@ -130,7 +128,7 @@ class ContainerFiles(Protocol):
         ...
 
     async def export(self, container: Container) -> Reading:
-        """The root file system without what is mounted in it.
+        """Return a tar of the root file system without what is mounted in it.
 
         Raises:
             ProcessGone.
@@ -138,11 +136,11 @@ class ContainerFiles(Protocol):
         ...
 
     async def layer(self, container: Container) -> Reading:
-        """What it changed of its image, as the tar of a layer."""
+        """Return what the container changed of its image, as the tar of a layer."""
         ...
 
     async def receive(self, body: AsyncIterator[bytes]) -> Upload:
-        """Take a tar in, compressed or not.
+        """Store an uploaded tar, compressed or not, until it has arrived whole.
 
         Raises:
             InvalidRequest: it is damaged.
@@ -175,9 +173,11 @@ class ContainerFiles(Protocol):
         ...
 
     async def changes(self, container: Container) -> tuple[PathChange, ...]:
-        """How its files differ from its image's: parents before children, names in byte order."""
+        """Return how a container's files differ from its image's: parents before children, names in
+        byte order.
+        """
         ...
 
     async def size_bytes(self, container: ContainerId) -> int:
-        """What it has written into its own layer."""
+        """Measure what the container has written into its own layer."""
         ...

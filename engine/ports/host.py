@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What the machine is at this moment."""
+    """The facts about the machine at one moment."""
 
     name: str
     kernel_release: str
@@ -34,14 +34,14 @@ class ProcessTable(NamedTuple):
 
 
 class Host(Protocol):
-    """Knows the machine that the engine runs on."""
+    """Reads facts about the machine that the engine runs on."""
 
     def name(self) -> str:
-        """The machine's host name."""
+        """Return the machine's host name."""
         ...
 
     async def facts(self) -> HostFacts:
-        """Read what the machine is."""
+        """Read the facts."""
         ...
 
     async def path_exists(self, path: str) -> bool:
@@ -53,7 +53,7 @@ class Host(Protocol):
         ...
 
     async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
-        """The lines of ``ps`` whose PID is one of ``pids``.
+        """Return the lines of ``ps`` whose PID is one of ``pids``.
 
         Raises:
             InvalidRequest: arguments that ps does not know, that hide the PID, or that read files.

@@ -18,20 +18,18 @@ from engine.ports.observation import Fact, Inventory, Observation
 
 
 class NetworkKernel(Protocol):
-    """What bridges, the firewall and the ports of the host are asked. Every method may be called
-    again, after any crash.
-    """
+    """Makes bridges, the firewall and sandboxes. Every method may be called again, after any crash."""
 
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
     ) -> tuple[tuple[NetworkId, str], ...]:
-        """Which parts of which networks (``bridge``, ``parent``, ``firewall``) are not as the log
-        wants them; the firewall is the first one's.
+        """Return which parts of which networks (``bridge``, ``parent``, ``firewall``) differ from
+        the log. Faults of the firewall are reported for the first network.
         """
         ...
 
     async def repair(self, networks: Sequence[Network], containers: Collection[Container]) -> None:
-        """Have all bridges, with their addresses, all parents, and the firewall's table, with the
+        """Make all bridges with their addresses, all parents, and the firewall's table with the
         ports of these containers.
 
         Raises:
@@ -40,11 +38,11 @@ class NetworkKernel(Protocol):
         ...
 
     async def taken_subnets(self) -> Sequence[Subnet]:
-        """What the host has addresses in, or routes to."""
+        """Return the subnets that the host has addresses in or routes to."""
         ...
 
     async def make(self, network: Network) -> None:
-        """Have one more bridge, with its place in the firewall, or one more parent.
+        """Make one more bridge with its place in the firewall, or one more parent.
 
         Raises:
             Conflict: a link that is not ours has the bridge's name.
@@ -55,7 +53,7 @@ class NetworkKernel(Protocol):
         ...
 
     async def remove(self, network: Network) -> None:
-        """Have nothing of it any more; a link that is not ours stays.
+        """Remove everything of a network except a link that is not ours.
 
         Raises:
             DriverError: the kernel refuses.
@@ -63,21 +61,21 @@ class NetworkKernel(Protocol):
         ...
 
     def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
-        """A namespace that was prepared with this endpoint alone, which is the caller's from now
-        on.
-        """
+        """Return a prepared namespace that has this endpoint alone; from now on it is the caller's."""
         ...
 
     def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:
-        """Which endpoints will be wanted next: namespaces with them may be prepared."""
+        """Announce which endpoints will be needed next, so that namespaces with them can be
+        prepared.
+        """
         ...
 
     def update_names(self, container: Container) -> None:
-        """Have a container found by its names, where and as long as it has endpoints."""
+        """Make a container resolvable by its names, as long as it has endpoints."""
         ...
 
     def check_host_port(self, binding: PortBinding) -> None:
-        """Refuse a port of the host that a process of the host has.
+        """Refuse a port of the host that a process of the host uses.
 
         Raises:
             EngineError: with Docker's words, which are an error of the server's to its clients.
@@ -86,24 +84,28 @@ class NetworkKernel(Protocol):
 
 
 class Kernel(Protocol):
-    """Effects and observations. Every method may be called again, at any time, after any crash."""
+    """Performs effects and makes observations. Every method may be called again, at any time, after
+    any crash.
+    """
 
     @property
     def boot_id(self) -> str:
-        """``/proc/sys/kernel/random/boot_id``."""
+        """Return ``/proc/sys/kernel/random/boot_id``."""
         ...
 
     @property
     def networks(self) -> NetworkKernel:
-        """What is not of one container."""
+        """Return what makes networks."""
         ...
 
     async def observe(self, container: Container, facts_after: int) -> Observation:
-        """One container; of the journal's facts those with a number above ``facts_after``."""
+        """Observe one container; of the journal return the facts with numbers above
+        ``facts_after``.
+        """
         ...
 
     async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
-        """Do it.
+        """Perform an action.
 
         Returns:
             What the journal came to say meanwhile, where the action waited for it; older facts may
@@ -115,12 +117,12 @@ class Kernel(Protocol):
         ...
 
     async def inventory(self) -> Inventory:
-        """Everything with our mark, at a cost that hardly depends on how much there is."""
+        """List everything with our mark, at a cost that hardly depends on how much there is."""
         ...
 
     async def discard(self, kind: str, name: str) -> None:
-        """Take an orphan away: ``bundle``, ``cgroup``, ``directory`` or ``sandbox`` by its owner's
-        ID, ``bridge`` by its name.
+        """Remove an orphan: ``bundle``, ``cgroup``, ``directory`` or ``sandbox`` by its owner's ID,
+        ``bridge`` by its name.
 
         Raises:
             DriverError: something runs in it, or it may hold somebody's data; it is left as it is.

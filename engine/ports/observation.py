@@ -48,12 +48,12 @@ __all__ = [
 
 
 def identity_of(fact: MonitorBegan | ProcessStarted | ExecProcessStarted) -> ProcessIdentity:
-    """The process that a fact tells of."""
+    """Return the process that a fact is about."""
     return ProcessIdentity(pid=fact.pid, start_ticks=fact.start_ticks, boot_id=fact.boot_id)
 
 
 class Presence(StrEnum):
-    """How much of a kernel object is there."""
+    """How much of a kernel object exists."""
 
     ABSENT = "absent"
     DAMAGED = "damaged"
@@ -83,7 +83,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """Everything with our mark, whoever it belongs to, from a few listings."""
+    """Everything with our mark, from a few listings."""
 
     bundles: frozenset[ContainerId] = frozenset()
     cgroups: frozenset[ContainerId] = frozenset()
@@ -98,5 +98,5 @@ class Inventory:
 
 
 def monitor_of(facts: tuple[Fact, ...]) -> ProcessIdentity | None:
-    """Who wrote the journal that these facts are from, if they say."""
+    """Return the monitor that wrote the journal which these facts are from, if they say."""
     return next((identity_of(fact) for fact in facts if isinstance(fact, MonitorBegan)), None)

@@ -16,13 +16,13 @@ class ProbeAnswer:
 
 
 class Probes(Protocol):
-    """Runs probes; answered by each container's monitor."""
+    """Runs the commands of health checks inside containers."""
 
     async def probe(
         self, container: Container, arguments: tuple[str, ...], timeout_s: float
     ) -> ProbeAnswer | None:
-        """Run a command inside a container, journalled by nobody; cancelled, or after a crash, it
-        is ended.
+        """Run a command inside a container without a record in the journal. It is ended when it is
+        cancelled, and after a crash.
 
         Returns:
             None when the container itself has ended.

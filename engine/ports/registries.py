@@ -6,10 +6,10 @@ from engine.domain.image.registry import Credentials, Registry
 
 
 class Registries(Protocol):
-    """Speaks to registries, each named with the request."""
+    """Speaks to registries; each request names its registry."""
 
     async def log_in(self, registry: Registry, credentials: Credentials) -> str:
-        """Find out whether a registry takes somebody's credentials.
+        """Check somebody's credentials with a registry.
 
         Returns:
             An identity token to use instead of the password from now on, or nothing.

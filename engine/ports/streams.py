@@ -1,6 +1,4 @@
-"""The port for standard streams: what is asked of drivers beyond the supervisor's: clients'
-connections, output, processes.
-"""
+"""Define the port for standard streams: clients' connections, output, processes."""
 
 import socket
 from collections.abc import AsyncGenerator, Callable
@@ -15,7 +13,7 @@ from engine.domain.ids import ContainerId, ExecId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    """Which standard streams a client wants, and what it types to let go of them."""
+    """Which standard streams a client wants, and which keys detach it."""
 
     stdin: bool = False
     stdout: bool = False
@@ -28,9 +26,7 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client's connection, whose HTTP head has been answered. Whoever takes it owns the
-    socket.
-    """
+    """A client's connection after its HTTP head was answered. Its receiver owns the socket."""
 
     connection: socket.socket
     unread: bytes = b""
@@ -39,7 +35,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """Which part of a container's output is wanted, and how."""
+    """Which part of a container's output to read, and how to show it."""
 
     stdout: bool = True
     stderr: bool = True
@@ -56,12 +52,12 @@ class LogOptions:
 
 
 class Streams(Protocol):
-    """Standard streams: clients' connections are handed to monitors, which outlive the daemon."""
+    """Hands clients' connections to monitors, which outlive the daemon."""
 
     async def attach(
         self, container: Container, attach: str, options: StreamOptions, client: Client
     ) -> None:
-        """Connect a client to a container, at once or, when it does not run yet, as it starts.
+        """Connect a client to a container, at once or, if it does not run yet, as it starts.
 
         Raises:
             DriverError: the monitor does not answer; the client's connection is closed.
@@ -77,8 +73,8 @@ class Streams(Protocol):
         client: Client,
         past: LogOptions,
     ) -> None:
-        """As :meth:`attach`, but send the log first: nothing of the output is missed, and nothing
-        comes twice.
+        """Send the log to a client, then connect it as :meth:`attach` does. No output is lost or
+        repeated.
 
         Args:
             container: whose log.
@@ -99,15 +95,15 @@ class Streams(Protocol):
         ...
 
     def withdraw_exec(self, execution: ExecId) -> None:
-        """Let go of a connection that was offered for an exec and that nobody has taken: it ended
-        before it was started.
+        """Close a connection that was offered for an exec and not taken: the exec ended before it
+        started.
         """
         ...
 
     async def resize(
         self, container: Container, execution: ExecId | None, *, height: int, width: int
     ) -> None:
-        """Tell a terminal its size, in characters.
+        """Set the size of a terminal, in characters.
 
         Raises:
             DriverError: there is no such terminal.
@@ -117,7 +113,8 @@ class Streams(Protocol):
     def logs(
         self, container: Container, options: LogOptions, ended: trio.Event | None
     ) -> AsyncGenerator[bytes, None]:
-        """A container's output in blocks, framed for Docker's clients unless it has a terminal.
+        """Yield a container's output in blocks, framed for Docker's clients unless it has a
+        terminal.
 
         With ``ended`` it goes on as output comes, until that is set: whoever passes it knows when
         the container has ended.
@@ -125,9 +122,9 @@ class Streams(Protocol):
         ...
 
     async def processes(self, container: Container) -> tuple[int, ...]:
-        """The pids, on the host, of everything that runs in a container."""
+        """Return the pids, on the host, of all processes in a container."""
         ...
 
     def forget(self, container: ContainerId) -> None:
-        """Let go of connections that wait for a start which will not come."""
+        """Close connections that wait for a start which will not come."""
         ...

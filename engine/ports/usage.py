@@ -9,8 +9,8 @@ from engine.domain.container.state import Container
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """One look at a container's cgroups. Both versions fill the same form; what a version can't
-    tell is 0, or empty.
+    """One reading of a container's cgroups, in the same form for both versions. What a version
+    can't tell is 0 or empty.
 
     CPU times and ``throttled_*`` only grow. ``memory_limit_bytes`` and ``pids_max`` None mean no
     limit. ``memory_detail`` has the lines of ``memory.stat`` under the kernel's names, which differ
@@ -40,7 +40,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """What has passed a network interface, seen from the container."""
+    """The traffic of a network interface, seen from the container."""
 
     received_bytes: int
     received_packets: int
@@ -54,7 +54,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A container and its machine at one moment."""
+    """The counters of a container and of its machine at one moment."""
 
     at_ns: int
     """Wall clock."""
@@ -71,5 +71,5 @@ class Usage(Protocol):
     """Reads counters."""
 
     async def sample(self, container: Container) -> Sample | None:
-        """One look at a container; None when nothing runs in it any more."""
+        """Read the counters of a container; return None if nothing runs in it any more."""
         ...

@@ -10,7 +10,7 @@ from engine.ports.content import ImageStore
 
 @asynccontextmanager
 async def kept(store: ImageStore, images: Iterable[ImageId]) -> AsyncIterator[None]:
-    """Release the content of images at the end; delete it if no event could be recorded."""
+    """Release the content of images on exit, and delete it if no event could be recorded."""
     try:
         try:
             yield

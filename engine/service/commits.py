@@ -1,5 +1,4 @@
-"""Images made of containers: the container stands still, its layer is packed, it goes on; then the
-log learns of the image.
+"""Make images of containers.
 
     PauseRequested(for_commit) ─▶ Paused ─▶ content on the disk ─▶ UnpauseRequested ─▶ image and Committed, in one append
 
@@ -43,7 +42,7 @@ _PAUSES: Final = (PauseRequested.TYPE, UnpauseRequested.TYPE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitOptions:
-    """How an image is to be made of a container."""
+    """How to make an image of a container."""
 
     reference: Reference | None = None
     """Its name, with a tag."""
@@ -56,7 +55,7 @@ class CommitOptions:
 
 
 class Commits:
-    """``docker commit``. Those of one container come one after the other."""
+    """Makes images of containers; commits of one container run one after the other."""
 
     def __init__(
         self, ledger: Ledger, store: ImageStore, files: ContainerFiles, changes: Changes
@@ -69,8 +68,8 @@ class Commits:
         """Without them one commit would let the container go on while another still reads."""
 
     async def commit(self, word: str, options: CommitOptions, origin: Origin) -> ImageId:
-        """Make an image of what a container changed of its own; it may run, stand still, have ended
-        or never begun.
+        """Make an image of a container's changes to its own image. The container may be in any
+        phase before its removal.
 
         Raises:
             NoSuchContainer: there is none.
@@ -90,7 +89,9 @@ class Commits:
         return arrived.contents.id
 
     async def let_go_on(self) -> None:
-        """Undo pauses for commits that a crash cut off. Once, before the first request."""
+        """Unpause containers that a commit paused before the daemon died. Call once, before the
+        first request.
+        """
         origin = Origin(actor=SUPERVISOR)
         for container in tuple(self._ledger.head.containers.values()):
             if await self._is_left_paused(container):
@@ -124,8 +125,8 @@ class Commits:
         options: CommitOptions,
         origin: Origin,
     ) -> None:
-        """Speak of the image, unless what it was made of has begun to be removed: then parts may be
-        missing.
+        """Record the image, unless the removal of its container has begun: parts of the layer may
+        be missing.
         """
         container = self._ledger.head.container(identity)
         check_committable(container)
@@ -145,7 +146,9 @@ class Commits:
     async def _standing_still(
         self, identity: ContainerId, origin: Origin, *, asked: bool
     ) -> AsyncIterator[None]:
-        """Have a container that runs pause; one that does not, or is paused, stays as it is."""
+        """Pause a running container meanwhile. A container that does not run, or is paused already,
+        stays as it is.
+        """
         container = self._ledger.head.container(identity)
         if not asked or container.phase is not Phase.RUNNING:
             yield
@@ -163,7 +166,7 @@ class Commits:
                     await self._go_on(identity, origin)
 
     async def _is_left_paused(self, container: Container | None) -> bool:
-        """Whether it stands still, or is about to, for a commit and nothing else."""
+        """Return whether a container is paused, or about to be, for a commit and for nothing else."""
         if container is None or not container.is_running:
             return False
         pausing = any(order.kind is OrderKind.PAUSE for order in container.orders)

@@ -20,7 +20,7 @@ from engine.service.registries import Registries
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The verbs, by what they are about."""
+    """All commands and queries, by subject."""
 
     commits: Commits
     containers: Containers

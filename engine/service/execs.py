@@ -41,7 +41,7 @@ RECENT_MAX: Final = 1024
 
 
 class Execs:
-    """What can be asked of execs, by their ID."""
+    """Creates, starts and inspects execs, by ID."""
 
     def __init__(
         self, ledger: Ledger, supervisor: Supervisor, streams: Streams, changes: Changes
@@ -73,8 +73,8 @@ class Execs:
         return identity
 
     def _expired(self, container: ContainerId) -> tuple[tuple[str, tuple[Event, ...]], ...]:
-        """What is to be said of a container's execs that nobody started: whoever makes more of them
-        clears them away.
+        """Return the events that end a container's execs which nobody started. The client that
+        creates further execs pays for that.
 
         A container has its execs in the order of their creation; the first that is young enough
         ends the search.
@@ -134,7 +134,7 @@ class Execs:
         return current is None or current.phase is not ExecPhase.STARTING
 
     async def get(self, execution: str) -> Exec:
-        """An exec, live or ended.
+        """Return an exec, live or ended.
 
         Raises:
             NoSuchExec: there never was one, or its container is gone, or it was not started before
@@ -149,7 +149,7 @@ class Execs:
         return known
 
     async def caught_up(self, execution: str) -> Exec:
-        """As :meth:`get`, but what the monitor has written by now is taken over first.
+        """Return an exec as :meth:`get` does, after reading what its monitor has written by now.
 
         A client that saw the end of the stream asks for the exit code at once; the monitor wrote it
         down before it closed.
@@ -162,7 +162,8 @@ class Execs:
         return await self.get(execution)
 
     async def resize(self, execution: str, *, height: int, width: int) -> None:
-        """Tell its terminal its size, as soon as it has one; without a terminal that is no error.
+        """Set the size of an exec's terminal as soon as there is one. Without a terminal that is no
+        error.
 
         Raises:
             NoSuchExec: it is over.
@@ -189,11 +190,11 @@ class Execs:
         return current is not None and current.phase in (ExecPhase.CREATED, ExecPhase.STARTING)
 
     def of(self, container: ContainerId) -> tuple[ExecId, ...]:
-        """The live execs of a container."""
+        """Return the live execs of a container."""
         return tuple(self._ledger.durable.execs_of.get(container, {}))
 
     def _follow(self, recorded: Recorded) -> None:
-        """Remember recent execs: they are asked for just after they have left the view."""
+        """Keep recent execs in memory: clients ask for them just after they have left the view."""
         kind, _, identity = recorded.stream.rpartition("/")
         before = self._recent.pop(identity, None)
         if not kind.endswith("/exec") or (
@@ -205,8 +206,8 @@ class Execs:
             self._recent.popitem(last=False)
 
     def _from_history(self, containers: Iterable[ContainerId], execution: str) -> Exec:
-        """Look below each container that is there: an index entry each, and no event of any other
-        exec.
+        """Look an exec up below each existing container: one index entry each, and no event of
+        another exec.
         """
         streams = [exec_stream(container, ExecId(execution)) for container in containers]
         found: Exec | None = None

@@ -34,9 +34,7 @@ T = TypeVar("T")
 
 
 class Files:
-    """What can be asked of containers' files. References are names, IDs, or unique beginnings of
-    IDs.
-    """
+    """Reads and writes containers' files. References are names, IDs, or unique beginnings of IDs."""
 
     def __init__(self, ledger: Ledger, files: ContainerFiles, changes: Changes) -> None:
         self._ledger = ledger
@@ -44,7 +42,7 @@ class Files:
         self._changes = changes
 
     async def stat(self, reference: str, path: str) -> PathStat:
-        """What stands at a path.
+        """Return what stands at a path.
 
         Raises:
             NoSuchContainer, NotFound, InvalidRequest.
@@ -56,7 +54,7 @@ class Files:
         return await self._of(reference, path, look)
 
     async def read(self, reference: str, path: str, origin: Origin) -> Reading:
-        """A tar of a file, or of a directory and all below it. The caller closes it.
+        """Return a tar of a file, or of a directory and all below it. The caller closes it.
 
         Raises:
             NoSuchContainer, NotFound, InvalidRequest.
@@ -69,7 +67,7 @@ class Files:
         return await self._of(reference, path, read)
 
     async def export(self, reference: str, origin: Origin) -> Reading:
-        """A tar of the root file system. The caller closes it.
+        """Return a tar of the root file system. The caller closes it.
 
         Raises:
             NoSuchContainer; Conflict when it is being removed.
@@ -114,7 +112,7 @@ class Files:
             upload.close()
 
     async def changes(self, reference: str) -> tuple[PathChange, ...]:
-        """How a container's files differ from its image's.
+        """Return how a container's files differ from its image's.
 
         Raises:
             NoSuchContainer.
@@ -122,14 +120,14 @@ class Files:
         return await self._files.changes(self._ledger.durable.container(reference))
 
     async def sizes_bytes(self, containers: Iterable[Container]) -> dict[ContainerId, int]:
-        """What each has written into its own layer: all of it is read, so only whoever asks for it
-        pays.
+        """Measure what each container has written into its own layer. All of it is read, so call
+        this only if a client asks for it.
         """
         return {each.id: await self._files.size_bytes(each.id) for each in containers}
 
     async def _of(self, reference: str, path: str, act: Callable[[Container], Awaitable[T]]) -> T:
-        """Do something with a container's files as it is now; if it ends meanwhile, as it is
-        then.
+        """Do something with a container's files as it is now; if it ends meanwhile, do it again
+        with what it is then.
         """
         while True:
             container = await self._settled(reference)
@@ -143,7 +141,7 @@ class Files:
                 ) from missing
 
     async def _settled(self, reference: str) -> Container:
-        """A container that either runs or does not: a start under way is waited for."""
+        """Return a container that either runs or does not: wait for a start that is under way."""
         while (container := self._ledger.head.container(reference)).phase is Phase.STARTING:
             run = container.run
             with trio.move_on_after(LOOK_AGAIN_S):
@@ -158,13 +156,13 @@ class Files:
         return container
 
     def _check_unchanged(self, container: Container) -> None:
-        """Refuse to go on with what has been started or has ended since it was looked up."""
+        """Refuse to go on with a container that was started, or has ended, since it was looked up."""
         now = self._ledger.head.container(container.id)
         if (now.run, now.process) != (container.run, container.process):
             raise ProcessGone("the container is not what it was a moment ago")
 
     async def _noticed(self, container: Container) -> None:
-        """Wait until the log knows that a container is not what it was."""
+        """Wait until the log says that a container is no longer what it was."""
         was = (container.run, container.process)
         with trio.move_on_after(GONE_TIMEOUT_S) as waited:
             await self._changes.until(
@@ -178,7 +176,7 @@ class Files:
     async def _recorded(
         self, reading: Reading, container: Container, event: Event, origin: Origin
     ) -> Reading:
-        """Have it in the log before the first byte leaves."""
+        """Record a read before its first byte is sent."""
         try:
             await self._record(container, event, origin)
         except BaseException:

@@ -25,19 +25,21 @@ from engine.store.ledger import Ledger
 
 
 class Images:
-    """What can be asked of images; a word is a reference, an ID, or the unique beginning of one."""
+    """Lists, imports, tags and removes images. A word is a reference, an ID, or the unique
+    beginning of one.
+    """
 
     def __init__(self, ledger: Ledger, store: ImageStore) -> None:
         self._ledger = ledger
         self._store = store
 
     def all(self) -> tuple[Image, ...]:
-        """Those that are present, the newest first."""
+        """Return all present images, newest first."""
         present = (image for image in self._ledger.durable.images.values() if not image.removed)
         return tuple(sorted(present, key=lambda image: image.contents.created, reverse=True))
 
     def get(self, word: str) -> Image:
-        """One image.
+        """Return one image.
 
         Raises:
             NoSuchImage: there is none.
@@ -46,24 +48,24 @@ class Images:
         return find_image(self._ledger.durable.images, word)
 
     def users(self, image: ImageId) -> tuple[Container, ...]:
-        """The containers that were made from an image."""
+        """Return the containers that were made from an image."""
         containers = self._ledger.durable.containers.values()
         return tuple(each for each in containers if each.spec.image_id == image)
 
     def use_counts(self) -> Counter[ImageId]:
-        """How many containers were made from each image."""
+        """Return how many containers were made from each image."""
         return Counter(each.spec.image_id for each in self._ledger.durable.containers.values())
 
     def shared_bytes(self) -> Mapping[ImageId, int]:
-        """Bytes of each image that others have too."""
+        """Return the bytes of each image that other images have too."""
         return shared_bytes(self._ledger.durable.images)
 
     def has_reference(self, reference: str) -> bool:
-        """Whether a canonical reference points at an image."""
+        """Return whether a canonical reference points at an image."""
         return any(reference in image.references for image in self.all())
 
     def has_repository(self, name: str) -> bool:
-        """Whether a reference of a repository, whole, points at an image."""
+        """Return whether any reference of a repository points at an image."""
         references = (word for image in self.all() for word in image.references)
         return any(parse_reference(word).name == name for word in references)
 
@@ -78,7 +80,7 @@ class Images:
         comment: str = "",
         source: str = "-",
     ) -> Image:
-        """Make an image of a root filesystem; without a repository it has no name.
+        """Make an image of a root filesystem. Without a repository it has no name.
 
         Raises:
             InvalidRequest: a name, a change or the tar is malformed; nothing is left.
@@ -96,7 +98,7 @@ class Images:
     async def load(
         self, body: AsyncIterator[bytes], origin: Origin
     ) -> tuple[tuple[Image, tuple[str, ...]], ...]:
-        """Take in the images of an archive.
+        """Load the images of an archive.
 
         Returns:
             Each image with the references that the archive gave it.
@@ -110,8 +112,8 @@ class Images:
         return tuple((images[each.contents.id], each.references) for each in arrived)
 
     async def save(self, words: Sequence[str], origin: Origin) -> Saved:
-        """An archive of images. The caller closes it. A word that is a repository stands for all
-        its tags.
+        """Return an archive of images, which the caller closes. A word that is a repository means
+        all its tags.
 
         Raises:
             NoSuchImage, InvalidReference.
@@ -137,7 +139,7 @@ class Images:
         await self._record(decide_tag(self._ledger.head.images, image.id, reference), origin)
 
     async def remove(self, word: str, origin: Origin, *, force: bool) -> Removal:
-        """Take a name away, and with the last one the image.
+        """Remove a name, and with the last name the image.
 
         Raises:
             NoSuchImage: there is none.
@@ -154,11 +156,11 @@ class Images:
         return removal
 
     async def collect(self) -> int:
-        """Delete what no image and no container needs any more; the bytes won."""
+        """Delete what no image and no container needs, and return its size in bytes."""
         return await self._store.collect()
 
     async def usage(self) -> Usage:
-        """What all images take on the disk."""
+        """Return what all images take on the disk."""
         return await self._store.usage()
 
     async def _record(self, changes: tuple[Change, ...], origin: Origin) -> None:

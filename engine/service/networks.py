@@ -34,7 +34,9 @@ from engine.supervisor.networks import Networks as Supervised
 
 
 class Networks:
-    """What can be asked of networks. References are names, IDs, or unique beginnings of IDs."""
+    """Lists, creates, removes and connects networks. References are names, IDs, or unique
+    beginnings of IDs.
+    """
 
     def __init__(
         self,
@@ -49,11 +51,11 @@ class Networks:
         self._sources = sources
 
     def all(self) -> tuple[Network, ...]:
-        """Every network, oldest first."""
+        """Return every network, oldest first."""
         return tuple(each for each in self._ledger.durable.networks.values() if not each.is_going)
 
     def get(self, reference: str) -> Network:
-        """One network.
+        """Return one network.
 
         Raises:
             NotFound: there is none.
@@ -62,14 +64,14 @@ class Networks:
         return self._ledger.durable.network(reference)
 
     def members(self, network: Network) -> tuple[Container, ...]:
-        """Containers that are in a network now."""
+        """Return the containers that are in a network now."""
         if network.bridge:
             return self._ledger.durable.members(network.id)
         running = (each for each in self._ledger.durable.containers.values() if each.is_running)
         return tuple(each for each in running if each.spec.network_mode == network.name)
 
     async def create(self, request: NetworkRequest, origin: Origin) -> NetworkId:
-        """Define a network, and return when its bridge is there.
+        """Define a network, and return when its bridge exists.
 
         Raises:
             Conflict, Forbidden, InvalidRequest: see ``decide_create_network``.
@@ -88,7 +90,7 @@ class Networks:
         return decide_create_network(request, identity, around)
 
     async def remove(self, reference: str, origin: Origin) -> None:
-        """Take a network away, and return when nothing is left of it.
+        """Remove a network, and return when nothing is left of it.
 
         Raises:
             Forbidden: it is one of the engine's own, or in use.
@@ -105,7 +107,7 @@ class Networks:
     async def connect(
         self, reference: str, container: str, membership: Membership, origin: Origin
     ) -> None:
-        """Have a container in one more network, and return when it is.
+        """Connect a container to one more network, and return when it is connected.
 
         Raises:
             Forbidden, InvalidRequest, Conflict: see ``check_connectable`` and ``choose_endpoint``.
@@ -129,7 +131,7 @@ class Networks:
     async def disconnect(
         self, reference: str, container: str, origin: Origin, *, force: bool
     ) -> None:
-        """Have a container no longer in a network, and return when it is not.
+        """Disconnect a container from a network, and return when it is disconnected.
 
         Raises:
             NotConnected, InvalidRequest, Conflict: see ``decide_disconnect``.

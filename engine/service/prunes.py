@@ -29,7 +29,7 @@ _AT_REST: Final = frozenset({Phase.CREATED, Phase.EXITED})
 
 @dataclass(frozen=True, slots=True)
 class PrunedContainers:
-    """Containers that a prune has removed, and the space that they took."""
+    """The containers that a prune has removed, and the space that they took."""
 
     removed: tuple[ContainerId, ...]
     won_bytes: int
@@ -37,14 +37,14 @@ class PrunedContainers:
 
 @dataclass(frozen=True, slots=True)
 class PrunedImages:
-    """What a prune has taken from images, and the space that they took."""
+    """What a prune has removed of images, and the space that it took."""
 
     removals: tuple[Removal, ...]
     won_bytes: int
 
 
 class Prunes:
-    """Prunes one kind of things at a time; ``is_meant`` chooses among those that nobody uses."""
+    """Removes what nobody uses of one kind; ``is_meant`` chooses among that."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Prunes:
     async def containers(
         self, is_meant: Callable[[Container], bool], origin: Origin
     ) -> PrunedContainers:
-        """Remove the containers that do not run and are meant."""
+        """Remove the containers that don't run and are meant."""
         removed, won_bytes = [], 0
         for container in self._containers.all():
             if container.phase not in _AT_REST or not is_meant(container):
@@ -81,7 +81,7 @@ class Prunes:
     async def images(
         self, is_meant: Callable[[Image], bool], origin: Origin, *, named_too: bool
     ) -> PrunedImages:
-        """Remove the images that no container uses and are meant; with names only if
+        """Remove the images that no container uses and that are meant; images with names only if
         ``named_too``.
         """
         used, removals = self._images.use_counts(), []
@@ -99,8 +99,8 @@ class Prunes:
     async def networks(
         self, is_meant: Callable[[Network], bool], origin: Origin
     ) -> tuple[str, ...]:
-        """Remove the networks that somebody made, no running container uses, and are meant; their
-        names.
+        """Remove the networks that a user made, no running container is in, and that are meant;
+        return their names.
         """
         removed = []
         for network in self._networks.all():
@@ -116,6 +116,6 @@ class Prunes:
         return tuple(removed)
 
     async def record(self, kind: str, reclaimed_bytes: int, origin: Origin) -> None:
-        """Record a prune of a kind; there may be nothing of that kind at all."""
+        """Record a prune of a kind, even one of which there is nothing."""
         pruned = Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes)
         await self._ledger.record(origin, (HOST, (pruned,)))

@@ -8,14 +8,14 @@ from engine.store.ledger import Ledger
 
 
 class Registries:
-    """Logging in. Who logged in where is history; with what, nobody keeps."""
+    """Logs in to registries. The log keeps who logged in where, and no password."""
 
     def __init__(self, ledger: Ledger, port: Port) -> None:
         self._ledger = ledger
         self._port = port
 
     async def log_in(self, address: str, credentials: Credentials, origin: Origin) -> str:
-        """Have a registry check credentials.
+        """Let a registry check credentials.
 
         Returns:
             An identity token to use instead of the password from now on, or nothing.

@@ -32,7 +32,7 @@ _ATTEMPTS: Final = 6
 
 
 def checked_name(name: str) -> str:
-    """A container's name without the slash that clients may put before it.
+    """Return a container's name without the slash that clients may put before it.
 
     Raises:
         InvalidRequest: Docker would not take it.
@@ -45,7 +45,7 @@ def checked_name(name: str) -> str:
 
 
 def fresh_name(is_free: Callable[[str], bool]) -> str:
-    """Two words that nobody has for a name; a number follows when luck runs out."""
+    """Return two words that no container has as its name; add digits after a few attempts."""
     for _ in range(_ATTEMPTS):
         name = f"{secrets.choice(_QUALITIES)}_{secrets.choice(_THINGS)}"
         if is_free(name):

@@ -23,7 +23,7 @@ from engine.store.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An attach that is in the log; the client's connection is still to come."""
+    """An attach that is recorded, and whose connection is still to come."""
 
     ledger: Ledger
     streams: Streams

@@ -13,9 +13,7 @@ from engine.store.ledger import Ledger
 
 
 class Updates:
-    """Updates containers, each by itself: of one container's, the second begins when the first is
-    done.
-    """
+    """Updates containers; updates of one container run one after the other."""
 
     def __init__(self, ledger: Ledger, changes: Changes, machine: Machine) -> None:
         self._ledger = ledger
@@ -25,7 +23,7 @@ class Updates:
     async def update(
         self, reference: str, asked: Resources, policy: RestartPolicy | None, origin: Origin
     ) -> tuple[str, ...]:
-        """Have the limits that are named, and return when they hold.
+        """Set the limits that are named, and return when the kernel has them.
 
         Returns:
             Docker's warnings about what this machine can't do.

@@ -45,13 +45,15 @@ from engine.supervisor.starts import Starts
 
 
 class RestartRefused(StartRefused):
-    """The second half of a restart was refused before it was tried."""
+    """The second half of a restart was refused before anything was started."""
 
     kind = Kind.INTERNAL
 
 
 class Containers:
-    """What can be asked of containers. References are names, IDs, or unique beginnings of IDs."""
+    """Lists containers and carries out the verbs. References are names, IDs, or unique beginnings
+    of IDs.
+    """
 
     def __init__(
         self,
