@@ -27,7 +27,7 @@ class ActorKind(StrEnum):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who asked, as the kernel or a certificate named them: never what the caller said of itself.
+    """Who caused a request, as the kernel or a certificate named them, never as the caller did.
 
     ``uid``, ``gid`` and ``pid`` are SO_PEERCRED's, unix(7); ``program`` is the target of
     ``/proc/PID/exe`` and ``login_uid`` the audit login of ``/proc/PID/loginuid`` (None when unset),
@@ -50,9 +50,7 @@ MONITOR = Actor(kind=ActorKind.MONITOR)
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where events come from: who, because of which event (its ``seq``), and within which
-    request.
-    """
+    """Where events come from: the actor, the causing event (its ``seq``), and the request."""
 
     actor: Actor
     cause: int | None = None

@@ -10,7 +10,7 @@ from engine.domain.ids import InstanceId
 
 
 class HostInitialised(Event, frozen=True, kw_only=True):
-    """A data root began: its instance ID marks all kernel objects that will belong to it."""
+    """A data root was created: its instance ID marks all kernel objects that belong to it."""
 
     TYPE: ClassVar[str] = "host_initialised"
     instance: InstanceId
@@ -26,13 +26,13 @@ class DaemonStarted(Event, frozen=True, kw_only=True):
 
 
 class DaemonStopped(Event, frozen=True, kw_only=True):
-    """It was stopped in good order; the containers go on."""
+    """The daemon has ended in good order; the containers go on."""
 
     TYPE: ClassVar[str] = "daemon_stopped"
 
 
 class OrphanRemoved(Event, frozen=True, kw_only=True):
-    """A kernel object with our mark that belongs to nothing in the log was taken away."""
+    """A kernel object with our mark that belongs to nothing in the log was removed."""
 
     TYPE: ClassVar[str] = "host_orphan_removed"
     kind: str
@@ -40,7 +40,7 @@ class OrphanRemoved(Event, frozen=True, kw_only=True):
 
 
 class OrphanFound(Event, frozen=True, kw_only=True):
-    """Such an object was left alone, because something runs in it or because it may hold somebody's
+    """An orphan was left alone, because something runs in it or because it may hold somebody's
     data.
     """
 
@@ -51,7 +51,9 @@ class OrphanFound(Event, frozen=True, kw_only=True):
 
 
 class Pruned(Event, frozen=True, kw_only=True):
-    """Everything of one kind that nobody used was to go; what went has events of its own."""
+    """Somebody asked to remove everything of one kind that nobody uses; what was removed has events
+    of its own.
+    """
 
     TYPE: ClassVar[str] = "host_pruned"
     kind: str
@@ -78,7 +80,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def evolve(host: Host | None, event: Event, _at_ns: int) -> Host:
-    """The host after one more event."""
+    """Return the host after one more event."""
     match event:
         case HostInitialised(instance=instance):
             assert host is None

@@ -30,5 +30,7 @@ _HEX_ID: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def is_full_id(text: str) -> bool:
-    """Whether ``text`` is a whole container, exec or network ID, rather than a name or a prefix."""
+    """Return whether ``text`` is a whole container, exec or network ID, rather than a name or a
+    prefix.
+    """
     return _HEX_ID.fullmatch(text) is not None

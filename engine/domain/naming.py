@@ -32,88 +32,88 @@ SLOTS_MAX: Final = len(SLOT_DIGITS)
 
 
 def tag(instance: InstanceId) -> str:
-    """The few digits that mark every kernel object of one instance."""
+    """Return the few digits that mark every kernel object of one instance."""
     return instance[:_TAG_DIGITS]
 
 
 def host_veth(instance: InstanceId, sandbox: SandboxId, slot: int = 0) -> str:
-    """The host's end of the veth pair whose other one is ``eth<slot>``: 15 bytes, IFNAMSIZ - 1,
-    netdevice(7).
+    """Return the name of the host's end of the veth pair whose other end is ``eth<slot>``: 15
+    bytes, IFNAMSIZ - 1, netdevice(7).
     """
     return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:_VETH_DIGITS]}{SLOT_DIGITS[slot]}"
 
 
 def host_veths(instance: InstanceId, sandbox: SandboxId) -> str:
-    """What the names of the host's ends of all pairs of a sandbox begin with; the rest is the
-    slot.
-    """
+    """Return the common beginning of the names of a sandbox's host ends; the slot follows."""
     return f"{_INTERFACE_PREFIX}{tag(instance)}{sandbox[:_VETH_DIGITS]}"
 
 
 def host_veth_prefix(instance: InstanceId) -> str:
-    """What the names of all veths of an instance begin with."""
+    """Return the common beginning of the names of all veths of an instance."""
     return f"{_INTERFACE_PREFIX}{tag(instance)}"
 
 
 def firewall_table(instance: InstanceId) -> str:
-    """The nftables table (family inet) that belongs to one instance."""
+    """Return the name of an instance's nftables table (family inet)."""
     return f"shipslog_{tag(instance)}"
 
 
 def default_cgroup_parent(instance: InstanceId) -> str:
-    """The cgroup below which an instance keeps its containers, relative to each hierarchy's
+    """Return the cgroup below which an instance keeps its containers, relative to each hierarchy's
     root.
     """
     return f"shipslog-{tag(instance)}"
 
 
 def database(data_root: Path) -> Path:
-    """The event store."""
+    """Return the path of the event store."""
     return data_root / "shipslog.db"
 
 
 def container_directory(data_root: Path, container: ContainerId) -> Path:
-    """What a container keeps across its runs."""
+    """Return where a container's files are kept across its runs."""
     return data_root / f"containers/{container}"
 
 
 def log_path(data_root: Path, container: ContainerId) -> Path:
-    """A container's log, in Docker's json-file format."""
+    """Return the path of a container's log, in Docker's json-file format."""
     return data_root / f"containers/{container}/{container}-json.log"
 
 
 def journal_path(data_root: Path, container: ContainerId, run: int) -> Path:
-    """What the monitor of a container's ``run``-th start writes down; survives a power cut."""
+    """Return where the monitor of a container's ``run``-th start writes its journal, which survives
+    a power cut.
+    """
     return data_root / f"containers/{container}/journal.{run}"
 
 
 def bundle_directory(exec_root: Path, container: ContainerId) -> Path:
-    """The OCI bundle of a container that runs (runtime-spec, bundle.md), and its monitor's
-    socket.
+    """Return where a running container's OCI bundle (runtime-spec, bundle.md) and its monitor's
+    socket are.
     """
     return exec_root / f"bundles/{container}"
 
 
 def sandbox_path(exec_root: Path, sandbox: SandboxId) -> Path:
-    """Where a network namespace is pinned."""
+    """Return where a network namespace is pinned."""
     return exec_root / f"netns/{sandbox}"
 
 
 def view_directory(exec_root: Path) -> Path:
-    """Where the root of a container that does not run is put together, in a mount namespace that
-    only one thread has.
+    """Return where the root of a container that does not run is mounted, in a mount namespace of a
+    single thread.
     """
     return exec_root / "view"
 
 
 def blob_path(data_root: Path, digest: Digest) -> Path:
-    """Content by its digest (OCI image-layout)."""
+    """Return the path of content by its digest (OCI image-layout)."""
     algorithm, _, digits = digest.partition(":")
     return data_root / f"content/blobs/{algorithm}/{digits}"
 
 
 def layer_directory(data_root: Path, chain: ChainId) -> Path:
-    """The unpacked filesystem changes of the topmost layer of a chain.
+    """Return where the unpacked changes of the topmost layer of a chain are.
 
     Short, because all layers of a container stand in the one page of options that mount(2) takes
     for an overlay.

@@ -15,7 +15,7 @@ _NUMBERS: Final = {
 
 
 def parse_signal(text: str) -> int:
-    """The number of a signal given as number or name, with or without ``SIG``, signal(7).
+    """Return the number of a signal given as number or name, with or without ``SIG``, signal(7).
 
     Raises:
         InvalidRequest: there is no such signal.

@@ -26,7 +26,7 @@ interface."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A sandbox's joint with one network."""
+    """A sandbox's connection to one network."""
 
     network: NetworkId
     name: str
@@ -47,13 +47,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Those that there are, IPv4 first, without prefix lengths."""
+        """Return the endpoint's addresses, IPv4 first, without prefix lengths."""
         both = (self.address, self.address6)
         return tuple(each.partition("/")[0] for each in both if each)
 
 
 class ConnectRequested(Event, frozen=True, kw_only=True):
-    """Intent: be in one more network."""
+    """Intent: connect the container to one more network."""
 
     TYPE: ClassVar[str] = "container_connect_requested"
     order: int
@@ -63,14 +63,14 @@ class ConnectRequested(Event, frozen=True, kw_only=True):
 
 
 class Connected(Event, frozen=True, kw_only=True):
-    """It is in the network, or will be from its next start on."""
+    """The container is in the network, or will be from its next start on."""
 
     TYPE: ClassVar[str] = "container_connected"
     order: int
 
 
 class ConnectFailed(Event, frozen=True, kw_only=True):
-    """The kernel has refused; it is not in the network."""
+    """The kernel has refused the connection; the container is not in the network."""
 
     TYPE: ClassVar[str] = "container_connect_failed"
     order: int
@@ -78,7 +78,7 @@ class ConnectFailed(Event, frozen=True, kw_only=True):
 
 
 class DisconnectRequested(Event, frozen=True, kw_only=True):
-    """Intent: be no longer in that network."""
+    """Intent: disconnect the container from that network."""
 
     TYPE: ClassVar[str] = "container_disconnect_requested"
     order: int
@@ -88,7 +88,7 @@ class DisconnectRequested(Event, frozen=True, kw_only=True):
 
 
 class Disconnected(Event, frozen=True, kw_only=True):
-    """Nothing of it is in the network any more; its addresses there are free."""
+    """The container has nothing in the network any more; its addresses there are free."""
 
     TYPE: ClassVar[str] = "container_disconnected"
     order: int
@@ -104,8 +104,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 
 
 def initial_memberships(spec: Spec) -> tuple[Membership, ...]:
-    """The networks that a new container is in: that of its mode, which gets the first interface,
-    then the others asked for.
+    """Return the networks that a new container is in: that of its mode, which gets the first
+    interface, then the others asked for.
     """
     mode = spec.network_mode
     if mode in (NONE, HOST) or is_with_container(mode):
@@ -119,7 +119,7 @@ def initial_memberships(spec: Spec) -> tuple[Membership, ...]:
 
 
 def leader(endpoints: Iterable[Endpoint], *, ipv6: bool = False) -> Endpoint | None:
-    """The endpoint that the way out of the sandbox leads over, and published ports lead to.
+    """Return the endpoint that provides the default gateway and receives published ports.
 
     That of the highest priority, and among equals the one whose network's name sorts first, as
     Docker has it.
@@ -129,14 +129,15 @@ def leader(endpoints: Iterable[Endpoint], *, ipv6: bool = False) -> Endpoint | N
 
 
 def free_slot(endpoints: Iterable[Endpoint]) -> int:
-    """The lowest number that no interface has."""
+    """Return the lowest number that no interface has."""
     taken = {each.slot for each in endpoints}
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 @lru_cache(maxsize=256)
 def mac_address(address: str) -> str:
-    """The hardware address that belongs to an address: Docker's ``02:42`` and the last four bytes.
+    """Return the hardware address that belongs to an address: Docker's ``02:42`` and the last four
+    bytes.
 
     Whoever gets an address again has the MAC that its neighbours still remember.
     """
@@ -145,14 +146,14 @@ def mac_address(address: str) -> str:
 
 
 def dns_names(name: str, identity: ContainerId, membership: Membership) -> tuple[str, ...]:
-    """By what others in a network find a container: its name, its aliases, and the beginning of its
-    ID.
+    """Return the names by which others in a network find a container: its name, its aliases, and
+    the beginning of its ID.
     """
     return tuple(dict.fromkeys((name, *membership.aliases, identity[:SHORT])))
 
 
 def endpoint_id(container: ContainerId, network: NetworkId, run: int) -> str:
-    """64 digits that name one run's place in a network; computed, because nothing needs to remember
-    it.
+    """Return 64 digits that name one run's place in a network; they are computed, so that nothing
+    needs to store them.
     """
     return sha256(f"endpoint/{container}/{network}/{run}".encode()).hexdigest()

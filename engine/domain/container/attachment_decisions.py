@@ -25,7 +25,7 @@ class NotConnected(EngineError):
 
 
 def check_connectable(container: Container, network: Network) -> None:
-    """Refuse what can't be connected, before an address is chosen.
+    """Refuse a container or a network that can't be connected, before an address is chosen.
 
     Raises:
         InvalidRequest: its namespace is not its own, or it is to have no network.
@@ -57,7 +57,8 @@ def check_connectable(container: Container, network: Network) -> None:
 def decide_connect(
     container: Container, membership: Membership, endpoint: Endpoint | None
 ) -> tuple[Event, ...]:
-    """What ``POST /networks/{id}/connect`` adds; to be asked when no start is under way.
+    """Return what ``POST /networks/{id}/connect`` adds to the log. Call this when no start is under
+    way.
 
     Args:
         container: one that :func:`check_connectable` has let pass.
@@ -72,7 +73,8 @@ def decide_connect(
 
 
 def decide_disconnect(container: Container, network: Network, *, force: bool) -> tuple[Event, ...]:
-    """What ``POST /networks/{id}/disconnect`` adds; to be asked when no start is under way.
+    """Return what ``POST /networks/{id}/disconnect`` adds to the log. Call this when no start is
+    under way.
 
     Raises:
         NotConnected: it is not in there.

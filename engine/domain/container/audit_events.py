@@ -12,7 +12,7 @@ from engine.domain.ids import ImageId
 
 
 class Resized(Event, frozen=True, kw_only=True):
-    """Its terminal was told another size, in characters."""
+    """The size of the container's terminal was set, in characters."""
 
     TYPE: ClassVar[str] = "container_resized"
     height: int
@@ -20,33 +20,33 @@ class Resized(Event, frozen=True, kw_only=True):
 
 
 class ProcessesListed(Event, frozen=True, kw_only=True):
-    """Somebody asked what runs in it (``docker top``)."""
+    """Somebody listed the container's processes (``docker top``)."""
 
     TYPE: ClassVar[str] = "container_processes_listed"
 
 
 class Exported(Event, frozen=True, kw_only=True):
-    """Its whole filesystem was read (``docker export``)."""
+    """Somebody read the container's whole filesystem (``docker export``)."""
 
     TYPE: ClassVar[str] = "container_exported"
 
 
 class PathRead(Event, frozen=True, kw_only=True):
-    """Files were copied out of it (``docker cp``)."""
+    """Somebody copied files out of the container (``docker cp``)."""
 
     TYPE: ClassVar[str] = "container_path_read"
     path: str
 
 
 class PathWritten(Event, frozen=True, kw_only=True):
-    """Files were copied into it (``docker cp``)."""
+    """Somebody copied files into the container (``docker cp``)."""
 
     TYPE: ClassVar[str] = "container_path_written"
     path: str
 
 
 class Committed(Event, frozen=True, kw_only=True):
-    """An image was made of its files (``docker commit``)."""
+    """Somebody made an image of the container's files (``docker commit``)."""
 
     TYPE: ClassVar[str] = "container_committed"
     image: ImageId

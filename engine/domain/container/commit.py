@@ -17,7 +17,7 @@ from engine.errors import Conflict
 
 
 def check_committable(container: Container) -> None:
-    """Refuse one of which nothing, or but a part, may be left.
+    """Refuse a container that is being removed: parts of it may be missing.
 
     Raises:
         Conflict: it is being removed.
@@ -29,7 +29,7 @@ def check_committable(container: Container) -> None:
 
 
 def committed_config(spec: Spec, asked: ImageConfig | None, changes: Iterable[str]) -> ImageConfig:
-    """The config of the image.
+    """Return the config of the image.
 
     Args:
         spec: of the container.
@@ -44,7 +44,7 @@ def committed_config(spec: Spec, asked: ImageConfig | None, changes: Iterable[st
 
 
 def config_of(spec: Spec) -> ImageConfig:
-    """What a container was made from, in the words of an image."""
+    """Return what a container was made from, as an image's config."""
     is_default = spec.stop_signal == DEFAULT_STOP_SIGNAL
     return ImageConfig(
         user=spec.user,
@@ -64,8 +64,8 @@ def config_of(spec: Spec) -> ImageConfig:
 
 
 def laid_over(base: ImageConfig, above: ImageConfig) -> ImageConfig:
-    """Two configs as one: lists of names are joined, and of everything else the upper one counts
-    where it says something.
+    """Merge two configs: lists of names are joined; of everything else the upper one counts where
+    it is not empty.
     """
     names = {variable.partition("=")[0] for variable in above.env}
     rest = tuple(each for each in base.env if each.partition("=")[0] not in names)

@@ -53,19 +53,19 @@ _COMMAND_REFUSED: Final = (126, 127)
 
 
 class InvalidTransition(Conflict):
-    """The container's phase forbids it."""
+    """The container's phase does not allow it."""
 
 
 class AlreadyRunning(NotModified):
-    """Nothing to start."""
+    """The container runs already; there is nothing to start."""
 
 
 class AlreadyStopped(NotModified):
-    """Nothing to stop."""
+    """The container does not run; there is nothing to stop."""
 
 
 class NotRunning(Conflict):
-    """There is no process to do it to."""
+    """The container has no process."""
 
 
 class RunningNotRemovable(Conflict):
@@ -73,11 +73,11 @@ class RunningNotRemovable(Conflict):
 
 
 class RemovalInProgress(Conflict):
-    """It is being removed already."""
+    """The container is being removed already."""
 
 
 def still_restarting(container: Container) -> InvalidTransition:
-    """Why something that needs a process can't be done between two runs."""
+    """Return the error for what needs a process, between two runs of a restart policy."""
     return InvalidTransition(
         f"Container {container.id} is restarting, wait until the container is running"
     )
@@ -90,7 +90,7 @@ def decide_start(
     endpoints: tuple[Endpoint, ...],
     ports: tuple[PortBinding, ...],
 ) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/start`` adds to the history.
+    """Return what ``POST /containers/{id}/start`` adds to the log.
 
     Raises:
         AlreadyRunning: nothing to add; the API answers 304.
@@ -114,7 +114,8 @@ def decide_stop(
     boot_ns: int,
     then_start: bool = False,
 ) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/stop`` adds, and the first half of a restart.
+    """Return what ``POST /containers/{id}/stop`` adds to the log; it is also the first half of a
+    restart.
 
     Raises:
         AlreadyStopped: there is nothing to end.
@@ -138,7 +139,7 @@ def decide_stop(
 
 
 def decide_signal(container: Container, signal: int, boot_ns: int) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/kill`` adds.
+    """Return what ``POST /containers/{id}/kill`` adds to the log.
 
     Between two runs there is nobody to get the signal; one that would have ended the run keeps the
     next from coming.
@@ -157,7 +158,7 @@ def decide_signal(container: Container, signal: int, boot_ns: int) -> tuple[Even
 
 
 def decide_escalation(container: Container, boot_ns: int) -> tuple[Event, ...]:
-    """What the end of a stop's grace adds: SIGKILL, once."""
+    """Return what the deadline of a stop adds to the log: SIGKILL, once."""
     stopping = container.stopping
     if not container.is_running or stopping is None or stopping.deadline_boot_ns is None:
         return ()
@@ -167,14 +168,16 @@ def decide_escalation(container: Container, boot_ns: int) -> tuple[Event, ...]:
 
 
 def _thaw_after(container: Container) -> tuple[Event, ...]:
-    """A frozen process takes no notice of a signal that waits for it until it goes on."""
+    """Return the unpause that follows a signal to a frozen container: its process would not see the
+    signal before.
+    """
     if container.phase is not Phase.PAUSED:
         return ()
     return (UnpauseRequested(order=container.orders_given + 2),)
 
 
 def decide_pause(container: Container) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/pause`` adds.
+    """Return what ``POST /containers/{id}/pause`` adds to the log.
 
     Raises:
         NotRunning: nothing to freeze.
@@ -190,7 +193,7 @@ def decide_pause(container: Container) -> tuple[Event, ...]:
 
 
 def decide_unpause(container: Container) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/unpause`` adds.
+    """Return what ``POST /containers/{id}/unpause`` adds to the log.
 
     Raises:
         InvalidTransition: it is not paused.
@@ -201,7 +204,7 @@ def decide_unpause(container: Container) -> tuple[Event, ...]:
 
 
 def decide_rename(container: Container, name: str) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/rename`` adds.
+    """Return what ``POST /containers/{id}/rename`` adds to the log.
 
     Raises:
         InvalidTransition: it is being removed.
@@ -212,7 +215,7 @@ def decide_rename(container: Container, name: str) -> tuple[Event, ...]:
 
 
 def decide_remove(container: Container, *, force: bool, volumes: bool) -> tuple[Event, ...]:
-    """What ``DELETE /containers/{id}`` adds.
+    """Return what ``DELETE /containers/{id}`` adds to the log.
 
     Raises:
         RunningNotRemovable: it runs and ``force`` was not given.
@@ -242,8 +245,8 @@ def decide_exited(
     reason: ExitReason,
     boot_ns: int,
 ) -> tuple[Event, ...]:
-    """What the end of the first process adds: the exit, and what follows from it by the container's
-    own rules.
+    """Return what the end of the first process adds to the log: the exit, and what follows from it
+    by the container's own rules.
     """
     exited = Exited(
         code=code,
@@ -265,7 +268,7 @@ def decide_exited(
 
 
 def _settled(order: Order) -> Event:
-    """The outcome of what the next run will have from the beginning."""
+    """Return the outcome of an order that the next run has from its beginning."""
     match order.kind:
         case OrderKind.CONNECT:
             return Connected(order=order.number)
@@ -276,7 +279,7 @@ def _settled(order: Order) -> Event:
 
 
 def _after_updates(container: Container) -> Container:
-    """As it will be when its pending updates are done: for one that has ended, at once."""
+    """Return the container with its pending updates done: the end of a run does them at once."""
     spec = container.spec
     for order in container.pending_updates:
         assert order.update is not None
@@ -287,7 +290,7 @@ def _after_updates(container: Container) -> Container:
 def decide_update(
     container: Container, asked: Resources, policy: RestartPolicy | None
 ) -> tuple[Event, ...]:
-    """What ``POST /containers/{id}/update`` adds.
+    """Return what ``POST /containers/{id}/update`` adds to the log.
 
     To be asked when no other update is under way and no start: both may change what this one is
     measured against.
@@ -322,8 +325,8 @@ def decide_update(
 
 
 def decide_start_failed(container: Container, message: str, exit_code: int) -> tuple[Event, ...]:
-    """What a start that came to nothing adds; a container that was to be removed after its run is
-    removed now.
+    """Return what a failed start adds to the log; a container that was to be removed after its run
+    is removed now.
     """
     words = _command_refusal(message) if exit_code in _COMMAND_REFUSED else message
     failed = StartFailed(message=words, exit_code=exit_code)
@@ -333,8 +336,8 @@ def decide_start_failed(container: Container, message: str, exit_code: int) -> t
 
 
 def decide_not_started(container: Container, message: str) -> tuple[Event, ...]:
-    """What the second half of a restart adds that can't even be tried; the last run's exit code
-    stays, as Docker has it.
+    """Return what the second half of a restart adds to the log if it can't be tried. The last run's
+    exit code stays, as in Docker.
     """
     return (
         StartRequested(run=container.run + 1),
@@ -343,7 +346,7 @@ def decide_not_started(container: Container, message: str) -> tuple[Event, ...]:
 
 
 def should_restart(container: Container, code: int) -> bool:
-    """Whether the restart policy asks for another run after an end with this code."""
+    """Return whether the restart policy asks for another run after an end with this code."""
     policy = container.spec.restart_policy
     if container.user_stopped:
         return False
@@ -361,7 +364,7 @@ def _next_delay_s(container: Container, boot_ns: int) -> float:
 
 
 def _command_refusal(message: str) -> str:
-    """All of Docker's words: clients search them for what they know."""
+    """Return the whole message that Docker shows: clients search it for words that they know."""
     return (
         "failed to create task for container: failed to create shim task: OCI runtime create failed: "
         f"runc create failed: unable to start container process: {message}: unknown"

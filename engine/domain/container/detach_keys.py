@@ -17,7 +17,7 @@ _CONTROLS: Final = {
 
 
 def parse_detach_keys(text: str) -> bytes:
-    """What is typed, byte by byte: ``ctrl-p,ctrl-q`` is the default when the text is empty.
+    """Return the bytes that detach a client; ``ctrl-p,ctrl-q`` is the default if the text is empty.
 
     Raises:
         InvalidRequest: a part is neither one character nor ``ctrl-`` and one.

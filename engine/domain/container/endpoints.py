@@ -25,15 +25,15 @@ from engine.errors import InvalidRequest, NotFound
 
 
 class KnownNetworks(Protocol):
-    """The networks that there are, and the addresses in use."""
+    """Knows the networks and the addresses in use."""
 
     @property
     def networks(self) -> Mapping[NetworkId, Network]:
-        """Every network by its ID."""
+        """Return every network by its ID."""
         ...
 
     def network(self, reference: str) -> Network:
-        """One network by its name, its ID or the beginning of one.
+        """Return one network by its name, its ID or the beginning of one.
 
         Raises:
             NotFound: there is none.
@@ -41,12 +41,13 @@ class KnownNetworks(Protocol):
         ...
 
     def used_addresses(self, network: Network, version: int) -> Used:
-        """Which addresses of a network a container can't be given."""
+        """Return the addresses of a network that a container can't be given."""
         ...
 
 
 def network_of(head: KnownNetworks, membership: Membership) -> Network:
-    """The network that a membership means: the one it was meant for, else one of the name.
+    """Return the network that a membership means: the one it was made for, else one of the same
+    name.
 
     Raises:
         NotFound: there is none.
@@ -58,8 +59,8 @@ def network_of(head: KnownNetworks, membership: Membership) -> Network:
 
 
 def with_networks(head: KnownNetworks, spec: Spec) -> Spec:
-    """A membership for a container with all its networks named, as far as there are such; others may come
-    to be.
+    """Return the spec with the IDs of its networks, as far as they exist; others may be created
+    later.
     """
     found = []
     for membership in initial_memberships(spec):
@@ -75,7 +76,7 @@ def with_networks(head: KnownNetworks, spec: Spec) -> Spec:
 def choose_endpoint(
     head: KnownNetworks, network: Network, membership: Membership, slot: int
 ) -> Endpoint:
-    """A place in a network.
+    """Choose addresses in a network.
 
     Raises:
         AddressesExhausted: the network is full.
@@ -88,8 +89,8 @@ def choose_endpoint(
 
 
 def next_endpoints(head: KnownNetworks, network: Network, count: int) -> tuple[Endpoint, ...]:
-    """The places that starts without wishes will be given next, in order; fewer when the network is
-    nearly full.
+    """Return the endpoints that starts without requests of their own will get next, in order; fewer
+    if the network is nearly full.
 
     Raises:
         AddressesExhausted: it is full.
@@ -152,7 +153,7 @@ def _gateway(network: Network, pool: Pool | None) -> str:
 
 
 def choose_endpoints(head: KnownNetworks, container: Container) -> tuple[Endpoint, ...]:
-    """All places of a container, in the order in which it was connected.
+    """Choose all endpoints of a container, in the order in which it was connected.
 
     Raises:
         NotFound: one of its networks is no more.

@@ -31,7 +31,7 @@ def hosts_text(
     gateway: str = "",
     linked: Iterable[tuple[str, str]] = (),
 ) -> str:
-    """``/etc/hosts`` of a container.
+    """Return a container's ``/etc/hosts``.
 
     Args:
         extra_hosts: ``NAME:ADDRESS`` (``--add-host``); the address may be of IPv6, or
@@ -49,15 +49,15 @@ def hosts_text(
 
 
 def own_names(hostname: str, domainname: str) -> str:
-    """What a container calls itself in its ``/etc/hosts``."""
+    """Return the container's own names in its ``/etc/hosts``."""
     whole = f"{hostname}.{domainname}" if domainname else hostname
     short = whole.partition(".")[0]
     return f"{whole} {short}" if short != whole else whole
 
 
 def updated_hosts_text(current: str, new: str, own: Iterable[str]) -> str:
-    """``/etc/hosts`` of a container that runs, as it should be now; lines that somebody else wrote
-    stay where they are.
+    """Update ``/etc/hosts`` of a running container; lines that somebody else wrote stay where they
+    are.
 
     Args:
         current: what the file says.
@@ -78,8 +78,8 @@ def _begins(line: str, names: tuple[str, ...]) -> bool:
 
 
 def hosts_of_host_text(host: str, extra_hosts: Iterable[str], gateway: str) -> str:
-    """``/etc/hosts`` of a container on the host's network: the host's own, and what the caller
-    adds.
+    """Return ``/etc/hosts`` of a container on the host's network: the host's own file, and what the
+    caller adds.
     """
     ended = host if host.endswith("\n") or not host else f"{host}\n"
     return ended + _text(_extra(extra, gateway) for extra in extra_hosts)
@@ -95,7 +95,7 @@ def _extra(extra: str, gateway: str) -> tuple[str, str]:
 
 
 def hostname_text(hostname: str) -> str:
-    """``/etc/hostname``."""
+    """Return ``/etc/hostname``."""
     return f"{hostname}\n"
 
 
@@ -105,7 +105,8 @@ def resolv_conf_text(
     search: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> str:
-    """``/etc/resolv.conf`` of a container with a network namespace of its own; resolv.conf(5).
+    """Return ``/etc/resolv.conf`` of a container with a network namespace of its own;
+    resolv.conf(5).
 
     What the caller gave counts; the rest is the host's. A server at the host's loopback can't be
     reached from inside and is left out; with none left, Docker's fallback is asked.
@@ -131,8 +132,8 @@ def resolv_conf_text(
 
 
 def resolver_conf_text(host: str, search: Sequence[str] = (), options: Sequence[str] = ()) -> str:
-    """``/etc/resolv.conf`` of a container that finds others by name: it asks the engine's resolver,
-    which asks everybody else.
+    """Return ``/etc/resolv.conf`` of a container that finds others by name: it asks the engine's
+    resolver, which forwards other names.
 
     A name without a dot is looked up as it is (``ndots:0``) unless the caller says otherwise.
 
@@ -153,13 +154,13 @@ def resolver_conf_text(host: str, search: Sequence[str] = (), options: Sequence[
 
 
 def asks_resolver(text: str) -> bool:
-    """Whether a ``resolv.conf`` names the engine's resolver."""
+    """Return whether a ``resolv.conf`` names the engine's resolver."""
     return RESOLVER in _values(text, "nameserver")
 
 
 def servers_of(host: str, asked: Sequence[str] = ()) -> tuple[str, ...]:
-    """Who is asked about names that are not of the engine's networks: ``--dns``, else the host's
-    servers.
+    """Return the servers for names outside the engine's networks: those of ``--dns``, else the
+    host's.
     """
     return tuple(asked or _values(host, "nameserver"))
 
@@ -172,7 +173,7 @@ def _filtered(host: str) -> str:
 
 
 def only_loopback(host: str) -> bool:
-    """Whether all of a file's servers are the host's own, as systemd-resolved leaves it."""
+    """Return whether all servers of a file are the host's own, as systemd-resolved writes it."""
     servers = _values(host, "nameserver")
     return bool(servers) and all(map(_is_loopback, servers))
 
@@ -188,7 +189,9 @@ def _values(host: str, keyword: str) -> list[str]:
 
 
 def _last(host: str, keywords: tuple[str, ...]) -> list[str]:
-    """Of several such lines the last one counts, resolv.conf(5)."""
+    """Return the values of the last line with one of the keywords: only the last counts,
+    resolv.conf(5).
+    """
     words = (line.split() for line in reversed(host.splitlines()))
     return next((line[1:] for line in words if line and line[0] in keywords), [])
 

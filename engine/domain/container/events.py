@@ -24,7 +24,7 @@ UNKNOWN_EXIT_CODE: Final = 255
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that cannot be mistaken for another: a bare pid is rumour."""
+    """A process that can't be mistaken for another one: a pid alone may have been reused."""
 
     pid: int
     start_ticks: int
@@ -45,7 +45,7 @@ class OrderKind(StrEnum):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """Something asked of a running container and not yet done."""
+    """A request to a running container that is not done yet."""
 
     number: int
     kind: OrderKind
@@ -56,7 +56,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
-    """A stop under way: its signal is an order like any other, SIGKILL follows at the deadline."""
+    """A stop under way: its signal is an order like any other; SIGKILL follows at the deadline."""
 
     deadline_boot_ns: int | None
     """On CLOCK_BOOTTIME; None waits for ever."""
@@ -75,7 +75,7 @@ class ExitReason(StrEnum):
 
 
 class Created(Event, frozen=True, kw_only=True):
-    """A container was defined; nothing exists of it but this."""
+    """A container was defined; nothing was made for it yet."""
 
     TYPE: ClassVar[str] = "container_created"
     id: ContainerId
@@ -92,7 +92,7 @@ class Renamed(Event, frozen=True, kw_only=True):
 
 
 class StartRequested(Event, frozen=True, kw_only=True):
-    """Intent: run it, with these network resources, which are its own from here to the end of the
+    """Intent: run the container with these network resources, which it holds until the end of the
     run.
     """
 
@@ -116,7 +116,7 @@ class Started(Event, frozen=True, kw_only=True):
 
 
 class StartFailed(Event, frozen=True, kw_only=True):
-    """There is no such process; the exit code is Docker's 125, 126 or 127."""
+    """The first process could not be started; the exit code is Docker's 125, 126 or 127."""
 
     TYPE: ClassVar[str] = "container_start_failed"
     message: str
@@ -140,7 +140,7 @@ class Signalled(Event, frozen=True, kw_only=True):
 
 
 class StopRequested(Event, frozen=True, kw_only=True):
-    """Intent: end it, with a signal first and SIGKILL when the grace is over."""
+    """Intent: end the container by a signal, and by SIGKILL at the deadline."""
 
     TYPE: ClassVar[str] = "container_stop_requested"
     order: int
@@ -184,7 +184,7 @@ class Unpaused(Event, frozen=True, kw_only=True):
 
 
 class AttachOpened(Event, frozen=True, kw_only=True):
-    """Somebody is connected to the container's standard streams."""
+    """A client is connected to the container's standard streams."""
 
     TYPE: ClassVar[str] = "container_attach_opened"
     attach: str
@@ -192,7 +192,7 @@ class AttachOpened(Event, frozen=True, kw_only=True):
 
 
 class AttachClosed(Event, frozen=True, kw_only=True):
-    """That connection is over: ``eof``, ``detached``, ``slow``, ``ended`` or ``lost``."""
+    """The connection of a client is over: ``eof``, ``detached``, ``slow``, ``ended`` or ``lost``."""
 
     TYPE: ClassVar[str] = "container_attach_closed"
     attach: str
@@ -200,7 +200,7 @@ class AttachClosed(Event, frozen=True, kw_only=True):
 
 
 class OutOfMemory(Event, frozen=True, kw_only=True):
-    """The kernel killed processes of the container for want of memory: ``count`` since the start of
+    """The kernel killed processes of the container for lack of memory: ``count`` since the start of
     the run.
     """
 
@@ -236,7 +236,7 @@ class RestartScheduled(Event, frozen=True, kw_only=True):
 
 
 class RemoveRequested(Event, frozen=True, kw_only=True):
-    """Intent: forget it. The name is free from here on."""
+    """Intent: remove the container. Its name is free from here on."""
 
     TYPE: ClassVar[str] = "container_remove_requested"
     force: bool = False
@@ -244,27 +244,27 @@ class RemoveRequested(Event, frozen=True, kw_only=True):
 
 
 class RemoveFailed(Event, frozen=True, kw_only=True):
-    """Something of it can't be removed yet; the engine goes on trying."""
+    """Something of the container can't be removed yet; the engine goes on trying."""
 
     TYPE: ClassVar[str] = "container_remove_failed"
     reason: str
 
 
 class Removed(Event, frozen=True, kw_only=True):
-    """Nothing is left of it but its history."""
+    """Nothing is left of the container but its history."""
 
     TYPE: ClassVar[str] = "container_removed"
 
 
 class DriftDetected(Event, frozen=True, kw_only=True):
-    """Something of a running container was changed by nobody's order."""
+    """Something of a running container was changed, and nobody had ordered it."""
 
     TYPE: ClassVar[str] = "container_drift_detected"
     what: str
 
 
 class DriftRepaired(Event, frozen=True, kw_only=True):
-    """It is again as the log wants it."""
+    """What had changed is again as the log says."""
 
     TYPE: ClassVar[str] = "container_drift_repaired"
     what: str

@@ -61,7 +61,7 @@ NO_CHECK: Final = "none"
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of a check."""
+    """The result of one probe."""
 
     started_ns: int
     """Wall clock, as ``ended_ns``."""
@@ -72,7 +72,7 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a container is, as far as its check knows."""
+    """The health of a container, as far as its check knows."""
 
     status: HealthStatus = HealthStatus.STARTING
     failing_streak: int = 0
@@ -82,7 +82,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HealthChanged(Event, frozen=True, kw_only=True):
-    """A check has found its container in another state than before."""
+    """A check has found another status than before."""
 
     TYPE: ClassVar[str] = "container_health_changed"
     status: HealthStatus
@@ -91,26 +91,26 @@ class HealthChanged(Event, frozen=True, kw_only=True):
 
 
 def is_checked(check: Healthcheck | None) -> bool:
-    """Whether there is something to ask; what is neither of the two known kinds never is, as in
+    """Return whether there is a check to run; a check of an unknown kind is never run, as in
     Docker.
     """
     return check is not None and bool(check.test) and check.test[0] in ("CMD", "CMD-SHELL")
 
 
 def probe_arguments(check: Healthcheck, shell: tuple[str, ...]) -> tuple[str, ...]:
-    """What a probe executes; ``shell`` is the image's, if it has one."""
+    """Return what a probe executes; ``shell`` is the image's, if it has one."""
     kind, *words = check.test
     return (*(shell or SHELL_DEFAULT), *words) if kind == "CMD-SHELL" else tuple(words)
 
 
 def timeout_ns(check: Healthcheck) -> int:
-    """How long a probe may take."""
+    """Return how long a probe may take."""
     return check.timeout or TIMEOUT_DEFAULT_NS
 
 
 def interval_ns(check: Healthcheck, status: HealthStatus, age_ns: int) -> int:
-    """How long to wait from the end of one probe to the beginning of the next, ``age_ns`` after the
-    start.
+    """Return how long to wait from the end of one probe to the beginning of the next, ``age_ns``
+    after the start.
     """
     if status is HealthStatus.STARTING and age_ns < check.start_period:
         return check.start_interval or START_INTERVAL_DEFAULT_NS
@@ -118,7 +118,7 @@ def interval_ns(check: Healthcheck, status: HealthStatus, age_ns: int) -> int:
 
 
 def judge(health: Health, check: Healthcheck, result: ProbeResult, age_ns: int) -> Health:
-    """The health after one more answer, to a question that was asked ``age_ns`` after the start."""
+    """Return the health after one more result of a probe that began ``age_ns`` after the start."""
     log = (*health.log, result)[-LOG_MAX:]
     if result.exit_code == 0:
         return Health(status=HealthStatus.HEALTHY, failing_streak=0, log=log)
@@ -131,28 +131,28 @@ def judge(health: Health, check: Healthcheck, result: ProbeResult, age_ns: int) 
 
 
 def begun_anew(health: Health | None) -> Health:
-    """At a start: the answers of the run before are still shown."""
+    """Return the health at a start: the results of the run before are still shown."""
     return Health(log=health.log if health else ())
 
 
 def standing_still(health: Health | None) -> Health | None:
-    """While nobody asks."""
+    """Return the health while no probes run."""
     return replace(health, status=HealthStatus.UNHEALTHY) if health else None
 
 
 def changed(event: HealthChanged) -> Health:
-    """What an event says."""
+    """Return the health that an event records."""
     return Health(status=event.status, failing_streak=event.failing_streak, log=(event.result,))
 
 
 def timeout_text(check: Healthcheck, output: str) -> str:
-    """The output of a probe that took too long."""
+    """Return the output of a probe that took too long."""
     message = f"Health check exceeded timeout ({_go_duration(timeout_ns(check))})"
     return f"{message}: {output}" if output else message
 
 
 def _go_duration(span_ns: int) -> str:
-    """A duration from a millisecond upwards as Go writes it: ``1.5s``, ``1m30s``, ``100ms``."""
+    """Format a duration of at least a millisecond as Go does: ``1.5s``, ``1m30s``, ``100ms``."""
     if span_ns < _SECOND_NS:
         return f"{_decimal(span_ns, _MILLISECOND_NS)}ms"
     minutes, rest_ns = divmod(span_ns, 60 * _SECOND_NS)

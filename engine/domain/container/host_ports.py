@@ -30,9 +30,7 @@ class PortHolders(Protocol):
 
 @dataclass(slots=True)
 class HostPorts:
-    """Chooses ports; remembers where the last one was, so that a port just given back rests a
-    while.
-    """
+    """Chooses ports, and remembers the last one, so that a released port is not reused at once."""
 
     check_free: Callable[[PortBinding], None]
     """Refuses, with a Conflict, a port that a process of the host has."""
@@ -41,7 +39,7 @@ class HostPorts:
     def choose(
         self, head: PortHolders, container: Container, default_host_ip: str
     ) -> tuple[PortBinding, ...]:
-        """One port of the host for each that is requested.
+        """Choose a port of the host for each port that is requested.
 
         Raises:
             Conflict: one is taken, or none is left.
@@ -79,7 +77,7 @@ class HostPorts:
         requested: PortBinding,
         chosen: tuple[PortBinding, ...],
     ) -> PortBinding:
-        """The lowest free port of a range; the refusal is that of its last one."""
+        """Return the lowest free port of a range. The refusal is that of its last port."""
         taken = {(port.protocol, port.host_port) for port in chosen}
         ports = range(requested.host_port, requested.host_port_last + 1)
         refused = Conflict("all ports are allocated")
@@ -109,7 +107,7 @@ class HostPorts:
 
 
 def requested_ports(container: Container) -> tuple[PortBinding, ...]:
-    """Those that were asked for by number, and with ``-P`` the exposed ones."""
+    """Return the ports that were asked for by number, and with ``-P`` the exposed ones."""
     spec = container.spec
     if not spec.publish_all:
         return spec.ports

@@ -24,7 +24,7 @@ Find = Callable[[ContainerId], Container | None]
 
 
 class Link(msgspec.Struct, frozen=True):
-    """One container as another one calls it."""
+    """A container under the name that another container gives it."""
 
     target: ContainerId
     name: str
@@ -33,22 +33,22 @@ class Link(msgspec.Struct, frozen=True):
 
     @property
     def prefix(self) -> str:
-        """What its variables begin with."""
+        """Return the beginning of the link's variables."""
         return self.alias.upper().replace("-", "_")
 
     def __str__(self) -> str:
-        """As a spec keeps it: neither part can have a colon."""
+        """Return the form that a spec stores: neither part can contain a colon."""
         return f"{self.target}:{self.name}:{self.alias}"
 
 
 class BrokenLink(EngineError):
-    """The container that a link leads to is not where it could be reached."""
+    """The target of a link can't be reached."""
 
     kind = Kind.INTERNAL
 
 
 def parse_link(text: str) -> tuple[str, str]:
-    """Container and alias of ``CONTAINER[:ALIAS]``.
+    """Return container and alias of ``CONTAINER[:ALIAS]``.
 
     Raises:
         InvalidRequest: it is of another form.
@@ -68,7 +68,7 @@ def parse_link(text: str) -> tuple[str, str]:
 
 
 def links_of(spec: Spec) -> tuple[Link, ...]:
-    """A container's links; they count only within the default network."""
+    """Return a container's links; they count only within the default network."""
     if spec.network_mode != DEFAULT_NETWORK:
         return ()
     parts = (text.split(":") for text in spec.links)
@@ -95,21 +95,19 @@ def check_links(container: Container, find: Find) -> None:
 
 
 def linked_hosts(container: Container, find: Find) -> Iterator[tuple[str, str]]:
-    """Addresses with their names, as lines of ``/etc/hosts``: of those targets that are there."""
+    """Return the addresses and names of the existing targets, as lines of ``/etc/hosts``."""
     for link, target, address in _reached(container, find):
         yield address, " ".join(dict.fromkeys((link.alias, target.id[:SHORT], target.name)))
 
 
 def linked_names(container: Container) -> Iterator[str]:
-    """What the names in those lines begin with, whether or not a target is there."""
+    """Return the beginnings of the names in those lines, whether or not a target exists."""
     for link in links_of(container.spec):
         yield f"{link.alias} {link.target[:SHORT]}"
 
 
 def linked_environment(container: Container, find: Find) -> tuple[str, ...]:
-    """The variables that tell of targets: where their ports are, and what they were started
-    with.
-    """
+    """Return the variables about targets: where their ports are, and their own environment."""
     return tuple(
         variable
         for link, target, address in _reached(container, find)
@@ -118,7 +116,7 @@ def linked_environment(container: Container, find: Find) -> tuple[str, ...]:
 
 
 def links_json(container: Container) -> list[str] | None:
-    """As ``inspect`` shows them: ``/TARGET:/CONTAINER/ALIAS``."""
+    """Return the links as ``inspect`` shows them: ``/TARGET:/CONTAINER/ALIAS``."""
     found = [f"/{link.name}:/{container.name}/{link.alias}" for link in links_of(container.spec)]
     return found or None
 
@@ -180,7 +178,7 @@ def _ranges(prefix: str, ports: Iterable[tuple[int, str]], address: str) -> Iter
 
 
 def _runs(ports: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    """Ports in a row, whatever their protocols."""
+    """Group ports into runs of successive numbers, whatever their protocols."""
     run: list[tuple[int, str]] = []
     for port in ports:
         if run and port[0] > run[-1][0] + 1:

@@ -18,8 +18,8 @@ TAG_NAMES: Final = ("ID", "FullID", "Name", "ImageName", "ImageID", "ImageFullID
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a container's log is asked to be; ``options`` are the words, the rest is what they
-    mean.
+    """How a container's output is logged; ``options`` are as asked for, the other fields say what
+    they mean.
     """
 
     driver: str = JSON_FILE
@@ -33,7 +33,7 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_kept(self) -> bool:
-        """Whether there is anything to read back."""
+        """Return whether there is a log to read."""
         return self.driver != NONE
 
 
@@ -43,8 +43,8 @@ def log_attributes(
     env: Iterable[str],
     names: Mapping[str, str],
 ) -> dict[str, str]:
-    """What every record of a log carries: the labels and variables that options choose, and the
-    tag.
+    """Return what every record of a log carries: the labels and variables that options choose, and
+    the tag.
 
     Args:
         options: ``labels`` and ``env`` list names, ``labels-regex`` and ``env-regex`` match them,

@@ -6,7 +6,7 @@ import msgspec
 
 
 class AskedBy(StrEnum):
-    """Which field of the request a mount stood in; it is shown there again."""
+    """The field of the request that asked for a mount; it is shown there again."""
 
     PATHS = "paths"
     """``Binds`` or ``Tmpfs``."""
@@ -16,7 +16,7 @@ class AskedBy(StrEnum):
 
 
 class ReadOnlyBelow(StrEnum):
-    """What becomes of the mounts below a read-only bind."""
+    """What happens to the mounts below a read-only bind."""
 
     IF_POSSIBLE = "if_possible"
     """Read-only, too, where the kernel can: Docker's way since API 1.44."""
@@ -62,7 +62,7 @@ class Tmpfs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """All of its options, one by one."""
+        """Return all options, one by one."""
         return (
             *(word for word in self.options.split(",") if word),
             *(("ro",) if self.read_only else ()),

@@ -21,9 +21,7 @@ _CONTAINER: Final = "container:"
 
 
 class Shared(StrEnum):
-    """A kind of namespace that containers may share, by its name in the OCI runtime
-    specification.
-    """
+    """A kind of namespace that containers may share, by its name in the OCI runtime specification."""
 
     PID = "pid"
     IPC = "ipc"
@@ -43,42 +41,42 @@ _WORD: Final[Mapping[Shared, str]] = {
 
 
 class Owner(Protocol):
-    """What has to be known of a container whose namespace is to be joined."""
+    """A container whose namespace others join, as far as that matters."""
 
     @property
     def spec(self) -> Spec:
-        """What was asked of it."""
+        """Return what was asked for when it was created."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is removed or dead."""
+        """Return whether it is removed or dead."""
 
     @property
     def is_running(self) -> bool:
-        """Whether it has a process."""
+        """Return whether it has a process."""
 
     @property
     def is_restarting(self) -> bool:
-        """Whether its next run has not begun yet."""
+        """Return whether it waits for its next run."""
 
 
 def with_container(container: str) -> str:
-    """The mode that shares a container's namespace."""
+    """Return the mode that shares a container's namespace."""
     return f"{_CONTAINER}{container}"
 
 
 def is_with_container(mode: str) -> bool:
-    """Whether a mode names a container."""
+    """Return whether a mode names a container."""
     return mode.startswith(_CONTAINER)
 
 
 def namespace_owner(mode: str) -> ContainerId | None:
-    """The container whose namespace a mode shares; None when it shares no container's."""
+    """Return the container whose namespace a mode shares; None if it shares none."""
     return ContainerId(mode.removeprefix(_CONTAINER)) if is_with_container(mode) else None
 
 
 def joined_namespaces(spec: Spec) -> Iterator[tuple[Shared, ContainerId]]:
-    """Which namespaces a container joins, and whose they are."""
+    """Return which namespaces a container joins, and their owners."""
     modes = (
         (Shared.PID, spec.pid_mode),
         (Shared.IPC, spec.ipc_mode),
@@ -90,12 +88,12 @@ def joined_namespaces(spec: Spec) -> Iterator[tuple[Shared, ContainerId]]:
 
 
 def offers_ipc(spec: Spec) -> bool:
-    """Whether others may join its IPC namespace, and its shared memory with it."""
+    """Return whether others may join its IPC namespace, and its shared memory with it."""
     return spec.ipc_mode not in ("", PRIVATE, NONE)
 
 
 def owns_pid_namespace(spec: Spec) -> bool:
-    """Whether all of a container's processes end with its first, pid_namespaces(7)."""
+    """Return whether all processes of a container end with its first one, pid_namespaces(7)."""
     return not spec.pid_mode
 
 
@@ -105,7 +103,7 @@ def has_pid_namespace(spec: Spec) -> bool:
 
 
 def check_joinable(kind: Shared, owner: ContainerId, container: Owner | None) -> None:
-    """Refuse what can't be joined now.
+    """Refuse a namespace that can't be joined now.
 
     Args:
         kind: of namespace.

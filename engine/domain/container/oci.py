@@ -56,7 +56,7 @@ _PRIVATE_FILES: Final = ("nosuid", "noexec", "nodev")
 
 
 class HostSide(msgspec.Struct, frozen=True, kw_only=True):
-    """Where on the host things are that a container sees."""
+    """Where on the host the things are that a container sees."""
 
     rootfs: str
     hosts: str
@@ -73,7 +73,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def oci_config(container: Container, host: HostSide) -> Json:
-    """The bundle's ``config.json``."""
+    """Return the bundle's ``config.json``."""
     spec = container.spec
     return {
         "ociVersion": "1.1.0",
@@ -95,14 +95,14 @@ def oci_config(container: Container, host: HostSide) -> Json:
 
 
 def masked_paths(spec: Spec) -> tuple[str, ...]:
-    """Paths that a container finds empty: those that were asked for, or by default the ones that
-    tell of the host.
+    """Return the paths that a container finds empty: those asked for, or by default those that
+    reveal the host.
     """
     return _paths(spec, spec.masked_paths, MASKED_PATHS)
 
 
 def readonly_paths(spec: Spec) -> tuple[str, ...]:
-    """Paths that a container can't write, whoever it runs as."""
+    """Return the paths that a container can't write, whoever it runs as."""
     return _paths(spec, spec.readonly_paths, READONLY_PATHS)
 
 
@@ -130,8 +130,8 @@ def process_of(spec: Spec, linked_env: tuple[str, ...] = ()) -> Json:
 
 
 def user_of(user: str, groups: Sequence[str]) -> Json:
-    """Groups by name or number: both are looked up in the container's own /etc/group, by who is
-    inside.
+    """Return the user and groups by name or number: they are looked up in the container's own
+    files, inside.
     """
     return {"username": user, "additionalGroups": list(groups)}
 
@@ -143,7 +143,9 @@ def default_env(spec: Spec, *, tty: bool) -> tuple[str, ...]:
 
 
 def capability_sets(names: Sequence[str]) -> Json:
-    """Docker leaves the inheritable and ambient sets empty since CVE-2022-24769."""
+    """Return the sets of capabilities. Docker leaves the inheritable and ambient ones empty since
+    CVE-2022-24769.
+    """
     return {"bounding": list(names), "effective": list(names), "permitted": list(names)}
 
 
@@ -158,8 +160,8 @@ def _rlimit(limit: Ulimit) -> Json:
 
 
 def _sysctls(spec: Spec) -> dict[str, str]:
-    """Docker lets every user of a container's own network ping, and bind low ports; in another's
-    its owner has decided.
+    """Return the sysctls. Docker lets every user of a container's own network ping, and bind low
+    ports; in a joined network the owner has decided.
     """
     if spec.network_mode == HOST or is_with_container(spec.network_mode):
         return spec.sysctls
@@ -168,8 +170,8 @@ def _sysctls(spec: Spec) -> dict[str, str]:
 
 
 def _namespaces(spec: Spec, host: HostSide) -> list[Json]:
-    """A kind that is not listed is the host's. What another container owns is listed like one's
-    own: it comes as a descriptor.
+    """Return the namespaces; a kind that is not listed is the host's. A joined one is listed like
+    the container's own: it comes as a descriptor.
     """
     own = {
         "mount": True,
@@ -215,8 +217,8 @@ def _standard_mounts(spec: Spec) -> list[Json]:
 
 
 def _shared_memory(spec: Spec) -> list[Json]:
-    """POSIX shared memory, shm_overview(7), goes with the IPC namespace: one's own, the host's, the
-    owner's (``shm``), or none.
+    """Return the mount of POSIX shared memory, shm_overview(7), which goes with the IPC namespace:
+    the container's own, the host's, the owner's (``shm``), or none.
     """
     if spec.ipc_mode == NONE:
         return []
@@ -249,7 +251,7 @@ def _bind(bind: Bind) -> Json:
 
 
 def _tmpfs(tmpfs: Tmpfs) -> Json:
-    """Docker's default options, and what the user wants otherwise."""
+    """Return Docker's default options, replaced by those that the user chose."""
     asked = tmpfs.words
     opposites = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
     unwanted = {opposites.get(option) for option in asked}

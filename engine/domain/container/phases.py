@@ -58,7 +58,9 @@ from engine.domain.event import Event
 
 
 class Phase(StrEnum):
-    """Where in life. ``STARTING`` is ours: to Docker's clients it is still what it was before."""
+    """Where a container is in its life. ``STARTING`` is ours: to Docker's clients the container is
+    still what it was before.
+    """
 
     CREATED = "created"
     STARTING = "starting"

@@ -31,7 +31,7 @@ _DEVICE_NUMBER_MAX: Final = 2**32 - 1
 def accepted(
     asked: Resources, machine: Machine, *, is_update: bool = False
 ) -> tuple[Resources, tuple[str, ...]]:
-    """What of the wishes this machine can fulfil, and Docker's warnings about the rest.
+    """Return the limits that this machine can set, and Docker's warnings about the others.
 
     Args:
         asked: the limits.

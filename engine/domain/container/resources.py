@@ -18,7 +18,7 @@ _LIST_ITEM: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
 class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a kind of device node may be used, and for what.
+    """Whether a kind of device node may be used, and how.
 
     ``major`` and ``minor`` None mean any; ``access`` is of ``r`` (read), ``w`` (write), ``m``
     (mknod); ``kind`` ``a`` means all devices whatever the numbers
@@ -70,7 +70,7 @@ class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What limits are measured against, and which of them this kernel knows; lists as the kernel
+    """What limits are checked against, and which of them this kernel knows. Lists are as the kernel
     writes them (``0-3,8``).
     """
 
@@ -124,24 +124,24 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def quota_us(self) -> int:
-        """CPU time per period, however it was asked for; 0 or less is no limit."""
+        """Return the CPU time per period, however it was asked for; 0 or less is no limit."""
         return self.nano_cpus * self.period_us // NANOS if self.nano_cpus else self.cpu_quota_us
 
     @property
     def period_us(self) -> int:
-        """What the quota is of."""
+        """Return the period of the quota."""
         return self.cpu_period_us or CPU_PERIOD_US_DEFAULT
 
     @property
     def memory_and_swap_bytes(self) -> int:
-        """The limit of both together once Docker's defaults are resolved: -1 is no limit, 0 nothing
-        to set.
+        """Return the limit of both together, with Docker's defaults resolved: -1 is no limit, 0
+        nothing to set.
         """
         return self.memory_swap_bytes or 2 * self.memory_bytes
 
 
 def parse_list(text: str) -> frozenset[int]:
-    """The numbers in a list such as ``0-3,8``: "List format" of cpuset(7).
+    """Return the numbers in a list such as ``0-3,8``: "List format" of cpuset(7).
 
     Raises:
         ValueError: it is not such a list.

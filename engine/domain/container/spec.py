@@ -44,7 +44,7 @@ DEFAULT_NETWORK: Final = "bridge"
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is wished of a container's place in one network."""
+    """What was requested of a container's place in one network."""
 
     name: str
     """The network's, or whatever it was asked for by when it was not there."""
@@ -96,7 +96,7 @@ class Ulimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything a container is made from. Of image and request, the request's word counts."""
+    """Everything a container is made from. The request's values replace those of the image."""
 
     image: str
     """The reference as the caller wrote it."""
@@ -192,18 +192,18 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What the first process is executed with."""
+        """Return what the first process is executed with."""
         return (*self.entrypoint, *self.command)
 
 
 def normal_capability(name: str) -> str:
-    """A capability as the kernel's headers write it, whatever way the user did; ``ALL`` stays."""
+    """Return a capability as the kernel's headers write it; ``ALL`` stays."""
     upper = name.upper()
     return upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
 
 
 def capabilities(spec: Spec) -> tuple[str, ...]:
-    """What a container's processes may do, in the order of their numbers.
+    """Return the capabilities of a container's processes, in the order of their numbers.
 
     ``ALL`` counts before single names; a name both added and dropped is dropped, unless ``ALL`` was
     dropped, as Docker does it.
@@ -222,8 +222,7 @@ def capabilities(spec: Spec) -> tuple[str, ...]:
 
 
 def merged_env(*layers: Sequence[str]) -> tuple[str, ...]:
-    """Environments laid over each other: a later ``NAME=value`` replaces an earlier one in its
-    place.
+    """Merge environments: a later ``NAME=value`` replaces an earlier one in its place.
 
     A bare ``NAME`` removes the variable, as Docker's clients use it for one that is not set on
     their side.

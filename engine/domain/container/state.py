@@ -37,7 +37,7 @@ _HOLDS_ENDPOINTS: Final = frozenset({Phase.STARTING, *HAS_PROCESS})
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A container as its history tells it."""
+    """A container, computed from its events."""
 
     id: ContainerId
     name: str
@@ -88,46 +88,46 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def short_id(self) -> str:
-        """For people."""
+        """Return the beginning of the ID, for people."""
         return self.id[:SHORT]
 
     @property
     def pending_updates(self) -> tuple[Order, ...]:
-        """Updates asked for and not yet done."""
+        """Return the updates that are not done yet."""
         return tuple(order for order in self.orders if order.kind is OrderKind.UPDATE)
 
     @property
     def lasting_orders(self) -> tuple[Order, ...]:
-        """Those not yet done that outlast the run."""
+        """Return the orders that are not done yet and outlast the run."""
         return tuple(order for order in self.orders if order.kind in LASTING)
 
     @property
     def holds_endpoints(self) -> bool:
-        """Whether its addresses and ports are its own: from the decision to start it until its
-        process has ended.
+        """Return whether its addresses and ports are reserved: from the decision to start it until
+        its process has ended.
         """
         return self.phase in _HOLDS_ENDPOINTS or self.process is not None
 
     @property
     def desired_endpoints(self) -> tuple[Endpoint, ...]:
-        """Those that there should be: without the ones that somebody wants to go."""
+        """Return the endpoints that should exist: without those that are to be disconnected."""
         going = {order.network for order in self.orders if order.kind is OrderKind.DISCONNECT}
         return tuple(each for each in self.endpoints if each.network not in going)
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing can be asked of it any more but to be removed."""
+        """Return whether it can only be removed."""
         return self.phase in (Phase.REMOVED, Phase.DEAD)
 
     @property
     def is_running(self) -> bool:
-        """In Docker's sense: it has a process, frozen or not."""
+        """Return whether it runs in Docker's sense: it has a process, frozen or not."""
         return self.phase in HAS_PROCESS
 
     @property
     def is_restarting(self) -> bool:
-        """In Docker's sense: its policy's next run has not begun, whether it waits or is being
-        made.
+        """Return whether it restarts in Docker's sense: its policy's next run is due, or is being
+        started.
         """
         return self.phase is Phase.RESTARTING or (
             self.phase is Phase.STARTING and bool(self.restarts)
@@ -135,7 +135,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def unreadable_container(identity: ContainerId, last: Container | None, reason: str) -> Container:
-    """A container of which a stored row can't be read: dead, until somebody removes it.
+    """Return the container for a stored row that can't be read: dead, until somebody removes it.
 
     Args:
         identity: which one.
@@ -148,11 +148,11 @@ def unreadable_container(identity: ContainerId, last: Container | None, reason: 
 
 
 def is_ending(container: Container, signal: int) -> bool:
-    """Whether who sends this signal wants the run to end: then restart policies keep out."""
+    """Return whether a signal asks the run to end: then restart policies do not apply."""
     usual = (Signals.SIGKILL, Signals.SIGTERM, Signals.SIGINT)
     return signal in usual or signal == parse_signal(container.spec.stop_signal)
 
 
 def is_in(membership: Membership, network: NetworkId, name: str) -> bool:
-    """Whether a membership is in that network; one that was asked for by a name has no ID."""
+    """Return whether a membership is in that network; one that was requested by a name has no ID."""
     return membership.network == network or (not membership.network and membership.name == name)

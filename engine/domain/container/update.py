@@ -21,7 +21,7 @@ REFUSALS_MAX: Final = 8
 
 
 class UpdateRequested(Event, frozen=True, kw_only=True):
-    """Intent: have these limits, all of them, and this restart policy."""
+    """Intent: replace all limits and the restart policy by these."""
 
     TYPE: ClassVar[str] = "container_update_requested"
     order: int
@@ -37,7 +37,7 @@ class Updated(Event, frozen=True, kw_only=True):
 
 
 class UpdateFailed(Event, frozen=True, kw_only=True):
-    """The kernel has refused; what was before holds again."""
+    """The kernel has refused the update; the limits from before hold again."""
 
     TYPE: ClassVar[str] = "container_update_failed"
     order: int
@@ -48,18 +48,18 @@ EVENTS: Final[tuple[type[Event], ...]] = (UpdateRequested, Updated, UpdateFailed
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An update that failed, and why."""
+    """The order that failed, and why."""
 
     order: int
     reason: str
 
 
 class UpdateRefused(Conflict):
-    """Docker's ``Cannot update container …``."""
+    """An update was refused: Docker's ``Cannot update container …``."""
 
 
 def merged(before: Resources, asked: Resources) -> Resources:
-    """The limits after an update that names some of them; zero, empty and None name nothing.
+    """Return the limits after an update that names some of them; zero, empty and None name nothing.
 
     Raises:
         Conflict: what is asked for contradicts what is there already.
@@ -122,5 +122,5 @@ def _check_swap(after: Resources) -> None:
 
 
 def updated(spec: Spec, request: UpdateRequested) -> Spec:
-    """The spec once an update holds."""
+    """Return the spec after an update."""
     return replace(spec, resources=request.resources, restart_policy=request.restart_policy)

@@ -24,7 +24,7 @@ _DURATION_MIN_NS: Final = 1_000_000
 
 
 def parse_healthcheck(text: str) -> Healthcheck:
-    """Read what stands behind ``HEALTHCHECK``.
+    """Parse the arguments of ``HEALTHCHECK``.
 
     Raises:
         InvalidRequest: an unknown flag or type, a bad duration, or no command.

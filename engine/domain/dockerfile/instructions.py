@@ -28,7 +28,7 @@ CHARACTERS_MAX: Final = 1 << 20
 
 
 def apply_changes(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
-    """The config after some instructions, in order.
+    """Return the config after some instructions, in order.
 
     Raises:
         InvalidRequest: a keyword that needs more than a config (``RUN``), arguments that don't fit,
@@ -57,8 +57,8 @@ def _longest(line: str, config: ImageConfig) -> int:
 
 
 def command_line(text: str, *, shell: Iterable[str] = _SHELL) -> tuple[str, ...]:
-    """The arguments that CMD or ENTRYPOINT means: a JSON array as it stands, anything else is the
-    shell's.
+    """Return the arguments that CMD or ENTRYPOINT means: those of a JSON array; anything else is
+    for the shell.
     """
     listed = _json_list(text)
     if listed is not None:
@@ -101,7 +101,7 @@ def _label(config: ImageConfig, rest: str) -> ImageConfig:
 
 
 def _pairs(keyword: str, rest: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """``NAME=value …``, or the old form ``NAME the whole rest``."""
+    """Parse ``NAME=value …``, or the old form ``NAME the whole rest``."""
     words = split_words(rest)
     if not words:
         raise InvalidRequest(f"{keyword} requires at least one argument")

@@ -19,7 +19,7 @@ _ESCAPABLE_IN_QUOTES: Final = '"$\\'
 
 
 def split_words(line: str) -> tuple[str, ...]:
-    """Cut at white space that is neither quoted nor escaped; the quotes stay."""
+    """Split at white space that is neither quoted nor escaped; the quotes stay."""
     words: list[str] = []
     word, quote = "", ""
     characters = iter(line)
@@ -37,7 +37,7 @@ def split_words(line: str) -> tuple[str, ...]:
 
 
 def expand(word: str, environment: Mapping[str, str]) -> str:
-    """A word without its quotes, and with the values of its variables.
+    """Return a word without its quotes, and with the values of its variables.
 
     Raises:
         InvalidRequest: a quote or a brace that nobody closes, or an unknown ``${…}`` form.

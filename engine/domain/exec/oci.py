@@ -9,7 +9,7 @@ from engine.domain.exec.state import ExecSpec
 
 
 def exec_process(container: Container, asked: ExecSpec, linked_env: tuple[str, ...] = ()) -> Json:
-    """The process object of an exec: the container's own, with what was asked differently."""
+    """Return the process object of an exec: that of the container, with what was asked for."""
     spec = container.spec
     process = oci.process_of(spec)
     terminal = ("TERM=xterm",) if asked.tty else ()

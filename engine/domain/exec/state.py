@@ -26,7 +26,7 @@ UNSTARTED_MAX_NS: Final = 300 * 1_000_000_000
 
 
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked: Docker's ExecConfig."""
+    """What was asked for: Docker's ExecConfig."""
 
     arguments: tuple[str, ...]
     env: tuple[str, ...] = ()
@@ -51,21 +51,21 @@ class ExecCreated(Event, frozen=True, kw_only=True):
 
 
 class ExecStartRequested(Event, frozen=True, kw_only=True):
-    """Intent: run it."""
+    """Intent: run the exec."""
 
     TYPE: ClassVar[str] = "exec_start_requested"
     detach: bool = False
 
 
 class ExecStarted(Event, frozen=True, kw_only=True):
-    """Its process executes the program."""
+    """The exec's process executes the program."""
 
     TYPE: ClassVar[str] = "exec_started"
     process: ProcessIdentity
 
 
 class ExecStartFailed(Event, frozen=True, kw_only=True):
-    """There is no such process; the exit code is Docker's 126 or 127."""
+    """The exec's process could not be started; the exit code is Docker's 126 or 127."""
 
     TYPE: ClassVar[str] = "exec_start_failed"
     message: str
@@ -73,14 +73,14 @@ class ExecStartFailed(Event, frozen=True, kw_only=True):
 
 
 class ExecExited(Event, frozen=True, kw_only=True):
-    """Its process has ended."""
+    """The exec's process has ended."""
 
     TYPE: ClassVar[str] = "exec_exited"
     code: int
 
 
 class ExecDetached(Event, frozen=True, kw_only=True):
-    """Its client typed the detach keys, perhaps before the program began; the process goes on."""
+    """The exec's client has detached, perhaps before the program began; the process goes on."""
 
     TYPE: ClassVar[str] = "exec_detached"
 
@@ -96,7 +96,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 
 
 class ExecPhase(StrEnum):
-    """Where in its short life."""
+    """Where an exec is in its life."""
 
     CREATED = "created"
     STARTING = "starting"
@@ -124,7 +124,7 @@ assert TRANSITIONS.keys() == set(ExecPhase)
 
 
 class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An exec as its history tells it."""
+    """An exec, computed from its events."""
 
     id: ExecId
     container: ContainerId
@@ -144,11 +144,11 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ExecNotStartable(Conflict):
-    """It was started before."""
+    """The exec was started before."""
 
 
 def decide_exec_start(execution: Exec, *, detach: bool) -> tuple[Event, ...]:
-    """What ``POST /exec/{id}/start`` adds.
+    """Return what ``POST /exec/{id}/start`` adds to the log.
 
     Raises:
         ExecNotStartable: an exec is started once.
@@ -161,14 +161,14 @@ def decide_exec_start(execution: Exec, *, detach: bool) -> tuple[Event, ...]:
 
 
 def decide_exec_detached(execution: Exec) -> tuple[Event, ...]:
-    """What the detach keys add: an exec has one client, which lets go of it once."""
+    """Return what the detach keys add to the log: an exec has one client, which detaches once."""
     if ExecDetached not in TRANSITIONS[execution.phase] or execution.detached:
         return ()
     return (ExecDetached(),)
 
 
 def decide_exec_expired(execution: Exec, now_ns: int) -> tuple[Event, ...]:
-    """What time adds to an exec that nobody has started for so long that nobody will."""
+    """Return what ends an exec that nobody has started for so long that nobody will."""
     age_ns = now_ns - execution.created_ns
     is_known = execution.phase is ExecPhase.CREATED and execution.created_ns > 0
     if not is_known or age_ns < UNSTARTED_MAX_NS:
@@ -177,7 +177,7 @@ def decide_exec_expired(execution: Exec, now_ns: int) -> tuple[Event, ...]:
 
 
 def decide_exec_lost(execution: Exec) -> tuple[Event, ...]:
-    """What the end of its container adds to an exec of which nothing more will be heard."""
+    """Return what the end of the container adds for an exec whose outcome is unknown."""
     if ExecExited in TRANSITIONS[execution.phase]:
         return (ExecExited(code=UNKNOWN_EXIT_CODE),)
     if ExecStartFailed in TRANSITIONS[execution.phase]:
@@ -186,7 +186,7 @@ def decide_exec_lost(execution: Exec) -> tuple[Event, ...]:
 
 
 def evolve(execution: Exec | None, event: Event, at_ns: int) -> Exec:
-    """The exec after one more event."""
+    """Return the exec after one more event."""
     if execution is None:
         assert isinstance(event, ExecCreated)
         return Exec(id=event.id, container=event.container, spec=event.spec, created_ns=at_ns)

@@ -16,8 +16,8 @@ from engine.errors import InvalidRequest
 
 
 class _Wire(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """Fields named as in the ``config`` object; unknown ones are ignored, as the specification
-    asks.
+    """An object with the names of the ``config`` object; unknown fields are ignored, as the
+    specification asks.
     """
 
 
@@ -33,8 +33,8 @@ class Healthcheck(_Wire, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImageConfig(_Wire, frozen=True, kw_only=True, omit_defaults=True):
-    """What a container made from the image starts with. An empty value and an absent one mean the
-    same.
+    """What a container made from the image starts with. An empty value means the same as an absent
+    one.
     """
 
     user: str = ""
@@ -54,7 +54,7 @@ class ImageConfig(_Wire, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How one layer, or an empty step between two, came about."""
+    """How one layer, or an empty step between two, was made."""
 
     created: str = ""
     created_by: str = ""
@@ -64,7 +64,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ImageLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer of an image, as it lies on this machine."""
+    """One layer of an image, as it is stored on this machine."""
 
     diff_id: DiffId
     chain_id: ChainId
@@ -76,7 +76,7 @@ class ImageLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageContents(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an image is. Never changes: another content is another image."""
+    """Everything that an image consists of. It never changes: other content is another image."""
 
     id: ImageId
     config_bytes: int
@@ -94,12 +94,12 @@ class ImageContents(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size_bytes(self) -> int:
-        """What the image holds unpacked, layers shared with others included."""
+        """Return the size of the image unpacked, layers shared with others included."""
         return sum(layer.size_bytes for layer in self.layers)
 
     @property
     def chain(self) -> tuple[ChainId, ...]:
-        """The chain IDs of its layers, the lowest first."""
+        """Return the chain IDs of the layers, the lowest first."""
         return tuple(layer.chain_id for layer in self.layers)
 
 
@@ -125,7 +125,7 @@ class _WireRootfs(msgspec.Struct, frozen=True):
 
 
 class ConfigDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The document as read; :func:`contents_of` makes an image of it once its layers are known."""
+    """A config as it was read; :func:`contents_of` makes an image of it once its layers are known."""
 
     rootfs: _WireRootfs
     architecture: str = ""
@@ -140,14 +140,14 @@ class ConfigDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def chain_id(parent: ChainId | None, diff_id: DiffId) -> ChainId:
-    """A layer on top of ``parent``: OCI config.md, "Layer ChainID"."""
+    """Return the chain ID of a layer on top of ``parent``: OCI config.md, "Layer ChainID"."""
     if parent is None:
         return ChainId(diff_id)
     return ChainId("sha256:" + hashlib.sha256(f"{parent} {diff_id}".encode()).hexdigest())
 
 
 def chain_ids(diff_ids: tuple[DiffId, ...]) -> tuple[ChainId, ...]:
-    """The chain IDs of a stack of layers, the lowest first."""
+    """Return the chain IDs of a stack of layers, the lowest first."""
     chain: list[ChainId] = []
     for diff_id in diff_ids:
         chain.append(chain_id(chain[-1] if chain else None, diff_id))
@@ -155,7 +155,7 @@ def chain_ids(diff_ids: tuple[DiffId, ...]) -> tuple[ChainId, ...]:
 
 
 def digest_of(document: bytes) -> Digest:
-    """The digest of some bytes (OCI descriptor.md)."""
+    """Return the digest of some bytes (OCI descriptor.md)."""
     return Digest("sha256:" + hashlib.sha256(document).hexdigest())
 
 
@@ -175,7 +175,7 @@ def read_config(document: bytes) -> ConfigDocument:
 
 
 def contents_of(document: bytes, layers: tuple[ImageLayer, ...]) -> ImageContents:
-    """The image that a config and its unpacked layers make."""
+    """Return the image that a config and its unpacked layers make."""
     parsed = read_config(document)
     assert tuple(layer.diff_id for layer in layers) == parsed.rootfs.diff_ids
     return ImageContents(
@@ -215,7 +215,7 @@ def _plain(wire: _WireConfig) -> ImageConfig:
 def write_config(
     config: ImageConfig, diff_id: DiffId, *, architecture: str, created: str, comment: str
 ) -> bytes:
-    """The config document of an image made by ``import``: one layer, one entry of history."""
+    """Return the config document of an image made by ``import``: one layer, one entry of history."""
     return msgspec.json.encode(
         {
             "architecture": architecture,
@@ -235,8 +235,8 @@ def write_child_config(
     step: HistoryEntry,
     diff_id: DiffId | None,
 ) -> bytes:
-    """The config document of an image made by ``commit``: its parent's, and one layer and one entry
-    of history more.
+    """Return the config document of an image made by ``commit``: its parent's, with one more layer
+    and entry of history.
 
     Args:
         parent: the parent's document.
@@ -261,7 +261,7 @@ def write_child_config(
 
 
 def _docker_config(config: ImageConfig) -> dict[str, Any]:
-    """The ``config`` object with the fields and in the order in which Docker writes them."""
+    """Return the ``config`` object with the fields that Docker writes, in Docker's order."""
     document: dict[str, Any] = {
         "Hostname": "",
         "Domainname": "",

@@ -37,7 +37,7 @@ _HEX_ID: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class InvalidReference(InvalidRequest):
-    """Not a reference, by the grammar above; the words are Docker's."""
+    """The text is no reference by the grammar above; the message is Docker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """The repository, whole: ``docker.io/library/busybox``."""
+        """Return the whole repository: ``docker.io/library/busybox``."""
         return f"{self.domain}/{self.path}"
 
     @property
     def familiar_name(self) -> str:
-        """The repository as people write it: ``busybox``."""
+        """Return the repository as people write it: ``busybox``."""
         if self.domain != DEFAULT_DOMAIN:
             return self.name
         rest = self.path.removeprefix(_OFFICIAL)
@@ -74,17 +74,17 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The shortest form that parses to the same reference."""
+        """Return the shortest form that parses to the same reference."""
         return self.familiar_name + self._suffix
 
     @property
     def tagged(self) -> "Reference":
-        """Itself, with ``latest`` where it has neither tag nor digest."""
+        """Return the reference with ``latest`` if it has neither tag nor digest."""
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
 
 def parse_reference(text: str) -> Reference:
-    """Read a reference in its short or whole form.
+    """Parse a reference in its short or whole form.
 
     Raises:
         InvalidReference: ``text`` breaks the grammar, or is 64 hexadecimal digits, which are an
@@ -116,7 +116,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_repository(repository: str, tag: str) -> Reference:
-    """Read a repository and a tag that the API gives apart (``?repo=…&tag=…``); no tag means
+    """Parse a repository and a tag that the API passes separately (``?repo=…&tag=…``); no tag means
     ``latest``.
 
     Raises:
@@ -137,8 +137,8 @@ def parse_repository(repository: str, tag: str) -> Reference:
 
 
 def _split_domain(text: str) -> tuple[str, str]:
-    """The registry and the rest: a first part is a registry if it has a dot, a port, a capital, or
-    is ``localhost``.
+    """Split off the registry: a first part is a registry if it has a dot, a port, a capital, or is
+    ``localhost``.
     """
     first, slash, rest = text.partition("/")
     if not slash or not (set(".:") & set(first) or first == "localhost" or first != first.lower()):

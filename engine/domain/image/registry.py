@@ -15,7 +15,7 @@ _HOST: Final = re.compile(r"[a-z0-9._:-]+")
 
 
 class RegistryLoggedIn(Event, frozen=True, kw_only=True):
-    """A registry took somebody's credentials; the client keeps them, we don't."""
+    """A registry accepted somebody's credentials. The client keeps them, we don't."""
 
     TYPE: ClassVar[str] = "host_registry_logged_in"
     registry: str
@@ -28,18 +28,18 @@ EVENTS: Final[tuple[type[Event], ...]] = (RegistryLoggedIn,)
 
 
 class LoginRefused(EngineError):
-    """The registry, or whoever it trusts with that, does not take the credentials."""
+    """The registry, or the server that it trusts with logins, refuses the credentials."""
 
     kind = Kind.UNAUTHORIZED
 
 
 class RegistryUnavailable(Unavailable):
-    """The registry can't be reached, or answers what no registry would."""
+    """The registry can't be reached, or its answer is not that of a registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a user proves to be; never logged, never stored."""
+    """What a user logs in with; never logged, never stored."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -49,7 +49,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """``str()`` is what a URL has between its scheme and its path."""
+    """A registry; ``str()`` is the part of a URL between scheme and path."""
 
     host: str
     port: int | None = None
@@ -60,8 +60,8 @@ class Registry:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is this machine itself, so that nobody else reads along: Docker's insecure
-        registries.
+        """Return whether the registry is on this machine, so that nobody else can read along:
+        Docker's insecure registries.
         """
         try:
             return ip_address(self.host).is_loopback
@@ -70,7 +70,7 @@ class Registry:
 
 
 def parse_registry(address: str) -> Registry:
-    """The registry that a client's ``serveraddress`` means, which may be a URL.
+    """Parse a client's ``serveraddress``, which may be a URL.
 
     Raises:
         InvalidRequest: none is named.

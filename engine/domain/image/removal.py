@@ -19,7 +19,7 @@ _SHA256 = "sha256:"
 
 
 class NoSuchImage(NotFound):
-    """No image by that reference, ID or beginning of an ID."""
+    """No image has that reference, ID or beginning of an ID."""
 
     def __init__(self, word: str) -> None:
         super().__init__(f"No such image: {word}")
@@ -43,7 +43,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What a removal adds to the log, and what the caller is told."""
+    """What a removal adds to the log, and what the caller gets."""
 
     changes: tuple[Change, ...]
     untagged: tuple[str, ...]
@@ -54,8 +54,8 @@ class Removal:
 
 
 def find_image(images: Images, word: str) -> Image:
-    """The image that ``word`` means: a reference before an ID, a whole ID before the beginning of
-    one.
+    """Return the image that ``word`` means: a reference before an ID, a whole ID before the
+    beginning of one.
 
     Raises:
         NoSuchImage: nothing matches, or more than one image's ID begins so.
@@ -90,13 +90,13 @@ def _by_whole_id(images: Images, word: str) -> Image | None:
 
 
 def _canonical(word: str) -> str:
-    """The reference that ``word`` is. With a digest, the tag is for people only."""
+    """Return the reference that ``word`` is. Beside a digest, the tag is for people only."""
     reference = parse_reference(word).tagged
     return f"{reference.name}@{reference.digest}" if reference.digest else str(reference)
 
 
 def decide_remove(images: Images, word: str, uses: Iterable[Use], *, force: bool) -> Removal:
-    """What ``DELETE /images/{word}`` adds.
+    """Return what ``DELETE /images/{word}`` adds to the log.
 
     Raises:
         NoSuchImage: as :func:`find_image`.

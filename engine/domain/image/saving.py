@@ -16,7 +16,7 @@ from engine.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image, and some of the tags that point at it."""
+    """An image with some of the tags that point at it."""
 
     id: ImageId
     tags: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class NamedImage:
 
 
 def named_images(images: Images, words: Iterable[str]) -> tuple[NamedImage, ...]:
-    """The images, each once, in the order in which they were first named.
+    """Return the images, each once, in the order in which they were first named.
 
     Raises:
         NoSuchImage, InvalidReference: as :func:`find_image`.
@@ -64,7 +64,7 @@ def _of_repository(images: Images, word: str) -> list[tuple[Image, str]]:
 
 
 def _tag(image: Image, word: str) -> str:
-    """The tag by which an image was named; empty if it was by its ID or a digest."""
+    """Return the tag by which an image was named; empty for an ID or a digest."""
     try:
         tag = str(parse_reference(word))
     except InvalidRequest:

@@ -8,7 +8,7 @@ from engine.domain.image.state import Images
 
 
 def shared_bytes(images: Images) -> Mapping[ImageId, int]:
-    """Bytes of each present image that lie in layers of more than one."""
+    """Return the bytes of each present image that are in layers of more than one image."""
     present = [image for image in images.values() if not image.removed]
     owners = Counter(layer.chain_id for image in present for layer in image.contents.layers)
     return {

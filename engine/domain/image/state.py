@@ -33,7 +33,7 @@ class ImageImported(Event, frozen=True, kw_only=True):
 
 
 class ImageLoaded(Event, frozen=True, kw_only=True):
-    """An image came out of an archive."""
+    """An image was loaded from an archive."""
 
     TYPE: ClassVar[str] = "image_loaded"
     contents: ImageContents
@@ -50,7 +50,7 @@ class ImageCommitted(Event, frozen=True, kw_only=True):
 
 
 class ImageSaved(Event, frozen=True, kw_only=True):
-    """Its content was read (``docker save``)."""
+    """Somebody read the image's content (``docker save``)."""
 
     TYPE: ClassVar[str] = "image_saved"
 
@@ -71,7 +71,7 @@ class ImageUntagged(Event, frozen=True, kw_only=True):
 
 
 class ImageRemoved(Event, frozen=True, kw_only=True):
-    """The image is no more; containers made from it keep its layers as long as they live."""
+    """The image is gone; containers made from it keep its layers as long as they exist."""
 
     TYPE: ClassVar[str] = "image_removed"
     forced: bool = False
@@ -89,7 +89,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 
 
 class Phase(StrEnum):
-    """Where in its life an image is."""
+    """Where an image is in its life."""
 
     ABSENT = "absent"
     PRESENT = "present"
@@ -125,12 +125,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def id(self) -> ImageId:
-        """The digest of its config."""
+        """Return the digest of the image's config."""
         return self.contents.id
 
     @property
     def removed(self) -> bool:
-        """Whether only its history is left."""
+        """Return whether only the image's history is left."""
         return self.phase is Phase.REMOVED
 
 
@@ -140,7 +140,7 @@ Images: TypeAlias = Mapping[ImageId, Image]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one image's stream gains. Changes that come together are appended together."""
+    """What is added to one image's stream. Changes that come together are appended together."""
 
     image: ImageId
     events: tuple[Event, ...]
@@ -149,8 +149,8 @@ class Change:
 def decide_import(
     images: Images, contents: ImageContents, source: str, reference: str | None
 ) -> tuple[Change, ...]:
-    """What ``POST /images/create?fromSrc=…`` adds: the same bytes, imported twice at one instant,
-    are one image.
+    """Return what ``POST /images/create?fromSrc=…`` adds to the log: the same bytes, imported twice
+    at one instant, are one image.
     """
     return _added(images, contents, ImageImported(contents=contents, source=source), reference)
 
@@ -158,8 +158,8 @@ def decide_import(
 def decide_load(
     images: Images, contents: ImageContents, references: tuple[str, ...]
 ) -> tuple[Change, ...]:
-    """What ``POST /images/load`` adds for one image of an archive. Loaded again, only references
-    move.
+    """Return what ``POST /images/load`` adds for one image of an archive. An image that is loaded
+    again only gets references.
     """
     return _added(images, contents, ImageLoaded(contents=contents), *references)
 
@@ -167,12 +167,12 @@ def decide_load(
 def decide_commit(
     images: Images, committed: ImageCommitted, reference: str | None
 ) -> tuple[Change, ...]:
-    """What ``POST /commit`` adds for the image."""
+    """Return what ``POST /commit`` adds for the image."""
     return _added(images, committed.contents, committed, reference)
 
 
 def decide_tag(images: Images, target: ImageId, reference: str) -> tuple[Change, ...]:
-    """What ``POST /images/{name}/tag`` adds: nothing, if the reference points there already."""
+    """Return what ``POST /images/{name}/tag`` adds: nothing if the reference points there already."""
     taken = _taken_from_others(images, target, reference)
     if reference in images[target].references:
         return taken
@@ -207,8 +207,8 @@ def _taken_from_others(images: Images, target: ImageId, reference: str) -> tuple
 
 
 def evolve(image: Image | None, event: Event, at_ns: int) -> Image:
-    """The image after one more event. Never refuses: a KeyError or AssertionError means that the
-    log is corrupt.
+    """Return the image after one more event. Never refuses: a KeyError or AssertionError means that
+    the log is corrupt.
     """
     phase = TRANSITIONS[image.phase if image else Phase.ABSENT][type(event)]
     if isinstance(event, ImageImported | ImageLoaded):

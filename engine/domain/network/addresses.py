@@ -27,14 +27,14 @@ Subnet = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class SubnetSource:
-    """A block of addresses that is cut into subnets of one size."""
+    """A block of addresses that is divided into subnets of one size."""
 
     base: Subnet
     prefix: int
     """The length of a subnet's prefix."""
 
     def subnets(self) -> Iterator[Subnet]:
-        """All of them, in order."""
+        """Yield all subnets, in order."""
         step = 1 << (self.base.max_prefixlen - self.prefix)
         first = int(self.base.network_address)
         kind = type(self.base)
@@ -50,8 +50,8 @@ IPV4_SOURCES: Final = (
 
 
 def local_source(instance: str) -> SubnetSource:
-    """Where an instance looks for subnets of IPv6: 65,536 of 64 bits in a prefix of its own, RFC
-    4193, section 3.2.
+    """Return where an instance looks for subnets of IPv6: 65,536 of 64 bits in a prefix of its own,
+    RFC 4193, section 3.2.
     """
     digest = sha256(f"ipv6/{instance}".encode()).digest()
     prefix = IPv6Address(b"\xfd" + digest[:5] + bytes(10))
@@ -75,7 +75,7 @@ class NoSubnetLeft(Conflict):
 
 
 def free_subnet(sources: Iterable[SubnetSource], taken: Collection[Subnet]) -> Subnet:
-    """The first subnet that overlaps nothing in use.
+    """Return the first subnet that overlaps none in use.
 
     Raises:
         NoSubnetLeft: there is none.
@@ -110,9 +110,7 @@ def _overlap(one: Subnet, other: Subnet) -> bool:
 
 
 def first_address(subnet: Subnet, part: Subnet | None = None) -> str:
-    """The gateway where nobody has chosen one: the first address of the part that addresses are
-    taken from.
-    """
+    """Return the default gateway: the first address of the part that addresses are taken from."""
     numbers = _numbers(subnet, part or subnet)
     kind = IPv4Address if isinstance(subnet, IPv4Network) else IPv6Address
     return str(kind(numbers[0]))
@@ -120,7 +118,7 @@ def first_address(subnet: Subnet, part: Subnet | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Addresses of one network and family that a container can't be given."""
+    """The addresses of one network and family that a container can't be given."""
 
     held: Container[int]
     """By containers that run."""
@@ -129,8 +127,8 @@ class Used:
 
 
 def lowest_free(network: Network, pool: Pool, used: Used, count: int = 1) -> tuple[str, ...]:
-    """Up to ``count`` addresses of one of a network's pools that nobody has or was promised, lowest
-    first, each with its prefix length.
+    """Return up to ``count`` free addresses of one of a network's pools, lowest first, each with
+    its prefix length.
 
     Raises:
         AddressesExhausted: there is none.
@@ -153,8 +151,8 @@ def lowest_free(network: Network, pool: Pool, used: Used, count: int = 1) -> tup
 
 
 def _numbers(subnet: Subnet, part: Subnet) -> range:
-    """The addresses of a part that a host can have: neither the subnet's own nor its broadcast
-    address.
+    """Return the addresses of a part that a host can have: neither the subnet's own nor its
+    broadcast address.
     """
     first, last = int(part.network_address), int(part.broadcast_address)
     if subnet.version == 4 and subnet.prefixlen < 31:  # RFC 3021: of two addresses both are usable
@@ -163,7 +161,7 @@ def _numbers(subnet: Subnet, part: Subnet) -> range:
 
 
 def fixed(network: Network, pool: Pool | None, requested: str, used: Used) -> str:
-    """An address that was asked for, with its prefix length.
+    """Return a requested address with its prefix length.
 
     Raises:
         InvalidRequest: the network has no such address.

@@ -34,7 +34,7 @@ _INTERFACE_NAME_BYTES: Final = 15
 
 
 class PoolRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses that somebody wants a network to have; empty where the engine may choose."""
+    """The addresses that a network is to have; empty where the engine may choose."""
 
     subnet: str = ""
     gateway: str = ""
@@ -59,7 +59,7 @@ class NetworkRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What there is already, and where new subnets come from."""
+    """What exists already, and where new subnets come from."""
 
     networks: Collection[Network]
     routed: Collection[Subnet]
@@ -71,7 +71,7 @@ class Surroundings:
 def decide_create_network(
     request: NetworkRequest, identity: NetworkId, around: Surroundings
 ) -> NetworkCreated:
-    """What a new network is.
+    """Return the event that creates a network.
 
     Raises:
         Conflict: the name is taken.
@@ -100,7 +100,7 @@ def decide_create_network(
 
 
 def _link(request: NetworkRequest, identity: NetworkId, around: Surroundings) -> str:
-    """The host's link that containers will be joined to."""
+    """Return the host's link that containers will be connected to."""
     if request.driver in STACKED_DRIVERS:
         return decide_parent(request.driver, request.options, identity, around.networks)
     bridge = request.options.get(BRIDGE_NAME_OPTION) or f"{_BRIDGE_PREFIX}{identity[:SHORT]}"
@@ -161,7 +161,7 @@ def _version(pool: PoolRequest) -> int:
 
 
 def _check_pools(request: NetworkRequest) -> None:
-    """All that is wrong with the wished subnets, at once, as Docker tells it."""
+    """Report all faults of the requested subnets at once, as Docker does."""
     wrong = [complaint for pool in request.pools for complaint in _complaints(pool, request)]
     if wrong:
         raise InvalidRequest("invalid network config:\n" + "\n".join(wrong))
@@ -217,7 +217,7 @@ def _lies_within(part: str, whole: Subnet) -> bool:
 
 
 def check_removable(network: Network, members: Sequence[tuple[str, str]]) -> None:
-    """Refuse to take away what somebody needs.
+    """Refuse to remove a network that is predefined or in use.
 
     Args:
         network: which.

@@ -25,25 +25,25 @@ _DUMMY_PREFIX: Final = "dm-"
 
 
 def mode_name(driver: str, options: Mapping[str, str]) -> str:
-    """How the links of a network behave among each other."""
+    """Return how the links of a network exchange packets."""
     return options.get(f"{driver}_mode") or _DEFAULT_MODE[driver]
 
 
 def has_routed_links(network: Network) -> bool:
-    """Whether a network's links have no use for a gateway: ipvlan's modes of layer 3, where the
-    host routes.
+    """Return whether a network's links use no gateway: ipvlan's modes of layer 3, where the host
+    routes.
     """
     return network.driver == IPVLAN and mode_name(IPVLAN, network.options) != "l2"
 
 
 def is_dummy(link: str) -> bool:
-    """Whether a parent is one that leads nowhere, made for its network alone."""
+    """Return whether a parent is a dummy link that was made for its network alone."""
     return link.startswith(_DUMMY_PREFIX)
 
 
 def vlan_of(link: str) -> tuple[str, int] | None:
-    """Link and number of the VLAN that a name such as ``eth0.10`` stands for; None for another
-    name.
+    """Return link and number of the VLAN that a name such as ``eth0.10`` stands for; None for
+    another name.
     """
     base, dot, number = link.rpartition(".")
     if not (dot and base and number.isdecimal() and 0 < int(number) < 4095):
@@ -57,8 +57,8 @@ def decide_parent(
     identity: NetworkId,
     networks: Collection[Network],
 ) -> str:
-    """The host's link over which a new network's containers have theirs; without a wish, one that
-    leads nowhere.
+    """Return the host's link that a new network's containers use; if none is requested, a dummy
+    link.
 
     Raises:
         InvalidRequest: it can't be one, or the mode is unknown.

@@ -63,7 +63,7 @@ class NetworkCreated(Event, frozen=True, kw_only=True):
 
 
 class NetworkMoved(Event, frozen=True, kw_only=True):
-    """The default bridge was configured otherwise; no container had an address of it."""
+    """The default bridge was configured differently; no container had an address of it."""
 
     TYPE: ClassVar[str] = "network_moved"
     bridge: str
@@ -73,7 +73,7 @@ class NetworkMoved(Event, frozen=True, kw_only=True):
 
 
 class NetworkRemoveRequested(Event, frozen=True, kw_only=True):
-    """Intent: have it no longer. The name is free from here on."""
+    """Intent: remove the network. Its name is free from here on."""
 
     TYPE: ClassVar[str] = "network_remove_requested"
     reason: str = ""
@@ -81,7 +81,7 @@ class NetworkRemoveRequested(Event, frozen=True, kw_only=True):
 
 
 class NetworkRemoved(Event, frozen=True, kw_only=True):
-    """Nothing is left of it but its history."""
+    """Nothing is left of the network but its history."""
 
     TYPE: ClassVar[str] = "network_removed"
     name: str
@@ -89,14 +89,14 @@ class NetworkRemoved(Event, frozen=True, kw_only=True):
 
 
 class NetworkDrifted(Event, frozen=True, kw_only=True):
-    """The kernel's side of the network was changed by nobody's order."""
+    """Something of the network was changed in the kernel, and nobody had ordered it."""
 
     TYPE: ClassVar[str] = "network_drift_detected"
     what: str
 
 
 class NetworkRepaired(Event, frozen=True, kw_only=True):
-    """It is again as the log wants it."""
+    """What had changed is again as the log says."""
 
     TYPE: ClassVar[str] = "network_drift_repaired"
     what: str
@@ -113,7 +113,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A network as its history tells it."""
+    """A network, computed from its events."""
 
     id: NetworkId
     name: str
@@ -133,52 +133,54 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_default(self) -> bool:
-        """The one that containers are in when nobody says otherwise: without names, aliases or
-        chosen addresses.
+        """Return whether it is the network that containers are in by default: it has no names,
+        aliases or chosen addresses.
         """
         return self.options.get(DEFAULT_BRIDGE_OPTION) == "true"
 
     @property
     def is_bridged(self) -> bool:
-        """Whether there is a bridge, and so a way to and from the host: published ports,
+        """Return whether it has a bridge, and so a way to and from the host: published ports,
         masquerading, isolation.
         """
         return self.driver == BRIDGE_DRIVER
 
     @property
     def has_names(self) -> bool:
-        """Whether its containers find each other by name."""
+        """Return whether its containers find each other by name."""
         return bool(self.bridge) and not self.is_default
 
     @property
     def pools(self) -> tuple[Pool, ...]:
-        """One or two, IPv4 first."""
+        """Return its one or two pools, IPv4 first."""
         return tuple(pool for pool in (self.ipv4, self.ipv6) if pool is not None)
 
     @property
     def icc(self) -> bool:
-        """Whether its containers may speak to each other."""
+        """Return whether its containers may exchange packets."""
         return is_true(self.options.get(ICC_OPTION, "true"))
 
     @property
     def masquerade(self) -> bool:
-        """Whether what leaves for elsewhere comes from the host's address."""
+        """Return whether packets to elsewhere get the host's address."""
         return is_true(self.options.get(MASQUERADE_OPTION, "true"))
 
     @property
     def mtu(self) -> int:
-        """Bytes that fit into one packet."""
+        """Return how many bytes fit into one packet."""
         return int(self.options.get(MTU_OPTION, "0")) or DEFAULT_MTU
 
     @property
     def host_binding(self) -> str:
-        """The host's address for ports that are published without one; empty for all of them."""
+        """Return the host's address for ports that are published without one; empty for all
+        addresses.
+        """
         chosen = self.options.get(HOST_BINDING_OPTION, "")
         return "" if chosen == "0.0.0.0" else chosen  # noqa: S104  (compared, not bound)
 
 
 def evolve(network: Network | None, event: Event, at_ns: int) -> Network:
-    """The network after one more event."""
+    """Return the network after one more event."""
     if network is None:
         assert isinstance(event, NetworkCreated)
         return Network(
