@@ -33,9 +33,9 @@ from engine.service.images import Images
 from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.store.ledger import Ledger
-from tests.api.fake_files import FakeFiles
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerBook
+from tests.fakes.files import FakeFiles
 from tests.fakes.images import FakeImages
 from tests.fakes.registries import FakeRegistries
 from tests.fakes.tars import tar_of
@@ -157,7 +157,7 @@ async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     world = fresh_world(directory / "data")
     async with world.daemon(Fuse()) as daemon:
         streams = FakeStreams()
-        service = _service(world, daemon, streams, files := FakeFiles())
+        service = _service(world, daemon, streams, files := FakeFiles(world.machine))
         book = AnswerBook(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
         async with served(recorded, directory) as server:

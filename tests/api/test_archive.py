@@ -8,8 +8,12 @@ from pathlib import Path
 import trio
 
 from engine.domain.container.audit_events import Exported, PathRead, PathWritten
+from engine.domain.ids import ContainerId
 from tests.api.minimal_server import Response, get, in_trio, post
 from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
+from tests.fakes.tars import members_of, tar_of
+
+TAR = tar_of({"new": b"hello world"})
 
 
 async def ask(
@@ -41,9 +45,9 @@ async def test_a_path_is_looked_at_without_a_trace(tmp_path: Path) -> None:
         assert (looked.status, looked.body) == (200, b"")
         assert path_stat(looked) == {
             "name": "l",
-            "size": 1,
+            "size": 2,
             "mode": 134218239,
-            "mtime": "1970-01-01T00:00:00.000000001Z",
+            "mtime": "1970-01-01T00:00:02Z",
             "linkTarget": "/f",
         }
         assert uses(engine) == []
@@ -56,7 +60,7 @@ async def test_a_copy_out_is_a_tar_and_in_the_log_before_its_first_byte(tmp_path
 
         copied = await ask(engine, "GET", "/containers/web/archive?path=/f")
 
-        assert (copied.status, copied.body) == (200, b"onetwo")
+        assert (copied.status, members_of(copied.body)) == (200, {"f": b"hello"})
         assert copied.headers["content-type"] == "application/x-tar"
         assert "x-docker-container-path-stat" in copied.headers
         assert uses(engine) == [PathRead(path="/f")]
@@ -70,7 +74,8 @@ async def test_an_export_is_a_stream_of_bytes(tmp_path: Path) -> None:
 
         exported = await ask(engine, "GET", "/containers/web/export")
 
-        assert (exported.status, exported.body) == (200, b"onetwo")
+        assert exported.status == 200
+        assert members_of(exported.body) == {"f": b"hello", "d/in": b"inside"}
         assert exported.headers["content-type"] == "application/octet-stream"
         assert uses(engine) == [Exported()]
 
@@ -78,16 +83,16 @@ async def test_an_export_is_a_stream_of_bytes(tmp_path: Path) -> None:
 @in_trio
 async def test_a_copy_in_is_unpacked_as_asked(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
-        await engine.create("web", User="joe")
+        await engine.create("web", User="1000")
         url = "/containers/web/archive?path=/"
 
-        assert (await ask(engine, "PUT", url, b"tar")).status == 200
-        more = await ask(engine, "PUT", f"{url}&noOverwriteDirNonDir=true&copyUIDGID=1", b"tar")
+        assert (await ask(engine, "PUT", url, TAR)).status == 200
+        more = await ask(engine, "PUT", f"{url}&noOverwriteDirNonDir=true&copyUIDGID=1", TAR)
         assert more.status == 200
 
         plain, careful = engine.files.unpacked
-        assert (plain[2].keep_kinds, plain[2].owner) == (False, "")
-        assert (careful[2].keep_kinds, careful[2].owner) == (True, "joe")
+        assert (plain.keep_kinds, plain.owner) == (False, "")
+        assert (careful.keep_kinds, careful.owner) == (True, "1000")
         assert uses(engine) == [PathWritten(path="/")] * 2
         assert all(upload.closed for upload in engine.files.uploads)
 
@@ -112,7 +117,7 @@ async def test_what_can_not_be_is_refused_in_dockers_words(tmp_path: Path) -> No
             ),
         }
         for (method, path), (status, message) in cases.items():
-            answer = await ask(engine, method, path, b"tar" if method == "PUT" else None)
+            answer = await ask(engine, method, path, TAR if method == "PUT" else None)
 
             assert (answer.status, json_of(answer)["message"]) == (status, message), path
         damaged = await ask(engine, "PUT", f"{web}/", b"damaged")
@@ -142,17 +147,24 @@ async def test_a_container_that_ends_at_that_moment_is_looked_at_again(tmp_path:
 @in_trio
 async def test_changes_are_numbered_by_kind(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
-        await engine.create("web")
+        identity = ContainerId(await engine.create("web"))
+        assert (await ask(engine, "PUT", "/containers/web/archive?path=/d", TAR)).status == 200
+        engine.files.delete(identity, "/f")
 
         found = json_of(await engine.get("/containers/web/changes"))
 
-    assert found == [{"Path": "/a", "Kind": 1}, {"Path": "/b", "Kind": 2}]
+    assert found == [
+        {"Path": "/d", "Kind": 0},
+        {"Path": "/d/new", "Kind": 1},
+        {"Path": "/f", "Kind": 2},
+    ]
 
 
 @in_trio
 async def test_sizes_are_told_to_whom_asks(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web")
+        assert (await ask(engine, "PUT", "/containers/web/archive?path=/", TAR)).status == 200
 
         plain = json_of(await engine.get("/containers/json?all=1"))
         sized = json_of(await engine.get("/containers/json?all=1&size=1"))

@@ -21,7 +21,7 @@ import trio.testing
 from engine.cli.builtin_image import busybox_tar
 from engine.daemon.clock import KernelClock
 from engine.daemon.config import Config
-from engine.daemon.drivers import Drivers, make_drivers, make_probes
+from engine.daemon.drivers import Drivers, make_drivers, make_files, make_probes
 from engine.daemon.log_state import LogState
 from engine.daemon.networks import bridge_name
 from engine.domain import naming
@@ -39,6 +39,7 @@ from engine.drivers.usage import LinuxUsage
 from engine.errors import EngineError
 from engine.ports import actions as do
 from engine.ports.actions import Action
+from engine.ports.files import ContainerFiles
 from engine.ports.kernel import Kernel
 from engine.ports.observation import Fact, Observation
 from engine.ports.probes import Probes
@@ -48,6 +49,7 @@ from engine.store.log import EventLog
 from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program
+from tests.fakes.files import FakeFiles, image_tar
 from tests.fakes.usage import SimulatedUsage
 from tests.harness import kernel_inventory
 from tests.kernel.monitors import children, innermost
@@ -65,6 +67,7 @@ class MachineUnderTest(ABC):
     """One kernel and a log; the test decides what happens, in place of a supervisor."""
 
     usage: Usage
+    files: ContainerFiles
 
     def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes, image: ImageId) -> None:
         self.ledger = ledger
@@ -83,16 +86,16 @@ class MachineUnderTest(ABC):
         await self.ledger.record(ORIGIN, (container_stream(identity), events))
 
     async def create(self, program: Program | None = None, **fields: Any) -> ContainerId:
-        """Define a container, by default without a network."""
+        """Define a container, by default of busybox and without a network."""
         identity = ContainerId(secrets.token_hex(32))
-        spec = self._spec(program or Program(), {"network_mode": NONE, **fields})
+        defaults = {"network_mode": NONE, "image_id": self._image}
+        spec = self._spec(program or Program(), {**defaults, **fields})
         await self.record(identity, Created(id=identity, name=identity[:8], spec=spec))
         return identity
 
     def _spec(self, program: Program, fields: dict[str, Any]) -> Spec:
         return Spec(
             image="busybox",
-            image_id=self._image,
             command=program.command,
             labels=program.labels,
             **fields,
@@ -177,6 +180,10 @@ class MachineUnderTest(ABC):
     # --- What no port tells ---
 
     @abstractmethod
+    def image_of_files(self) -> ImageId:
+        """An image that holds :data:`tests.fakes.files.IMAGE` and no program."""
+
+    @abstractmethod
     async def until_ready(self, identity: ContainerId) -> None:
         """Return when a container's program has set its signal handlers."""
 
@@ -226,6 +233,9 @@ class SimulatedMachine(MachineUnderTest):
 
     machine: Machine
 
+    def image_of_files(self) -> ImageId:
+        return self._image
+
     async def until_ready(self, identity: ContainerId) -> None:
         await trio.lowlevel.checkpoint()
 
@@ -268,6 +278,9 @@ class RealMachine(MachineUnderTest):
     config: Config
     drivers: Drivers
     at_end: ExitStack
+
+    def image_of_files(self) -> ImageId:
+        return self.drivers.content.import_tar(io.BytesIO(image_tar()), at_ns=0).id
 
     async def until_ready(self, identity: ContainerId) -> None:
         process = self.container(identity).process
@@ -376,6 +389,7 @@ async def simulated_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     image = ImageId("sha256:" + "1" * 64)
     tested = SimulatedMachine(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
     tested.machine, tested.usage = machine, SimulatedUsage(machine)
+    tested.files = FakeFiles(machine)
     async with trio.open_nursery() as nursery:
         machine.nursery = nursery
         yield tested
@@ -396,6 +410,7 @@ async def real_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     machine = RealMachine(ledger, drivers.kernel, make_probes(drivers), image)
     machine.config, machine.drivers = config, drivers
     machine.usage = LinuxUsage(drivers.cgroups, drivers.lanes)
+    machine.files = make_files(config, drivers)
     machine.at_end = ExitStack()
     try:
         async with _background(drivers):
