@@ -12,12 +12,12 @@ Stamp = Annotated[
 
 
 def since(version: str) -> msgspec.Meta:
-    """A field that clients of older versions of the API are not told."""
+    """Describe a field that clients of older versions of the API don't get."""
     return msgspec.Meta(description=f"Since API {version}.")
 
 
 def until(version: str) -> msgspec.Meta:
-    """A field that clients of newer versions of the API are not told."""
+    """Describe a field that clients of newer versions of the API don't get."""
     return msgspec.Meta(description=f"Up to API {version}.")
 
 
@@ -36,7 +36,7 @@ class Healthcheck(TypedDict):
 
 
 class GraphDriver(TypedDict):
-    """Where files lie on the host."""
+    """Where an object's files are on the host."""
 
     Name: str
     Data: dict[str, str]
@@ -49,7 +49,7 @@ class Refused(TypedDict):
 
 
 class Identity(TypedDict):
-    """The ID of what was made."""
+    """The ID of a new object."""
 
     Id: str
 

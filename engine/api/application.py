@@ -24,12 +24,12 @@ from engine.service.engine import Service
 
 
 def application(service: Service) -> Application:
-    """What a :class:`~engine.api.http.server.Server` serves."""
+    """Return what a :class:`~engine.api.http.server.Server` serves."""
     return Router(routes(service)).answer
 
 
 def routes(service: Service) -> tuple[Route, ...]:
-    """Every route. Where two templates fit a path, the first one counts."""
+    """Return every route. Where two templates fit a path, the first one counts."""
     described = (
         *SystemHandlers(service).routes(),
         *AuthHandlers(service).routes(),

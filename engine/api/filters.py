@@ -21,7 +21,7 @@ _BOOLEANS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "fa
 
 
 class Filters:
-    """What was asked for; nothing asked matches everything."""
+    """The filters of a request; no filters match everything."""
 
     def __init__(self, requested: Mapping[str, Collection[str]]) -> None:
         self._requested = requested
@@ -30,39 +30,39 @@ class Filters:
         return bool(self._requested)
 
     def values(self, name: str) -> tuple[str, ...]:
-        """The alternatives for one name."""
+        """Return the alternatives for one name."""
         return tuple(self._requested.get(name, ()))
 
     def exact(self, name: str, *found: str) -> bool:
-        """Whether one of the values is ``found``."""
+        """Return whether one of the values equals one of ``found``."""
         requested = self._requested.get(name)
         return not requested or any(value in requested for value in found)
 
     def pattern(self, name: str, *found: str) -> bool:
-        """Whether one of the values, as text or as a regular expression, is found somewhere in
+        """Return whether one of the values, as text or as a regular expression, occurs in one of
         ``found``.
         """
         requested = self._requested.get(name)
         return not requested or any(_matches(value, text) for value in requested for text in found)
 
     def any_of(self, name: str, holds: Callable[[str], bool]) -> bool:
-        """Whether a condition holds for one of the values."""
+        """Return whether a condition holds for one of the values."""
         requested = self._requested.get(name)
         return not requested or any(holds(value) for value in requested)
 
     def labels(self, labels: Mapping[str, str], name: str = "label") -> bool:
-        """Whether all requested labels are there, ``NAME`` or ``NAME=VALUE``."""
+        """Return whether all requested labels exist, ``NAME`` or ``NAME=VALUE``."""
         return all(_has_label(labels, value) for value in self._requested.get(name, ()))
 
     def prunes(self, labels: Mapping[str, str]) -> bool:
-        """Whether something with these labels may be pruned: it has all of ``label``, and not all
-        of ``label!``.
+        """Return whether an object with these labels may be pruned: it has all of ``label``, and
+        not all of ``label!``.
         """
         return self.labels(labels) and not (self.values("label!") and self.labels(labels, "label!"))
 
 
 def parse_filters(text: str, known: Collection[str]) -> Filters:
-    """Read the query's ``filters``.
+    """Parse the query's ``filters``.
 
     Raises:
         InvalidRequest: not such a map, or a name that means nothing here.
@@ -75,8 +75,8 @@ def parse_filters(text: str, known: Collection[str]) -> Filters:
 
 
 def decode_filters(text: str) -> dict[str, list[str]]:
-    """Read the query's ``filters`` whatever their names are. In a map of values, what they map to
-    says nothing.
+    """Decode the query's ``filters`` whatever their names are. Of a map of values, only the keys
+    count.
 
     Raises:
         InvalidRequest: not such a map.
@@ -91,7 +91,7 @@ def decode_filters(text: str) -> dict[str, list[str]]:
 
 
 def parse_boolean_filter(filters: Filters, name: str) -> bool | None:
-    """What a filter that is true or false was set to; None when it was not.
+    """Return the value of a filter that is true or false; None if it is absent.
 
     Raises:
         InvalidRequest: neither, or both.
@@ -106,7 +106,7 @@ def parse_boolean_filter(filters: Filters, name: str) -> bool | None:
 
 
 def refused(name: str, value: str) -> InvalidRequest:
-    """A value that its name does not know."""
+    """Return the error for a value that its filter does not know."""
     return InvalidRequest(f"invalid filter '{name}=[{value}]'")
 
 

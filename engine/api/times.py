@@ -30,16 +30,14 @@ _STAMP: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A point in time from which things are told: now, or when a question about the past is asked
-    of.
-    """
+    """The point in time from which spans are counted: now, or a past moment that was asked about."""
 
     wall_ns: int
     boot_ns: int | None = None
     """CLOCK_BOOTTIME, which never jumps; None in the past, where only the wall clock is known."""
 
     def since(self, wall_ns: int, boot_ns: int = 0) -> int:
-        """Nanoseconds that have passed since something happened; 0 if the clock says it is still to
+        """Return the nanoseconds since something happened; 0 if the clock says that it is still to
         come.
         """
         if self.boot_ns is not None and boot_ns:
@@ -48,7 +46,7 @@ class Moment:
 
 
 def stamp(wall_ns: int) -> str:
-    """RFC 3339 with nanoseconds; 0 is never."""
+    """Format a time as RFC 3339 with nanoseconds; 0 is never."""
     if not wall_ns:
         return NEVER
     second, rest_ns = divmod(wall_ns, SECOND_NS)
@@ -58,7 +56,9 @@ def stamp(wall_ns: int) -> str:
 
 
 def parse_stamp(text: str) -> int | None:
-    """Nanoseconds since 1970 of an RFC 3339 time, without a zone in UTC; None if it is none."""
+    """Return the nanoseconds since 1970 of an RFC 3339 time, without a zone in UTC; None if it is
+    malformed.
+    """
     match = _STAMP.fullmatch(text)
     if match is None:
         return None
@@ -70,8 +70,8 @@ def parse_stamp(text: str) -> int | None:
 
 
 def parse_moment(text: str) -> int | None:
-    """Nanoseconds since 1970 of ``SECONDS[.NANOSECONDS]`` or an RFC 3339 time; None for an empty
-    text and for ``0``.
+    """Return the nanoseconds since 1970 of ``SECONDS[.NANOSECONDS]`` or an RFC 3339 time; None for
+    an empty text and for ``0``.
 
     Raises:
         InvalidRequest: it is neither.
@@ -88,7 +88,7 @@ def parse_moment(text: str) -> int | None:
 
 
 def parse_moment_or_span(text: str, now_ns: int) -> int:
-    """A moment, or a span before now as Go writes it (``24h``, ``1h30m``).
+    """Parse a moment, or a span before now as Go writes it (``24h``, ``1h30m``).
 
     Raises:
         InvalidRequest: it is neither.
@@ -100,7 +100,7 @@ def parse_moment_or_span(text: str, now_ns: int) -> int:
 
 
 def parse_until(text: str, now_ns: int) -> int:
-    """What ``until`` filters take: the same, refused in other words."""
+    """Parse a filter ``until``, as :func:`parse_moment_or_span` with another error message."""
     try:
         return parse_moment_or_span(text, now_ns)
     except InvalidRequest:
@@ -108,7 +108,7 @@ def parse_until(text: str, now_ns: int) -> int:
 
 
 def human_duration(span_ns: int) -> str:
-    """How long something took, as people say it and as ``docker ps`` does."""
+    """Format a duration for people, as ``docker ps`` does."""
     seconds = span_ns // SECOND_NS
     for limit, words in _WORDS:
         if seconds < limit:

@@ -19,7 +19,7 @@ class PublishedPort(TypedDict):
 
 
 class MountPoint(TypedDict):
-    """What is mounted where."""
+    """One mount of a container."""
 
     Type: str
     Source: str
@@ -30,7 +30,7 @@ class MountPoint(TypedDict):
 
 
 class IpamChoice(TypedDict):
-    """Addresses that were asked for."""
+    """Addresses that were requested."""
 
     IPv4Address: NotRequired[str]
     IPv6Address: NotRequired[str]
@@ -89,7 +89,7 @@ class ContainerSummary(TypedDict):
 
 
 class HealthResult(TypedDict):
-    """What one run of a health check found."""
+    """The result of one health probe."""
 
     Start: Stamp
     End: Stamp
@@ -98,7 +98,7 @@ class HealthResult(TypedDict):
 
 
 class Health(TypedDict):
-    """How a container's health check goes."""
+    """The state of a container's health check."""
 
     Status: str
     FailingStreak: int
@@ -106,7 +106,7 @@ class Health(TypedDict):
 
 
 class ContainerState(TypedDict):
-    """Where in life a container is."""
+    """Where a container is in its life."""
 
     Status: str
     Running: bool
@@ -123,7 +123,7 @@ class ContainerState(TypedDict):
 
 
 class ContainerConfig(TypedDict):
-    """What belongs to a container wherever it runs."""
+    """The part of a container's configuration that does not depend on the host."""
 
     Hostname: str
     Domainname: str
@@ -153,14 +153,14 @@ class ContainerConfig(TypedDict):
 
 
 class PortBinding(TypedDict):
-    """Where on the host a port is."""
+    """A port of the host."""
 
     HostIp: str
     HostPort: str
 
 
 class NetworkSettings(TypedDict):
-    """A container's networks; what stands outside of ``Networks`` is that of the default bridge."""
+    """A container's networks; the fields outside ``Networks`` are those of the default bridge."""
 
     Bridge: str
     SandboxID: str

@@ -12,7 +12,7 @@ from engine.service.containers.streams import Attachment, ContainerStreams
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A client's wishes, accepted: to be called with its connection."""
+    """An accepted attach; call it with the client's connection."""
 
     streams: ContainerStreams
     reference: str
@@ -22,7 +22,7 @@ class Conversation:
     """What it is told of the log before that."""
 
     async def __call__(self, connection: socket.socket, unread: bytes) -> None:
-        """Own the connection until it is the monitor's, or everything has been said."""
+        """Own the connection until the monitor has it, or until everything has been sent."""
         if self.attachment is not None:
             client = Client(connection=connection, unread=unread)
             await self.attachment.connect(client, self.past)

@@ -24,14 +24,14 @@ _CHOSEN_SINCE: Final = (1, 42)
 
 
 class WebSocketHandlers:
-    """Streams for those who can't take a connection over."""
+    """Handles attaches of clients that can't take a connection over."""
 
     def __init__(self, service: Service) -> None:
         self._containers = service.containers
         self._streams = service.streams
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -80,7 +80,7 @@ def _requested(request: Request) -> StreamOptions:
 
 
 def _check_origin(request: Request) -> None:
-    """RFC 6455 section 10.2: who has an origin is a browser, and must have its page from here."""
+    """Refuse a page of another origin, RFC 6455 section 10.2: only browsers send an origin."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
         raise InvalidRequest(f"a page of {origin} may not attach to containers")

@@ -1,6 +1,4 @@
-"""Collect what a container's JSON says beyond the container, as of now or as of a moment of the
-past.
-"""
+"""Collect what a container's JSON says beyond the container, as of now or as of a past moment."""
 
 from engine.api.containers.show import Surroundings
 from engine.api.times import Moment
@@ -9,7 +7,7 @@ from engine.service.engine import Service
 
 
 def around(service: Service, lookups: Lookups, moment: Moment) -> Surroundings:
-    """The surroundings of a moment, in which ``lookups`` finds things."""
+    """Return the surroundings of a moment, in which ``lookups`` finds things."""
     settings = service.system.settings
     return Surroundings(
         data_root=settings.data_root,
@@ -22,6 +20,6 @@ def around(service: Service, lookups: Lookups, moment: Moment) -> Surroundings:
 
 
 def around_now(service: Service) -> Surroundings:
-    """The surroundings of this moment."""
+    """Return the surroundings of this moment."""
     system = service.system
     return around(service, system.lookups, Moment(system.wall_ns(), system.boot_ns()))

@@ -23,15 +23,15 @@ _GO_BITS: Final = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1
 
 
 def go_file_mode(mode: int) -> int:
-    """``st_mode`` as Go's ``os.FileMode`` has it: the rights below, type and the three special bits
-    above.
+    """Return ``st_mode`` as Go's ``os.FileMode``: permissions below, type and the three special
+    bits above.
     """
     special = sum(theirs for ours, theirs in _GO_BITS.items() if mode & ours)
     return mode & 0o777 | _GO_TYPES.get(stat.S_IFMT(mode), 0) | special
 
 
 def path_stat_header(found: PathStat) -> tuple[str, str]:
-    """The header that tells what stands at a path: base64 of JSON."""
+    """Return the header with the stat of a path: base64 of JSON."""
     document = msgspec.json.encode(
         {
             "name": found.name,
@@ -45,5 +45,5 @@ def path_stat_header(found: PathStat) -> tuple[str, str]:
 
 
 def change_json(change: PathChange) -> Json:
-    """One element of ``GET /containers/{id}/changes``: FilesystemChange."""
+    """Return one element of ``GET /containers/{id}/changes``: FilesystemChange."""
     return {"Path": change.path.encode(errors="replace").decode(), "Kind": int(change.kind)}

@@ -25,14 +25,14 @@ class FileChange(TypedDict):
 
 
 class ArchiveHandlers:
-    """What carries files into containers and out of them."""
+    """Handles copies into and out of containers, exports and comparisons."""
 
     def __init__(self, service: Service) -> None:
         self._containers = service.containers
         self._files = service.files
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "HEAD",
@@ -100,18 +100,18 @@ class ArchiveHandlers:
         )
 
     async def stat(self, request: Request) -> Reply:
-        """What ``docker cp`` asks before it copies."""
+        """Handle the request that ``docker cp`` makes before it copies."""
         found = await self._files.stat(request.params["name"], _path(request))
         return Answer(200, headers=(path_stat_header(found),))
 
     async def read(self, request: Request) -> Reply:
-        """``docker cp CONTAINER:PATH …``."""
+        """Handle ``docker cp CONTAINER:PATH …``."""
         name, path = request.params["name"], _path(request)
         reading = await self._files.read(name, path, request.origin)
         return streamed(reading, TAR, (path_stat_header(reading.stat),))
 
     async def write(self, request: Request) -> Reply:
-        """``docker cp … CONTAINER:PATH``."""
+        """Handle ``docker cp … CONTAINER:PATH``."""
         name, path, query = request.params["name"], _path(request), request.query
         as_container = query.flag("copyUIDGID")
         options = UnpackOptions(
@@ -122,12 +122,12 @@ class ArchiveHandlers:
         return Answer(200)
 
     async def export(self, request: Request) -> Reply:
-        """``docker export``."""
+        """Handle ``docker export``."""
         reading = await self._files.export(request.params["name"], request.origin)
         return streamed(reading, OCTETS)
 
     async def changes(self, request: Request) -> Reply:
-        """``docker diff``."""
+        """Handle ``docker diff``."""
         found = await self._files.changes(request.params["name"])
         return json_answer([change_json(change) for change in found] or None)
 

@@ -28,7 +28,7 @@ _HEALTHS: Final = ("none", "starting", "healthy", "unhealthy")
 
 
 class ContainerFilter:
-    """The question of one ``GET /containers/json``."""
+    """The filters of one ``GET /containers/json``."""
 
     def __init__(self, query: Query, images: Images) -> None:
         self._filters = parse_filters(query.text("filters"), CONTAINER_FILTERS)
@@ -56,7 +56,7 @@ class ContainerFilter:
                 raise InvalidRequest(f'strconv.Atoi: parsing "{value}": invalid syntax')
 
     def chosen(self, containers: Sequence[Container]) -> Iterator[Container]:
-        """Those to show, of containers in the order newest first."""
+        """Return the containers to show; the argument is in the order newest first."""
         older_than = self._created(containers, "before")
         newer_than = self._created(containers, "since")
         left = self._limit if self._limit > 0 else len(containers)
@@ -72,7 +72,7 @@ class ContainerFilter:
                 yield container
 
     def _created(self, containers: Sequence[Container], name: str) -> int | None:
-        """When the container was made that ``before`` or ``since`` names."""
+        """Return when the container was created that ``before`` or ``since`` names."""
         for value in self._filters.values(name):
             for container in containers:
                 named = container.name == value.removeprefix("/")
@@ -105,8 +105,8 @@ class ContainerFilter:
         )
 
     def _has_port(self, container: Container) -> bool:
-        """Whether one port is published where it is asked for, or exposed where that is: either
-        will do, as in Docker.
+        """Return whether a port is published or exposed as the filters ask: either will do, as in
+        Docker.
         """
         published, exposed = self._ports["publish"], self._ports["expose"]
         if not published and not exposed:
@@ -119,7 +119,7 @@ class ContainerFilter:
 
 
 def _is_on(container: Container, word: str) -> bool:
-    """Whether it is on the network of that name, or whose ID begins so."""
+    """Return whether a container is on the network of that name, or whose ID begins so."""
     return container.spec.network_mode == word or any(
         each.name == word or (each.network and each.network.startswith(word))
         for each in container.networks
@@ -127,7 +127,7 @@ def _is_on(container: Container, word: str) -> bool:
 
 
 def port_range(name: str, value: str) -> Iterator[tuple[int, str]]:
-    """The ports that ``80``, ``80/udp`` or ``80-90/tcp`` means, with their protocol.
+    """Return the ports that ``80``, ``80/udp`` or ``80-90/tcp`` means, with their protocol.
 
     Raises:
         InvalidRequest: in the words of Docker's go-connections, which read it there.
@@ -159,8 +159,8 @@ def _exited(container: Container, code: int) -> bool:
 
 
 def _image_ids(filters: Filters, images: Images) -> set[ImageId] | None:
-    """The images that ``ancestor`` names; None when it is not asked for. One that is not there has
-    no descendants.
+    """Return the images that ``ancestor`` names; None when the filter is absent. A missing image
+    has no descendants.
     """
     words = filters.values("ancestor")
     if not words:

@@ -27,7 +27,7 @@ _PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
 
 
 class ContainerCreated(TypedDict):
-    """The new container, and what was asked for in vain."""
+    """The new container, and warnings about what was ignored."""
 
     Id: str
     Warnings: list[str]
@@ -41,14 +41,14 @@ class ContainersPruned(TypedDict):
 
 
 class ContainerHandlers:
-    """What can be asked of containers as things; their life is in ``lifecycle.py``."""
+    """Handles the list of containers and single ones; their life is in ``lifecycle.py``."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._inspections = Inspections()
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -131,7 +131,7 @@ class ContainerHandlers:
         )
 
     async def list(self, request: Request) -> Reply:
-        """``docker ps``."""
+        """Handle ``docker ps``."""
         requested = ContainerFilter(request.query, self._service.images)
         around = around_now(self._service)
         containers = tuple(requested.chosen(self._service.containers.all()))
@@ -141,7 +141,7 @@ class ContainerHandlers:
         )
 
     async def create(self, request: Request) -> Reply:
-        """``docker create``."""
+        """Handle ``docker create``."""
         asked = await read_json(request, CreateWire)
         if asked.image is None and asked.cmd is None and asked.host_config is None:
             raise InvalidRequest("config cannot be empty in order to create a container")
@@ -155,7 +155,7 @@ class ContainerHandlers:
         return json_answer({"Id": identity, "Warnings": (*notes, *discarded)}, 201)
 
     async def inspect(self, request: Request) -> Reply:
-        """``docker inspect``."""
+        """Handle ``docker inspect``."""
         container = self._service.containers.inspect(request.params["name"])
         execs = self._service.execs.of(container.id)
         around = around_now(self._service)
@@ -165,13 +165,13 @@ class ContainerHandlers:
         return json_answer(inspect_json(container, around, execs, sizes[container.id]))
 
     async def rename(self, request: Request) -> Reply:
-        """``docker rename``."""
+        """Handle ``docker rename``."""
         name = request.query.text("name")
         await self._service.containers.rename(request.params["name"], name, request.origin)
         return NO_CONTENT
 
     async def remove(self, request: Request) -> Reply:
-        """``docker rm``."""
+        """Handle ``docker rm``."""
         query = request.query
         if query.flag("link"):
             self._service.containers.get(request.params["name"])
@@ -184,7 +184,7 @@ class ContainerHandlers:
         return NO_CONTENT
 
     async def prune(self, request: Request) -> Reply:
-        """``docker container prune``."""
+        """Handle ``docker container prune``."""
         requested = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
         now_ns = self._service.system.wall_ns()
         limits_ns = [parse_until(value, now_ns) for value in requested.values("until")]

@@ -13,7 +13,7 @@ from engine.api.containers.answers import (
 
 
 class LogConfig(TypedDict):
-    """Where output goes."""
+    """The log driver and its options."""
 
     Type: str
     Config: dict[str, str]
@@ -85,7 +85,7 @@ class TmpfsOptions(TypedDict):
 
 
 class MountAsked(TypedDict):
-    """A mount as it was asked for."""
+    """A mount as it was requested."""
 
     Type: str
     Source: NotRequired[str]
@@ -131,7 +131,7 @@ class ResourceLimits(TypedDict):
 
 
 class HostConfig(ResourceLimits):
-    """What belongs to the host on which a container runs."""
+    """The part of a container's configuration that depends on the host."""
 
     ContainerIDFile: str
     LogConfig: LogConfig

@@ -17,8 +17,8 @@ KEPT_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An answer and everything that it tells of. Values are frozen, so the same ones give the same
-    answer.
+    """An answer and everything that it depends on. Values are frozen, so the same values give the
+    same answer.
     """
 
     container: Container
@@ -28,7 +28,7 @@ class _Kept:
 
 
 class Inspections:
-    """Answers ``inspect``, and makes an answer only once as long as nothing changes."""
+    """Answers ``inspect``, and makes each answer only once as long as nothing changes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[ContainerId, _Kept] = OrderedDict()
@@ -36,8 +36,8 @@ class Inspections:
     def answer(
         self, container: Container, around: Surroundings, execs: Collection[ExecId]
     ) -> Answer:
-        """Tell all about a container but its sizes. ``around`` has to have the same directories
-        each time.
+        """Return everything about a container but its sizes. ``around`` must have the same
+        directories each time.
         """
         image = around.images.get(container.spec.image_id)
         kept = self._kept.get(container.id)

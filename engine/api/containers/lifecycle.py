@@ -32,13 +32,13 @@ class WaitResult(TypedDict):
 
 
 class LifecycleHandlers:
-    """What moves a container from phase to phase, and who waits for it."""
+    """Handles what moves a container from phase to phase, and waits for it."""
 
     def __init__(self, service: Service) -> None:
         self._containers = service.containers
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "POST",
@@ -113,14 +113,14 @@ class LifecycleHandlers:
         )
 
     async def start(self, request: Request) -> Reply:
-        """``docker start``."""
+        """Handle ``docker start``."""
         if request.query.text("checkpoint"):
             raise InvalidRequest("checkpoint is only supported in experimental mode")
         await self._containers.start(request.params["name"], request.origin)
         return NO_CONTENT
 
     async def stop(self, request: Request) -> Reply:
-        """``docker stop``."""
+        """Handle ``docker stop``."""
         signal, timeout_s = _ending(request)
         await self._containers.stop(
             request.params["name"], request.origin, signal=signal, timeout_s=timeout_s
@@ -128,7 +128,7 @@ class LifecycleHandlers:
         return NO_CONTENT
 
     async def restart(self, request: Request) -> Reply:
-        """``docker restart``."""
+        """Handle ``docker restart``."""
         signal, timeout_s = _ending(request)
         await self._containers.restart(
             request.params["name"], request.origin, signal=signal, timeout_s=timeout_s
@@ -136,7 +136,7 @@ class LifecycleHandlers:
         return NO_CONTENT
 
     async def kill(self, request: Request) -> Reply:
-        """``docker kill``."""
+        """Handle ``docker kill``."""
         reference = request.params["name"]
         try:
             signal = parse_signal(request.query.text("signal") or "SIGKILL")
@@ -146,18 +146,18 @@ class LifecycleHandlers:
         return NO_CONTENT
 
     async def pause(self, request: Request) -> Reply:
-        """``docker pause``."""
+        """Handle ``docker pause``."""
         await self._containers.pause(request.params["name"], request.origin)
         return NO_CONTENT
 
     async def unpause(self, request: Request) -> Reply:
-        """``docker unpause``."""
+        """Handle ``docker unpause``."""
         await self._containers.unpause(request.params["name"], request.origin)
         return NO_CONTENT
 
     async def wait(self, request: Request) -> Reply:
-        """``docker wait``: the head goes out at once and says that we are watching; the body, when
-        it has happened.
+        """Handle ``docker wait``: the head is sent at once and confirms the wait; the body follows
+        when the wait is over.
         """
         condition = request.query.text("condition") or WaitCondition.NOT_RUNNING
         if condition not in set(WaitCondition):
@@ -171,8 +171,8 @@ class LifecycleHandlers:
 
 
 async def _result(waiting: Waiting) -> Json:
-    """The code, and why a start failed: but not to whom waits for the removal, which did not
-    fail.
+    """Return the exit code, and why a start failed; a wait for the removal gets no error, for the
+    removal did not fail.
     """
     code, error = await waiting.result()
     result: Json = {"StatusCode": code}
@@ -182,6 +182,8 @@ async def _result(waiting: Waiting) -> Json:
 
 
 def _ending(request: Request) -> tuple[int | None, int | None]:
-    """The signal and the grace that a stop was asked with; None is the container's own."""
+    """Return the signal and the timeout that were requested for a stop; None is the container's
+    own.
+    """
     name = request.query.text("signal")
     return parse_signal(name) if name else None, request.query.number("t", call="Atoi")

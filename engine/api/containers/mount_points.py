@@ -7,8 +7,8 @@ from engine.domain.container.spec import Spec
 
 
 def mounts_asked_json(spec: Spec) -> Json:
-    """The fields of ``HostConfig`` that ask for mounts, each as it was asked; Docker leaves empty
-    ones out, but not all.
+    """Return the fields of ``HostConfig`` that request mounts, as they were requested. Docker omits
+    some of them when they are empty.
     """
     mounts = [
         *(_bind_json(bind) for bind in spec.binds if bind.asked_by is AskedBy.MOUNTS),
@@ -64,9 +64,7 @@ def _said(**fields: object) -> Json:
 
 
 def mount_points_json(spec: Spec) -> list[Json]:
-    """``Mounts`` of a container: what is mounted where. What ``--tmpfs`` mounts Docker does not
-    count among them.
-    """
+    """Return ``Mounts`` of a container. Docker does not list what ``--tmpfs`` mounts."""
     binds = [
         {
             "Type": "bind",

@@ -27,9 +27,7 @@ STORAGE_DRIVER = "overlay2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a container's JSON says beyond the container: where things lie, and what is called
-    how.
-    """
+    """What a container's JSON says beyond the container: directories, networks, images."""
 
     data_root: Path
     exec_root: Path
@@ -42,15 +40,15 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much a container holds on disk: of its own, and with its image."""
+    """How much a container holds on the disk: of its own, and with its image."""
 
     own_bytes: int
     total_bytes: int
 
 
 def docker_phase(container: Container) -> str:
-    """Where in life, in Docker's words: what starts is what it was before, and what never ran has
-    not exited.
+    """Return the phase in Docker's words: a container that starts is what it was before, and one
+    that never ran has not exited.
     """
     if container.is_restarting:
         return Phase.RESTARTING
@@ -60,7 +58,7 @@ def docker_phase(container: Container) -> str:
 
 
 def status_text(container: Container, moment: Moment) -> str:
-    """``Up 5 minutes``, ``Exited (0) 3 days ago``: the column that people read."""
+    """Return the status for people: ``Up 5 minutes``, ``Exited (0) 3 days ago``."""
     ago = human_duration(moment.since(container.finished_ns))
     match docker_phase(container):
         case Phase.RUNNING | Phase.PAUSED as phase:
@@ -80,7 +78,7 @@ def status_text(container: Container, moment: Moment) -> str:
 
 
 def summary_json(container: Container, around: Surroundings, sizes: Sizes | None = None) -> Json:
-    """One element of ``GET /containers/json``: ContainerSummary."""
+    """Return one element of ``GET /containers/json``: ContainerSummary."""
     spec = container.spec
     summary: Json = {
         "Id": container.id,
@@ -101,7 +99,7 @@ def summary_json(container: Container, around: Surroundings, sizes: Sizes | None
 
 
 def _command_word(word: str) -> str:
-    """As Docker joins a command for people: words with blanks in single quotes."""
+    """Return a word of the command as Docker joins it: with single quotes if it has blanks."""
     return f"'{word}'" if " " in word else word
 
 
@@ -111,7 +109,7 @@ def inspect_json(
     execs: Collection[ExecId],
     sizes: Sizes | None = None,
 ) -> Json:
-    """``GET /containers/{id}/json``: ContainerInspectResponse."""
+    """Return ``GET /containers/{id}/json``: ContainerInspectResponse."""
     spec = container.spec
     directory = naming.container_directory(around.data_root, container.id)
     path, *arguments = spec.arguments or ("",)
@@ -144,7 +142,7 @@ def inspect_json(
 
 
 def _log_path(container: Container, around: Surroundings) -> str:
-    """Where other programs may read along; of the other drivers' files nobody is told."""
+    """Return where other programs may read the log; empty for drivers whose files are private."""
     if container.spec.log.driver != JSON_FILE:
         return ""
     return str(naming.log_path(around.data_root, container.id))
@@ -172,7 +170,7 @@ def _state_json(container: Container) -> Json:
 
 
 def config_json(container: Container) -> Json:
-    """``Config``: what belongs to the container wherever it runs."""
+    """Return ``Config``: what does not depend on the host."""
     spec = container.spec
     config: Json = {
         "Hostname": spec.hostname,
@@ -212,7 +210,7 @@ def config_json(container: Container) -> Json:
 
 
 def _graph_driver_json(container: Container, around: Surroundings) -> Json:
-    """The directories of the overlay; what is merged of them is seen inside the container alone,
+    """Return the directories of the overlay; the merged one is visible inside the container alone,
     and nowhere on the host.
     """
     directory = naming.container_directory(around.data_root, container.id)
@@ -231,5 +229,5 @@ def _graph_driver_json(container: Container, around: Surroundings) -> Json:
 
 @lru_cache(maxsize=64)
 def _lower_directories(data_root: Path, chain: tuple[ChainId, ...]) -> str:
-    """The layers of an image, the topmost first, as overlay(5) takes them."""
+    """Return the layers of an image, the topmost first, as overlay(5) takes them."""
     return ":".join(str(naming.layer_directory(data_root, layer)) for layer in reversed(chain))

@@ -15,7 +15,7 @@ RUNTIME: Final = "shipslog"
 
 
 def host_config_json(spec: Spec) -> Json:
-    """What belongs to the host on which the container runs."""
+    """Return ``HostConfig``: what depends on the host."""
     asked: Json = {
         "ContainerIDFile": spec.container_id_file,
         "LogConfig": log_config_json(spec.log),
@@ -53,7 +53,7 @@ _FIXED: Final[Json] = {
 
 
 def _optional(spec: Spec) -> Json:
-    """Fields that Docker leaves out when they are empty."""
+    """Return the fields that Docker omits when they are empty."""
     found: Json = {}
     if spec.annotations:
         found["Annotations"] = spec.annotations

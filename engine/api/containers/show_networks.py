@@ -24,8 +24,8 @@ _OF_DEFAULT_NETWORK: Final = (
 
 
 def endpoints_json(container: Container, networks: Networks) -> Json:
-    """A container's places in networks, by the networks' names: EndpointSettings. Without a process
-    it has no address.
+    """Return a container's EndpointSettings by the names of its networks. Without a process it has
+    no address.
     """
     mode = container.spec.network_mode
     if mode in (NONE, HOST):
@@ -98,8 +98,8 @@ def _empty_endpoint(network: str) -> Json:
 
 
 def network_settings_json(container: Container, networks: Networks, exec_root: Path) -> Json:
-    """``NetworkSettings``; what stands outside ``Networks`` is that of the default bridge, as in
-    Docker.
+    """Return ``NetworkSettings``; the fields outside ``Networks`` are those of the default bridge,
+    as in Docker.
     """
     endpoints = endpoints_json(container, networks)
     sandbox = container.sandbox if container.is_running else None

@@ -48,7 +48,7 @@ _V1_ONLY: Final = (
 
 
 def stats_json(reading: Reading) -> Json:
-    """One reading. Of a container that does not run, all is zero, as if nobody had read."""
+    """Return one reading. For a container that does not run, all values are zero."""
     sample, before, container = reading.sample, reading.before, reading.container
     stats: Json = {
         "name": f"/{container.name}",

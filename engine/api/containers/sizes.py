@@ -11,7 +11,7 @@ from engine.service.engine import Service
 async def sizes_of(
     service: Service, containers: Collection[Container]
 ) -> Mapping[ContainerId, Sizes]:
-    """What each has written itself, and that together with its image."""
+    """Measure what each container has written, and add the size of its image."""
     own = await service.files.sizes_bytes(containers)
     images = service.system.lookups.images
     found: dict[ContainerId, Sizes] = {}

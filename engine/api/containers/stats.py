@@ -13,13 +13,13 @@ from engine.service.engine import Service
 
 
 class StatsHandlers:
-    """Who wants to know how busy a container is."""
+    """Handles resource usage."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -38,7 +38,7 @@ class StatsHandlers:
         )
 
     async def stats(self, request: Request) -> Reply:
-        """``docker stats``."""
+        """Handle ``docker stats``."""
         reference, query = request.params["name"], request.query
         is_stream, is_one_shot = query.flag("stream", default=True), query.flag("one-shot")
         if is_stream and is_one_shot:

@@ -31,14 +31,14 @@ class ProcessTable(TypedDict):
 
 
 class ContainerStreamHandlers:
-    """What connects clients with what runs."""
+    """Handles attach, logs, resize and top."""
 
     def __init__(self, service: Service) -> None:
         self._containers = service.containers
         self._streams = service.streams
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "POST",
@@ -99,7 +99,7 @@ class ContainerStreamHandlers:
         )
 
     async def attach(self, request: Request) -> Reply:
-        """``docker attach``: what was written before if asked for, then the streams themselves."""
+        """Handle ``docker attach``: the log first if asked for, then the streams."""
         query, reference = request.query, request.params["name"]
         tty = self._containers.get(reference).spec.tty
         options = attach_options(request)
@@ -116,7 +116,7 @@ class ContainerStreamHandlers:
         return Hijacked(take, media_type, speaks_first=replayed is not None)
 
     async def logs(self, request: Request) -> Reply:
-        """``docker logs``."""
+        """Handle ``docker logs``."""
         reference, options = request.params["name"], _log_options(request)
         spec = self._containers.get(reference).spec
         if not spec.log.is_kept:
@@ -131,14 +131,14 @@ class ContainerStreamHandlers:
         return Streamed(produce, stream_media_type(request, tty=tty), endless=options.follow)
 
     async def resize(self, request: Request) -> Reply:
-        """A terminal has another size."""
+        """Handle a new size of the terminal."""
         height, width = terminal_size(request)
         reference, origin = request.params["name"], request.origin
         await self._streams.resize(reference, origin, height=height, width=width)
         return Answer(200)
 
     async def top(self, request: Request) -> Reply:
-        """``docker top``."""
+        """Handle ``docker top``."""
         table = await self._streams.processes(
             request.params["name"], request.query.text("ps_args"), request.origin
         )

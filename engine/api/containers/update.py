@@ -28,19 +28,19 @@ _UNSET: Final = Resources(block=BlockLimits())
 
 
 class Updated(TypedDict):
-    """What was asked for in vain."""
+    """Warnings about what was ignored."""
 
     Warnings: list[str]
 
 
 class UpdateHandlers:
-    """Who has changed their mind about limits."""
+    """Handles changes of limits and restart policies."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "POST",
@@ -56,7 +56,7 @@ class UpdateHandlers:
         )
 
     async def update(self, request: Request) -> Reply:
-        """``docker update``."""
+        """Handle ``docker update``."""
         asked = await read_json(request, UpdateWire)
         resources = parse_resources(asked)
         wire = asked.restart_policy

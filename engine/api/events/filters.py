@@ -25,7 +25,7 @@ beginnings."""
 
 
 def is_wanted(said: Said, filters: Filters) -> bool:
-    """Whether a reader with these filters is told."""
+    """Return whether a reader with these filters gets a message."""
     return not filters or (
         _is_wanted_action(said, filters)
         and filters.exact("type", said.type)
@@ -48,7 +48,7 @@ def _begins(said: Said, word: str) -> bool:
 
 
 def _images_of(said: Said) -> tuple[str, ...]:
-    """What the image of an event is called, with and without its tag."""
+    """Return the names of an event's image, with and without its tag."""
     name = said.attributes.get("name" if said.type == "image" else "image", "")
     return (said.id, name, _without_tag(name))
 

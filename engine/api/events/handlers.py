@@ -41,24 +41,24 @@ _WHOLE: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the stream of what is told: behind this part of this event of the log."""
+    """A place in the stream of messages: after this part of this event of the log."""
 
     seq: int
     part: int = _WHOLE
 
     def is_before(self, message: Message) -> bool:
-        """Whether a message comes behind it."""
+        """Return whether a message comes after this position."""
         return (message.seq, message.part) > (self.seq, self.part)
 
 
 class EventHandlers:
-    """Who wants to know what happens."""
+    """Handles ``/events``."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -78,7 +78,7 @@ class EventHandlers:
         )
 
     async def events(self, request: Request) -> Reply:
-        """``docker events``: from ``since`` on, or from now; until ``until``, or for ever."""
+        """Handle ``docker events``: from ``since``, or from now, until ``until``, or for ever."""
         wanted = parse_filters(request.query.text("filters"), KNOWN)
         question, after = self._question(request.query, wanted)
         reading = _Reading(self._service, wanted, after)
@@ -89,8 +89,8 @@ class EventHandlers:
         return Streamed(produce, JSON, endless=True)
 
     def _question(self, query: Query, wanted: Filters) -> tuple[Question, Position]:
-        """The part of history that is asked for; who names no beginning but an end wants all that
-        was before.
+        """Return the part of history that is asked for; with an end but no beginning, everything
+        before.
         """
         now_ns = self._service.system.wall_ns()
         since, until = query.text("since"), query.text("until")
@@ -108,7 +108,7 @@ class EventHandlers:
 
 
 class _Reading:
-    """One reader's way through the log."""
+    """One reader of the log."""
 
     def __init__(self, service: Service, wanted: Filters, after: Position) -> None:
         self._service = service
@@ -118,8 +118,8 @@ class _Reading:
         self._translator = Translator(lookups.networks, lookups.images)
 
     async def send(self, question: Question, send: Sink) -> None:
-        """What has happened, however long that takes, and then what happens until the time is
-        over.
+        """Send the past, however long that takes, then what happens until the end that was asked
+        for.
         """
         if question.until_ns is None:
             await self._send_all(question, send, follow=True)
@@ -153,7 +153,7 @@ class _Reading:
 
 
 def _position(*texts: str) -> Position | None:
-    """The position asked for, wherever it was; the last one counts."""
+    """Return the position that was asked for; the last one counts."""
     given = [text for text in texts if text]
     if not given:
         return None

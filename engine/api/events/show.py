@@ -62,7 +62,7 @@ _WITHOUT_COMMAND: Final = (126, 127)
 
 
 class Said(NamedTuple):
-    """What an event says, whenever it was said."""
+    """What a message says, without its time."""
 
     type: str
     action: str
@@ -72,7 +72,7 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event as Docker has it, and where it stands in the log."""
+    """One message of Docker's, and its place in the log."""
 
     said: Said
     at_ns: int
@@ -80,7 +80,7 @@ class Message:
     part: int
 
     def json(self) -> Json:
-        """EventMessage, with the fields of old that containers and images have."""
+        """Return EventMessage, with the old fields that containers and images have."""
         kind, action, identity, attributes = self.said
         message: Json = {
             "Type": kind,
@@ -103,7 +103,7 @@ class Message:
 
 
 class Translator:
-    """Tells the log's events one after the other; it remembers what it has sent."""
+    """Translates the log's events one after the other, and remembers what it needs of earlier ones."""
 
     def __init__(
         self, networks: Mapping[NetworkId, Network], images: Mapping[ImageId, Image]
@@ -117,7 +117,9 @@ class Translator:
         """The image that was sent to be loaded last, and by which request."""
 
     def knows(self, entry: Entry) -> bool:
-        """Whether an event can be sent; if not, :meth:`learn` about its container first."""
+        """Return whether an event can be translated; if not, call :meth:`learn` about its container
+        first.
+        """
         if not entry.stream.startswith("container/") or isinstance(entry.data, container.Created):
             return True
         subject = self._subjects.get(owner_of(entry))
@@ -127,12 +129,12 @@ class Translator:
         return not needs_command or exec_of(entry) in subject.commands
 
     def learn(self, entry: Entry, subject: Subject) -> None:
-        """What there is to know about an event's container, just before the event."""
+        """Remember an event's container as it was just before the event."""
         known = self._subjects.setdefault(owner_of(entry), subject)
         known.commands.update(subject.commands)
 
     def needs_labels(self, entry: Entry) -> bool:
-        """Whether an event is about an image whose labels are unknown; then
+        """Return whether an event is about an image whose labels are unknown; then call
         :meth:`learn_labels`.
         """
         event = entry.data
@@ -148,7 +150,7 @@ class Translator:
         self._labels[entry.id] = labels
 
     def messages(self, entry: Entry) -> tuple[Message, ...]:
-        """One event of the log in Docker's words."""
+        """Return Docker's messages for one event of the log."""
         parts = enumerate(self._said(entry), start=1)
         return tuple(Message(said, entry.at_ns, entry.seq, part) for part, said in parts)
 
@@ -176,7 +178,9 @@ class Translator:
             del self._subjects[owner]
 
     def _turning_point(self, subject: Subject, event: Event, at_ns: int) -> Iterator[Said]:
-        """What moves a container from one phase to another, which is seldom sent in one word."""
+        """Return the messages of an event that moves a container from one phase to another; there
+        are often several.
+        """
         match event:
             case container.Started():
                 yield from self._networks_of(subject, "connect")
@@ -204,8 +208,8 @@ class Translator:
                 yield from _of_use(subject, event)
 
     def _networks_of(self, subject: Subject, action: str) -> Iterator[Said]:
-        """All that it is in: with a namespace of the host's, or none of its own, those that every
-        engine has.
+        """Return all networks that a container is in; ``host`` or ``none`` for a container without
+        networks of its own.
         """
         for identity, name in subject.networks.items():
             yield self._of_membership(subject, action, identity, name)
@@ -220,7 +224,9 @@ class Translator:
         return Said("network", action, identity, attributes)
 
     def _of_image(self, entry: Entry) -> Iterator[Said]:
-        """What is loaded brings its names along; only what people give is sent."""
+        """Return the messages of an image's event. Names that a loaded image brings along are not
+        reported, only those that users give.
+        """
         event, request = entry.data, (entry.stream, entry.correlation)
         if isinstance(event, image.ImageLoaded):
             self._loaded = request
@@ -244,7 +250,7 @@ class Translator:
 
 
 def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
-    """What leaves a container's phase as it is, or freezes and thaws it."""
+    """Return the messages of events that leave a container's phase as it is, or freeze and thaw it."""
     match event:
         case container.Created():
             yield _about(subject, "create")
@@ -266,7 +272,9 @@ def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
 
 
 def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]:
-    """Docker tells the start of an exec before it tries: so it is the intent that is sent."""
+    """Return the messages of an exec's event. Docker reports the start of an exec before it tries,
+    so the intent is reported.
+    """
     match event:
         case execution.ExecCreated(spec=spec):
             yield _about(subject, f"exec_create: {command_text(spec)}", execID=identity)

@@ -49,7 +49,7 @@ class ExecStartWire(Wire, frozen=True, kw_only=True):
 
 
 class ExecProcess(TypedDict):
-    """What a process executes, and as whom."""
+    """What an exec's process executes, and as which user."""
 
     tty: bool
     entrypoint: str
@@ -59,7 +59,7 @@ class ExecProcess(TypedDict):
 
 
 class ExecInspect(TypedDict):
-    """A process that was created, and how it has ended."""
+    """An exec, and how it has ended."""
 
     ID: str
     Running: bool
@@ -75,13 +75,13 @@ class ExecInspect(TypedDict):
 
 
 class ExecHandlers:
-    """One more process in a container."""
+    """Handles execs: additional processes in containers."""
 
     def __init__(self, service: Service) -> None:
         self._execs = service.execs
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "POST",
@@ -129,7 +129,7 @@ class ExecHandlers:
         )
 
     async def create(self, request: Request) -> Reply:
-        """The first half of ``docker exec``."""
+        """Handle the first half of ``docker exec``."""
         asked = await read_json(request, ExecCreateWire)
         arguments = words(asked.cmd)
         if not arguments:
@@ -152,7 +152,7 @@ class ExecHandlers:
         return json_answer({"Id": identity}, 201)
 
     async def start(self, request: Request) -> Reply:
-        """The second half: with the client's connection, or detached."""
+        """Handle the second half of ``docker exec``: with the client's connection, or detached."""
         asked = await read_json(request, ExecStartWire)
         found = await self._execs.check_startable(request.params["id"])
         if not asked.detach:
@@ -172,8 +172,8 @@ class ExecHandlers:
         connection: socket.socket,
         unread: bytes,
     ) -> None:
-        """A process that can't be started is told on the stream, by whoever has the connection
-        then.
+        """Start the exec with the client's connection. If it can't be started, whoever has the
+        connection then says so on the stream.
         """
         spec = execution.spec
         options = StreamOptions(
@@ -188,9 +188,7 @@ class ExecHandlers:
             await self._size(execution, size)
 
     async def _size(self, execution: Exec, size: tuple[int, int] | None) -> None:
-        """Give a terminal the size that was asked for at its start, unless its process has ended by
-        now.
-        """
+        """Set the size that was requested with the start, unless the process has ended by now."""
         if size is None or not execution.spec.tty:
             return
         height, width = size
@@ -198,19 +196,19 @@ class ExecHandlers:
             await self._execs.resize(execution.id, height=height, width=width)
 
     async def resize(self, request: Request) -> Reply:
-        """Its terminal has another size."""
+        """Handle a new size of the exec's terminal."""
         height, width = terminal_size(request)
         await self._execs.resize(request.params["id"], height=height, width=width)
         return Answer(200)
 
     async def inspect(self, request: Request) -> Reply:
-        """How it is, or how it ended."""
+        """Handle an inspection of an exec."""
         return json_answer(_exec_json(await self._execs.caught_up(ExecId(request.params["id"]))))
 
 
 def _refusal(message: str) -> str:
-    """All of Docker's words: a user that is not there is found missing before there is anything to
-    execute.
+    """Return the whole message that Docker shows: a missing user is found before anything is
+    executed.
     """
     if message.startswith("unable to find"):
         return message

@@ -26,7 +26,7 @@ class HistoryEntry(TypedDict):
 
 
 class Verdict(TypedDict):
-    """Whether the log is whole."""
+    """Whether the log is sound."""
 
     ok: bool
     events: int

@@ -28,13 +28,13 @@ _NANOSECONDS: Final = re.compile(r"\d{1,19}")
 
 
 class HistoryHandlers:
-    """Who did what, when, and how things were then."""
+    """Handles history, past states and verification."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -97,7 +97,9 @@ class HistoryHandlers:
         )
 
     async def history(self, request: Request) -> Reply:
-        """``shipslog history``: one event a line, as long as the client listens with ``follow``."""
+        """Handle ``shipslog history``: one event a line; with ``follow`` as long as the client
+        listens.
+        """
         query = request.query
         question = Question(
             about=query.text("stream_of") or None,
@@ -121,7 +123,7 @@ class HistoryHandlers:
         return Streamed(produce, JSON_LINES, endless=follow)
 
     async def list_at(self, request: Request) -> Reply:
-        """``shipslog ps --at``."""
+        """Handle ``shipslog ps --at``."""
         at_ns = _moment(request)
         view = await self._service.history.view_at(at_ns)
         requested = ContainerFilter(request.query, self._service.images)
@@ -134,7 +136,7 @@ class HistoryHandlers:
         )
 
     async def inspect_at(self, request: Request) -> Reply:
-        """``shipslog inspect --at``."""
+        """Handle ``shipslog inspect --at``."""
         at_ns = _moment(request)
         view = await self._service.history.view_at(at_ns)
         container = view.container(request.params["name"])
@@ -143,7 +145,7 @@ class HistoryHandlers:
         return json_answer(inspect_json(container, surroundings, tuple(execs)))
 
     async def verify(self, _request: Request) -> Reply:
-        """``shipslog verify``."""
+        """Handle ``shipslog verify``."""
         verdict = await self._service.history.verify()
         return json_answer(
             {
@@ -156,8 +158,8 @@ class HistoryHandlers:
 
 
 async def _first(entries: AsyncGenerator[tuple[Entry, ...], None]) -> tuple[Entry, ...]:
-    """The first block, or none. ``anext(entries, ())`` is broken on Python 3.11 for a generator
-    that waits before it ends.
+    """Return the first block, or none. ``anext(entries, ())`` is broken on Python 3.11 for a
+    generator that waits before it ends.
     """
     try:
         return await anext(entries)

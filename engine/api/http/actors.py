@@ -24,7 +24,7 @@ _NO_LOGIN: Final = (1 << 32) - 1
 
 
 def peer_of(connection: trio.socket.SocketType) -> Actor:
-    """The caller, named when it connected; over TCP the kernel knows an address and no more.
+    """Return the caller as of the moment it connected; over TCP the kernel knows only an address.
 
     The credentials are the kernel's and can't be forged. The program is looked up by pid, so it is
     believed only if the process of the connection still lives after that: its pid was not used
@@ -48,8 +48,7 @@ def peer_of(connection: trio.socket.SocketType) -> Actor:
 
 
 def certified(certificate: Mapping[str, Any] | None, address: str) -> Actor:
-    """The caller, named by a certificate that was verified; one who has shown none is an address
-    and no more.
+    """Return the caller that a verified certificate names; a caller without one is only an address.
 
     Args:
         certificate: as :meth:`ssl.SSLObject.getpeercert` decodes it. Any: its values are tuples of
@@ -64,9 +63,7 @@ def certified(certificate: Mapping[str, Any] | None, address: str) -> Actor:
 
 
 def _subject(certificate: Mapping[str, Any]) -> str:
-    """The subject's common name, or else its first alternative name, or else all that the subject
-    says.
-    """
+    """Return the subject's common name, else its first alternative name, else the whole subject."""
     said = [pair for relative_name in certificate.get("subject", ()) for pair in relative_name]
     common = next((value for key, value in said if key == "commonName"), "")
     alternative = next((value for _, value in certificate.get("subjectAltName", ())), "")
@@ -74,7 +71,7 @@ def _subject(certificate: Mapping[str, Any]) -> str:
 
 
 def address_of(connection: trio.socket.SocketType) -> str:
-    """Where a connection over the network comes from: ``tcp://192.0.2.7:51000``."""
+    """Return the address of a connection over the network: ``tcp://192.0.2.7:51000``."""
     host, port, *_ = connection.getpeername()
     return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
@@ -96,7 +93,7 @@ def _program_of(connection: trio.socket.SocketType, pid: int) -> tuple[str, int 
 
 
 def _is_alive(connection: trio.socket.SocketType, pid: int) -> bool:
-    """Whether the process that connected still exists; by pid alone where the kernel knows no
+    """Return whether the process that connected still exists; by pid alone if the kernel has no
     SO_PEERPIDFD.
     """
     try:

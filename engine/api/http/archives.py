@@ -11,19 +11,19 @@ OCTETS: Final = "application/octet-stream"
 
 
 class Archive(Protocol):
-    """Something that is made while it is read."""
+    """An archive that is made while it is read."""
 
     def blocks(self) -> AsyncGenerator[bytes, None]:
-        """All of it, once."""
+        """Yield the archive, once."""
         ...
 
     def close(self) -> None:
-        """Let go of what it is made from."""
+        """Release what the archive is made from."""
         ...
 
 
 def streamed(archive: Archive, media_type: str, headers: Headers = ()) -> Streamed:
-    """An archive as a response, which closes it in any case."""
+    """Return an archive as a response, which closes it in any case."""
 
     async def produce(send: Sink) -> None:
         async with aclosing(archive.blocks()) as blocks:

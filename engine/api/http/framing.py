@@ -25,7 +25,7 @@ class Framing(ABC):
 
     @abstractmethod
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Bytes of the body that ``data`` begins with, and what is left of it.
+        """Return the bytes of the body that ``data`` begins with, and the rest of ``data``.
 
         Nothing of the body while it has not ended means that more has to be received.
 
@@ -35,7 +35,7 @@ class Framing(ABC):
 
 
 class _Bodyless(Framing):
-    """No body at all."""
+    """The absence of a body."""
 
     ended = True
 
@@ -54,7 +54,7 @@ class CountedBody(Framing):
         self.ended = length == 0
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """As many as are left."""
+        """Return as many bytes as the body still lacks."""
         part, rest = data[: self.left], data[self.left :]
         self.left -= len(part)
         self.ended = self.left == 0
@@ -62,8 +62,7 @@ class CountedBody(Framing):
 
 
 class ChunkedBody(Framing):
-    """A body in chunks, each with its size before it; the last has none, and trailers may follow
-    it.
+    """A body in chunks, each after its size; the last chunk is empty, and trailers may follow it.
 
     ::
 
@@ -78,7 +77,7 @@ class ChunkedBody(Framing):
         self._trailers_bytes = 0
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """The rest of a chunk, or the beginning of the next."""
+        """Return the rest of a chunk, or the beginning of the next."""
         while not self.ended:
             if self._left:
                 part, data = data[: self._left], data[self._left :]

@@ -29,7 +29,7 @@ _LOOK_AGAIN_S: Final = 0.0005
 
 
 async def send_final_head(transport: Transport, request: Request, reply: Hijacked) -> None:
-    """The last words in HTTP."""
+    """Send the final response head before the connection leaves HTTP."""
     if reply.websocket is not None:
         await transport.send(websocket_head(reply.websocket.accept))
     else:
@@ -45,7 +45,7 @@ async def give_away(transport: Transport, reply: Hijacked, unread: bytes) -> Non
 
 
 async def _head_is_read(connection: trio.socket.SocketType) -> None:
-    """Let a client on this machine have the head by itself.
+    """Wait until a client on this machine has read the head by itself.
 
     docker-py reads the head through a buffer and the stream past it: what has come together with
     the head it never sees. The kernel tells how much of a Unix socket is unread, but not when that
@@ -59,7 +59,9 @@ async def _head_is_read(connection: trio.socket.SocketType) -> None:
 
 
 def _unread_bytes(connection: trio.socket.SocketType) -> int:
-    """What the other end has not read yet, with the kernel's own overhead: SIOCOUTQ, unix(7)."""
+    """Return how much the other end has not read yet, with the kernel's own overhead: SIOCOUTQ,
+    unix(7).
+    """
     answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
     return int.from_bytes(answer, sys.byteorder)
 
@@ -71,7 +73,8 @@ async def relay_away(
     hang_ups: HangUps,
     begun: Callable[[Relay], None],
 ) -> None:
-    """Hand over one end of a socket pair, and carry what comes through the other until it ends.
+    """Hand over one end of a socket pair, and copy between its other end and the client until it
+    ends.
 
     Both at once: whoever takes it may have much to say first. ``begun`` is given the relay, to end
     it early.
@@ -91,7 +94,7 @@ async def relay_away(
 
 
 def framed(transport: Transport, websocket: WebSocket, unread: bytes) -> Transport:
-    """A connection that speaks WebSocket from here on."""
+    """Return a connection that speaks WebSocket from here on."""
     from engine.api.http.websocket import WebSocketTransport  # a megabyte, for the few
 
     return WebSocketTransport(transport, unread, text=websocket.text)

@@ -17,7 +17,7 @@ import trio
 
 
 class HangUps:
-    """Who is to be told when the peer of a connection has gone."""
+    """Calls back when the peer of a connection has gone."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -30,14 +30,14 @@ class HangUps:
         self._listeners[connection.fileno()] = gone
 
     def forget(self, connection: trio.socket.SocketType) -> None:
-        """Watch no more. To be called before the descriptor is closed or given away: epoll follows
+        """Stop watching. Call this before the descriptor is closed or handed over: epoll follows
         the open file.
         """
         del self._listeners[connection.fileno()]
         self._epoll.unregister(connection.fileno())
 
     async def run(self) -> None:
-        """Tell, until cancelled."""
+        """Report hang-ups until cancelled."""
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())

@@ -61,7 +61,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much patience a connection has with its client."""
+    """How long a connection waits for its client."""
 
     head_bytes: int = 64 << 10
     head_s: float = 10.0
@@ -73,7 +73,7 @@ class Limits:
 
     @property
     def age_s(self) -> float:
-        """How often connections grow older."""
+        """Return how often connections grow older."""
         return self.idle_s / _AGES
 
 
@@ -107,7 +107,7 @@ class Connection:
         self._chunked = True
 
     async def serve(self) -> None:
-        """Until either side has had enough. The connection is the caller's to close."""
+        """Answer requests until either side ends. The caller closes the connection."""
         self._hang_ups.watch(self._transport.socket, self._life.cancel)
         self._watched = True
         try:
@@ -130,8 +130,8 @@ class Connection:
             self._hang_ups.forget(self._transport.socket)
 
     def wind_up(self) -> None:
-        """Shut down: an idle connection ends now, an endless stream now but in order, anything else
-        with its reply.
+        """Shut down: an idle connection ends now, an endless stream ends in good order, anything
+        else ends with its reply.
         """
         self._closing = True
         self._endless.cancel()
@@ -141,9 +141,7 @@ class Connection:
             self._life.cancel()
 
     def grow_older(self) -> None:
-        """To be called every :attr:`Limits.age_s`: ends a connection on which nothing was asked for
-        too long.
-        """
+        """End a connection that has been idle for too long. Call this every :attr:`Limits.age_s`."""
         if not self._is_silent():
             return
         if self._age > _AGES:
@@ -154,7 +152,7 @@ class Connection:
         return self._idle and not self._incoming.begun
 
     async def _take_turn(self) -> bool:
-        """One request and its reply. Returns whether there may be another."""
+        """Answer one request. Returns whether another may follow."""
         correlation = fresh_correlation()
         bind_contextvars(correlation=correlation)
         self._head_sent = False
@@ -284,8 +282,8 @@ class Connection:
         return self._incoming.body_ended or await self._incoming.settle(_SETTLE_BYTES, _SETTLE_S)
 
     async def _refuse(self, refusal: Refusal, correlation: str) -> None:
-        """Answer what is no request, and wait a moment, so that the answer is not lost over input
-        that nobody reads.
+        """Answer what is no request, and wait a moment, so that unread input does not discard the
+        answer.
         """
         if self._head_sent:
             return
@@ -303,7 +301,7 @@ class Connection:
         await self._linger()
 
     async def _linger(self) -> None:
-        """Half-close and read a little on: RFC 9112 section 9.6."""
+        """Half-close, and read on for a while: RFC 9112 section 9.6."""
         await self._transport.send_eof()
         left_bytes = _LINGER_BYTES
         with trio.move_on_after(_LINGER_S):

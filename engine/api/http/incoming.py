@@ -42,7 +42,7 @@ class Refusal(EngineError):
 
 @dataclass(slots=True, eq=False)
 class Head:
-    """A request but for its body."""
+    """A request without its body."""
 
     method: str
     target: str
@@ -53,12 +53,12 @@ class Head:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the client expects to use the connection again: RFC 9112 section 9.3."""
+        """Return whether the client expects to use the connection again: RFC 9112 section 9.3."""
         return self.version == "1.1" and "close" not in self.headers.get("connection", "").lower()
 
 
 class _Fields:
-    """What the parser tells of a head, as it comes along."""
+    """What the parser reports of a head."""
 
     __slots__ = ("count", "headers", "target")
 
@@ -104,15 +104,15 @@ class Incoming:
 
     @property
     def body_ended(self) -> bool:
-        """Whether the request has been read to its last byte."""
+        """Return whether the request has been read to its last byte."""
         return self._body.ended
 
     def unread(self) -> bytes:
-        """What was received behind the request."""
+        """Return what was received after the request."""
         return self._received
 
     async def next_head(self) -> Head | None:
-        """The next request, or None when the client has said its last.
+        """Return the next request, or None if the client sends no more.
 
         Raises:
             Refusal: what came is no request, too large, or too slow.
@@ -130,7 +130,9 @@ class Incoming:
         return await self._slow_head(data)
 
     async def _slow_head(self, data: bytes) -> Head | None:
-        """A head in pieces: parsed as they come, so that what is no request is refused at once."""
+        """Parse a head that arrives in pieces as they come, so that what is no request is refused
+        at once.
+        """
         with trio.move_on_after(self._head_s):
             return await self._head_in_pieces(data)
         raise Refusal(408, "timed out reading the request's header")
@@ -178,7 +180,7 @@ class Incoming:
             raise Refusal(400, f"malformed request: {malformed}") from None
 
     def _head(self) -> Head:
-        """What the parser has told, once it has seen the whole."""
+        """Return what the parser has reported, once it has seen the whole head."""
         parser, fields = self._parser, self._fields
         assert parser is not None
         head = Head(
@@ -211,7 +213,7 @@ class Incoming:
             raise Refusal(431, f"request has more than {HEADERS_MAX} headers")
 
     def _expect(self, head: Head) -> None:
-        """RFC 9110 section 10.1.1; HTTP/1.0 has no such thing."""
+        """Obey ``Expect``, RFC 9110 section 10.1.1; HTTP/1.0 does not have it."""
         if head.version == "1.0":
             return
         if head.headers["expect"].lower() != "100-continue":
@@ -220,8 +222,8 @@ class Incoming:
         self._invites = not self._body.ended
 
     async def next_chunk(self) -> bytes:
-        """Some bytes of the body, ``b""`` at its end; invites a client that waits for ``100
-        Continue``.
+        """Return some bytes of the body, ``b""`` at its end; send ``100 Continue`` to a client that
+        waits for it.
 
         Raises:
             Refusal: the body is torn or badly framed.
@@ -235,8 +237,8 @@ class Incoming:
         return b""
 
     def at_hand(self, bytes_max: int) -> bytes | None:
-        """The whole body, if it is here already and not larger; None when it has to be waited
-        for.
+        """Return the whole body if it has arrived already and is not larger; None if it has to be
+        waited for.
         """
         body = self._body
         if type(body) is not CountedBody or not body.left <= min(len(self._received), bytes_max):
@@ -262,9 +264,7 @@ class Incoming:
         self._received += more
 
     async def settle(self, bytes_max: int, wait_s: float) -> bool:
-        """Read on to the end of a body that nobody wanted, if that is little; whether the end was
-        reached.
-        """
+        """Read the rest of an ignored body if it is small. Returns whether the end was reached."""
         if self._invites or self._body is UNREADABLE:
             return False
         with trio.move_on_after(wait_s):
@@ -274,7 +274,7 @@ class Incoming:
 
 
 class _Unreadable(Framing):
-    """Behind what could not be understood nothing can be."""
+    """The end of input that could not be parsed: nothing after it can be."""
 
     ended = False
 
@@ -286,8 +286,8 @@ UNREADABLE: Final = _Unreadable()
 
 
 def _framing(headers: dict[str, str]) -> Framing:
-    """How the end of the body is told. llhttp has refused a length that is none, two of them, and
-    one beside a coding.
+    """Return how the body ends. llhttp has refused an invalid length, two lengths, and a length
+    beside a coding.
     """
     length = headers.get("content-length")
     if length is not None:
@@ -308,11 +308,11 @@ class IncomingBody(Body):
         self._whole_s = whole_s
 
     async def next_chunk(self) -> bytes:
-        """As they arrive."""
+        """Return bytes as they arrive."""
         return await self._incoming.next_chunk()
 
     async def read(self, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-        """The whole body, unless it takes the client too long: who sends JSON has it ready."""
+        """Return the whole body, unless it takes the client too long."""
         if (whole := self._incoming.at_hand(bytes_max)) is not None:
             return whole
         with trio.move_on_after(self._whole_s):

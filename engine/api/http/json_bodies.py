@@ -36,11 +36,11 @@ _WANTED: Final[Mapping[str, str]] = {
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """What a client sends. Unknown fields are passed over; absent and null mean the same: None."""
+    """What a client sends. Unknown fields are ignored; absent and null mean the same: None."""
 
 
 async def read_json(request: Request, kind: type[T]) -> T:
-    """The request's body as one JSON value; no body at all is an empty object.
+    """Decode the request's body as one JSON value; an empty body is an empty object.
 
     Raises:
         InvalidRequest: not declared as JSON, not JSON, or JSON of another shape.
@@ -52,7 +52,7 @@ async def read_json(request: Request, kind: type[T]) -> T:
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
-    """One JSON value.
+    """Decode one JSON value.
 
     Raises:
         InvalidRequest: not JSON, or JSON of another shape.
@@ -82,8 +82,8 @@ def _reason(body: bytes, malformed: Exception) -> str:
 
 
 def _in_gos_words(mismatch: str) -> str:
-    """``Expected `str`, got `int` - at `$.Image``` as the other engine's clients have always seen
-    it.
+    """Turn ``Expected `str`, got `int` - at `$.Image``` into the message that Docker's clients
+    know.
     """
     match = _MISMATCH.fullmatch(mismatch)
     if match is None:

@@ -17,7 +17,7 @@ JSON_TYPE: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One name of the query."""
+    """One parameter of the query."""
 
     name: str
     kind: Kind
@@ -26,27 +26,27 @@ class Parameter:
 
 
 def text(name: str, meaning: str = "", *, required: bool = False) -> Parameter:
-    """A parameter that is read as it is."""
+    """Describe a parameter that is read as it is."""
     return Parameter(name, "string", meaning, required)
 
 
 def texts(name: str, meaning: str = "") -> Parameter:
-    """A parameter that may occur many times."""
+    """Describe a parameter that may occur many times."""
     return Parameter(name, "array", meaning)
 
 
 def flag(name: str, meaning: str = "") -> Parameter:
-    """A parameter that is true or false."""
+    """Describe a parameter that is true or false."""
     return Parameter(name, "boolean", meaning)
 
 
 def integer(name: str, meaning: str = "", *, required: bool = False) -> Parameter:
-    """A parameter that is a decimal number."""
+    """Describe a parameter that is a decimal number."""
     return Parameter(name, "integer", meaning, required)
 
 
 def filters(*names: str) -> Parameter:
-    """The parameter ``filters``: a JSON object of lists of texts, by these names."""
+    """Describe the parameter ``filters``: a JSON object of lists of texts, by these names."""
     return Parameter("filters", "string", f"A JSON object of lists: {', '.join(sorted(names))}.")
 
 
@@ -59,7 +59,7 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A body of any number of JSON values, one behind the other."""
+    """A body of any number of JSON values in a row."""
 
     shape: Shape
     media_type: str = JSON_TYPE
@@ -75,7 +75,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What one method of one path takes and answers."""
+    """What one method of one path accepts and answers."""
 
     summary: str
     """One sentence of plain English."""

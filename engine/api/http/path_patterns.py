@@ -20,7 +20,7 @@ _RANGE: Final = re.compile(r"(\\.|[^\\])(?:-(\\.|[^\\]))?", re.DOTALL)
 
 
 def path_matches(pattern: str, text: str) -> bool:
-    """Whether a pattern is the shape of a whole text.
+    """Return whether a pattern matches a whole text.
 
     Raises:
         InvalidRequest: the pattern is none.
@@ -30,8 +30,8 @@ def path_matches(pattern: str, text: str) -> bool:
 
 @lru_cache(_REMEMBERED)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Each star takes as little as it can for what follows it up to the next, and never takes back:
-    as in Go, and in linear time.
+    """Compile a pattern: each star takes as little as possible, and never backtracks, as in Go, so
+    matching takes linear time.
     """
     chunks, at = [""], 0
     while at < len(pattern):

@@ -32,7 +32,7 @@ reads."""
 
 
 class Relay:
-    """One client and one end of a socket pair."""
+    """Copies between a client and one end of a socket pair."""
 
     def __init__(self, client: Transport, process: socket.socket, hang_ups: HangUps) -> None:
         """Owns ``process``, which does not block; the client stays its caller's to close."""
@@ -42,11 +42,11 @@ class Relay:
         self._scope = trio.CancelScope()
 
     def let_go(self) -> None:
-        """End it, with a word of goodbye to the client."""
+        """End the relay, closing the client's side in good order."""
         self._scope.cancel()
 
     async def run(self) -> None:
-        """Until both sides are done with each other, or one has broken off."""
+        """Copy until both sides have ended, or one has broken off."""
         inner = self._process.socket
         self._hang_ups.watch(inner, self._monitor_gone)
         try:
@@ -69,8 +69,8 @@ class Relay:
         self._scope.deadline = trio.current_time() + PATIENCE_S
 
     async def _upload(self) -> None:
-        """Once the monitor takes no more input, it is read on and forgotten: the client is not at
-        fault.
+        """Copy from the client. Once the monitor takes no more input, read on and discard: it is
+        not the client's fault.
         """
         try:
             while data := await self._client.receive():

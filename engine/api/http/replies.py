@@ -24,7 +24,7 @@ _encode_json: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response that is known whole."""
+    """A response whose body is known."""
 
     status: int
     body: bytes = b""
@@ -58,7 +58,7 @@ class WebSocket:
 
 @dataclass(frozen=True, slots=True)
 class Hijacked:
-    """A response that leaves HTTP: after the head the connection belongs to someone else.
+    """A response that leaves HTTP: after the head the connection belongs to another owner.
 
     What ``take`` raises is logged; no error response is possible any more.
     """
@@ -75,14 +75,14 @@ Reply = Answer | Streamed | Hijacked
 
 
 def json_line(value: Any) -> bytes:  # Any: everything msgspec can encode
-    """One line of a stream of JSON values."""
+    """Encode one line of a stream of JSON values."""
     return _encode_json(value) + b"\n"
 
 
 def json_answer(
     value: Any, status: int = 200, headers: Headers = ()
 ) -> Answer:  # Any: everything msgspec can encode
-    """An answer of one JSON value, with the newline that Docker's encoder leaves behind it."""
+    """Return an answer of one JSON value, with the newline that Docker's encoder adds."""
     return Answer(status, _encode_json(value) + b"\n", JSON, headers)
 
 

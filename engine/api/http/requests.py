@@ -31,28 +31,28 @@ class Query:
         return name in self._values
 
     def text(self, name: str, default: str = "") -> str:
-        """The first value, or ``default`` when the name does not occur."""
+        """Return the first value, or ``default`` if the name does not occur."""
         values = self._values.get(name)
         return values[0] if values else default
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Every value, in order."""
+        """Return every value, in order."""
         return tuple(self._values.get(name, ()))
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """A boolean as Docker reads it: everything is true but ``""``, ``0``, ``no``, ``false`` and
-        ``none``.
+        """Return a boolean as Docker reads it: everything is true except ``""``, ``0``, ``no``,
+        ``false`` and ``none``.
         """
         values = self._values.get(name)
         return default if values is None else values[0].strip().lower() not in _FALSEHOODS
 
     def integer(self, name: str, default: int = 0) -> int:
-        """A decimal number of 64 bits; ``default`` when the name does not occur or is empty."""
+        """Return a decimal number of 64 bits; ``default`` if the name does not occur or is empty."""
         number = self.number(name)
         return default if number is None else number
 
     def number(self, name: str, *, call: str = "ParseInt") -> int | None:
-        """A decimal number of 64 bits; None when the name does not occur or is empty.
+        """Return a decimal number of 64 bits; None if the name does not occur or is empty.
 
         Raises:
             InvalidRequest: in the words of Go's ``strconv`` and the ``call`` of it that clients are
@@ -77,14 +77,14 @@ class Body(ABC):
 
     @abstractmethod
     async def next_chunk(self) -> bytes:
-        """Some bytes as they arrive; ``b""`` at the end.
+        """Return bytes as they arrive; ``b""`` at the end.
 
         Raises:
             InvalidRequest: the body is torn or badly framed.
         """
 
     async def read(self, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Raises:
             TooLarge: there is more of it than ``bytes_max``.
@@ -121,12 +121,12 @@ class Request:
 
     @property
     def origin(self) -> Origin:
-        """Where the events that this request causes come from."""
+        """Return the origin of the events that this request causes."""
         return Origin(actor=self.actor, correlation=self.correlation)
 
     @property
     def wants_upgrade(self) -> bool:
-        """Whether the client asks to leave HTTP by ``101 UPGRADED``; else a hijacked answer begins
-        with ``200``.
+        """Return whether the client asks to leave HTTP by ``101 UPGRADED``; else a hijacked answer
+        begins with ``200``.
         """
         return "upgrade" in self.headers

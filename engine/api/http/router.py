@@ -28,7 +28,7 @@ _SEEN_MAX: Final = 1024
 
 
 class Route(NamedTuple):
-    """Who answers a method of a path, and what that takes and answers."""
+    """A method and a path, their handler, and what it accepts and answers."""
 
     method: str
     template: str
@@ -37,18 +37,16 @@ class Route(NamedTuple):
 
 
 def version_text(version: ApiVersion) -> str:
-    """As in a path: ``1.51``."""
+    """Return a version as in a path: ``1.51``."""
     return ".".join(map(str, version))
 
 
 class VersionTooOld(InvalidRequest):
-    """From the days before errors were JSON: told as plain text, which is what such a client
-    reads.
-    """
+    """The version is from before errors were JSON: such clients read plain text."""
 
 
 class Router:
-    """Routes of one API; finding one costs a look into a dictionary, or a few regular
+    """Finds the handler of a request: by one look into a dictionary, or by a few regular
     expressions.
     """
 
@@ -66,7 +64,7 @@ class Router:
             family.append((re.compile(pattern, re.DOTALL), handler))
 
     async def answer(self, request: Request) -> Reply:
-        """Fill in the request's version, query and parameters, and let its handler answer.
+        """Set the request's version, query and parameters, and let its handler answer.
 
         Raises:
             NotFound: no such path, or not with this method: Docker makes no difference.
@@ -99,7 +97,7 @@ class Router:
         return await handler(request)
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
-        """Who answers, and what the variable parts of the path matched."""
+        """Return the handler, and what the variable parts of the path matched."""
         handler = self._exact.get((method, path))
         if handler is not None:
             return handler, {}
@@ -110,7 +108,7 @@ class Router:
 
 
 def split_version(path: str) -> tuple[ApiVersion, str]:
-    """The API version that a path begins with, ours if none, and the path behind it.
+    """Return the API version that a path begins with, ours if none, and the rest of the path.
 
     Raises:
         InvalidRequest: it is too new.
@@ -135,9 +133,7 @@ def split_version(path: str) -> tuple[ApiVersion, str]:
 
 
 def _parse_version(text: str) -> ApiVersion:
-    """What a version counts as: an absent or empty part is a zero, and zeros at the end count for
-    nothing.
-    """
+    """Parse a version: an absent or empty part is zero, and zeros at the end are dropped."""
     parts = [int(part or 0) for part in text[:32].split(".")]
     while parts and not parts[-1]:
         parts.pop()
@@ -145,12 +141,12 @@ def _parse_version(text: str) -> ApiVersion:
 
 
 def _family(path: str) -> str:
-    """The first segment, which no template leaves variable."""
+    """Return the first segment, which is variable in no template."""
     return path[1 : path.find("/", 1)] if path.find("/", 1) > 0 else path[1:]
 
 
 def _origin_form(target: str) -> str:
-    """A target without scheme and authority, which a client may send too: RFC 9112 section
+    """Return a target without scheme and authority, which a client may send too: RFC 9112 section
     3.2.2.
     """
     if target.startswith("/"):

@@ -36,7 +36,7 @@ class Server:
         self._stop_asked = trio.Event()
 
     def stop(self) -> None:
-        """Take no more connections; idle ones end, endless streams end, requests have ``DRAIN_S``
+        """Accept no more connections; idle ones and endless streams end, requests have ``DRAIN_S``
         to finish.
         """
         self._stop_asked.set()
@@ -48,7 +48,7 @@ class Server:
         entrances: Sequence[Entrance],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Until :meth:`stop`, and a little longer.
+        """Serve until :meth:`stop`, and a little longer.
 
         nurseries: hang_ups ⊃ requests ⊃ intake; each ends before the one around it.
         """
@@ -75,9 +75,7 @@ class Server:
             hang_ups.cancel_scope.cancel()
 
     async def _let_age(self) -> None:
-        """Find connections that are silent for too long. Without any there is nothing to wake up
-        for.
-        """
+        """End connections that are silent for too long. Sleeps while there are none."""
         while True:
             await self._occupied.wait()
             await trio.sleep(self._limits.age_s)

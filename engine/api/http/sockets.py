@@ -26,14 +26,14 @@ than three minutes. tcp(7)."""
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """Where clients come in, and whether they have to speak TLS."""
+    """A listener, and whether its clients must use TLS."""
 
     listener: trio.SocketListener
     tls: ssl.SSLContext | None = None
 
 
 def keep_alive(connection: trio.socket.SocketType) -> None:
-    """Have the kernel ask now and then whether a client is still there, whoever has the
+    """Make the kernel check now and then whether a client is still there, whoever has the
     connection.
     """
     if connection.family != socket.AF_UNIX:
@@ -42,7 +42,7 @@ def keep_alive(connection: trio.socket.SocketType) -> None:
 
 
 def listen_unix(path: Path, *, mode: int = SOCKET_MODE, group: str = "") -> trio.SocketListener:
-    """Listen on a Unix socket, taking the place of one that nobody listens on any more.
+    """Listen on a Unix socket, replacing one that nobody listens on any more.
 
     Mode and group are set before ``listen(2)``: until then nobody can connect, so there is no
     moment of other rights.

@@ -26,13 +26,13 @@ _log = structlog.get_logger(__name__)
 
 
 def error_answer(status: int, message: str) -> Answer:
-    """An error in Docker's shape."""
+    """Return an error as Docker's JSON."""
     return json_answer({"message": message}, status)
 
 
 def answer_error(error: Exception, correlation: str) -> Answer:
-    """What the client is told; what is our own fault is logged here, once, and told without its
-    details.
+    """Return the answer to an error; a fault of our own is logged here, once, and answered without
+    its details.
     """
     if not isinstance(error, EngineError):
         _log.error("request_failed", exc_info=error)

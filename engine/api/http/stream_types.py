@@ -29,13 +29,13 @@ _MULTIPLEXED_SINCE: Final = (1, 42)
 
 
 def stream_media_type(request: Request, *, tty: bool) -> str:
-    """How a container's output is announced; older clients know one name for both."""
+    """Return the media type of a container's output; older clients know one for both forms."""
     multiplexed = not tty and request.version >= _MULTIPLEXED_SINCE
     return MULTIPLEXED_STREAM if multiplexed else RAW_STREAM
 
 
 def attach_options(request: Request) -> StreamOptions:
-    """Which streams an attach is to be connected to."""
+    """Return the streams that an attach asks for."""
     query = request.query
     streaming = query.flag("stream")
     return StreamOptions(
@@ -47,7 +47,7 @@ def attach_options(request: Request) -> StreamOptions:
 
 
 def terminal_size(request: Request) -> tuple[int, int]:
-    """Height and width in characters.
+    """Return height and width in characters.
 
     Raises:
         InvalidRequest: missing, or no sizes.

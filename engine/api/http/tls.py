@@ -37,7 +37,7 @@ _SPOKE_HTTP: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Where key and certificates are, as PEM."""
+    """The paths of key and certificates, as PEM."""
 
     certificate: Path
     key: Path
@@ -46,7 +46,7 @@ class TlsFiles:
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """What all connections of a listener have in common.
+    """Return what all connections of a listener share.
 
     Raises:
         Unavailable: a file can't be read, or is not what it should be.
@@ -80,7 +80,7 @@ class TlsTransport:
         self._sending = trio.Lock()
 
     async def handshake(self) -> None:
-        """Before anything else.
+        """Do the handshake, before anything else.
 
         Raises:
             trio.BrokenResourceError: the client speaks something else, or is not let in; it has
@@ -103,11 +103,11 @@ class TlsTransport:
                 return
 
     def actor(self) -> Actor:
-        """Who the client's certificate says it is."""
+        """Return the actor that the client's certificate names."""
         return certified(self._tls.getpeercert(), address_of(self.socket))
 
     async def receive(self) -> bytes:
-        """Some bytes; ``b""`` when the client has said that no more will come."""
+        """Return some bytes; ``b""`` if the client sends no more."""
         while True:
             try:
                 return self._tls.read(RECEIVE_BYTES)
@@ -127,7 +127,9 @@ class TlsTransport:
             self._incoming.write_eof()
 
     async def send(self, data: bytes) -> None:
-        """All of it, encrypted; only so much ahead of the client as the kernel holds."""
+        """Encrypt and send all bytes; at most as many are ahead of the client as the kernel
+        buffers.
+        """
         async with self._sending:
             for start in range(0, len(data), _WRITE_BYTES):
                 try:
@@ -137,7 +139,7 @@ class TlsTransport:
                 await self._under.send(self._outgoing.read())
 
     async def send_eof(self) -> None:
-        """Say ``close_notify``, and close the socket's writing half behind it."""
+        """Send ``close_notify``, then close the socket's writing half."""
         with suppress(ssl.SSLError):  # it waits for the client's own, which need not come
             self._tls.unwrap()
         await self._flush()

@@ -16,30 +16,30 @@ RECEIVE_BYTES: Final = 64 << 10
 
 
 class Transport(Protocol):
-    """One client's connection; ``trio.BrokenResourceError`` says that it is none any more."""
+    """One client's connection; ``trio.BrokenResourceError`` says that it is broken."""
 
     @property
     def socket(self) -> trio.socket.SocketType:
-        """What the kernel knows it by: to be watched, not to be read."""
+        """Return the socket, to be watched and not to be read."""
         ...
 
     @property
     def is_plain(self) -> bool:
-        """Whether the socket carries the client's bytes as they are, so that others can go on with
-        it.
+        """Return whether the socket carries the client's bytes unchanged, so that others can go on
+        with it.
         """
         ...
 
     async def receive(self) -> bytes:
-        """Some bytes; ``b""`` when the client sends no more."""
+        """Return some bytes; ``b""`` if the client sends no more."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """All of these bytes; waits while the client is slow."""
+        """Send all bytes; wait while the client is slow."""
         ...
 
     async def send_eof(self) -> None:
-        """Say that nothing more will come; what the client sends may still be received."""
+        """Announce that nothing more will come; the client may still send."""
         ...
 
 
@@ -55,7 +55,7 @@ class SocketTransport:
         self._fd = stream.socket.fileno()  # does not block, as all of trio's
 
     async def receive(self) -> bytes:
-        """Some bytes as soon as there are any."""
+        """Return some bytes as soon as there are any."""
         try:
             data = os.read(self._fd, RECEIVE_BYTES)
         except BlockingIOError:
@@ -76,7 +76,7 @@ class SocketTransport:
                 raise trio.BrokenResourceError from broken
 
     async def send(self, data: bytes) -> None:
-        """At once, where the socket has room."""
+        """Send all bytes, at once if the socket has room."""
         try:
             sent = os.write(self._fd, data)
         except BlockingIOError:

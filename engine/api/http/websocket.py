@@ -25,7 +25,7 @@ _VERSION: Final = "13"
 
 
 def accept_token(request: Request) -> str:
-    """What proves that we have understood: section 4.2.
+    """Return the proof that we understood the handshake: RFC 6455 section 4.2.
 
     Raises:
         InvalidRequest: it is no request for a WebSocket, or not of this version.
@@ -49,9 +49,7 @@ def accept_token(request: Request) -> str:
 
 
 class WebSocketTransport:
-    """A client whose bytes come and go in frames. A close frame from it is the end of both
-    directions.
-    """
+    """A client whose bytes are in frames. Its close frame ends both directions."""
 
     is_plain: Final = False
 
@@ -67,7 +65,7 @@ class WebSocketTransport:
         self._sending = trio.Lock()
 
     async def receive(self) -> bytes:
-        """What came in messages, of either kind.
+        """Return the bytes of messages of either kind.
 
         Raises:
             trio.BrokenResourceError: the client has closed, properly or not.
@@ -98,19 +96,19 @@ class WebSocketTransport:
                 self._over = True
 
     async def _answer(self, event: Event) -> None:
-        """What came before it counts, even if the client no longer listens."""
+        """Send an answer; what came before it counts, even if the client no longer listens."""
         with suppress(trio.BrokenResourceError):
             await self._say(event)
 
     async def send(self, data: bytes) -> None:
-        """In one message; text that is none is told by replacement characters."""
+        """Send one message; in a text, invalid bytes become replacement characters."""
         if self._decoder is None:
             await self._say(BytesMessage(data=data))
         elif text := self._decoder.decode(data):
             await self._say(TextMessage(data=text))
 
     async def send_eof(self) -> None:
-        """Close, in order: nothing can be sent after it, nor is anything of interest received."""
+        """Close in good order: nothing can be sent or received after it."""
         await self._say(CloseConnection(code=CloseReason.NORMAL_CLOSURE))
         await self._under.send_eof()
 

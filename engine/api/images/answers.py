@@ -6,7 +6,7 @@ from engine.api.answers import GraphDriver, Healthcheck, Nothing, Stamp, until
 
 
 class ImageSummary(TypedDict):
-    """An image in the list; -1 means that nobody has counted."""
+    """An image in the list; -1 means that a value was not counted."""
 
     Containers: int
     Created: int
@@ -55,7 +55,7 @@ class RootFs(TypedDict):
 
 
 class ImageMetadata(TypedDict):
-    """What this engine alone knows of an image."""
+    """What only this engine knows of an image."""
 
     LastTagTime: Stamp
 
@@ -96,7 +96,7 @@ class ImageStep(TypedDict):
 
 
 class ImageRemoved(TypedDict, total=False):
-    """One name, image or layer that is gone."""
+    """One name, image or layer that was removed."""
 
     Untagged: str
     Deleted: str
@@ -110,7 +110,7 @@ class ImagesPruned(TypedDict):
 
 
 class Progress(TypedDict, total=False):
-    """A line about something that goes on."""
+    """One line about the progress of an operation."""
 
     status: str
     stream: str

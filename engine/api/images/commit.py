@@ -22,13 +22,13 @@ _NOTHING: Final = CreateWire()
 
 
 class CommitHandlers:
-    """What makes images of containers."""
+    """Handles ``docker commit``."""
 
     def __init__(self, service: Service) -> None:
         self._commits = service.commits
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "POST",
@@ -53,7 +53,7 @@ class CommitHandlers:
         )
 
     async def commit(self, request: Request) -> Reply:
-        """``docker commit``."""
+        """Handle ``docker commit``."""
         query = request.query
         asked: CreateWire | None = await read_json(request, _BODY)
         repository, container = query.text("repo"), query.text("container")
@@ -73,7 +73,7 @@ class CommitHandlers:
 
 
 def _config_of(asked: CreateWire) -> ImageConfig:
-    """What the body brings.
+    """Return the config that the body contains.
 
     Raises:
         InvalidRequest: a check, or a signal, that can't be.

@@ -18,7 +18,7 @@ PRUNE_FILTERS: Final = frozenset({"dangling", "label", "label!", "until"})
 
 
 def listed(service: Service, filters: Filters) -> Iterator[Image]:
-    """The images that ``docker images`` shows, each with the names alone that were asked for."""
+    """Yield the images that ``docker images`` shows, each only with the names that were asked for."""
     dangling = parse_boolean_filter(filters, "dangling")
     patterns = filters.values("reference")
     is_in_time = _in_time(service, filters)
@@ -34,7 +34,7 @@ def listed(service: Service, filters: Filters) -> Iterator[Image]:
 
 
 def prunable(service: Service, filters: Filters) -> Callable[[Image], bool]:
-    """What tells whether an image that no container uses is to be pruned.
+    """Return the function that decides whether an unused image is pruned.
 
     Raises:
         InvalidRequest: more than one moment to stop at.
@@ -46,7 +46,7 @@ def prunable(service: Service, filters: Filters) -> Callable[[Image], bool]:
 
 
 def _in_time(service: Service, filters: Filters) -> Callable[[Image], bool]:
-    """What tells whether an image was made within the limits of ``until``, ``before`` and
+    """Return the function that decides whether an image was made within ``until``, ``before`` and
     ``since``.
     """
     now_ns = service.system.wall_ns()
@@ -68,7 +68,7 @@ def _made_ns(image: Image) -> int:
 
 
 def _fits_any(reference: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a reference, with its tag or without, has the shape of a pattern."""
+    """Return whether a pattern matches a reference, with its tag or without."""
     parsed = parse_reference(reference)
     return any(
         path_matches(pattern, parsed.familiar) or path_matches(pattern, parsed.familiar_name)

@@ -42,21 +42,21 @@ _PLATFORMS: Final = (
 
 
 class NotPushable(NotFound):
-    """There is nothing by that name that could be pushed."""
+    """No image has the name that is to be pushed."""
 
     def __init__(self, reference: Reference) -> None:
         super().__init__(f"An image does not exist locally with the tag: {reference.familiar_name}")
 
 
 class ImageHandlers:
-    """What containers are made from."""
+    """Handles images."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._images = service.images
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -220,7 +220,7 @@ class ImageHandlers:
         )
 
     async def list(self, request: Request) -> Reply:
-        """``docker images``. There are no intermediate images, so ``all`` shows no more."""
+        """Handle ``docker images``. There are no intermediate images, so ``all`` shows no more."""
         requested = parse_filters(request.query.text("filters"), LIST_FILTERS)
         counts = self._images.use_counts() if request.version >= _COUNTED_SINCE else None
         shared = self._images.shared_bytes() if request.query.flag("shared-size") else {}
@@ -237,20 +237,20 @@ class ImageHandlers:
         )
 
     async def inspect(self, request: Request) -> Reply:
-        """``docker image inspect``."""
+        """Handle ``docker image inspect``."""
         image = self._images.get(request.params["name"])
         check_platform(request, image)
         data_root = self._service.system.settings.data_root
         return json_answer(image_inspect_json(image, request.version, data_root))
 
     async def history(self, request: Request) -> Reply:
-        """``docker image history``."""
+        """Handle ``docker image history``."""
         image = self._images.get(request.params["name"])
         check_platform(request, image)
         return json_answer(image_history_json(image))
 
     async def create(self, request: Request) -> Reply:
-        """``docker import``; pulling is not there yet."""
+        """Handle ``docker import``; pulling is not there yet."""
         query = request.query
         source = query.text("fromSrc")
         if requested := query.text("fromImage"):
@@ -274,7 +274,7 @@ class ImageHandlers:
         return Answer(200, json_line({"status": image.id}), JSON)
 
     async def load(self, request: Request) -> Reply:
-        """``docker load``."""
+        """Handle ``docker load``."""
         if any(request.query.texts("platform")):
             raise Unsupported("loading a platform of several is not supported yet")
         loaded = await self._images.load(_chunks(request.body), request.origin)
@@ -282,11 +282,11 @@ class ImageHandlers:
         return Answer(200, b"".join(json_line({"stream": line}) for line in lines), JSON)
 
     async def save(self, request: Request) -> Reply:
-        """``docker save`` of one image, or of all tags of a repository."""
+        """Handle ``docker save`` of one image, or of all tags of a repository."""
         return await self._save(request, (request.params["name"],))
 
     async def save_several(self, request: Request) -> Reply:
-        """``docker save``."""
+        """Handle ``docker save``."""
         return await self._save(request, request.query.texts("names"))
 
     async def _save(self, request: Request, names: tuple[str, ...]) -> Reply:
@@ -296,7 +296,7 @@ class ImageHandlers:
         return streamed(saved, TAR)
 
     async def tag(self, request: Request) -> Reply:
-        """``docker tag``."""
+        """Handle ``docker tag``."""
         query = request.query
         repository, tag = query.text("repo"), query.text("tag")
         await self._images.tag(
@@ -305,7 +305,7 @@ class ImageHandlers:
         return Answer(201)
 
     async def push(self, request: Request) -> Reply:
-        """``docker push``: not there yet, but what could not be pushed anyway is named."""
+        """Handle ``docker push``: not there yet, but what could not be pushed anyway is named."""
         name, tag = request.params["name"], request.query.text("tag")
         if tag:
             requested = parse_repository(name, tag)
@@ -318,21 +318,21 @@ class ImageHandlers:
         raise Unsupported("pushing images is not supported yet")
 
     async def search(self, request: Request) -> Reply:
-        """``docker search``."""
+        """Handle ``docker search``."""
         limit = request.query.integer("limit")
         if limit and limit not in _SEARCH_RESULTS:
             raise InvalidRequest(f"Limit {limit} is outside the range of [1, 100]")
         raise Unsupported("searching registries is not supported yet")
 
     async def remove(self, request: Request) -> Reply:
-        """``docker rmi``. No image has another for a parent, so ``noprune`` keeps none."""
+        """Handle ``docker rmi``. No image has another for a parent, so ``noprune`` keeps none."""
         name, force = request.params["name"], request.query.flag("force")
         check_platform(request, self._images.get(name))
         removal = await self._images.remove(name, request.origin, force=force)
         return json_answer(removed_json(removal))
 
     async def prune(self, request: Request) -> Reply:
-        """``docker image prune``."""
+        """Handle ``docker image prune``."""
         requested = parse_filters(request.query.text("filters"), PRUNE_FILTERS)
         pruned = await self._service.prunes.images(
             prunable(self._service, requested),
@@ -344,7 +344,7 @@ class ImageHandlers:
 
 
 def _refuse_to_pull(name: str, tag: str) -> None:
-    """A name that nobody could pull is refused as that."""
+    """Refuse a pull; a malformed name is refused as such."""
     if ":" in tag:  # a digest, which docker run gives as the tag
         parse_reference(f"{name}@{tag}")
     elif tag:

@@ -24,7 +24,7 @@ class PlatformBody(Wire, frozen=True, kw_only=True, rename="lower"):
 
 
 def our_architecture() -> str:
-    """The machine's."""
+    """Return this machine's architecture."""
     machine = platform.machine()
     return ARCHITECTURES.get(machine, machine)
 
@@ -46,7 +46,7 @@ def check_platform_for_import(text: str) -> None:
 
 
 def check_platform(request: Request, image: Image) -> None:
-    """Refuse an image that is for another platform than was asked for.
+    """Refuse an image for another platform than was asked for.
 
     Raises:
         InvalidRequest: what was asked for is no platform.

@@ -35,12 +35,12 @@ _CONTAINER_FIELDS: Final[Json] = {
 
 
 def created_s(text: str) -> int:
-    """Unix time of an image's own RFC 3339 stamp; 0 if it has none."""
+    """Return the Unix time of an image's own RFC 3339 stamp; 0 if it has none."""
     return (parse_stamp(text) or 0) // SECOND_NS
 
 
 def repo_tags(image: Image) -> list[str]:
-    """The tags that point at it, as people write them."""
+    """Return the tags that point at an image, as people write them."""
     references = map(parse_reference, image.references)
     return [reference.familiar for reference in references if not reference.digest]
 
@@ -53,7 +53,9 @@ def _repo_digests(image: Image) -> list[str]:
 def image_summary_json(
     image: Image, version: ApiVersion, containers: int = -1, shared_bytes: int = -1
 ) -> ImageSummary:
-    """One element of ``GET /images/json``: ImageSummary. -1 means that nobody counted."""
+    """Return one element of ``GET /images/json``: ImageSummary. -1 means that a value was not
+    counted.
+    """
     contents, tags, digests = image.contents, repo_tags(image), _repo_digests(image)
     if not tags and not digests and version < _UNTAGGED_EMPTY_SINCE:
         tags, digests = ["<none>:<none>"], ["<none>@<none>"]
@@ -74,7 +76,7 @@ def image_summary_json(
 
 
 def image_inspect_json(image: Image, version: ApiVersion, data_root: Path) -> Json:
-    """``GET /images/{name}/json``: ImageInspect."""
+    """Return ``GET /images/{name}/json``: ImageInspect."""
     contents = image.contents
     inspected: Json = {
         "Id": image.id,
@@ -106,7 +108,7 @@ def image_inspect_json(image: Image, version: ApiVersion, data_root: Path) -> Js
 
 
 def image_config_json(config: ImageConfig) -> Json:
-    """Docker's Config of an image: what containers made from it start with."""
+    """Return Docker's Config of an image: what containers made from it start with."""
     shown: Json = {
         "User": config.user,
         "Env": config.env or None,
@@ -138,8 +140,8 @@ def _graph_driver_json(image: Image, data_root: Path) -> Json:
 
 
 def image_history_json(image: Image) -> list[ImageStep]:
-    """``GET /images/{name}/history``: the newest first; only the newest has an ID, which is the
-    image's.
+    """Return ``GET /images/{name}/history``: the newest first; only the newest has an ID, which is
+    the image's.
     """
     sizes = iter([layer.size_bytes for layer in image.contents.layers])
     steps = [
@@ -164,7 +166,7 @@ def _step_json(entry: HistoryEntry, size_bytes: int) -> ImageStep:
 
 
 def removed_json(removal: Removal) -> list[ImageRemoved]:
-    """``DELETE /images/{name}``: what became of names, image and layers."""
+    """Return ``DELETE /images/{name}``: what happened to names, image and layers."""
     lines: list[ImageRemoved] = [{"Untagged": reference} for reference in removal.untagged]
     if removal.deleted is not None:
         lines.append({"Deleted": removal.deleted})

@@ -6,7 +6,7 @@ from engine.api.answers import Stamp, since
 
 
 class AddressPool(TypedDict):
-    """A subnet, and what is taken of it."""
+    """A subnet of a network."""
 
     Subnet: str
     IPRange: NotRequired[str]
@@ -15,7 +15,7 @@ class AddressPool(TypedDict):
 
 
 class Ipam(TypedDict):
-    """Where addresses come from."""
+    """The addresses of a network."""
 
     Driver: str
     Options: dict[str, str] | None

@@ -61,7 +61,7 @@ class DisconnectWire(Wire, frozen=True, kw_only=True):
 
 
 def parse_network(asked: NetworkCreateWire) -> NetworkRequest:
-    """A network as it is wished for.
+    """Return the network that is requested.
 
     Raises:
         Forbidden, NotFound: in Docker's words.

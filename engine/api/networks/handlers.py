@@ -31,14 +31,14 @@ _TYPES: Final = frozenset({"builtin", "custom"})
 
 
 class NetworkHandlers:
-    """What containers are connected to."""
+    """Handles networks."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._networks = service.networks
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -118,7 +118,7 @@ class NetworkHandlers:
         )
 
     async def list(self, request: Request) -> Reply:
-        """``docker network ls``."""
+        """Handle ``docker network ls``."""
         requested = parse_filters(request.query.text("filters"), _LIST_FILTERS)
         dangling = _dangling(requested)
         for value in requested.values("type"):
@@ -139,7 +139,7 @@ class NetworkHandlers:
         )
 
     async def inspect(self, request: Request) -> Reply:
-        """``docker network inspect``."""
+        """Handle ``docker network inspect``."""
         query = request.query
         verbose = query.text("verbose")
         try:
@@ -153,13 +153,13 @@ class NetworkHandlers:
         return json_answer(network_json(network, self._networks.members(network), request.version))
 
     async def create(self, request: Request) -> Reply:
-        """``docker network create``."""
+        """Handle ``docker network create``."""
         asked = await read_json(request, NetworkCreateWire)
         identity = await self._networks.create(parse_network(asked), request.origin)
         return json_answer({"Id": identity, "Warning": ""}, 201)
 
     async def connect(self, request: Request) -> Reply:
-        """``docker network connect``."""
+        """Handle ``docker network connect``."""
         asked = await read_json(request, ConnectWire)
         network = self._networks.get(request.params["id"])
         requested = membership(network.name, asked.endpoint_config or EndpointWire())
@@ -169,7 +169,7 @@ class NetworkHandlers:
         return Answer(200)
 
     async def disconnect(self, request: Request) -> Reply:
-        """``docker network disconnect``."""
+        """Handle ``docker network disconnect``."""
         asked = await read_json(request, DisconnectWire)
         await self._networks.disconnect(
             request.params["id"],
@@ -180,12 +180,12 @@ class NetworkHandlers:
         return Answer(200)
 
     async def remove(self, request: Request) -> Reply:
-        """``docker network rm``."""
+        """Handle ``docker network rm``."""
         await self._networks.remove(request.params["id"], request.origin)
         return NO_CONTENT
 
     async def prune(self, request: Request) -> Reply:
-        """``docker network prune``: networks that every engine has are not taken away."""
+        """Handle ``docker network prune``: networks that every engine has are not taken away."""
         requested = parse_filters(request.query.text("filters"), _PRUNE_FILTERS)
         limits = requested.values("until")
         if len(limits) > 1:
@@ -202,7 +202,7 @@ class NetworkHandlers:
         return json_answer({"NetworksDeleted": deleted or None})
 
     def _is_dangling(self, network: Network) -> bool:
-        """Whether nobody uses a network that somebody has made."""
+        """Return whether a network was made by a user and nobody uses it."""
         return network.name not in PREDEFINED and not self._networks.members(network)
 
 
@@ -213,7 +213,7 @@ def _container(word: str | None) -> str:
 
 
 def _dangling(filters: Filters) -> bool | None:
-    """Whether only networks that nobody uses are requested, or only the others; None: all."""
+    """Return whether only unused networks are requested, or only used ones; None: all."""
     try:
         return parse_boolean_filter(filters, "dangling")
     except InvalidRequest:

@@ -27,7 +27,7 @@ _ENABLE_IPV4_SINCE: Final[ApiVersion] = (1, 48)
 def network_json(
     network: Network, members: Iterable[Container], version: ApiVersion = VERSION_MAX
 ) -> Json:
-    """A network: Docker's Network, with the running containers that are in it."""
+    """Return Docker's Network, with the running containers that are in it."""
     shown: Json = {
         "Name": network.name,
         "Id": network.id,

@@ -30,7 +30,7 @@ _ASKED: Final = re.compile(r"(Wire|Body)$")
 
 
 def describe(routes: Iterable[Route]) -> Json:
-    """The whole document."""
+    """Return the whole document."""
     listed = tuple(routes)
     schemas = _Schemas(listed)
     paths: dict[str, Json] = {}
@@ -57,7 +57,7 @@ def describe(routes: Iterable[Route]) -> Json:
 
 
 class _Schemas:
-    """The JSON Schemas of all shapes that routes name."""
+    """Collects the JSON Schemas of all shapes that routes name."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         shapes = [Refused, *(shape for route in routes for shape in _shapes(route.operation))]
@@ -69,7 +69,7 @@ class _Schemas:
         self.components = {_asked(name): _renamed(each) for name, each in components.items()}
 
     def of(self, shape: Shape) -> Json:
-        """The schema of one of them."""
+        """Return the schema of one shape."""
         return next(schema for known, schema in self._found if known == shape)
 
 
@@ -82,7 +82,9 @@ def _shapes(operation: Operation) -> Iterator[Shape]:
 
 
 def _asked(name: str) -> str:
-    """What a client sends is called so; the name of an answer's shape stands as it is."""
+    """Return the name of a shape that a client sends; the names of answers' shapes stay as they
+    are.
+    """
     return _ASKED.sub("Input", name)
 
 
@@ -120,7 +122,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 
 def _identity(route: Route) -> str:
-    """``get-containers-name-json``."""
+    """Return an operation's ID: ``get-containers-name-json``."""
     return "-".join((route.method.lower(), *re.findall(r"\w+", route.template)))
 
 

@@ -10,7 +10,7 @@ from engine.api.http.router import Route
 
 
 def description_routes(described: Sequence[Route]) -> tuple[Route, ...]:
-    """The route that answers with the description of these routes, and of itself."""
+    """Return the route that answers with the description of these routes, and of itself."""
     made: list[Answer] = []
 
     async def describe_api(_request: Request) -> Reply:

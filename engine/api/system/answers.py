@@ -8,7 +8,7 @@ from engine.api.images.answers import ImageSummary
 
 
 class PlatformName(TypedDict):
-    """What the engine is called."""
+    """The name of the engine."""
 
     Name: str
 
@@ -53,7 +53,7 @@ class Version(TypedDict):
 
 
 class Plugins(TypedDict):
-    """What drivers there are, by kind."""
+    """The names of all drivers, by kind."""
 
     Volume: list[str]
     Network: list[str]
@@ -62,7 +62,7 @@ class Plugins(TypedDict):
 
 
 class RegistryConfig(TypedDict):
-    """How registries are spoken to."""
+    """How the engine connects to registries."""
 
     InsecureRegistryCIDRs: list[str]
     IndexConfigs: dict[str, Any]  # Any: always empty
@@ -72,7 +72,7 @@ class RegistryConfig(TypedDict):
 
 
 class Commit(TypedDict):
-    """The version of a program that other engines are made of."""
+    """The version of a program that other engines consist of."""
 
     ID: str
     Expected: NotRequired[Annotated[str, until("1.48")]]
@@ -85,7 +85,7 @@ class Runtime(TypedDict):
 
 
 class SwarmInfo(TypedDict):
-    """That there is no swarm."""
+    """The state of the swarm: there is none."""
 
     NodeID: str
     NodeAddr: str
@@ -190,7 +190,7 @@ class DiskUsage(TypedDict):
 
 
 class LoggedIn(TypedDict):
-    """What a registry says to credentials."""
+    """A registry's answer to credentials."""
 
     IdentityToken: str
     Status: str

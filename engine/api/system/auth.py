@@ -20,13 +20,13 @@ class AuthBody(Wire, frozen=True, kw_only=True, rename="lower"):
 
 
 class AuthHandlers:
-    """Asks registries."""
+    """Handles logins to registries."""
 
     def __init__(self, service: Service) -> None:
         self._registries = service.registries
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "POST",
@@ -42,7 +42,7 @@ class AuthHandlers:
         )
 
     async def log_in(self, request: Request) -> Reply:
-        """SystemAuthResponse."""
+        """Handle ``docker login``: SystemAuthResponse."""
         asked = await read_json(request, AuthBody)
         credentials = Credentials(
             username=asked.username or "",

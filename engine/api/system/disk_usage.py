@@ -19,13 +19,13 @@ _KINDS: Final = ("container", "image", "volume", "build-cache")
 
 
 class DiskUsageHandlers:
-    """What reads the disk to answer; each kind only when it is asked for."""
+    """Handles ``docker system df``; each kind is measured only if it is asked for."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -42,7 +42,7 @@ class DiskUsageHandlers:
         )
 
     async def disk_usage(self, request: Request) -> Reply:
-        """``docker system df``: a kind that was not asked for is null."""
+        """Handle ``docker system df``: a kind that was not asked for is null."""
         kinds = request.query.texts("type") or _KINDS
         for kind in kinds:
             if kind not in _KINDS:

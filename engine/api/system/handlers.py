@@ -31,13 +31,13 @@ _PONG_HEADERS: Final = (
 
 
 class SystemHandlers:
-    """What clients ask before they ask for anything else."""
+    """Handles what clients ask first: ping, version, info."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> tuple[Route, ...]:
-        """Who answers what."""
+        """Return the routes of these handlers."""
         return (
             Route(
                 "GET",
@@ -77,15 +77,15 @@ class SystemHandlers:
         )
 
     async def ping(self, request: Request) -> Reply:
-        """We are here; the headers say what we speak."""
+        """Answer that the engine is there; the headers say which API it has."""
         return _PONG if request.method == "GET" else _PONG_HEAD
 
     async def version(self, _request: Request) -> Reply:
-        """``docker version``."""
+        """Handle ``docker version``."""
         return json_answer(version_json(self._service, await self._service.system.facts()))
 
     async def info(self, request: Request) -> Reply:
-        """``docker info``."""
+        """Handle ``docker info``."""
         tasks = trio.lowlevel.current_statistics().tasks_living
         host = await self._service.system.facts()
         return json_answer(info_json(self._service, host, request.version, tasks))

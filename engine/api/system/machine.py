@@ -7,7 +7,7 @@ from engine.domain.container.resources import Machine
 
 
 def limits_json(machine: Machine) -> Json:
-    """The part of SystemInfo that is about limits."""
+    """Return the part of SystemInfo that is about limits."""
     return {
         "MemoryLimit": machine.memory_limit,
         "SwapLimit": machine.swap_limit,
@@ -22,7 +22,7 @@ def limits_json(machine: Machine) -> Json:
 
 
 def warnings_json(machine: Machine, cgroup_version: str, *, forwards_ipv4: bool) -> list[str]:
-    """What people should know who rely on limits, in dockerd's words.
+    """Return warnings for people who rely on limits, in dockerd's words.
 
     Weights of block devices are missed on version 2 alone: version 1 has lost them with Linux 5.0,
     and nobody can bring them back.

@@ -28,7 +28,7 @@ _NO_BRIDGE_FILTER_SINCE: Final[ApiVersion] = (1, 50)
 
 
 def version_json(service: Service, host: HostFacts) -> Json:
-    """``GET /version``: SystemVersion."""
+    """Return ``GET /version``: SystemVersion."""
     system = service.system
     common = {
         "ApiVersion": version_text(VERSION_MAX),
@@ -50,7 +50,7 @@ def version_json(service: Service, host: HostFacts) -> Json:
 
 
 def info_json(service: Service, host: HostFacts, version: ApiVersion, tasks: int) -> Json:
-    """``GET /info``: SystemInfo."""
+    """Return ``GET /info``: SystemInfo."""
     settings = service.system.settings
     return {
         **_counts_json(service),
@@ -144,7 +144,7 @@ def _pools_json(sources: Iterable[SubnetSource]) -> list[Json]:
 
 
 def _of_version_json(version: ApiVersion) -> Json:
-    """What came or went between versions, and clients stumble over when it is there or is not."""
+    """Return the fields that came or went between versions and that clients depend on."""
     commit, registries, shown = _NO_COMMIT, _REGISTRIES, Json()
     if version < _NO_EXPECTED_COMMIT_SINCE:  # older clients warn when it is another
         commit = {**commit, "Expected": commit["ID"]}

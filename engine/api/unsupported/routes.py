@@ -47,7 +47,7 @@ _NO_VOLUMES: Final = unsupported(
 
 
 def routes(prunes: Prunes) -> tuple[Route, ...]:
-    """Return all of them."""
+    """Return all these routes."""
     return (*_volumes(prunes), *_plugins(), *_swarm(), *_builds(prunes))
 
 
@@ -170,21 +170,21 @@ def _swarm_update(path: str, noun: str) -> Route:
 
 
 async def list_volumes(request: Request) -> Reply:
-    """``docker volume ls``."""
+    """Handle ``docker volume ls``."""
     asked = parse_filters(request.query.text("filters"), _VOLUME_FILTERS)
     parse_boolean_filter(asked, "dangling")
     return json_answer({"Volumes": [], "Warnings": None})
 
 
 async def remove_volume(request: Request) -> Reply:
-    """``docker volume rm``; with ``--force`` a missing volume counts as removed."""
+    """Handle ``docker volume rm``; with ``--force`` a missing volume counts as removed."""
     if request.query.flag("force"):
         return NO_CONTENT
     raise no_such_volume(request)
 
 
 async def prune_volumes(prunes: Prunes, request: Request) -> Reply:
-    """``docker volume prune``."""
+    """Handle ``docker volume prune``."""
     known = _VOLUME_PRUNE_FILTERS
     if request.version >= _PRUNE_ALL_SINCE:
         known |= {"all"}
@@ -194,7 +194,7 @@ async def prune_volumes(prunes: Prunes, request: Request) -> Reply:
 
 
 async def list_plugins(request: Request) -> Reply:
-    """``docker plugin ls``."""
+    """Handle ``docker plugin ls``."""
     asked = parse_filters(request.query.text("filters"), _PLUGIN_FILTERS)
     parse_boolean_filter(asked, "enabled")
     return json_answer([])
@@ -208,7 +208,7 @@ async def cancel_build(request: Request) -> Reply:
 
 
 async def prune_builds(prunes: Prunes, request: Request) -> Reply:
-    """``docker builder prune``, and a part of ``docker system prune``."""
+    """Handle ``docker builder prune``, and a part of ``docker system prune``."""
     decode_filters(request.query.text("filters"))
     await prunes.record("builder", 0, request.origin)
     return json_answer({"CachesDeleted": None, "SpaceReclaimed": 0})

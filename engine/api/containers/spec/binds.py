@@ -33,8 +33,7 @@ Mounted = tuple[tuple[Bind, ...], tuple[Tmpfs, ...]]
 
 
 def all_mounts(host: HostConfigWire, lookup: Lookup, version: ApiVersion) -> Mounted:
-    """Everything that is to be mounted; what the request says itself stands before what comes from
-    other containers.
+    """Return all mounts; those of the request itself come before those of other containers.
 
     Raises:
         InvalidRequest: in Docker's words.
@@ -61,7 +60,7 @@ def all_mounts(host: HostConfigWire, lookup: Lookup, version: ApiVersion) -> Mou
 
 
 def _parse_bind(text: str) -> Bind:
-    """``SOURCE:DESTINATION[:MODE]``."""
+    """Parse ``SOURCE:DESTINATION[:MODE]``."""
     source, *rest = text.split(":")
     if not rest or len(rest) > 2 or not all((source, *rest)):
         if not rest and source.startswith("/"):
@@ -96,7 +95,7 @@ def _modes(mode: str) -> tuple[str, ...]:
 
 
 def _parse_tmpfs(paths: Mapping[str, str]) -> Iterator[Tmpfs]:
-    """``{"/run": "size=64m"}``."""
+    """Parse ``{"/run": "size=64m"}``."""
     for path, options in paths.items():
         if not path.startswith("/") or "\0" in path:
             raise InvalidRequest(f"invalid mount path: '{path}' mount path must be absolute")
@@ -108,8 +107,8 @@ def _parse_tmpfs(paths: Mapping[str, str]) -> Iterator[Tmpfs]:
 
 
 def _from_container(text: str, lookup: Lookup) -> Iterator[Bind | Tmpfs]:
-    """``CONTAINER[:MODE]``: what that container has mounted, but for what only its ``--tmpfs``
-    knows, as Docker does it.
+    """Return the mounts that ``CONTAINER[:MODE]`` means: all that the container has, except those
+    of its ``--tmpfs``, as in Docker.
     """
     if not text:
         raise InvalidRequest("volumes-from specification cannot be an empty string")

@@ -95,7 +95,7 @@ class EndpointIpamWire(Wire, frozen=True, kw_only=True):
 
 
 class EndpointWire(Wire, frozen=True, kw_only=True):
-    """Docker's EndpointSettings, as far as they ask for something."""
+    """Docker's EndpointSettings, as far as they request something."""
 
     gw_priority: Int64 | None = None
     """Which of several networks has the default route."""
@@ -147,7 +147,7 @@ class CreateWire(Wire, frozen=True, kw_only=True):
 
 
 def words(value: Words | None) -> tuple[str, ...]:
-    """The list that was meant."""
+    """Return the list that was meant."""
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)

@@ -1,5 +1,4 @@
-"""From what a client asks for and what the image says to a :class:`Spec`; every refusal is in
-Docker's words.
+"""Make a :class:`Spec` of a client's request and the image; every refusal has Docker's message.
 
 A wish that this engine can't fulfil is an error, or a warning where the container works without it:
 never silence. What belongs together has a module of its own: the program, mounts, shared
@@ -213,7 +212,7 @@ def _lifecycle(asked: CreateWire, host: HostConfigWire, default: ImageConfig) ->
 
 
 def _descriptions(asked: CreateWire, host: HostConfigWire, default: ImageConfig) -> Fields:
-    """Return what changes nothing here, but is shown, or inherited by images."""
+    """Return the fields that change nothing here, but are shown, or inherited by images."""
     return {
         "labels": dict(sorted({**default.labels, **(asked.labels or {})}.items())),
         "on_build": words(asked.on_build),
@@ -225,7 +224,7 @@ def _descriptions(asked: CreateWire, host: HostConfigWire, default: ImageConfig)
 
 
 def check_supported(host: HostConfigWire) -> None:
-    """Refuse what would otherwise be passed over in silence.
+    """Refuse what would otherwise be ignored silently.
 
     Raises:
         Unsupported: a driver of volumes other than the local one.

@@ -32,7 +32,7 @@ class HealthcheckWire(Wire, frozen=True, kw_only=True):
 def healthcheck_of(
     asked: HealthcheckWire | None, default: Healthcheck | None
 ) -> Healthcheck | None:
-    """What is asked for, laid over the image's check field by field.
+    """Merge the requested check with the image's, field by field.
 
     Raises:
         InvalidRequest: a span that is too short, or a negative count.
@@ -65,15 +65,15 @@ def _check_spans(asked: HealthcheckWire) -> None:
 
 
 def health_warnings(check: Healthcheck | None) -> Iterator[str]:
-    """Docker takes a check of a kind that it does not know and never asks; it says so in its own
-    log only.
+    """Warn about a check of an unknown kind, which is never run. Docker says so in its own log
+    only.
     """
     if check is not None and check.test and check.test[0] not in _KINDS:
         yield f"Unknown healthcheck type '{check.test[0]}' (expected 'CMD'). Healthcheck ignored."
 
 
 def health_json(container: Container) -> Json:
-    """``State.Health``, or nothing where there is no check."""
+    """Return ``State.Health``, or nothing if there is no check."""
     if container.health is None:
         return {}
     return {
@@ -95,12 +95,12 @@ def _result_json(result: ProbeResult) -> Json:
 
 
 def health_name(container: Container) -> str:
-    """What the filter ``health`` looks at."""
+    """Return the status that the filter ``health`` compares."""
     return container.health.status if container.health else NO_CHECK
 
 
 def health_suffix(container: Container) -> str:
-    """What stands behind ``Up 3 seconds``."""
+    """Return what follows ``Up 3 seconds``."""
     if container.health is None:
         return ""
     status = container.health.status

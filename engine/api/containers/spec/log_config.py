@@ -33,7 +33,7 @@ _POWERS: Final = {unit: 1000**power for power, unit in enumerate(("", "k", "m", 
 
 
 def parse_log_config(wire: LogConfigWire | None) -> LogConfig:
-    """Read driver and options.
+    """Parse driver and options.
 
     Raises:
         InvalidRequest: no such driver or option, or a value that it can't have.
@@ -58,7 +58,9 @@ def _check_names(driver: str, options: Mapping[str, str]) -> None:
 
 
 def _check_mode(options: Mapping[str, str]) -> None:
-    """Both modes are one here: the container waits for no more than a write into the page cache."""
+    """Refuse an unknown mode. Both modes are the same here: the container only waits for a write
+    into the page cache.
+    """
     mode, buffer = options.get("mode", ""), options.get("max-buffer-size")
     if mode not in ("", "blocking", "non-blocking"):
         raise InvalidRequest(f"logger: logging mode not supported: {mode}")
@@ -137,5 +139,5 @@ def _boolean(text: str) -> bool:
 
 
 def log_config_json(log: LogConfig) -> Json:
-    """``HostConfig.LogConfig``."""
+    """Return ``HostConfig.LogConfig``."""
     return {"Type": log.driver, "Config": log.options}

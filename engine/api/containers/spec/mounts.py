@@ -34,7 +34,7 @@ class TmpfsOptionsWire(Wire, frozen=True, kw_only=True):
 
 
 class DriverConfigWire(Wire, frozen=True, kw_only=True):
-    """The driver of a volume that is made for a mount."""
+    """The driver of a volume for a mount."""
 
     name: str | None = None
     options: dict[str, str] | None = None
@@ -72,7 +72,7 @@ class MountWire(Wire, frozen=True, kw_only=True):
 def parse_mounts(
     wires: Iterable[MountWire], version: ApiVersion
 ) -> tuple[tuple[Bind, ...], tuple[Tmpfs, ...]]:
-    """What is to be mounted.
+    """Return the mounts that are requested.
 
     Raises:
         InvalidRequest: in Docker's words.
@@ -188,7 +188,7 @@ _VALUES: Final = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_block
 
 
 def check_tmpfs_words(tmpfs: Tmpfs) -> None:
-    """Refuse an option that no tmpfs has, tmpfs(5)."""
+    """Refuse an option that tmpfs does not have, tmpfs(5)."""
     for word in tmpfs.words:
         name, *value = word.split("=", 1)
         if name not in (_VALUES if value else _FLAGS):
@@ -206,16 +206,16 @@ def check_destination(kind: str, target: str) -> None:
 
 
 def check_absolute(kind: str, path: str) -> None:
-    """Refuse a path that depends on where one stands."""
+    """Refuse a relative path."""
     if not path.startswith("/") or "\0" in path:
         raise bad_mount(kind, f"invalid mount path: '{path}' mount path must be absolute")
 
 
 def shortest(path: str) -> str:
-    """A path without its detours."""
+    """Return a path without ``.``, ``..`` and double slashes."""
     return posixpath.normpath(path).replace("//", "/")
 
 
 def bad_mount(kind: str, why: str) -> InvalidRequest:
-    """Docker's words for it."""
+    """Return the error that Docker reports for a mount."""
     return InvalidRequest(f'invalid mount config for type "{kind}": {why}')

@@ -37,7 +37,7 @@ class Modes:
 
 
 def parse_modes(host: HostConfigWire, lookup: Lookup, version: ApiVersion) -> Modes:
-    """Read the modes.
+    """Parse the modes.
 
     Raises:
         InvalidRequest: a mode that Docker does not know, or a container that is not there.
@@ -63,7 +63,7 @@ def _mode(what: str, mode: str, known: tuple[str, ...], lookup: Lookup | None = 
 
 
 def known_container(reference: str, lookup: Lookup) -> Container:
-    """A container that a request for another one names.
+    """Return a container that a request for another one names.
 
     Raises:
         InvalidRequest: there is none; no 404, which clients take for a missing image, and pull
@@ -76,7 +76,7 @@ def known_container(reference: str, lookup: Lookup) -> Container:
 
 
 def modes_json(spec: Spec) -> Json:
-    """Their fields of ``HostConfig``."""
+    """Return the modes' fields of ``HostConfig``."""
     return {
         "CgroupnsMode": spec.cgroupns_mode,
         "IpcMode": spec.ipc_mode,
@@ -87,5 +87,5 @@ def modes_json(spec: Spec) -> Json:
 
 
 def knows_no_container(reference: str) -> Container:
-    """The lookup of who knows no containers."""
+    """Find no container: the lookup where there are none."""
     raise NotFound(f"No such container: {reference}")

@@ -1,5 +1,5 @@
-"""How a container is connected: modes, endpoints, names and addresses; every refusal is in Docker's
-words.
+"""Parse how a container is connected: modes, endpoints, names and addresses; every refusal has
+Docker's message.
 """
 
 import re
@@ -32,8 +32,8 @@ _DEFAULT_NETWORKS: Final = ("", "default", "bridge")
 
 
 def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str:
-    """Where the network namespace comes from: ``none``, ``host``, ``container:ID`` or a network's
-    name.
+    """Return where the network namespace comes from: ``none``, ``host``, ``container:ID`` or a
+    network's name.
 
     A network's name is not looked for: it may come to be.
 
@@ -49,8 +49,8 @@ def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str
 
 
 def links(host: HostConfigWire, mode: str, lookup: Lookup) -> tuple[str, ...]:
-    """Links within the default network, each with the container that has the network that the
-    linked one is in.
+    """Return the links within the default network, each to the container that owns the target's
+    network namespace.
 
     Raises:
         InvalidRequest: malformed, or to a container that is not there.
@@ -85,7 +85,7 @@ def _private_names(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
-    """What is requested of the places in networks.
+    """Return the requested places in networks.
 
     Raises:
         InvalidRequest: a wish that no such network could fulfil.
@@ -99,7 +99,7 @@ def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
 
 
 def membership(network: str, endpoint: EndpointWire) -> Membership:
-    """One requested place.
+    """Return one requested place.
 
     Raises:
         InvalidRequest: an address that is none, or a wish that the default network can't fulfil.
@@ -144,9 +144,7 @@ def _address(text: str | None, version: int) -> str:
 
 
 def _check_conflicts(asked: CreateWire, host: HostConfigWire, mode: str) -> None:
-    """What a namespace that is not the container's own has already, nobody can choose; the order is
-    Docker's.
-    """
+    """Refuse what a namespace of another owner already has. The order is Docker's."""
     borrowed = is_with_container(mode)
     if borrowed and not namespace_owner(mode):
         raise InvalidRequest("invalid network mode: invalid container format container:<name|id>")
@@ -173,7 +171,7 @@ def _endpoints(asked: CreateWire) -> dict[str, EndpointWire]:
 
 
 def mac_address(asked: CreateWire) -> str:
-    """The link's address where it is named beside the networks, as older clients do.
+    """Return the link's address that older clients request beside the networks.
 
     Raises:
         InvalidRequest: it is none.
@@ -188,7 +186,7 @@ def _mac(text: str) -> str:
 
 
 def name_servers(texts: Iterable[str]) -> tuple[str, ...]:
-    """Addresses to ask for names.
+    """Return the addresses of name servers.
 
     Raises:
         InvalidRequest: it is no address.
@@ -200,7 +198,7 @@ def name_servers(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def extra_hosts(texts: Iterable[str]) -> tuple[str, ...]:
-    """``NAME:ADDRESS``, where ``host-gateway`` stands for the host as the container sees it.
+    """Parse ``NAME:ADDRESS``, where ``host-gateway`` stands for the host as the container sees it.
 
     Raises:
         InvalidRequest: of another form.
@@ -225,7 +223,7 @@ def _is_address(text: str) -> bool:
 def networking_warnings(
     asked: CreateWire, host: HostConfigWire, version: ApiVersion
 ) -> Iterable[str]:
-    """What is asked for in vain, or in a way that will go."""
+    """Warn about what is ignored or deprecated."""
     if asked.mac_address and version >= _MAC_OF_ENDPOINT_SINCE:
         yield (
             "The container-wide MacAddress field is now deprecated."

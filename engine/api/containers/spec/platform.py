@@ -21,7 +21,7 @@ _OTHER_NAMES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def check_platform(requested: str, image: Image, reference: str) -> None:
-    """Refuse an image for another machine than the one that was asked for.
+    """Refuse an image for another platform than the requested one.
 
     Raises:
         InvalidRequest: no platform can be meant.

@@ -27,7 +27,7 @@ class BindingWire(Wire, frozen=True, kw_only=True):
 
 
 def parse_ports(text: str) -> tuple[tuple[int, str], ...]:
-    """The ports that ``80``, ``80/udp`` or ``8000-8010/tcp`` means, with their protocol.
+    """Return the ports that ``80``, ``80/udp`` or ``8000-8010/tcp`` means, with their protocol.
 
     Raises:
         InvalidRequest: it is none of these.
@@ -45,14 +45,14 @@ def parse_ports(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def exposed_ports(names: Iterable[str]) -> tuple[str, ...]:
-    """Exposed ports in one form, each once, in order."""
+    """Return exposed ports in one form, each once, in order."""
     found = {port for name in names for port in parse_ports(name)}
     return tuple(f"{port}/{protocol}" for port, protocol in sorted(found))
 
 
 def port_bindings(bindings: Mapping[str, Iterable[BindingWire] | None]) -> tuple[PortBinding, ...]:
-    """``{"80/tcp": [{"HostPort": "8080"}]}``; a port without bindings gets one, at a port that the
-    engine chooses.
+    """Parse ``{"80/tcp": [{"HostPort": "8080"}]}``; a port without bindings gets one, at a port
+    that the engine chooses.
     """
     return tuple(
         _binding(port, protocol, wire)
@@ -83,7 +83,7 @@ def _binding(container_port: int, protocol: str, wire: BindingWire) -> PortBindi
 
 
 def bindings_json(ports: Iterable[PortBinding]) -> Json:
-    """As they were asked for: ``HostConfig.PortBindings``."""
+    """Return the ports as they were requested: ``HostConfig.PortBindings``."""
     found: dict[str, list[Json]] = {}
     for port in ports:
         host_port = str(port.host_port) if port.host_port else ""
@@ -94,7 +94,9 @@ def bindings_json(ports: Iterable[PortBinding]) -> Json:
 
 
 def published_json(container: Container) -> Json:
-    """As they are: ``NetworkSettings.Ports``. An exposed port that is not published is null."""
+    """Return the ports as they are: ``NetworkSettings.Ports``. An exposed port that is not
+    published is null.
+    """
     if not _has_ports(container):
         return {}
     found: dict[str, list[Json] | None] = dict.fromkeys(container.spec.exposed_ports)
@@ -111,7 +113,7 @@ def published_json(container: Container) -> Json:
 
 
 def summary_ports(container: Container) -> list[Json]:
-    """As the list has them: flat, the unpublished without an address."""
+    """Return the ports for the list: flat, the unpublished ones without an address."""
     if not _has_ports(container):
         return []
     published = [
@@ -135,8 +137,8 @@ def summary_ports(container: Container) -> list[Json]:
 
 
 def _has_ports(container: Container) -> bool:
-    """Whether there are ports to speak of: without a network that has a way out there are none, as
-    with Docker.
+    """Return whether ports are shown: none are without a network that has a default route, as in
+    Docker.
     """
     endpoints = container.endpoints
     has_way_out = leader(endpoints) is not None or leader(endpoints, ipv6=True) is not None
@@ -144,8 +146,8 @@ def _has_ports(container: Container) -> bool:
 
 
 def _host_addresses(container: Container, port: PortBinding) -> tuple[str, ...]:
-    """Where a port is published: without an address asked for, on all of each IP version that the
-    container has a way out by.
+    """Return where a port is published: if no address is requested, on all addresses of each IP
+    version that the container has a default route for.
     """
     if port.host_ip:
         return (port.host_ip,)

@@ -21,8 +21,8 @@ _RESTART_POLICIES: Final = ("no", "always", "on-failure", "unless-stopped")
 
 
 def program(asked: CreateWire, default: ImageConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Entrypoint and command: an entrypoint of one's own puts the image's command aside; ``[""]``
-    is no entrypoint.
+    """Return entrypoint and command: an entrypoint in the request replaces the image's command too;
+    ``[""]`` is no entrypoint.
 
     Raises:
         InvalidRequest: there is neither.
@@ -39,7 +39,7 @@ def program(asked: CreateWire, default: ImageConfig) -> tuple[tuple[str, ...], t
 
 
 def environment(default: tuple[str, ...], asked: Iterable[str]) -> tuple[str, ...]:
-    """The image's variables and the request's.
+    """Merge the image's variables with the request's.
 
     Raises:
         InvalidRequest: one without a name, or with a byte that ends it, execve(2).
@@ -51,7 +51,7 @@ def environment(default: tuple[str, ...], asked: Iterable[str]) -> tuple[str, ..
 
 
 def working_directory(path: str) -> str:
-    """Where it starts, in the shortest form.
+    """Return the working directory in its shortest form.
 
     Raises:
         InvalidRequest: not an absolute path.
@@ -64,7 +64,7 @@ def working_directory(path: str) -> str:
 
 
 def stop_signal(name: str) -> str:
-    """The signal that asks it to end, as it was written.
+    """Return the stop signal as it was written.
 
     Raises:
         InvalidRequest: no such signal.
@@ -76,7 +76,7 @@ def stop_signal(name: str) -> str:
 
 
 def capability_names(field: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Capabilities as the kernel's headers write them.
+    """Return capabilities as the kernel's headers write them.
 
     Raises:
         InvalidRequest: there is none of that name.
@@ -89,7 +89,7 @@ def capability_names(field: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def oom_score_adj(score: int) -> int:
-    """How gladly the kernel kills it, proc(5).
+    """Return the kernel's preference for killing the container, proc(5).
 
     Raises:
         InvalidRequest: out of range.
@@ -100,7 +100,7 @@ def oom_score_adj(score: int) -> int:
 
 
 def restart_policy(host: HostConfigWire) -> RestartPolicy:
-    """When it is started again.
+    """Return the restart policy.
 
     Raises:
         InvalidRequest: no such policy, a limit that it does not have, or a container that is to be
@@ -113,7 +113,7 @@ def restart_policy(host: HostConfigWire) -> RestartPolicy:
 
 
 def parse_restart_policy(wire: RestartPolicyWire) -> RestartPolicy:
-    """A policy by itself.
+    """Parse a policy by itself.
 
     Raises:
         InvalidRequest: no such policy, or a limit that it does not have.

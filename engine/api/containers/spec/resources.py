@@ -59,7 +59,7 @@ _WITHOUT_EFFECT: Final = (
 
 
 def parse_resources(wire: ResourcesWire) -> Resources:
-    """The limits that are asked for, before anybody has measured them against a machine.
+    """Return the limits that are requested, before they are checked against a machine.
 
     Raises:
         InvalidRequest: a value of no shape that Docker knows.
@@ -95,14 +95,14 @@ def parse_resources(wire: ResourcesWire) -> Resources:
 
 
 def ignored_field_warnings(wire: ResourcesWire) -> Iterator[str]:
-    """Warnings about fields that nobody on Linux heeds."""
+    """Warn about HostConfig fields that have no effect on Linux."""
     for attribute, warning in _WITHOUT_EFFECT:
         if getattr(wire, attribute):
             yield warning
 
 
 def parse_ulimits(wires: Iterable[UlimitWire]) -> tuple[Ulimit, ...]:
-    """Limits of processes, setrlimit(2).
+    """Return the limits of processes, setrlimit(2).
 
     Raises:
         InvalidRequest: one that the kernel does not have, or a soft limit above the hard one.
@@ -140,7 +140,8 @@ def _rates(wires: Iterable[ThrottleWire] | None) -> tuple[DeviceRate, ...]:
 
 
 def _cgroup_parent(path: str) -> str:
-    """Below the root of each hierarchy, whatever was written in front of it, as runc has it.
+    """Return the path relative to each hierarchy's root, whatever is written before it, as runc
+    reads it.
 
     Raises:
         InvalidRequest: it is the root itself, no path, or longer than a cgroup's path can be.
@@ -203,7 +204,7 @@ def _device_request(wire: DeviceRequestWire) -> DeviceRequest:
 
 
 def resources_json(limits: Resources, ulimits: Iterable[Ulimit]) -> Json:
-    """The part of ``HostConfig`` that is Docker's Resources, with every field of API v1.51."""
+    """Return the part of ``HostConfig`` that is Docker's Resources, with every field of API v1.51."""
     pids_max = limits.pids_max
     return {
         "CpuShares": limits.cpu_shares,

@@ -20,7 +20,7 @@ _BARE: Final = ("no-new-privileges", "disable")
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What the options ask for."""
+    """What the security options mean."""
 
     options: tuple[str, ...] = ()
     no_new_privileges: bool = False
@@ -31,8 +31,8 @@ class Security:
 
 
 def parse_security(host: HostConfigWire) -> Security:
-    """Read the options, and the lists of paths that ``systempaths=unconfined`` becomes in clients;
-    of two the later wins.
+    """Parse the options, and the lists of paths that clients make of ``systempaths=unconfined``; of
+    two options the later wins.
 
     Raises:
         InvalidRequest: an option that nobody knows, or a seccomp profile that is not JSON.
@@ -73,7 +73,7 @@ def _invalid(option: str) -> InvalidRequest:
 
 
 def _split(option: str) -> tuple[str, str]:
-    """``NAME=VALUE``, or with the colon that was the separator before 1.11."""
+    """Split ``NAME=VALUE``, or ``NAME:VALUE`` from before 1.11."""
     if option in _BARE:
         return ("label", option) if option == "disable" else (option, "true")
     for separator in "=:":
@@ -95,8 +95,8 @@ def _profile(value: str) -> str:
 
 
 def _check_off(name: str, value: str) -> None:
-    """Modules that this engine does not drive: switching them off is granted, a profile of theirs
-    is not.
+    """Accept that a security module is switched off, and refuse a profile for it: this engine does
+    not drive these modules.
     """
     if value not in (UNCONFINED, "disable", ""):
         raise Unsupported(f'the security option "{name}={value}" is not supported')
@@ -107,7 +107,7 @@ def _paths(paths: list[str] | None) -> tuple[str, ...] | None:
 
 
 def security_json(spec: Spec) -> Json:
-    """Their fields of ``HostConfig``.
+    """Return the security fields of ``HostConfig``.
 
     Of the default paths a privileged container has none, and what sees the host's processes has no
     SELinux label.
