@@ -1,4 +1,4 @@
-"""Docker's filters: a JSON map in the query, ``{"status": ["running"]}`` or ``{"status":
+"""Parse Docker's filters: a JSON map in the query, ``{"status": ["running"]}`` or ``{"status":
 {"running": true}}``.
 
 Values of one name are alternatives, different names must all match; labels must match one and all.

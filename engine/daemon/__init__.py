@@ -1,4 +1,4 @@
-"""shipslogd: the only place that knows everything, and wires it together.
+"""Put the packages together and run them: ``shipslogd``.
 
     __main__.py   the nursery tree                   wiring.py    the parts of a daemon, put together
     config.py     options and the TOML file          drivers.py   which driver answers what

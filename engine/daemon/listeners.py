@@ -71,7 +71,7 @@ def open_listeners(config: Config, environment: Mapping[str, str] = os.environ) 
     """Listen on every host, or on none.
 
     Raises:
-        ConfigError: one of them can't be listened on, or would let in whoever comes.
+        ConfigError: one of them can't be listened on, or would admit everybody.
     """
     listeners = Listeners()
     try:

@@ -1,5 +1,5 @@
-"""What can be done to the kernel for one container. Each is idempotent: done again after a crash,
-it changes nothing more.
+"""Define what can be done to the kernel for one container. Each action is idempotent: done again
+after a crash, it changes nothing more.
 """
 
 from dataclasses import dataclass

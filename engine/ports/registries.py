@@ -16,6 +16,6 @@ class Registries(Protocol):
 
         Raises:
             LoginRefused: it does not.
-            RegistryUnavailable: nobody can tell.
+            RegistryUnavailable: the registry does not answer.
         """
         ...

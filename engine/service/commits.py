@@ -2,8 +2,9 @@
 
     PauseRequested(for_commit) ─▶ Paused ─▶ content on the disk ─▶ UnpauseRequested ─▶ image and Committed, in one append
 
-Whoever dies before the append leaves content that nobody speaks of, which is collected, and perhaps
-a container that stands still: the next daemon reads in the log what for, and lets it go on.
+A daemon that dies before the append leaves content that no event names, which is collected, and
+perhaps a paused container: the next daemon reads in the log that the pause was for a commit, and
+ends it.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,6 @@
-"""Images: content comes first, then the event that speaks of it; at removal the other way round."""
+"""Import, load, save, tag and remove images. Content is stored before the event that names it, and
+deleted after its removal is recorded.
+"""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence

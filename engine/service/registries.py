@@ -23,7 +23,7 @@ class Registries:
         Raises:
             InvalidRequest: the address names no registry.
             LoginRefused: it does not take them.
-            RegistryUnavailable: nobody can tell.
+            RegistryUnavailable: the registry does not answer.
         """
         registry = parse_registry(address)
         token = await self._port.log_in(registry, credentials)

@@ -19,7 +19,7 @@ class Conversation:
     attachment: Attachment | None
     """The streams; None for a client that wants the log alone, or nothing."""
     past: LogOptions | None
-    """What it is told of the log before that."""
+    """The part of the log that is sent first."""
 
     async def __call__(self, connection: socket.socket, unread: bytes) -> None:
         """Own the connection until the monitor has it, or until everything has been sent."""

@@ -1,4 +1,4 @@
-"""``GET /containers/{name}/attach/ws``: what ``attach`` does, for browsers.
+"""Handle ``GET /containers/{name}/attach/ws``: attach for browsers.
 
 As in Docker: the streams are never multiplexed; clients before 1.42 get all of them, later ones
 those that they ask for; frames towards the client are binary since 1.28 and text before. Unlike in

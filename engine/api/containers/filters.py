@@ -19,7 +19,7 @@ CONTAINER_FILTERS: Final = frozenset(
         *("label", "name", "network", "publish", "since", "status", "volume"),
     }
 )
-"""``isolation`` tells containers of Windows apart, and none of ours."""
+"""``isolation`` distinguishes containers of Windows; all of ours match."""
 _PHASES: Final = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 _UP: Final = ("running", "paused", "restarting")
 """Phases of what is shown when nobody asks for all."""

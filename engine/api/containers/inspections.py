@@ -1,4 +1,4 @@
-"""The last answers to ``inspect``, kept for clients that ask again until something has changed."""
+"""Keep the last answers to ``inspect`` until something changes, for clients that ask again."""
 
 from collections import OrderedDict
 from collections.abc import Collection

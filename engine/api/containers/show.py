@@ -22,7 +22,7 @@ from engine.domain.image.state import Image
 from engine.domain.network.state import Network
 
 STORAGE_DRIVER = "overlay2"
-"""What clients know overlay(fs) by; the directories are told in ``GraphDriver``."""
+"""What clients know overlay(fs) by; ``GraphDriver`` has the directories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

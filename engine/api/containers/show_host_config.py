@@ -1,4 +1,4 @@
-"""``HostConfig`` as ``inspect`` shows it: domain → Docker JSON, with every field of API v1.51."""
+"""Convert a spec to ``HostConfig`` of ``inspect``, with every field of API v1.51."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a container uses, in Docker's words: samples → ContainerStatsResponse of API v1.51.
+"""Convert samples of resource usage to ContainerStatsResponse of API v1.51.
 
 Where versions of cgroups differ so does Docker's answer: which keys ``memory_stats.stats`` has, and
 whether there are counts of operations beside those of bytes.

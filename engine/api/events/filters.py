@@ -1,5 +1,5 @@
-"""Which events a reader of ``/events`` wants: after moby's ``daemon/events/filter.go``, whose rules
-clients rely on.
+"""Decide which messages a reader of ``/events`` gets, by the rules of moby's
+``daemon/events/filter.go``, on which clients rely.
 
 Values of one filter are alternatives, filters are conditions. A filter by object
 (``container=web``) looks at the ID and the name of whatever the event is about, whatever that is,

@@ -1,17 +1,18 @@
-"""``GET /events``: Docker's stream of what happens, told from the log: all of it, not the last 256.
+"""Handle ``GET /events``: Docker's stream of messages, made from the whole log and not from the
+last 256 events.
 
 Resuming
 ========
 
 Every event carries its position in the log as the attribute ``shipslog.seq``. A reader that has
-been cut off asks for what comes after the last one it has seen, and misses nothing and hears
-nothing twice, whatever was between::
+been cut off asks for what comes after the last one it has seen, and gets every message once,
+whatever has happened meanwhile::
 
     curl --unix-socket … 'http://x/events?after_seq=4711.2'
     docker events --filter after_seq=4711.2
     docker_client.events(filters={"after_seq": "4711.2"})
 
-A plain number, as ``shipslog history`` shows, stands for all of what that event of the log says.
+A plain number, as ``shipslog history`` shows, means all messages of that event of the log.
 """
 
 import re
@@ -102,7 +103,7 @@ class EventHandlers:
         if after is None and since_ns is None and until_ns is None:
             after = Position(self._service.events.last_seq)
         after = after or Position(0)
-        # the event that is half told is read again, for its other half
+        # the event that is half sent is read again, for its other half
         question = Question(after_seq=max(0, after.seq - 1), since_ns=since_ns, until_ns=until_ns)
         return question, after
 

@@ -1,8 +1,8 @@
-"""Events of the log in the words of Docker's ``/events``: domain → Docker JSON.
+"""Translate events of the log to messages of Docker's ``/events``.
 
-One of ours can be several of theirs (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or
-none: most intents are not sent. What an event of theirs says about its object, they look up when it
-happens; so does this, in what was sent before.
+One event can be several messages (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or none:
+most intents are not reported. A message describes its object as it was at that moment, which follows
+from the events before it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The auditor's paths, Shipslog's own: history, what was at a moment, verification."""
+"""Handle Shipslog's own paths: history, the state at a past moment, verification."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -90,7 +90,7 @@ class HistoryHandlers:
                 "/shipslog/verify",
                 self.verify,
                 Operation(
-                    summary="Read the whole log and tell whether it is sound.",
+                    summary="Read the whole log and check whether it is sound.",
                     answers={200: Verdict},
                 ),
             ),
@@ -111,7 +111,7 @@ class HistoryHandlers:
         )
         follow = query.flag("follow")
         entries = self._service.history.entries(question, follow=follow)
-        # What is wrong with the question is told before the head.
+        # A malformed question is refused before the head is sent.
         first = () if follow else await _first(entries)
 
         async def produce(send: Sink) -> None:

@@ -1,5 +1,5 @@
-"""Where a request's body ends: RFC 9112 sections 6 and 7. No I/O; each framing takes bytes and
-tells which are the body's.
+"""Find where a request's body ends: RFC 9112 sections 6 and 7. No I/O: each framing takes bytes and
+returns those of the body.
 """
 
 import re
@@ -30,7 +30,7 @@ class Framing(ABC):
         Nothing of the body while it has not ended means that more has to be received.
 
         Raises:
-            Malformed: it can't be told where the body ends.
+            Malformed: the end of the body can't be found.
         """
 
 

@@ -1,8 +1,8 @@
-"""Leaving HTTP: the head that says so, and the connection in other hands.
+"""Send the head that ends HTTP on a connection, and hand the connection over.
 
 A plain connection is given away as a descriptor, and no byte of it passes through the daemon any
-more. One that is encrypted, or is to speak WebSocket, stays: what is given away is one end of a
-socket pair, and a relay carries the bytes.
+more. An encrypted connection, or one with WebSocket frames, stays: one end of a socket pair is given
+away, and a relay copies the bytes.
 """
 
 import fcntl
@@ -54,7 +54,7 @@ async def _head_is_read(connection: trio.socket.SocketType) -> None:
     if connection.family != socket.AF_UNIX:
         return
     with trio.move_on_after(_HEAD_READ_S):
-        while _unread_bytes(connection):  # noqa: ASYNC110  (nothing tells of it)
+        while _unread_bytes(connection):  # noqa: ASYNC110  (nothing reports it)
             await trio.sleep(_LOOK_AGAIN_S)
 
 
@@ -87,7 +87,7 @@ async def relay_away(
         begun(relay)
         try:
             await take(theirs, unread)
-        except Exception as error:  # told by the caller, once the relay has ended as well
+        except Exception as error:  # raised by the caller, once the relay has ended as well
             failure = error
     if failure is not None:
         raise failure

@@ -114,9 +114,7 @@ class Connection:
             with self._life:
                 while await self._take_turn():
                     pass
-            if (
-                not self._transport.is_plain
-            ):  # there, an end without a word of goodbye is an accident
+            if not self._transport.is_plain:  # there, an end without close_notify is an accident
                 with trio.move_on_after(_LINGER_S):
                     await self._transport.send_eof()
         except trio.BrokenResourceError:

@@ -2,7 +2,7 @@
 
 A handler module writes them where it registers its routes; ``engine.api.openapi`` makes the
 description of them. A shape is a type that msgspec knows: a Struct for what a client sends, a
-TypedDict for what it is told.
+TypedDict for what it gets.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
-"""Carrying a hijacked connection between a client whose bytes must be translated and whoever has
-the streams.
+"""Copy a hijacked connection's bytes between a client and the owner of the streams, if they must be
+translated.
 
 A monitor takes a plain socket and is rid of the daemon; a client that speaks TLS or WebSocket has
 the daemon in between::
@@ -8,11 +8,11 @@ the daemon in between::
               (TLS, …)                   socket pair ── monitor
     client ══ Transport ◀══ download ◀── ╯
 
-Nothing piles up: each direction holds one block, and whoever does not read makes the other side
-wait, as without a relay. The end of the client's input is passed on, and its output goes on. Once
-the monitor has let go, what it has left behind is given to the client for as long as monitors
-themselves are patient; a client that breaks off is gone for the monitor at once. The daemon's end
-is the end of its relays; containers go on.
+Each direction buffers one block, and a side that does not read makes the other side wait, as without
+a relay. The end of the client's input is passed on, and its output goes on. Once the monitor has
+closed its end, the client gets what is left, with the timeout that monitors have themselves; when a
+client breaks off, the monitor's end is closed at once. Relays end with the daemon; containers go
+on.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""What a handler returns: values that say how the response is to be, so that handlers do no I/O on
+"""Define what a handler returns: values that describe the response, so that handlers do no I/O on
 the connection.
 """
 

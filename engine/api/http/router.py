@@ -2,7 +2,7 @@
 
 Routes are templates: ``/containers/{name}/json``, where a variable part matches one or more
 segments, because image names have slashes. As in Docker, the first route that fits wins, a path is
-decoded before it is matched, and whoever asks for the ``OPTIONS`` of whatever gets an empty answer.
+decoded before it is matched, and ``OPTIONS`` of any path gets an empty answer.
 """
 
 import re

@@ -17,7 +17,7 @@ from engine.api.http.transports import SocketTransport, Transport
 from engine.domain.event import Actor
 
 DRAIN_S: Final = 10.0
-"""How long requests may go on after the daemon was told to stop."""
+"""How long requests may go on after the daemon was asked to stop."""
 
 _log = structlog.get_logger(__name__)
 

@@ -1,8 +1,8 @@
-"""TLS on a connection: the daemon's side, whose clients are named by their certificates. RFC 8446;
-at least TLS 1.2.
+"""Encrypt a connection by TLS 1.2 or newer (RFC 8446), on the daemon's side; certificates name the
+clients.
 
-Theory of operation. :class:`ssl.SSLObject` turns bytes into bytes and does no I/O; what it has to
-say lies in one buffer, what it has been told in another::
+Theory of operation. :class:`ssl.SSLObject` turns bytes into bytes and does no I/O; what it sends is
+in one buffer, what it receives in another::
 
     client ── SocketTransport ──▶ incoming ─┐
                                             ├ SSLObject ── receive(), send()

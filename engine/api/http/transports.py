@@ -1,4 +1,4 @@
-"""What carries a conversation: bytes in, bytes out, and a way to give the connection away.
+"""Send and receive the bytes of a connection, and give the connection away.
 
 A plain socket is read and written directly and not through ``trio.SocketStream``, whose guards
 against several tasks in one direction cost a tenth of a short request: here a connection is one

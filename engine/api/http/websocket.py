@@ -1,5 +1,4 @@
-"""WebSocket for the few who attach by it: RFC 6455, spoken by wsproto; bytes within frames, and no
-more.
+"""Send and receive bytes in WebSocket frames (RFC 6455, by wsproto), for clients that attach by it.
 
 Imported with the first of them.
 """
@@ -90,7 +89,7 @@ class WebSocketTransport:
             case Ping():
                 await self._answer(event.response())
             case CloseConnection():
-                # The client's own end is answered alike; frames that break the rules are told so.
+                # The client's own end is answered alike; frames that break the rules get an error.
                 broken = self._frames.state is ConnectionState.OPEN
                 await self._answer(event if broken else event.response())
                 self._over = True

@@ -67,7 +67,7 @@ class ImageHandlers:
                     query=(
                         flag("shared-size", "With what each shares with others."),
                         flag("all", "Without effect: there are no intermediate images."),
-                        flag("digests", "Without effect: they are always told."),
+                        flag("digests", "Without effect: they are always included."),
                         filters(*LIST_FILTERS),
                     ),
                     answers={200: list[ImageSummary]},
@@ -115,7 +115,7 @@ class ImageHandlers:
                     summary="Load images from a tar archive.",
                     query=(
                         texts("platform", "Always refused."),
-                        flag("quiet", "Without effect: nothing is told but what was loaded."),
+                        flag("quiet", "Without effect: only what was loaded is reported."),
                     ),
                     body=Bytes((TAR, OCTETS)),
                     answers={200: Lines(Progress)},

@@ -1,5 +1,5 @@
-"""Platforms: ``linux/amd64`` in a query, or the same as JSON since API 1.48; this engine has the
-machine's alone.
+"""Parse platforms: ``linux/amd64`` in a query, or JSON since API 1.48; this engine has only the
+machine's.
 """
 
 import platform

@@ -83,7 +83,7 @@ def _default_options(network: Network) -> dict[str, str]:
         DEFAULT_BRIDGE_OPTION: "true",
         ICC_OPTION: "true",
         MASQUERADE_OPTION: "true",
-        HOST_BINDING_OPTION: "0.0.0.0",  # noqa: S104  (told, not bound)
+        HOST_BINDING_OPTION: "0.0.0.0",  # noqa: S104  (shown, not bound)
         BRIDGE_NAME_OPTION: network.bridge,
         MTU_OPTION: str(network.mtu),
     }

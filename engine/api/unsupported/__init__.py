@@ -1,4 +1,4 @@
-"""Parts of Docker's API that this engine does not have: each says so, none is merely absent.
+"""Refuse the parts of Docker's API that this engine does not have.
 
 There are no managed volumes, no builds, no plugins and no swarm. Lists of them are empty, what
 names one is not found, and what would make one is refused. Malformed requests are refused as such.

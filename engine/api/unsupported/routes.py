@@ -79,7 +79,7 @@ def _plugins() -> tuple[Route, ...]:
         Route("GET", "/plugins", list_plugins, Operation(
             summary="List plugins: there are none.",
             query=(filters(*_PLUGIN_FILTERS),), answers={200: list[Plugin]})),
-        refused("GET", "/plugins/privileges", "Tell what a plugin would need: not supported.",
+        refused("GET", "/plugins/privileges", "Show what a plugin would need: not supported.",
             _NO_PLUGINS, check_plugin_reference, query=remote),
         refused("POST", "/plugins/pull", "Install a plugin: not supported.",
             _NO_PLUGINS, check_plugin_reference, query=remote),

@@ -1,6 +1,4 @@
-"""Connecting containers to networks, and disconnecting them: (state, command) → events, or a
-refusal in Docker's words.
-"""
+"""Decide connects and disconnects: (state, command) → events, or a refusal with Docker's message."""
 
 from engine.domain.container.attachment import (
     Connected,

@@ -1,5 +1,5 @@
-"""What is done with a container that leaves it as it is: somebody looked at it, or copied something
-in or out.
+"""Define the events that leave a container as it is: somebody looked at it, or copied something in
+or out.
 
 They move no phase and ask nothing of the kernel; they are in the log because "who took the files?"
 is a question, too.

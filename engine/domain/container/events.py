@@ -1,6 +1,6 @@
 """Define the events of containers and their values.
 
-What may follow what is told in ``phases.py``. Intents are named ``…Requested``; everything else is
+``phases.py`` says which event may follow which. Intents are named ``…Requested``; everything else is
 an outcome.
 """
 
@@ -159,7 +159,7 @@ class PauseRequested(Event, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "container_pause_requested"
     order: int
     for_commit: bool = False
-    """Whether only until an image is made of it: whoever comes after a crash lets it go on."""
+    """Whether the pause is only for a commit: after a crash the next daemon ends it."""
 
 
 class Paused(Event, frozen=True, kw_only=True):

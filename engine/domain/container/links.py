@@ -1,8 +1,7 @@
 """Compute names and environment variables of links within the default network.
 
-They are older than networks that somebody made, where a link is but one more name that the resolver
-knows. What is written, and in which order, is Docker's, to the byte, for start scripts have grown
-to parse it.
+They are older than user-defined networks, where a link is only one more name for the resolver. Names,
+variables and their order are Docker's, because start scripts parse them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,9 +15,9 @@ from engine.domain.ids import SHORT, ContainerId
 from engine.errors import EngineError, InvalidRequest, Kind
 
 _RANGE_LEAST: Final = 3
-"""So many ports in a row are told as a range, too."""
+"""So many successive ports get variables as a range, too."""
 _KEPT_TO_ITSELF: Final = frozenset({"HOME", "PATH"})
-"""Variables of a linked container that nobody is told."""
+"""Variables of a linked container that others don't get."""
 
 Find = Callable[[ContainerId], Container | None]
 

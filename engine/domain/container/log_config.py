@@ -1,6 +1,4 @@
-"""Where a container's output is kept, how much of it, and what every record of it says besides the
-text.
-"""
+"""Define where a container's output is kept, how much of it, and which attributes every record has."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,8 +1,8 @@
-"""Say which namespaces a container shares with the host (``host``) or with another container
+"""Find which namespaces a container shares with the host (``host``) or with another container
 (``container:ID``).
 
-The *owner* is the container whose namespace it is, the *joiner* the one that is started in it. The
-words of a refusal are Docker's.
+The *owner* is the container whose namespace it is, the *joiner* the one that is started in it.
+Refusals have Docker's messages.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,5 @@
-"""A container's spec in the words of the OCI runtime specification: what the runtime is told.
-Docker's defaults are here.
+"""Translate a container's spec to the configuration of the OCI runtime specification, with Docker's
+defaults.
 
 Clauses are those of the specification's ``config.md`` and ``config-linux.md``.
 """
@@ -67,7 +67,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
     init: str = ""
     """A static init for ``--init``; empty without."""
     linked_env: tuple[str, ...] = ()
-    """Variables that tell of linked containers."""
+    """Variables about linked containers."""
     devices: tuple[Json, ...] = ()
     """Nodes beyond the default ones (Linux devices)."""
 

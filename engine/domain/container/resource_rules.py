@@ -1,7 +1,7 @@
-"""Which limits make no sense, and which this machine can't keep: the first are refused, the second
-discarded with a warning.
+"""Refuse limits that make no sense, and discard limits that this machine can't keep, with a
+warning.
 
-Words and order are Docker's, because people search for them.
+Messages and their order are Docker's, because people search for them.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def accepted(
 
 _NOT_MOUNTED: Final = "or the cgroup is not mounted."
 _Lack = tuple[Callable[[Resources, Machine], bool], dict[str, Any], str]
-"""When something is missing that was asked for, what is left of the wish, and the warning."""
+"""When something is missing that was asked for, what is left of the request, and the warning."""
 
 _LACKS: Final[tuple[_Lack, ...]] = (
     (

@@ -1,6 +1,6 @@
 """Define what was asked for when a container was created, with defaults resolved.
 
-``oci.py`` translates it into what the runtime is told. Durations end in ``_s``, sizes in
+``oci.py`` translates it for the runtime. Durations end in ``_s``, sizes in
 ``_bytes``. Paths are the caller's words: those of the container are looked up inside its root,
 those of the host by the kernel.
 """
@@ -37,7 +37,7 @@ DEFAULT_CAPABILITIES: Final = (
     "CAP_KILL",
     "CAP_AUDIT_WRITE",
 )
-"""What a container may do unless told otherwise: Docker's documented default set."""
+"""The capabilities of a container by default: Docker's documented set."""
 
 DEFAULT_NETWORK: Final = "bridge"
 """The network that a container is in when nobody says otherwise."""
@@ -133,7 +133,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``none``, ``host``, ``container:ID``, or the name of the network that the first interface
     leads to."""
     networks: tuple[Membership, ...] = ()
-    """What is wished of the places in networks; the mode's needs none."""
+    """The requested places in networks; that of the mode needs none."""
     links: tuple[str, ...] = ()
     """``ID:NAME:ALIAS``, within the default network."""
     ports: tuple[PortBinding, ...] = ()

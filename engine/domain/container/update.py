@@ -1,9 +1,8 @@
-"""Other limits and another restart policy for a container that exists: intent, outcomes, and what
-of a wish is refused.
+"""Define updates of limits and restart policy: intent, outcomes, and refusals.
 
-The limits of an intent are whole, not the difference: whoever finds it after a crash needs nothing
-else. A container that runs has them when the kernel has; one that does not has them at once, and
-gets them at its next start.
+The limits of an intent are complete, not a difference, so that a crash loses nothing. The limits of
+a running container hold when the kernel has them; those of a stopped one hold at once, and are set
+at its next start.
 """
 
 from typing import ClassVar, Final
@@ -17,7 +16,7 @@ from engine.domain.event import Event
 from engine.errors import Conflict, InvalidRequest
 
 REFUSALS_MAX: Final = 8
-"""Failed updates that a container remembers, until whoever asked has been told."""
+"""Failed orders that a container remembers, for the callers that wait."""
 
 
 class UpdateRequested(Event, frozen=True, kw_only=True):

@@ -1,6 +1,4 @@
-"""Registries: how they are addressed, and what is remembered of logging in to one. Secrets are
-not.
-"""
+"""Parse addresses of registries, and define the event of a login. Secrets are not recorded."""
 
 import re
 from dataclasses import dataclass, field

@@ -135,7 +135,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Images: TypeAlias = Mapping[ImageId, Image]
-"""The images that are present; removed ones among them are passed over."""
+"""The images that are present; removed ones among them are ignored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The arithmetic of networks' addresses: free subnets, the lowest free address, and what of a wish
-can't be had.
+"""Compute addresses of networks: free subnets, free addresses, and which requested ones can't be
+given.
 
-An address is an integer here wherever many are compared. The words of refusals are Docker's.
+An address is an integer here wherever many are compared. Refusals have Docker's messages.
 """
 
 from collections.abc import Collection, Container, Iterable, Iterator

@@ -1,4 +1,6 @@
-"""Defining and removing networks: (state, command) → events, or a refusal in Docker's words."""
+"""Decide the creation and removal of networks: (state, command) → events, or a refusal with
+Docker's message.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
-"""Networks without a bridge: their containers have links of their own over one of the host's
-(macvlan, ipvlan).
+"""Choose the parents of networks without a bridge, whose containers have links on a link of the
+host (macvlan, ipvlan).
 
 To the neighbours each container looks like one more machine at the host's cable; the host itself
 can't speak to it. Modes are those of linux/if_link.h; see ip-link(8), "MACVLAN and MACVTAP Type

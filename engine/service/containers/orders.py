@@ -1,5 +1,5 @@
-"""Give orders that change what a container has: of some kinds, the next is decided when the one
-before is done.
+"""Give orders that change what a container has. Of some kinds, the next order is decided when the
+one before is done.
 """
 
 from collections.abc import Callable, Collection

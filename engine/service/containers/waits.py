@@ -1,4 +1,4 @@
-"""Wait until the log says that something has become of a container."""
+"""Wait until the log has the outcome of a container's start, stop, order or removal."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Define the body of ``POST /containers/create``: fields and types.
 
-Every field of API v1.51 that asks for something is here, so that none is passed over in silence:
-what this engine can't do yet is refused in ``create.py``.
+Every field of API v1.51 that requests something is here, so that none is ignored silently: what
+this engine can't do yet is refused in ``create.py``.
 """
 
 from typing import Annotated, Any

@@ -1,8 +1,8 @@
 """Make a :class:`Spec` of a client's request and the image; every refusal has Docker's message.
 
-A wish that this engine can't fulfil is an error, or a warning where the container works without it:
-never silence. What belongs together has a module of its own: the program, mounts, shared
-namespaces, networking, security, logs, limits, health.
+A request that this engine can't fulfil is an error, or a warning where the container works without
+it. Each subject has a module of its own: the program, mounts, shared namespaces, networking,
+security, logs, limits, health.
 """
 
 from collections.abc import Iterable, Mapping

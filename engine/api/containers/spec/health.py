@@ -1,5 +1,4 @@
-"""Health checks: what a client asks for over what the image says, and what ``inspect``, the list
-and filters tell of it.
+"""Merge a client's health check with the image's, and show a container's health.
 
 Refusals are dockerd's (``validateHealthCheck`` of moby's ``daemon/container.go``).
 """

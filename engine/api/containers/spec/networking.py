@@ -38,7 +38,7 @@ def network_mode(asked: CreateWire, host: HostConfigWire, lookup: Lookup) -> str
     A network's name is not looked for: it may come to be.
 
     Raises:
-        InvalidRequest: wishes that contradict each other, or a container that is not there.
+        InvalidRequest: requests that contradict each other, or a container that does not exist.
     """
     mode = host.network_mode or ""
     chosen = DEFAULT_NETWORK if mode in _DEFAULT_NETWORKS else mode
@@ -88,7 +88,7 @@ def memberships(asked: CreateWire, mode: str) -> tuple[Membership, ...]:
     """Return the requested places in networks.
 
     Raises:
-        InvalidRequest: a wish that no such network could fulfil.
+        InvalidRequest: a request that no such network could fulfil.
     """
     if mode in (NONE, HOST) or is_with_container(mode):
         return ()
@@ -102,7 +102,7 @@ def membership(network: str, endpoint: EndpointWire) -> Membership:
     """Return one requested place.
 
     Raises:
-        InvalidRequest: an address that is none, or a wish that the default network can't fulfil.
+        InvalidRequest: an address that is none, or a request that the default network can't fulfil.
     """
     addresses = endpoint.ipam_config or EndpointIpamWire()
     requested = Membership(

@@ -15,7 +15,7 @@ _PORT: Final = re.compile(r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<pro
 _HOST_PORT: Final = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?")
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 _PORT_MAX: Final = 65535
-_EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (told, not bound)
+_EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (shown, not bound)
 _EVERYWHERE_6: Final = "::"
 
 

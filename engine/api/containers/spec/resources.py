@@ -55,7 +55,7 @@ _WITHOUT_EFFECT: Final = (
         "Specifying a kernel memory TCP limit is deprecated. Limitation discarded.",
     ),
 )
-"""Windows' own, and what Linux has given up: asked for in vain, and said so."""
+"""Fields for Windows, and fields that Linux has dropped: ignored with a warning."""
 
 
 def parse_resources(wire: ResourcesWire) -> Resources:

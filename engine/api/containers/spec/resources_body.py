@@ -1,4 +1,6 @@
-"""Docker's Resources as clients send them: a part of ``HostConfig``, and the body of an update."""
+"""Define Docker's Resources as clients send them: a part of ``HostConfig``, and the body of an
+update.
+"""
 
 from typing import Annotated
 
