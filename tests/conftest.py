@@ -1,7 +1,7 @@
-"""What holds for every test: which of them this machine can run, and what it means when it cannot.
+"""Choose which tests this machine can run, and fail in CI if one can't be run.
 
 A missing capability skips a test by name on a laptop. CI (CI=true in the environment) has every
-capability, so there a skipped test is a failed one: nothing goes unproved because a package was
+capability, so there a skipped test is a failed one: nothing is left untested because a package is
 missing. The two exceptions are the markers ``cgroup_v1`` and ``cgroup_v2``: no machine has both
 kinds of controllers, so those tests are deselected where their kind is not, and tests/vm runs the
 others' half.
@@ -68,17 +68,20 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.fixture(autouse=True)
 def every_answer_conforms() -> Iterator[None]:
-    """What daemons answer is what the API's document says that they answer: tests/conformance."""
+    """Check after each test that daemons' answers conform to the API's description:
+    tests/conformance.
+    """
     yield
     book.assert_all_conform()
 
 
 @pytest.fixture(scope="session")
 def throwaway_namespaces() -> None:
-    """From here on the test process has a network (loopback alone) and mounts of its own, which die
+    """Move the test process into its own network (loopback alone) and mount namespace, which end
     with it.
 
-    Whatever a test forgets to remove dies with the test process, not with the machine.
+    Objects that a test forgets to remove are deleted with the test process, and never reach the
+    machine.
     """
     linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
@@ -91,7 +94,9 @@ def _belongs_to_other_cgroup_version(item: pytest.Item) -> bool:
 
 
 def _cgroup_version_of_memory() -> str:
-    """Where the memory controller is: /proc/cgroups names its hierarchy, 0 for v2's. cgroups(7)."""
+    """Return which version has the memory controller: /proc/cgroups names its hierarchy, 0 for
+    v2's. cgroups(7).
+    """
     for line in Path("/proc/cgroups").read_text().splitlines():
         name, hierarchy, *_ = line.split("\t")
         if name == "memory":

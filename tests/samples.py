@@ -1,5 +1,6 @@
-"""Instances of any event, built from its annotations: so that a new event is tested before anybody
-remembers to."""
+"""Build instances of any event from its annotations, so that a new event is tested
+automatically.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,13 +25,13 @@ _SIMPLE: Final[dict[type[inspect.Type], Callable[[Any], Any]]] = {
 
 
 def full(event: type[Event]) -> Event:
-    """Every field with a value of its own, the optional ones too."""
+    """Return an event in which every field has a value of its own, the optional ones too."""
     sample: Event = _value(inspect.type_info(event))
     return sample
 
 
 def bare(event: type[Event]) -> Event:
-    """Only what must be given."""
+    """Return an event with its required fields only."""
     described = inspect.type_info(event)
     assert isinstance(described, inspect.StructType)
     return event(**{f.name: _value(f.type) for f in described.fields if f.required})

@@ -34,7 +34,7 @@ from engine.service.prunes import Prunes
 from engine.service.registries import Registries
 from engine.store.ledger import Ledger
 from tests.api.minimal_server import Response, Served, get, post, served
-from tests.conformance.answer_log import AnswerBook
+from tests.conformance.answer_log import AnswerLog
 from tests.fakes.files import FakeFiles
 from tests.fakes.images import FakeImages
 from tests.fakes.registries import FakeRegistries
@@ -158,7 +158,7 @@ async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     async with world.daemon(Fuse()) as daemon:
         streams = FakeStreams()
         service = _service(world, daemon, streams, files := FakeFiles(world.machine))
-        book = AnswerBook(directory / "answers")
+        book = AnswerLog(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
         async with served(recorded, directory) as server:
             engine = SimulatedEngine(server, world, streams, service, files, daemon.ledger)

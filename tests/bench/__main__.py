@@ -30,7 +30,7 @@ def main() -> None:
     columns = ["floor", "ours", *(["reference"] if options.reference else [])]
     _say(report.heading(columns))
     for benchmark in chosen:
-        with our_engine() as ours:  # a daemon each: no figure depends on which were taken before
+        with our_engine() as ours:  # a new daemon each, so no figure depends on those taken before
             subjects = {"ours": ours}
             if options.reference:
                 subjects["reference"] = Subject(options.reference, ("docker",))
@@ -58,13 +58,13 @@ def _run(
     try:
         measured = measure(benchmark, subjects, rounds=rounds or benchmark.rounds)
         _say(*report.lines(benchmark, measured, columns))
-    except Exception as error:  # a root: the other figures are still wanted
+    except Exception as error:  # a root: the other figures must still be measured
         _say(report.failure(benchmark, error))
     finally:
         for subject in subjects.values():
             with suppress(
                 OSError, HTTPException
-            ):  # a daemon that has died takes nothing away; its place does
+            ):  # ignored if the daemon has died; its directory and namespaces are removed
                 subject.remove_all()
 
 

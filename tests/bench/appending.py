@@ -1,5 +1,6 @@
-"""A process that fills a ledger: ``python -m tests.bench.appending DIRECTORY`` prints two rates,
-events a second, as JSON."""
+"""Fill a ledger in a process of its own: ``python -m tests.bench.appending DIRECTORY`` prints two
+rates, events a second, as JSON.
+"""
 
 import json
 import sys
@@ -26,7 +27,7 @@ _SPEC: Final = Spec(
 
 
 async def fill(ledger: Ledger) -> tuple[float, float]:
-    """One caller; then as many as make a group."""
+    """Measure appends by one caller, then by as many callers as one group commit takes."""
     containers = [ContainerId(f"{number:064x}") for number in range(GROUP)]
     for identity in containers:
         await _create(ledger, identity)
@@ -54,7 +55,7 @@ async def _rename(ledger: Ledger, identity: ContainerId, times: int) -> None:
 
 
 def main(directory: str) -> None:
-    """The command."""
+    """Run the command."""
     log = EventLog.open(Path(directory) / "shipslog.db")
     try:
         print(json.dumps(trio.run(fill, Ledger(log, KernelClock()))))  # noqa: T201  (its answer)

@@ -1,4 +1,4 @@
-"""Single requests on a connection that is kept: what the API itself costs."""
+"""Measure single requests on a connection that is kept: the cost of the API itself."""
 
 import socket
 import time
@@ -12,7 +12,7 @@ from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import FOREVER, Subject
 
 CALLS: Final = 200
-"""Requests to a sample: one alone is too short to be measured well."""
+"""Requests per sample: a single one is too short to be measured well."""
 LISTED: Final = 100
 _ENDS_AT_ONCE: Final = (
     "sh",
@@ -22,7 +22,7 @@ _ENDS_AT_ONCE: Final = (
 
 
 def get(target: str) -> Method:
-    """GET, again and again; in a target ``{container}`` stands for one that runs."""
+    """Measure repeated GETs; in a target ``{container}`` stands for a running one."""
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:
@@ -34,7 +34,7 @@ def get(target: str) -> Method:
 
 @contextmanager
 def listing(subject: Subject) -> Iterator[Sampler]:
-    """The list, with a hundred containers in it."""
+    """Measure the list of containers, with a hundred of them."""
     made = [subject.create(*FOREVER) for _ in range(LISTED)]
     yield _repeated(subject, "/containers/json?all=1")
     for container in made:
@@ -42,8 +42,9 @@ def listing(subject: Subject) -> Iterator[Sampler]:
 
 
 def _repeated(subject: Subject, target: str) -> Sampler:
-    """The median of many, in microseconds: request line and headers are made once, the answer is
-    read to its end."""
+    """Return the median of many requests, in microseconds: request line and headers are made once,
+    the answer is read to its end.
+    """
     request = f"GET {target} HTTP/1.1\r\nHost: engine\r\n\r\n".encode()
 
     def sample() -> tuple[float]:
@@ -62,7 +63,7 @@ def _timed(connection: socket.socket, request: bytes) -> float:
 
 
 def read_answer(connection: socket.socket) -> None:
-    """One answer to its end, whether it tells its length or comes in chunks."""
+    """Read one answer to its end, whether it has a length or comes in chunks."""
     answer = connection.recv(1 << 20)
     head, _, body = answer.partition(b"\r\n\r\n")
     head = head.lower()
@@ -78,7 +79,7 @@ def read_answer(connection: socket.socket) -> None:
 
 @contextmanager
 def life(subject: Subject) -> Iterator[Sampler]:
-    """create, start, stop (of a process that obeys), rm: each by itself."""
+    """Measure create, start, stop (of a process that obeys) and rm, each by itself."""
 
     def sample() -> tuple[float, ...]:
         made: list[str] = []
@@ -95,7 +96,8 @@ def life(subject: Subject) -> Iterator[Sampler]:
 
 
 def _ready(subject: Subject, container: str) -> None:
-    """Until its trap is set: before that a signal would be lost on the first process of a
-    namespace."""
+    """Wait until the process has set its trap: before that, the first process of a namespace
+    ignores the signal.
+    """
     while not subject.wire.read(f"/containers/{container}/logs?stdout=1"):
         pass

@@ -1,4 +1,4 @@
-"""What a person waits for at the prompt: whole commands, process and all."""
+"""Measure whole commands at the prompt, process and all."""
 
 import shutil
 import subprocess
@@ -12,8 +12,9 @@ from tests.bench.subject import Subject, client_environment
 
 
 def docker_run(network: str) -> Method:
-    """``docker run --rm busybox true`` by Docker's own client, from its first instruction to its
-    last."""
+    """Measure ``docker run --rm busybox true`` by Docker's own client, from the start of its
+    process to the end.
+    """
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:
@@ -26,28 +27,29 @@ def docker_run(network: str) -> Method:
 
 @contextmanager
 def docker_version(subject: Subject) -> Iterator[Sampler]:
-    """``docker version``: Docker's client with a request that costs nothing; what it adds to any
-    other."""
+    """Measure ``docker version``: Docker's client with a minimal request, its share in any other
+    command.
+    """
     yield _command(subject, docker(), "version")
 
 
 @contextmanager
 def own_version(subject: Subject) -> Iterator[Sampler]:
-    """``version`` by an engine's own client."""
+    """Measure ``version`` by an engine's own client."""
     yield _command(subject, *subject.command, "version")
 
 
 @contextmanager
 def interpreter(subject: Subject) -> Iterator[Sampler]:
-    """A Python that starts, does nothing and ends."""
+    """Measure a Python that starts, does nothing and ends."""
     yield _command(subject, sys.executable, "-c", "pass")
 
 
 def docker() -> str:
-    """Docker's own client.
+    """Return the path of Docker's own client.
 
     Raises:
-        FileNotFoundError: there is none here.
+        FileNotFoundError: it is not installed.
     """
     found = shutil.which("docker")
     if found is None:

@@ -1,5 +1,5 @@
-"""kill -9 of the daemon: how soon it is back, what it still knows, what is untrue or left
-behind.
+"""Kill the daemon with SIGKILL and measure recovery: how long it takes, what the daemon still
+knows, and what is wrong or left behind.
 """
 
 import os
@@ -24,34 +24,33 @@ from tests.harness.kernel_inventory import problems
 
 RUNNING: Final = 50
 ENDED_MEANWHILE: Final = 5
-"""Of those that run, how many end while nobody is there to see it: their states must be put
-right.
-"""
+"""How many running containers end while the daemon is down; their states must be corrected."""
 LIVES: Final = 214
 EVENTS_OF_A_LIFE: Final = ("create", "start", "kill", "die", "destroy")
 EVENTS: Final = LIVES * len(EVENTS_OF_A_LIFE)
 LOAD_S: Final = (0.5, 1.5)
-"""The daemon is killed somewhere in between."""
+"""The daemon is killed at a random time between these."""
 SETTLE_S: Final = 5.0
-"""What is wrong after so long will not be put right any more."""
+"""After this time, a wrong state counts as permanent."""
 
 
 def answers(subject: Subject) -> bool:
-    """Whether the API does; the connection of the life before is given up."""
+    """True if the API answers; uses a new connection."""
     try:
         subject.wire.ask("GET", "/_ping")
     except (OSError, HTTPException):
         subject.wire.close()
         return False
-    except ValueError:  # OK is no JSON
+    except ValueError:  # OK is not JSON
         return True
     return True
 
 
 @contextmanager
 def recovery(subject: Subject) -> Iterator[Sampler]:
-    """Fifty running, kill -9, some end, start: until the API answers; until every container is
-    listed as it is."""
+    """Measure recovery with fifty running containers, of which some end while the daemon is down:
+    until the API answers, and until every container is listed correctly.
+    """
     containers = start_many(subject, RUNNING)
 
     def sample() -> tuple[float, float]:
@@ -76,22 +75,23 @@ def recovery(subject: Subject) -> Iterator[Sampler]:
 
 
 def _all_right(subject: Subject, running: set[str]) -> bool:
-    """Those that run are listed as running, with the process that runs; nobody else is."""
+    """True if exactly the running containers are listed as running, with their processes."""
     listed = {each["Id"] for each in subject.containers() if each["State"] == "running"}
     return listed == running and all(machine.runs(subject.pid(each)) for each in running)
 
 
 @contextmanager
 def imports(_: Subject) -> Iterator[Sampler]:
-    """A Python that imports what the daemon imports, and ends; it has no containers to be right
-    about."""
+    """Measure a Python that imports what the daemon imports, and ends; it has no containers to
+    correct.
+    """
     command = [sys.executable, "-c", "import engine.daemon.__main__"]
     nan = float("nan")
     yield lambda: (machine.milliseconds(lambda: subprocess.run(command, check=True)) / 1000, nan)
 
 
 def restart(subject: Subject) -> None:
-    """kill -9, and start."""
+    """Kill the daemon with SIGKILL, and start it."""
     subject.daemon.kill()
     subject.daemon.begin()
     poll(lambda: answers(subject))
@@ -99,7 +99,9 @@ def restart(subject: Subject) -> None:
 
 @contextmanager
 def history(subject: Subject) -> Iterator[Sampler]:
-    """Lives of containers, then kill -9: the share of their events that ``/events`` still tells."""
+    """Measure the share of events that ``/events`` still has after containers' lives and a
+    SIGKILL.
+    """
 
     def live(wire: Wire, _: int) -> str:
         container = subject.create(*FOREVER, wire=wire)
@@ -115,8 +117,8 @@ def history(subject: Subject) -> Iterator[Sampler]:
         now = f"{time.time():.9f}"
         stream = subject.connection()
         stream.request("GET", filtered("/events", filters, since="0", until=now))
-        told = stream.getresponse().read().decode().splitlines()
-        known = sum(not containers.isdisjoint(line.split('"')) for line in told)
+        printed = stream.getresponse().read().decode().splitlines()
+        known = sum(not containers.isdisjoint(line.split('"')) for line in printed)
         return (100 * known / EVENTS,)
 
     yield sample
@@ -124,8 +126,9 @@ def history(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def inconsistencies(subject: Subject) -> Iterator[Sampler]:
-    """Eight callers at work, kill -9 at any moment, start: untrue states and things left behind,
-    counted in the kernel."""
+    """Count wrong states and left-over objects in the kernel after eight callers at work, a SIGKILL
+    at any moment, and a start.
+    """
 
     def sample() -> tuple[float]:
         enough = Event()
@@ -147,7 +150,9 @@ def inconsistencies(subject: Subject) -> Iterator[Sampler]:
 
 
 def _live_and_die(subject: Subject, enough: Event) -> None:
-    """A caller who takes no answer for an answer and goes on; but not when the engine is gone."""
+    """Run containers' lives until printed to stop; failed requests are ignored, and the loop ends when
+    the engine is gone.
+    """
     wire = subject.connection()
     while not enough.is_set():
         with suppress(OSError, HTTPException, Refused):

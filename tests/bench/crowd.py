@@ -1,4 +1,4 @@
-"""A hundred containers on the bridge, eight callers at once."""
+"""Measure a hundred containers on the bridge, with eight callers at once."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +25,9 @@ R = TypeVar("R")
 
 @contextmanager
 def start_and_remove(subject: Subject) -> Iterator[Sampler]:
-    """Create and start all, with the rate of that; the memory of a monitor while all run; the time
-    to remove them."""
+    """Measure the rate of create and start, the memory of a monitor while all run, and the time of
+    the removal.
+    """
 
     def sample() -> tuple[float, float, float]:
         began = time.perf_counter()
@@ -42,8 +43,9 @@ def start_and_remove(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def spawn_and_end(_: Subject) -> Iterator[Sampler]:
-    """The same number of processes with namespaces of their own, network included: spawned, and
-    killed together."""
+    """Measure as many processes with namespaces of their own, network included: spawned, and killed
+    together.
+    """
 
     def sample() -> tuple[float, float, float]:
         began = time.perf_counter()
@@ -59,8 +61,9 @@ def spawn_and_end(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def list_while_busy(subject: Subject) -> Iterator[Sampler]:
-    """The list of a hundred containers, again and again, while four callers create, start, kill and
-    remove others."""
+    """Measure the list of a hundred containers, while four callers create, start, kill and remove
+    others.
+    """
     present = by_callers(subject, lambda wire, _: subject.create(*FOREVER, wire=wire), range(COUNT))
 
     def sample() -> tuple[float]:
@@ -90,7 +93,7 @@ def _live_and_die(subject: Subject, over: Event) -> None:
 
 
 def start_many(subject: Subject, count: int, network: str = "bridge") -> list[str]:
-    """Create and start containers, eight at a time; their IDs."""
+    """Create and start containers, eight at a time; return their IDs."""
 
     def start(wire: Wire, _: int) -> str:
         container = subject.create(*FOREVER, wire=wire, HostConfig={"NetworkMode": network})
@@ -110,7 +113,7 @@ def remove_many(subject: Subject, containers: Iterable[str]) -> None:
 
 
 def by_callers(subject: Subject, work: Callable[[Wire, T], R], items: Iterable[T]) -> list[R]:
-    """Have work done by eight callers, each on a connection of its own."""
+    """Run a function on all items by eight callers, each on a connection of its own."""
     of_this_caller = local()
 
     def on_own_connection(item: T) -> R:
@@ -123,7 +126,6 @@ def by_callers(subject: Subject, work: Callable[[Wire, T], R], items: Iterable[T
 
 
 def monitor_mb(subject: Subject, containers: Iterable[str]) -> float:
-    """What stands between the engine and one container's first process: the process that started
-    it."""
+    """Return the PSS of the processes between the engine and a container's first process."""
     monitors = {machine.parent(subject.pid(container)) for container in containers}
     return sum(map(machine.pss_mb, monitors)) / len(monitors)

@@ -1,7 +1,7 @@
-"""The daemon that is measured: started as a person would start it, killed, started again, and gone
-in the end.
+"""Start, kill and restart the daemon that is measured, and remove it at the end.
 
-Nothing of it is imported here: who forks for the floors has to stay as small as a launcher is.
+Nothing of the engine is imported here: the process that forks for the floors must stay as small as
+a launcher.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ POLL_S: Final = 0.005
 
 
 def poll(condition: Callable[[], bool]) -> None:
-    """Return once it holds.
+    """Wait until a condition holds.
 
     Raises:
         TimeoutError: it does not.
@@ -39,7 +39,7 @@ def poll(condition: Callable[[], bool]) -> None:
 
 
 class Daemon:
-    """One daemon, ``data``, ``exec``, ``api.sock`` and ``log`` in a place of its own."""
+    """One daemon, with ``data``, ``exec``, ``api.sock`` and ``log`` in a directory of its own."""
 
     def __init__(self, place: Path, program: str = "engine.daemon") -> None:
         self.place = place
@@ -49,18 +49,18 @@ class Daemon:
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """Return the address of its API."""
         return f"unix://{self.api.socket_path}"
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """Return its pid."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def roots(self) -> Roots:
-        """Whose kernel objects are its own; the instance is in the first event of its log."""
+        """Return the paths of its kernel objects; the instance is in the first event of its log."""
         data_root = self.place / "data"
         uri = f"{naming.database(data_root).as_uri()}?mode=ro"
         first = (
@@ -71,7 +71,7 @@ class Daemon:
         return Roots(InstanceId(instance), data_root, self.place / "exec")
 
     def begin(self) -> None:
-        """Have it run; it does not answer yet."""
+        """Start the process; it does not answer yet."""
         roots = ("--data-root", self.place / "data", "--exec-root", self.place / "exec")
         with (self.place / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -84,7 +84,7 @@ class Daemon:
             )
 
     def start(self) -> None:
-        """Return when it answers.
+        """Start the daemon; return when it answers.
 
         Raises:
             TimeoutError: it does not.
@@ -93,20 +93,20 @@ class Daemon:
         poll(self.answers)
 
     def answers(self) -> bool:
-        """Whether the API does."""
+        """True if the API answers."""
         try:
             return self.api.request("GET", "/_ping").status == 200
         except OSError:
             return False
 
     def kill(self) -> None:
-        """SIGKILL; one that does not run is left in peace."""
+        """Send SIGKILL, if the daemon runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def clear(self) -> None:
-        """End it and everything of its making that could outlive these namespaces."""
+        """End the daemon, and remove everything that could outlive these namespaces."""
         self.kill()
         roots = self.roots
         found = read_inventory(roots)
@@ -124,7 +124,7 @@ def _remove_cgroups(parent: Path) -> None:
         def gone(path: str = directory) -> bool:
             try:
                 os.rmdir(path)  # noqa: PTH106  (os.walk gives names)
-            except OSError:  # the last of its processes is still dying
+            except OSError:  # the last of its processes is still ending
                 return False
             return True
 

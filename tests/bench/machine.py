@@ -1,6 +1,4 @@
-"""What the machine does without an engine: processes made by hand, and what /proc says about
-any.
-"""
+"""Start processes without an engine, for the floors, and read what /proc says about any process."""
 
 import os
 import signal
@@ -24,15 +22,16 @@ _NAMESPACES: Final = (
 
 
 def milliseconds(work: Work) -> float:
-    """How long some work takes."""
+    """Return how long a function takes."""
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) * 1000
 
 
 def pss_mb(pid: int) -> float:
-    """A process's share of memory: pages that several use are divided among them.
-    proc_pid_smaps(5)."""
+    """Return a process's share of memory: pages that several processes use are divided among them.
+    proc_pid_smaps(5).
+    """
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / KIB_PER_MB
@@ -53,7 +52,7 @@ def cpu_s(pid: int) -> float:
 
 
 def stat(pid: int) -> list[str]:
-    """Fields 3 and following of ``/proc/PID/stat``; empty when there is no such process."""
+    """Return fields 3 and following of ``/proc/PID/stat``; empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -61,23 +60,23 @@ def stat(pid: int) -> list[str]:
 
 
 def runs(pid: int) -> bool:
-    """Whether there is such a process, and it is not only waiting to be reaped."""
+    """True if there is such a process, and it is not a zombie."""
     fields = stat(pid)
     return bool(fields) and fields[0] not in "ZX"
 
 
 def parent(pid: int) -> int:
-    """Who started it, or adopted it."""
+    """Return the pid of the parent."""
     return int(stat(pid)[1])
 
 
 def processes() -> Iterator[int]:
-    """All there are."""
+    """Return all pids."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (pids, not paths)
 
 
 def with_children(pid: int) -> Iterator[int]:
-    """A process and its descendants: proc_tid_children(5)."""
+    """Return a process and its descendants: proc_tid_children(5)."""
     yield pid
     for thread in Path(f"/proc/{pid}/task").iterdir():
         for born in (thread / "children").read_text().split():
@@ -85,7 +84,7 @@ def with_children(pid: int) -> Iterator[int]:
 
 
 def peer(path: str) -> int:
-    """The process that listens at a Unix socket: SO_PEERCRED, unix(7)."""
+    """Return the process that listens at a Unix socket: SO_PEERCRED, unix(7)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.connect(path)
         credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -94,7 +93,7 @@ def peer(path: str) -> int:
 
 @contextmanager
 def child(become: Work) -> Iterator[int]:
-    """A fork that does something, or sleeps after it; gone at the end."""
+    """Fork a child that runs a function, or sleeps after it; kill it at the end of the block."""
     pid = os.fork()
     if pid == 0:
         _live(become)
@@ -114,14 +113,14 @@ def _live(become: Callable[[], object]) -> NoReturn:
 
 
 def end(pid: int) -> None:
-    """SIGKILL, and wait."""
+    """Send SIGKILL, and wait."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
 
 def spawn_isolated(*arguments: str, network: bool = False) -> int:
-    """Fork, unshare what a container has of its own, fork its first process; returns when that
-    executes busybox.
+    """Fork, unshare a container's namespaces, fork its first process; return when that executes
+    busybox.
 
     The pid is the outer process's, which waits for the inner one and dies with it.
     """
@@ -151,7 +150,7 @@ def _isolate(arguments: tuple[str, ...], more: int) -> NoReturn:
 
 
 def join_and_run(pid: int, *arguments: str) -> None:
-    """What an exec comes to: fork, join the namespaces of a process, fork, execute there, wait."""
+    """Do the same as an exec: fork, join the namespaces of a process, fork, execute there, wait."""
     joined = os.fork()
     if joined == 0:
         _join(pid, arguments)
@@ -170,8 +169,9 @@ def _join(pid: int, arguments: tuple[str, ...]) -> NoReturn:
 
 
 def end_isolated(*outer: int) -> None:
-    """SIGKILL to the inner processes, all first and so at the same time; returns when they are
-    reaped."""
+    """Send SIGKILL to all inner processes, and so end them at the same time; return when they are
+    reaped.
+    """
     inner = [pid for each in outer for pid in with_children(each) if pid != each]
     for pid in inner:
         os.kill(pid, signal.SIGKILL)
@@ -180,7 +180,9 @@ def end_isolated(*outer: int) -> None:
 
 
 def inside_network(pid: int, make: Callable[[], Stream]) -> Stream:
-    """A socket made in a process's network namespace; it stays there whoever uses it, setns(2)."""
+    """Make a socket in a process's network namespace; it stays there whichever thread uses it,
+    setns(2).
+    """
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:

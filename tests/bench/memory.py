@@ -1,4 +1,4 @@
-"""Measure what an engine uses while nobody asks for anything: memory and processor time."""
+"""Measure the memory and processor time of an idle engine."""
 
 import subprocess
 import sys
@@ -13,21 +13,20 @@ from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import Subject
 
 SETTLE_S: Final = 5.0
-"""How long an engine gets to finish what the last start has left to do, before it counts as
-idle."""
+"""How long an engine gets to finish the work of the last start, before it counts as idle."""
 WINDOW_S: Final = 20.0
 _IMPORT_AND_WAIT: Final = "import engine.daemon.__main__, sys; print(flush=True); sys.stdin.read()"
 
 
 @contextmanager
 def idle(subject: Subject) -> Iterator[Sampler]:
-    """PSS of whoever listens at the socket, and of its children."""
+    """Measure the PSS of the process that listens at the socket, and of its children."""
     yield lambda: (sum(map(machine.pss_mb, machine.with_children(machine.peer(subject.path)))),)
 
 
 @contextmanager
 def imports(_: Subject) -> Iterator[Sampler]:
-    """PSS of a Python that has imported what the daemon imports and has done nothing."""
+    """Measure the PSS of a Python that has imported what the daemon imports."""
     command = [sys.executable, "-c", _IMPORT_AND_WAIT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
         assert started.stdout is not None

@@ -1,5 +1,6 @@
-"""Networks: what a bridge adds to a start, what joining costs, names, published ports, and what the
-n-th of each costs."""
+"""Measure networks: the cost of a bridge at a start, joining, names, published ports, and of the
+n-th container or port.
+"""
 
 import secrets
 import socket
@@ -20,7 +21,7 @@ from tests.bench.subject import FOREVER, Subject
 RESOLVER: Final = ("127.0.0.11", 53)
 QUERIES: Final = 2_000
 WINDOW: Final = 16
-"""Queries under way at once, where it is the rate that counts."""
+"""Concurrent queries for the measurement of the rate."""
 _A_QUERY: Final = struct.pack(">HHHHHH", 0, 0x0100, 1, 0, 0, 0) + b"\x03web\x00\x00\x01\x00\x01"
 PORT: Final = 8000
 BLOCK: Final = 1 << 18
@@ -28,12 +29,12 @@ TRANSFER_BYTES: Final = 256 << 20
 ROUND_TRIPS: Final = 2_000
 FIRST_PORT: Final = 20_000
 COUNTS: Final = (10, 100, 500)
-"""How many containers or ports there are while one more is added."""
+"""How many containers or ports exist while one more is added."""
 
 
 @contextmanager
 def network(subject: Subject) -> Iterator[str]:
-    """A network of its own; its ID."""
+    """Create a network for the block; yield its ID."""
     created = subject.wire.ask(
         "POST", "/networks/create", {"Name": f"{subject.mark}-{secrets.token_hex(4)}"}
     )
@@ -46,8 +47,9 @@ def network(subject: Subject) -> Iterator[str]:
 
 @contextmanager
 def start_on_each(subject: Subject) -> Iterator[Sampler]:
-    """Starts alone, in turn: without a network, on the default one, on one that was made; the last
-    two less the first."""
+    """Measure starts in turn: without a network, on the default one, on a user-defined one; the
+    last two as differences from the first.
+    """
     with network(subject) as made:
 
         def sample() -> tuple[float, float, float]:
@@ -70,7 +72,7 @@ def _start_ms(subject: Subject, mode: str, **body: object) -> float:
 
 @contextmanager
 def connect(subject: Subject) -> Iterator[Sampler]:
-    """One more network for a container that runs, and one less."""
+    """Measure connecting a running container to one more network, and disconnecting it."""
     with network(subject) as made, subject.running(HostConfig={"NetworkMode": "bridge"}) as joined:
 
         def sample() -> tuple[float, float]:
@@ -87,7 +89,7 @@ def connect(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def names(subject: Subject) -> Iterator[Sampler]:
-    """Questions for a neighbour's address from inside a container: one at a time, and many at
+    """Measure lookups of a neighbour's address from inside a container: one at a time, and many at
     once.
     """
     with ExitStack() as stack:
@@ -132,7 +134,9 @@ def _rate(client: socket.socket) -> float:
 
 @contextmanager
 def published_port(subject: Subject) -> Iterator[Sampler]:
-    """TCP from the host to a server in a container: at its own address, and at the host's port."""
+    """Measure TCP from the host to a server in a container: at its own address, and at the host's
+    port.
+    """
     ports = {f"{PORT}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(PORT)}]}
     settings = {"NetworkMode": "bridge", "PortBindings": ports}
     with subject.running(HostConfig=settings) as container:
@@ -156,8 +160,8 @@ def published_port(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def _serving(listener: socket.socket) -> Iterator[None]:
-    """Each connection says first whether what follows is thrown away (``s``) or sent back
-    (``e``).
+    """Serve connections; the first byte of each says whether the rest is discarded (``s``) or
+    echoed (``e``).
     """
     thread = threading.Thread(target=_serve, args=(listener,), daemon=True)
     thread.start()
@@ -209,7 +213,7 @@ def _echo_us(target: tuple[str, int]) -> float:
 
 
 def nth_container(counts: tuple[int, ...]) -> Method:
-    """Start and removal of one more container on a bridge where so many run already."""
+    """Measure start and removal of one more container on a bridge with many."""
 
     def one_more(subject: Subject) -> float:
         return _start_ms(subject, "bridge")
@@ -218,10 +222,12 @@ def nth_container(counts: tuple[int, ...]) -> Method:
 
 
 def nth_port(counts: tuple[int, ...]) -> Method:
-    """Start of a container with one published port more, where so many are published already."""
+    """Measure the start of a container with one more published port, when many are published
+    already.
+    """
 
     def publish(subject: Subject, count: int) -> list[str]:
-        first = FIRST_PORT + count * 2  # no two groups share one
+        first = FIRST_PORT + count * 2  # no two groups share a port
         bindings = {
             f"{number + 1}/tcp": [{"HostPort": str(first + number)}] for number in range(count)
         }
@@ -242,8 +248,9 @@ def _growing(
     add: Callable[[Subject, int], list[str]],
     one_more: Callable[[Subject], float],
 ) -> Method:
-    """What one more costs at each of the counts, one after the other in each sample: noise hits all
-    alike."""
+    """Measure the cost of one more at each of the counts, one after the other in each sample, so
+    that noise affects all alike.
+    """
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:

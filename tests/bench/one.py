@@ -1,4 +1,4 @@
-"""One container, one caller, through the socket: what each step of its life takes."""
+"""Measure one container with one caller, through the socket: each step of its life."""
 
 import shutil
 import tempfile
@@ -13,12 +13,13 @@ from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import FOREVER, Subject
 
 _FILES_OF_A_CONTAINER: Final = 12
-"""About as many as a removal takes away: the log, a journal, three files for /etc, the bundle's,
-directories apart."""
+"""About as many files as a removal deletes: the log, a journal, three files for /etc, the bundle's,
+without directories.
+"""
 
 
 def create_and_start(network: str) -> Method:
-    """Two requests; the second is answered when the container's process runs."""
+    """Measure create and start; the second is answered when the container's process runs."""
 
     @contextmanager
     def method(subject: Subject) -> Iterator[Sampler]:
@@ -41,7 +42,7 @@ def create_and_start(network: str) -> Method:
 
 @contextmanager
 def spawn(_: Subject) -> Iterator[Sampler]:
-    """fork, unshare (pid, mount, uts, ipc), fork and execve from a small process."""
+    """Measure fork, unshare (pid, mount, uts, ipc), fork and execve from a small process."""
 
     def sample() -> tuple[float]:
         started: list[int] = []
@@ -54,8 +55,9 @@ def spawn(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def exec_true(subject: Subject) -> Iterator[Sampler]:
-    """``true`` inside a running container: create, start attached until the stream ends, ask for
-    the exit code."""
+    """Measure ``true`` inside a running container: create, start attached until the stream ends,
+    ask for the exit code.
+    """
     with subject.running() as container:
 
         def run() -> None:
@@ -74,7 +76,7 @@ def exec_true(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def join(subject: Subject) -> Iterator[Sampler]:
-    """fork, setns, fork, execve and wait, by hand, in a running container."""
+    """Measure fork, setns, fork, execve and wait, by hand, in a running container."""
     with subject.running() as container:
         pid = subject.pid(container)
         yield lambda: (milliseconds(lambda: machine.join_and_run(pid, "true")),)
@@ -82,7 +84,7 @@ def join(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def kill_and_remove(subject: Subject) -> Iterator[Sampler]:
-    """SIGKILL until the engine says exited; then the removal."""
+    """Measure SIGKILL until the engine says exited; then the removal."""
 
     def sample() -> tuple[float, float]:
         container = subject.create(*FOREVER)
@@ -96,8 +98,9 @@ def kill_and_remove(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def end_and_clear(_: Subject) -> Iterator[Sampler]:
-    """SIGKILL to the first process of a PID namespace until it is reaped; a directory of a dozen
-    files removed."""
+    """Measure SIGKILL to the first process of a PID namespace until it is reaped, and the removal
+    of a directory with a dozen files.
+    """
 
     def sample() -> tuple[float, float]:
         started = machine.spawn_isolated(*FOREVER)

@@ -1,7 +1,7 @@
-"""Where the measured daemon lives: namespaces and a directory that are gone afterwards.
+"""Provide namespaces and a directory for the measured daemon, and remove them afterwards.
 
-The process that measures moves into network and mount namespaces of its own, and everything that it
-starts is born there: no link, firewall rule or mount is made in the machine's. The daemon's exec
+The process that measures moves into network and mount namespaces of its own, and all processes that
+it starts inherit them: no link, firewall rule or mount is made in the machine's. The daemon's exec
 root is a tmpfs, as ``/run`` would be.
 """
 
@@ -20,8 +20,9 @@ from tests.bench.subject import Subject
 
 
 def leave_the_host() -> None:
-    """From here on this process has a network (loopback alone) and mounts of its own, which die
-    with it."""
+    """Move this process into its own network (loopback alone) and mount namespace, which end with
+    it.
+    """
     linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -29,7 +30,7 @@ def leave_the_host() -> None:
 
 @contextmanager
 def our_engine(program: str = "engine.daemon") -> Iterator[Subject]:
-    """A daemon with the built-in image.
+    """Run a daemon with the built-in image.
 
     Nothing of it is left at the end. ``program`` is the module that is run.
     """

@@ -1,5 +1,5 @@
-"""HTTP over a Unix socket with as little of a client as possible: what is measured is who
-answers.
+"""Send HTTP over a Unix socket with a minimal client, so that the engine's time is measured, not
+the client's.
 """
 
 import json
@@ -24,15 +24,15 @@ class Wire(HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Called by the base class when there is no connection yet, or no more."""
+        """Connect; called by the base class when there is no connection."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.connect(self._path)
 
     def ask(self, method: str, target: str, body: Json = None) -> Json:
-        """One request and its whole answer; None when there is nothing in it.
+        """Send a request and read the whole answer; return None if it is empty.
 
         Raises:
-            Refused: with the engine's own words.
+            Refused: with the engine's message.
         """
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -49,7 +49,7 @@ class Wire(HTTPConnection):
         return self.getresponse().read()
 
     def download(self, target: str) -> int:
-        """GET a body and throw it away; returns its length."""
+        """GET a body and discard it; return its length."""
         self.request("GET", target)
         response = self.getresponse()
         block, count = bytearray(1 << 20), 0
@@ -59,7 +59,7 @@ class Wire(HTTPConnection):
 
 
 def hijacked(path: str, target: str, body: Json = None) -> socket.socket:
-    """POST, and keep the connection as a stream in both directions; whatever was sent early is
+    """POST, and keep the connection as a stream in both directions; bytes that were sent early are
     still in it.
 
     Raises:
@@ -74,7 +74,7 @@ def hijacked(path: str, target: str, body: Json = None) -> socket.socket:
     )
     taken.sendall(head.encode() + content)
     answer = b""
-    while not answer.endswith(b"\r\n\r\n"):  # byte by byte: what follows is the stream's
+    while not answer.endswith(b"\r\n\r\n"):  # byte by byte: what follows belongs to the stream
         byte = taken.recv(1)
         if not byte:
             break
@@ -86,5 +86,5 @@ def hijacked(path: str, target: str, body: Json = None) -> socket.socket:
 
 
 def filtered(path: str, filters: Mapping[str, list[str]], **query: str) -> str:
-    """A target with Docker's ``filters``."""
+    """Return a target with Docker's ``filters``."""
     return f"{path}?{urlencode(query | {'filters': json.dumps(filters)}, quote_via=quote)}"

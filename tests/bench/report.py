@@ -1,4 +1,4 @@
-"""The table, line by line as figures come in."""
+"""Print the table, line by line as figures come in."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ _NOTHING: Final = "–"
 
 
 def heading(columns: Sequence[str]) -> str:
-    """The names of the columns, and a rule below them."""
+    """Return the names of the columns, and a rule below them."""
     names = "".join(f"{name:<{_SPREAD_WIDTH}}" for name in columns)
     line = f"{'median (least – greatest)':<{_WHAT_WIDTH}}{names}{'target':<{_TARGET_WIDTH}}verdict"
     return f"{line}\n{'─' * len(line)}"
@@ -22,7 +22,7 @@ def heading(columns: Sequence[str]) -> str:
 def lines(
     benchmark: Benchmark, measured: Mapping[str, Column], columns: Sequence[str]
 ) -> Iterator[str]:
-    """A line for each figure."""
+    """Yield a line for each figure."""
     for number, figure in enumerate(benchmark.figures):
         spreads = {name: measured[name][number] for name in columns if name in measured}
         cells = "".join(f"{_cell(spreads.get(name)):<{_SPREAD_WIDTH}}" for name in columns)
@@ -31,7 +31,7 @@ def lines(
 
 
 def failure(benchmark: Benchmark, error: Exception) -> str:
-    """A line for a benchmark that came to nothing."""
+    """Return a line for a benchmark that failed."""
     return (
         f"{benchmark.figures[0].what:<{_WHAT_WIDTH}}not measured: {error or type(error).__name__}"
     )
@@ -47,7 +47,7 @@ def _cell(spread: Spread | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that say something."""
+    """Format a number with three significant digits."""
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -65,7 +65,9 @@ def _target(figure: Figure) -> str:
 
 
 def _verdict(figure: Figure, spreads: Mapping[str, Spread]) -> str:
-    """Medians decide; rounds that stand out are mentioned, for the machine may have been busy."""
+    """Compare medians with the targets; mention outliers, because the machine may have been
+    busy.
+    """
     ours = spreads["ours"]
     other, floor = (
         spreads[name].middle if name in spreads else None for name in ("reference", "floor")

@@ -1,4 +1,4 @@
-"""Rounds: everybody is measured in turn, so that nobody has the quiet minute for himself."""
+"""Measure in rounds: all subjects in turn, so that a quiet minute favours none of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -12,7 +12,7 @@ from tests.bench.subject import Subject
 Sampler = Callable[[], tuple[float, ...]]
 """Takes one sample: a value for each figure of its benchmark, in their order and units."""
 Method = Callable[[Subject], AbstractContextManager[Sampler]]
-"""Prepares, yields a sampler, and clears up; only what the sampler does is measured."""
+"""Prepares, yields a sampler, and cleans up; only the sampler's work is measured."""
 
 
 class Better(Enum):
@@ -30,18 +30,18 @@ class Figure:
     unit: str
     better: Better
     target: float | None = None
-    """What the value should reach; None where only the reference counts."""
+    """The target value; None if only the reference counts."""
     times: float = 0.0
-    """How many times as good as the reference in the same run it should be; 0 where no other engine
-    has the like."""
+    """The target ratio to the reference in the same run; 0 if no other engine has a comparable
+    value.
+    """
     floors: float = 0.0
-    """How many times the floor of the same run it may cost at most; 0 where the floor is only
-    shown."""
+    """The maximal ratio to the floor of the same run; 0 if the floor is only shown."""
 
     def is_met(
         self, value: float, reference: float | None = None, floor: float | None = None
     ) -> bool:
-        """Whether a value reaches the target, and its distance from reference and floor."""
+        """True if a value reaches the target, and its ratios to reference and floor."""
         return (
             self._reaches(value)
             and (reference is None or self.ahead(value, reference) >= self.times)
@@ -49,7 +49,7 @@ class Figure:
         )
 
     def ahead(self, value: float, reference: float) -> float:
-        """How many times as good as the reference."""
+        """Return how many times as good as the reference a value is."""
         better, worse = (value, reference) if self.better is Better.LOWER else (reference, value)
         return worse / better if better else inf
 
@@ -78,13 +78,13 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What the rounds gave for one figure."""
+    """The results of all rounds for one figure."""
 
     values: tuple[float, ...]
 
     @property
     def middle(self) -> float:
-        """The median."""
+        """Return the median."""
         return median(self.values)
 
 
@@ -95,7 +95,9 @@ Column = tuple[Spread, ...]
 def measure(
     benchmark: Benchmark, subjects: Mapping[str, Subject], *, rounds: int
 ) -> dict[str, Column]:
-    """The columns ``floor`` and those of the subjects, each with a spread for every figure."""
+    """Return the columns ``floor`` and those of the subjects, each with a spread for every
+    figure.
+    """
     with ExitStack() as prepared:
         samplers = {
             name: prepared.enter_context(method(subject))

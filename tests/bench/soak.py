@@ -1,4 +1,4 @@
-"""Let thousands of containers live and die, and see that the daemon holds no more than before.
+"""Run thousands of containers' lives, and check that the daemon holds no more than before.
 
 ``python -m tests.bench soak [--lives N]``
 """
@@ -17,12 +17,12 @@ from tests.harness.resource_usage import Gauges, read_gauges
 
 LIVES: Final = 20_000
 WARM: Final = 1_000
-"""Lives after which memory should be as it stays."""
+"""Number of lives after which memory should not grow any more."""
 STEP: Final = 1_000
 GROWTH_MAX_MB: Final = 2.0
 SETTLE_S: Final = 20.0
 BASE_THREADS: Final = 4
-"""Of a daemon that does nothing: the event loop's, the log's writer's, and those of its sweep."""
+"""Threads of an idle daemon: the event loop's, the log writer's, and those of its sweep."""
 HEADING: Final = (
     f"{'lives':>7}{'memory MB':>11}{'descriptors':>13}{'threads':>9}{'tasks':>7}{'rows':>6}"
 )
@@ -30,7 +30,7 @@ HEADING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The gauges after so many lives."""
+    """The gauges after a number of lives."""
 
     lives: int
     gauges: Gauges
@@ -58,7 +58,7 @@ def soak(daemon: Daemon, lives: int, step: int = STEP) -> Iterator[Reading]:
 def _let_threads_end(daemon: Daemon) -> None:
     """Wait until the threads of the last effects have ended.
 
-    Trio keeps one for ten seconds, for whoever needs it next.
+    trio keeps an idle thread for ten seconds, for reuse.
     """
     deadline = time.monotonic() + SETTLE_S
     while len(list(Path(f"/proc/{daemon.pid}/task").iterdir())) > BASE_THREADS:
@@ -76,9 +76,9 @@ def _parents() -> Iterator[None]:
 
 
 def _read(daemon: Daemon) -> Gauges:
-    """Read when what the last lives have left to do is done.
+    """Read the gauges once the work of the last lives is done.
 
-    Descriptors stay the same from one look to the next.
+    That is when the descriptors stay the same from one look to the next.
     """
     seen: list[Gauges] = []
 
@@ -97,7 +97,7 @@ def _counts(gauges: Gauges) -> tuple[int, int, int, int]:
 
 
 def verdict(readings: Sequence[Reading]) -> Iterator[str]:
-    """Yield what did not come back to where it was; nothing is good."""
+    """Yield what has grown; nothing is good."""
     before, after = readings[0].gauges, readings[-1].gauges
     for name in ("descriptors", "threads", "tasks", "rows"):
         was, now = getattr(before, name), getattr(after, name)
@@ -111,7 +111,7 @@ def verdict(readings: Sequence[Reading]) -> Iterator[str]:
 def growth(before: Gauges, after: Gauges) -> dict[str, int]:
     """Return which collections have more entries than before, and how many more.
 
-    What to look at when memory grows.
+    Shows where to look when memory grows.
     """
     names = before.entries.keys() | after.entries.keys()
     grown = {name: after.entries.get(name, 0) - before.entries.get(name, 0) for name in names}

@@ -1,4 +1,4 @@
-"""The log itself, without an engine around it: durable events a second."""
+"""Measure the log itself, without an engine: durable events a second."""
 
 import json
 import sqlite3
@@ -18,23 +18,24 @@ ALONE: Final = 500
 GROUP: Final = 64
 GROUPS: Final = 100
 _ROW: Final = "x" * 400
-"""About what an event is."""
+"""About the size of an event."""
 
 
 @contextmanager
 def append(_: Subject) -> Iterator[Sampler]:
-    """Decisions recorded through the ledger, each durable before its caller goes on: by one caller;
-    by 64 at once.
+    """Measure decisions recorded through the ledger, each durable before its caller continues: by
+    one caller; by 64 at once.
 
-    In a process of its own (``appending.py``): this one stays small, because floors fork from it.
+    Runs in a process of its own (``appending.py``): this one stays small, because floors fork from
+    it.
     """
     with tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory:
 
         def sample() -> tuple[float, float]:
             place = tempfile.mkdtemp(dir=directory)
             command = [sys.executable, "-m", "tests.bench.appending", place]
-            told = subprocess.run(command, check=True, capture_output=True)
-            alone, together = json.loads(told.stdout)
+            printed = subprocess.run(command, check=True, capture_output=True)
+            alone, together = json.loads(printed.stdout)
             return alone, together
 
         yield sample
@@ -42,8 +43,9 @@ def append(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def insert(_: Subject) -> Iterator[Sampler]:
-    """SQLite as we open it, WAL and ``synchronous=FULL``: a loop of single inserts; of transactions
-    with 64."""
+    """Measure SQLite with the engine's settings, WAL and ``synchronous=FULL``: single inserts, then
+    transactions with 64.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory,
         closing(sqlite3.connect(Path(directory) / "db", isolation_level=None)) as database,

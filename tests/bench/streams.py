@@ -1,5 +1,6 @@
-"""Output and input: how fast a container may talk, how fast it is read back, how soon it is
-answered."""
+"""Measure output and input: how fast a container may write, how fast the log is read back, how soon
+a byte returns.
+"""
 
 import os
 import subprocess
@@ -25,8 +26,9 @@ _FRAME_BYTES: Final = 8
 
 @contextmanager
 def log(subject: Subject) -> Iterator[Sampler]:
-    """A container that prints a file of 100-byte lines, from its start to its end; then its log
-    through the API."""
+    """Measure a container that prints a file of 100-byte lines, from its start to its end; then its
+    log through the API.
+    """
     with _lines() as lines:
         settings = {"NetworkMode": "none", "Binds": [f"{lines}:/lines:ro"]}
 
@@ -49,8 +51,9 @@ def log(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def cat(_: Subject) -> Iterator[Sampler]:
-    """The same file through a pipe into a file by two ``cat``; and out of a file through a pipe to
-    us."""
+    """Measure the same file through a pipe into a file by two ``cat``; and from a file through a
+    pipe to us.
+    """
     with _lines() as lines, tempfile.NamedTemporaryFile() as written:
         through_pipe = f"{machine.BUSYBOX} cat {lines} | cat > {written.name}"
 
@@ -72,7 +75,7 @@ def cat(_: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def _lines() -> Iterator[Path]:
-    """A file in memory, if /dev/shm is that."""
+    """Return a file in memory, if /dev/shm is a tmpfs."""
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
         for _ in range(LINES // 1000):
             file.write(LINE * 1000)
@@ -82,8 +85,9 @@ def _lines() -> Iterator[Path]:
 
 @contextmanager
 def attach(subject: Subject) -> Iterator[Sampler]:
-    """One byte to ``cat`` in an attached container and back; microseconds, the median of some
-    hundred."""
+    """Measure one byte to ``cat`` in an attached container and back; microseconds, the median of
+    some hundred.
+    """
     options = {"OpenStdin": True, "AttachStdin": True, "AttachStdout": True}
     with subject.running("cat", **options) as container:
         target = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1"
@@ -100,7 +104,7 @@ def attach(subject: Subject) -> Iterator[Sampler]:
 
 @contextmanager
 def echo(_: Subject) -> Iterator[Sampler]:
-    """One byte to ``cat`` through a pipe, and back through another."""
+    """Measure one byte to ``cat`` through a pipe, and back through another."""
     command = [machine.BUSYBOX, "cat"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
         assert started.stdin is not None

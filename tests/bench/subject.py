@@ -1,4 +1,4 @@
-"""An engine that is measured: ours, or another one that answers the same API."""
+"""Use an engine that is measured: ours, or another one with the same API."""
 
 import os
 import secrets
@@ -17,17 +17,15 @@ FOREVER: Final = ("sleep", "1000000")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Somebody who answers at a Unix socket, and the one connection that sequential figures
-    share.
-    """
+    """An engine at a Unix socket, with the one connection that sequential figures share."""
 
     host: str
     command: tuple[str, ...]
     """Its own client."""
     owned: Daemon | None = None
-    """The daemon behind it, when it is ours to kill."""
+    """The daemon behind it, if it is ours to kill."""
     mark: str = field(default_factory=lambda: f"bench-{secrets.token_hex(3)}")
-    """What the names of containers begin with: others may be using the same engine."""
+    """The prefix of containers' names, because the engine may have other users."""
     wire: Wire = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,17 +33,17 @@ class Subject:
 
     @property
     def path(self) -> str:
-        """The socket's."""
+        """Return the path of the socket."""
         return self.host.removeprefix("unix://")
 
     @property
     def daemon(self) -> Daemon:
-        """The daemon that may be killed."""
+        """Return the daemon, which may be killed."""
         assert self.owned is not None
         return self.owned
 
     def connection(self) -> Wire:
-        """One of its own for a caller that works beside others."""
+        """Open a connection for a concurrent caller."""
         return Wire(self.path)
 
     def create(self, *command: str, wire: Wire | None = None, **body: Json) -> str:
@@ -57,26 +55,27 @@ class Subject:
         return created
 
     def start(self, container: str) -> None:
-        """Returns when its process runs."""
+        """Start a container; return when its process runs."""
         self.wire.ask("POST", f"/containers/{container}/start")
 
     def kill(self, container: str) -> None:
-        """SIGKILL; returns when it has exited, which some engines promise with the first answer and
-        others do not."""
+        """Send SIGKILL; return when the container has exited, which not all engines guarantee with
+        the first answer.
+        """
         self.wire.ask("POST", f"/containers/{container}/kill")
         self.wire.ask("POST", f"/containers/{container}/wait")
 
     def remove(self, container: str) -> None:
-        """Whatever it is doing; one that is gone is removed."""
+        """Remove a container in any state; ignore one that is gone."""
         with suppress(Refused):
             self.wire.ask("DELETE", f"/containers/{container}?force=1")
 
     def inspect(self, container: str) -> Json:
-        """As the API tells it."""
+        """Return the API's description of a container."""
         return self.wire.ask("GET", f"/containers/{container}/json")
 
     def pid(self, container: str) -> int:
-        """Its first process, on the host."""
+        """Return the pid of its first process, on the host."""
         found: int = self.inspect(container)["State"]["Pid"]
         return found
 
@@ -86,7 +85,7 @@ class Subject:
 
     @contextmanager
     def running(self, *command: str, **body: Json) -> Iterator[str]:
-        """A container that runs, and is removed at the end."""
+        """Run a container for the block, and remove it."""
         container = self.create(*(command or FOREVER), **body)
         try:
             self.start(container)
@@ -95,16 +94,16 @@ class Subject:
             self.remove(container)
 
     def containers(self) -> list[Json]:
-        """Those of this subject's mark, whatever their state."""
+        """Return this subject's containers, in any state."""
         listed = self.wire.ask("GET", "/containers/json?all=1")
         return [each for each in listed if each["Names"][0].startswith(f"/{self.mark}-")]
 
     def remove_all(self) -> None:
-        """Whatever a benchmark that failed has left."""
+        """Remove the containers that a failed benchmark has left."""
         for container in self.containers():
             self.remove(container["Id"])
 
 
 def client_environment(host: str) -> dict[str, str]:
-    """For a client's process: an engine's address, and nothing of the user's."""
+    """Return a client's environment: an engine's address, and no setting of the user's."""
     return {"PATH": os.environ.get("PATH", os.defpath), "DOCKER_HOST": host, "HOME": "/"}

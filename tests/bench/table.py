@@ -1,4 +1,4 @@
-"""Every benchmark there is: what it measures, what it is held against, how often."""
+"""List every benchmark: what it measures, what it is compared with, how often."""
 
 from typing import Final
 

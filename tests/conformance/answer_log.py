@@ -1,6 +1,6 @@
-"""The answers that a daemon has written down: read, judged, and remembered only if they were wrong.
+"""Read and judge the answers that daemons have recorded, and report the wrong ones.
 
-Imports the judge when there is something to judge: tests that start no daemon pay nothing.
+Imports the judge only if there is something to judge: tests that start no daemon pay nothing.
 """
 
 import json
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 _SHOWN: Final = 20
-_open: set["AnswerBook"] = set()
+_open: set["AnswerLog"] = set()
 
 
-class AnswerBook:
-    """One file that a daemon appends to in all its lives; see tests/harness/recording.py for the
-    lines."""
+class AnswerLog:
+    """A file that a daemon appends to in all its lives; tests/harness/recording.py describes the
+    lines.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,11 +26,11 @@ class AnswerBook:
         _open.add(self)
 
     def close(self) -> None:
-        """Nobody will write any more, or nobody cares."""
+        """Close the file: it gets no more lines, or they don't matter."""
         _open.discard(self)
 
-    def news(self) -> list[str]:
-        """What is wrong about the answers that came since the last time."""
+    def new_faults(self) -> list[str]:
+        """Return what is wrong with the answers that came since the last call."""
         from tests.conformance.validation import Given, violations  # see above
 
         found: dict[str, None] = {}
@@ -50,8 +51,8 @@ class AnswerBook:
         return list(found)
 
     def assert_all_conform(self) -> None:
-        """Fail with what is wrong."""
-        found = self.news()
+        """Fail if an answer is wrong."""
+        found = self.new_faults()
         assert not found, _report(found)
 
     def _new_lines(self) -> Iterator[dict[str, Any]]:
@@ -60,13 +61,13 @@ class AnswerBook:
         with self.path.open("rb") as file:
             file.seek(self._read_bytes)
             for line in file:
-                if not line.endswith(b"\n"):  # being written
+                if not line.endswith(b"\n"):  # it is being written
                     return
                 self._read_bytes += len(line)
                 yield json.loads(line)
 
     def _complete(self, stream: str, part: bytes) -> bytes:
-        """Of a stream, which is written down in parts, whole lines."""
+        """Return the whole lines of a stream, which is recorded in parts."""
         if not stream:
             return part
         whole, newline, rest = (self._streams.pop(stream, b"") + part).rpartition(b"\n")
@@ -75,8 +76,8 @@ class AnswerBook:
 
 
 def assert_all_conform() -> None:
-    """Fail with what is wrong about the new answers of all daemons that there are."""
-    found = [each for book in tuple(_open) for each in book.news()]
+    """Fail if a new answer of any daemon is wrong."""
+    found = [each for book in tuple(_open) for each in book.new_faults()]
     assert not found, _report(found)
 
 

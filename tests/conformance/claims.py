@@ -1,5 +1,5 @@
-"""What a description of an API claims, each claim by itself: so that two descriptions can be laid
-side by side.
+"""List the claims that a description of an API makes, one by one, so that two descriptions can be
+compared.
 
 Reads OpenAPI 3.1, which the engine's own description is, and Swagger 2.0, which Docker's is. A
 claim has a name and a kind::
@@ -20,18 +20,18 @@ Claims = dict[str, str]
 
 ANYTHING: Final = "anything"
 _KINDS: Final = {"number": "integer"}
-"""Docker's document says number where whole numbers are meant."""
+"""Docker's document says number where it means whole numbers."""
 _VARIABLE: Final = re.compile(r"\{\w+\}")
 _METHODS: Final = ("get", "head", "post", "put", "delete")
 
 
 def claims(document: Schema) -> Claims:
-    """All claims of a document, by name."""
+    """Return all claims of a document, by name."""
     return dict(_Reader(document).claims())
 
 
 class _Reader:
-    """One document, in either of the two languages."""
+    """Reads one document, in either of the two languages."""
 
     def __init__(self, document: Schema) -> None:
         self._document = document
@@ -66,9 +66,7 @@ class _Reader:
     def _fields(
         self, name: str, schema: Schema, seen: tuple[str, ...] = ()
     ) -> Iterator[tuple[str, str]]:
-        """The fields below a schema; a shape that has itself inside is not gone into a second
-        time.
-        """
+        """Yield the fields below a schema; a shape inside itself is not entered a second time."""
         reference = schema.get("$ref", "")
         if reference in seen:
             return
@@ -90,7 +88,7 @@ class _Reader:
         yield from self._fields(f"{name}{dot}{key}", schema, seen)
 
     def _resolved(self, schema: Schema) -> Schema:
-        """A schema without references, compositions and the choice of null at its top."""
+        """Return a schema without references, compositions and the choice of null at its top."""
         while "$ref" in schema:
             found: Any = self._document
             for part in schema["$ref"].removeprefix("#/").split("/"):
@@ -109,7 +107,7 @@ class _Reader:
 
 
 def _content(answer: Schema) -> Schema:
-    """The schema of a body in OpenAPI 3.1, of whatever media type."""
+    """Return the schema of a body in OpenAPI 3.1, of whatever media type."""
     schemas = (each.get("schema", {}) for each in answer.get("content", {}).values())
     return next(schemas, {})
 

@@ -1,14 +1,14 @@
-"""Compares the engine's own description of its API with Docker's document, and names every
+"""Compare the engine's own description of its API with Docker's document, and name every
 difference.
 
     python -m tests.conformance.compare PATH/docker-engine-api-vX.yaml
 
-Docker's document (``api/swagger.yaml`` of the Moby project) is somebody else's and not a part of
-this tree, so whoever compares brings it along; CI can't. A line says ``-`` for what only Docker's
-document claims, ``+`` for what only ours does, and ``~`` for what both claim in different kinds.
-Differences that are known stand in known_differences.py, each with its reason; any other is
-printed, and the exit code is 1. Rules that explain nothing are printed as well: one that does so
-with every version of the document from 1.51 on has to go.
+Docker's document (``api/swagger.yaml`` of the Moby project) belongs to another project and is not
+part of this tree, so the caller provides it; CI can't. A line begins with ``-`` for a claim of
+Docker's document only, ``+`` for one of ours only, and ``~`` for claims that differ in kind. Known
+differences are in known_differences.py, each with its reason; any other is printed, and the exit
+code is 1. Rules that explain nothing are printed as well: one that does so with every version of
+the document from 1.51 on must be removed.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from tests.conformance.known_differences import KNOWN, Known
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How two descriptions differ."""
+    """The differences of two descriptions."""
 
     explained: Mapping[Known, tuple[str, ...]]
     faults: tuple[str, ...]
-    """Differences that no rule knows."""
+    """Differences that no rule explains."""
     idle: tuple[Known, ...]
     """Rules that explain nothing."""
     same: int
@@ -40,8 +40,9 @@ class Comparison:
 
 
 def differences(ours: Claims, theirs: Claims) -> Iterator[str]:
-    """One line for each; what is inside of something that one side lacks altogether is not told
-    again."""
+    """Return one line for each difference; claims inside of something that one side lacks
+    altogether are left out.
+    """
     for name in sorted(theirs.keys() - ours.keys()):
         if not _is_inside(name, theirs.keys() - ours.keys()):
             yield f"- {name}: {theirs[name]}"
@@ -55,7 +56,7 @@ def differences(ours: Claims, theirs: Claims) -> Iterator[str]:
 
 
 def _is_inside(name: str, missing: Iterable[str]) -> bool:
-    """Whether the field, the status or the operation around it is missing too."""
+    """True if the field, the status or the operation around it is missing too."""
     around = name
     while True:
         cut = max(around.rfind("."), around.rfind(" "))
@@ -67,7 +68,7 @@ def _is_inside(name: str, missing: Iterable[str]) -> bool:
 
 
 def compare(ours: Claims, theirs: Claims, known: Iterable[Known]) -> Comparison:
-    """Lay two descriptions side by side; of several rules that fit, the first explains."""
+    """Compare two descriptions; of several rules that fit, the first explains."""
     rules = tuple(known)
     explained: dict[Known, list[str]] = {}
     faults = []
@@ -86,7 +87,7 @@ def compare(ours: Claims, theirs: Claims, known: Iterable[Known]) -> Comparison:
 
 
 def report(found: Comparison, *, verbose: bool) -> Iterator[str]:
-    """The lines to print."""
+    """Yield the lines to print."""
     for rule, lines in found.explained.items():
         yield f"{len(lines):5} {rule.why}"
         yield from (f"        {line}" for line in lines if verbose)
@@ -101,7 +102,7 @@ def report(found: Comparison, *, verbose: bool) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Compare, print, and say by the exit code whether everything is explained."""
+    """Compare, print, and return 0 if everything is explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.compare")
     parser.add_argument("path", type=Path, help="Docker's document, in YAML")
     parser.add_argument("--verbose", action="store_true", help="print what is explained, too")

@@ -1,4 +1,4 @@
-"""A daemon for each module, with an image, to be asked anything."""
+"""Run a daemon for each module, with an image."""
 
 import shutil
 import tempfile
@@ -12,7 +12,7 @@ from tests.harness.daemon import DaemonUnderTest
 
 @pytest.fixture(scope="module")
 def engine(throwaway_namespaces: None) -> Iterator[DaemonUnderTest]:
-    """When the tests are over, it has left nothing in the kernel."""
+    """Yield a daemon; check at the end that it has left nothing in the kernel."""
     place = Path(tempfile.mkdtemp(prefix="sl-"))  # a socket's path has 108 bytes
     try:
         with DaemonUnderTest(place) as daemon:

@@ -1,5 +1,6 @@
-"""Where a session may go otherwise than with the reference engine, which is Docker 20.10 and speaks
-API 1.41; each with its reason."""
+"""List where a session may differ from that with the reference engine, Docker 20.10 with API 1.41;
+each with its reason.
+"""
 
 import difflib
 import re
@@ -52,7 +53,7 @@ ALLOWED: Final = (
 
 
 def differences(ours: Iterable[Step], theirs: Iterable[Step]) -> Iterator[str]:
-    """What is not the same and not allowed for: ``+`` only with us, ``-`` only with the
+    """Return the differences that are not allowed: ``+`` only with us, ``-`` only with the
     reference.
     """
     for mine, other in zip(ours, theirs, strict=True):

@@ -1,5 +1,6 @@
-"""The engine's own description of its API: which operation a request asks for, and what the answer
-may look like."""
+"""Find the operation of a request in the engine's own description of its API, and what its answer
+may look like.
+"""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ Schema = dict[str, Any]  # Any: JSON
 
 REFUSED: Final[Schema] = {"$ref": "#/components/schemas/Refused"}
 _ORIGIN: Final = re.compile(r"^\w+://[^/]*")
-"""Scheme and authority, which a target may begin with: RFC 9112 section 3.2.2."""
+"""Scheme and authority, with which a target may begin: RFC 9112 section 3.2.2."""
 _SLASHES: Final = re.compile("//+")
 _VERSION: Final = re.compile(r"^/v1\.\d+(?=/)")
 _COMPONENT: Final = "#/components/schemas/"
@@ -33,16 +34,16 @@ class Operation:
     template: str
     parameters: tuple[Schema, ...]
     responses: dict[int, dict[str, Schema]]
-    """By status and media type, the schemas of the body; no media types for no body."""
+    """The schemas of the body, by status and media type; no media types for no body."""
     body: Schema | None
-    """The schema of a request's body that is JSON."""
+    """The schema of a JSON request body."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
 
 
 class _NoService:
-    """Stands for a service where only routes are looked at."""
+    """Replaces a service where only routes are needed."""
 
     def __getattr__(self, name: str) -> None:
         return None
@@ -64,8 +65,9 @@ class Document:
         ]
 
     def resolved(self, schema: Schema) -> Schema:
-        """A schema without a reference at its top; of several that it may be, the first that isn't
-        null."""
+        """Return a schema without a reference at its top; of several alternatives, the first that
+        isn't null.
+        """
         while True:
             if "anyOf" in schema:
                 schema = next(each for each in schema["anyOf"] if each.get("type") != "null")
@@ -75,8 +77,9 @@ class Document:
                 return schema
 
     def find(self, method: str, target: str) -> Operation | None:
-        """The operation that a request's target means; None when there is none of that path and
-        method."""
+        """Return the operation that a request's target means; None if there is none with that path
+        and method.
+        """
         path = unquote(_ORIGIN.sub("", target.partition("?")[0], count=1))
         path = _VERSION.sub("", _SLASHES.sub("/", path), count=1)
         for known, pattern, operation in self._patterns:
@@ -85,7 +88,7 @@ class Document:
         return None
 
     def closed(self, schema: Schema) -> Schema:
-        """A schema that stands alone, in which objects have no fields but those that are
+        """Return a self-contained schema, in which objects have no fields but those that are
         described.
         """
         components = {name: _closed(each) for name, each in self.schemas.items()}
@@ -94,7 +97,7 @@ class Document:
 
 @cache
 def document() -> Document:
-    """The engine's."""
+    """Return the engine's document."""
     return Document(routes(cast("Service", _NoService())))
 
 
@@ -129,5 +132,7 @@ def _operations(description: Schema) -> Iterator[Operation]:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Names have slashes: a variable part matches one or more segments."""
+    """Return a pattern for a path. Names contain slashes: a variable part matches one or more
+    segments.
+    """
     return re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(template)), re.DOTALL)

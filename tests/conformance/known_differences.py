@@ -1,5 +1,5 @@
-"""Where the engine's description of its API may differ from Docker's document: a few rules, each
-with its reason.
+"""List where the engine's description of its API may differ from Docker's document: a few rules,
+each with its reason.
 
 A line of the comparison is ``SIGN METHOD /path [part]: kind``; see compare.py. Variable parts of
 paths are ``{}`` there.
@@ -15,11 +15,11 @@ class Known:
     """Lines of the comparison that one reason explains."""
 
     pattern: str
-    """A regular expression that a line begins with."""
+    """A regular expression that matches the beginning of a line."""
     why: str
 
     def covers(self, line: str) -> bool:
-        """Whether it explains a line."""
+        """True if it explains a line."""
         return re.match(self.pattern, line) is not None
 
 

@@ -1,5 +1,6 @@
-"""What people do with networks, as scripts; addresses that must be the same are checked where they
-are seen."""
+"""Define sessions with networks, as scripts; addresses that must be the same are checked where they
+are seen.
+"""
 
 import shlex
 from typing import Any, Final
@@ -17,13 +18,14 @@ ADDRESSES: Final = "{{range .NetworkSettings.Networks}}{{.IPAddress}}/{{.IPPrefi
 def say(
     recorder: SessionRecorder, line: str, code: int = 0, *, shown: bool = True, ordered: bool = True
 ) -> Done:
-    """Docker's command as one types it."""
+    """Run Docker's command, as typed at a prompt."""
     return recorder.docker(*shlex.split(line), code=code, shown=shown, ordered=ordered)
 
 
 def run(recorder: SessionRecorder, options: str, code: int = 0) -> None:
-    """``docker run -d``, whose only word is an ID or a message that versions of Docker put
-    differently."""
+    """Run ``docker run -d``, whose output is an ID, or a message that differs between versions of
+    Docker.
+    """
     say(recorder, f"run -d {options} {IDLE}", code, shown=False)
 
 
@@ -183,7 +185,7 @@ def ports(recorder: SessionRecorder) -> None:
 
 
 def networks_by_program(recorder: SessionRecorder) -> None:
-    """docker-py's networks."""
+    """Use docker-py's networks."""
     client = docker.DockerClient(base_url=f"unix://{recorder.api.socket_path}", version="1.41")
     idle = ["sleep", "60"]
     try:

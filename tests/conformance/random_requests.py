@@ -1,4 +1,4 @@
-"""Requests of any shape: some as the API is described, most of them not."""
+"""Generate requests of any shape: some as the API is described, most of them not."""
 
 import json
 import re
@@ -16,14 +16,16 @@ T = TypeVar("T")
 EXEC: Final = "the-exec"
 """Stands for an exec that has not been started: its ID is known when the request is sent."""
 NAMES: Final = ("idle", "busy", "busybox", EXEC, "bridge", "none", "nosuch")
-"""What a request may name: two containers, an image, an exec, two networks, and nothing."""
+"""Names for requests: two containers, an image, an exec, two networks, and one that does not
+exist.
+"""
 _FITTING: Final = {
     "containers": ("idle", "busy"),
     "images": ("busybox", "busybox:latest"),
     "exec": (EXEC,),
     "networks": ("bridge", "none"),
 }
-"""Names of what is there, by the first part of a path."""
+"""Names of existing objects, by the first part of a path."""
 _TEXTS: Final = (
     "", " ", "/", ".", "..", "../../etc/passwd", "a/b:c@d", "\x00", "a\x00b", "\r\nX-Injected: 1", "\ud800", "\U0001f433", "é" * 200,
     "%", "%2e%2e", "%00", "x" * 70_000, "null", "true", "-1", "1e999", "0x10", "9" * 30, "1.5", "{}", "[]", '{"label":["a"]}',
@@ -79,8 +81,9 @@ class AnyRequest:
 
 @st.composite
 def any_request(draw: DrawFn) -> AnyRequest:
-    """One of any operation: of its own method or another, with names, a query and a body that may
-    fit or not."""
+    """Generate a request of any operation: with its own method or another, with names, a query and
+    a body that may fit or not.
+    """
     operation = draw(mostly(st.sampled_from(_OURS), st.sampled_from(_OF_OTHERS)))
     method = draw(mostly(st.just(operation.method), st.sampled_from(_METHODS)))
     path = operation.template
@@ -99,7 +102,7 @@ def any_request(draw: DrawFn) -> AnyRequest:
 
 
 def mostly(likely: SearchStrategy[T], other: SearchStrategy[T]) -> SearchStrategy[T]:
-    """The first, but for one time in eight."""
+    """Choose the first strategy, but the other one time in eight."""
     return st.integers(0, 7).flatmap(lambda drawn: other if drawn == 7 else likely)
 
 
@@ -138,7 +141,7 @@ def _body(draw: DrawFn, operation: Operation) -> tuple[bytes, str]:
 
 @st.composite
 def like(draw: DrawFn, schema: Schema, depth: int = 0) -> Any:
-    """A value of a schema; one in eight of its parts is something else."""
+    """Generate a value of a schema; one in eight of its parts is something else."""
     if depth > 6 or draw(st.integers(0, 7)) == 0:
         return draw(anything)
     schema = document().resolved(schema)
@@ -176,8 +179,9 @@ def _object_like(draw: DrawFn, schema: Schema, depth: int) -> dict[str, Any]:
 
 
 def encoded(value: Any) -> bytes:
-    """As JSON; what JSON has no words for is written as Python's encoder does, which is wrong on
-    purpose."""
+    """Encode as JSON; values that JSON lacks are written as Python's encoder does, which is wrong
+    on purpose.
+    """
     return json.dumps(value).encode()
 
 

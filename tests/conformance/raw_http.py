@@ -1,5 +1,4 @@
-"""A client that sends exactly the bytes it is told to, and takes any answer, also one without an
-end."""
+"""Send exact bytes to the engine, and accept any answer, also one without an end."""
 
 import http.client
 import socket
@@ -11,22 +10,22 @@ from tests.timeouts import patient
 
 TIMEOUT_S: Final = 20.0
 ENDLESS_S: Final = 0.05
-"""How long the next part of a body is awaited that may never come: such as the next event."""
+"""How long to wait for the next part of a body that may never come, such as the next event."""
 _BODY_READ_BYTES_MAX: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What came back."""
+class Response:
+    """An answer."""
 
     status: int
     media_type: str
     body: bytes
-    """As far as it came at once."""
+    """The part of the body that came at once."""
 
 
 def request_bytes(method: str, target: bytes, *headers: str, body: bytes = b"") -> bytes:
-    """A request; its body's length is added to the headers."""
+    """Build a request; its body's length is added to the headers."""
     lines = ["Host: docker", *headers, f"Content-Length: {len(body)}", "Connection: close"]
     return (
         method.encode()
@@ -39,12 +38,12 @@ def request_bytes(method: str, target: bytes, *headers: str, body: bytes = b"") 
     )
 
 
-def ask(socket_path: Path, request: bytes, *, patience_s: float = TIMEOUT_S) -> Heard | None:
-    """Send a request and read its answer; None when no head comes in time.
+def ask(socket_path: Path, request: bytes, *, patience_s: float = TIMEOUT_S) -> Response | None:
+    """Send a request and read its answer; return None if no head comes in time.
 
     Raises:
-        OSError, http.client.HTTPException: the connection ended without an answer, or with none
-            that is HTTP.
+        OSError, http.client.HTTPException: the connection ended without an answer, or with one
+            that is not HTTP.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patient(patience_s))
@@ -60,7 +59,7 @@ def ask(socket_path: Path, request: bytes, *, patience_s: float = TIMEOUT_S) -> 
         )
         if response.length is None:
             connection.settimeout(patient(ENDLESS_S))
-        return Heard(response.status, media_type, _body(response))
+        return Response(response.status, media_type, _body(response))
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:

@@ -1,9 +1,8 @@
-"""The engine that ours is compared with: Docker's own, started for the tests in namespaces of its
-own.
+"""Start Docker's own engine, with which ours is compared, in namespaces of its own.
 
-SHIPSLOG_REFERENCE=unix:///PATH names one that runs already. Else it is Debian's or Ubuntu's,
-installed or unpacked into .cache by config/run. Its firewall stays off where it is only compared:
-nothing of that leaves the machine.
+SHIPSLOG_REFERENCE=unix:///PATH names one that runs already. Otherwise it is Debian's or Ubuntu's,
+installed or unpacked into .cache by config/run. Its firewall is off where it is only compared: no
+packet leaves the machine.
 """
 
 import os
@@ -30,12 +29,12 @@ _LIBRARIES: Final = tuple(
 
 
 class NoReference(Exception):
-    """There is none on this machine, or it does not start here; the message says why."""
+    """There is no reference on this machine, or it does not start here; the message says why."""
 
 
 @contextmanager
 def reference_engine(place: Path, *, beside: bool = False) -> Iterator[Api]:
-    """A Docker engine that answers, without containers.
+    """Run a Docker engine that answers, without containers.
 
     Args:
         place: a directory for it.
@@ -109,5 +108,5 @@ def _cgroup_parent(place: Path) -> str:
 
 def _remove_cgroups(parent: str) -> None:
     for hierarchy in kernel_inventory.hierarchies().values():
-        with suppress(OSError):  # not in every hierarchy is there one
+        with suppress(OSError):  # not every hierarchy has one
             (hierarchy / parent.removeprefix("/")).rmdir()

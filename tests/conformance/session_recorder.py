@@ -1,8 +1,7 @@
-"""A session with one engine, written down so that it can be laid beside the same session with
-another.
+"""Record a session with one engine, to compare it with the same session with another engine.
 
-Only what must be the same is kept: identities, times, addresses and process numbers are replaced by
-what they are; a JSON answer is kept as its fields and their types.
+Only what must be the same is kept: IDs, times, addresses and pids are replaced by placeholders; a
+JSON answer is kept as its fields and their types.
 """
 
 import json
@@ -32,13 +31,14 @@ _REPLACED: Final = tuple(
 
 
 _LEFT_OUT: Final = frozenset({"execDuration", "shipslog.seq"})
-"""Attributes of events: one that newer versions of Docker send, and ours, by which a reader
-resumes."""
+"""Attributes of events to leave out: one that newer versions of Docker send, and ours for
+resuming.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was done, and what came of it."""
+    """One step of a session, and its outcome."""
 
     what: str
     outcome: tuple[str, ...]
@@ -47,11 +47,11 @@ class Step:
 
 @dataclass
 class SessionRecorder:
-    """Ask one engine, and record what came of it.
+    """Uses one engine, and records the outcomes.
 
     Attributes:
         api: its API.
-        docker_command: Docker's command, pointed at it.
+        docker_command: Docker's command, with its address.
     """
 
     api: Api
@@ -70,8 +70,9 @@ class SessionRecorder:
         shown: bool = True,
         ordered: bool = True,
     ) -> Done:
-        """Run Docker's command, which must end with ``code``; ``shown``: what it says is the same,
-        ``ordered``: in this order."""
+        """Run Docker's command, which must end with ``code``. ``shown``: its output must be the
+        same; ``ordered``: in this order.
+        """
         done = self.docker_command(*words, given=given)
         what = normalised(f"docker {' '.join(words)}")
         assert done.code == code, f"{what}: {done}"
@@ -82,8 +83,9 @@ class SessionRecorder:
     def http(
         self, method: str, target: str, body: Any = None, *, status: int, **query: Any
     ) -> Reply:
-        """Ask the API, which must answer with ``status``; an error's message and a value's shape
-        are kept."""
+        """Send a request, which must be answered with ``status``; an error's message and a value's
+        shape are kept.
+        """
         reply = self.api.request(method, target + ("?" + urlencode(query) if query else ""), body)
         what = normalised(f"{method} {target} {json.dumps(query)}")
         assert reply.status == status, f"{what}: {reply}"
@@ -91,12 +93,13 @@ class SessionRecorder:
         return reply
 
     def keep(self, what: str, *lines: str) -> None:
-        """Keep what came of something that was done otherwise."""
+        """Keep the outcome of another kind of step."""
         self.steps.append(Step(what, tuple(map(normalised, lines))))
 
     def events(self, *, ordered: bool = True) -> None:
-        """Keep what happened since the session began, of each kind of thing in its order if that is
-        the same each time."""
+        """Keep the events since the session began, of each kind of object in their order if that is
+        always the same.
+        """
         lines = self.api.call(
             "GET", "/events", since=f"{self.began_s:.9f}", until=f"{time.time():.9f}"
         ).body
@@ -107,19 +110,20 @@ class SessionRecorder:
 
 
 Session = Callable[[SessionRecorder], None]
-"""What is done with one engine; it checks for itself what must come of a step."""
+"""A session with one engine; it checks for itself the required outcome of each step."""
 
 
 def normalised(text: str) -> str:
-    """A text without what differs from run to run."""
+    """Return a text without what differs from run to run."""
     for pattern, word in _REPLACED:
         text = pattern.sub(word, text)
     return text.rstrip()
 
 
 def shape(value: Any, at: str = "") -> Iterator[str]:
-    """Each part of a JSON value as a line: where it stands, and of which type it is; the elements
-    of a list count as one."""
+    """Yield each part of a JSON value as a line: its place and its type; the elements of a list
+    count as one.
+    """
     match value:
         case dict():
             yield f"{at or '/'} object"
@@ -155,8 +159,9 @@ def _lines(stream: str, text: str) -> tuple[str, ...]:
 
 
 def _uncapitalised(text: str) -> str:
-    """Normalised, and with a small letter after each colon: newer versions of Docker no longer
-    begin errors with capitals."""
+    """Normalise a text, and begin with a small letter after each colon: newer versions of Docker no
+    longer begin errors with capitals.
+    """
     return re.sub(r"(^|: )([A-Z])(?=[a-z])", lambda found: found[0].lower(), normalised(text))
 
 

@@ -1,5 +1,6 @@
-"""What people and programs do with an engine, as scripts; each checks for itself what must come of
-a step."""
+"""Define sessions of users and programs with an engine, as scripts; each checks for itself the
+required outcome of a step.
+"""
 
 import io
 import tarfile

@@ -1,5 +1,6 @@
-"""Containers of any description: what is asked for is what is told, or is refused before anything
-is made."""
+"""Test containers of any description: what was requested is what inspect shows, or it is refused
+before anything is made.
+"""
 
 import json
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def soundness(engine: DaemonUnderTest) -> Iterator[None]:
 
 
 def begin_with_nothing(engine: DaemonUnderTest) -> None:
-    """An example that failed has left what it was about."""
+    """Remove what a failed example has left."""
     for each in engine.api.ps():
         engine.api.request("DELETE", f"/containers/{each['Id']}", force=1)
     eventually(lambda: engine.api.ps() == [], "no container is left")
@@ -109,7 +110,7 @@ def test_what_is_asked_for_is_what_is_told(
     if host_config.get("Privileged"):
         host_config.pop("SecurityOpt", None)  # to which Docker adds one then
     if host_config.get("RestartPolicy", {}).get("MaximumRetryCount"):
-        host_config.pop("AutoRemove", None)  # Docker does not take both
+        host_config.pop("AutoRemove", None)  # Docker does not accept both
 
     created = api.post(
         "/containers/create", {"Image": "busybox", **config, "HostConfig": host_config}
@@ -126,7 +127,7 @@ def test_what_is_asked_for_is_what_is_told(
 
 
 def _told(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """The fields that were asked for; null and empty mean the same."""
+    """Return the fields that were requested; null and empty are the same."""
     return {
         name: found.get(name) or (found.get(name) if asked[name] else asked[name]) for name in asked
     }
@@ -134,8 +135,9 @@ def _told(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 
 @st.composite
 def nearly_right(draw: DrawFn) -> dict[str, Any]:
-    """A body for create with an image that is there, and a few fields that fit, or nearly, or not
-    at all."""
+    """Generate a body for create with an existing image, and a few fields that fit, nearly fit, or
+    don't.
+    """
     body = draw(_some_fields("CreateInput"))
     body["HostConfig"] = draw(_some_fields("HostConfigInput"))
     return {"Cmd": ["true"], **body, "Image": "busybox"}
@@ -170,5 +172,5 @@ def test_what_is_nearly_right_is_made_or_refused_and_can_be_removed(
         note(f"started: {started}")
         assert started.status in (204, 400, 403, 404, 409), started
         assert engine.api.request("GET", f"/containers/{identity}/json").status in (200, 404)
-        engine.api.request("DELETE", f"/containers/{identity}", force=1)  # it may be on its way
+        engine.api.request("DELETE", f"/containers/{identity}", force=1)  # it may be starting
     eventually(lambda: engine.api.ps() == [], "no container is left")

@@ -1,4 +1,4 @@
-"""No request of any shape makes the engine fail, and none that is refused leaves anything
+"""Test that no request of any shape makes the engine fail, and that a refused one leaves nothing
 behind.
 """
 
@@ -12,18 +12,18 @@ from hypothesis import HealthCheck, given, note, settings
 
 from tests.conformance.document import document
 from tests.conformance.random_requests import EXEC, AnyRequest, any_request
-from tests.conformance.raw_http import Heard, ask, request_bytes
+from tests.conformance.raw_http import Response, ask, request_bytes
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
 pytestmark = pytest.mark.root
 
 OF_SWARMS: Final = ("/swarm", "/services", "/tasks", "/nodes", "/secrets", "/configs", "/volumes/")
-"""Where 503 says that there is none; volumes can be updated in a swarm only."""
+"""Paths where 503 says that there is no swarm; volumes can be updated in a swarm only."""
 OF_REGISTRIES: Final = ("/auth",)
-"""Where 503 says that a registry cannot be reached: here nothing can."""
+"""Paths where 503 says that a registry can't be reached: here none can."""
 WAITING: Final = ("/containers/{id}/wait",)
-"""Paths that answer when something has happened, which may be never."""
+"""Paths that answer only after an event, which may never come."""
 STOPS_AT_ONCE: Final = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done")
 PATIENCE_S: Final = 0.2
 EXAMPLES: Final = int(os.environ.get("SHIPSLOG_EXAMPLES", "600"))
@@ -31,7 +31,7 @@ EXAMPLES: Final = int(os.environ.get("SHIPSLOG_EXAMPLES", "600"))
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_left(engine: DaemonUnderTest) -> Iterator[None]:
-    """Whatever was asked, it can all be removed, and the daemon is what it was."""
+    """Check that everything can be removed after any requests, and the daemon is as before."""
     yield
     everything_removed(engine)
     assert engine.api.verify()["ok"] is True, engine.api.verify()
@@ -57,7 +57,7 @@ def test_no_request_fails_and_none_that_is_refused_leaves_anything(
         assert what_there_is(engine) <= before
 
 
-def put(engine: DaemonUnderTest, asked: AnyRequest) -> Heard | None:
+def put(engine: DaemonUnderTest, asked: AnyRequest) -> Response | None:
     target = asked.target
     if EXEC.encode() in target:
         target = target.replace(EXEC.encode(), engine.api.create_exec("busy", "cat").encode())
@@ -68,7 +68,7 @@ def put(engine: DaemonUnderTest, asked: AnyRequest) -> Heard | None:
     return heard
 
 
-def assert_no_failure(asked: AnyRequest, heard: Heard | None) -> None:
+def assert_no_failure(asked: AnyRequest, heard: Response | None) -> None:
     if heard is None or heard.status < 400:
         return
     if asked.method != "HEAD":
@@ -78,15 +78,15 @@ def assert_no_failure(asked: AnyRequest, heard: Heard | None) -> None:
     assert allowed or (heard.status == 503 and unavailable)
 
 
-def words(heard: Heard) -> str:
-    """An error's message; clients from before API 1.24 get it as plain text."""
+def words(heard: Response) -> str:
+    """Return an error's message; clients from before API 1.24 get it as plain text."""
     if heard.media_type == "text/plain":
         return heard.body.decode()
     return str(json.loads(heard.body)["message"])
 
 
 def have_something_to_name(engine: DaemonUnderTest) -> None:
-    """Requests may do what they ask for: then it is made good here, before the next one."""
+    """Create again what earlier requests have removed, before the next one."""
     api = engine.api
     if api.request("GET", "/images/busybox/json").status != 200:
         engine.import_busybox()

@@ -1,5 +1,6 @@
-"""docker-compose, a client that nobody here wrote, brings a project up, scales, stops, restarts and
-takes it down: as with Docker."""
+"""Test docker-compose, an independent client: it creates a project, scales, stops, restarts and
+removes it, as with Docker.
+"""
 
 import os
 import re
@@ -83,17 +84,17 @@ _NO_NUMBER: Final = re.compile(r"\b[0-9a-f]{12,64}\b|\beth0@if\d+|^\d+: ", re.MU
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of a command."""
+    """The outcome of a command."""
 
     command: str
     code: int
     out: str
     networks: dict[str, object]
-    """Of the project, after it."""
+    """The project's networks after it."""
 
 
 def compose(api: Api, directory: Path, command: str) -> tuple[int, str]:
-    """Exit code and standard output, without what differs from one run to the next."""
+    """Return exit code and standard output, without what differs from one run to the next."""
     done = subprocess.run(
         ["sh", "-c", f"exec docker-compose --project-name harbour {command}"],
         cwd=directory,
@@ -107,7 +108,7 @@ def compose(api: Api, directory: Path, command: str) -> tuple[int, str]:
 
 
 def networks(api: Api) -> dict[str, object]:
-    """What there is of the project's networks, as far as the engine did not choose it."""
+    """Return the project's networks, without what the engine chose."""
     found: dict[str, object] = {}
     for network in api.get("/networks"):
         shown = api.get(f"/networks/{network['Id']}")
@@ -118,8 +119,8 @@ def networks(api: Api) -> dict[str, object]:
 
 
 @cache
-def played(api: Api, directory: Path) -> tuple[Step, ...]:
-    """What came of each command; nothing is left at the end."""
+def outcomes_of(api: Api, directory: Path) -> tuple[Step, ...]:
+    """Return the outcome of each command; nothing is left at the end."""
     (directory / "docker-compose.yml").write_text(PROJECT)
     try:
         return tuple(
@@ -135,7 +136,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_project_comes_up_scales_and_goes_down(engine: DaemonUnderTest, directory: Path) -> None:
-    steps = played(engine.api, directory)
+    steps = outcomes_of(engine.api, directory)
     last = {step.command: step for step in steps}
 
     answered = [step for step in steps if "wget -qO- " in step.command]
@@ -149,7 +150,7 @@ def test_a_project_comes_up_scales_and_goes_down(engine: DaemonUnderTest, direct
 def test_a_project_goes_as_with_docker(
     engine: DaemonUnderTest, reference: Api, directory: Path
 ) -> None:
-    ours, theirs = played(engine.api, directory), played(reference, directory)
+    ours, theirs = outcomes_of(engine.api, directory), outcomes_of(reference, directory)
 
     for one, other in zip(ours, theirs, strict=True):
         assert one == other

@@ -1,4 +1,6 @@
-"""The description that a daemon serves is OpenAPI 3.1, and names the headers that answers have."""
+"""Test that the description that a daemon serves is OpenAPI 3.1, and names the headers that answers
+have.
+"""
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator

@@ -1,5 +1,6 @@
-"""The same sessions with Shipslog and with Docker: what one sees is the same, but for what
-differences.py names."""
+"""Compare the same sessions with Shipslog and with Docker: outcomes are the same, except for
+differences.py.
+"""
 
 import shutil
 import tempfile
@@ -40,8 +41,8 @@ def reference(throwaway_namespaces: None) -> Iterator[Api]:
 
 
 @cache
-def played(session: Session, api: Api) -> tuple[Step, ...]:
-    """What came of each step of a session; nothing is left of it."""
+def outcomes_of(session: Session, api: Api) -> tuple[Step, ...]:
+    """Return the outcome of each step of a session; nothing is left of it."""
     recorder = SessionRecorder(api)
     try:
         session(recorder)
@@ -54,7 +55,7 @@ def played(session: Session, api: Api) -> tuple[Step, ...]:
 
 @each_session
 def test_a_session_goes_as_it_should(session: Session, engine: DaemonUnderTest) -> None:
-    assert played(session, engine.api)
+    assert outcomes_of(session, engine.api)
     eventually(lambda: engine.api.ps() == [], "no container is left")
 
 
@@ -62,6 +63,6 @@ def test_a_session_goes_as_it_should(session: Session, engine: DaemonUnderTest) 
 def test_a_session_goes_as_with_docker(
     session: Session, engine: DaemonUnderTest, reference: Api
 ) -> None:
-    found = list(differences(played(session, engine.api), played(session, reference)))
+    found = list(differences(outcomes_of(session, engine.api), outcomes_of(session, reference)))
 
     assert not found, "\n".join(found)

@@ -1,4 +1,4 @@
-"""Whether an answer is one that the engine's own description allows."""
+"""Check whether an answer is allowed by the engine's own description."""
 
 import json
 import re
@@ -12,14 +12,14 @@ import jsonschema_rs
 from tests.conformance.document import REFUSED, Schema, document
 
 _ANCIENT: Final = re.compile(r"/v(0?\.|1\.([01]?[0-9]|2[0-3])\b|0)")
-"""Paths of versions whose clients want an error as plain text."""
+"""Paths of versions whose clients expect an error as plain text."""
 _JSON_TYPES: Final = ("application/json", "application/x-ndjson")
 _VALUE_SHOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An answer as it was given."""
+    """A recorded answer."""
 
     method: str
     target: str
@@ -27,11 +27,11 @@ class Given:
     media_type: str
     body: bytes
     looked_up: tuple[str, ...] = ()
-    """Names of the query that the handler asked for."""
+    """Names of the query parameters that the handler looked up."""
 
 
 def violations(given: Given) -> Iterator[str]:
-    """What is wrong with it, in words."""
+    """Return what is wrong with it, in words."""
     operation = document().find(given.method, given.target)
     where = f"{given.method} {given.target.partition('?')[0]} answered {given.status}"
     if operation is None:
@@ -54,7 +54,7 @@ def violations(given: Given) -> Iterator[str]:
         return
     media_type = given.media_type.partition(";")[0]
     if not media_type and not given.body and not any(content.values()):
-        return  # of bytes there may be none: an exec in the background
+        return  # an answer may have no bytes: an exec in the background
     if media_type not in content:
         yield f"{where}: {media_type or 'no media type'} instead of {' or '.join(content)}"
         return
@@ -92,7 +92,7 @@ def _pointer(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _values(body: bytes) -> Iterator[Any]:
-    """One value, or those of a stream, one after another."""
+    """Yield one value, or those of a stream, one after another."""
     text = body.decode()
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     at = 0

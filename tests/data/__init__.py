@@ -1,7 +1,7 @@
-"""Databases as released versions wrote them, which every later version must replay.
+"""Hold databases as released versions wrote them, which every later version must replay.
 
 Each ``release-NAME.sql`` is a dump of a database with every event that version knew, and never
-changes again: what reads it must. Before a release::
+changes again. Before a release::
 
     python -m tests.data release NAME
 

@@ -33,7 +33,7 @@ async def _fill(path: Path) -> None:
 
 
 def main() -> None:
-    """Write ``release-NAME.sql``, never over another."""
+    """Write ``release-NAME.sql``, but never over another."""
     _, verb, name = sys.argv
     assert verb == "release"
     target = HERE / f"release-{name}.sql"

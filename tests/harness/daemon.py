@@ -14,7 +14,7 @@ from engine.cli.builtin_image import busybox_tar
 from engine.domain import naming
 from engine.domain.ids import InstanceId
 from engine.failpoints import VARIABLE as FAILPOINTS
-from tests.conformance.answer_log import AnswerBook
+from tests.conformance.answer_log import AnswerLog
 from tests.harness import kernel_inventory
 from tests.harness.client import Api, Json
 from tests.harness.conditions import eventually, settled, wait_until_gone
@@ -48,7 +48,7 @@ class DaemonUnderTest:
         self.exec_root = place / "exec"
         self.log_path = place / "log"
         self.api = Api(place / "api.sock")
-        self.book = AnswerBook(place / "answers")
+        self.book = AnswerLog(place / "answers")
         self._options = options
         self._forked = forked
         self._process: subprocess.Popen[bytes] | Forked | None = None

@@ -1,4 +1,4 @@
-"""The host, its neighbours, and a daemon with four networks: made once for all tests of a
+"""Make the host, its neighbours, and a daemon with four networks, once for all tests of a
 module.
 """
 
@@ -36,7 +36,7 @@ NETWORKS: Final = {
 }
 PATIENCE_S: Final = "5"
 SILENCE_S: Final = "0.3"
-"""How long nothing must come for us to believe that nothing comes; it would take microseconds."""
+"""How long a test waits for packets that must not come; they would take microseconds."""
 
 
 class Machine:
@@ -50,23 +50,23 @@ class Machine:
         return ["nsenter", f"--net={self._at}", *command] if self._at else [*command]
 
     def __call__(self, *command: str) -> str:
-        """Run a program there, which must succeed; what it prints."""
+        """Run a program there, which must succeed; return its output."""
         done = subprocess.run(self.words(*command), check=False, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}: {done}"
         return done.stdout
 
     def ip(self, line: str) -> None:
-        """ip(8)."""
+        """Run ip(8) there."""
         self("ip", *line.split())
 
     def started(self, *command: str) -> "subprocess.Popen[bytes]":
-        """A program that goes on."""
+        """Start a program there."""
         return subprocess.Popen(
             self.words(*command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
 
     def listen(self, port: int) -> socket.socket:
-        """A server there, for callers of both IP versions."""
+        """Listen there, for callers of both IP versions."""
         make = partial(
             socket.create_server, ("::", port), family=socket.AF_INET6, dualstack_ipv6=True
         )
@@ -75,7 +75,7 @@ class Machine:
         return server
 
     def call(self, host: str, port: int) -> socket.socket:
-        """A connection from there."""
+        """Connect from there."""
         return in_place(
             self._place, partial(socket.create_connection, (host, port), float(PATIENCE_S))
         )
@@ -85,7 +85,7 @@ class Machine:
         return Path(self._at) if self._at else None
 
     def fetches(self, host: str, port: int, patience_s: str = SILENCE_S) -> str:
-        """What curl gets; empty when nobody answers."""
+        """Return what curl gets; empty if there is no answer."""
         where = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
         command = self.words("curl", "--silent", "--max-time", patience_s, where)
         return subprocess.run(command, check=False, capture_output=True, text=True).stdout
@@ -93,7 +93,7 @@ class Machine:
 
 @dataclass
 class Neighbourhood:
-    """Everybody."""
+    """All machines, and the engine."""
 
     daemon: DaemonUnderTest
     docker: Client
@@ -102,12 +102,12 @@ class Neighbourhood:
     names: Machine
 
     def run(self, name: str, options: str, *command: str) -> str:
-        """``docker run -d``; the container's ID."""
+        """Call ``docker run -d``; return the container's ID."""
         words = ("run", "-d", "--name", name, *options.split(), "busybox", *command)
         return self.docker.ok(*words)
 
     def serve(self, name: str, options: str, port: int = 80) -> str:
-        """A container that answers with its own name, and logs who asked."""
+        """Run a container that answers with its own name, and logs the callers."""
         script = f"echo {name} > /tmp/index.html; exec httpd -f -vv -p {port} -h /tmp"
         identity = self.run(name, options, "sh", "-c", script)
         inside = self.inside(name)
@@ -117,13 +117,13 @@ class Neighbourhood:
         return identity
 
     def inside(self, container: str) -> Machine:
-        """A container's network, for programs that its image does not have."""
+        """Return a container's network, for programs that its image lacks."""
         sandbox = self.daemon.api.inspect(container)["NetworkSettings"]["SandboxID"]
         pin = naming.sandbox_path(self.daemon.exec_root, SandboxId(sandbox))
         return Machine(pin=str(pin))
 
     def says(self, container: str, *command: str) -> str:
-        """What a program of the container prints, whatever its exit code."""
+        """Return the output of a program in the container, whatever its exit code."""
         return self.daemon.api.exec_output(container, *command)[1].decode()
 
     def address(self, container: str, network: str, version: int = 4) -> str:
@@ -142,7 +142,7 @@ def _machine() -> Machine:
 
 
 def _cable(host: Machine, machine: Machine, pid: int, name: str) -> None:
-    """A link between the host and a machine, whose end is ``eth0``."""
+    """Link the host with a machine, whose end is ``eth0``."""
     host.ip(f"link add {name} type veth peer name eth0 netns {pid}")
     host.ip(f"link set {name} up")
     machine.ip("link set eth0 up")
@@ -216,7 +216,7 @@ def _name_servers(names: Machine) -> list["subprocess.Popen[bytes]"]:
 
 @pytest.fixture
 def around(neighbourhood: Neighbourhood) -> Iterator[Neighbourhood]:
-    """Everybody; what a test has run is removed after it."""
+    """Yield the machines; the containers of a test are removed after it."""
     yield neighbourhood
     for container in neighbourhood.daemon.api.ps():
         neighbourhood.daemon.api.remove(container["Id"])

@@ -1,4 +1,6 @@
-"""Docker on the same host, with its own bridges, proxies and rules: both engines go on working."""
+"""Test Docker on the same host, with its own bridges, proxies and rules: both engines keep
+working.
+"""
 
 import json
 import shutil
@@ -26,7 +28,7 @@ SERVES = ("sh", "-c", "echo theirs > /tmp/index.html; exec httpd -f -p 80 -h /tm
 
 @pytest.fixture(scope="module")
 def theirs(neighbourhood: Neighbourhood) -> Iterator[Client]:
-    """Docker's command for Docker's engine, which runs a web server at port 9080."""
+    """Return Docker's command for Docker's engine, which runs a web server at port 9080."""
     place = Path(tempfile.mkdtemp(prefix="sl-"))
     before = {setting: setting.read_text() for setting in BRIDGE_NETFILTER.glob("*")}
     try:
@@ -47,7 +49,7 @@ def theirs(neighbourhood: Neighbourhood) -> Iterator[Client]:
 
 
 def _forget_docker(neighbourhood: Neighbourhood) -> None:
-    """Docker leaves its bridge and its rules behind; the tests that follow shall not be about
+    """Remove Docker's bridge and rules, which it leaves behind, so that later tests don't depend on
     them.
     """
     subprocess.run(["ip", "link", "delete", "docker0"], check=False)
@@ -59,7 +61,7 @@ def _forget_docker(neighbourhood: Neighbourhood) -> None:
 
 
 def strangers_rules(around: Neighbourhood) -> list[Json]:
-    """All that is not of our table, but for what counts packets."""
+    """Return all rules outside of our table, without packet counters."""
     listed = around.host("nft", "--json", "--stateless", "list", "ruleset")
     table = naming.firewall_table(around.daemon.instance)
     entries: list[Json] = json.loads(listed)["nftables"]

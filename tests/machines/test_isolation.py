@@ -1,4 +1,4 @@
-"""Who does not reach whom, and what the outside sees of those who call it."""
+"""Test which machines don't reach each other, and which source addresses others see."""
 
 from contextlib import closing
 
@@ -84,7 +84,7 @@ def _ping(address: str) -> tuple[str, ...]:
 
 
 def _seen_as(around: Neighbourhood, container: str, version: int) -> str:
-    """The address of a container as the client's machine sees it."""
+    """Return the address of a container as the client's machine sees it."""
     with closing(around.client.listen(8088)) as server:
         caller = around.inside(container).started("busybox", "nc", CLIENT[version], "8088")
         try:

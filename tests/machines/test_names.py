@@ -1,4 +1,6 @@
-"""Names: each other's, and the world's through the host's servers, of which the first is dead."""
+"""Test names: each other's, and the world's through the host's servers, of which the first is
+dead.
+"""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Published ports: who reaches them, from where, and under which address."""
+"""Test published ports: which machines reach them, from where, and under which address."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def test_ranges_and_the_engines_choice(around: Neighbourhood) -> None:
 
 
 def test_a_port_is_free_at_once_and_leads_to_whoever_has_it(around: Neighbourhood) -> None:
-    """Also for a client that goes on calling from one port of its own."""
+    """Also for a client that keeps calling from one port of its own."""
     for number in range(5):
         around.serve(f"web{number}", "--network front -p 8090:80")
         assert around.client.fetches(HOST[4], 8090, PATIENCE_S) == f"web{number}\n"
@@ -91,7 +91,7 @@ def test_a_network_may_say_where_its_ports_are_published(around: Neighbourhood) 
 @both_versions
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_data_flows_through_a_port(around: Neighbourhood, version: int, protocol: str) -> None:
-    """iperf3 speaks TCP to agree on what it then does with either."""
+    """iperf3 uses TCP to negotiate, then either protocol."""
     around.run("meter", "--network front -p 5201:5201 -p 5201:5201/udp", "sleep", "1000")
     options = ("--udp", "--bitrate", "50M") if protocol == "udp" else ()
 
@@ -99,12 +99,12 @@ def test_data_flows_through_a_port(around: Neighbourhood, version: int, protocol
         server = around.inside("meter").started("iperf3", "--server", "--one-off")
         try:
             words = ("iperf3", "--json", "--client", HOST[version], "--time", "1", *options)
-            told = json.loads(around.client(*words))
+            report = json.loads(around.client(*words))
         finally:
             server.kill()
             server.wait()
-        assert "error" not in told, told
-        found: dict[str, Any] = told["end"]["sum" if protocol == "udp" else "sum_received"]
+        assert "error" not in report, report
+        found: dict[str, Any] = report["end"]["sum" if protocol == "udp" else "sum_received"]
         return found
 
     received = eventually(measured, "iperf3 has measured", catch=AssertionError)
@@ -121,7 +121,7 @@ def kernel_has_sctp() -> bool:
 
 
 def test_a_port_of_sctp_is_published_like_the_others(around: Neighbourhood) -> None:
-    """Where the kernel has the protocol; elsewhere that is what one is told."""
+    """If the kernel lacks the protocol, the error says so."""
     words = ("run", "-d", "--name", "web", "--network", "front", "-p", "8096:80/sctp", "busybox")
     done = around.docker(*words, "sleep", "1000")
 

@@ -1,4 +1,6 @@
-"""Networks over a cable of the host's: their containers are machines among machines."""
+"""Test networks on a link of the host's (macvlan, ipvlan): their containers are machines among
+machines.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ OPTIONS = ("--subnet", "192.0.2.0/24", "--ip-range", "192.0.2.128/25", "--gatewa
 
 @pytest.fixture
 def street(around: Neighbourhood) -> Iterator[Neighbourhood]:
-    """Everybody, and a network named ``street`` over the cable to the client."""
+    """Yield the machines, with a network named ``street`` on the link to the client."""
     around.docker.ok("network", "create", "-d", "macvlan", "-o", "parent=wan", *OPTIONS, "street")
     yield around
     for container in around.daemon.api.ps():
@@ -76,11 +78,11 @@ def test_it_is_shown_as_docker_shows_it(street: Neighbourhood) -> None:
     assert "street macvlan" in street.docker.ok(
         "network", "ls", "--format", "{{.Name}} {{.Driver}}"
     )
-    told = street.docker.ok(
+    types = street.docker.ok(
         *("events", "--since", "0", "--until", "0s", "--filter", "type=network"),
         *("--filter", f"network={shown['Id']}", "--format", "{{.Actor.Attributes.type}}"),
     )
-    assert set(told.split()) <= {"macvlan"}
+    assert set(types.split()) <= {"macvlan"}
 
 
 def test_a_cable_that_somebody_takes_away_is_missed_once_and_keeps_nobody_waiting(
@@ -90,20 +92,20 @@ def test_a_cable_that_somebody_takes_away_is_missed_once_and_keeps_nobody_waitin
     around.host.ip("link add spare type veth peer name spare1")
     around.docker.ok("network", "create", "-d", "macvlan", "-o", "parent=spare", "odd")
 
-    def told(what: str) -> int:
+    def recorded(what: str) -> int:
         return len(api.history("odd", type=f"network_drift_{what}"))
 
     around.host.ip("link delete spare")
-    eventually(lambda: told("detected") == 1, "it is missed")
+    eventually(lambda: recorded("detected") == 1, "it is missed")
     around.serve("web", "--network front")
     around.inside("web").ip("link delete eth0")
     eventually(
         lambda: api.history("web", type="container_drift_repaired"), "others are looked after"
     )
-    assert (told("detected"), told("repaired")) == (1, 0)
+    assert (recorded("detected"), recorded("repaired")) == (1, 0)
     around.host.ip("link add spare type veth peer name spare1")
-    eventually(lambda: told("repaired") == 1, "it is there again")
-    assert told("detected") == 1
+    eventually(lambda: recorded("repaired") == 1, "it is there again")
+    assert recorded("detected") == 1
     around.docker.ok("network", "rm", "odd")
     around.host.ip("link delete spare")
 
@@ -129,7 +131,7 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
 
 
 def test_what_the_kernel_has_not_is_said_and_leaves_nothing(around: Neighbourhood) -> None:
-    """And what it has works."""
+    """A supported kind works."""
     script = "ip link add v0 type veth peer name v1; ip link add link v0 name x0 type ipvlan"
     probe = subprocess.run(["unshare", "--net", "sh", "-c", script], check=False)
 

@@ -1,4 +1,4 @@
-"""Daemons that come and go on one simulated machine, over one real database."""
+"""Run daemons one after the other on one simulated machine, over one real database."""
 
 import shutil
 from collections import Counter
@@ -44,7 +44,7 @@ from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, Simulat
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
 SETTLE_S = 200.0
-"""Virtual: longer than any grace, delay or retry in the histories."""
+"""Virtual time: longer than any grace period, delay or retry in the histories."""
 IMAGE = ImageContents(
     id=ImageId("sha256:" + "1" * 64),
     config_bytes=2,
@@ -55,14 +55,16 @@ IMAGE = ImageContents(
 
 
 class FusedLog(EventLog):
-    """May lose the daemon just before a commit, or just after it, when nobody has been told yet."""
+    """A log that may lose the daemon just before a commit, or just after it, before any caller is
+    answered.
+    """
 
     fuse = Fuse()
     _waiting: list[Pending] | None = None
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Commit nothing until the end; appends are accepted meanwhile, and wait."""
+        """Commit nothing until the end of the block; appends are accepted meanwhile, and wait."""
         self._waiting = []
         yield
         waiting, self._waiting = self._waiting, None
@@ -81,7 +83,7 @@ class FusedLog(EventLog):
 
 @dataclass
 class NoStreams:
-    """Clients' connections are not simulated; which execs were let go of is noted."""
+    """Streams without clients; records which execs were withdrawn."""
 
     withdrawn: list[ExecId] = field(default_factory=list)
 
@@ -118,7 +120,7 @@ class Daemon:
 
 @dataclass
 class World:
-    """The machine, the disk, and what users were told."""
+    """The machine, the disk, and the answers that users got."""
 
     directory: Path
     machine: Machine = field(default_factory=Machine)
@@ -131,7 +133,7 @@ class World:
 
     @asynccontextmanager
     async def daemon(self, fuse: Fuse) -> AsyncIterator[Daemon]:
-        """A daemon from its start to its end, which is a SIGKILL in any case."""
+        """Run a daemon from its start to its end, which is always a SIGKILL."""
         log = FusedLog.open(self.database, threaded=False)
         assert isinstance(log, FusedLog)
         log.fuse = fuse
@@ -173,13 +175,13 @@ class World:
             log.close()
 
     async def settled(self) -> None:
-        """A new daemon, and all the time it needs; then check that everything agrees."""
+        """Run a new daemon for as long as it needs; then check that everything agrees."""
         async with self.daemon(Fuse()) as daemon:
             await trio.sleep(SETTLE_S)
             self.check(daemon)
 
     def check(self, daemon: Daemon) -> None:
-        """Log and kernel agree, nothing is left over, nothing was done twice."""
+        """Check that log and kernel agree, nothing is left over, and nothing was done twice."""
         view, machine = daemon.ledger.durable, self.machine
         for identity, place in machine.places.items():
             container = view.containers.get(identity)
@@ -236,7 +238,7 @@ class World:
 
 
 def _check_addresses(containers: Iterable[Container]) -> None:
-    """No two of them have one."""
+    """Check that no two containers have the same address."""
     given = Counter(
         (endpoint.network, address)
         for container in containers
@@ -277,11 +279,11 @@ def _empty_database() -> Path:
 
 
 def fresh_world(directory: Path, *images: ImageContents) -> World:
-    """A machine whose data root holds some images and nothing else."""
+    """Return a machine whose data root holds some images and nothing else."""
     shutil.copytree(_empty_database(), directory)
     return World(directory, images=images)
 
 
 def spec(**labels: str) -> Spec:
-    """A container that behaves as its labels say."""
+    """Return the spec of a container that behaves as its labels say."""
     return Spec(image="busybox", image_id=IMAGE.id, command=("sleep",), labels=labels)

@@ -1,4 +1,4 @@
-"""The port for the host, without a machine."""
+"""Answer the port for the host, without a machine."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from engine.ports.host import HostFacts, ProcessTable
 
 
 class SimulatedHost:
-    """A machine that is always the same."""
+    """A machine whose facts never change."""
 
     def name(self) -> str:
         return "machine"

@@ -1,8 +1,8 @@
-"""A simulated machine: what survives the daemon, and dies only with its own power.
+"""Simulate a machine: what survives the daemon, and dies only with the machine's power.
 
-It has the kernel objects and the monitors of containers, behaves as the contract says that drivers
-do, and counts what must not happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the n-th
-step that the daemon takes, before or after an effect.
+It has the kernel objects and the monitors of containers, behaves as the contract requires of
+drivers, and counts what must not happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the
+n-th step that the daemon takes, before or after an effect.
 """
 
 from collections import Counter
@@ -65,7 +65,7 @@ EPOCH_NS = 1_760_000_000 * SECOND_NS
 
 
 class Killed(BaseException):
-    """SIGKILL: nothing catches it, nothing is cleaned up."""
+    """SIGKILL: it is not caught, and nothing is cleaned up."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Fuse:
 
 
 class VirtualClock:
-    """The two clocks on trio's virtual time."""
+    """The two clocks, on trio's virtual time."""
 
     def wall_ns(self) -> int:
         return EPOCH_NS + self.boot_ns()
@@ -107,7 +107,7 @@ class Place:
     process: Process | None = None
     journals: dict[int, list[Fact]] = field(default_factory=dict)
     written: Counter[int] = field(default_factory=Counter)
-    """How many facts each run's journal has had; it forgets those that were taken over, at once."""
+    """How many facts each run's journal has had; it forgets those that were taken over at once."""
     sandboxes: set[SandboxId] = field(default_factory=set)
     interfaces: frozenset[NetworkId] = frozenset()
     cgroup: bool = False
@@ -131,7 +131,7 @@ class Machine:
     """The machine. Containers behave as the labels of their specs say.
 
     ``obeys`` (signal names, default all that end a process), ``lasts_s`` (then it exits by itself),
-    ``code`` (with which), ``missing`` (the program is not there).
+    ``code`` (its exit code), ``missing`` (the program does not exist).
     """
 
     def __init__(self) -> None:
@@ -139,11 +139,11 @@ class Machine:
         self.loose_sandboxes: set[SandboxId] = set()
         self.bridges: set[str] = set()
         self.subnets: dict[str, tuple[Subnet, ...]] = {}
-        """What the host has addresses in, by bridge."""
+        """The subnets that the host has addresses in, by bridge."""
         self.foreign_links: set[str] = set()
-        """Links that somebody else has made."""
+        """Links that other programs have made."""
         self.host_ports: set[int] = set()
-        """TCP ports that processes of the host have."""
+        """TCP ports that processes of the host use."""
         self.boots = 1
         self.pids = 100
         self.launches: Counter[tuple[ContainerId, int]] = Counter()
@@ -168,7 +168,7 @@ class Machine:
         return ProcessIdentity(pid=self.pids, start_ticks=self.pids * 7, boot_id=self.boot_id)
 
     def reboot(self) -> None:
-        """Power off and on: what is on the disk stays."""
+        """Turn the power off and on: what is on the disk stays."""
         self.boots += 1
         self.bridges.clear()
         self.subnets.clear()
@@ -198,7 +198,7 @@ class Machine:
             place.sandboxes.discard(sandbox)
 
     def kill_monitor(self, container: ContainerId) -> None:
-        """SIGKILL for the monitor; its children die with it."""
+        """Send SIGKILL to the monitor; its children die with it."""
         place = self.place(container)
         place.monitor = None
         if place.process is not None:
@@ -217,7 +217,7 @@ class Machine:
 
     def launch(self, container: Container) -> None:
         place = self.place(container.id)
-        if place.monitor is not None:  # it has the lock
+        if place.monitor is not None:  # the monitor holds the lock
             return
         assert place.bundle, "a launch needs its bundle"
         assert place.cgroup, "a launch needs its cgroup"
@@ -279,7 +279,7 @@ class Machine:
         if signal in place.process.obeys:
             fatal = (
                 signal == Signals.SIGKILL
-            )  # any other ends it by the program's own hand: a first process is immune
+            )  # any other signal is handled by the program: a first process is immune
             self.end(container, 128 + signal, signal if fatal else None)
 
     def start_exec(self, container: Container, execution: ExecId) -> None:
@@ -295,8 +295,9 @@ class Machine:
 
     async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
         """Run a check's command, as labels say: it is healthy from ``healthy_after_s`` to
-        ``unhealthy_after_s`` after the start, takes ``probe_s``, or is not there
-        (``probe_missing``)."""
+        ``unhealthy_after_s`` after the start, takes ``probe_s``, or does not exist
+        (``probe_missing``).
+        """
         labels, process = container.spec.labels, self.place(container.id).process
         if process is None or not process.alive:
             return None
@@ -332,7 +333,7 @@ class SimulatedKernel:
         fuse: Fuse,
         running: Callable[[], Collection[Container]] = tuple,
     ) -> None:
-        """``running`` are the containers that run as the log has it."""
+        """Serve a machine; ``running`` returns the containers that run according to the log."""
         self._machine = machine
         self._fuse = fuse
         self._running = running
@@ -545,7 +546,7 @@ class SimulatedKernel:
 
 
 def _is_right(container: Container, place: Place) -> bool:
-    """Whether its process is where its limits hold, and stands still if it should."""
+    """True if the process is in its cgroup, and frozen if it should be."""
     lives = place.process is not None and place.process.alive
     return place.cgroup and lives and (place.frozen or container.phase is not Phase.PAUSED)
 

@@ -1,7 +1,8 @@
-"""An OSError in any background loop: the loop says so once and goes on; nothing else notices.
+"""Test an OSError in each background loop: the loop logs it once and goes on, and nothing else is
+affected.
 
 ``LOOPS`` has an entry for each member of :class:`Loop`, and every ``while True`` of a task is in
-``ENDLESS``, so that a loop without the one root, or without a test here, does not go unnoticed.
+``ENDLESS``, so that a loop without the common root, or without a test here, is noticed.
 """
 
 import ast
@@ -38,13 +39,13 @@ from tests.model.simulated_kernel import Fuse
 from tests.model.test_health import checked
 
 LONG_S = 300.0
-"""Virtual: several of the longest delays."""
+"""Virtual time: several of the longest delays."""
 ATTEMPTS_MIN = 4
 
 
 @dataclass
 class Faulty:
-    """Whatever is called here fails as a broken disk would."""
+    """Every method fails as with a broken disk."""
 
     calls: int = 0
 
@@ -59,7 +60,7 @@ class Faulty:
 
 @dataclass
 class Setup:
-    """A directory for a loop, and the fault that is put into it."""
+    """A directory for a loop, and the fault that is injected into it."""
 
     place: Path
     patch: pytest.MonkeyPatch
@@ -71,7 +72,7 @@ Case = Callable[[Setup], AbstractAsyncContextManager[None]]
 
 @asynccontextmanager
 async def running(loop: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Run a loop beside the test; an error that gets out of it fails the test."""
+    """Run a loop beside the test; an error that leaves it fails the test."""
 
     async def run() -> None:
         await loop()
@@ -141,7 +142,7 @@ async def resolver_keeper(setup: Setup) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def monitor_readers(setup: Setup) -> AsyncIterator[None]:
-    """A monitor that is found alive.
+    """Find a monitor that is alive.
 
     Its connection ends, and then its lock can't be read any more.
     """
@@ -225,7 +226,7 @@ def test_an_error_is_told_once_and_the_loop_goes_on(
     assert len(problems) == 1, problems
     if (
         problems[0]["event"] != "removed_directory_not_deleted"
-    ):  # a trash that works, but for one directory
+    ):  # a trash that works, except for one directory
         assert problems[0]["event"] == "background_loop_failed"
         assert problems[0]["loop"] == loop
     assert "Input/output error" in f"{problems[0]['error']} {problems[0].get('cause')}"
@@ -240,7 +241,7 @@ ENDLESS = {
     "drivers/effects/journals.py:until": "part of an effect, with a deadline",
     "drivers/logs/follow.py:read_log": "part of a request",
 }
-"""Tasks' loops that no test here runs, and why each of them may do without."""
+"""Loops of tasks that no test here runs, and why each of them needs none."""
 
 
 def test_no_task_has_a_loop_of_its_own() -> None:

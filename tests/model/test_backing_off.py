@@ -1,5 +1,6 @@
-"""Failed actions are retried ever more rarely, though sweeps find the damage every second; a user's
-command ends the wait."""
+"""Test back-off: failed actions are retried ever more rarely, although sweeps find the damage every
+second; a user's command ends the wait.
+"""
 
 from pathlib import Path
 
@@ -10,18 +11,16 @@ from engine.domain.ids import ContainerId
 from engine.ports.actions import PrepareCgroup
 from tests.model.simulated_daemon import USER, Daemon, World, spec
 from tests.model.simulated_kernel import Fuse
-from tests.model.test_health import lived, run
+from tests.model.test_health import in_virtual_time, run
 
 DAMAGED_S = 300.0
 """Some three hundred sweeps."""
 ATTEMPTS_MAX = 22
-"""Ten until the delay is 30 s, one for each 30 s after that; a few that fall together with
-events.
-"""
+"""Ten until the delay is 30 s, one for each 30 s after that, and a few caused by events."""
 
 
 async def damage_cgroup(world: World, daemon: Daemon) -> ContainerId:
-    """Take a running container's cgroup away, and let the kernel refuse to make another."""
+    """Remove a running container's cgroup, and let the kernel refuse to make another."""
     await run(daemon, "web", spec())
     identity = daemon.containers.get("web").id
     daemon.kernel.refusals[PrepareCgroup] = "no space left for cgroups"
@@ -38,7 +37,7 @@ def test_sweeps_do_not_shorten_the_back_off(tmp_path: Path) -> None:
             del daemon.kernel.refusals[PrepareCgroup]
         await world.settled()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_a_command_ends_the_back_off(tmp_path: Path) -> None:
@@ -54,4 +53,4 @@ def test_a_command_ends_the_back_off(tmp_path: Path) -> None:
             assert daemon.containers.get("web").phase is Phase.PAUSED
         await world.settled()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)

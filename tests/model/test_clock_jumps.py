@@ -1,5 +1,6 @@
-"""The wall clock jumps: order comes from ``seq``, spans from the clock that never jumps. casebook
-21."""
+"""Test jumps of the wall clock: order comes from ``seq``, durations from the clock that never
+jumps. casebook 21.
+"""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ JUMPS = pytest.mark.parametrize("jump_ns", [DAY_NS, -DAY_NS], ids=["ahead", "bac
 
 
 class JumpyClock(VirtualClock):
-    """Its wall clock is set by an administrator."""
+    """A clock whose wall time is set by an administrator."""
 
     offset_ns = 0
 
@@ -30,8 +31,8 @@ class JumpyClock(VirtualClock):
         return super().wall_ns() + self.offset_ns
 
 
-def lived(tmp_path: Path, life: Callable[[Daemon, JumpyClock], Awaitable[None]]) -> None:
-    """Let a life happen in virtual time."""
+def in_virtual_time(tmp_path: Path, life: Callable[[Daemon, JumpyClock], Awaitable[None]]) -> None:
+    """Run a scenario in virtual time."""
 
     async def main() -> None:
         world, clock = fresh_world(tmp_path / "world", IMAGE), JumpyClock()
@@ -55,7 +56,7 @@ def test_uptime_does_not_jump(tmp_path: Path, jump_ns: int) -> None:
         now = Moment(wall_ns=clock.wall_ns(), boot_ns=clock.boot_ns())
         assert status_text(daemon.containers.get("web"), now) == "Up 5 minutes"
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 @JUMPS
@@ -66,8 +67,10 @@ def test_order_is_that_of_the_log(tmp_path: Path, jump_ns: int) -> None:
         clock.offset_ns = jump_ns
         await daemon.containers.stop("web", USER, signal=None, timeout_s=None)
         await daemon.containers.remove("web", USER, force=False, volumes=False)
-        told = [each.event.TYPE for each in daemon.ledger.log.read() if "container/" in each.stream]
-        assert told == [
+        types = [
+            each.event.TYPE for each in daemon.ledger.log.read() if "container/" in each.stream
+        ]
+        assert types == [
             "container_created",
             "container_start_requested",
             "container_started",
@@ -79,7 +82,7 @@ def test_order_is_that_of_the_log(tmp_path: Path, jump_ns: int) -> None:
         ]
         assert daemon.history._verify(lambda: None).problems == ()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 @JUMPS
@@ -99,7 +102,7 @@ def test_the_grace_of_a_stop_is_as_long_as_it_was_asked(tmp_path: Path, jump_ns:
         took_s = (clock.boot_ns() - began_ns) / SECOND_NS
         assert took_s == pytest.approx(10, abs=0.5)
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 @JUMPS
@@ -114,4 +117,4 @@ def test_a_restart_comes_when_its_delay_is_over(tmp_path: Path, jump_ns: int) ->
         await trio.sleep(2)
         assert daemon.containers.get("flaky").run > 1
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)

@@ -1,5 +1,4 @@
-"""The daemon is killed at every step of scripted histories, and starts again: dying anywhere is
-boring."""
+"""Kill the daemon at every step of scripted histories, and start it again: no promise is broken."""
 
 import shutil
 import tempfile
@@ -26,73 +25,73 @@ from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world
 from tests.model.simulated_kernel import Fuse, Killed
 
 Script = Callable[[Daemon, list[str]], Awaitable[None]]
-"""What users do; it notes each answer that they were given."""
+"""What users do; it records each answer that they got."""
 
 
-async def lifecycle(daemon: Daemon, told: list[str]) -> None:
+async def lifecycle(daemon: Daemon, answers: list[str]) -> None:
     await daemon.containers.create("web", spec(), USER)
-    told.append("created web")
+    answers.append("created web")
     await daemon.containers.start("web", USER)
-    told.append("started web")
+    answers.append("started web")
     await daemon.containers.stop("web", USER, signal=None, timeout_s=None)
-    told.append("stopped web")
+    answers.append("stopped web")
     await daemon.containers.start("web", USER)
-    told.append("started web")
+    answers.append("started web")
     await daemon.containers.rename("web", "site", USER)
-    told.append("renamed site")
+    answers.append("renamed site")
     await daemon.containers.remove("site", USER, force=True, volumes=False)
-    told.append("removed site")
+    answers.append("removed site")
 
 
-async def stubborn(daemon: Daemon, told: list[str]) -> None:
+async def stubborn(daemon: Daemon, answers: list[str]) -> None:
     await daemon.containers.create("mule", spec(obeys=""), USER)
     await daemon.containers.start("mule", USER)
-    told.append("started mule")
+    answers.append("started mule")
     await daemon.containers.kill("mule", USER, signal=1)
     await daemon.containers.pause("mule", USER)
-    told.append("paused mule")
+    answers.append("paused mule")
     await daemon.containers.stop("mule", USER, signal=None, timeout_s=3)
-    told.append("stopped mule")
+    answers.append("stopped mule")
     await daemon.containers.remove("mule", USER, force=False, volumes=False)
-    told.append("removed mule")
+    answers.append("removed mule")
 
 
-async def short_lived(daemon: Daemon, told: list[str]) -> None:
+async def short_lived(daemon: Daemon, answers: list[str]) -> None:
     job = msgspec.structs.replace(spec(lasts_s="0.5", code="7"), auto_remove=True)
     identity, _ = await daemon.containers.create("job", job, USER)
     waiting = daemon.containers.waiting("job", WaitCondition.NEXT_EXIT)
     await daemon.containers.start("job", USER)
-    told.append("started job")
+    answers.append("started job")
     assert await waiting.result() == (7, "")
-    told.append(f"ended {identity}")
+    answers.append(f"ended {identity}")
 
 
-async def several(daemon: Daemon, told: list[str]) -> None:
+async def several(daemon: Daemon, answers: list[str]) -> None:
     async def one(name: str, port: int) -> None:
         published = PortBinding(container_port=80, host_port=port)
         own = msgspec.structs.replace(spec(), ports=(published,))
         await daemon.containers.create(name, own, USER)
         await daemon.containers.start(name, USER)
-        told.append(f"started {name}")
+        answers.append(f"started {name}")
         await daemon.containers.kill(name, USER, signal=9)
-        told.append(f"stopped {name}")
+        answers.append(f"stopped {name}")
 
     async with trio.open_nursery() as users:
         for number, name in enumerate(("one", "two", "three")):
             users.start_soon(one, name, 8000 + number)
 
 
-async def executing(daemon: Daemon, told: list[str]) -> None:
+async def executing(daemon: Daemon, answers: list[str]) -> None:
     await daemon.containers.create("box", spec(), USER)
     await daemon.containers.start("box", USER)
-    told.append("started box")
+    answers.append("started box")
     identity = await daemon.execs.create("box", ExecSpec(arguments=("true",)), USER)
     ended = await daemon.execs.start(identity, StreamOptions(), None, USER)
     assert ended.error == ""
-    told.append("exec ran")
+    answers.append("exec ran")
 
 
-async def restarting(daemon: Daemon, told: list[str]) -> None:
+async def restarting(daemon: Daemon, answers: list[str]) -> None:
     always = RestartPolicy(name="on-failure", retries_max=2)
     flaky = msgspec.structs.replace(spec(lasts_s="0.2", code="1"), restart_policy=always)
     await daemon.containers.create("flaky", flaky, USER)
@@ -100,19 +99,19 @@ async def restarting(daemon: Daemon, told: list[str]) -> None:
     await daemon.containers.create("steady", spec(), USER)
     await daemon.containers.start("steady", USER)
     await daemon.containers.restart("steady", USER, signal=None, timeout_s=1)
-    told.append("started steady")
+    answers.append("started steady")
     await trio.sleep(5)
 
 
-async def updating(daemon: Daemon, told: list[str]) -> None:
+async def updating(daemon: Daemon, answers: list[str]) -> None:
     more = Resources(memory_bytes=64 << 20, memory_swap_bytes=128 << 20)
     restless = RestartPolicy(name="on-failure", retries_max=1)
     await daemon.containers.create("web", spec(lasts_s="3", code="1"), USER)
     await daemon.updates.update("web", Resources(cpu_shares=2), None, USER)
-    told.append("updated web")
+    answers.append("updated web")
     await daemon.containers.start("web", USER)
     await daemon.updates.update("web", more, restless, USER)
-    told.append("updated web")
+    answers.append("updated web")
     await daemon.containers.pause("web", USER)
     daemon.kernel.refusals[ApplyLimits] = "unable to set memory limit"
     with pytest.raises(UpdateRefused, match="unable to set memory limit"):
@@ -122,23 +121,23 @@ async def updating(daemon: Daemon, told: list[str]) -> None:
         for number in (7, 8):
             limits = Resources(pids_max=number)
             users.start_soon(daemon.updates.update, "web", limits, None, USER)
-    told += ["updated web", "updated web"]
+    answers += ["updated web", "updated web"]
     await daemon.containers.unpause("web", USER)
     await trio.sleep(8)
 
 
-async def moving(daemon: Daemon, told: list[str]) -> None:
+async def moving(daemon: Daemon, answers: list[str]) -> None:
     for name in ("front", "back"):
         await daemon.networks.create(NetworkRequest(name=name), USER)
-        told.append("made a network")
+        answers.append("made a network")
     front = Membership(name="front", aliases=("web",))
     both = msgspec.structs.replace(spec(), network_mode="front", networks=(front,))
     await daemon.containers.create("web", both, USER)
     await daemon.networks.connect("back", "web", Membership(name="back"), USER)
-    told.append("connected web")
+    answers.append("connected web")
     await daemon.containers.start("web", USER)
     await daemon.networks.disconnect("front", "web", USER, force=False)
-    told.append("disconnected web")
+    answers.append("disconnected web")
     daemon.kernel.refusals[Connect] = "no more interfaces"
     with pytest.raises(DriverError, match="no more interfaces"):
         await daemon.networks.connect("front", "web", front, USER)
@@ -146,19 +145,19 @@ async def moving(daemon: Daemon, told: list[str]) -> None:
     async with trio.open_nursery() as users:
         users.start_soon(daemon.networks.connect, "front", "web", front, USER)
         users.start_soon(daemon.networks.connect, "bridge", "web", Membership(name="bridge"), USER)
-    told += ["connected web", "connected web"]
+    answers += ["connected web", "connected web"]
     with pytest.raises(Forbidden, match="has active endpoints"):
         await daemon.networks.remove("back", USER)
     await daemon.containers.kill("web", USER, signal=9)
     await daemon.networks.remove("back", USER)
-    told.append("took a network away")
+    answers.append("took a network away")
 
 
-async def failing(daemon: Daemon, told: list[str]) -> None:
+async def failing(daemon: Daemon, answers: list[str]) -> None:
     await daemon.containers.create("wrong", spec(missing=""), USER)
     with pytest.raises(StartRefused, match="executable file not found"):
         await daemon.containers.start("wrong", USER)
-    told.append("refused wrong")
+    answers.append("refused wrong")
 
 
 SCRIPTS: tuple[Script, ...] = (
@@ -176,27 +175,27 @@ SCRIPTS: tuple[Script, ...] = (
 
 @pytest.fixture
 def memory_directory() -> Path:
-    """A place whose fsync costs nothing: here it is the daemon that dies, not the machine."""
+    """Return a directory whose fsync costs nothing: the daemon dies here, not the machine."""
     return Path(tempfile.mkdtemp(prefix="shipslog-model-", dir="/dev/shm"))
 
 
 def crash_at(
     script: Script, step: int | None, directory: Path, again_at: int | None = None
 ) -> bool:
-    """One trial; whether the fuse burned."""
+    """Run one trial; return whether the fuse burned."""
     burned = False
-    told: list[str] = []
+    answers: list[str] = []
 
     async def trial() -> None:
         nonlocal burned
         world = fresh_world(directory, IMAGE)
         async with trio.open_nursery() as nature:
             world.machine.nursery = nature
-            burned = await live(world, Fuse(step), lambda daemon: script(daemon, told))
+            burned = await live(world, Fuse(step), lambda daemon: script(daemon, answers))
             if again_at is not None:
                 await live(world, Fuse(again_at), recover)
             await world.settled()
-            check_promises(world, told)
+            check_promises(world, answers)
             nature.cancel_scope.cancel()
 
     try:
@@ -207,12 +206,12 @@ def crash_at(
 
 
 async def recover(_daemon: Daemon) -> None:
-    """All the time that a recovery may want."""
+    """Wait as long as a recovery may take."""
     await trio.sleep(30)
 
 
 async def live(world: World, fuse: Fuse, doing: Callable[[Daemon], Awaitable[None]]) -> bool:
-    """A daemon's life, until what it does is done or the fuse burns."""
+    """Run a daemon until its script is done or the fuse burns."""
     burned = False
     try:
         async with world.daemon(fuse) as daemon:
@@ -222,9 +221,10 @@ async def live(world: World, fuse: Fuse, doing: Callable[[Daemon], Awaitable[Non
     return burned
 
 
-def check_promises(world: World, told: list[str]) -> None:
-    """Whatever a user was told before the crash is still so, unless a later order, acknowledged or
-    not, undid it."""
+def check_promises(world: World, answers: list[str]) -> None:
+    """Check that every answer that a user got before the crash still holds, unless a later order,
+    acknowledged or not, undid it.
+    """
     log = EventLog.open(world.database, threaded=False)
     history = tuple(log.read())
     log.close()
@@ -245,10 +245,10 @@ def check_promises(world: World, told: list[str]) -> None:
         ("exec", "exec_started"),
         ("refused", "container_start_failed"),
     ):
-        promised = sum(word.startswith(answer) for word in told)
-        assert types.count(stored) >= promised, (answer, told, types)
+        promised = sum(word.startswith(answer) for word in answers)
+        assert types.count(stored) >= promised, (answer, answers, types)
     assert [recorded.seq for recorded in history] == list(range(1, len(history) + 1))
-    removed = {word.partition(" ")[2] for word in told if word.startswith("removed")}
+    removed = {word.partition(" ")[2] for word in answers if word.startswith("removed")}
     view = View()
     for recorded in history:
         view.apply(recorded)

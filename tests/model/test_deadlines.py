@@ -1,5 +1,6 @@
-"""An action that never ends is recorded as failed when its deadline passes, and everybody who waits
-is told."""
+"""Test that an action that never ends is recorded as failed when its deadline passes, and every
+waiting client gets an answer.
+"""
 
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from engine.service.containers.waits import StartRefused
 from engine.supervisor.deadlines import USUAL_S
 from tests.model.simulated_daemon import USER, World, spec
 from tests.model.simulated_kernel import Fuse
-from tests.model.test_health import lived, run
+from tests.model.test_health import in_virtual_time, run
 
 MARGIN_S = 5.0
 
@@ -33,7 +34,7 @@ def test_a_start_that_hangs_fails_and_the_container_can_be_removed(tmp_path: Pat
             await daemon.containers.remove("web", USER, force=True, volumes=False)
         await world.settled()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_a_removal_that_hangs_is_told_and_done_later(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_removal_that_hangs_is_told_and_done_later(tmp_path: Path) -> None:
             daemon.kernel.hanging.clear()
         await world.settled()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_the_parts_of_a_removal_do_not_wait_for_each_other(tmp_path: Path) -> None:
@@ -63,4 +64,4 @@ def test_the_parts_of_a_removal_do_not_wait_for_each_other(tmp_path: Path) -> No
             daemon.kernel.hanging.clear()
         await world.settled()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)

@@ -1,5 +1,6 @@
-"""Health checks on virtual time: what is asked when, what is written down, and what a daemon's
-death does to it."""
+"""Test health checks on virtual time: when they run, what is recorded, and the effects of a
+daemon's death.
+"""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ STARTING, HEALTHY, UNHEALTHY = HealthStatus
 
 
 def checked(interval_s: float = 2, timeout_s: float = 1, retries: int = 2, **labels: str) -> Spec:
-    """A container with a check; what that hears, and how long it takes, is in the labels."""
+    """Return the spec of a container with a check; the labels say its results and its duration."""
     check = Healthcheck(
         test=("CMD", "check"),
         interval=round(interval_s * SECOND_NS),
@@ -34,8 +35,8 @@ def checked(interval_s: float = 2, timeout_s: float = 1, retries: int = 2, **lab
     return replace(spec(**labels), healthcheck=check)
 
 
-def lived(tmp_path: Path, life: Callable[[World], Awaitable[None]]) -> None:
-    """Let a life happen in virtual time."""
+def in_virtual_time(tmp_path: Path, life: Callable[[World], Awaitable[None]]) -> None:
+    """Run a scenario in virtual time."""
 
     async def main() -> None:
         world = fresh_world(tmp_path / "world", IMAGE)
@@ -54,14 +55,14 @@ async def run(daemon: Daemon, name: str, asked: Spec) -> None:
 
 
 def health(daemon: Daemon, name: str) -> Health:
-    """What ``inspect`` would say."""
+    """Return the health that ``inspect`` would show."""
     found = daemon.supervisor.health.current(daemon.containers.get(name)).health
     assert found is not None
     return found
 
 
 def changes(daemon: Daemon) -> list[HealthStatus]:
-    """What the log says."""
+    """Return the changes of health in the log."""
     return [
         each.event.status
         for each in daemon.ledger.log.read()
@@ -88,7 +89,7 @@ def test_a_container_becomes_healthy_ill_and_healthy_again(tmp_path: Path) -> No
             assert len(health(daemon, "web").log) == 5
             assert changes(daemon) == [UNHEALTHY, HEALTHY, UNHEALTHY], "and not one for each probe"
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_a_probe_that_hangs_is_a_failure_and_delays_nobody_else(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_probe_that_hangs_is_a_failure_and_delays_nobody_else(tmp_path: Path) 
             (result,) = health(daemon, "mule").log
             assert (result.exit_code, result.output) == (-1, "Health check exceeded timeout (50s)")
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_nothing_is_asked_while_nothing_runs(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_nothing_is_asked_while_nothing_runs(tmp_path: Path) -> None:
             assert changes(daemon) == [HEALTHY, HEALTHY]
             assert len(health(daemon, "web").log) == 2
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_a_restart_begins_anew(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_restart_begins_anew(tmp_path: Path) -> None:
             await trio.sleep(2.5)
             assert health(daemon, "web").status is HEALTHY
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_the_status_survives_the_daemon_and_the_check_goes_on(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_the_status_survives_the_daemon_and_the_check_goes_on(tmp_path: Path) ->
             assert health(daemon, "web").status is UNHEALTHY
             assert changes(daemon) == [HEALTHY, UNHEALTHY]
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_after_a_restart_of_the_daemon_checks_are_as_far_apart_as_the_starts_were(
@@ -182,11 +183,11 @@ def test_after_a_restart_of_the_daemon_checks_are_as_far_apart_as_the_starts_wer
                 most = max(most, len(world.machine.probing))
             assert 1 <= most <= 2
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 class JumpyClock(VirtualClock):
-    """Its wall clock is set by an administrator."""
+    """A clock whose wall time is set by an administrator."""
 
     offset_ns = 0
 
@@ -207,7 +208,7 @@ def test_a_clock_that_jumps_changes_no_interval(tmp_path: Path, jump_ns: int) ->
             assert len(health(daemon, "web").log) == 2
             assert health(daemon, "web").status is HEALTHY
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_a_result_that_comes_too_late_for_its_run_is_forgotten(tmp_path: Path) -> None:
@@ -217,22 +218,22 @@ def test_a_result_that_comes_too_late_for_its_run_is_forgotten(tmp_path: Path) -
             await trio.sleep(60)
             assert changes(daemon) == []
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
-async def checking(daemon: Daemon, told: list[str]) -> None:
+async def checking(daemon: Daemon, answers: list[str]) -> None:
     await run(daemon, "web", checked(unhealthy_after_s="7"))
-    told.append("started web")
+    answers.append("started web")
     await trio.sleep(3)
     await daemon.containers.pause("web", USER)
-    told.append("paused web")
+    answers.append("paused web")
     await daemon.containers.unpause("web", USER)
     await trio.sleep(10)
     assert health(daemon, "web").status is UNHEALTHY
     await daemon.containers.stop("web", USER, signal=None, timeout_s=None)
-    told.append("stopped web")
+    answers.append("stopped web")
     await daemon.containers.start("web", USER)
-    told.append("started web")
+    answers.append("started web")
     await trio.sleep(5)
     assert health(daemon, "web").status is HEALTHY
 

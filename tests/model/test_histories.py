@@ -1,5 +1,6 @@
-"""Histories that nobody thought of: hypothesis invents what users ask, what breaks, and when the
-daemon is killed."""
+"""Test random histories: hypothesis chooses what users ask, what breaks, and when the daemon is
+killed.
+"""
 
 import shutil
 import tempfile
@@ -40,7 +41,7 @@ KINDS: dict[str, Spec] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens; what it happens to need not be there."""
+    """One event of a history; its object need not exist."""
 
     verb: str
     name: str
@@ -130,7 +131,7 @@ async def happen(world: World, daemon: Daemon, step: Step) -> None:
             if container.name == step.name:
                 world.machine.kill_monitor(identity)
         return
-    with trio.move_on_after(60):  # a client gives up; the order stands
+    with trio.move_on_after(60):  # a client gives up; the order is not cancelled
         try:
             await VERBS[step.verb](daemon, step)
         except EngineError:
@@ -138,8 +139,9 @@ async def happen(world: World, daemon: Daemon, step: Step) -> None:
 
 
 async def history(world: World, users: list[list[Step]], fuses: list[int]) -> None:
-    """Two users at once; each life of the daemon ends at its fuse, and what was not done by then is
-    done in the next."""
+    """Run a history of two users; each life of the daemon ends at its fuse, and what was not done
+    by then is done in the next.
+    """
 
     async def user(daemon: Daemon, doing: list[Step]) -> None:
         while doing:

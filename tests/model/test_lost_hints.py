@@ -1,5 +1,6 @@
-"""No hint arrives, ever: a monitor's word and its end are found by looking, and nobody who asks is
-left without an answer."""
+"""Test a daemon that gets no hints: it finds journals' records and monitors' ends by looking, and
+every client gets an answer.
+"""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,11 +18,11 @@ from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world
 from tests.model.simulated_kernel import Fuse
 
 PATIENCE_S = 5.0
-"""Several sweeps: what is only found by looking."""
+"""Several sweeps: the time to find what is only found by looking."""
 
 
-def deaf(test: Callable[[World, Daemon], Awaitable[None]], place: Path) -> None:
-    """Run a test whose machine never says anything to the daemon."""
+def without_hints(test: Callable[[World, Daemon], Awaitable[None]], place: Path) -> None:
+    """Run a test whose machine never sends a hint to the daemon."""
 
     async def main() -> None:
         world = fresh_world(place / "data", IMAGE)
@@ -70,15 +71,15 @@ async def is_removed_while_it_starts(_world: World, daemon: Daemon) -> None:
     await daemon.containers.create("web", spec(), USER)
 
     async with trio.open_nursery() as users:
-        users.start_soon(start_or_be_told, daemon)
+        users.start_soon(start_or_fail, daemon)
         await trio.lowlevel.checkpoint()
         await daemon.containers.remove("web", USER, force=True, volumes=False)
 
     assert daemon.containers.all() == ()
 
 
-async def start_or_be_told(daemon: Daemon) -> None:
-    """Who comes second is told that the container is gone, or about to be."""
+async def start_or_fail(daemon: Daemon) -> None:
+    """Start the container, which may fail because it is gone, or about to be."""
     with suppress(StartRefused, NoSuchContainer, InvalidTransition):
         await daemon.containers.start("web", USER)
 
@@ -96,4 +97,4 @@ async def start_or_be_told(daemon: Daemon) -> None:
 def test_a_container_of_which_nothing_is_heard(
     what: Callable[[World, Daemon], Awaitable[None]], tmp_path: Path
 ) -> None:
-    deaf(what, tmp_path)
+    without_hints(what, tmp_path)

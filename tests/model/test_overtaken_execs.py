@@ -1,5 +1,6 @@
-"""An exec whose container ends before its process begins: whoever waits for it is told, and let go
-of."""
+"""Test an exec whose container ends before its process begins: waiting clients get an answer and
+are disconnected.
+"""
 
 from pathlib import Path
 

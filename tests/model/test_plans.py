@@ -1,5 +1,5 @@
-"""Plans on any history: a whole plan leaves nothing to do, and half of one, or the same one twice,
-does no harm.
+"""Test plans on any history: a whole plan leaves nothing to do, and half of one, or the same one
+twice, does no harm.
 
 Pure functions and a simulated machine; no supervisor, no database, no clock but a counter.
 """
@@ -47,11 +47,13 @@ from tests.model.simulated_kernel import SECOND_NS, Fuse, Machine, SimulatedKern
 ID: Final = ContainerId("c" * 64)
 ACTIVE: Final = frozenset({Phase.STARTING, *HAS_PROCESS})
 LOOKS_MAX: Final = 6
-"""More than any state is away from rest: an order, an end, what it leaves behind, the directory."""
+"""More steps than any state is away from rest: an order, an end, what it leaves behind, the
+directory.
+"""
 
 
 class CountingClock:
-    """A clock that goes on by a second when somebody does something."""
+    """A clock that advances by a second with each use."""
 
     def __init__(self) -> None:
         self.now_ns = SECOND_NS
@@ -80,7 +82,7 @@ class Life:
             self.container = evolve(self.container, event, self.clock.now_ns)
 
     def planned(self) -> tuple[Action, ...]:
-        """Observe, take over what has happened, and plan; the actions that are due."""
+        """Observe, record what has happened, and plan; return the actions that are due."""
         seen = self.kernel.look(self.container, 0)
         concluded = conclude(self.container, self.execs, seen, None, self.clock.now_ns)
         for each in concluded:
@@ -104,7 +106,7 @@ class Life:
             self.record(*_outcomes(action))
 
     def ask(self, *decided: Event) -> None:
-        """Append what somebody has decided, a second later."""
+        """Append a user's decision, a second later."""
         self.clock.now_ns += SECOND_NS
         self.record(*decided)
 
@@ -113,12 +115,13 @@ class Life:
         for _ in range(LOOKS_MAX):
             if not (actions := self.planned()):
                 return
-            with suppress(DriverError):  # what it is for has ended, as the next look will tell
+            # its container has ended, as the next observation will show
+            with suppress(DriverError):
                 self.perform(actions)
         raise AssertionError(f"after {LOOKS_MAX} looks still to be done: {self.planned()}")
 
     def check_rest(self) -> None:
-        """Log and machine agree."""
+        """Check that log and machine agree."""
         container, place = self.container, self.machine.place(ID)
         assert not container.orders or container.phase is Phase.REMOVED
         assert container.phase is not Phase.STARTING
@@ -143,7 +146,7 @@ class Life:
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """Users ask, processes end, things break, the daemon dies in the middle of a plan."""
+    """Users ask, processes end, things break, and the daemon dies in the middle of a plan."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,7 +254,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def a_whole_plan_leaves_nothing_to_do(self) -> None:
-        """Tried on a copy: the history goes on from where it was."""
+        """Checked on a copy: the history continues from where it was."""
         life = deepcopy(self.life)
 
         life.settle()

@@ -1,5 +1,6 @@
-"""A restart whose second half can't be is refused, to whoever waits for it; a crash in between
-changes nothing."""
+"""Test a restart whose second half fails: the waiting client gets the error; a crash in between
+changes nothing.
+"""
 
 from pathlib import Path
 
@@ -12,19 +13,19 @@ from engine.service.containers.waits import StartRefused
 from tests.model.simulated_daemon import USER, Daemon, World, spec
 from tests.model.simulated_kernel import Fuse
 from tests.model.test_crashes import crash_at, memory_directory
-from tests.model.test_health import lived, run
+from tests.model.test_health import in_virtual_time, run
 
 __all__ = ["memory_directory"]
 
 
-async def restart_without_the_owner(daemon: Daemon, told: list[str]) -> None:
+async def restart_without_the_owner(daemon: Daemon, answers: list[str]) -> None:
     owner, _ = await daemon.containers.create("owner", spec(), USER)
     await daemon.containers.start("owner", USER)
     await run(daemon, "sharer", replace(spec(), network_mode=with_container(owner)))
     await daemon.containers.kill("owner", USER, signal=9)
     with pytest.raises(StartRefused, match="cannot join network of a non running container"):
         await daemon.containers.restart("sharer", USER, signal=None, timeout_s=1)
-    told.append("refused sharer")
+    answers.append("refused sharer")
 
 
 def test_who_restarts_a_container_without_the_owner_of_its_network_is_told(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_who_restarts_a_container_without_the_owner_of_its_network_is_told(tmp_p
             assert "cannot join network" in sharer.error
         await world.settled()
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)
 
 
 def test_a_crash_meanwhile_leaves_nothing_undone(memory_directory: Path) -> None:

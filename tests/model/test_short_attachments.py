@@ -1,4 +1,4 @@
-"""A client that leaves before its arrival is durable: the log has both, in order."""
+"""Test a client that leaves before its arrival is durable: the log has both, in order."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from engine.ports.streams import StreamOptions
 from engine.runtime.facts import AttachEnded
 from tests.model.simulated_daemon import USER, FusedLog, World, spec
 from tests.model.simulated_kernel import Fuse
-from tests.model.test_health import lived, run
+from tests.model.test_health import in_virtual_time, run
 
 
 def test_a_client_that_leaves_at_once_is_let_go(tmp_path: Path) -> None:
@@ -31,4 +31,4 @@ def test_a_client_that_leaves_at_once_is_let_go(tmp_path: Path) -> None:
             written = [type(each.event) for each in log.read(before)]
             assert written == [AttachOpened, AttachClosed]
 
-    lived(tmp_path, life)
+    in_virtual_time(tmp_path, life)

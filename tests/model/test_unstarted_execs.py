@@ -1,5 +1,6 @@
-"""Execs that nobody starts: they end with their container in one append, and an unknown one is not
-looked for everywhere."""
+"""Test execs that are never started: they end with their container in one append, and an unknown
+one is searched for only where it can be.
+"""
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The resolver opens sockets in namespaces and mounts pins: never in the machine's own."""
+"""Move the tests into namespaces of their own: the resolver opens sockets in namespaces and mounts
+pins.
+"""
 
 import pytest
 

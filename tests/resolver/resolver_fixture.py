@@ -1,4 +1,4 @@
-"""A resolver with its driver, sandboxes to ask from, and a server that it may ask."""
+"""Run a resolver with its driver, sandboxes to ask from, and a server that it may ask."""
 
 import contextlib
 import re
@@ -84,7 +84,7 @@ class ResolverUnderTest:
 
 
 class DigAnswer:
-    """What dig printed."""
+    """The output of dig."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -99,7 +99,7 @@ class DigAnswer:
 
 @contextlib.asynccontextmanager
 async def running(exec_root: Path) -> AsyncIterator[ResolverUnderTest]:
-    """A driver that runs; at its end the process ends, too, for nobody is left."""
+    """Run a driver; at the end the resolver's process ends too, because it is idle."""
     dns = ResolverUnderTest(exec_root)
     try:
         async with trio.open_nursery() as nursery:
@@ -115,7 +115,7 @@ async def running(exec_root: Path) -> AsyncIterator[ResolverUnderTest]:
         dns.close()
 
 
-async def told(
+async def configure(
     dns: ResolverUnderTest, *records: HostNames, listeners: tuple[Listener, ...] = ()
 ) -> None:
     await dns.resolver.set_all(listeners, records)
@@ -156,7 +156,7 @@ Answerer = Callable[[bytes], bytes | None]
 
 
 def address_answer(packet: bytes, address: str, flags: int = 0, code: int = 0) -> bytes:
-    """What a server says: one address, whatever was asked."""
+    """Return a server's answer: one address, whatever the question."""
     end = wire.skip_question(packet)
     count = 0 if code or not address else 1
     header = packet[:2] + struct.pack("!5H", wire.QR | wire.RA | flags | code, 1, count, 0, 0)
@@ -165,8 +165,9 @@ def address_answer(packet: bytes, address: str, flags: int = 0, code: int = 0) -
 
 
 class FakeServer:
-    """A name server inside a sandbox, or here when there is none; what it was asked is kept. UDP
-    and TCP."""
+    """A name server inside a sandbox, or here if there is none; keeps the questions. UDP and
+    TCP.
+    """
 
     def __init__(
         self, dns: ResolverUnderTest, sandbox: str | None, address: str, answer: Answerer

@@ -1,4 +1,4 @@
-"""What the resolver says, asked by clients that people use."""
+"""Test the resolver's answers with ordinary DNS clients."""
 
 import random
 import socket
@@ -19,20 +19,20 @@ from tests.resolver.resolver_fixture import (
     FakeServer,
     ResolverUnderTest,
     address_answer,
+    configure,
     host,
     question,
     running,
     server,
-    told,
 )
 
 BURST: Final = 16
-"""Datagrams that no socket's buffer is too small for."""
+"""A number of datagrams that fits into any socket's buffer."""
 
 
 async def _two_networks(dns: ResolverUnderTest) -> str:
     sandbox = dns.sandbox("asker", redirect=True)
-    await told(
+    await configure(
         dns,
         host("web", "10.0.0.2", "fd00::2", names=("web", "0123456789ab", "Shop")),
         host("db", "10.0.0.3", names=("db", "store")),
@@ -92,7 +92,7 @@ def test_each_address_of_an_alias_comes_first_equally_often(tmp_path: Path) -> N
             sandbox = dns.sandbox("asker")
             addresses = [f"10.0.0.{n}" for n in range(2, 7)]
             records = [host(f"c{n}", each, names=("all",)) for n, each in enumerate(addresses)]
-            await told(dns, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
+            await configure(dns, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
             first: Counter[bytes] = Counter()
             asked = question("all")
 
@@ -113,7 +113,7 @@ def test_an_answer_too_long_for_a_datagram_comes_whole_over_tcp(tmp_path: Path) 
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
             records = [host(f"c{n}", f"10.0.1.{n}", names=("all",)) for n in range(120)]
-            await told(dns, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
+            await configure(dns, *records, listeners=(Listener(sandbox=sandbox, networks=(NET,)),))
 
             cut = dns.dig(sandbox, "all", "+ignore", "+noedns")
             whole = dns.dig(sandbox, "all")
@@ -136,7 +136,7 @@ def test_names_elsewhere_are_asked_of_servers_as_they_are(tmp_path: Path) -> Non
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(other.name,), from_host=False
                 )
-                await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+                await configure(dns, host("web", "10.0.0.2"), listeners=(listener,))
 
                 assert dns.dig(sandbox, "example.org").values == ["192.0.2.1"]
                 assert dns.dig(sandbox, "single", "+tcp").values == ["192.0.2.1"]
@@ -166,7 +166,7 @@ def test_the_next_server_is_asked_when_one_fails_or_is_silent(tmp_path: Path) ->
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=servers, from_host=False
                 )
-                await told(dns, listeners=(listener,))
+                await configure(dns, listeners=(listener,))
 
                 assert dns.dig(sandbox, "example.org").values == ["192.0.2.1"]
                 await dns.resolver.serve(
@@ -195,7 +195,7 @@ def test_a_silent_server_keeps_nobody_else_waiting(tmp_path: Path) -> None:
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(other.name,), from_host=False
                 )
-                await told(dns, listeners=(listener,))
+                await configure(dns, listeners=(listener,))
                 with dns.socket(sandbox) as asker:
                     for number in range(100):
                         asker.send(question("slow", number=number))
@@ -222,11 +222,11 @@ def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
                 listener = Listener(
                     sandbox=sandbox, networks=(NET,), servers=(silent.name,), from_host=False
                 )
-                await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+                await configure(dns, host("web", "10.0.0.2"), listeners=(listener,))
                 with dns.socket(sandbox) as asker:
                     for number in range(FORWARDS_OF_ONE_MAX):
                         asker.send(question("slow", number=number))
-                        if number % BURST == 0:  # a socket's buffer has room for so many
+                        if number % BURST == 0:  # a socket's buffer has room for this many
                             eventually(partial(has_asked, silent, number), "it was asked")
                     eventually(partial(has_asked, silent, number), "it was asked")
                     asker.send(question("slow", number=FORWARDS_OF_ONE_MAX))
@@ -259,7 +259,7 @@ def test_an_answer_that_nobody_asked_for_is_no_answer(tmp_path: Path) -> None:
                     servers=(liar.name, good.name),
                     from_host=False,
                 )
-                await told(dns, listeners=(listener,))
+                await configure(dns, listeners=(listener,))
 
                 assert dns.dig(sandbox, "number").values == ["192.0.2.1"]
                 assert dns.dig(sandbox, "question").values == ["192.0.2.1"]
@@ -275,7 +275,7 @@ def test_a_server_on_the_hosts_loopback_is_asked_from_there_and_none_when_intern
             sandbox = dns.sandbox("asker")
             with server(dns, None, lambda packet: address_answer(packet, "192.0.2.1")) as here:
                 listener = Listener(sandbox=sandbox, networks=(NET,), servers=(here.name,))
-                await told(dns, listeners=(listener,))
+                await configure(dns, listeners=(listener,))
                 assert dns.dig(sandbox, "example.org").values == ["192.0.2.1"]
 
                 internal = Listener(
@@ -295,7 +295,7 @@ def test_a_thousand_malformed_messages_leave_it_answering(tmp_path: Path) -> Non
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
             listener = Listener(sandbox=sandbox, networks=(NET,))
-            await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+            await configure(dns, host("web", "10.0.0.2"), listeners=(listener,))
             pid = dns.pid
             for _ in range(1000):
                 packet = bytearray(sound + dice.randbytes(dice.randrange(40)))
@@ -322,7 +322,7 @@ def test_a_connection_may_ask_many_questions_at_once(tmp_path: Path) -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
             listener = Listener(sandbox=sandbox, networks=(NET,))
-            await told(dns, host("web", "10.0.0.2"), listeners=(listener,))
+            await configure(dns, host("web", "10.0.0.2"), listeners=(listener,))
             with dns.socket(sandbox, socket.SOCK_STREAM) as asker:
                 asked = question("web")
                 asker.sendall((len(asked).to_bytes(2, "big") + asked) * 100)

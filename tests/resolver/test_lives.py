@@ -1,4 +1,4 @@
-"""Whom the resolver survives, and who replaces it."""
+"""Test the resolver's life: which processes it survives, and when it is replaced."""
 
 import os
 import signal
@@ -15,11 +15,11 @@ from tests.harness.conditions import ended
 from tests.resolver.resolver_fixture import (
     NET,
     ResolverUnderTest,
+    configure,
     descriptors,
     host,
     identity,
     running,
-    told,
     until,
 )
 
@@ -32,7 +32,9 @@ def test_a_resolver_that_is_killed_is_replaced_and_knows_everything(tmp_path: Pa
     async def body() -> None:
         async with running(tmp_path) as dns:
             one, two = dns.sandbox("one"), dns.sandbox("two")
-            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(one), _listener(two)))
+            await configure(
+                dns, host("web", "10.0.0.2"), listeners=(_listener(one), _listener(two))
+            )
             first = dns.pid
 
             os.kill(first, signal.SIGKILL)
@@ -54,7 +56,7 @@ def test_it_answers_without_a_daemon_and_is_found_by_the_next_one(tmp_path: Path
         async with trio.open_nursery() as nursery:
             await nursery.start(dns.resolver.run)
             records = (host("web", "10.0.0.2"), host("db", "10.0.0.3"))
-            await told(dns, *records, listeners=(_listener(sandbox), _listener(gone)))
+            await configure(dns, *records, listeners=(_listener(sandbox), _listener(gone)))
             pid = dns.pid
             nursery.cancel_scope.cancel()
         pidfd = os.pidfd_open(pid)
@@ -63,7 +65,7 @@ def test_it_answers_without_a_daemon_and_is_found_by_the_next_one(tmp_path: Path
         dns.resolver = Resolver(tmp_path)
         async with trio.open_nursery() as nursery:
             await nursery.start(dns.resolver.run)
-            await told(dns, host("web", "10.0.0.9"), listeners=(_listener(sandbox),))
+            await configure(dns, host("web", "10.0.0.9"), listeners=(_listener(sandbox),))
             assert dns.pid == pid
             assert dns.dig(sandbox, "web").values == ["10.0.0.9"]
             assert dns.dig(sandbox, "db").status == "SERVFAIL"
@@ -83,7 +85,7 @@ def test_a_container_that_ends_is_out_of_the_answers_without_a_daemon(tmp_path: 
         with subprocess.Popen(["sleep", "1000"]) as sleeper:  # noqa: ASYNC220
             async with trio.open_nursery() as nursery:
                 await nursery.start(dns.resolver.run)
-                await told(
+                await configure(
                     dns,
                     host("web", "10.0.0.2", process=identity(sleeper.pid)),
                     host("db", "10.0.0.3", process=identity(os.getpid())),
@@ -116,14 +118,14 @@ def test_one_of_another_edition_is_replaced(
         sandbox = dns.sandbox("asker")
         async with trio.open_nursery() as nursery:
             await nursery.start(dns.resolver.run)
-            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            await configure(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             pidfd = os.pidfd_open(dns.pid)
             nursery.cancel_scope.cancel()
         monkeypatch.setattr("engine.drivers.resolver.process.edition", lambda: "another")
         dns.resolver = Resolver(tmp_path)
         async with trio.open_nursery() as nursery:
             await nursery.start(dns.resolver.run)
-            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            await configure(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             assert ended(pidfd)
             assert dns.dig(sandbox, "web").values == ["10.0.0.2"]
             await dns.resolver.set_all((), ())
@@ -139,7 +141,7 @@ def test_a_stuck_resolver_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
-            await told(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            await configure(dns, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             first = dns.pid
 
             os.kill(first, signal.SIGSTOP)
@@ -155,7 +157,7 @@ def test_sandboxes_that_come_and_go_leave_no_descriptor(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
-            await told(dns, host("web", "10.0.0.2"))
+            await configure(dns, host("web", "10.0.0.2"))
             before = descriptors(dns.pid)
             for _ in range(20):
                 await dns.resolver.serve(_listener(sandbox))
@@ -177,7 +179,7 @@ def test_names_that_are_none_are_refused_and_hinder_nobody(tmp_path: Path) -> No
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
             broken = host("bad", "10.0.0.9", names=("\udcff",))
-            await told(dns, broken, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
+            await configure(dns, broken, host("web", "10.0.0.2"), listeners=(_listener(sandbox),))
             with pytest.raises(DriverError):
                 await dns.resolver.set_records("bad", (broken,))
             await dns.resolver.set_records("bad", ())
@@ -193,7 +195,7 @@ def test_what_can_not_be_served_is_refused_and_hinders_nobody(tmp_path: Path) ->
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
-            await told(dns, host("web", "10.0.0.2"), listeners=(_listener("absent"),))
+            await configure(dns, host("web", "10.0.0.2"), listeners=(_listener("absent"),))
             with pytest.raises(DriverError, match="No such file"):
                 await dns.resolver.serve(_listener("missing"))
             with pytest.raises(DriverError, match="nonsense"):

@@ -1,8 +1,8 @@
-"""What the machine boots: a distribution's kernel, and an initramfs of busybox, modules and the
-first script.
+"""Build what the machine boots: a distribution's kernel, and an initramfs of busybox, modules and
+the first script.
 
-The kernel comes from a package that was unpacked and never installed: its modules are found below
-``KERNEL_DIRECTORY`` as the package lays them out (boot/vmlinuz-*, lib/modules/VERSION), without the
+The kernel comes from a package that was unpacked and never installed: its modules are below
+``KERNEL_DIRECTORY`` as the package has them (boot/vmlinuz-*, lib/modules/VERSION), without the
 indexes that depmod(8) would make.
 """
 
@@ -17,7 +17,7 @@ REPOSITORY: Final = Path(__file__).parents[2]
 KERNEL_DIRECTORY: Final = REPOSITORY / ".cache" / "vm" / "kernel"
 GUEST: Final = Path(__file__).parent / "guest"
 
-# Asked for by name, each with what it depends on; built into the kernel counts as loaded.
+# Loaded with their dependencies; a module that is built into the kernel counts as loaded.
 DISK_AND_PORTS: Final = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
 CONTAINERS: Final = (
     "overlay",
@@ -47,7 +47,7 @@ _NAME: Final = re.compile(r"([\w-]+)\.ko(\.zst|\.xz|\.gz)?")
 
 
 def kernel_image() -> Path | None:
-    """The unpacked kernel, the newest when there are several."""
+    """Return the unpacked kernel, the newest if there are several."""
     images = sorted(
         (KERNEL_DIRECTORY / "boot").glob("vmlinuz-*"), key=lambda image: image.stat().st_mtime
     )
@@ -55,7 +55,7 @@ def kernel_image() -> Path | None:
 
 
 def initramfs(kernel: Path, command: str, environment: Mapping[str, str]) -> bytes:
-    """An archive for the kernel to unpack: it loads ``MODULES``, mounts the disk and runs
+    """Return an archive for the kernel to unpack: it loads ``MODULES``, mounts the disk and runs
     ``command`` there.
 
     Raises:
@@ -79,8 +79,9 @@ def initramfs(kernel: Path, command: str, environment: Mapping[str, str]) -> byt
 def in_order_of_loading(
     available: Mapping[str, Path], wanted: Iterable[str], built_in: set[str]
 ) -> dict[str, bytes]:
-    """Names and bytes of the ``wanted`` modules and of those they depend on, each after what it
-    needs."""
+    """Return names and contents of the ``wanted`` modules and of their dependencies, each after
+    those it depends on.
+    """
     loaded: dict[str, bytes] = {}
 
     def load(name: str) -> None:
@@ -99,14 +100,14 @@ def in_order_of_loading(
 
 
 def dependencies(module: bytes) -> list[str]:
-    """What the .modinfo section of a module says it needs, in underscores."""
+    """Return the dependencies that the .modinfo section of a module names, with underscores."""
     match = re.search(rb"\0depends=([^\0]*)\0", module)
     names = match[1].decode().split(",") if match else []
     return [name.replace("-", "_") for name in names if name]
 
 
 def newc_archive(files: Mapping[str, bytes]) -> bytes:
-    """A cpio archive in "newc" format, all files executable, directories made as needed.
+    """Build a cpio archive in "newc" format, all files executable, directories made as needed.
 
     Format: Documentation/driver-api/early-userspace/buffer-format.rst in the kernel's tree.
     """

@@ -1,11 +1,11 @@
-"""Boot the machine, run one command in it, bring its exit status and output home.
+"""Boot the machine, run one command in it, return its exit status and output.
 
     host                               qemu                        machine
-    run(command) ── initramfs ───────▶ kernel ───────────────────▶ guest/init: modules, disk, cgroup2
-         ▲                                                         guest/session: the command
-         ├── output ◀── a file ◀────── virtio-serial port ◀─────── its stdout and stderr
-         ├── status ◀── a file ◀────── virtio-serial port ◀─────── its exit status, the last thing before power-off
-         └── console ◀─ a file ◀────── serial port ◀────────────── the kernel, when there is trouble
+    run(command) ── initramfs ───────▶ kernel ───────────────▶ guest/init: modules, disk, cgroup2
+         ▲                                                     guest/session: the command
+         ├── output ◀── a file ◀────── virtio-serial port ◀─── its stdout and stderr
+         ├── status ◀── a file ◀────── virtio-serial port ◀─── its exit status, before power-off
+         └── console ◀─ a file ◀────── serial port ◀────────── the kernel's messages
 
 A machine that powers off without a status has crashed; one that does neither within ``timeout_s``
 is killed.
@@ -27,38 +27,39 @@ QEMU: Final = "qemu-system-x86_64"
 NEEDED_PROGRAMS: Final = (QEMU, "mke2fs", "busybox")
 MEMORY_MIB: Final = 2048
 CPUS: Final = 2
-DISK_GROWTH_MIB: Final = 2048  # sparse: room for what tests write, not room taken on the host
+DISK_GROWTH_MIB: Final = 2048  # sparse: room for what tests write, not allocated on the host
 KERNEL_ARGUMENTS: Final = (
     "console=ttyS0",
     "quiet",
     "panic=-1",  # at once, and -no-reboot ends the emulator
-    "mitigations=off",  # an emulated processor has nothing to leak
+    "mitigations=off",  # an emulated processor leaks nothing
     "cgroup_no_v1=all",
 )
 ENVIRONMENT: Final = {
     "HOME": "/root",
     "PATH": tree.SYSTEM_PATH,
     "LANG": "C.UTF-8",
-    "TMPDIR": "/var/tmp",  # the disk: an overlay's upper directory cannot lie on every filesystem
+    "TMPDIR": "/var/tmp",  # the disk: an overlay's upper directory can't be on every file system
     "CI": "true",  # a test that is skipped inside would be run nowhere
 }
 
 
 class MachineError(Exception):
-    """The machine did not get as far as an exit status; the message ends with what its console said
-    last."""
+    """The machine did not reach an exit status; the message ends with the last lines of its
+    console.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command run in the machine left behind: stdout and stderr together, as they came."""
+    """The result of a command in the machine: stdout and stderr together, as they came."""
 
     status: int
     output: str
 
 
 def missing() -> str | None:
-    """Why no machine can boot here, or nothing."""
+    """Return why no machine can boot here, or nothing."""
     if platform.machine() != "x86_64":
         return f"the virtual machine is x86_64, this one is {platform.machine()}"
     for program in NEEDED_PROGRAMS:
@@ -70,8 +71,9 @@ def missing() -> str | None:
 
 
 def build_disk(directory: Path) -> Path:
-    """Make the machine's disk in ``directory``; it serves any number of boots, none of which
-    changes it."""
+    """Make the machine's disk in ``directory``; any number of boots can use it, none of which
+    changes it.
+    """
     disk = directory / "disk.ext4"
     with tempfile.TemporaryDirectory(dir=directory) as root:
         tree.build(Path(root))
@@ -87,7 +89,7 @@ def build_disk(directory: Path) -> Path:
 def run(
     disk: Path, command: str, *, timeout_s: float, environment: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Boot from ``disk``, run ``command`` as root by a shell, power off.
+    """Boot from ``disk``, run ``command`` as root with a shell, power off.
 
     Raises:
         MachineError: the kernel panicked, or the command did not end within ``timeout_s`` of the
@@ -137,8 +139,8 @@ def _emulator(kernel: Path, disk: Path, directory: Path) -> list[str]:
             "-append",
             " ".join(KERNEL_ARGUMENTS),
         ),
-        # snapshot: writes go to a temporary file that is gone afterwards; unsafe: an fsync inside
-        # costs nothing outside.
+        # snapshot: writes go to a temporary file that is deleted afterwards; unsafe: an fsync
+        # inside costs nothing outside.
         *("-drive", f"file={disk},format=raw,if=virtio,snapshot=on,cache=unsafe"),
         *("-serial", f"file:{directory / 'console'}"),
         *("-device", "virtio-serial"),
@@ -172,7 +174,7 @@ def _outcome(directory: Path, late_s: float | None) -> Outcome:
 
 
 def _found(program: str) -> str | None:
-    """Its path; what only root is thought to want lies outside many people's PATH."""
+    """Return a program's path, also of programs for root, which many users don't have in PATH."""
     return shutil.which(program, path=f"{os.environ['PATH']}:{tree.SYSTEM_PATH}")
 
 

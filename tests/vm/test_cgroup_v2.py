@@ -1,7 +1,8 @@
-"""The engine on a kernel that has cgroup v2 and nothing else, as most users' machines do.
+"""Test the engine on a kernel that has cgroup v2 only, as most users' machines do.
 
-An emulated processor is slow and there are usually two real ones: the kernel tests are dealt to two
-machines that run at the same time, and quickstart follows in whichever is done first.
+An emulated processor is slow and there are usually two real ones: the kernel tests are divided
+between two machines that run at the same time, and quickstart follows in the one that is done
+first.
 """
 
 import sys
@@ -22,22 +23,20 @@ MACHINES_AT_ONCE: Final = 2
 BOOT_TIMEOUT_S: Final = 60
 QUICKSTART_TIMEOUT_S: Final = 180
 KERNEL_TESTS_TIMEOUT_S: Final = 600
-EMULATION: Final = {
-    "SHIPSLOG_PATIENCE": "15"
-}  # how much slower a machine is, when two of them have work
+EMULATION: Final = {"SHIPSLOG_PATIENCE": "15"}  # how much slower a machine is when two of them work
 
 LEFT_OUT: Final = (
-    # Proved by repetition, and on the host: a thousand times anything takes minutes in here.
+    # Tested by repetition, and on the host: a thousand repetitions take minutes in here.
     "tests/kernel/test_monitor.py::test_a_thousand_execs_leave_a_monitor_as_it_was",
     "tests/kernel/test_launcher.py::test_a_hundred_short_lives_leave_the_launcher_as_it_was",
-    # Wants a second interpreter, and the machine has one.
+    # Needs a second interpreter, and the machine has one.
     "tests/kernel/test_launcher.py::test_a_sealed_copy_finds_its_library_and_prefix[/usr/bin/python3]",
 )
 
 
 @dataclass(frozen=True)
 class Runs:
-    """What the machines were given to do."""
+    """The results of the machines' commands."""
 
     boot: Future[machine.Outcome]
     kernel_tests: list[Future[machine.Outcome]]
@@ -49,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     if reason := machine.missing():
         pytest.skip(reason)
     disk = machine.build_disk(tmp_path_factory.mktemp("vm"))
-    # Outside of the pool's threads nothing is shared but the disk, which no machine writes to.
+    # The pool's threads share only the disk, which no machine writes to.
     with ThreadPoolExecutor(MACHINES_AT_ONCE) as pool:
 
         def give(command: str, timeout_s: float) -> Future[machine.Outcome]:
@@ -95,7 +94,7 @@ def _test_files() -> list[Path]:
 
 
 def _dealt(files: list[Path]) -> list[list[Path]]:
-    """The files in as many hands as there are machines, about the same amount of text in each."""
+    """Divide the files among the machines, with about the same amount of text for each."""
     hands: list[list[Path]] = [[] for _ in range(MACHINES_AT_ONCE)]
     for file in sorted(files, key=lambda file: file.stat().st_size, reverse=True):
         min(hands, key=lambda hand: sum(other.stat().st_size for other in hand)).append(file)
@@ -103,7 +102,9 @@ def _dealt(files: list[Path]) -> list[list[Path]]:
 
 
 def _pytest(files: list[Path]) -> str:
-    """In a network namespace, as on the host: the tests refuse to run in the machine's own."""
+    """Return the command for pytest in a network namespace, as on the host: the tests refuse to run
+    in the machine's own.
+    """
     names = " ".join(str(file.relative_to(REPOSITORY)) for file in files)
     left_out = " ".join(f"--deselect={name}" for name in LEFT_OUT)
     options = f"-p no:cacheprovider --durations=5 --timeout=300 {left_out}"

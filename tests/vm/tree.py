@@ -1,8 +1,7 @@
-"""The file tree of the virtual machine: an interpreter, this checkout, a few programs, and the
-libraries they link.
+"""Build the file tree of the virtual machine: an interpreter, this checkout, a few programs, and
+the libraries they link.
 
-Everything stands where the host has it, so that the paths in a virtual environment's scripts stay
-true.
+Every file has its path on the host, so that the paths in a virtual environment's scripts stay true.
 """
 
 import compileall
@@ -20,7 +19,7 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).parents[2]
 CHECKOUT: Final = ("config", "engine", "migrations", "tests", "pyproject.toml")
 
-# Tests type what Debian's own programs understand; busybox stands in for the rest.
+# The tests use options of Debian's own programs; busybox provides the rest.
 PACKAGES: Final = (
     "coreutils",
     "dash",
@@ -48,12 +47,12 @@ LIBRARIES: Final = (
     "libgcc_s.so.1",
     "libnftables.so.1",
     "libseccomp.so.2",
-)  # opened by name, linked by nobody
-# For ldconfig; for skopeo; to have something to pack.
+)  # opened by name, not linked
+# For ldconfig; for skopeo; and a file for tests to pack.
 DATA: Final = ("/etc/ld.so.cache", "/etc/containers/policy.json", "/usr/share/zoneinfo")
 SCRIPTS: Final = ("pytest", "shipslog", "shipslogd")
 
-# Half of a Python installation, and of no use to a test inside.
+# Half of a Python installation, which no test inside uses.
 UNUSED_STANDARD_LIBRARY: Final = (
     "config-*",
     "ensurepip",
@@ -98,7 +97,7 @@ class Tree:
         self.root = root
 
     def inside(self, path: Path) -> Path:
-        """Where ``path``, absolute, lies in the copy."""
+        """Return where ``path``, absolute, is in the copy."""
         return self.root / path.relative_to("/")
 
     def add(self, path: Path) -> None:
@@ -118,7 +117,7 @@ class Tree:
             self._copy(path)
 
     def add_directory(self, path: Path, *unwanted: str) -> None:
-        """Copy a directory and all below it, but for names that match ``unwanted``."""
+        """Copy a directory and all below it, without names that match ``unwanted``."""
         self.add(path)
         path = path.resolve()
         ignore = shutil.ignore_patterns(*unwanted)
@@ -158,8 +157,9 @@ def build(root: Path) -> None:
 
 
 def _programs() -> list[Path]:
-    """Those of ``PACKAGES``, dpkg-query(1), and those that come by name; what is not installed is
-    left out."""
+    """Return the programs of ``PACKAGES``, dpkg-query(1), and those given by name; programs that
+    are not installed are left out.
+    """
     listing = subprocess.run(
         ["dpkg-query", "--listfiles", *PACKAGES], capture_output=True, text=True, check=False
     ).stdout
@@ -187,7 +187,7 @@ def _add_checkout(tree: Tree) -> None:
             tree.add_directory(path, "__pycache__")
         else:
             tree.add(path)
-    # Compiling is slow inside. Unchecked, because nobody edits the copy.
+    # Compiling is slow inside. Unchecked, because the copy is not edited.
     compileall.compile_dir(
         tree.inside(REPOSITORY) / "engine",
         quiet=1,
@@ -212,19 +212,21 @@ def _is_elf(path: Path) -> bool:
 
 
 def _linked_libraries(executables: Iterable[str]) -> set[Path]:
-    """Absolute paths of all libraries, and of the loader, that ldd(1) names for any of
-    ``executables``."""
+    """Return absolute paths of all libraries, and of the loader, that ldd(1) names for any of
+    ``executables``.
+    """
     listing = subprocess.run(
         ["ldd", *executables], capture_output=True, text=True, check=False
-    )  # 1: one is static
+    )  # 1: one of them is static
     return {
         Path(found) for found in re.findall(r"(?:=> |^\t)(/\S+) \(0x", listing.stdout, re.MULTILINE)
     }
 
 
 def _libraries_by_name(names: Iterable[str]) -> list[Path]:
-    """Where the loader's cache has each of ``names``; one that is not there is left out, see
-    ldconfig(8)."""
+    """Return where the loader's cache has each of ``names``; missing ones are left out, see
+    ldconfig(8).
+    """
     listing = subprocess.run(
         ["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True
     ).stdout
@@ -236,7 +238,7 @@ def _libraries_by_name(names: Iterable[str]) -> list[Path]:
 
 
 def _add_busybox_applets(tree: Tree) -> None:
-    """A link for every applet whose name no program of the tree has."""
+    """Add a link for every applet whose name no program of the tree has."""
     busybox = shutil.which("busybox", path=SYSTEM_PATH)
     assert busybox, "machine.missing() asks for busybox"
     directories = {tree.inside(Path(name)) for name in SYSTEM_PATH.split(":")}

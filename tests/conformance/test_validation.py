@@ -1,4 +1,4 @@
-"""The judge convicts: each way of leaving the description is one that it sees."""
+"""Test the judge: it detects each kind of deviation from the description."""
 
 import json
 from typing import Any

@@ -1,6 +1,4 @@
-"""From an answer to the failure of the test that caused it: what is written down, read and
-judged.
-"""
+"""Test the way from a recorded answer to the failure of the test that caused it."""
 
 from pathlib import Path
 
@@ -14,17 +12,17 @@ from engine.api.http.router import Route, Router
 from engine.errors import Conflict, NotModified
 from tests.api.minimal_server import get, in_trio, post, served
 from tests.conformance import answer_log as book
-from tests.conformance.answer_log import AnswerBook
+from tests.conformance.answer_log import AnswerLog
 from tests.harness.recording import Recorder
 
 
 async def heard(application: Application, directory: Path, request: bytes) -> list[str]:
-    """What the book says of one request's answer."""
-    answers = AnswerBook(directory / "answers")
+    """Return the log's verdict on one request's answer."""
+    answers = AnswerLog(directory / "answers")
     answers.close()
     async with served(Recorder(answers.path).around(application), directory) as toy:
         await toy.ask(request)
-    return answers.news()
+    return answers.new_faults()
 
 
 @in_trio
@@ -92,7 +90,7 @@ async def test_lines_of_a_stream_are_joined_before_they_are_judged(tmp_path: Pat
 
 
 def test_the_test_that_caused_a_wrong_answer_fails(tmp_path: Path) -> None:
-    answers = AnswerBook(tmp_path / "answers")
+    answers = AnswerLog(tmp_path / "answers")
     line = (
         b'{"method":"GET","target":"/nosuch","status":200,"media_type":"","body":"","stream":""}\n'
     )
@@ -102,5 +100,5 @@ def test_the_test_that_caused_a_wrong_answer_fails(tmp_path: Path) -> None:
         book.assert_all_conform()
 
     answers.path.write_bytes(line + line[:20])
-    assert answers.news() == [], "a line that is being written is read when it is whole"
+    assert answers.new_faults() == [], "a line that is being written is read when it is whole"
     answers.close()
