@@ -1,1 +1,1 @@
-"""What Docker's clients send, and what they expect to come back."""
+"""Test the requests of Docker's clients, and the answers that they expect."""

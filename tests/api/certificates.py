@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, a server and clients, made by trustme."""
+"""Make certificates for tests: an authority, a server and clients, with trustme."""
 
 import ssl
 from dataclasses import dataclass
@@ -10,23 +10,25 @@ import trustme
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files below ``directory``, named as Docker's commands look for them: ``ca.pem``,
-    ``cert.pem``, ``key.pem``."""
+    """Files below ``directory``, named as Docker's commands expect them: ``ca.pem``, ``cert.pem``,
+    ``key.pem``.
+    """
 
     directory: Path
     authority: trustme.CA
 
     @classmethod
     def make(cls, directory: Path) -> Self:
-        """An authority, a certificate for ``localhost`` in ``server``, and one of anna's in
-        ``client``."""
+        """Make an authority, a certificate for ``localhost`` in ``server``, and one of anna's in
+        ``client``.
+        """
         made = cls(directory, trustme.CA(key_type=trustme.KeyType.ECDSA))
         made.issue("server", "localhost", "127.0.0.1")
         made.issue("client", "anna@example.org", name="anna")
         return made
 
     def issue(self, place: str, *identities: str, name: str | None = None) -> Path:
-        """A certificate with its key, and the authority's, in a directory of this name."""
+        """Make a certificate with its key, and the authority's, in a directory of this name."""
         directory = self.directory / place
         directory.mkdir()
         issued = self.authority.issue_cert(
@@ -40,7 +42,7 @@ class Certificates:
         return directory
 
     def options(self) -> list[str]:
-        """What the daemon is told."""
+        """Return the daemon's options."""
         server = self.directory / "server"
         return [
             "--tlsverify",
@@ -50,7 +52,7 @@ class Certificates:
         ]
 
     def client_context(self, place: str | None = "client") -> ssl.SSLContext:
-        """How a client connects, with a certificate or None."""
+        """Return a client's TLS settings, with a certificate or None."""
         context = ssl.create_default_context(cafile=str(self.directory / "server" / "ca.pem"))
         if place is not None:
             directory = self.directory / place

@@ -1,4 +1,4 @@
-"""The commands that people type, ``docker`` and ``shipslog``, against a real daemon."""
+"""Run the commands ``docker`` and ``shipslog`` against a real daemon."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ BOTH: Final = (DOCKER, SHIPSLOG)
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command ended, and what it wrote."""
+    """A command's exit code and output."""
 
     code: int
     raw_out: bytes
@@ -39,17 +39,17 @@ class Done:
 
     @property
     def line(self) -> str:
-        """All of the output, which is one line."""
+        """Return the output, which must be one line."""
         return self.out.removesuffix("\n")
 
 
 class Client:
-    """One of the two commands, pointed at a daemon's socket.
+    """One of the two commands, with the address of a daemon's socket.
 
     Attributes:
-        name: what it calls itself in its messages.
+        name: its own name in its messages.
         words: how it is started.
-        environment: all of its environment; nothing of the developer's Docker configuration.
+        environment: all of its environment, without the developer's Docker configuration.
     """
 
     def __init__(self, name: str, socket_path: Path) -> None:
@@ -69,15 +69,14 @@ class Client:
             return Done(process.returncode, out, err)
 
     def ok(self, *words: str, given: bytes = b"", **environment: str) -> str:
-        """Run a command that must succeed; its output without the last line's end."""
+        """Run a command that must succeed; return its output without the last line's end."""
         done = self(*words, given=given, **environment)
         assert done.code == 0, f"{self.name} {' '.join(words)}: {done}"
         return done.line
 
     @contextmanager
     def started(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that goes on while the context lasts, and is killed at its end if it is still
-        there."""
+        """Run a command for the block, and kill it at the end if it still runs."""
         process = subprocess.Popen(
             [*self.words, *words],
             stdin=subprocess.PIPE,

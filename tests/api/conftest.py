@@ -1,5 +1,4 @@
-"""What the tests with a real daemon share: a daemon for each module, and an empty one for each
-test."""
+"""Provide a daemon for each module, emptied for each test."""
 
 import shutil
 import tempfile
@@ -14,8 +13,9 @@ from tests.harness.daemon import DaemonUnderTest
 
 @pytest.fixture(scope="module")
 def module_daemon(throwaway_namespaces: None) -> Iterator[DaemonUnderTest]:
-    """A daemon with the image ``busybox``; when its tests are over, it has left nothing in the
-    kernel."""
+    """Run a daemon with the image ``busybox``; check after its tests that it has left nothing in
+    the kernel.
+    """
     place = Path(tempfile.mkdtemp(prefix="sl-"))  # a socket's path has 108 bytes
     try:
         with DaemonUnderTest(place) as daemon:
@@ -27,8 +27,9 @@ def module_daemon(throwaway_namespaces: None) -> Iterator[DaemonUnderTest]:
 
 @pytest.fixture
 def daemon(module_daemon: DaemonUnderTest) -> Iterator[DaemonUnderTest]:
-    """The module's daemon; what a test made is removed after it, and kernel and log must agree on
-    that."""
+    """Return the module's daemon; a test's objects are removed after it, and kernel and log must
+    agree on that.
+    """
     yield module_daemon
     for container in module_daemon.api.ps():
         module_daemon.api.remove(container["Id"])
@@ -37,7 +38,7 @@ def daemon(module_daemon: DaemonUnderTest) -> Iterator[DaemonUnderTest]:
 
 @pytest.fixture(params=BOTH)
 def client(request: pytest.FixtureRequest, daemon: DaemonUnderTest) -> Client:
-    """Docker's command, then ours."""
+    """Return Docker's command, then ours."""
     return Client(request.param, daemon.api.socket_path)
 
 

@@ -1,6 +1,6 @@
-"""An engine of few words: answers what a test tells it to, and remembers what it was asked.
+"""Run an engine with scripted answers that remembers requests.
 
-For the client's tests: a daemon that dies in the middle of an answer, or detaches, is hard to have
+For the client's tests: a daemon that dies in the middle of an answer, or detaches, is hard to get
 otherwise.
 """
 
@@ -21,7 +21,7 @@ CHUNKED_HEAD = (
 
 @dataclass
 class Request:
-    """What the client asked."""
+    """A request of the client."""
 
     method: str
     target: str
@@ -38,7 +38,7 @@ class Request:
         self.socket.sendall(head.encode() + payload)
 
     def begin(self) -> None:
-        """The head of an answer whose body comes later."""
+        """Send the head of an answer whose body comes later."""
         self.socket.sendall(CHUNKED_HEAD)
 
     def chunk(self, content: Any) -> None:
@@ -53,13 +53,13 @@ Script = Callable[[Request], None]
 
 
 def frame(stream: int, payload: bytes) -> bytes:
-    """A piece of output as Docker multiplexes it."""
+    """Build a piece of output in Docker's multiplexed format."""
     return struct.pack(">BxxxI", stream, len(payload)) + payload
 
 
 @dataclass
 class FakeEngine:
-    """Listens at ``path``; a request goes to the first script whose words it begins with."""
+    """Listens at ``path``; the first script whose words a request begins with answers it."""
 
     path: Path
     scripts: dict[str, Script]
@@ -90,7 +90,7 @@ class FakeEngine:
         self._spawn(self._accept, self._listener)
 
     def deafen(self) -> None:
-        """As a killed daemon: nobody is at the socket any more."""
+        """Stop listening, as a killed daemon."""
         assert self._listener is not None
         self.path.unlink(missing_ok=True)
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -28,7 +28,7 @@ async def test_ping_says_what_clients_negotiate_by(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_a_container_lives_and_is_told_of(tmp_path: Path) -> None:
+async def test_a_containers_life_is_reported(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         identity = await engine.create("web", Labels={"a": "b"})
         assert (await engine.post("/containers/web/start")).status == 204

@@ -161,7 +161,7 @@ async def test_changes_are_numbered_by_kind(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_sizes_are_told_to_whom_asks(tmp_path: Path) -> None:
+async def test_sizes_are_shown_on_request(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web")
         assert (await ask(engine, "PUT", "/containers/web/archive?path=/", TAR)).status == 200

@@ -42,7 +42,7 @@ def test_a_client_misses_nothing_and_sees_nothing_twice(daemon: DaemonUnderTest)
         assert numbers == list(range(1, wanted + 1))
 
 
-def test_a_line_that_has_not_ended_is_told_once(daemon: DaemonUnderTest) -> None:
+def test_a_line_that_has_not_ended_is_sent_once(daemon: DaemonUnderTest) -> None:
     script = "printf 'one\\ntwo '; while [ ! -e /go ]; do sleep 0.01; done; printf 'three\\n'"
     daemon.api.run("torn", "sh", "-c", script)
     with daemon.api.attach("torn", stdin=0, logs=0) as _:
@@ -55,7 +55,7 @@ def test_a_line_that_has_not_ended_is_told_once(daemon: DaemonUnderTest) -> None
     assert rest == b"two three\n"
 
 
-def test_of_a_container_that_has_exited_the_log_is_told_and_the_next_run_seen(
+def test_of_a_container_that_has_exited_the_log_is_sent_and_the_next_run_seen(
     daemon: DaemonUnderTest,
 ) -> None:
     daemon.api.run("again", "echo", "said")

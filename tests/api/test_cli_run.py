@@ -173,7 +173,7 @@ def test_a_daemon_that_dies_and_comes_back_is_asked_again_while_the_streams_go_o
     assert engine.asked[-1] == WAIT
 
 
-def test_an_exit_while_the_daemon_was_away_is_told_by_the_history_of_a_removed_container(
+def test_an_exit_while_the_daemon_was_away_is_in_the_history_of_a_removed_container(
     engine: FakeEngine, container: Container
 ) -> None:
     def history(request: Request) -> None:
@@ -369,7 +369,7 @@ def test_a_terminal_is_raw_while_a_container_has_it_and_restored_afterwards(
     assert create["HostConfig"]["ConsoleSize"] == [40, 100]
 
 
-def test_a_window_that_changes_is_told_to_the_engine(
+def test_a_change_of_the_window_is_sent_to_the_engine(
     engine: FakeEngine, container: Container, terminal: Callable[..., Terminal]
 ) -> None:
     one = terminal("run", "-it", "busybox", "sh")

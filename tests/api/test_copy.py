@@ -179,7 +179,7 @@ def test_the_whole_root_or_what_a_directory_holds_is_copied(
         (("{here}/f", "{here}/g"), "must specify at least one container source"),
     ],
 )
-def test_what_can_not_be_copied_is_told(
+def test_what_can_not_be_copied_is_reported(
     client: Client, daemon: DaemonUnderTest, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     daemon.api.create("box", *SLEEP)

@@ -387,7 +387,7 @@ def test_names_are_dockers(api: Api, name: str) -> None:
     )
 
 
-def test_a_name_in_use_is_told_with_its_owner(api: Api) -> None:
+def test_a_name_in_use_is_reported_with_its_owner(api: Api) -> None:
     owner = api.create("taken", "true")
     reply = api.request(
         "POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"]}, name="taken"

@@ -151,7 +151,7 @@ def test_files_give_variables_labels_and_take_the_id(docker: Client, tmp_path: P
     assert "container ID file found" in again.err
 
 
-def test_what_was_named_is_done_and_what_is_missing_is_told(
+def test_what_was_named_is_done_and_what_is_missing_is_reported(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
     for name in ("one", "two", "three"):
@@ -197,7 +197,7 @@ def test_a_list_shows_what_was_asked_for(docker: Client, daemon: DaemonUnderTest
     assert docker.ok("port", "web") == "80/tcp -> 127.0.0.1:18080"
 
 
-def test_an_exec_has_what_it_is_told(
+def test_an_exec_has_what_was_requested(
     docker: Client, daemon: DaemonUnderTest, tmp_path: Path
 ) -> None:
     daemon.api.run("host", "sleep", "1000")

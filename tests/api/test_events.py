@@ -134,7 +134,7 @@ async def test_a_question_that_makes_no_sense_is_refused(
 
 
 @in_trio
-async def test_prunes_are_told_with_what_they_won(tmp_path: Path) -> None:
+async def test_prunes_are_reported_with_the_space_reclaimed(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web")
         for kind in ("containers", "images", "networks", "volumes", "build"):

@@ -144,7 +144,7 @@ NOTHING: list[tuple[str, str, object]] = [
 
 
 @in_trio
-async def test_where_there_is_nothing_to_list_or_prune_nothing_is_told(tmp_path: Path) -> None:
+async def test_where_there_is_nothing_to_list_or_prune_nothing_is_reported(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         for method, target, nothing in NOTHING:
             response = await ask(engine, method, target)

@@ -154,7 +154,7 @@ def test_an_exec_without_a_terminal_has_no_size_and_that_is_no_error(
     eventually(lambda: daemon.api.event_types("box")[-1] == "container_resized", "the log has it")
 
 
-def test_letting_go_of_an_exec_is_told(daemon: DaemonUnderTest, box: str) -> None:
+def test_detaching_from_an_exec_is_recorded(daemon: DaemonUnderTest, box: str) -> None:
     """By keys that reach the engine; a client that takes them for itself just goes away."""
     streams = {"AttachStdin": True, "AttachStdout": True, "Tty": True}
     execution = made(daemon, "cat", **streams)

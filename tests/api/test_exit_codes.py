@@ -58,7 +58,7 @@ def test_a_command_that_cannot_be_executed_is_refused_as_by_a_shell(
 
 
 @pytest.mark.parametrize(("command", "code", "words"), REFUSED)
-def test_an_exec_that_cannot_be_executed_is_told_on_its_stream(
+def test_an_exec_that_cannot_be_executed_is_reported_on_its_stream(
     command: list[str], code: int, words: str, client: Client, daemon: DaemonUnderTest
 ) -> None:
     daemon.api.run("host", "sleep", "1000")

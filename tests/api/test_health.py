@@ -230,7 +230,7 @@ def image_with_check(client: Client, directory: Path) -> None:
     client.ok("import", "-c", instruction, str(path), "checked")
 
 
-def test_an_image_s_check_holds_unless_told_otherwise(client: Client, tmp_path: Path) -> None:
+def test_an_image_s_check_holds_unless_another_is_given(client: Client, tmp_path: Path) -> None:
     image_with_check(client, tmp_path)
     command = ("checked", "sleep", "1000")
     client.ok("run", "-d", "--name", "as-it-is", *command)

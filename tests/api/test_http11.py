@@ -170,7 +170,9 @@ async def test_a_client_that_expects_100_is_invited(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_a_client_that_expects_100_for_nothing_is_told_and_closed(tmp_path: Path) -> None:
+async def test_a_client_that_expects_100_without_a_body_is_answered_and_closed(
+    tmp_path: Path,
+) -> None:
     async with served(SampleApplication(), tmp_path) as server:
         client = await server.connect()
         await client.send(
@@ -429,7 +431,7 @@ async def test_a_slow_json_body_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_a_silent_connection_is_closed_without_a_word(tmp_path: Path) -> None:
+async def test_a_silent_connection_is_closed_without_an_answer(tmp_path: Path) -> None:
     async with served(SampleApplication(), tmp_path, Limits(idle_s=100)) as server:
         client = await server.connect()
         await client.send(get("/"))

@@ -110,7 +110,7 @@ async def test_pruning_stops_at_a_moment_and_at_labels(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_a_layer_that_a_container_keeps_is_not_told_to_be_gone(tmp_path: Path) -> None:
+async def test_a_layer_that_a_container_keeps_is_not_reported_as_deleted(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         image = await engine.import_image({"file": b"one"}, "some/thing:1")
         await engine.create("user", Image="some/thing:1")

@@ -65,7 +65,7 @@ def test_a_background_run_is_removed_too(client: Client) -> None:
     eventually(lambda: names(client, "-a") == [], "it is removed")
 
 
-def test_several_are_named_at_once_and_each_is_told(client: Client) -> None:
+def test_several_are_named_at_once_and_each_is_reported(client: Client) -> None:
     for name in ("one", "two"):
         client.ok("run", "-d", "--name", name, "busybox", "sleep", "1000")
 
@@ -163,7 +163,7 @@ def test_processes_are_shown_as_ps_shows_them(client: Client) -> None:
     assert (header.split(), row.split()[0]) == (["COMMAND", "PID"], "sleep")
 
 
-def test_execs_are_told_what_they_are_asked(client: Client) -> None:
+def test_execs_are_run_as_requested(client: Client) -> None:
     client.ok("run", "-d", "--name", "web", "-e", "A=1", "busybox", "sleep", "1000")
 
     out = client.ok(

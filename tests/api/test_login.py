@@ -114,7 +114,7 @@ def test_an_identity_token_stands_for_the_password(
         ("what?", "incorrect username or password"),
     ],
 )
-def test_a_token_services_reason_is_told(
+def test_a_token_services_reason_is_reported(
     refusal: object, reason: str, tokens: TokenRegistry, daemon: DaemonUnderTest
 ) -> None:
     tokens.refusal = refusal

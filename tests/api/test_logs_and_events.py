@@ -25,7 +25,7 @@ def five(client: Client) -> str:
     return "five"
 
 
-def test_a_log_is_told_whole_and_by_stream(client: Client, five: str) -> None:
+def test_a_log_is_sent_completely_and_by_stream(client: Client, five: str) -> None:
     done = client("logs", five)
 
     assert done.out.splitlines() == [f"line {number}" for number in range(1, 6)]
@@ -75,7 +75,7 @@ def test_a_followed_log_ends_with_its_container(client: Client) -> None:
         assert process.returncode == 0
 
 
-def test_a_line_without_an_end_is_told_without_one(client: Client) -> None:
+def test_a_line_without_an_end_is_sent_without_one(client: Client) -> None:
     client.ok("run", "--name", "torn", "busybox", "printf", "no end")
 
     assert client("logs", "torn").raw_out == b"no end"
@@ -110,7 +110,7 @@ def test_events_tell_a_containers_life(client: Client) -> None:
     assert {tuple(line.split()[1:]) for line in out.splitlines()} == {(name, "b")}
 
 
-def test_events_are_told_as_they_happen(client: Client) -> None:
+def test_events_are_sent_as_they_happen(client: Client) -> None:
     with client.started("events", "--filter", "event=die", "--format", "{{.Status}}") as process:
         out = process.stdout
         assert out is not None

@@ -56,7 +56,9 @@ def test_a_network_of_both_kinds_of_addresses_is_typed_as_with_docker(
     assert client.ok("network", "prune", "-f").splitlines() == ["Deleted Networks:", "both"]
 
 
-def test_a_place_is_asked_for_with_all_its_wishes(client: Client, daemon: DaemonUnderTest) -> None:
+def test_an_endpoint_is_requested_with_all_its_options(
+    client: Client, daemon: DaemonUnderTest
+) -> None:
     client.ok("network", "create", "deck")
     client.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
     option = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.arp_notify=1"

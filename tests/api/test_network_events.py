@@ -33,7 +33,7 @@ def last_seq(daemon: DaemonUnderTest) -> int:
     return seq
 
 
-def test_the_life_of_networks_and_their_containers_is_told_as_docker_does(
+def test_the_life_of_networks_and_their_containers_is_reported_as_by_docker(
     daemon: DaemonUnderTest,
 ) -> None:
     after = last_seq(daemon)
@@ -64,7 +64,7 @@ def test_the_life_of_networks_and_their_containers_is_told_as_docker_does(
     ]
 
 
-def test_a_reader_that_begins_in_the_middle_is_told_the_same(daemon: DaemonUnderTest) -> None:
+def test_a_reader_that_begins_in_the_middle_gets_the_same(daemon: DaemonUnderTest) -> None:
     make(daemon, "front")
     web = daemon.api.create("web", *FOREVER, HostConfig={"NetworkMode": "front"})
     daemon.api.start(web)

@@ -152,7 +152,7 @@ def test_too_much_memory_ends_it_and_the_reason_is_known(client: Client) -> None
     assert oom == "true", done
 
 
-def test_labels_and_the_container_id_are_told(client: Client, tmp_path: Path) -> None:
+def test_labels_and_the_container_id_are_shown(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "cid"
     labels = tmp_path / "labels"
     labels.write_text("c=d\n")

@@ -117,7 +117,7 @@ def test_shared_memory_and_queues_are_shared_with_the_namespace(api: Api) -> Non
     assert {"nosuid", "nodev", "noexec"} <= set(shm.split()[5].split(","))
 
 
-def test_a_guest_may_lend_what_it_was_lent(api: Api) -> None:
+def test_a_joining_container_may_share_its_namespace_again(api: Api) -> None:
     api.run("first", *WAITING, HostConfig={"IpcMode": "shareable"})
     api.run("second", *WAITING, HostConfig={"IpcMode": "container:first"})
     api.run("third", *WAITING, HostConfig={"IpcMode": "container:second"})
@@ -131,7 +131,7 @@ def test_without_ipc_there_is_no_shared_memory(api: Api) -> None:
     assert api.wait("none") == 1
 
 
-def test_private_ipc_is_lent_to_nobody(api: Api) -> None:
+def test_private_ipc_can_not_be_joined(api: Api) -> None:
     lender = api.run("lender", *WAITING)
     api.create("guest", *WAITING, HostConfig={"IpcMode": "container:lender"})
 
@@ -142,14 +142,14 @@ def test_private_ipc_is_lent_to_nobody(api: Api) -> None:
 
 
 @pytest.mark.parametrize("field", ["PidMode", "IpcMode"])
-def test_a_lender_that_is_not_there_is_refused_at_once(api: Api, field: str) -> None:
+def test_a_missing_owner_is_refused_at_once(api: Api, field: str) -> None:
     status, message = refused(api.create, "guest", "true", HostConfig={field: "container:nobody"})
 
     assert (status, message) == (400, "No such container: nobody")
     assert api.ps() == []
 
 
-def test_a_lender_that_does_not_run_is_refused_at_the_start(api: Api) -> None:
+def test_an_owner_that_does_not_run_is_refused_at_the_start(api: Api) -> None:
     lender = api.create("lender", *WAITING, HostConfig={"IpcMode": "shareable"})
     api.create("guest", "true", HostConfig={"PidMode": "container:lender"})
     api.create("other", "true", HostConfig={"IpcMode": "container:lender"})
@@ -163,7 +163,7 @@ def test_a_lender_that_does_not_run_is_refused_at_the_start(api: Api) -> None:
     assert api.status("guest") == "created"
 
 
-def test_a_lender_that_is_gone_is_refused_at_the_start(api: Api) -> None:
+def test_an_owner_that_is_gone_is_refused_at_the_start(api: Api) -> None:
     lender = api.create("lender", *WAITING)
     api.create("guest", "true", HostConfig={"PidMode": "container:lender"})
     api.remove("lender")
@@ -174,7 +174,7 @@ def test_a_lender_that_is_gone_is_refused_at_the_start(api: Api) -> None:
     )
 
 
-def test_a_lender_that_waits_for_its_restart_is_refused(api: Api) -> None:
+def test_an_owner_that_waits_for_its_restart_is_refused(api: Api) -> None:
     policy = {"Name": "always"}
     lender = api.run("lender", "false", HostConfig={"RestartPolicy": policy})
     api.create("guest", "true", HostConfig={"PidMode": "container:lender"})
@@ -187,7 +187,7 @@ def test_a_lender_that_waits_for_its_restart_is_refused(api: Api) -> None:
     )
 
 
-def test_nothing_is_held_of_a_lender_that_has_ended(api: Api, daemon: DaemonUnderTest) -> None:
+def test_nothing_is_held_of_an_owner_that_has_ended(api: Api, daemon: DaemonUnderTest) -> None:
     """Neither monitor nor guest keeps a descriptor of its namespaces."""
     api.run("lender", *WAITING, HostConfig={"IpcMode": "shareable"})
     both = {"PidMode": "container:lender", "IpcMode": "container:lender"}

@@ -231,7 +231,7 @@ async def test_versions_before_1_2_are_refused(certificates: Certificates) -> No
 
 
 @in_trio
-async def test_whoever_speaks_plain_http_is_told(certificates: Certificates) -> None:
+async def test_plain_http_is_answered_with_an_error(certificates: Certificates) -> None:
     async with tls_port(certificates) as port:
         stream = await port.plain()
         await stream.send_all(get("/"))
@@ -380,7 +380,7 @@ async def test_input_that_a_monitor_no_longer_reads_is_no_fault_of_the_client(
 
 
 @in_trio
-async def test_shutting_down_says_goodbye_to_streams(certificates: Certificates) -> None:
+async def test_shutting_down_closes_streams_in_order(certificates: Certificates) -> None:
     async with tls_port(certificates) as port:
         attached, monitor = await port.attached()
         follower = await port.connect()

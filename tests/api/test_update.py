@@ -66,7 +66,7 @@ def test_what_is_paused_or_stopped_is_updated_too(daemon: DaemonUnderTest) -> No
 
 
 @pytest.mark.cgroup_v1
-def test_what_the_kernel_refuses_is_told_and_changes_nothing(daemon: DaemonUnderTest) -> None:
+def test_what_the_kernel_refuses_is_reported_and_changes_nothing(daemon: DaemonUnderTest) -> None:
     """Real-time budgets are handed out from above, where this engine has none."""
     identity = daemon.api.run("web", "sleep", "1000", HostConfig={"CpuShares": 100})
 

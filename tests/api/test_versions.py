@@ -68,7 +68,7 @@ async def test_a_field_that_is_new_is_there_for_those_who_know_it(tmp_path: Path
 
 
 @in_trio
-async def test_an_images_users_are_counted_since_they_are_told(tmp_path: Path) -> None:
+async def test_an_images_users_are_counted_for_the_answer(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("user")
         old, new = [
@@ -81,7 +81,7 @@ async def test_an_images_users_are_counted_since_they_are_told(tmp_path: Path) -
 
 
 @in_trio
-async def test_version_is_told_once_for_old_clients_and_by_component_for_new(
+async def test_version_is_shown_once_for_old_clients_and_by_component_for_new(
     tmp_path: Path,
 ) -> None:
     async with simulated_engine(tmp_path) as engine:

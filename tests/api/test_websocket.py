@@ -197,7 +197,7 @@ def test_a_ping_is_answered(daemon: DaemonUnderTest) -> None:
         assert client.event() == Pong(payload=b"there?")
 
 
-def test_frames_that_break_the_rules_are_told_so(daemon: DaemonUnderTest) -> None:
+def test_frames_that_break_the_rules_are_refused_with_a_reason(daemon: DaemonUnderTest) -> None:
     run_cat(daemon, "cats")
     with websocket(daemon, "cats") as client:
         client.socket.sendall(b"\x82\x01x")  # not masked: section 5.1

@@ -26,7 +26,7 @@ async def heard(application: Application, directory: Path, request: bytes) -> li
 
 
 @in_trio
-async def test_a_wrong_answer_is_told(tmp_path: Path) -> None:
+async def test_a_wrong_answer_is_reported(tmp_path: Path) -> None:
     async def lie(_request: Request) -> Reply:
         return json_answer({"StatusCode": "3"})
 
@@ -37,7 +37,7 @@ async def test_a_wrong_answer_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", "?colour=red", "?all=1"])
 @in_trio
-async def test_a_parameter_that_is_not_described_is_told(query: str, tmp_path: Path) -> None:
+async def test_a_parameter_that_is_not_described_is_reported(query: str, tmp_path: Path) -> None:
     async def paint(request: Request) -> Reply:
         request.query.text("colour")
         return json_answer([])

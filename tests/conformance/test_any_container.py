@@ -102,7 +102,7 @@ def bounded(examples: int) -> settings:
 
 @bounded(100)
 @given(CONFIG, HOST_CONFIG)
-def test_what_is_asked_for_is_what_is_told(
+def test_what_is_requested_is_what_is_shown(
     engine: DaemonUnderTest, config: dict[str, Any], host_config: dict[str, Any]
 ) -> None:
     begin_with_nothing(engine)

@@ -86,7 +86,7 @@ async def test_a_second_launch_changes_nothing(machine: MachineUnderTest) -> Non
 
 
 @on_each_kernel
-async def test_a_program_that_is_not_there_is_told(machine: MachineUnderTest) -> None:
+async def test_a_missing_program_is_reported(machine: MachineUnderTest) -> None:
     container = await machine.create(Program(is_missing=True))
     await machine.prepare(container)
 
@@ -199,7 +199,7 @@ async def test_killing_everything_ends_what_is_frozen(machine: MachineUnderTest)
 
 
 @on_each_kernel
-async def test_an_exec_runs_once_and_its_code_is_told(machine: MachineUnderTest) -> None:
+async def test_an_exec_runs_once_and_its_code_is_reported(machine: MachineUnderTest) -> None:
     container = await machine.start()
     execution = await machine.ask_exec(container, *SHELL, "exit 3")
 
@@ -219,7 +219,7 @@ async def test_an_exec_runs_once_and_its_code_is_told(machine: MachineUnderTest)
 
 
 @on_each_kernel
-async def test_the_end_of_an_exec_is_told_once(machine: MachineUnderTest) -> None:
+async def test_the_end_of_an_exec_is_reported_once(machine: MachineUnderTest) -> None:
     container = await machine.start()
     execution = await machine.ask_exec(container, *SHELL, "exit 3")
     await machine.act(container, do.StartExec(execution))
@@ -233,7 +233,7 @@ async def test_the_end_of_an_exec_is_told_once(machine: MachineUnderTest) -> Non
 
 
 @on_each_kernel
-async def test_facts_that_are_known_are_not_told_again(machine: MachineUnderTest) -> None:
+async def test_facts_that_are_known_are_not_returned_again(machine: MachineUnderTest) -> None:
     container = await machine.start(Program(lasts_s=0.2))
     await machine.until(container, has_ended)
 
@@ -245,7 +245,7 @@ async def test_facts_that_are_known_are_not_told_again(machine: MachineUnderTest
 
 
 @on_each_kernel
-async def test_the_next_daemon_is_told_of_a_runs_birth(machine: MachineUnderTest) -> None:
+async def test_the_next_daemon_learns_of_a_runs_start(machine: MachineUnderTest) -> None:
     """However much was taken over: without it nobody would know whose journal it is."""
     container = await machine.start()
     await machine.look(container, facts_after=2)

@@ -1,4 +1,6 @@
-"""Every question to the log finds its rows by an index, and its rows alone, however long the log."""
+"""Every question to the log finds its rows by an index, and its rows alone, however long the
+log.
+"""
 
 import random
 from collections.abc import Callable, Iterator

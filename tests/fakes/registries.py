@@ -1,4 +1,6 @@
-"""A port for registries that reaches one registry, which gives tokens for one user's password."""
+"""Implement the port for registries with one registry, which gives tokens for one user's
+password.
+"""
 
 from typing import Final
 

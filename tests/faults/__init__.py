@@ -1,1 +1,3 @@
-"""A real daemon on the real kernel, and everything that can befall it: dying anywhere is boring."""
+"""Test a real daemon on the real kernel with faults of every kind: no crash or error loses or
+leaves behind anything.
+"""

@@ -1,4 +1,4 @@
-"""Fault tests run real daemons, in a network and mounts that die with the test process."""
+"""Run real daemons, in network and mount namespaces that end with the test process."""
 
 import shutil
 import socket
@@ -12,9 +12,9 @@ import pytest
 from tests.harness.daemon import DaemonUnderTest
 
 STOPS_AT_ONCE: Final = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done")
-"""A command that runs until it is told to stop, and then stops without any grace."""
+"""A command that runs until it is stopped, and then stops without any grace period."""
 LOG_SHOWN: Final = 8000
-"""Characters of a daemon's log, its end, that a failed test shows."""
+"""How many of the last characters of a daemon's log a failed test shows."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +25,7 @@ def leave_the_host(throwaway_namespaces: None) -> None:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory with a short name: the sockets in it have 108 bytes for theirs."""
+    """Return a directory with a short name: the address of a socket in it has 108 bytes."""
     made = Path(tempfile.mkdtemp(prefix="sl-"))
     yield made
     shutil.rmtree(made)
@@ -33,21 +33,21 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def daemon(place: Path) -> Iterator[DaemonUnderTest]:
-    """A daemon that runs and has an image, to be broken."""
+    """Run a daemon with an image, for tests that break it."""
     with DaemonUnderTest(place, forked=True) as made:
         yield made.start().import_busybox()
 
 
 @pytest.fixture
 def program(place: Path) -> Iterator[DaemonUnderTest]:
-    """The same, started as people start it: by a new interpreter each time."""
+    """Run the same, started as users start it: by a new interpreter each time."""
     with DaemonUnderTest(place) as made:
         yield made.start().import_busybox()
 
 
 @pytest.fixture
 def pair(daemon: DaemonUnderTest) -> tuple[str, str]:
-    """Two containers on the default network."""
+    """Run two containers on the default network."""
     return daemon.api.run("one", *STOPS_AT_ONCE), daemon.api.run("other", *STOPS_AT_ONCE)
 
 
@@ -55,7 +55,7 @@ def pair(daemon: DaemonUnderTest) -> tuple[str, str]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test shows what its daemons said."""
+    """Show the daemons' logs for a failed test."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):
         for name, value in item.funcargs.items():

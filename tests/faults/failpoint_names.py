@@ -1,5 +1,4 @@
-"""All registered failpoints, found in the source: a new one is tested without anybody having to
-think of it."""
+"""Find all registered failpoints in the source, so that a new one is tested automatically."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -13,11 +12,11 @@ from engine.runtime.init import EXEC_STEPS, INIT_STEPS
 _ACTIONS: Final = tuple(action.__name__ for action in get_args(Action))
 _STEPS: Final = tuple(dict.fromkeys(name for name, _ in (*INIT_STEPS, *EXEC_STEPS)))
 _FAMILIES: Final = {"before_": _ACTIONS, "after_": _ACTIONS, "init_": _STEPS}
-"""What a computed name may end in, by what it begins with."""
+"""What a computed name may end with, by its prefix."""
 
 
 def registered() -> tuple[str, ...]:
-    """Every name that some ``failpoint(…)`` in the engine can have."""
+    """Return every name that a ``failpoint(…)`` in the engine can have."""
     package = Path(engine.__file__ or "").parent
     names = {name for path in sorted(package.rglob("*.py")) for name in _names_in(path)}
     return tuple(sorted(names))
@@ -38,5 +37,5 @@ def _names_in(path: Path) -> Iterator[str]:
 
 
 def where(chosen: Callable[[str], bool]) -> list[str]:
-    """Those of the registered names that a test is about."""
+    """Return the registered names that a test is about."""
     return [name for name in registered() if chosen(name)]

@@ -1,5 +1,6 @@
-"""A container's life that passes every failpoint of the daemon, and what must hold wherever it
-broke off."""
+"""Run a container's life that passes every failpoint of the daemon, and check what must hold
+wherever it broke off.
+"""
 
 import http.client
 import io
@@ -23,7 +24,7 @@ Step = Callable[[], object]
 
 
 class Lifecycle:
-    """The steps, and which of them were acknowledged."""
+    """The steps of a life, and which of them were acknowledged."""
 
     def __init__(self, daemon: DaemonUnderTest) -> None:
         self._daemon = daemon
@@ -31,7 +32,7 @@ class Lifecycle:
         self.acknowledged: list[str] = []
 
     def steps(self) -> dict[str, Step]:
-        """In order."""
+        """Return the steps, in order."""
         return {
             "import": self._import,
             "make network": self._make_network,
@@ -54,9 +55,9 @@ class Lifecycle:
         }
 
     def run(self, *, again: bool = False) -> bool:
-        """Take the steps until the daemon dies; whether it did.
+        """Take the steps until the daemon dies; return whether it did.
 
-        With ``again`` a step that was refused is asked for once more, as a user would.
+        With ``again``, a step that was refused is repeated once, as a user would.
         """
         for name, step in self.steps().items():
             try:
@@ -100,13 +101,13 @@ class Lifecycle:
         return any(each["Name"] == _NETWORK for each in self._api.get("/networks"))
 
     def _move(self, verb: str) -> None:
-        """Asked again after a crash it may be refused: it was done."""
+        """Send a request; repeated after a crash it may be refused, because it was done."""
         wanted = verb == "connect"
         if (_NETWORK in self._api.inspect(NAME)["NetworkSettings"]["Networks"]) != wanted:
             self._api.post(f"/networks/{_NETWORK}/{verb}", {"Container": NAME})
 
     def _damage(self) -> None:
-        """What makes a sandbox be prepared that is not from the pool."""
+        """Damage a sandbox, so that it is prepared without the pool."""
         sandbox = SandboxId(self._api.inspect(NAME)["NetworkSettings"]["SandboxID"])
         veth = naming.host_veth(self._daemon.instance, sandbox)
         subprocess.run(["ip", "link", "delete", veth], check=True)
@@ -127,7 +128,7 @@ class Lifecycle:
     # --- Afterwards ---
 
     def check(self) -> None:
-        """The daemon is up again: no acknowledged order is lost, log and kernel agree."""
+        """Check after the restart that no acknowledged order is lost, and log and kernel agree."""
         verdict = self._api.verify()
         assert verdict["ok"], verdict
         self._daemon.assert_settled()
@@ -163,7 +164,7 @@ class Lifecycle:
         assert present == ("container_removed" not in types)
 
     def live_on(self) -> None:
-        """Whatever there is goes on being usable, and goes when it is told to."""
+        """Check that everything is still usable, and can be removed."""
         if not self._api.ps():
             self._api.create(NAME, *STOPS_AT_ONCE, HostConfig=_PORT)
         if self._api.status(NAME) == "paused":

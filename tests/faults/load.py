@@ -1,7 +1,8 @@
-"""Eight people at once, each with containers of their own, who remember what they were told.
+"""Simulate eight users at once, each with containers of their own, who remember the answers that
+they got.
 
-What was answered must be so afterwards, whatever became of the daemon; what was asked and not
-answered may be so or not.
+What was answered must hold afterwards, whatever happened to the daemon; what was requested without
+an answer may hold or not.
 """
 
 import http.client
@@ -16,8 +17,9 @@ from tests.harness.client import Api, Json, Refused
 
 CONTAINERS_EACH: Final = 3
 _OVERTAKEN: Final = (304, 404, 409)
-"""Statuses of an answer to somebody whose last order was carried out without them: it was asked in
-the round before."""
+"""Statuses of a request that was already carried out: it was sent in the round before, without an
+answer.
+"""
 
 
 @dataclass(slots=True)
@@ -31,27 +33,27 @@ class Known:
     starts: int = 0
     execs: list[str] = field(default_factory=list)
     running: bool | None = False
-    """None: asked, and not answered."""
+    """None: requested, without an answer."""
     removed: bool | None = False
     renaming_to: str = ""
-    """Asked, and not answered."""
+    """Requested, without an answer."""
 
 
 @dataclass(slots=True)
 class Person:
-    """One caller: a thread for each round."""
+    """One user: a thread for each round."""
 
     number: int
     dice: random.Random
     owned: list[Known] = field(default_factory=list)
     asked_names: set[str] = field(default_factory=set)
-    """Of containers whose creation was asked and not answered."""
+    """Names of containers whose creation was requested without an answer."""
     complaints: list[str] = field(default_factory=list)
     answers: int = 0
     _counter: int = 0
 
     def work(self, api: Api, over: threading.Event) -> None:
-        """Give orders until nobody answers any more."""
+        """Send requests until the daemon no longer answers."""
         while not over.is_set():
             try:
                 self._give_an_order(api)
@@ -85,7 +87,7 @@ class Person:
         except Refused as refused:
             if known.running is not None or refused.status not in _OVERTAKEN:
                 raise
-            known.running = False  # it went meanwhile, by an order that nobody saw answered
+            known.running = False  # it ended meanwhile, by a request without an answer
 
     def _create(self, api: Api) -> None:
         self._counter += 1
@@ -131,7 +133,7 @@ class Person:
     # --- Afterwards ---
 
     def disagreements(self, api: Api, present: dict[str, Json]) -> list[str]:
-        """Where the engine's word and what this person was told differ."""
+        """Return where the engine's state contradicts the answers that this user got."""
         return [
             f"{known.name}: {wrong}"
             for known in self.owned
@@ -142,7 +144,7 @@ class Person:
         ]
 
     def learn(self, present: dict[str, Json]) -> None:
-        """Take the engine's word for what was asked and not answered."""
+        """Take over the engine's state for requests without an answer."""
         for known in self.owned:
             here = present.get(known.identity)
             known.removed = here is None
@@ -177,15 +179,15 @@ def _untrue(known: Known, here: Json | None) -> Iterator[str]:
 
 
 class Caller(Protocol):
-    """Somebody who keeps an engine busy."""
+    """A caller that keeps an engine busy."""
 
     def work(self, api: Api, over: threading.Event) -> None:
-        """Ask until it is over, or until nobody answers any more."""
+        """Send requests until the end, or until the daemon no longer answers."""
         ...
 
 
 def let_them_work(people: Sequence[Caller], api: Api, until: Callable[[], None]) -> None:
-    """All at once, until ``until`` returns."""
+    """Let all callers work at once, until ``until`` returns."""
     over = threading.Event()
     threads = [threading.Thread(target=person.work, args=(api, over)) for person in people]
     for thread in threads:

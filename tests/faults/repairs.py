@@ -1,4 +1,4 @@
-"""What the log says of something that was changed by hand."""
+"""Read the log's events about changes by hand."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from tests.harness.client import Json
 from tests.harness.daemon import DaemonUnderTest
 
 NOTICED_S: Final = 3.0
-"""Two seconds, and what a busy machine adds."""
+"""Two seconds, and the delay of a busy machine."""
 
 
 def types_of(events: list[Json], kind: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Limits of descriptors.
+"""Test limits of descriptors.
 
-The daemon's own is raised, containers keep theirs, and running out of them is a pause.
+The daemon's own is raised, containers keep theirs, and a lack of descriptors only delays requests.
 """
 
 import resource
@@ -18,7 +18,7 @@ from tests.harness.daemon import DaemonUnderTest
 
 SOFT: Final = 300
 FEW: Final = 120
-"""Enough for a daemon that has one client, as both limits."""
+"""As both limits: enough for a daemon that has one client."""
 
 
 class Limited(DaemonUnderTest):

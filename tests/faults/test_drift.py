@@ -1,5 +1,4 @@
-"""What somebody changes by hand is noticed within a second or two, repaired where that is possible,
-and told."""
+"""Test that changes by hand are found within two seconds, repaired where possible, and recorded."""
 
 import os
 import shutil
@@ -23,7 +22,7 @@ from tests.harness.daemon import DaemonUnderTest
 # --- Processes ---
 
 
-def test_a_killed_monitor_is_told_as_the_reason_of_the_end(
+def test_a_killed_monitor_is_reported_as_the_reason_of_the_end(
     daemon: DaemonUnderTest, pair: tuple[str, str]
 ) -> None:
     one, other = pair
@@ -112,7 +111,7 @@ def _removed(cgroup: Path) -> bool:
 def test_a_deleted_file_of_etc_is_there_again_with_what_was_written_into_it(
     daemon: DaemonUnderTest, pair: tuple[str, str], name: str
 ) -> None:
-    """It is the file that the container has mounted, not another one of the name."""
+    """The container has this very file mounted, not another one of the same name."""
     file = naming.container_directory(daemon.data_root, ContainerId(pair[0])) / name
     line = "10.9.8.7 other.example # mine"
     assert daemon.api.exec_output(pair[0], "sh", "-c", f"echo '{line}' >> /etc/{name}")[0] == 0
@@ -145,12 +144,14 @@ def test_deleted_by_all_its_names_it_is_written_anew(
 
 
 def orphans(daemon: DaemonUnderTest, fate: str) -> dict[str, str]:
-    """Kinds of the orphans that were ``removed`` or ``found`` and kept, and the reasons."""
+    """Return the kinds of the orphans that were ``removed`` or ``found`` and kept, and the
+    reasons.
+    """
     events = daemon.api.history(type=f"host_orphan_{fate}")
     return {event["data"]["kind"]: event["data"].get("reason", "") for event in events}
 
 
-def test_leftovers_without_life_or_data_are_removed_and_told(daemon: DaemonUnderTest) -> None:
+def test_leftovers_without_life_or_data_are_removed_and_reported(daemon: DaemonUnderTest) -> None:
     stranger = "f" * 64
     for place in kernel_inventory.hierarchies().values():
         parent = place / f"shipslog-{daemon.tag}"
@@ -162,7 +163,7 @@ def test_leftovers_without_life_or_data_are_removed_and_told(daemon: DaemonUnder
     daemon.assert_settled()
 
 
-def test_a_directory_that_nobody_knows_is_told_and_kept(daemon: DaemonUnderTest) -> None:
+def test_an_unknown_directory_is_reported_and_kept(daemon: DaemonUnderTest) -> None:
     file = daemon.data_root / "containers" / ("d" * 64) / "upper" / "thesis.txt"
     file.parent.mkdir(parents=True)
     file.write_text("three years of work")
@@ -172,8 +173,8 @@ def test_a_directory_that_nobody_knows_is_told_and_kept(daemon: DaemonUnderTest)
     assert file.exists()
 
 
-def test_a_process_that_nobody_knows_is_told_and_not_killed(daemon: DaemonUnderTest) -> None:
-    """casebook 11: it may be all that is left of somebody's work."""
+def test_an_unknown_process_is_reported_and_not_killed(daemon: DaemonUnderTest) -> None:
+    """casebook 11: it may be all that is left of a user's work."""
     stranger = "e" * 64
     process = subprocess.Popen(["sleep", "1000"])
     try:
@@ -194,7 +195,9 @@ def test_a_process_that_nobody_knows_is_told_and_not_killed(daemon: DaemonUnderT
 def test_a_database_from_before_the_container_does_not_end_it(
     daemon: DaemonUnderTest, place: Path
 ) -> None:
-    """Somebody restores a backup of the log: what it does not know runs on, and is told."""
+    """A restored backup of the log: a container that it does not have keeps running, and is
+    reported.
+    """
     backup = place / "backup.db"
     database = naming.database(daemon.data_root)
     with sqlite3.connect(database) as source, sqlite3.connect(backup) as target:

@@ -1,4 +1,6 @@
-"""Requests that would make too large an event are refused and leave neither memory nor files."""
+"""Test that requests which would make too large an event are refused and leave neither memory nor
+files.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,6 @@
-"""At every registered point: fail there, or die there and start again. Neither costs an order or
-leaves anything behind."""
+"""Fail at every registered point, or die there and start again: neither loses an order or leaves
+anything behind.
+"""
 
 import http.client
 import signal
@@ -19,12 +20,12 @@ from tests.harness.daemon import DaemonUnderTest
 IN_THE_DAEMON = points.where(lambda name: not name.startswith("init_"))
 IN_THE_CONTAINER = points.where(lambda name: name.startswith("init_"))
 OF_INIT = {f"init_{name}" for name, _ in INIT_STEPS}
-"""The others are steps of an exec alone."""
+"""The other steps belong to execs alone."""
 
 
 @pytest.fixture
 def failing_daemon(place: Path) -> Iterator[DaemonUnderTest]:
-    """A data root with an image, and no daemon."""
+    """Make a data root with an image, and no running daemon."""
     with DaemonUnderTest(place, forked=True) as daemon:
         daemon.start().import_busybox()
         daemon.kill()

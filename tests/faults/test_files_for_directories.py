@@ -1,6 +1,6 @@
-"""A file in the place of a directory of the engine's.
+"""Test a file in the place of one of the engine's directories.
 
-The daemon lives, starts, says so, and is whole again afterwards.
+The daemon lives, starts, reports it, and is intact again afterwards.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
 
 SWEPT: Final = ("exec/bundles", "exec/netns", "data/containers")
-"""Listed by each sweep."""
+"""Directories that each sweep lists."""
 AT_START: Final = (*SWEPT, "exec/resolver", "data/incoming", "data/layers", "data/trash")
 
 
@@ -26,7 +26,7 @@ def at(daemon: DaemonUnderTest, where: str) -> Path:
 
 @contextmanager
 def a_file_at(path: Path) -> Iterator[None]:
-    """What was there is set aside and comes back."""
+    """Replace a path by a file for the block."""
     aside = path.with_name(f"{path.name}.aside")
     if was_there := path.exists():
         path.rename(aside)
@@ -34,7 +34,7 @@ def a_file_at(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # the daemon may have cleared it away
+        path.unlink(missing_ok=True)  # the daemon may have removed it already
         if was_there:
             aside.rename(path)
 

@@ -1,5 +1,6 @@
-"""What hangs holds nothing that others need: a mount that never answers, clients that stand still
-in the middle of an upload."""
+"""Test that hanging work blocks nothing else: a mount that never answers, clients that stop in the
+middle of an upload.
+"""
 
 import array
 import fcntl
@@ -26,7 +27,7 @@ from tests.harness.hanging_mount import HangingMount, hanging_mount, threads_wai
 
 STUCK: Final = 12
 SHARED_BEFORE: Final = 8
-"""Threads that all containers once shared."""
+"""The number of threads that all containers once shared."""
 UPLOADS: Final = 6
 DEADLINE_S: Final = 1.0
 
@@ -38,7 +39,7 @@ def create_with_mount(daemon: DaemonUnderTest, name: str, mount: HangingMount) -
 
 @contextmanager
 def starts_that_hang(daemon: DaemonUnderTest, place: Path) -> Iterator[None]:
-    """Many starts with a bind source that never answers; afterwards each of them has been
+    """Run many starts with a bind source that never answers; check afterwards that each of them was
     answered.
     """
     names = [f"stuck{number}" for number in range(STUCK)]
@@ -76,7 +77,7 @@ def test_starts_with_a_mount_that_never_answers_stop_no_other_container(
     daemon.assert_nothing_leaked()
 
 
-def test_a_daemon_that_is_told_to_end_does_though_a_start_and_a_copy_hang(
+def test_a_stopped_daemon_ends_although_a_start_and_a_copy_hang(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "DRAIN_S", DEADLINE_S)
@@ -95,14 +96,14 @@ def test_a_daemon_that_is_told_to_end_does_though_a_start_and_a_copy_hang(
 
 @contextmanager
 def forked_daemon(place: Path) -> Iterator[DaemonUnderTest]:
-    """A daemon that has what this process has patched."""
+    """Fork a daemon, which has this process's patches."""
     with DaemonUnderTest(place, forked=True) as made:
         yield made.start().import_busybox()
 
 
 @pytest.fixture
 def impatient(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonUnderTest]:
-    """A daemon that waits a second where others wait half a minute."""
+    """Run a daemon with deadlines of a second instead of half a minute."""
     monkeypatch.setattr(deadlines, "USUAL_S", DEADLINE_S)
     monkeypatch.setattr(files_port, "OPEN_S", DEADLINE_S)
     monkeypatch.setattr(host_port, "LOOK_UP_S", DEADLINE_S)
@@ -131,7 +132,7 @@ def test_a_start_that_hangs_fails_in_time_and_its_container_can_be_removed(
 
 @contextmanager
 def copy_that_hangs(daemon: DaemonUnderTest, container: str) -> Iterator[socket.socket]:
-    """A client that copies a file out of a container, one of whose mounts never answers."""
+    """Run a client that copies a file out of a container with a mount that never answers."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(daemon.api.socket_path))
         target = f"/containers/{container}/archive?path=/etc/passwd"
@@ -192,7 +193,7 @@ def test_a_mount_whose_server_has_gone_is_refused(daemon: DaemonUnderTest, place
 
 @contextmanager
 def upload_that_stands_still(daemon: DaemonUnderTest, target: str) -> Iterator[socket.socket]:
-    """A client that has sent the beginning of a tar."""
+    """Run a client that has sent the beginning of a tar."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(daemon.api.socket_path))
         head = f"POST {target} HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -201,7 +202,7 @@ def upload_that_stands_still(daemon: DaemonUnderTest, target: str) -> Iterator[s
 
 
 def unread_bytes(client: socket.socket) -> int:
-    """What the daemon has not read yet: SIOCOUTQ, unix(7)."""
+    """Return how many bytes the daemon has not read yet: SIOCOUTQ, unix(7)."""
     found = array.array("i", [0])
     fcntl.ioctl(client, termios.TIOCOUTQ, found)
     return found[0]

@@ -1,5 +1,6 @@
-"""SIGKILL at random moments while many work: nothing that was answered is lost, nothing is untrue,
-nothing is left behind."""
+"""Send SIGKILL at random moments under load: no answered request is lost, no state is wrong,
+nothing is left behind.
+"""
 
 import os
 import random
@@ -41,7 +42,7 @@ def test_a_daemon_killed_again_and_again_under_load_loses_nothing(program: Daemo
 
 
 def _kill_after(daemon: DaemonUnderTest, delay_s: float) -> None:
-    time.sleep(delay_s)  # the random moment itself, not a wait for anything
+    time.sleep(delay_s)  # the random moment itself, not a wait for a condition
     daemon.kill()
 
 
@@ -51,8 +52,8 @@ def _disagreements(daemon: DaemonUnderTest, people: list[Person]) -> list[str]:
 
 
 def _settle_the_unanswered(daemon: DaemonUnderTest, people: list[Person]) -> None:
-    """A container whose creation was never answered may be there: its name says whose it was
-    to be.
+    """Remove containers whose creation was never answered, which may exist: their names say whose
+    they are.
     """
     present = daemon.states()
     known = {each.identity for person in people for each in person.owned}

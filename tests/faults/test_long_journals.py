@@ -1,5 +1,6 @@
-"""A container that lives for months is executed in all the time: its journal stays short, and no
-fact is lost or told twice."""
+"""Test a container with many execs over months: its journal stays short, and no fact is lost or
+recorded twice.
+"""
 
 import os
 import signal
@@ -19,13 +20,13 @@ from tests.harness.conditions import eventually, wait_until_gone
 from tests.harness.daemon import DaemonUnderTest
 
 BYTES_MAX: Final = 2048
-"""Some six execs, so that a test need not do thousands."""
+"""Some six execs, so that a test need not run thousands."""
 EXECS: Final = 25
 
 
 @pytest.fixture
 def daemon(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonUnderTest]:
-    """One that has journals shortened early."""
+    """Run a daemon that has journals shortened early."""
     monkeypatch.setattr(journals, "JOURNAL_BYTES_MAX", BYTES_MAX)
     with DaemonUnderTest(place, forked=True) as made:
         yield made.start().import_busybox()
@@ -43,7 +44,7 @@ def exits_written(daemon: DaemonUnderTest, container: str) -> int:
 
 
 def exits_told(daemon: DaemonUnderTest) -> list[int]:
-    """The exit codes of all execs, as the history has them."""
+    """Return the exit codes of all execs, from the history."""
     return [entry["data"]["code"] for entry in daemon.api.history(type="exec_exited")]
 
 

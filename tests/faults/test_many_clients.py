@@ -1,5 +1,6 @@
-"""A minute of sixty-four clients: half of them keep containers coming and going, half of them look
-at everything."""
+"""Run sixty-four clients for a minute: half of them create and remove containers, half of them read
+everything.
+"""
 
 import http.client
 import json
@@ -21,12 +22,14 @@ WORKERS: Final = 32
 LOOKERS: Final = 32
 LASTS_S: Final = 60.0
 _GONE_MEANWHILE: Final = (404, 409)
-"""Statuses for who looks at somebody else's container, which may end or vanish at any moment."""
+"""Statuses for a client that reads another client's container, which may end or vanish at any
+moment.
+"""
 
 
 @dataclass(slots=True)
 class Looker:
-    """One caller who changes nothing."""
+    """A caller that changes nothing."""
 
     number: int
     dice: random.Random
@@ -34,7 +37,7 @@ class Looker:
     complaints: list[str] = field(default_factory=list)
 
     def work(self, api: Api, over: threading.Event) -> None:
-        """Look at one thing after the other."""
+        """Read one thing after the other."""
         while not over.is_set():
             if listed := api.ps():
                 self._look(api, self.dice.choice(LOOKS), self.dice.choice(listed)["Id"])
@@ -59,7 +62,7 @@ def _read_logs(api: Api, container: str) -> None:
 
 
 def _read_events(api: Api, container: str) -> None:
-    """From the beginning, of a container that was made long ago or just now."""
+    """Read the events of a container from the beginning."""
     filters = json.dumps({"container": [container]})
     lines = api.call("GET", "/events", since="1", until=f"{time.time()}", filters=filters).body
     actions = [json.loads(line)["Action"] for line in lines.splitlines()]
@@ -75,13 +78,13 @@ def _read_statistics(api: Api, container: str) -> None:
 
 
 def _execute(api: Api, container: str) -> None:
-    """It says what it should, unless the container ends first."""
+    """Run an exec, and check its output unless the container ended first."""
     code, output = api.exec_output(container, "echo", "here")
     assert (code == 0) == (output == b"here\n"), (code, output)
 
 
 def _listen(api: Api, container: str) -> None:
-    """And hang up without a word."""
+    """Open a stream, and close it without reading."""
     with api.attach(container, stdin=0):
         pass
 

@@ -1,4 +1,4 @@
-"""Several daemons on one machine, and how one of them comes and goes."""
+"""Test several daemons on one machine, and how one of them comes and goes."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.harness.daemon import READY_S, DaemonUnderTest
 from tests.harness.kernel_inventory import links
 
 
-def test_a_second_daemon_on_the_same_data_root_is_refused_and_told_by_whom(
+def test_a_second_daemon_on_the_same_data_root_is_refused_and_names_the_first(
     program: DaemonUnderTest, place: Path
 ) -> None:
     command = program.command()

@@ -1,5 +1,6 @@
-"""Networks that somebody changes by hand are as they were within a second or two; what can survive
-that, does."""
+"""Test networks that are changed by hand: they are repaired within two seconds, and connections
+survive where they can.
+"""
 
 import json
 import socket
@@ -23,7 +24,7 @@ from tests.kernel.network_world import in_place
 
 PORT: Final = 7000
 PATIENCE_S: Final = 10.0
-"""How long a connection may stand still: TCP sends again after 0.2, 0.4, 0.8 … seconds."""
+"""How long a connection may stall: TCP sends again after 0.2, 0.4, 0.8 … seconds."""
 
 
 def ip(*arguments: str) -> None:
@@ -47,7 +48,7 @@ def veth_of(daemon: DaemonUnderTest, container: str, slot: int = 0) -> str:
 
 
 def place_of(daemon: DaemonUnderTest, container: str, network: str) -> Json:
-    """What ``inspect`` says of a container's place in a network."""
+    """Return the endpoint of a container in a network, from ``inspect``."""
     found: Json = daemon.api.inspect(container)["NetworkSettings"]["Networks"][network]
     return found
 
@@ -57,7 +58,7 @@ def pings(daemon: DaemonUnderTest, container: str, address: str) -> bool:
 
 
 def reaches(daemon: DaemonUnderTest, one: str, other: str) -> bool:
-    """Whether a packet from one container comes back from another."""
+    """True if a packet from one container comes back from another."""
     return pings(daemon, one, place_of(daemon, other, "bridge")["IPAddress"])
 
 
@@ -145,7 +146,7 @@ def test_a_damaged_bridge_is_repaired(
 
 
 def ruleset(daemon: DaemonUnderTest) -> list[Json]:
-    """The instance's table without what the kernel numbers or orders anew."""
+    """Return the instance's table without the kernel's handles and in a fixed order."""
     table = naming.firewall_table(daemon.instance)
     listed = subprocess.run(
         ["nft", "--json", "--stateless", "list", "table", "inet", table],
@@ -204,7 +205,7 @@ def test_the_firewall_is_equal_again_after_somebody_was_at_it(
 
 
 def fetch(port: int) -> bytes:
-    """What the container answers on a published port of the host."""
+    """Return the container's answer on a published port of the host."""
     with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
         answer = b""
@@ -218,7 +219,7 @@ def fetch(port: int) -> bytes:
 
 @pytest.fixture
 def neighbours(daemon: DaemonUnderTest, pair: tuple[str, str]) -> tuple[str, str]:
-    """Two containers that see each other in two networks."""
+    """Run two containers that reach each other in two networks."""
     daemon.api.post("/networks/create", {"Name": "front", "EnableIPv6": True})
     for container in pair:
         daemon.api.post("/networks/front/connect", {"Container": container})
@@ -233,7 +234,7 @@ def reach_each_other(daemon: DaemonUnderTest, one: str, other: str) -> bool:
 
 
 def inside(*arguments: str) -> Callable[[DaemonUnderTest, str], None]:
-    """ip(8) in a container's network."""
+    """Run ip(8) in a container's network."""
 
     def damage(daemon: DaemonUnderTest, container: str) -> None:
         place = f"--net={pin_of(daemon, container)}"
@@ -305,7 +306,7 @@ def test_a_second_networks_bridge_is_repaired(
 
 
 def filled_sets(daemon: DaemonUnderTest) -> list[tuple[str, str]]:
-    """Kind and name of every set and map that has elements."""
+    """Return kind and name of every set and map that has elements."""
     return [
         (kind, each["name"])
         for entry in ruleset(daemon)

@@ -1,5 +1,6 @@
-"""Networks of containers while the daemon dies: requests and names are answered, addresses and
-ports are nobody else's."""
+"""Test networks of containers while the daemon dies: requests and names are answered, and no
+address or port is given out twice.
+"""
 
 import http.client
 import os
@@ -32,7 +33,7 @@ LIVES = 2000
 LIVES_OF_A_DAEMON = 50
 LIVES_AT_ONCE = 4
 KILLED_WITHIN_S = 0.1
-"""Of the beginning of its last four lives."""
+"""After the beginning of each of its last four lives."""
 OTHERS = ("aa", "bb", "cc")
 PAUSE_S = 1 / 200
 PATIENCE_S = 5.0
@@ -41,7 +42,7 @@ RESOLVER = ("127.0.0.11", 53)
 
 
 def question(name: str) -> bytes:
-    """A question for an IPv4 address, RFC 1035, section 4."""
+    """Build a question for an IPv4 address, RFC 1035, section 4."""
     labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
     header = struct.pack(">HHHHHH", random.randrange(1 << 16), 0x0100, 1, 0, 0, 0)
     return header + labels + b"\0" + struct.pack(">HH", 1, 1)
@@ -49,7 +50,7 @@ def question(name: str) -> bytes:
 
 @dataclass
 class Caller:
-    """Asks again and again, and counts."""
+    """A client that repeats a request, and counts answers."""
 
     ask: Callable[[], None]
     answered: int = 0
@@ -110,7 +111,7 @@ def asking(place: Path) -> socket.socket:
 
 
 def answers(client: socket.socket, name: str) -> int:
-    """How many addresses the resolver knows."""
+    """Return how many addresses the resolver knows."""
     asked = question(name)
     client.send(asked)
     while (answer := client.recv(512))[:2] != asked[:2]:
@@ -239,7 +240,7 @@ def test_a_hundred_published_ports_add_no_process(daemon: DaemonUnderTest) -> No
 
 
 def with_descendants(roots: set[int]) -> set[int]:
-    """Processes, and all that they started or their children did."""
+    """Return processes with all of their descendants."""
     found, newest = set(roots), set(roots)
     while newest:
         texts = [

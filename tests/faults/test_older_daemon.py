@@ -1,5 +1,5 @@
-"""A container that an older release started goes on under this one: its monitor, journal, bundle
-and database are adopted.
+"""Test that a container that an older release started goes on under this one: its monitor, journal,
+bundle and database are adopted.
 
 The older release is the tree of a commit, taken out of the repository's own history. It is run by
 this interpreter.
@@ -31,8 +31,9 @@ COUNTS: Final = (
 
 
 class OlderDaemon(DaemonUnderTest):
-    """A daemon of the older tree, as its users start it; the roots are those that this tree's
-    daemon gets afterwards."""
+    """A daemon of the older tree, started as users start it; this tree's daemon gets its roots
+    afterwards.
+    """
 
     def __init__(self, place: Path, tree: Path) -> None:
         super().__init__(place)
@@ -40,7 +41,7 @@ class OlderDaemon(DaemonUnderTest):
         self._environment = {**os.environ, "PYTHONPATH": str(tree)}
 
     def package(self) -> Path:
-        """Where this daemon's modules come from."""
+        """Return the directory of this daemon's package."""
         question = (sys.executable, "-P", "-c", "import engine; print(engine.__path__[0])")
         return Path(subprocess.check_output(question, env=self._environment, text=True).strip())
 
@@ -59,8 +60,8 @@ class OlderDaemon(DaemonUnderTest):
 
 @pytest.fixture(scope="session")
 def older_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The older release, from history."""
-    # The checkout may be another user's than root's, who runs the tests.
+    """Extract the older release from history."""
+    # The checkout may belong to another user than root, who runs the tests.
     trusted = ("-c", f"safe.directory={REPOSITORY}")
     archive = (
         "git",
@@ -95,7 +96,7 @@ def older(place: Path, older_tree: Path) -> Iterator[OlderDaemon]:
 
 @pytest.fixture
 def newer(older: OlderDaemon) -> Iterator[DaemonUnderTest]:
-    """This tree's daemon in the place of the older one, once it is started."""
+    """Return this tree's daemon in the place of the older one, not started yet."""
     with DaemonUnderTest(older.place) as made:
         yield made
 

@@ -1,5 +1,5 @@
-"""The machine was restarted: everything that ran is recorded as ended by that, once, and the
-policies apply.
+"""Test a reboot of the machine: everything that ran is recorded as ended by it, once, and the
+restart policies apply.
 
 No hook in the engine: the test's own mount namespace has another file over
 /proc/sys/kernel/random/boot_id, and everything that a reboot ends has been ended.
@@ -25,8 +25,7 @@ Reboot = Callable[[DaemonUnderTest], None]
 
 @pytest.fixture(params=["tmpfs", "disk"])
 def reboot(request: pytest.FixtureRequest, place: Path) -> Iterator[Reboot]:
-    """Turn the machine off and on again, with the exec root on a tmpfs as it should be, or on a
-    disk."""
+    """Simulate a reboot, with the exec root on a tmpfs as intended, or on a disk."""
     boots: list[Path] = []
 
     def perform(daemon: DaemonUnderTest) -> None:
@@ -43,7 +42,7 @@ def reboot(request: pytest.FixtureRequest, place: Path) -> Iterator[Reboot]:
         subprocess.run(["umount", BOOT_ID], check=True)
 
 
-def test_what_ran_was_ended_by_the_reboot_and_is_told_so_once(
+def test_what_ran_was_ended_by_the_reboot_and_is_recorded_once(
     daemon: DaemonUnderTest, reboot: Reboot
 ) -> None:
     ran = daemon.api.run("ran", *STOPS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""A few hundred lives leave a daemon as it was.
+"""Test that a few hundred containers' lives leave a daemon as it was.
 
 The short form of ``python -m tests.bench soak``.
 """
@@ -20,20 +20,20 @@ WARM: Final = 60
 LIVES: Final = 300
 GROWTH_MAX_MB: Final = 12.0
 """Caches of the last thousand containers and execs are still filling: half of this, measured. A
-leak of the kind that was found before, a descriptor or a task for each life, shows in the counts.
+leak of a descriptor or a task for each life, as was found before, shows in the counts.
 """
 CACHES: Final = {
     "engine.drivers.cgroups.v1.V1Driver._controllers": 1_000,
     "engine.queries.waiting.Changes._last": 1_024,
     "engine.service.execs.Execs._recent": 1_024,
 }
-"""Collections that may grow by as many entries as their bounds allow."""
+"""Collections that may grow up to their limits."""
 ENTRIES_MAX: Final = 20
-"""More entries than before, of any other collection: work that is just ending."""
+"""More entries than before in any other collection: work that is just ending."""
 
 
 class Gauged(DaemonUnderTest):
-    """A daemon that tells what it holds."""
+    """A daemon that reports what it holds."""
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.harness.resource_usage", *self.arguments()]
@@ -75,8 +75,9 @@ def test_lives_leave_the_daemon_as_it_was(gauged: Gauged) -> None:
 
 
 def changed(before: Gauges, after: Gauges) -> list[str]:
-    """What is not yet what it was; names of sandboxes that the kernel is dismantling are kept for 5
-    s."""
+    """Return what has not returned to its old value; names of sandboxes that the kernel dismantles
+    are kept for 5 s.
+    """
     was, now = counts(before), counts(after)
     return [
         *(f"{name}: {was[name]}, then {now[name]}" for name in was if was[name] != now[name]),
@@ -89,12 +90,12 @@ def changed(before: Gauges, after: Gauges) -> list[str]:
 
 
 def entries_more(before: Gauges, after: Gauges) -> list[tuple[str, int]]:
-    """How many entries each collection has gained."""
+    """Return how many entries each collection has gained."""
     return [(name, count - before.entries.get(name, 0)) for name, count in after.entries.items()]
 
 
 def threads_end(gauged: Gauged, before: Gauges) -> bool:
-    """Whether there are no more threads than four callers can have work for.
+    """True if there are no more threads than four callers need.
 
     Idle ones end by themselves.
     """

@@ -1,5 +1,6 @@
-"""The disk is full, the database locked, read-only or corrupt: plain words for the caller, and no
-harm to what runs."""
+"""Test a full disk, and a locked, read-only or corrupt database: callers get a clear message, and
+running containers are not affected.
+"""
 
 import os
 import shutil
@@ -26,7 +27,7 @@ PAGE_BYTES: Final = 4096
 
 @pytest.fixture
 def small_disk(place: Path) -> Iterator[DaemonUnderTest]:
-    """A daemon whose data root has a filesystem of its own, and little room."""
+    """Run a daemon whose data root is a small file system of its own."""
     disk = place / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", disk], check=True)
@@ -37,7 +38,7 @@ def small_disk(place: Path) -> Iterator[DaemonUnderTest]:
 
 @contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """Not a byte is left."""
+    """Fill the disk to the last byte."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for block in (1 << 20, PAGE_BYTES):
@@ -121,7 +122,7 @@ def test_a_daemon_that_dies_on_a_full_disk_starts_on_it(small_disk: DaemonUnderT
 
 @contextmanager
 def locked(daemon: DaemonUnderTest) -> Iterator[None]:
-    """Somebody opens the database for writing, and stays."""
+    """Keep the database open for writing."""
     database = naming.database(daemon.data_root)
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -129,7 +130,7 @@ def locked(daemon: DaemonUnderTest) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def test_a_locked_database_is_told_and_waited_for(daemon: DaemonUnderTest) -> None:
+def test_a_locked_database_is_reported_and_waited_for(daemon: DaemonUnderTest) -> None:
     running = daemon.api.run("running", *STOPS_AT_ONCE)
     with locked(daemon):
         for act in (
@@ -180,7 +181,7 @@ def test_a_read_only_data_root_is_refused_at_the_start(daemon: DaemonUnderTest) 
 
 
 def refused_at_start(daemon: DaemonUnderTest) -> str:
-    """What a daemon says that does not start."""
+    """Return the message of a daemon that does not start."""
     attempt = subprocess.run(
         daemon.command(), capture_output=True, text=True, timeout=30, check=False
     )
@@ -197,13 +198,13 @@ def header_overwritten(database: Path) -> None:
 
 
 def tree_overwritten(database: Path) -> None:
-    """Every page but the first, where the header is."""
+    """Overwrite every page but the first, which has the header."""
     for page in range(1, database.stat().st_size // PAGE_BYTES):
         _overwrite(database, page * PAGE_BYTES)
 
 
 def emptied(database: Path) -> None:
-    """And its journal is not, which so is all that is left."""
+    """Empty the database but not its journal, which is then all that is left."""
     os.truncate(database, 0)
     database.with_name(database.name + "-wal").write_bytes(bytes(PAGE_BYTES))
 
@@ -251,17 +252,17 @@ def test_a_corrupt_database_is_refused_and_left_as_it_is(
 
 
 def fold_journal(database: Path) -> None:
-    """Have everything in the one file that will be damaged: SQLite mends a page of which the
-    journal has a copy."""
+    """Move everything into the one file that will be damaged: SQLite repairs a page of which the
+    journal has a copy.
+    """
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def contents(database: Path) -> dict[str, bytes]:
-    """The database with its journal, byte by byte.
+    """Return the database with its journal, byte by byte.
 
-    The journal's index is nobody's data, and an empty journal is none: SQLite makes both when it
-    only reads.
+    Without the journal's index and an empty journal: SQLite makes both when it only reads.
     """
     files = {each.name: each.read_bytes() for each in database.parent.glob("shipslog.db*")}
     return {
@@ -312,7 +313,7 @@ def test_a_backup_taken_while_it_runs_is_a_database_to_start_from(
 def test_a_container_whose_files_are_held_busy_is_removed_and_its_files_go_when_they_can(
     daemon: DaemonUnderTest,
 ) -> None:
-    """Elsewhere the removal fails, and the name stays taken until a restart."""
+    """If the removal failed instead, the name would stay taken until a restart."""
     container = daemon.api.run("held", *STOPS_AT_ONCE)
     directory = naming.container_directory(daemon.data_root, ContainerId(container))
     held = directory / "held"

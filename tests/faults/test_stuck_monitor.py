@@ -1,4 +1,4 @@
-"""One container is stuck: that is its own affair. casebook 14."""
+"""Test that a stuck container affects no other. casebook 14."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def median_listing_s(daemon: DaemonUnderTest) -> float:
 
 
 def get_stuck(daemon: DaemonUnderTest, container: str) -> int:
-    """Stop a container's monitor and have its worker wait for it; the monitor's pid."""
+    """Stop a container's monitor and make its worker wait for it; return the monitor's pid."""
     monitor = daemon.monitor_pid(container)
     os.kill(monitor, signal.SIGSTOP)
     with pytest.raises(TimeoutError):  # a signal that the monitor would have to send

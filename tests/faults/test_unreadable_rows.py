@@ -1,5 +1,5 @@
-"""Rows of the database that can't be read cost their own container, which can be removed; the
-daemon and everything else go on, and the rows stay as they are.
+"""Test rows of the database that can't be read: one dead container, which can be removed; the
+daemon and all others go on.
 """
 
 import json

@@ -1,5 +1,6 @@
-"""Containers do not need the daemon: what happens while there is none is true, complete and in the
-log when it is back."""
+"""Test what happens to containers while there is no daemon: it is correctly and completely in the
+log when the daemon is back.
+"""
 
 import os
 import signal
@@ -65,7 +66,7 @@ def test_when_the_monitor_dies_too_the_container_is_exited_and_the_reason_says_w
     assert daemon.api.status(identity) == "running"
 
 
-def test_monitor_and_process_both_dead_is_never_told_as_running(daemon: DaemonUnderTest) -> None:
+def test_monitor_and_process_both_dead_is_never_shown_as_running(daemon: DaemonUnderTest) -> None:
     identity = daemon.api.run("gone", *STOPS_AT_ONCE)
     init, monitor = pid_of(daemon, identity), daemon.monitor_pid(identity)
     daemon.kill()
@@ -153,7 +154,9 @@ def test_an_attached_exec_goes_on(daemon: DaemonUnderTest) -> None:
 
 
 def test_a_stop_that_was_accepted_is_completed(daemon: DaemonUnderTest) -> None:
-    """casebook 3: the kill hits between the intent and the SIGKILL that ends the grace."""
+    """casebook 3: the SIGKILL hits the daemon between the intent and the SIGKILL that ends the
+    grace period.
+    """
     identity = daemon.api.run("stubborn", *IGNORES_TERM)
     eventually(lambda: daemon.api.logs(identity) == b"ready\n", "it ignores SIGTERM by now")
     asking = threading.Thread(target=_ask_to_stop, args=(daemon, identity))

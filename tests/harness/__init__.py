@@ -1,13 +1,17 @@
-"""A real daemon under test: started, killed, asked over its socket, and held against what the
-kernel says.
+"""Run a real daemon under test: start and kill it, use its API, and compare its answers with the
+kernel.
 
-conditions.py        waiting for what should happen
-client.py            the API, as plainly as can be
+conditions.py        waits for conditions
+client.py            a simple client of the API
 daemon.py            one daemon with roots of its own
-kernel_inventory.py  everything it owns in the kernel, and what is wrong about that
-image_archives.py    archives of images, as docker save writes them
-recording.py         has the daemon write down its answers, which tests/conformance judges
+kernel_inventory.py  everything it owns in the kernel, and what is wrong with that
+recording.py         makes the daemon record its answers, which tests/conformance judges
+resource_usage.py    makes the daemon report what it holds
+lives.py             lets containers live and die
+forked.py            forks a daemon from the test process
+descriptor_limit.py  limits descriptors
+hanging_mount.py     a file system that never answers
 
-May be imported by every test that has left the host (the fixture ``throwaway_namespaces``): a
-daemon inherits the network and mounts of the test process.
+May be imported by every test with the fixture ``throwaway_namespaces``: a daemon inherits the
+network and mount namespaces of the test process.
 """

@@ -1,5 +1,4 @@
-"""The API over a Unix socket, without any of the engine's own code: what a stranger would write in
-an afternoon."""
+"""Speak the API over a Unix socket, without any of the engine's own code."""
 
 import http.client
 import json
@@ -19,7 +18,7 @@ TIMEOUT_S = 20.0
 
 
 class Refused(AssertionError):
-    """An answer that nobody wanted: its status and Docker's message."""
+    """An answer with an unexpected status: the status and Docker's message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -29,7 +28,7 @@ class Refused(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One whole answer."""
+    """A complete answer."""
 
     status: int
     body: bytes
@@ -60,7 +59,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Api:
-    """Requests to one daemon; a connection each, so that any number of threads may ask."""
+    """Sends requests to one daemon; a connection each, so that any number of threads may use it."""
 
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
@@ -74,10 +73,10 @@ class Api:
         timeout_s: float = TIMEOUT_S,
         **query: Any,
     ) -> Reply:
-        """Ask, and read the answer to its end.
+        """Send a request, and read the answer to its end.
 
         Raises:
-            OSError, http.client.HTTPException: nobody answered, or not to the end.
+            OSError, http.client.HTTPException: there is no answer, or an incomplete one.
         """
         target = path + ("?" + urlencode(query) if query else "")
         content, headers = body, {}
@@ -93,10 +92,10 @@ class Api:
             connection.close()
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Reply:
-        """Ask for something that must be granted.
+        """Send a request that must succeed.
 
         Raises:
-            Refused: it was not.
+            Refused: it did not.
         """
         reply = self.request(method, path, body, **query)
         if reply.status >= 400:
@@ -116,7 +115,7 @@ class Api:
         return str(self.call("POST", "/containers/create", wanted, name=name).json["Id"])
 
     def run(self, name: str, *command: str, **body: Any) -> str:
-        """Create and start."""
+        """Create and start a container."""
         identity = self.create(name, *command, **body)
         self.start(identity)
         return identity
@@ -148,7 +147,7 @@ class Api:
         return found
 
     def logs(self, reference: str) -> bytes:
-        """What a container without a terminal wrote, both streams together."""
+        """Return the output of a container without a terminal, both streams together."""
         raw = self.call("GET", f"/containers/{reference}/logs", stdout=1, stderr=1).body
         return b"".join(payload for _, payload in frames(raw))
 
@@ -164,7 +163,7 @@ class Api:
         return identity
 
     def exec_output(self, reference: str, *command: str) -> tuple[int, bytes]:
-        """Exit code and output of a command in a container."""
+        """Return exit code and output of a command in a container."""
         identity = self.create_exec(reference, *command)
         with self.hijack(f"/exec/{identity}/start", {"Detach": False}) as stream:
             output = b"".join(payload for _, payload in stream.frames())
@@ -177,10 +176,10 @@ class Api:
         return self.hijack(f"/containers/{reference}/attach?{urlencode(wanted)}")
 
     def hijack(self, target: str, body: Any = None) -> "Stream":
-        """Ask for a raw stream.
+        """Request a raw stream.
 
         Raises:
-            Refused: the answer is none.
+            Refused: the answer is not a stream.
         """
         content = b"" if body is None else json.dumps(body).encode()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -207,7 +206,7 @@ class Api:
     # --- History ---
 
     def history(self, about: str | None = None, **query: Any) -> list[Json]:
-        """Events in order, of one container (removed ones included) or of everything."""
+        """Return events in order, of one container (removed ones included) or of everything."""
         if about is not None:
             query["stream_of"] = about
         body = self.call("GET", "/shipslog/history", **query).body
@@ -222,7 +221,7 @@ class Api:
 
 
 class Stream:
-    """A connection that was handed over: Docker's frames one way, bytes the other."""
+    """A connection that was taken over: Docker's frames in one direction, bytes in the other."""
 
     def __init__(self, connection: socket.socket, unread: bytes) -> None:
         self.socket = connection
@@ -241,13 +240,13 @@ class Stream:
         self.socket.shutdown(socket.SHUT_WR)
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Stream number and payload, until the other end closes."""
+        """Yield stream number and payload, until the other end closes."""
         while header := self._exactly(8):
             kind, size = struct.unpack(">BxxxL", header)
             yield kind, self._exactly(size)
 
     def read_until(self, wanted: bytes) -> bytes:
-        """Payloads up to the one with which ``wanted`` has come."""
+        """Return payloads up to the one that completes ``wanted``."""
         seen = b""
         for _, payload in self.frames():
             seen += payload
@@ -267,7 +266,7 @@ class Stream:
 
 
 def frames(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Docker's multiplexed format, taken apart."""
+    """Yield the frames of Docker's multiplexed format."""
     at = 0
     while at < len(raw):
         kind, size = struct.unpack_from(">BxxxL", raw, at)

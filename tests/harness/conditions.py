@@ -1,6 +1,4 @@
-"""Waiting for a condition, with a deadline that is there to end a hang and not to measure
-anything.
-"""
+"""Wait for conditions, with a deadline that exists to end a hang and not to measure anything."""
 
 import errno
 import os
@@ -17,7 +15,7 @@ POLL_S = 0.01
 
 
 class NeverHappened(AssertionError):
-    """The deadline came first; the message says what was waited for and what was there instead."""
+    """The deadline passed; the message says what was waited for and what was found instead."""
 
 
 def eventually(
@@ -27,12 +25,12 @@ def eventually(
     within_s: float = 10.0,
     catch: type[Exception] | None = None,
 ) -> T:
-    """The first truthy value of ``look``.
+    """Return the first truthy value of ``look``.
 
     Args:
-        look: asks again each time; its last value is shown when time is up.
-        what: a sentence for the person who reads the failure.
-        within_s: of an ordinary machine.
+        look: called repeatedly; its last value is shown at the deadline.
+        what: a sentence for the reader of the failure.
+        within_s: in seconds of an ordinary machine.
         catch: an exception that means "not yet".
     """
     deadline = time.monotonic() + patient(within_s)
@@ -52,7 +50,7 @@ def eventually(
 
 
 def settled(problems: Callable[[], list[str]], *, within_s: float = 10.0) -> None:
-    """Return when there are no problems any more; fail with those that stay."""
+    """Return when there are no problems any more; fail with those that remain."""
     deadline = time.monotonic() + patient(within_s)
     while found := problems():
         if time.monotonic() > deadline:
@@ -61,7 +59,7 @@ def settled(problems: Callable[[], list[str]], *, within_s: float = 10.0) -> Non
 
 
 def ended(pidfd: int, *, within_s: float = 10.0) -> bool:
-    """Whether a process ends in time; closes its pidfd."""
+    """Return whether a process ends in time; closes its pidfd."""
     try:
         return bool(select.select([pidfd], [], [], patient(within_s))[0])
     finally:
@@ -69,13 +67,13 @@ def ended(pidfd: int, *, within_s: float = 10.0) -> bool:
 
 
 def wait_until_gone(pid: int, *, within_s: float = 10.0) -> None:
-    """Return when a process that may be gone already has ended."""
+    """Return when a process, which may be gone already, has ended."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     except OSError as error:
-        if error.errno != errno.EINVAL:  # of one that is being reaped, before Linux 6.9
+        if error.errno != errno.EINVAL:  # of a process that is being reaped, before Linux 6.9
             raise
         return
     assert ended(pidfd, within_s=within_s), f"process {pid} does not end"

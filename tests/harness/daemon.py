@@ -1,5 +1,6 @@
-"""One daemon with roots of its own, in the network and mounts of the test: to be started, killed
-and started again."""
+"""Start, kill and restart one daemon with roots of its own, in the test's network and mount
+namespaces.
+"""
 
 import os
 import signal
@@ -29,12 +30,12 @@ _busybox: list[bytes] = []
 
 
 class DaemonUnderTest:
-    """A daemon and, when the test is over, the end of everything that it made.
+    """A daemon and, at the end of the test, the removal of everything that it made.
 
     Attributes:
-        place: ``data``, ``exec``, ``api.sock``, ``log`` and ``answers`` stand in it; short, for a
-            socket's path has 108 bytes.
-        book: every answer that it gave; they are held against the API's document.
+        place: the directory of ``data``, ``exec``, ``api.sock``, ``log`` and ``answers``; its path is
+            short, because a socket's path has 108 bytes.
+        book: every answer that it gave; they are compared with the API's description.
 
     With ``forked`` it is forked from the test process, which must have one thread only then: see
     ``forked.py``.
@@ -67,7 +68,7 @@ class DaemonUnderTest:
     # --- The process ---
 
     def start(self, failpoints: str = "", *, wait: bool = True) -> Self:
-        """Start it, with points armed where it shall fail or die; return when it answers.
+        """Start the daemon, with points armed where it must fail or die; return when it answers.
 
         With points armed it may die before: then see :meth:`has_died`.
         """
@@ -96,12 +97,12 @@ class DaemonUnderTest:
             )
 
     def command(self) -> list[str]:
-        """How it is started."""
+        """Return the command that starts it."""
         recorded = ["-m", "tests.harness.recording", str(self.book.path)]
         return [sys.executable, *recorded, *self.arguments()]
 
     def arguments(self) -> list[str]:
-        """What it is told."""
+        """Return its arguments."""
         return [
             *("-H", f"unix://{self.api.socket_path}"),
             *("--data-root", str(self.data_root), "--exec-root", str(self.exec_root)),
@@ -113,7 +114,7 @@ class DaemonUnderTest:
 
     @property
     def answers(self) -> bool:
-        """Whether the API is there."""
+        """True if the API answers."""
         try:
             return self.api.request("GET", "/_ping").status == 200
         except OSError:
@@ -121,7 +122,7 @@ class DaemonUnderTest:
 
     @property
     def has_died(self) -> bool:
-        """Whether its process has ended by itself."""
+        """True if its process has ended by itself."""
         return self._process is not None and self._process.poll() is not None
 
     @property
@@ -131,25 +132,25 @@ class DaemonUnderTest:
 
     @property
     def log(self) -> str:
-        """What it said on standard error, in all its lives."""
+        """Return its standard error, of all its lives."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def kill(self) -> None:
-        """SIGKILL, and be rid of it: nothing of its memory is left."""
+        """Send SIGKILL, and reap it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def wait_for_death(self) -> int:
-        """Take note of an end that came by itself; its return code."""
+        """Wait for an end that comes by itself; return the return code."""
         assert self._process is not None
         code = self._process.wait(READY_S)
         self._process = None
         return code
 
     def terminate(self) -> int:
-        """SIGTERM; the return code."""
+        """Send SIGTERM; return the return code."""
         assert self._process is not None
         self._process.terminate()
         code = self._process.wait(STOP_S)
@@ -161,10 +162,10 @@ class DaemonUnderTest:
         self.kill()
         return self.start()
 
-    # --- What it has ---
+    # --- Objects ---
 
     def import_busybox(self) -> Self:
-        """Have the image ``busybox``."""
+        """Import the image ``busybox``."""
         if not _busybox:
             _busybox.append(busybox_tar())
         self.api.post("/images/create", _busybox[0], fromSrc="-", repo="busybox", tag="latest")
@@ -172,7 +173,7 @@ class DaemonUnderTest:
 
     @property
     def instance(self) -> InstanceId:
-        """Read from the database itself, for the daemon may be down."""
+        """Return its instance, from the database, because the daemon may be down."""
         if self._instance is None:
             uri = f"{naming.database(self.data_root).as_uri()}?mode=ro"
             connection = sqlite3.connect(uri, uri=True)
@@ -198,16 +199,16 @@ class DaemonUnderTest:
         return Roots(self.instance, self.data_root, self.exec_root)
 
     def inventory(self) -> KernelInventory:
-        """Everything it owns in the kernel."""
+        """Return everything it owns in the kernel."""
         return read_inventory(self.roots)
 
     def monitor_pid(self, container: str) -> int:
-        """The process that holds the lock of a container's bundle."""
+        """Return the process that holds the lock of a container's bundle."""
         (pid,) = set(self.inventory().monitors[container])
         return pid
 
     def launcher_pid(self) -> int:
-        """The one child of the daemon that has the launcher's name."""
+        """Return the daemon's child that has the launcher's name."""
         children = Path(f"/proc/{self.pid}/task").glob("*/children")
         pids = [int(pid) for each in children for pid in each.read_text().split()]
         (found,) = [
@@ -216,18 +217,19 @@ class DaemonUnderTest:
         return found
 
     def cgroup(self, container: str) -> list[Path]:
-        """A container's cgroup in every hierarchy that has one."""
+        """Return a container's cgroup in every hierarchy that has one."""
         places = kernel_inventory.hierarchies().values()
         found = (place / f"shipslog-{self.tag}" / container for place in places)
         return [each for each in found if each.is_dir()]
 
     def assert_settled(self, *, within_s: float = 10.0) -> None:
-        """Log and kernel agree, within the time that background work may take."""
+        """Wait until log and kernel agree, as long as background work may take."""
         settled(lambda: kernel_inventory.problems(self.roots, self.api), within_s=within_s)
 
     def assert_nothing_leaked(self) -> None:
-        """SIGTERM, after which not even prepared namespaces may be left; then count everything. It
-        stays down."""
+        """Send SIGTERM, after which not even prepared namespaces may be left; then check that
+        nothing is left. It stays down.
+        """
         self.assert_settled()
         containers = [self.api.inspect(each["Id"]) for each in self.api.ps()]
         bridges = kernel_inventory.bridges_of(self.api)
@@ -241,14 +243,15 @@ class DaemonUnderTest:
         settled(found)
 
     def states(self) -> dict[str, Json]:
-        """``inspect`` of every container, by ID."""
+        """Return ``inspect`` of every container, by ID."""
         return {each["Id"]: self.api.inspect(each["Id"]) for each in self.api.ps()}
 
     # --- The end ---
 
     def clean_up(self) -> None:
-        """End everything that the instance made, the way a reboot would. Its files are the
-        temporary directory's affair."""
+        """End everything that the instance made, as a reboot would. Its files are removed with the
+        temporary directory.
+        """
         self.kill()
         if not naming.database(self.data_root).exists():
             return
@@ -256,10 +259,9 @@ class DaemonUnderTest:
             self.power_off()
 
     def power_off(self) -> None:
-        """What a reboot ends: all processes, cgroups, links, rules and mounts; files stay where
-        they are."""
+        """End what a reboot ends: all processes, cgroups, links, rules and mounts; files stay."""
         self.kill()
-        for _ in range(3):  # a monitor may have forked while we looked
+        for _ in range(3):  # a monitor may have forked meanwhile
             found = self.inventory()
             self._kill_processes(found)
         for name, place in kernel_inventory.hierarchies().items():

@@ -1,4 +1,6 @@
-"""Have only so many descriptors left: what fails with EMFILE must give back what it had opened."""
+"""Limit the number of descriptors left: code that fails with EMFILE must close what it had
+opened.
+"""
 
 import errno
 import os
@@ -9,11 +11,11 @@ from typing import Final
 
 ROOM: Final = 64
 MOST: Final = 40
-"""Descriptors that nothing under test needs at once."""
+"""More descriptors than any tested code needs at once."""
 
 
 def open_descriptors() -> frozenset[int]:
-    """The test process's own, found without opening one."""
+    """Return the test process's descriptors, found without opening one."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return frozenset(fd for fd in range(min(limit, 4096)) if _is_open(fd))
 
@@ -28,7 +30,7 @@ def _is_open(fd: int) -> bool:
 
 @contextmanager
 def left(count: int) -> Iterator[None]:
-    """Let exactly so many more descriptors be opened."""
+    """Allow exactly this many more descriptors for the block."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = max(open_descriptors()) + ROOM
     null_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -57,13 +59,13 @@ def _all_there_are(fd: int) -> Iterator[int]:
 
 
 def assert_nothing_leaks(act: Callable[[], object], *expected: type[Exception]) -> int:
-    """Do something with no descriptor left, with one, with two … until it succeeds.
+    """Call a function with no descriptor left, with one, with two … until it succeeds.
 
-    Returns how many that takes.
+    Returns how many it needs.
 
     Args:
         act: closes what it has opened when it succeeds.
-        expected: what else than OSError it may raise.
+        expected: what it may raise besides OSError.
     """
     failures: tuple[type[Exception], ...] = (OSError, *expected)
     for count in range(MOST):

@@ -1,9 +1,8 @@
-"""A daemon forked from the test process: the same program, without the second that its imports
-take.
+"""Fork a daemon from the test process: the same program, without the second for its imports.
 
-For tests that start a hundred of them. What an interpreter would have done at its start is done by
-hand here: the environment's failpoints are armed, standard output and error lead elsewhere, and
-nothing of the test runs on in the child.
+For tests that start a hundred of them. What an interpreter does at its start is done by hand here:
+the environment's failpoints are armed, standard output and error are redirected, and nothing of the
+test runs on in the child.
 """
 
 import os
@@ -23,7 +22,7 @@ _PYTEST_S_OWN = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM)
 
 
 class Forked:
-    """A child process, with the few methods of :class:`subprocess.Popen` that are needed."""
+    """A child process, with the needed methods of :class:`subprocess.Popen`."""
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.returncode: int | None = None
@@ -33,7 +32,7 @@ class Forked:
             _become_daemon(arguments, environment, log)
 
     def poll(self) -> int | None:
-        """Its return code if it has ended, negative for a signal."""
+        """Return its return code if it has ended, negative for a signal."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -41,7 +40,7 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float = 10.0) -> int:
-        """Its return code, which must come in time."""
+        """Return its return code, which must come in time."""
         if self.poll() is None:
             assert ended(os.pidfd_open(self.pid), within_s=timeout), f"{self.pid} does not end"
         code = self.poll()

@@ -1,5 +1,6 @@
-"""A file system that never answers: FUSE whose server has opened the device and reads nothing.
-fuse(4)."""
+"""Mount a file system that never answers: FUSE whose server has opened the device and reads
+nothing. fuse(4).
+"""
 
 import os
 from collections.abc import Iterator
@@ -12,14 +13,13 @@ from engine.runtime import linux
 
 @dataclass(frozen=True)
 class HangingMount:
-    """One that is mounted."""
+    """A mounted file system that never answers."""
 
     path: Path
     _abort: Path
 
     def abort(self) -> None:
-        """End the connection with the server that there never was: whoever hangs, or comes, gets
-        ENOTCONN."""
+        """Abort the connection: hanging and later calls get ENOTCONN."""
         if self._abort.exists():
             self._abort.write_text("1")
 
@@ -53,7 +53,8 @@ def hanging_mount(place: Path) -> Iterator[HangingMount]:
 
 def _connection(target: Path) -> str:
     """Return the connection's number: the minor number of the device, which mountinfo has without
-    asking the server."""
+    asking the server.
+    """
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split()
         if fields[4] == str(target):

@@ -1,9 +1,8 @@
-"""Everything that one daemon owns in the kernel, counted without asking the daemon, and held
-against what it says it has.
+"""List everything that one daemon owns in the kernel, without asking the daemon, and compare it
+with the daemon's answers.
 
-What belongs to an instance carries its tag or stands below its roots, so a look at /proc,
-mountinfo, the cgroup hierarchies, the links and the firewall finds all of it: also what the daemon
-has forgotten.
+All objects of an instance have its tag or are below its roots, so /proc, mountinfo, the cgroup
+hierarchies, the links and the firewall show all of them: also those that the daemon has forgotten.
 """
 
 import json
@@ -22,20 +21,20 @@ from engine.domain.network.macvlan import STACKED_DRIVERS
 from tests.harness.client import Api, Json
 
 PREPARED_SHARE: Final = 4
-"""A network that somebody made gets one part in so many of them."""
+"""A user-defined network gets 1/PREPARED_SHARE as many prepared namespaces."""
 PREPARED_MAX: Final = 8
-"""Namespaces that a running daemon may keep ready for nobody: the supervisor's PREPARED_MAX."""
+"""Namespaces that a running daemon may keep prepared: the supervisor's PREPARED_MAX."""
 _LIVE: Final = ("running", "paused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelInventory:
-    """What daemons with these roots own in the kernel."""
+    """The kernel objects of daemons with these roots."""
 
     monitors: dict[str, list[int]]
-    """Who holds a bundle's lock, by container."""
+    """Holders of a bundle's lock, by container."""
     processes: dict[str, list[int]]
-    """Who is in a container's cgroup, by container."""
+    """Processes in a container's cgroup, by container."""
     cgroups: dict[str, set[str]]
     """Containers by hierarchy."""
     veths: set[str]
@@ -43,20 +42,21 @@ class KernelInventory:
     """Mounted network namespaces."""
     pin_files: set[str]
     other_mounts: set[str]
-    """Mounts below the daemon's roots that are no pins."""
+    """Mounts below the daemon's roots that are not pins."""
     bundles: set[str]
     directories: set[str]
     bridges: set[str]
     tables: set[str]
     resolvers: set[int]
     others: dict[int, str]
-    """Processes with a file of the daemon open that are neither daemon nor launcher, monitor or
-    resolver."""
+    """Processes that have one of the daemon's files open but are neither daemon, launcher, monitor
+    nor resolver.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Where one daemon keeps things."""
+    """The directories of one daemon."""
 
     instance: InstanceId
     data_root: Path
@@ -110,8 +110,9 @@ def read_inventory(roots: Roots) -> KernelInventory:
 
 
 def problems(roots: Roots, api: Api) -> list[str]:
-    """What is untrue or leaked, in words, while the daemon answers; empty when kernel and log
-    agree."""
+    """Return what is wrong or leaked, in words, while the daemon answers; empty if kernel and log
+    agree.
+    """
     containers = [_bridged_alone(api, api.inspect(each["Id"])) for each in api.ps()]
     bridges = bridges_of(api)
     prepared_max = PREPARED_MAX + (len(bridges) - 1) * (PREPARED_MAX // PREPARED_SHARE)
@@ -119,7 +120,7 @@ def problems(roots: Roots, api: Api) -> list[str]:
 
 
 def _bridged_alone(api: Api, container: Json) -> Json:
-    """Without the networks whose links have no other end among the host's."""
+    """Return a container without the networks whose links have no end on the host."""
     settings = container["NetworkSettings"]
     uplinks = {each["Id"] for each in api.get("/networks") if each["Driver"] in STACKED_DRIVERS}
     bridged = {k: v for k, v in settings["Networks"].items() if v["NetworkID"] not in uplinks}
@@ -127,7 +128,7 @@ def _bridged_alone(api: Api, container: Json) -> Json:
 
 
 def bridges_of(api: Api) -> set[str]:
-    """Those that there should be."""
+    """Return the bridges that should exist."""
     return {
         each["Options"].get("com.docker.network.bridge.name") or f"br-{each['Id'][:12]}"
         for each in api.get("/networks")
@@ -143,7 +144,7 @@ def compare(
     *,
     prepared_max: int,
 ) -> list[str]:
-    """What is wrong, given what ``inspect`` says of every container."""
+    """Return what is wrong, given ``inspect`` of every container."""
     live = {each["Id"]: each for each in containers if each["State"]["Status"] in _LIVE}
     known = {each["Id"] for each in containers}
     found = [
@@ -223,7 +224,7 @@ def _wrong_links(roots: Roots, inventory: KernelInventory, container: Json) -> I
 
 
 def links() -> set[str]:
-    """Names of all links in the test's network namespace."""
+    """Return the names of all links in the test's network namespace."""
     return {link["ifname"] for link in _all_links()}
 
 
@@ -249,7 +250,9 @@ def _names(directory: Path) -> set[str]:
 
 
 def _files_open_below(root: Path) -> Iterator[tuple[int, Path]]:
-    """Every process but this one that has a file below ``root`` open, deleted ones included."""
+    """Return every process but this one that has a file below ``root`` open, deleted ones
+    included.
+    """
     for pid in _pids():
         if pid == os.getpid():
             continue
@@ -259,11 +262,10 @@ def _files_open_below(root: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _open_files(pid: int) -> Iterator[str]:
-    # It ended while we looked; or it is the machine's own init, which not every sandbox's root may
-    # look into.
+    # It ended meanwhile; or it is the machine's init, which not every sandbox's root may inspect.
     with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for fd in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):  # closed by now; or too long a path for readlink(2)
+            with suppress(OSError):  # closed meanwhile; or the path is too long for readlink(2)
                 yield str(fd.readlink()).removesuffix(" (deleted)")
 
 
@@ -281,7 +283,7 @@ def _mounts_below(roots: Roots) -> list[str]:
 
 
 def hierarchies() -> dict[str, Path]:
-    """Every mounted cgroup hierarchy, by its mount point's name."""
+    """Return every mounted cgroup hierarchy, by its mount point's name."""
     found = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
@@ -292,8 +294,8 @@ def hierarchies() -> dict[str, Path]:
 
 
 def _cgroups(roots: Roots) -> dict[str, set[str]]:
-    """Only hierarchies in which the instance has its parent: the driver uses those that it
-    needs.
+    """Return the cgroups, only in hierarchies where the instance has its parent: the driver uses
+    those that it needs.
     """
     parents = {name: place / f"shipslog-{roots.tag}" for name, place in hierarchies().items()}
     return {

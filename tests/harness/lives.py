@@ -1,6 +1,6 @@
-"""Let containers live and die.
+"""Run containers' lives, from creation to removal.
 
-With execs, attached clients, parents of cgroups of their own, and images that come and go.
+With execs, attached clients, cgroup parents of their own, and images that come and go.
 """
 
 import io
@@ -25,17 +25,19 @@ _SAYS_AND_WAITS: Final = ("sh", "-c", "echo ready; exec sleep 1000")
 
 @dataclass(frozen=True, slots=True)
 class Lives:
-    """Lives of containers in one engine, numbered; what each has depends on its number alone."""
+    """Lives of containers in one engine, numbered; the features of each depend on its number
+    alone.
+    """
 
     api: Api
 
     def run(self, first: int, count: int) -> None:
-        """Live so many lives, a few at a time; nothing of them is left in the engine."""
+        """Run this many lives, a few at a time; nothing of them is left in the engine."""
         with ThreadPoolExecutor(CALLERS) as callers:
             list(callers.map(self.live, range(first, first + count)))
 
     def live(self, number: int) -> None:
-        """Live one life: created, started, attached to, killed, waited for, removed."""
+        """Run one life: created, started, attached to, killed, waited for, removed."""
         parent = f"/{PARENT}/job-{number}" if number % _EVERY_PARENT == 0 else ""
         network = "bridge" if number % _EVERY_BRIDGE == 0 else "none"
         settings = {"NetworkMode": network, "CgroupParent": parent}
@@ -59,7 +61,7 @@ class Lives:
             self._make_images(name, number)
 
     def _make_images(self, container: str, number: int) -> None:
-        """Have an image made of a container and another one imported; use, tag and remove them."""
+        """Commit a container to an image and import another one; use, tag and remove them."""
         made, brought = f"made:{number}", f"brought:{number}"
         self.api.post("/commit", {}, container=container, repo="made", tag=number)
         self.api.run(f"of-{number}", "true", image=made, HostConfig={"NetworkMode": "none"})
@@ -72,7 +74,7 @@ class Lives:
 
 
 def _archive(number: int) -> bytes:
-    """A root filesystem with one file, unlike any other number's."""
+    """Return a root file system with one file, unlike any other number's."""
     content = f"{number}\n".encode()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -83,7 +85,7 @@ def _archive(number: int) -> bytes:
 
 
 def _remove_parent(parent: str) -> None:
-    """As whoever named it would: the engine leaves it."""
+    """Remove a cgroup parent, as the user who named it would: the engine leaves it."""
     for place in hierarchies().values():
         with suppress(FileNotFoundError):
             (place / parent.strip("/")).rmdir()

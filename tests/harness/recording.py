@@ -1,11 +1,11 @@
-"""``shipslogd`` with a pen: it writes each answer down, for the test process to hold against the
-API's own description.
+"""Run ``shipslogd`` so that it records each answer, for the comparison with the API's own
+description.
 
     python -m tests.harness.recording BOOK [OPTION OF SHIPSLOGD]...
 
-The engine has no part in this: the application is wrapped where the daemon would call it. An answer
-is one line, written by one call to a file opened for appending, so that whatever kills the daemon
-leaves whole lines.
+The engine is not changed: the application is wrapped where the daemon would call it. An answer is
+one line, written by one call to a file opened for appending, so that a killed daemon leaves whole
+lines.
 """
 
 import os
@@ -28,7 +28,7 @@ from engine.errors import EngineError, Kind
 from engine.service.engine import Service
 
 _JUDGED: Final = (JSON, JSON_LINES)
-"""Bodies that are looked into."""
+"""Media types of bodies that are checked."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -42,13 +42,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     """Base64 in the file."""
     stream: str = ""
-    """What joins the parts of a streamed answer; empty for a whole one."""
+    """Joins the parts of a streamed answer; empty for a complete one."""
     looked_up: tuple[str, ...] = ()
-    """Names of the query that the handler asked for, whether they were there or not."""
+    """Names of the query that the handler looked up, whether they were there or not."""
 
 
 class NotedQuery(Query):
-    """A query that notes which names a handler asks for."""
+    """A query that records which names a handler looks up."""
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text)
@@ -72,17 +72,17 @@ class NotedQuery(Query):
 
 
 class Recorder:
-    """Writes down what an application answers, and changes nothing about it."""
+    """Records an application's answers, without changing them."""
 
     def __init__(self, path: Path) -> None:
         vars(router)["Query"] = NotedQuery
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def around(self, application: Application) -> Application:
-        """The application, recorded."""
+        """Wrap an application."""
 
         async def answer(request: Request) -> Reply:
-            request.query = NotedQuery()  # the router replaces it when there is a query
+            request.query = NotedQuery()  # the router replaces it if there is a query
             try:
                 reply = await application(request)
             except (Refusal, ConnectionError):
@@ -139,14 +139,16 @@ def _look_up(request: Request) -> tuple[str, ...]:
 
 
 def _as_answered(error: Exception) -> Answer:
-    """What the connection will make of it, without saying so in the log a second time."""
+    """Return the answer that the connection will make of an error, without a second entry in the
+    log.
+    """
     if isinstance(error, EngineError) and error.kind is not Kind.INTERNAL:
         return answer_error(error, "")
     return error_answer(500, "internal error")
 
 
 def main(arguments: list[str]) -> None:
-    """Be shipslogd."""
+    """Run shipslogd."""
     book, *options = arguments
     recorder = Recorder(Path(book))
 

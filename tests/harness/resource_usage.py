@@ -2,9 +2,9 @@
 
     python -m tests.harness.resource_usage [OPTION OF SHIPSLOGD]...
 
-is ``shipslogd`` with one path more, which counts trio's tasks and the entries of every collection
-that belongs to the engine. The engine has no part in this: the application is wrapped where the
-daemon would call it, and objects are found by the garbage collector.
+runs ``shipslogd`` with one more path, which counts trio's tasks and the entries of every collection
+that belongs to the engine. The engine is not changed: the application is wrapped where the daemon
+would call it, and objects are found by the garbage collector.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _BYTES_PER_MB: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What a daemon held at one moment."""
+    """What a daemon holds at one moment."""
 
     memory_mb: float
     """PSS of the daemon's process, after a garbage collection."""
@@ -45,14 +45,15 @@ class Gauges:
     threads: int
     tasks: int
     rows: int
-    """Of the table of live state."""
+    """In the table of live state."""
     entries: dict[str, int]
-    """Of each collection that an object of the engine holds, by class and attribute, added up over
-    all objects."""
+    """In each collection that an object of the engine holds, by class and attribute, summed over
+    all objects.
+    """
 
 
 def with_gauges(wrapped: Application) -> Application:
-    """Wrap an application so that it answers :data:`PATH`, too."""
+    """Wrap an application so that it also answers :data:`PATH`."""
 
     async def answer(request: Request) -> Reply:
         if request.target != PATH:
@@ -67,9 +68,9 @@ def with_gauges(wrapped: Application) -> Application:
 
 
 def _entries() -> Counter[str]:
-    """Count what objects hold.
+    """Count the entries of objects.
 
-    Frozen objects are out of the collector's sight, so they are thawed for the look.
+    The collector doesn't see frozen objects, so they are thawed first.
     """
     gc.unfreeze()
     counted: Counter[str] = Counter()
@@ -120,7 +121,7 @@ def _rows(data_root: Path) -> int:
 
 
 def main(options: list[str]) -> None:
-    """Be shipslogd, with gauges."""
+    """Run shipslogd, with gauges."""
 
     def gauged(service: Service) -> Application:
         return with_gauges(application(service))

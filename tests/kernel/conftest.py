@@ -1,4 +1,4 @@
-"""Kernel tests make links, mounts and firewall rules: never in the machine's own namespaces."""
+"""Move kernel tests into namespaces of their own: they make links, mounts and firewall rules."""
 
 import socket
 

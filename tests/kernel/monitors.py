@@ -1,5 +1,6 @@
-"""Real launchers and monitors over bundles that hold nothing but a static busybox, for tests of
-processes' life."""
+"""Run real launchers and monitors with bundles that hold nothing but a static busybox, for tests of
+processes' lives.
+"""
 
 import json
 import os
@@ -43,7 +44,7 @@ APPLETS: Final = (
     "wc",
 )
 PATIENCE_S: Final = 10.0
-"""Longer than anything that should happen takes."""
+"""Longer than any expected event takes."""
 ALL_STREAMS: Final = {"stdin": True, "stdout": True, "stderr": True}
 
 
@@ -114,12 +115,12 @@ class RuntimeUnderTest:
         self._runs[container] = run
 
     def opens_run(self, container: ContainerId, *attachments: Attachment) -> Callable[[], OpenRun]:
-        """What a launch calls to open the files of a container's run."""
+        """Return the function that a launch calls to open the files of a container's run."""
         planned = PlannedRun(self._orders[container], self.journal_path(container))
         return partial(OpenRun, planned, attachments)
 
     async def launch(self, container: ContainerId) -> int | None:
-        """Launch a container's run, with nobody attached."""
+        """Launch a container's run, without clients."""
         return await self.monitors.launch(container, self.opens_run(container))
 
     def data(self, container: ContainerId) -> Path:
@@ -149,7 +150,7 @@ class RuntimeUnderTest:
                 await woken.wait()
 
     async def next_hint(self, container: ContainerId) -> None:
-        """Return when the daemon would have a look."""
+        """Return when the daemon would look at the journal."""
         await self._wakes.setdefault(container, trio.Event()).wait()
 
     def _client(self) -> "Client":
@@ -200,7 +201,7 @@ class Client:
         self.exec_id = ""
 
     async def read(self, enough: bytes | None = None) -> bytes:
-        """What comes, until ``enough`` has been seen or the end."""
+        """Return what comes, until ``enough`` has been seen or the end."""
         seen = b""
         with trio.fail_after(PATIENCE_S):
             while enough is None or enough not in seen:
@@ -226,7 +227,7 @@ class Client:
 
 @asynccontextmanager
 async def runtime_under_test(place: Path) -> AsyncIterator[RuntimeUnderTest]:
-    """Run one; whatever still lives at the end is killed, and waited for."""
+    """Run one; processes that still live at the end are killed and reaped."""
     runtime = RuntimeUnderTest(place)
     try:
         async with trio.open_nursery() as nursery:

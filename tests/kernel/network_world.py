@@ -1,13 +1,12 @@
-"""A small world of network namespaces for tests: a host, containers, and an outside that knows no
-way back.
+"""Make a small world of network namespaces for tests: a host, containers, and an outside machine
+without a route back.
 
     container .2 ─┐
     container .3 ─┴─ bridge 172.17.0.1/16 · host · wan 192.0.2.1 ────── 192.0.2.2 outside
 
-The host is the network namespace of the test's own thread, made for the test; a place elsewhere is
-the path of a pinned namespace. A socket belongs to the namespace in which it was made, so one made
-by a thread that went there can be used from here: packets really travel, and no process is started
-for them.
+The host is the network namespace of the test's own thread, made for the test; other places are
+paths of pinned namespaces. A socket belongs to the namespace in which it was made, so one made by a
+thread inside can be used from here: packets really travel, and no process is started for them.
 """
 
 import json
@@ -42,15 +41,15 @@ OTHER_BRIDGE: Final = Bridge("sltest1", (IPv4Interface("172.18.0.1/16"),))
 WAN: Final = IPv4Interface("192.0.2.1/24")
 OUTSIDE: Final = IPv4Interface("192.0.2.2/24")
 PATIENCE_S: Final = 5.0
-"""Longer than anything that should happen takes."""
+"""Longer than any expected event takes."""
 SILENCE_S: Final = 0.15
-"""How long nothing must come for us to believe that nothing comes; it would take microseconds."""
+"""How long a test waits for packets that must not come; they would take microseconds."""
 
 T = TypeVar("T")
 
 
 def sandbox(number: int, bridge: Bridge = BRIDGE) -> Sandbox:
-    """The sandbox with the ``number``-th address of a bridge's subnet."""
+    """Return the sandbox with the ``number``-th address of a bridge's subnet."""
     address = IPv4Interface(
         (bridge.addresses[0].network[number], bridge.addresses[0].network.prefixlen)
     )
@@ -79,7 +78,7 @@ def in_place(place: Path | None, function: Callable[[], T]) -> T:
 
 
 def witness(place: Path | None, *question: str) -> list[dict[str, Any]]:
-    """What iproute2 tells of the network there: it shares no code with the engine."""
+    """Return iproute2's view of the network there: it shares no code with the engine."""
     command = ("ip", "-json", "-details", *question)
     answer = in_place(
         place, lambda: subprocess.run(command, capture_output=True, text=True, check=True)
@@ -91,7 +90,7 @@ def witness(place: Path | None, *question: str) -> list[dict[str, Any]]:
 def bind(
     place: Path | None, port: int, address: str = "0.0.0.0", kind: int = socket.SOCK_STREAM
 ) -> socket.socket:
-    """A server that waits there."""
+    """Listen there."""
     server = in_place(place, lambda: socket.socket(socket.AF_INET, kind))
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind((address, port))
@@ -102,8 +101,9 @@ def bind(
 
 
 def talk(server: socket.socket, place: Path | None, address: str, port: int) -> str:
-    """Call ``address`` from ``place``, exchange a word each way; the caller's address as the server
-    sees it."""
+    """Call ``address`` from ``place``, exchange a word each way; return the caller's address as the
+    server sees it.
+    """
     with in_place(place, lambda: socket.socket(socket.AF_INET, server.type)) as client:
         client.settimeout(PATIENCE_S)
         client.connect((address, port))
@@ -124,7 +124,7 @@ def talk(server: socket.socket, place: Path | None, address: str, port: int) -> 
 
 
 def can_call(place: Path | None, address: str, port: int) -> bool:
-    """Whether somebody takes up the phone."""
+    """True if a connection is accepted."""
     with in_place(place, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as client:
         client.settimeout(SILENCE_S)
         try:
@@ -135,8 +135,7 @@ def can_call(place: Path | None, address: str, port: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], watch: Watch) -> None:
-    """Wait for the kernel to make something true, looking again whenever it says that something has
-    changed."""
+    """Wait for a condition in the kernel, checking again after each notice of a change."""
     poll = select.poll()
     poll.register(watch.fileno(), select.POLLIN)
     while not true():
@@ -146,7 +145,7 @@ def wait_until(true: Callable[[], bool], watch: Watch) -> None:
 
 @dataclass
 class World:
-    """What a test has at hand."""
+    """The objects of a test: host, driver, places."""
 
     exec_root: Path
     network: NetworkDriver
@@ -154,17 +153,17 @@ class World:
     kernel: NetlinkSocket
 
     def container(self, number: int, bridge: Bridge = BRIDGE) -> Path:
-        """The place of a prepared container."""
+        """Return the place of a prepared container."""
         wanted = sandbox(number, bridge)
         self.network.prepare_sandbox(wanted)
         return self.place(wanted)
 
     def place(self, wanted: Sandbox) -> Path:
-        """Where a sandbox is pinned."""
+        """Return the path where a sandbox is pinned."""
         return naming.sandbox_path(self.exec_root, wanted.id)
 
     def outside(self) -> Path:
-        """Another machine, on the host's uplink."""
+        """Return another machine, on the host's uplink."""
         place = self.exec_root / "outside"
 
         def settle() -> None:
@@ -182,11 +181,11 @@ class World:
         return place
 
     def links(self) -> set[str]:
-        """Names of the host's links."""
+        """Return the names of the host's links."""
         return {link.name for link in rtnetlink.links(self.kernel)}
 
     def mounts(self) -> list[str]:
-        """Mounts below the exec root."""
+        """Return the mounts below the exec root."""
         lines = Path("/proc/thread-self/mountinfo").read_text().splitlines()
         return [line for line in lines if str(self.exec_root) in line]
 
@@ -203,7 +202,7 @@ def _address(kernel: NetlinkSocket, name: str, address: IPv4Interface) -> None:
 
 
 def add_default_route(place: Path, gateway: IPv4Address) -> None:
-    """Make a machine send there what it knows no way for."""
+    """Give a machine a default gateway."""
 
     def add() -> None:
         with NetlinkSocket() as inside:
@@ -216,7 +215,7 @@ def add_default_route(place: Path, gateway: IPv4Address) -> None:
 
 @contextmanager
 def new_world(exec_root: Path) -> Iterator[World]:
-    """A host with nothing but ``lo``, and a check that nothing of it stays mounted."""
+    """Make a host with nothing but ``lo``, and check that nothing of it stays mounted."""
     if os.geteuid() != 0:
         pytest.skip("making network namespaces needs root")
     linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)

@@ -1,6 +1,4 @@
-"""Tars made to order, byte by byte where an honest tool would refuse, and overlays to look at
-them.
-"""
+"""Build tars byte by byte where a usual tool would refuse, and overlays to look at them."""
 
 import io
 import json
@@ -58,7 +56,7 @@ def docker_archive(
     tags: Sequence[str] = ("made:1",),
     config: Mapping[str, object] | None = None,
 ) -> bytes:
-    """As ``docker save`` of 20.10 lays it out."""
+    """Build an archive as ``docker save`` of 20.10 does."""
     document = {
         "architecture": "amd64",
         "os": "linux",
@@ -76,12 +74,12 @@ def docker_archive(
 
 @contextmanager
 def overlay(lower: Sequence[Path], place: Path, upper: Path | None = None) -> Iterator[Path]:
-    """The layers as a container sees them; the topmost first."""
+    """Mount the layers as a container sees them; the topmost first."""
     merged = place / "merged"
     merged.mkdir(exist_ok=True)
     empty = place / "below"
     empty.mkdir(exist_ok=True)
-    stack = [*map(str, lower), str(empty)]  # overlay without upper wants two
+    stack = [*map(str, lower), str(empty)]  # overlay without upper needs two
     options = f"lowerdir={':'.join(stack)}"
     if upper is not None:
         options += f",upperdir={upper},workdir={upper.with_name('work')}"

@@ -1,5 +1,6 @@
-"""Archives as other people's tools write them: skopeo and umoci, which share no code with us or
-with Docker's engine."""
+"""Test archives of other tools: skopeo and umoci, which share no code with this engine or with
+Docker's.
+"""
 
 import io
 import shutil
@@ -23,7 +24,7 @@ def run(*command: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An OCI layout whose second layer changes, hides and replaces what the first one brought."""
+    """Make an OCI layout whose second layer changes, hides and replaces files of the first."""
     place = tmp_path_factory.mktemp("others")
     layout, bundle = place / "layout", place / "bundle"
     run("umoci", "init", "--layout", layout)

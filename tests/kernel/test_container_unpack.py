@@ -1,4 +1,6 @@
-"""A tar goes into a directory of a container, and whatever tar and container try, nowhere else."""
+"""Test that a tar is unpacked into a directory of a container, and nowhere else, whatever tar and
+container try.
+"""
 
 import os
 import shutil
@@ -30,8 +32,9 @@ from tests.kernel.tarballs import (
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A container's root with a directory ``/in``; beside it, on the host, something to be left
-    alone."""
+    """Make a container's root with a directory ``/in``, and files of the host beside it that must
+    not change.
+    """
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "f").write_text("the host's")
     (tmp_path / "root" / "in").mkdir(parents=True)
@@ -239,7 +242,8 @@ def test_directories_that_turn_into_symlinks_meanwhile_lead_nowhere_else(
     root: Path, outside: Path
 ) -> None:
     """CVE-2018-15664: a process of the container exchanges a directory for a symlink while files
-    are copied below it."""
+    are copied below it.
+    """
     (root / "in/d").mkdir()
     done = threading.Event()
 
@@ -253,7 +257,7 @@ def test_directories_that_turn_into_symlinks_meanwhile_lead_nowhere_else(
                 lambda: shutil.rmtree(directory),
                 lambda: hidden.rename(directory),
             ):
-                with suppress(OSError):  # whoever unpacks has been faster
+                with suppress(OSError):  # the unpacking was faster
                     step()
 
     swapping = threading.Thread(target=swap)
@@ -263,7 +267,7 @@ def test_directories_that_turn_into_symlinks_meanwhile_lead_nowhere_else(
         for _ in range(15):
             try:
                 unpack(archive, root)
-            except InvalidRequest:  # it lost the race: refused is as good
+            except InvalidRequest:  # it lost the race: a refusal is allowed
                 continue
     finally:
         done.set()

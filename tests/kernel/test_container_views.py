@@ -1,5 +1,6 @@
-"""The files of a container that does not run: seen without a trace in the mount table, and in
-nobody's way."""
+"""Test views of a container that does not run: they don't appear in the mount table, and block no
+start.
+"""
 
 import errno
 import io
@@ -52,7 +53,7 @@ def bound(container: Container, *binds: Bind) -> Container:
 
 @contextmanager
 def seen(views: Views, container: Container, purpose: Purpose) -> Iterator[Path]:
-    """The view, reached as the engine reaches it: by its descriptor."""
+    """Reach the view as the engine does: by its descriptor."""
     mounts = Path("/proc/self/mountinfo").read_text()
     before = open_descriptors(os.getpid())
     root_fd = views.open(container, purpose)

@@ -1,5 +1,6 @@
-"""Images come in whole or not at all, are what Docker would make of them, and go when nobody needs
-them."""
+"""Test images: they are stored completely or not at all, are what Docker would make of them, and
+are deleted when not needed.
+"""
 
 import bz2
 import gzip
@@ -31,7 +32,7 @@ AT_NS = 1_795_460_873_569_914_252
 
 
 class Shelf:
-    """A content store, and the images that a log would say are needed."""
+    """A content store, with the images that the log would need."""
 
     def __init__(self, data_root: Path) -> None:
         self.data_root = data_root
@@ -51,7 +52,7 @@ class Shelf:
         self.content.collect()
 
     def left_behind(self) -> list[str]:
-        """Every file and directory but the empty ones that the store stands on."""
+        """Return every file and directory, without the store's own empty ones."""
         return sorted(
             str(path.relative_to(self.data_root))
             for path in self.data_root.rglob("*")
@@ -110,7 +111,7 @@ def test_compression_changes_nothing_but_the_blob(
     shelf: Shelf, pack: Callable[[bytes], bytes]
 ) -> None:
     archive = files(greeting="hello")
-    blob = pack(archive)  # once: gzip notes the time
+    blob = pack(archive)  # once: gzip records the time
 
     packed = shelf.import_tar(blob)
 
@@ -374,7 +375,7 @@ def oci_archive(*architectures: str) -> bytes:
     )
 
 
-# --- what goes ---
+# --- deleting ---
 
 
 def test_what_no_image_needs_goes_and_the_rest_stays(shelf: Shelf) -> None:
@@ -404,7 +405,9 @@ def test_what_an_upload_has_brought_stays_until_it_is_released(shelf: Shelf) -> 
 
 
 def test_uploads_and_collections_at_once_lose_nothing(shelf: Shelf) -> None:
-    """The same layers from several sides, while a collector would take whatever is not held."""
+    """The same layers are uploaded several times at once, while a collector deletes whatever is not
+    pinned.
+    """
     archive = stacked(files(base="b"), files(**{f"f{n}": str(n) for n in range(50)}))
     stop = threading.Event()
     problems: list[BaseException] = []
@@ -438,7 +441,7 @@ def test_uploads_and_collections_at_once_lose_nothing(shelf: Shelf) -> None:
 
 
 def test_nothing_is_collected_while_a_needed_image_cannot_be_read(shelf: Shelf) -> None:
-    """What it stands on can't be told, so anything might be it."""
+    """Its layers are unknown, so any layer may be one of them."""
     contents = shelf.import_tar(files(a="1"))
     other = shelf.import_tar(files(b="2"))
     digits = contents.id.removeprefix("sha256:")
@@ -509,7 +512,7 @@ def test_a_missing_image_is_an_error_that_names_it(shelf: Shelf) -> None:
 
 
 def test_depth_is_no_obstacle_to_removal(shelf: Shelf) -> None:
-    """Deeper than any path may be long, through a symlink."""
+    """Deeper than a path may be long, through a symlink."""
     deep = "/".join(["d"] * 1500)
     contents = shelf.import_tar(
         tar(member("l", kind=tarballs.SYMLINK, link=deep), directory(deep), directory("l/" + deep))

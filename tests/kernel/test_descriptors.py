@@ -1,6 +1,6 @@
-"""EMFILE at each position.
+"""Test EMFILE at each position.
 
-Whatever fails half-way gives back the descriptors that it had opened.
+Code that fails half-way closes the descriptors that it had opened.
 """
 
 import os
@@ -32,13 +32,13 @@ from tests.harness.descriptor_limit import assert_nothing_leaks, open_descriptor
 
 
 class Noted:
-    """What became of a child."""
+    """Records the events of a child."""
 
     def __init__(self) -> None:
         self.over = False
 
     def started(self, child: Child) -> None:
-        """The report's end without a word: as if execve(2) had been called."""
+        """The report ends empty, as if execve(2) had been called."""
 
     def failed(self, child: Child, failure: Failure) -> None:
         self.over = True
@@ -54,7 +54,7 @@ def end_at_once(
 
 
 def give_birth(*, tty: bool, pipes: tuple[bool, bool], cgroup: str = "") -> None:
-    """Have a child, and see it end."""
+    """Start a child, and wait until it ends."""
     loop, noted = Loop(), Noted()
     try:
         stdio = Stdio(loop, tty=tty, closes_input=True, sink=None, detached=lambda *_: None)

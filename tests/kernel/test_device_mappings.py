@@ -1,4 +1,4 @@
-"""Device nodes of the host, as a container asks for them."""
+"""Test device nodes of the host, as a container asks for them."""
 
 import os
 import stat

@@ -1,5 +1,6 @@
-"""The firewall in a real kernel: who reaches whom, under which address, and that the table is known
-by what it does."""
+"""Test the firewall in a real kernel: who reaches whom, under which address; the table is tested by
+its effects.
+"""
 
 import errno
 import socket
@@ -74,12 +75,14 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture(params=["0", "1"])
 def bridge_netfilter(world: World, request: pytest.FixtureRequest) -> None:
-    """Once with and once without br_netfilter looking at frames between ports of a bridge."""
+    """Run a test once with and once without br_netfilter filtering frames between ports of a
+    bridge.
+    """
     Path("/proc/sys/net/bridge/bridge-nf-call-iptables").write_text(request.param)
 
 
 def nft(commands: str) -> str:
-    """What an administrator types."""
+    """Run a command of nft, as an administrator would."""
     return subprocess.run(
         ["nft", "-f", "-"], input=commands, text=True, capture_output=True, check=True
     ).stdout
@@ -182,7 +185,7 @@ def test_containers_do_not_reach_the_hosts_loopback(world: World) -> None:
 
 
 def _send_to_loopback(place: Path, port: int) -> None:
-    """A datagram to 127.0.0.1 as only one who makes frames by hand can send it to the gateway."""
+    """Send a datagram to 127.0.0.1 by the gateway, which needs a frame made by hand."""
     datagram = struct.pack("!HHHH", 1000, port, 13, 0) + b"knock"
     addresses = BRIDGE.addresses[0].network[2].packed + IPv4Address("127.0.0.1").packed
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0) + addresses
@@ -341,7 +344,7 @@ def test_a_port_of_an_address_that_the_host_has_not_is_refused(world: World) -> 
 
 
 def test_a_prepared_container_and_its_port_are_right_together(world: World) -> None:
-    """The damage tests would pass if nothing were ever right."""
+    """The damage tests would also pass if nothing were ever right."""
     world.container(2)
     world.firewall.publish([published(8080, 80)])
 
@@ -356,7 +359,7 @@ def test_a_client_that_goes_on_sending_follows_a_port_that_leads_elsewhere(world
     after = published(8053, 53, number=3, protocol=Protocol.UDP)
 
     def send() -> None:
-        with suppress(ConnectionRefusedError):  # the host's word that nobody is there, of earlier
+        with suppress(ConnectionRefusedError):  # the host's refusal of an earlier datagram
             client.send(b"ping")
 
     with (
@@ -365,7 +368,7 @@ def test_a_client_that_goes_on_sending_follows_a_port_that_leads_elsewhere(world
         in_place(outside, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client,
     ):
         client.connect((str(WAN.ip), 8053))
-        send()  # to nobody: the kernel remembers that, too
+        send()  # to a closed port: the kernel tracks that, too
         world.firewall.publish([before])
         send()
         send()

@@ -1,5 +1,5 @@
-"""Several networks of both IP versions behind one firewall: what they reach, what reaches them, and
-under which address.
+"""Test several networks of both IP versions behind one firewall: what they reach, what reaches
+them, and under which address.
 
 web .2 ── front 10.1.0.1, fd00:1::1 ──┐
 job .2 ── back  10.2.0.1, fd00:2::1 ──┼── host · wan 192.0.2.1, 2001:db8::1 ── 192.0.2.2, 2001:db8::2 machine
@@ -69,7 +69,7 @@ def rules(name: str, **options: bool) -> BridgeRules:
 
 
 def published(version: int, port: int = 80, at: str = "") -> PublishedPort:
-    """Port 8080 of the host, leading to ``web``."""
+    """Return port 8080 of the host, leading to ``web``."""
     anywhere = ANY_ADDRESS if version == 4 else ANY_ADDRESS_6
     return PublishedPort(
         Protocol.TCP,
@@ -82,14 +82,15 @@ def published(version: int, port: int = 80, at: str = "") -> PublishedPort:
 
 @dataclass
 class Machines:
-    """Everybody, by name; ``host`` is here."""
+    """All machines by name; ``host`` is here."""
 
     world: World
     places: dict[str, Path | None]
 
     def meet(self) -> None:
-        """Have everybody know the host's hardware address, and the host theirs: in IPv6 that may
-        take a second."""
+        """Exchange hardware addresses between the host and all machines: in IPv6 that may take a
+        second.
+        """
         for version in VERSIONS:
             with self.listen("host", 7, version) as host:
                 gateways = {name: address(name, version, 1) for name in NETWORKS}
@@ -113,7 +114,7 @@ class Machines:
         server: socket.socket,
         patience_s: float = SILENCE_S,
     ) -> str:
-        """The caller's address as the server sees it; empty when nobody answers."""
+        """Return the caller's address as the server sees it; empty if there is no answer."""
         with in_place(self.places[name], lambda: socket.socket(server.family)) as client:
             client.settimeout(patience_s)
             try:
@@ -155,7 +156,7 @@ def _sandbox(name: str, number: int) -> Sandbox:
 
 
 def _machine(world: World) -> Path:
-    """Another machine on the host's uplink, which would route anything to the host."""
+    """Make another machine on the host's uplink, which would route anything to the host."""
     place = world.outside()
     wan = rtnetlink.find_link(world.kernel, "wan")
     assert wan is not None
@@ -256,8 +257,9 @@ def test_nothing_published_is_reached_from_an_internal_network(
 def test_packets_with_forged_addresses_do_not_leave_a_container(
     machines: Machines, version: int
 ) -> None:
-    """Even with the address of a neighbour's network: none would come back, but it might do harm
-    where it goes."""
+    """Even with the address of a neighbour's network: no answer would come back, but the packet
+    might do harm.
+    """
     place = machines.places["web"]
     assert place is not None
     forged = ip_interface("10.2.0.77/32" if version == 4 else "fd00:2::77/128")
@@ -317,7 +319,7 @@ def test_a_neighbour_does_not_reach_what_is_published_at_localhost(machines: Mac
 
 
 def _route_localhost(place: Path) -> None:
-    """Send 127.0.0.1 to the neighbour, as only one who means ill does."""
+    """Route 127.0.0.1 to the neighbour, as an attacker would."""
     netns.enter(place)
     Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1\n")
     with NetlinkSocket() as inside:

@@ -1,4 +1,4 @@
-"""The launcher: its forks, its deaths, its interpreter."""
+"""Test the launcher: its forks, its deaths, its interpreter."""
 
 import fcntl
 import os
@@ -117,7 +117,7 @@ async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(
             nursery.start_soon(live)
     await live()
 
-    assert len(descriptors(pid)) <= before + 1  # the last one may not be buried yet
+    assert len(descriptors(pid)) <= before + 1  # the last one may not be reaped yet
     assert len(_children(pid)) <= 1
 
 
@@ -139,7 +139,7 @@ async def test_the_interpreter_can_not_be_written_to_by_anyone(runtime: RuntimeU
 def test_a_sealed_copy_finds_its_library_and_prefix(
     executable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Debian's interpreter is one file, pyenv's and many others' need a shared libpython."""
+    """Debian's interpreter is one file; pyenv's and many others' need a shared libpython."""
     if shutil.which(executable) is None:
         pytest.skip(f"{executable} is not installed")
     monkeypatch.setattr("sys.executable", executable)

@@ -1,4 +1,4 @@
-"""What a container changed becomes a layer that shows the same on top of its image."""
+"""Test that a container's changes become a layer that shows the same on top of its image."""
 
 import io
 import os

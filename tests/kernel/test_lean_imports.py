@@ -1,5 +1,6 @@
-"""Every running container pays for each module of the lean processes, so there is a list of what
-they may import."""
+"""Test which modules the lean processes import, because every running container pays for each of
+them.
+"""
 
 import pkgutil
 import subprocess

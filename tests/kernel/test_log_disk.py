@@ -1,5 +1,6 @@
-"""The event log on a disk that is full or read-only: clear refusals, room for what is essential,
-recovery without a restart."""
+"""Test the event log on a disk that is full or read-only: clear refusals, room for what is
+essential, recovery without a restart.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ CODEC = Codec([Noted])
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small filesystem of its own; the mount namespace is the tests' own."""
+    """Mount a small file system; the mount namespace is the tests' own."""
     linux.mount("tmpfs", str(tmp_path), "tmpfs", 0, f"size={DISK_BYTES}")
     yield tmp_path
     linux.umount2(str(tmp_path), linux.MNT_DETACH)
@@ -54,7 +55,7 @@ def append(log: EventLog, *, essential: bool = False) -> tuple[Recorded, ...]:
 
 
 def fill(disk: Path) -> Path:
-    """Take every byte there is."""
+    """Fill the disk to the last byte."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 16, 4096):
@@ -65,7 +66,7 @@ def fill(disk: Path) -> Path:
 
 
 def append_until_full(log: EventLog) -> None:
-    """What is already allocated is used up first."""
+    """Append until the space that is already allocated is used up."""
     with contextlib.suppress(StoreFull):
         for _ in range(10_000):
             append(log)
@@ -140,7 +141,7 @@ def test_the_room_is_taken_back_as_soon_as_there_is_any(log: EventLog, disk: Pat
 
 
 def test_an_engine_starts_on_a_full_disk(disk: Path) -> None:
-    """Somebody has to stop the containers that fill it."""
+    """Otherwise the containers that fill it could not be stopped."""
     log = EventLog.open(disk / "log.db", codec=CODEC)
     append(log)
     log.close()

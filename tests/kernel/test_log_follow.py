@@ -1,4 +1,4 @@
-"""Following a log that grows."""
+"""Test following a log that grows."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def append(path: Path, log: str) -> None:
 
 
 def followed(path: Path, until_ns: int | None = None) -> list[bytes]:
-    """What a follower gets of three lines, the last one written as the container ends."""
+    """Return what a follower gets of three lines, the last one written as the container ends."""
     blocks: list[bytes] = []
 
     async def follow(ended: trio.Event, seen: trio.MemorySendChannel[bytes]) -> None:

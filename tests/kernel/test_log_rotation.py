@@ -1,4 +1,6 @@
-"""A log in several files: what the writer puts aside, and readers who find their way through it."""
+"""Test a log in several files: which files the writer makes, and how readers find their way through
+them.
+"""
 
 import gzip
 import json
@@ -22,7 +24,7 @@ LINES = 300
 
 
 class SpareTime:
-    """Time that a monitor would have between two events."""
+    """The time that a monitor would have between two events."""
 
     def __init__(self) -> None:
         self._due: Callable[[], None] | None = None
@@ -59,7 +61,7 @@ class Log:
         return LogFile(fd, dropped, rotation=rotation)
 
     def restart(self) -> None:
-        """As if the monitor had been killed, and another one had come."""
+        """Replace the writer, as if the monitor had been killed and another one started."""
         self._file = self._open()
 
     def write(self, lines: int) -> None:

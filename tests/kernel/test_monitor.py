@@ -1,5 +1,6 @@
-"""What a monitor promises: output, exit code and journal are never lost, and streams behave as
-Docker's."""
+"""Test a monitor's promises: output, exit code and journal are never lost, and streams behave as
+Docker's.
+"""
 
 import ctypes
 import json
@@ -61,7 +62,7 @@ async def test_output_exit_code_and_journal_of_a_short_life(runtime: RuntimeUnde
 
 
 @with_runtime
-async def test_a_signal_is_told_apart_from_an_exit(runtime: RuntimeUnderTest) -> None:
+async def test_a_signal_is_distinguished_from_an_exit(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sleep", "1000")
     await runtime.launch(container)
     started = await runtime.record(container, ProcessStarted)
@@ -311,7 +312,7 @@ async def test_a_container_that_does_not_read_makes_its_client_wait(
             sent += client.ours.send(b"x" * 65536)
 
     assert sent < 2_000_000
-    client.close()  # and it is noticed that the client leaves, full as everything is
+    client.close()  # the client's end is noticed although all buffers are full
     execed = await runtime.exec(container, "true")
     await execed.read()
     assert (await runtime.record(container, ExecProcessExited)).code == 0
@@ -546,7 +547,7 @@ async def test_records_of_the_log_are_json_with_time_and_stream(runtime: Runtime
 
 
 def _execs_ended(runtime: RuntimeUnderTest, container: ContainerId) -> bool:
-    """Whether every exec that was ordered has an outcome in the journal."""
+    """True if every exec that was ordered has an outcome in the journal."""
     ended = [
         r
         for r in runtime.journal(container)
@@ -590,8 +591,9 @@ PIDFD_GETFD = 438
 
 
 def copy_of_lock(pid: int) -> int:
-    """A descriptor of the open file by which a monitor holds its lock: with it the lock outlives
-    the monitor."""
+    """Return a copy of the descriptor by which a monitor holds its lock: with it the lock outlives
+    the monitor.
+    """
     (number,) = [fd for fd in descriptors(pid) if link(f"/proc/{pid}/fd/{fd}").endswith("/lock")]
     pidfd = os.pidfd_open(pid)
     copy: int = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, int(number), 0)
@@ -605,7 +607,8 @@ async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
     runtime: RuntimeUnderTest,
 ) -> None:
     """The kernel closes its connection some milliseconds before its lock: a hint from in between
-    must not be the last."""
+    must not be the last.
+    """
     container = runtime.bundle("sleep", "100")
     pid = await runtime.launch(container)
     assert pid is not None
@@ -613,7 +616,7 @@ async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
     lock_fd = copy_of_lock(pid)
     end_process(pid)
     with trio.move_on_after(0.2):
-        await runtime.next_hint(container)  # what may come too early
+        await runtime.next_hint(container)  # this one may come too early
     assert monitor_alive(runtime.bundles / container)
 
     os.close(lock_fd)

@@ -1,5 +1,6 @@
-"""Bridges and sandboxes in a real kernel: packets travel, everything broken is found, nothing is
-left."""
+"""Test bridges and sandboxes in a real kernel: packets travel, every fault is found, nothing is
+left.
+"""
 
 import os
 import signal
@@ -196,7 +197,7 @@ def test_an_address_can_be_given_away_at_once_although_its_last_owner_is_still_d
 
 
 def test_a_link_that_outlived_its_pin_is_counted_and_removed(world: World) -> None:
-    with bind(world.container(2), 80):  # something in there holds the namespace
+    with bind(world.container(2), 80):  # a process holds the namespace
         netns.unpin(world.place(sandbox(2)))
         assert VETH in world.links()
 
@@ -317,7 +318,7 @@ def test_the_namespace_of_a_process_that_has_a_pid_after_another_is_never_pinned
 
 @contextmanager
 def resident_of(place: Path) -> Iterator[ProcessIdentity]:
-    """A process that lives in a namespace."""
+    """Start a process in a namespace."""
     command = ["nsenter", f"--net={place}", "sh", "-c", "echo inside; exec sleep 600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as resident:
         try:
@@ -334,7 +335,7 @@ def identity_of(pid: int) -> ProcessIdentity:
     return ProcessIdentity(pid=pid, start_ticks=ticks, boot_id=boot_id())
 
 
-def test_faults_of_many_are_told_apart(world: World) -> None:
+def test_faults_of_many_are_distinguished(world: World) -> None:
     wanted = [sandbox(number) for number in range(2, 6)]
     world.network.prepare_sandboxes(wanted)
     _delete_veth(world.kernel)
@@ -360,7 +361,7 @@ def test_many_sandboxes_are_looked_into_in_turn(
     assert counts == [2, 4]
 
 
-def test_a_bridge_is_right_once_ensured_and_whatever_is_broken_is_mended(world: World) -> None:
+def test_a_bridge_is_right_once_ensured_and_every_fault_is_repaired(world: World) -> None:
     assert world.network.faults_of_bridges((BRIDGE,))[BRIDGE.name] == ()
     index = _link(BRIDGE.name).index
     world.kernel.transact(

@@ -1,5 +1,6 @@
-"""Sandboxes with several interfaces, of both IP versions; they come and go while the container
-runs."""
+"""Test sandboxes with several interfaces, of both IP versions, which come and go while the
+container runs.
+"""
 
 import socket
 import subprocess
@@ -66,8 +67,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def seen(world: World, sandbox: Sandbox) -> dict[str, set[str]]:
-    """Interfaces but ``lo``, each with its addresses that are not link-local, by an independent
-    witness."""
+    """Return interfaces except ``lo``, each with its addresses that are not link-local, from
+    iproute2.
+    """
 
     return {
         link["ifname"]: {each["local"] for each in link["addr_info"] if each["scope"] == "global"}

@@ -1,5 +1,6 @@
-"""What iproute2 sees of the networks that the engine made: a witness that shares no code with the
-engine."""
+"""Compare the networks that the engine made with iproute2's view, which shares no code with the
+engine.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Probes on real monitors: what is told, what is written down (nothing), and how each of them
+"""Test probes on real monitors: what they report, that nothing is recorded, and how each of them
 ends.
 """
 
@@ -31,13 +31,13 @@ from tests.kernel.monitors import (
 
 
 class Asked:
-    """The asking end of one probe."""
+    """The daemon's end of one probe."""
 
     def __init__(self, ours: socket.socket) -> None:
         self.ours = ours
 
     async def answer(self) -> Any:
-        """What the monitor says; None when it closes without a word."""
+        """Return the monitor's answer; None if it closes without one."""
         with trio.fail_after(PATIENCE_S):
             await trio.lowlevel.wait_readable(self.ours)
         packet = self.ours.recv(1 << 16)
@@ -55,7 +55,7 @@ def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 async def asking(
     runtime: RuntimeUnderTest, container: ContainerId, *args: str
 ) -> AsyncIterator[Asked]:
-    """Send a probe; at the end nobody waits for it any more."""
+    """Send a probe, and close the daemon's end at the end of the block."""
     with _pair() as (ours, theirs):
         await runtime.monitors.start_probe(container, ProbeOrder(process(*args)), theirs)
         theirs.close()
@@ -63,13 +63,13 @@ async def asking(
 
 
 async def told(runtime: RuntimeUnderTest, container: ContainerId, *args: str) -> Any:
-    """The answer to a probe."""
+    """Return the answer to a probe."""
     async with asking(runtime, container, *args) as asked:
         return await asked.answer()
 
 
 async def running(runtime: RuntimeUnderTest, *args: str) -> tuple[ContainerId, int]:
-    """A container that runs, and its monitor."""
+    """Run a container with its monitor."""
     container = runtime.bundle(*(args or ("sleep", "1000")))
     await runtime.launch(container)
     await runtime.record(container, ProcessStarted)
@@ -77,7 +77,7 @@ async def running(runtime: RuntimeUnderTest, *args: str) -> tuple[ContainerId, i
 
 
 def session_of(leader: int) -> list[int]:
-    """The processes of a session."""
+    """Return the processes of a session."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -90,7 +90,7 @@ def session_of(leader: int) -> list[int]:
 
 
 async def probe_pid(monitor: int) -> int:
-    """The process that a monitor has beside the container's first."""
+    """Return the process that a monitor has beside the container's first."""
     with trio.fail_after(PATIENCE_S):
         while len(found := children(monitor)) < 2:  # noqa: ASYNC110  (a process is born without telling us)
             await trio.sleep(0.002)
@@ -98,7 +98,7 @@ async def probe_pid(monitor: int) -> int:
 
 
 @with_runtime
-async def test_code_and_output_are_told_and_nothing_is_written_down(
+async def test_code_and_output_are_reported_and_nothing_is_recorded(
     runtime: RuntimeUnderTest,
 ) -> None:
     container, _ = await running(runtime)
@@ -112,7 +112,7 @@ async def test_code_and_output_are_told_and_nothing_is_written_down(
 
 
 @with_runtime
-async def test_of_much_output_the_beginning_is_told(runtime: RuntimeUnderTest) -> None:
+async def test_of_much_output_the_beginning_is_reported(runtime: RuntimeUnderTest) -> None:
     container, _ = await running(runtime)
 
     answer = await told(runtime, container, "sh", "-c", "yes | head -c 1000000")
@@ -121,7 +121,7 @@ async def test_of_much_output_the_beginning_is_told(runtime: RuntimeUnderTest) -
 
 
 @with_runtime
-async def test_a_command_that_is_not_there_is_told(runtime: RuntimeUnderTest) -> None:
+async def test_a_missing_command_is_reported(runtime: RuntimeUnderTest) -> None:
     container, _ = await running(runtime)
 
     answer = await told(runtime, container, "nope")
@@ -171,7 +171,7 @@ async def test_a_daemon_that_dies_in_the_middle_of_a_probe_leaves_nothing(
 
 
 def _ask_and_wait_for_death(bundle: Path) -> NoReturn:
-    """Another daemon, as far as the monitor can tell."""
+    """Do what another daemon would do, from the monitor's view."""
     try:
         os.chdir(bundle)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -196,7 +196,7 @@ async def test_there_is_one_probe_at_a_time(runtime: RuntimeUnderTest) -> None:
 
 @with_runtime
 async def test_the_end_of_the_container_is_no_answer(runtime: RuntimeUnderTest) -> None:
-    """Its processes are all killed, in whichever order: that says nothing about its health."""
+    """All of its processes are killed, in any order: that says nothing about its health."""
     for _ in range(5):
         container, _ = await running(runtime)
         async with asking(runtime, container, "sleep", "1000") as asked:
@@ -219,7 +219,7 @@ async def test_a_probe_that_is_killed_by_others_is_a_failure(runtime: RuntimeUnd
 async def test_orders_that_nobody_waits_for_any_more_are_not_carried_out(
     runtime: RuntimeUnderTest,
 ) -> None:
-    """A monitor that was stopped for an hour has sixty of them before it."""
+    """A monitor that was stopped for an hour has sixty of them pending."""
     container, monitor = await running(runtime)
     os.kill(monitor, signal.SIGSTOP)
     for _ in range(10):

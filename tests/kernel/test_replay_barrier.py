@@ -1,4 +1,4 @@
-"""Clients at a barrier: while it is shut nothing is said, and nothing is lost."""
+"""Test clients at a barrier: while it is closed no output is sent, and none is lost."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from engine.runtime.streams import Stdio
 
 
 class Log:
-    """A sink that remembers, and keeps what has no newline back."""
+    """A sink that remembers, and keeps back what has no newline."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -33,7 +33,7 @@ class Log:
 
 
 class FakeProcess:
-    """A process's output in our own hands, and clients of it."""
+    """A process's output that the test controls, and its clients."""
 
     def __init__(self) -> None:
         self.loop, self.log = Loop(), Log()
@@ -69,7 +69,7 @@ class FakeProcess:
         self.turn()
 
     def turn(self) -> None:
-        """Rounds of the loop, which do not wait."""
+        """Run rounds of the loop, which do not wait."""
         for _ in range(3):
             self.loop.call_after("turn", 0.0, lambda: None)
             self.loop.run_once()

@@ -1,4 +1,6 @@
-"""A container's directory appears whole, and goes whatever a container left in it."""
+"""Test a container's directory: it appears completely, and is removed whatever the container left
+in it.
+"""
 
 import os
 import stat
@@ -41,7 +43,7 @@ def trash(tmp_path: Path) -> Path:
 
 
 def remove(rootfs: Rootfs) -> None:
-    """Both halves of a removal."""
+    """Do both halves of a removal."""
     if (trashed := rootfs.set_aside(C)) is not None:
         delete_trash(trashed)
 
@@ -102,8 +104,8 @@ def test_what_overlay_leaves_behind_goes_too(
 
 @pytest.fixture
 def elsewhere(rootfs: Rootfs) -> Iterator[int]:
-    """The pid of a process that has a filesystem mounted on ``upper/held``, in mounts of its
-    own.
+    """Start a process that has a file system mounted on ``upper/held``, in mounts of its own;
+    return its pid.
     """
     held = rootfs.upper(C) / "held"
     held.mkdir()
@@ -132,7 +134,7 @@ def test_a_mount_in_somebody_elses_namespace_is_in_nobodys_way(
 def test_a_mount_of_our_own_is_named_and_goes_later(
     rootfs: Rootfs, layer: Path, trash: Path, tmp_path: Path
 ) -> None:
-    """The container's name is free at once: only the trash still has it."""
+    """The container's name is free at once: only the trash still has the directory."""
     held = rootfs.upper(C) / "deep" / "held"
     held.mkdir(parents=True)
     linux.mount("none", str(held), "tmpfs")

@@ -1,4 +1,4 @@
-"""Surveys enter the sandboxes that have changed, and no others; every change is found."""
+"""Test that surveys enter only the sandboxes that have changed, and that every change is found."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ WANTED: Final = [sandbox(number) for number in range(2, 6)]
 
 @pytest.fixture
 def entered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The pins of the namespaces that were entered."""
+    """Record the pins of the namespaces that were entered."""
     paths: list[Path] = []
     enter = netns.enter
 
@@ -34,7 +34,7 @@ def entered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def world(tmp_path: Path, entered: list[Path]) -> Iterator[World]:
-    """Four sandboxes that have been surveyed; after that nothing has been entered."""
+    """Make four sandboxes that have been surveyed; nothing has been entered since."""
     with new_world(tmp_path) as made:
         made.network.ensure_bridge(BRIDGE)
         made.network.prepare_sandboxes(WANTED)

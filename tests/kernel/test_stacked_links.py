@@ -1,5 +1,6 @@
-"""Links over one of the host's: macvlan and ipvlan where the kernel has them, plain words where it
-has not."""
+"""Test macvlan and ipvlan links where the kernel supports them, and clear errors where it does
+not.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ NEIGHBOUR = "10.9.0.9"
 
 
 def kernel_has(kind: str) -> bool:
-    """By an independent witness."""
+    """True if the kernel supports a kind, according to iproute2."""
     over = "" if kind == "dummy" else "link v0"
     number = "id 7" if kind == "vlan" else ""
     script = (
@@ -42,7 +43,7 @@ def kernel_has(kind: str) -> bool:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A host with a cable to a neighbour, which has an address of the containers' subnet."""
+    """Make a host with a link to a neighbour, which has an address of the containers' subnet."""
     with new_world(tmp_path) as made:
         place = made.outside()
 
@@ -98,7 +99,7 @@ def test_containers_reach_each_other_and_the_neighbour(world: World, over: Stack
     assert world.network.sandbox_faults(one) == ()
     with bind(world.place(one), 80) as server:
         assert talk(server, world.place(two), "10.9.0.2", 80) == "10.9.0.3"
-        if over != ROUTED:  # to whom the neighbour would need a route
+        if over != ROUTED:  # for which the neighbour would need a route
             assert talk(server, neighbour(world), "10.9.0.2", 80) == NEIGHBOUR
 
 

@@ -1,4 +1,4 @@
-"""Back-pressure and patience, with pipes and sockets in place of a container."""
+"""Test back-pressure and time limits, with pipes and sockets in place of a container."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from engine.runtime.streams import Stdio
 
 
 class FakeProcess:
-    """A process's pipes in our own hands, and a client of it."""
+    """A process's pipes that the test controls, and a client of it."""
 
     def __init__(self, *, closes_input: bool = False) -> None:
         self.loop = Loop()
@@ -40,7 +40,7 @@ class FakeProcess:
         return ours
 
     def write_until_full(self) -> int:
-        """Play a process that writes as long as somebody takes it."""
+        """Play a process that writes as long as its output is read."""
         written = 0
         for _ in range(200):
             try:
@@ -51,7 +51,7 @@ class FakeProcess:
         return written
 
     def turn(self) -> None:
-        """One round of the loop, which does not wait."""
+        """Run one round of the loop, which does not wait."""
         self.loop.call_after("turn", 0.0, lambda: None)
         self.loop.run_once()
 

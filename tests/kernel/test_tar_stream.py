@@ -1,4 +1,4 @@
-"""What leaves a container as a tar: all of it, nothing else, and whatever its owner does
+"""Test tars of a container's files: they hold all of it and nothing else, whatever changes
 meanwhile.
 """
 
@@ -152,7 +152,7 @@ def test_a_tree_deeper_than_any_path_costs_few_descriptors(top: Path, tmp_path: 
 def test_directories_that_turn_into_symlinks_meanwhile_are_not_followed(
     top: Path, tmp_path: Path
 ) -> None:
-    """CVE-2018-15664, on the way out."""
+    """CVE-2018-15664, for a copy out of the container."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret").write_text("the host's")
     (top / "d").mkdir()

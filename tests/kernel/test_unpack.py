@@ -1,4 +1,4 @@
-"""What a tar makes of a layer, and what no tar can make: a path outside of it."""
+"""Test what a tar becomes in a layer, and that no tar can make a path outside of it."""
 
 import io
 import os
@@ -22,7 +22,7 @@ SECRET = "outside/secret"
 
 @pytest.fixture
 def layer(tmp_path: Path) -> Path:
-    """An empty layer with a treasure beside it."""
+    """Make an empty layer with a file beside it that must not change."""
     (tmp_path / "outside").mkdir()
     (tmp_path / SECRET).write_text("untouched")
     (tmp_path / "layer").mkdir()

@@ -1,4 +1,4 @@
-"""What a container did to its files is what is told of it."""
+"""Test the reported changes of a container to its files."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ def diff(tmp_path: Path) -> Diff:
     return run
 
 
-def test_nothing_done_is_nothing_told(diff: Diff) -> None:
+def test_nothing_done_is_nothing_reported(diff: Diff) -> None:
     assert diff(lambda root: None) == []
 
 

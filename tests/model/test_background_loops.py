@@ -209,7 +209,7 @@ LOOPS: dict[Loop, Case] = {
 
 
 @pytest.mark.parametrize("loop", Loop)
-def test_an_error_is_told_once_and_the_loop_goes_on(
+def test_an_error_is_logged_once_and_the_loop_goes_on(
     loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = Setup(tmp_path, monkeypatch)

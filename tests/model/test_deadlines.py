@@ -37,7 +37,7 @@ def test_a_start_that_hangs_fails_and_the_container_can_be_removed(tmp_path: Pat
     in_virtual_time(tmp_path, life)
 
 
-def test_a_removal_that_hangs_is_told_and_done_later(tmp_path: Path) -> None:
+def test_a_removal_that_hangs_is_reported_and_done_later(tmp_path: Path) -> None:
     async def life(world: World) -> None:
         async with world.daemon(Fuse()) as daemon:
             await run(daemon, "web", spec())

@@ -28,7 +28,7 @@ async def restart_without_the_owner(daemon: Daemon, answers: list[str]) -> None:
     answers.append("refused sharer")
 
 
-def test_who_restarts_a_container_without_the_owner_of_its_network_is_told(tmp_path: Path) -> None:
+def test_a_restart_without_the_owner_of_its_network_is_refused(tmp_path: Path) -> None:
     async def life(world: World) -> None:
         async with world.daemon(Fuse()) as daemon:
             await restart_without_the_owner(daemon, [])

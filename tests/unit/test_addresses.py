@@ -43,7 +43,7 @@ def test_subnets_are_tried_in_dockers_order_and_what_is_routed_is_left_out() -> 
     assert str(free_subnet(IPV4_SOURCES, everything)) == "192.168.16.0/20"
 
 
-def test_when_every_subnet_is_taken_somebody_is_told() -> None:
+def test_when_every_subnet_is_taken_a_network_is_refused() -> None:
     source = SubnetSource(ip_network("10.0.0.0/30"), 31)
     with pytest.raises(NoSubnetLeft, match="could not find an available, non-overlapping"):
         free_subnet([source], [ip_network("10.0.0.0/8"), ip_network("fd00::/8")])

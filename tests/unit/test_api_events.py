@@ -73,7 +73,7 @@ PROCESS = ProcessIdentity(pid=1, start_ticks=1, boot_id="b")
 STARTED = happened.Started(process=PROCESS, monitor=PROCESS, boot_ns=1)
 
 
-def test_a_life_is_told_in_dockers_order() -> None:
+def test_a_life_is_reported_in_dockers_order() -> None:
     actions = told(
         happened.Created(id=ID, name="web", spec=SPEC),
         happened.StartRequested(run=1),
@@ -114,7 +114,7 @@ def test_a_restart_is_a_stop_and_a_start_and_a_word_at_the_end() -> None:
     ]
 
 
-def test_execs_are_told_with_their_command() -> None:
+def test_execs_are_shown_with_their_command() -> None:
     actions = told(
         ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls", "-l"))),
         ExecStartRequested(),
@@ -131,7 +131,7 @@ def test_execs_are_told_with_their_command() -> None:
     ]
 
 
-def test_a_command_without_arguments_is_told_with_the_blank_behind_it() -> None:
+def test_a_command_without_arguments_is_shown_with_a_blank_after_it() -> None:
     assert told(
         ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls",))),
         ExecStartRequested(),
@@ -139,7 +139,7 @@ def test_a_command_without_arguments_is_told_with_the_blank_behind_it() -> None:
     ) == ["container exec_create: ls ", "container exec_start: ls "]
 
 
-def test_a_removal_by_force_is_told_as_the_kill_that_it_is() -> None:
+def test_a_removal_by_force_is_reported_as_a_kill() -> None:
     assert told(STARTED, happened.RemoveRequested(force=True), happened.Exited(code=137))[2:] == [
         "container kill",
         "container die",
@@ -148,7 +148,7 @@ def test_a_removal_by_force_is_told_as_the_kill_that_it_is() -> None:
     assert told(happened.RemoveRequested(force=True)) == []
 
 
-def test_what_is_thawed_to_be_killed_is_not_told_to_go_on() -> None:
+def test_a_container_thawed_to_be_killed_is_not_reported_as_unpaused() -> None:
     assert told(happened.Signalled(order=1, signal=9), happened.Unpaused(order=2)) == [
         "container kill"
     ]
@@ -166,7 +166,7 @@ def test_a_start_without_a_program_has_been_on_the_network() -> None:
     assert told(happened.StartFailed(message="no bridge", exit_code=125)) == []
 
 
-def test_a_restart_of_what_did_not_run_is_told_as_one() -> None:
+def test_a_restart_of_a_stopped_container_is_reported_as_one() -> None:
     assert told(happened.StartRequested(run=2, restart=True), STARTED)[-1] == "container restart"
     assert told(happened.StartRequested(run=2), STARTED)[-1] == "container start"
 
@@ -193,15 +193,15 @@ def test_a_restart_of_what_did_not_run_is_told_as_one() -> None:
         ),
     ],
 )
-def test_what_is_done_with_a_container_is_told(event: Event, action: str) -> None:
+def test_actions_on_a_container_are_reported(event: Event, action: str) -> None:
     assert told(event) == [f"container {action}"]
 
 
-def test_prunes_are_told_of_their_kind() -> None:
+def test_prunes_are_reported_with_their_kind() -> None:
     assert told(Pruned(kind="image", reclaimed_bytes=7), stream="host") == ["image prune"]
 
 
-def test_names_that_a_loaded_image_brought_along_are_not_told() -> None:
+def test_names_that_a_loaded_image_brought_along_are_not_reported() -> None:
     contents = IMAGE.contents
     assert told(
         ImageLoaded(contents=contents),
@@ -214,13 +214,13 @@ def test_an_exit_that_nobody_asked_for_is_no_stop() -> None:
     assert "container stop" not in told(STARTED, happened.Exited(code=1))
 
 
-def test_images_are_told_too() -> None:
+def test_images_are_shown_too() -> None:
     assert told(ImageTagged(reference="docker.io/library/a:b"), stream=f"image/{IMAGE_ID}") == [
         "image tag"
     ]
 
 
-def test_images_are_told_by_id_with_their_labels_as_long_as_they_have_them() -> None:
+def test_image_events_have_the_id_and_the_labels_while_there_are_any() -> None:
     stream = f"image/{IMAGE_ID}"
     name = "docker.io/library/a:b"
     events = (ImageTagged(reference=name), ImageUntagged(reference=name), ImageRemoved())
@@ -263,7 +263,7 @@ def entry_of(event: Event, stream: str) -> Entry:
     )  # fmt: skip
 
 
-def test_nobody_is_told_of_the_networks_that_every_engine_has() -> None:
+def test_networks_that_every_engine_has_make_no_events() -> None:
     created = NetworkCreated(id=NETWORK.id, name="bridge", driver="bridge")
     stream = f"network/{NETWORK.id}"
 

@@ -71,7 +71,7 @@ def test_a_check_of_an_unknown_kind_is_warned_about() -> None:
     assert not list(health_warnings(None))
 
 
-def test_health_is_told_where_there_is_a_check() -> None:
+def test_health_is_shown_where_there_is_a_check() -> None:
     result = ProbeResult(started_ns=10**18, ended_ns=10**18 + 5, exit_code=-1, output="slow\n")
     health = Health(status=HealthStatus.UNHEALTHY, failing_streak=3, log=(result,))
 

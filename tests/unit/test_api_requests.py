@@ -101,7 +101,7 @@ def test_an_error_has_the_status_of_its_kind(error: Exception, status: int) -> N
     assert answer_error(error, "c" * 32).status == status
 
 
-def test_what_nobody_classified_is_not_told_to_the_client() -> None:
+def test_an_unclassified_error_is_not_shown_to_the_client() -> None:
     answer = answer_error(KeyError("secret"), "c" * 32)
 
     assert b"secret" not in answer.body

@@ -170,7 +170,7 @@ def test_inspect_tells_how_it_is() -> None:
     )
 
 
-def test_a_container_without_a_process_has_no_address_but_keeps_its_wishes() -> None:
+def test_a_container_without_a_process_has_no_address_but_keeps_its_requests() -> None:
     shown = inspect_json(EXITED, AROUND, [])
 
     assert shown["State"]["Pid"] == 0

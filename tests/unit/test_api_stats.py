@@ -52,7 +52,7 @@ SAMPLE = Sample(
 )
 
 
-def test_version_1_is_told_in_version_1s_words() -> None:
+def test_version_1_is_shown_in_version_1s_words() -> None:
     told = stats_json(Reading(CONTAINER, SAMPLE))
 
     assert told["cpu_stats"]["cpu_usage"] == {

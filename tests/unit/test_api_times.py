@@ -86,7 +86,7 @@ def test_until_may_be_a_span_before_now() -> None:
         (730 * DAY_S, "2 years"),
     ],
 )
-def test_a_span_is_told_as_docker_tells_it(seconds: int, words: str) -> None:
+def test_a_duration_is_shown_as_docker_shows_it(seconds: int, words: str) -> None:
     assert human_duration(seconds * 10**9) == words
 
 

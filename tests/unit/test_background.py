@@ -95,7 +95,7 @@ def test_another_error_is_another_line_and_a_cause_is_named() -> None:
     assert len(said) == 3
 
 
-def test_the_same_refusal_about_another_object_is_no_news() -> None:
+def test_the_same_refusal_about_another_object_is_not_logged_again() -> None:
     refusals = [DriverError(f"sandbox {number}") for number in range(4)]
     for refusal in refusals:
         refusal.__cause__ = NO_DISK

@@ -99,7 +99,7 @@ def test_the_next_places_are_those_that_starts_will_be_given() -> None:
         next_endpoints(Known(MINE, held=tuple(f"172.30.0.{n}" for n in range(2, 7))), MINE, 1)
 
 
-def test_a_wish_means_the_network_it_was_made_for_or_else_one_of_the_name() -> None:
+def test_a_request_means_the_network_it_was_made_for_or_else_one_of_the_name() -> None:
     again = network("again")
 
     assert network_of(Known(MINE), WISH) == MINE

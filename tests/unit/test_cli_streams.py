@@ -92,6 +92,6 @@ def test_the_builtin_image_is_the_same_whenever_it_is_built() -> None:
     assert {entry.uid for entry in names.values()} == {0}
 
 
-def test_a_program_that_needs_a_linker_is_told_from_one_that_stands_alone() -> None:
+def test_a_dynamic_program_is_distinguished_from_a_static_one() -> None:
     assert is_static(find_busybox())
     assert not is_static(sys.executable)

@@ -148,7 +148,7 @@ def test_history_says_when_what_which_and_who() -> None:
     )
 
 
-def test_a_login_that_became_another_user_is_told() -> None:
+def test_a_login_that_became_another_user_is_recorded() -> None:
     actor = {
         "kind": "user",
         "name": "root",

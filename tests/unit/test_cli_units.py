@@ -87,5 +87,5 @@ def test_what_is_no_number_of_cpus_is_refused(text: str, reason: str) -> None:
         (3 * 365 * 86400, "3 years"),
     ],
 )
-def test_an_age_is_told_in_one_unit(seconds: float, text: str) -> None:
+def test_an_age_is_shown_in_one_unit(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text

@@ -54,7 +54,7 @@ def test_what_is_not_named_stays() -> None:
     assert found == replace(before, cpu_shares=7, memory_swap_bytes=128 * MIB)
 
 
-def test_no_limit_of_processes_is_a_wish_too() -> None:
+def test_no_limit_of_processes_is_a_request_too() -> None:
     assert merged(Resources(pids_max=9), Resources(pids_max=-1)).pids_max == -1
     assert merged(Resources(pids_max=9), Resources()).pids_max == 9
 

@@ -329,7 +329,7 @@ def test_mounts_of_another_container_are_taken_over() -> None:
     assert shown(spec)["Binds"] == ["/own:/own"]
 
 
-def test_ones_own_mount_stands_where_a_lent_one_would() -> None:
+def test_a_mount_of_ones_own_replaces_the_shared_one() -> None:
     spec, _ = created({"HostConfig": {"VolumesFrom": ["owner_of"], "Binds": ["/own:/lent/"]}})
 
     assert [bind.source for bind in spec.binds] == ["/own"]

@@ -128,7 +128,7 @@ def test_passed_sockets_are_taken_are_not_inherited_and_stay_where_they_are(
 
 
 @pytest.mark.parametrize("wanted", ["fd://api", "fd://901"])
-def test_passed_sockets_are_told_apart_by_name_or_number(
+def test_passed_sockets_are_distinguished_by_name_or_number(
     wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sockets = [unix_listener(tmp_path / "one"), unix_listener(tmp_path / "two")]

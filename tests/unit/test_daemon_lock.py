@@ -8,7 +8,7 @@ import pytest
 from engine.daemon.lock import DataRootInUse, lock_data_root
 
 
-def test_a_second_daemon_is_told_who_has_the_data_root(tmp_path: Path) -> None:
+def test_a_second_daemon_reports_which_process_has_the_data_root(tmp_path: Path) -> None:
     held = lock_data_root(tmp_path)
 
     with pytest.raises(

@@ -28,7 +28,7 @@ def read_all(fd: int) -> str:
             return text.decode()
 
 
-def test_a_full_pipe_drops_lines_and_the_next_reader_is_told_how_many(
+def test_a_full_pipe_drops_lines_and_reports_how_many(
     pipe: tuple[int, int],
 ) -> None:
     reading_fd, writing_fd = pipe

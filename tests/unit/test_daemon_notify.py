@@ -22,13 +22,13 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield listener
 
 
-def test_readiness_is_told_to_the_socket_that_the_manager_names(manager: socket.socket) -> None:
+def test_readiness_is_sent_to_the_socket_that_the_manager_names(manager: socket.socket) -> None:
     trio.run(notify, "READY=1")
 
     assert manager.recv(100) == b"READY=1"
 
 
-def test_without_a_manager_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_manager_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
     trio.run(notify, "READY=1")

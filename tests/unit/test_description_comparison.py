@@ -166,18 +166,18 @@ def test_both_languages_make_the_same_claims() -> None:
         ("POST /ships/{} body", "- POST /ships/{} body Cargo: object"),
     ],
 )
-def test_what_only_their_document_claims_is_told_once(name: str, told: str) -> None:
+def test_what_only_their_document_claims_is_reported_once(name: str, told: str) -> None:
     assert list(differences(without(name), THEIRS)) == [told]
 
 
-def test_what_only_ours_claims_is_told() -> None:
+def test_what_only_ours_claims_is_reported() -> None:
     assert list(differences(OURS, dict.fromkeys((), "x"))) == [
         "+ GET /ships/{}: operation",
         "+ POST /ships/{}: operation",
     ]
 
 
-def test_another_kind_is_told_unless_one_side_leaves_it_open() -> None:
+def test_another_kind_is_reported_unless_one_side_leaves_it_open() -> None:
     name = "GET /ships/{} 200 Name"
 
     assert list(differences(OURS | {name: "integer"}, THEIRS)) == [

@@ -62,7 +62,7 @@ def test_only_failures_in_a_row_count() -> None:
     )
 
 
-def test_three_failures_are_enough_unless_told_otherwise() -> None:
+def test_three_failures_are_enough_by_default() -> None:
     health = Health()
     for code in (1, 1, 1):
         assert health.status is HealthStatus.STARTING
@@ -116,7 +116,7 @@ def test_some_checks_ask_nothing(test: tuple[str, ...]) -> None:
         (3600 * SECOND_NS, "1h0m0s"),
     ],
 )
-def test_a_timeout_is_told_in_the_words_of_go(timeout_ns: int, text: str) -> None:
+def test_a_timeout_is_reported_in_the_words_of_go(timeout_ns: int, text: str) -> None:
     check = Healthcheck(test=("CMD", "x"), timeout=timeout_ns)
 
     assert timeout_text(check, "") == f"Health check exceeded timeout ({text})"

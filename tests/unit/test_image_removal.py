@@ -126,7 +126,7 @@ def test_an_id_takes_the_only_reference_along() -> None:
         ),
     ],
 )
-def test_conflicts_are_told_in_dockers_words(
+def test_conflicts_are_reported_in_dockers_words(
     word: str, references: tuple[str, ...], use: Use | None, message: str
 ) -> None:
     with pytest.raises(ImageInUse) as refusal:

@@ -18,7 +18,7 @@ def test_the_same_container_is_described_once() -> None:
     assert told.answer(RUNNING, AROUND, ()) is told.answer(RUNNING, AROUND, ())
 
 
-def test_what_has_changed_is_told_anew() -> None:
+def test_what_has_changed_is_reported_again() -> None:
     told = Inspections()
     before = told.answer(RUNNING, AROUND, ())
     renamed = told.answer(replace(RUNNING, name="other"), AROUND, ())

@@ -57,7 +57,7 @@ def test_a_network_that_is_only_named_gets_a_bridge_and_a_free_subnet() -> None:
     assert (network.icc, network.masquerade, network.mtu) == (True, True, 1500)
 
 
-def test_a_network_of_both_families_takes_what_it_is_told_and_finds_the_rest() -> None:
+def test_a_network_of_both_families_takes_what_it_is_given_and_chooses_the_rest() -> None:
     pool = PoolRequest(
         subnet="10.9.0.0/24", ip_range="10.9.0.128/25", auxiliary={"router": "10.9.0.254"}
     )

@@ -89,7 +89,7 @@ def test_terminals_have_their_names(number: int, name: str) -> None:
     assert terminal_name(number) == name
 
 
-def test_times_are_told_as_ps_does() -> None:
+def test_times_are_shown_as_ps_does() -> None:
     noon = time.mktime((2026, 7, 15, 12, 0, 0, 0, 0, -1))
 
     assert start_text(noon - 3600, noon) == "11:00"

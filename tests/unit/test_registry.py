@@ -48,7 +48,7 @@ def test_there_is_no_default_registry() -> None:
         ("127.0.0.1.test", False),
     ],
 )
-def test_this_machine_is_told_from_others(address: str, is_local: bool) -> None:
+def test_this_machine_is_distinguished_from_others(address: str, is_local: bool) -> None:
     assert parse_registry(address).is_local is is_local
 
 

@@ -180,7 +180,7 @@ def test_a_row_that_an_earlier_version_kept_goes_with_the_next_append(
     again.log.close()
 
 
-def test_its_history_is_told_by_its_id(ledger: Ledger) -> None:
+def test_its_history_is_found_by_its_id(ledger: Ledger) -> None:
     async def told(about: str) -> list[str]:
         entries = History(ledger).entries(Question(about=about))
         return [entry.type async for block in entries for entry in block]

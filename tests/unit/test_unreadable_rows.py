@@ -158,7 +158,7 @@ def test_a_dead_container_can_be_removed_and_the_log_goes_on(path: Path) -> None
     again.log.close()
 
 
-def test_an_event_that_can_not_be_read_is_named_and_the_rest_is_told(path: Path) -> None:
+def test_an_event_that_can_not_be_read_is_named_and_the_rest_is_shown(path: Path) -> None:
     spoil_event(path, BAD_STREAM, 2)
     ledger = opened(path)
     history = History(ledger)

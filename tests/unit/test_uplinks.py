@@ -78,5 +78,5 @@ def test_links_of_layer_three_need_no_gateway(driver: str, mode: str, routed: bo
         (".7", None),
     ],
 )
-def test_a_vlan_is_told_by_its_name(link: str, vlan: tuple[str, int] | None) -> None:
+def test_a_vlan_is_recognised_by_its_name(link: str, vlan: tuple[str, int] | None) -> None:
     assert vlan_of(link) == vlan

@@ -1,2 +1,3 @@
-"""Control groups do what the driver says, in whichever version this machine has, and leave nothing
-behind."""
+"""Test that cgroups do what the driver promises, in whichever version this machine has, and that
+nothing is left behind.
+"""

@@ -1,4 +1,4 @@
-"""Drivers of this machine's cgroups, below a parent of their own."""
+"""Provide drivers of this machine's cgroups, below a parent of their own."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -25,7 +25,7 @@ def driver() -> Iterator[CgroupDriver]:
 
 @pytest.fixture
 def v1_without_v2() -> Iterator[CgroupDriver]:
-    """As on an old machine: no cgroup2 beside version 1."""
+    """Return a driver as on an old machine: no cgroup2 beside version 1."""
     found = find_hierarchies(mounts())
     driver = V1Driver(Hierarchies(found.controllers, None), PurePosixPath(PARENT))
     yield driver

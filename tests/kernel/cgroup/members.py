@@ -1,4 +1,4 @@
-"""Containers' cgroups, and processes in them."""
+"""Make containers' cgroups, with processes in them."""
 
 import os
 import select
@@ -36,7 +36,7 @@ def places(name: str = PARENT) -> list[Path]:
 
 
 def control(name: str, container: ContainerId = ID) -> str:
-    """A control file's content, wherever its controller is."""
+    """Return a control file's content, in whichever hierarchy its controller is."""
     found = [place / container / name for place in places()]
     return next(path.read_text().strip() for path in found if path.exists())
 
@@ -64,7 +64,7 @@ class Member:
         assert os.read(self._pipe, 1) == b"!", "it could not join"
 
     def says(self) -> bytes:
-        """What it writes next; empty when it has ended."""
+        """Return what it writes next; empty when it has ended."""
         return os.read(self._pipe, 1)
 
     def is_silent(self, for_s: float) -> bool:
@@ -75,7 +75,7 @@ class Member:
             os.read(self._pipe, 65536)
 
     def ended(self) -> int:
-        """Its exit status, negative for a signal."""
+        """Return its exit status, negative for a signal."""
         _, status = os.waitpid(self.pid, 0)
         os.close(self._pipe)
         return os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""Which device nodes may be opened."""
+"""Test which device nodes may be opened."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ KMSG = os.makedev(1, 11)
 
 
 def device_answers(driver: CgroupDriver, tmp_path: Path) -> str:
-    """Whether a member may read null, make a node of kmsg, read it, write it."""
+    """Return whether a member may read null, make a node of kmsg, read it, write it."""
     node = tmp_path / "kmsg"
 
     def attempt(pipe: int) -> None:

@@ -1,4 +1,4 @@
-"""Containers stand still and go on."""
+"""Test freezing and thawing of containers."""
 
 import os
 import signal

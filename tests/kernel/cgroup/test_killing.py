@@ -1,4 +1,4 @@
-"""A kill reaches everybody in a container, and nobody else."""
+"""Test that a kill reaches all processes in a container, and no others."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from tests.kernel.cgroup.members import (
 
 
 def breed(_: int) -> None:
-    """A fork bomb; the limit of processes is what keeps it from being one."""
+    """Run a fork bomb, which the limit of processes bounds."""
     while True:
         with contextlib.suppress(BlockingIOError):
             os.fork()

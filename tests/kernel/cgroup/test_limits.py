@@ -1,4 +1,6 @@
-"""Limits are the kernel's, and counters its own: in whichever version this machine has."""
+"""Test that limits are set in the kernel, and counters are read from it: in whichever version this
+machine has.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Where containers' cgroups are: below parents that hand controllers down."""
+"""Test where containers' cgroups are: below parents that enable controllers."""
 
 import gc
 import subprocess
@@ -63,8 +63,9 @@ os.rmdir(f"/sys/fs/cgroup/{own}")
 
 @pytest.mark.cgroup_v2
 def test_an_engine_in_a_delegated_cgroup_steps_aside() -> None:
-    """As under systemd with Delegate=yes: a cgroup that hands controllers down can't have processes
-    of its own."""
+    """As under systemd with Delegate=yes: a cgroup that enables controllers can't have processes of
+    its own.
+    """
     done = subprocess.run(
         [sys.executable, "-c", STEP_ASIDE, PARENT, ID], capture_output=True, text=True, check=False
     )
@@ -76,7 +77,7 @@ def test_an_engine_in_a_delegated_cgroup_steps_aside() -> None:
 def test_any_number_of_parents_keeps_a_bounded_number_of_drivers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One look at the hierarchies serves them all."""
+    """They all share one detection of the hierarchies."""
     looks: list[object] = []
 
     def noted(mounts: list[MountEntry]) -> Hierarchies:

@@ -1,4 +1,4 @@
-"""What is there, what is damaged, and what comes back."""
+"""Test how existing, damaged and repaired cgroups are reported."""
 
 import os
 import signal

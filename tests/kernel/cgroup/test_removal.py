@@ -1,4 +1,4 @@
-"""Cgroups go when the last process has gone."""
+"""Test that cgroups are removed when the last process has ended."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Limits that are taken back, and limits of single devices."""
+"""Test limits that are reset, and limits of single devices."""
 
 import os
 from pathlib import Path
@@ -84,13 +84,13 @@ def test_what_is_no_block_device_has_no_rate(path: str, words: str, driver: Cgro
 
 
 def block_device() -> str:
-    """A whole disk: partitions have no limits of their own."""
+    """Return a whole disk: partitions have no limits of their own."""
     names = sorted(path.name for path in Path("/sys/block").iterdir())
     return next(f"/dev/{name}" for name in names if Path(f"/dev/{name}").is_block_device())
 
 
 def shown(*names: str) -> str:
-    """The first of these control files that there is."""
+    """Return the first of these control files that exists."""
     for name in names:
         try:
             return control(name)

@@ -1,4 +1,4 @@
-"""A look at a container that runs, without entering it."""
+"""Test reading the usage of a running container, without entering it."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Between fork and execve, against the real kernel: bundles without an engine."""
+"""Test what happens between fork and execve, against the real kernel: bundles without an engine."""

@@ -1,5 +1,6 @@
-"""A container without an engine: a bundle, and a monitor that is just enough to start it and say
-what it saw."""
+"""Make a container without an engine: a bundle, and a minimal monitor that starts it and returns
+the outcome.
+"""
 
 import errno
 import json
@@ -29,7 +30,7 @@ TIMEOUT_S: Final = 10
 
 
 class Outcome(NamedTuple):
-    """What became of a process: ``report`` is what it said when it could not be started."""
+    """The outcome of a process: ``report`` is its error if it could not be started."""
 
     output: str
     code: int
@@ -41,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 RunContainer = Callable[..., Outcome]
-"""Runs a command in a container of Docker's defaults, with what is asked otherwise by keyword."""
+"""Runs a command in a container of Docker's defaults, with changes by keyword."""
 
 
 def shell(script: str) -> tuple[str, str, str]:
@@ -53,7 +54,7 @@ def link(path: str) -> str:
 
 
 def mounts_of(outcome: Outcome) -> dict[str, tuple[str, str]]:
-    """Mount point → (filesystem, options of the mount), from mountinfo."""
+    """Return mount point → (file system, options of the mount), from mountinfo."""
     found = {}
     for line in outcome.lines:
         fields = line.split()
@@ -62,8 +63,9 @@ def mounts_of(outcome: Outcome) -> dict[str, tuple[str, str]]:
 
 
 def breaks_at(failpoint: str, action: str) -> Callable[[str], None]:
-    """In place of :func:`engine.failpoints.failpoint`: SIGKILL spares a process that is PID 1 of
-    its namespace."""
+    """Replace :func:`engine.failpoints.failpoint`: SIGKILL has no effect on PID 1 of a namespace
+    from inside.
+    """
 
     def pass_by(name: str) -> None:
         if name != failpoint:
@@ -78,7 +80,7 @@ def breaks_at(failpoint: str, action: str) -> Callable[[str], None]:
 
 
 def busybox_root(place: Path) -> Path:
-    """A root filesystem of the distribution's static busybox, as ``docker import`` would have
+    """Make a root file system of the distribution's static busybox, as ``docker import`` would have
     it.
     """
     for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "var", "home"):
@@ -100,8 +102,9 @@ def busybox_root(place: Path) -> Path:
 
 
 def config(*args: str, **changes: Any) -> Json:
-    """Docker's defaults. ``process``, ``linux`` and the rest are laid over them, ``mounts`` are
-    added."""
+    """Return Docker's defaults. ``process``, ``linux`` and the rest are merged into them,
+    ``mounts`` are added.
+    """
     document: Json = {
         "process": {
             "terminal": False,
@@ -151,7 +154,7 @@ def bind(source: Path, destination: str, *options: str) -> Json:
 
 
 def bundle(place: Path, image: Path, document: Json, **monitor: Any) -> Bundle:
-    """A bundle on disk, as the daemon writes it, and read again."""
+    """Write a bundle to disk, as the daemon does, and read it again."""
     for name in ("rootfs", "upper", "work"):
         (place / name).mkdir(parents=True)
     overlay = {"lower": [str(image)], "upper": str(place / "upper"), "work": str(place / "work")}
@@ -172,8 +175,7 @@ def run(made: Bundle) -> Outcome:
 
 
 def in_monitor(made: Bundle, act: Callable[["Monitor"], Any]) -> Any:
-    """Run a function in a process of its own: sharing a PID namespace is for the rest of a process's
-    life."""
+    """Run a function in a process of its own, because sharing a PID namespace can't be undone."""
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -189,7 +191,7 @@ def in_monitor(made: Bundle, act: Callable[["Monitor"], Any]) -> Any:
 def _tell(made: Bundle, act: Callable[["Monitor"], Any], write_fd: int) -> NoReturn:
     told: Json
     try:
-        signal.alarm(TIMEOUT_S)  # and with the monitor its containers end
+        signal.alarm(TIMEOUT_S)  # its containers end with the monitor
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         init.share_pid_namespace(made)
         told = {"result": act(Monitor(made))}
@@ -200,11 +202,11 @@ def _tell(made: Bundle, act: Callable[["Monitor"], Any], write_fd: int) -> NoRet
 
 
 class Joiner(NamedTuple):
-    """A process that has joined a container, and has not become its command yet."""
+    """A process that has joined a container, but not executed its command yet."""
 
     pid: int
     inside: int
-    """Its number in the container's PID namespace."""
+    """Its pid in the container's PID namespace."""
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -224,7 +226,7 @@ class Monitor:
         return self.first
 
     def exec(self, *args: str, seccomp_path: str | None = None, **changes: Any) -> Outcome:
-        """One more process beside the first, awaited."""
+        """Run one more process beside the first, and wait for it."""
         assert self.first is not None
         process: Process = {**self._bundle.config["process"], "args": list(args), **changes}  # type: ignore[typeddict-item]  # changes are a test's
         pidfd = os.pidfd_open(self.first.pid)
@@ -236,7 +238,7 @@ class Monitor:
         return started.wait()
 
     def joiner_that_stops_at(self, failpoint: str) -> Joiner:
-        """One more process beside the first that stays where it is, all namespaces joined."""
+        """Start one more process that stops after it has joined all namespaces."""
         assert self.first is not None
         pidfd = os.pidfd_open(self.first.pid)
         pid = os.fork()
@@ -253,7 +255,7 @@ class Monitor:
 
 
 class Started:
-    """A forked child: its report has been read, so it runs, or it never will."""
+    """A forked child whose report has been read: it runs, or has failed."""
 
     def __init__(self, become: Callable[..., NoReturn], *, terminal: bool) -> None:
         report_fd, report_end = os.pipe()
@@ -279,7 +281,7 @@ class Started:
         return self._output_fd
 
     def read_until(self, mark: str) -> str:
-        """What its terminal says, up to something."""
+        """Return what its terminal shows, up to a mark."""
         text = ""
         while mark not in text:
             text += os.read(self._output_fd, 1024).decode()

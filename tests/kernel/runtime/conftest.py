@@ -1,4 +1,4 @@
-"""An image, bundles of it, and a way to run them."""
+"""Provide an image, bundles of it, and a way to run them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make(image: Path, tmp_path: Path) -> Callable[..., Bundle]:
-    """A bundle of Docker's defaults and of what is asked otherwise."""
+    """Return a function that makes a bundle of Docker's defaults with changes."""
 
     def make(
         *args: str, image: Path = image, monitor: dict[str, Any] | None = None, **changes: Any
@@ -40,7 +40,7 @@ def run(make: Callable[..., Bundle]) -> RunContainer:
 
 @pytest.fixture
 def own_image(tmp_path: Path) -> Path:
-    """An image to be spoilt: a shell, and nothing else where one might expect it."""
+    """Return an image for tests to damage: a shell, and nothing else."""
     root = bundles.busybox_root(tmp_path / "image")
     for name in ("proc", "dev", "sys"):
         (root / name).rmdir()

@@ -1,4 +1,4 @@
-"""What a container runs, in the words and exit codes of Docker."""
+"""Test which commands a container runs, with Docker's messages and exit codes."""
 
 from pathlib import Path
 
@@ -65,5 +65,5 @@ def test_the_environment_is_what_was_asked_for(run: RunContainer) -> None:
 
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$; sleep 1", 0)])
 def test_its_exit_code_is_its_own(run: RunContainer, script: str, code: int) -> None:
-    """PID 1 is spared by signals from inside, pid_namespaces(7)."""
+    """PID 1 ignores signals from inside, pid_namespaces(7)."""
     assert run(*shell(script)).code == code

@@ -1,4 +1,4 @@
-"""How a container ends before it has begun, and with its monitor."""
+"""Test how a container ends before it has started, and with its monitor."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ from tests.kernel.runtime.bundles import RunContainer, shell
 
 def test_it_dies_with_its_monitor(make: Callable[..., Bundle], tmp_path: Path) -> None:
     def act(monitor: bundles.Monitor) -> int:
-        return monitor.init().pid  # in the monitor's own namespace: a number of the host's
+        return monitor.init().pid  # in the monitor's own namespace: a pid of the host's
 
     pid = bundles.in_monitor(make("sleep", "60"), act)
 

@@ -1,4 +1,4 @@
-"""What one more process of a running container sees."""
+"""Test what an exec sees of its container."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -133,8 +133,9 @@ def test_a_container_that_has_ended_can_not_be_joined(image: Path, tmp_path: Pat
 
 
 def test_the_joining_process_can_not_be_looked_into(image: Path, tmp_path: Path) -> None:
-    """Whoever opened the exe or a descriptor of the one that joins would hold a piece of the host
-    (CVE-2016-9962)."""
+    """A process that opened the exe or a descriptor of the joining one would hold a part of the
+    host (CVE-2016-9962).
+    """
 
     def act(monitor: bundles.Monitor) -> Outcome:
         first = monitor.init()

@@ -1,4 +1,4 @@
-"""What an image can't do to the host: every path in it may be a link."""
+"""Test that an image can't affect the host: any path in it may be a link."""
 
 import errno
 import os
@@ -14,8 +14,9 @@ from tests.kernel.runtime.bundles import RunContainer, bind, mount, shell
 def test_a_link_in_place_of_proc_or_sys_is_refused(
     run: RunContainer, own_image: Path, name: str
 ) -> None:
-    """What is masked below /proc would be masked elsewhere, and the real one lie open
-    (CVE-2019-19921, CVE-2023-27561)."""
+    """A mask below /proc would cover another path, and the real one would be open (CVE-2019-19921,
+    CVE-2023-27561).
+    """
     (own_image / name).symlink_to("/etc")
     seen = run("true", image=own_image)
 
@@ -92,7 +93,7 @@ def test_a_passwd_that_is_no_file_makes_nobody_wait(
 
 
 def test_a_null_device_that_is_none_is_not_used_to_mask(run: RunContainer, tmp_path: Path) -> None:
-    """A file of the user's in its place would be what is read in /proc/keys (CVE-2025-31133)."""
+    """A user's file in its place would be what is read in /proc/keys (CVE-2025-31133)."""
     (tmp_path / "null").write_text("mine")
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / "null").write_text("mine")
@@ -102,7 +103,7 @@ def test_a_null_device_that_is_none_is_not_used_to_mask(run: RunContainer, tmp_p
 
 
 def test_nothing_is_imported_from_an_image(run: RunContainer, own_image: Path) -> None:
-    """A step that needs a module late would run the container's file as root of the host."""
+    """A step that imports a module late would run the container's file as root of the host."""
     for place in ("usr/lib/python3.11", "usr/lib/python3/dist-packages"):
         (own_image / place).mkdir(parents=True)
         for module in ("encodings/idna", "stringprep", "traceback", "json/decoder"):

@@ -1,4 +1,4 @@
-"""Who a container's first process is, and where."""
+"""Test user and working directory of a container's first process."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Namespaces that a container joins instead of making them, by descriptors."""
+"""Test namespaces that a container joins instead of making them, by descriptors."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.kernel.runtime.bundles import RunContainer, shell
 
 
 def test_the_hosts_name_is_never_changed(run: RunContainer) -> None:
-    """Even when a bundle says so: a UTS namespace that is not listed is the host's."""
+    """Even if a bundle says so: a UTS namespace that is not listed is the host's."""
     before = os.uname().nodename
     namespaces = [{"type": name} for name in ("mount", "pid", "ipc", "cgroup", "network")]
     seen = run("hostname", hostname="elsewhere", linux={"namespaces": namespaces})
@@ -20,10 +20,12 @@ def test_the_hosts_name_is_never_changed(run: RunContainer) -> None:
     assert os.uname().nodename == before
 
 
-def test_shared_memory_is_found_where_the_lender_has_it(
+def test_shared_memory_is_found_where_the_owner_has_it(
     make: Callable[..., Bundle], tmp_path: Path
 ) -> None:
-    """Cloned from another mount namespace, and the child is back in its own before it goes on."""
+    """It is cloned from another mount namespace, and the child is back in its own before it goes
+    on.
+    """
     joined = bundles.mount("/dev/shm", "shm", "/dev/shm", "bind", "rprivate", "nosuid", "noexec")
     script = "until cat /dev/shm/word 2>/dev/null; do sleep 0.01; done; cat /proc/sys/kernel/hostname; readlink /proc/self/ns/ipc"
     first = make("sh", "-c", "echo said > /dev/shm/word; sleep 1000")

@@ -1,4 +1,4 @@
-"""What is mounted from the host, and how."""
+"""Test what is mounted from the host, and how."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_bind_options_apply(run: RunContainer, tmp_path: Path) -> None:
     assert seen["/to"][1] == "ro,nosuid,nodev,noexec,noatime"
 
 
-def test_a_tmpfs_takes_the_mode_of_the_directory_below_unless_told(run: RunContainer) -> None:
+def test_a_tmpfs_takes_the_mode_of_the_directory_below_unless_given(run: RunContainer) -> None:
     mounts = [mount("/tmp", "tmpfs", "tmpfs"), mount("/root", "tmpfs", "tmpfs", "mode=700"), mount("/new", "tmpfs", "tmpfs", "size=1m")]  # fmt: skip
     seen = run("stat", "-c", "%a", "/tmp", "/root", "/new", mounts=mounts)
 

@@ -1,4 +1,4 @@
-"""What a container's first process is in."""
+"""Test the namespaces of a container's first process."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a container's first process may, and what is hidden from it."""
+"""Test the rights of a container's first process, and what is hidden from it."""
 
 import os
 import re
@@ -157,7 +157,9 @@ def test_its_cgroup_is_joined_before_anything_runs(
 
 @pytest.fixture
 def own_cgroup() -> Iterator[tuple[Path, str]]:
-    """A cgroup below the test's own: its file to join, and its line in /proc/self/cgroup."""
+    """Make a cgroup below the test's own; return the file to join it, and its line in
+    /proc/self/cgroup.
+    """
     top = Path("/sys/fs/cgroup/pids")
     top = top if top.is_dir() else Path("/sys/fs/cgroup")
     group = top / f"shipslog-test-init-{os.getpid()}"

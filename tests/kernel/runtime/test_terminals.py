@@ -1,4 +1,4 @@
-"""A terminal of the container's own."""
+"""Test a terminal of the container's own."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def test_a_terminal_is_its_users(run: RunContainer) -> None:
 
 
 def test_a_terminal_has_job_control(make: Callable[..., Bundle]) -> None:
-    """Ctrl-Z stops the job and not the shell, which is not so without a controlling terminal."""
+    """Ctrl-Z stops the job and not the shell, which needs a controlling terminal."""
 
     def act(monitor: bundles.Monitor) -> str:
         first = monitor.init()
