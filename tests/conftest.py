@@ -23,7 +23,7 @@ NEEDS_ROOT: Final = (
 )
 IN_CI: Final = os.environ.get("CI", "").lower() in ("1", "true")
 WITH_A_KERNEL: Final = frozenset(
-    Path(__file__).parent / name for name in ("faults", "kernel", "resolver")
+    Path(__file__).parent / name for name in ("faults", "kernel", "load", "resolver")
 )
 """Directories whose tests all need root."""
 CGROUP_MARKERS: Final = {

@@ -7,9 +7,9 @@ import random
 import time
 from typing import Final
 
-from tests.faults.load import Person, let_them_work
 from tests.harness.conditions import settled
 from tests.harness.daemon import DaemonUnderTest
+from tests.load.callers import Person, let_them_work
 
 PEOPLE: Final = 8
 ROUNDS: Final = 8

@@ -13,10 +13,10 @@ from typing import Final
 
 import pytest
 
-from tests.faults.load import Person, let_them_work
 from tests.harness.client import Api, Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
+from tests.load.callers import Person, let_them_work
 
 WORKERS: Final = 32
 LOOKERS: Final = 32

@@ -1,0 +1,1 @@
+"""Load tests: many callers, many containers and many killed daemons at once."""
