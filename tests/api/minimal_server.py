@@ -1,5 +1,4 @@
-"""A server for tests, on a Unix socket of its own, and a client that sends exactly the bytes it is
-told to."""
+"""Run a server for tests, on a Unix socket of its own, and a client that sends exact bytes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ P = ParamSpec("P")
 
 
 def in_trio(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run a test under trio; time stands still, and jumps when nothing else can happen."""
+    """Run a test under trio; time stands still, and jumps when all tasks wait."""
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -31,7 +30,7 @@ def in_trio(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 @dataclass(frozen=True)
 class Response:
-    """One response, as h11, which the server does not write with, reads it."""
+    """One response, as read by h11, which the server does not use."""
 
     status: int
     reason: bytes
@@ -47,11 +46,11 @@ class Client:
         self._parser = h11.Connection(h11.CLIENT)
 
     async def send(self, data: bytes) -> None:
-        """These bytes and no others."""
+        """Send exactly these bytes."""
         await self.stream.send_all(data)
 
     async def response(self, method: str = "GET") -> Response:
-        """The next response, checked by h11."""
+        """Return the next response, checked by h11."""
         parser = h11.Connection(h11.CLIENT)
         parser.send(h11.Request(method=method, target="/", headers=[("Host", "h")]))
         parser.send(h11.EndOfMessage())
@@ -72,7 +71,7 @@ class Client:
         return Response(head.status_code, bytes(head.reason), headers, body)
 
     async def rest_of_chunks(self) -> bytes:
-        """What comes of a chunked body until its last chunk."""
+        """Return the rest of a chunked body, until its last chunk."""
         seen = b""
         while not seen.endswith(b"0\r\n\r\n"):
             received = await self.stream.receive_some()
@@ -81,26 +80,26 @@ class Client:
         return seen.removesuffix(b"0\r\n\r\n").removesuffix(b"\r\n")
 
     async def rest(self) -> bytes:
-        """Everything until the server closes."""
+        """Return everything until the server closes."""
         return b"".join([bytes(part) async for part in self.stream])
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server that runs."""
+    """A running server."""
 
     server: Server
     path: Path
     clients: list[Client]
 
     async def connect(self) -> Client:
-        """A new connection, closed with the server."""
+        """Open a connection, which is closed with the server."""
         client = Client(await trio.open_unix_socket(self.path))
         self.clients.append(client)
         return client
 
     async def ask(self, request: bytes, method: str = "GET") -> Response:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own."""
         client = await self.connect()
         async with client.stream:
             await client.send(request)
@@ -111,7 +110,7 @@ class Served:
 async def served(
     application: Application, directory: Path, limits: Limits | None = None
 ) -> AsyncIterator[Served]:
-    """Serve ``application`` while the context lasts."""
+    """Serve ``application`` for the block."""
     server = Server(application, product="Tests/1", limits=limits)
     path = directory / "api.sock"
     async with trio.open_nursery() as nursery:
@@ -126,11 +125,11 @@ async def served(
 
 
 def get(path: str, *headers: str, version: str = "1.1") -> bytes:
-    """A request without a body."""
+    """Build a request without a body."""
     return "\r\n".join([f"GET {path} HTTP/{version}", "Host: h", *headers, "", ""]).encode()
 
 
 def post(path: str, body: bytes = b"", *headers: str) -> bytes:
-    """A request with a body of known length."""
+    """Build a request with a body of known length."""
     lines = [f"POST {path} HTTP/1.1", "Host: h", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body

@@ -1,5 +1,6 @@
-"""Registries on loopback: Debian's own with a list of passwords, and one that leaves passwords to a
-token service."""
+"""Run registries on loopback: Debian's own with a list of passwords, and one that uses a token
+service.
+"""
 
 import base64
 import json
@@ -39,7 +40,7 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def registry(directory: Path) -> Iterator[int]:
-    """``docker-registry``, the Distribution project's; its port."""
+    """Run ``docker-registry``, the Distribution project's; yield its port."""
     program = shutil.which("docker-registry")
     assert program is not None, "the package docker-registry is missing: config/run setup"
     passwords = ["htpasswd", "-Bbn", USER, PASSWORD]
@@ -72,7 +73,7 @@ class TokenRegistry(ThreadingHTTPServer):
         self.asked: list[str] = []
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that speaks TLS is none of ours."""
+        """Ignore errors of clients, such as those that speak TLS."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def token_registry() -> Iterator[TokenRegistry]:
-    """Serve one while the context lasts."""
+    """Serve one for the block."""
     server = TokenRegistry()
     thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

@@ -1,5 +1,6 @@
-"""The whole API on a simulated machine: a real socket, a real log, real decisions; no kernel is
-touched."""
+"""Serve the whole API on a simulated machine: a real socket, a real log, real decisions, without
+touching the kernel.
+"""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -47,7 +48,7 @@ from tests.model.simulated_kernel import Fuse
 
 
 class FakeStreams:
-    """The port for streams: says what it was given, and has a log of two frames."""
+    """The port for streams: returns what it was given, and has a log of two frames."""
 
     def __init__(self) -> None:
         self.attached: list[StreamOptions] = []
@@ -110,7 +111,7 @@ BUSYBOX: Final = {"bin/sh": b"#!x"}
 
 @dataclass
 class SimulatedEngine:
-    """An engine whose API is served; parts of it that tests look into."""
+    """An engine whose API is served, with parts of it for tests to look into."""
 
     server: Served
     world: World
@@ -147,13 +148,13 @@ class SimulatedEngine:
 
 
 def json_of(response: Response) -> Any:
-    """A response's JSON."""
+    """Return a response's JSON."""
     return json.loads(response.body)
 
 
 @asynccontextmanager
 async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
-    """An engine with the image ``busybox``, whose API is served while the context lasts."""
+    """Serve the API of an engine with the image ``busybox`` for the block."""
     world = fresh_world(directory / "data")
     async with world.daemon(Fuse()) as daemon:
         streams = FakeStreams()

@@ -1,4 +1,4 @@
-"""A terminal with a person's command in it: what is typed goes in, what is drawn comes out."""
+"""Run a command in a terminal: type keys, and read what it draws."""
 
 import fcntl
 import os
@@ -23,10 +23,10 @@ COLUMNS: Final = 100
 
 
 class Terminal:
-    """A client that believes in a person at a keyboard.
+    """A client with a user at a keyboard.
 
     Attributes:
-        seen: all that was drawn so far, from the last :meth:`until` on.
+        seen: all that was drawn since the last :meth:`until`.
     """
 
     def __init__(self, client: Client, *words: str) -> None:
@@ -63,11 +63,11 @@ class Terminal:
         os.close(self.slave)
 
     def type(self, text: str) -> None:
-        """Press these keys."""
+        """Type these keys."""
         os.write(self.master, text.encode())
 
     def until(self, wanted: str) -> str:
-        """What is drawn up to the first ``wanted``; what follows stays for the next time."""
+        """Return what is drawn up to the first ``wanted``; the rest stays for the next call."""
         deadline = time.monotonic() + patient(TIMEOUT_S)
         while wanted.encode() not in self.seen:
             left = deadline - time.monotonic()
@@ -78,7 +78,7 @@ class Terminal:
         return (before + found).decode(errors="replace")
 
     def asks(self, command: str) -> str:
-        """Give a shell a command and return what it prints.
+        """Give a shell a command and return its output.
 
         A mark ends it, written so that the echo of what is typed doesn't look like it: prompts may
         be drawn more than once.
@@ -90,12 +90,13 @@ class Terminal:
         return drawn.rpartition(f"'<'{self._asked}'>'\r\n")[2].strip()
 
     def resize(self, rows: int, columns: int) -> None:
-        """Drag the window's corner."""
+        """Change the size of the window."""
         termios.tcsetwinsize(self.slave, (rows, columns))
 
     def drag(self, rows: int, columns: int, noticed: Callable[[], bool]) -> None:
-        """Change the size until it is noticed: clients listen for changes a moment after the first
-        thing is drawn."""
+        """Change the size until it is noticed: clients listen for changes only a moment after the
+        first thing is drawn.
+        """
 
         def dragged() -> bool:
             self.resize(rows - 1, columns)
@@ -105,7 +106,7 @@ class Terminal:
         eventually(dragged, f"a window of {rows} by {columns}")
 
     def has_drawn(self, wanted: str) -> bool:
-        """Whether ``wanted`` is among what is drawn by now."""
+        """True if ``wanted`` has been drawn."""
         while select.select([self.master], [], [], 0)[0]:
             self.seen += os.read(self.master, 65536)
         return wanted.encode() in self.seen
@@ -122,14 +123,14 @@ class Terminal:
         return termios.tcgetattr(self.slave) == self.before
 
     def ends(self) -> int:
-        """The exit code of the client, which ends by itself; negative for a signal."""
+        """Return the exit code of the client, which ends by itself; negative for a signal."""
         return self.process.wait(patient(TIMEOUT_S))
 
     def ends_by(self, key: str) -> int:
-        """The exit code of the client, which ends by a key in a shell.
+        """Return the exit code of the client, which ends by a key in a shell.
 
-        Pressed until it does: a shell that has drawn its prompt may not read keys one by one yet,
-        and then has no use for it.
+        The key is repeated until it does: a shell that has drawn its prompt may not read single
+        keys yet.
         """
 
         def ended() -> bool:
@@ -141,5 +142,5 @@ class Terminal:
         return self.process.returncode
 
     def signal(self, number: signal.Signals) -> None:
-        """As ``kill`` from another window."""
+        """Send a signal, as ``kill`` from another window."""
         self.process.send_signal(number)

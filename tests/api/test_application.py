@@ -1,5 +1,6 @@
-"""What Docker's clients ask for, from the first byte to the log and back; only the kernel is
-simulated."""
+"""Test requests of Docker's clients, from the first byte to the log and back; only the kernel is
+simulated.
+"""
 
 import json
 from pathlib import Path

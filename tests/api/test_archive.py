@@ -1,5 +1,6 @@
-"""Copying, exporting and comparing as the API has it: status codes, headers, the log; only the
-files are simulated."""
+"""Test copying, exporting and comparing by the API: status codes, headers, the log; only the files
+are simulated.
+"""
 
 import base64
 import json

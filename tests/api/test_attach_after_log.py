@@ -1,4 +1,4 @@
-"""``logs=1&stream=1``: the past and then the present, without a seam."""
+"""Test ``logs=1&stream=1``: the log and then the live output, without gap or duplicate."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,6 @@
-"""What can't be granted is refused with Docker's status and words, and leaves nothing behind."""
+"""Test that invalid requests are refused with Docker's status and message, and leave nothing
+behind.
+"""
 
 import json
 import socket

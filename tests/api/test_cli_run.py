@@ -1,4 +1,6 @@
-"""``shipslog run`` and its kin against an engine that dies, detaches and refuses on demand."""
+"""Test ``shipslog run`` and related verbs against an engine that dies, detaches and refuses on
+demand.
+"""
 
 import json
 import os
@@ -31,7 +33,7 @@ def ok(status: int, content: Any = None) -> Script:
 
 
 class Container:
-    """A container's side of the conversation: its streams, and the answers to ``wait``."""
+    """A container's side: its streams, and the answers to ``wait``."""
 
     def __init__(self) -> None:
         self.streams: socket.socket | None = None

@@ -1,5 +1,6 @@
-"""``docker commit``, and ``docker save`` there and back: to this engine, and to the tools that
-others have."""
+"""Test ``docker commit``, and ``docker save`` there and back: to this engine, and to other
+tools.
+"""
 
 import io
 import json

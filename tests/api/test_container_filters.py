@@ -1,5 +1,6 @@
-"""Which containers a list shows, and in which words a question that makes no sense is refused: as
-the reference engine has it."""
+"""Test which containers a list shows, and the errors for invalid filters: as with the reference
+engine.
+"""
 
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engin
 from tests.api.test_phases import put_off
 
 TICK_S = 0.001
-"""Time stands still otherwise, and order is by age."""
+"""Time stands still otherwise, and the order is by age."""
 PORTS: dict[str, Any] = {
     "ExposedPorts": {"80/tcp": {}, "91/udp": {}},
     "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "18081"}]}},
@@ -22,7 +23,7 @@ PORTS: dict[str, Any] = {
 
 
 async def fleet(engine: SimulatedEngine) -> None:
-    """One container in each phase, oldest first."""
+    """Make one container in each phase, oldest first."""
     await engine.create("up", Labels={"tier": "front"}, **PORTS)
     await engine.post("/containers/up/start")
     await trio.sleep(TICK_S)

@@ -1,5 +1,6 @@
-"""``--network container:…``: several containers in one network namespace, whose owner may stop and
-start."""
+"""Test ``--network container:…``: several containers in one network namespace, whose owner may stop
+and start.
+"""
 
 from pathlib import Path
 
@@ -18,7 +19,7 @@ FOREVER = ("sleep", "1000")
 
 @pytest.fixture
 def pair(daemon: DaemonUnderTest) -> tuple[str, str]:
-    """A web server with a published port, and a container in its network."""
+    """Run a web server with a published port, and a container in its network."""
     bound = {"PortBindings": {"80/tcp": [{"HostPort": "8087"}]}}
     owner = daemon.api.run("owner", *WEB, HostConfig=bound)
     return owner, share(daemon, "sharer", "owner")

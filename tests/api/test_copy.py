@@ -1,5 +1,6 @@
-"""Files in and out of real containers, by ``docker cp``, ``export`` and ``diff``; and containers
-that mind."""
+"""Test files in and out of real containers, by ``docker cp``, ``export`` and ``diff``, also of
+hostile containers.
+"""
 
 import io
 import os
@@ -59,7 +60,7 @@ def mounts_of(daemon: DaemonUnderTest) -> list[str]:
 
 @contextmanager
 def stalled(daemon: DaemonUnderTest, path: str) -> Iterator[socket.socket]:
-    """A client that asks and does not read on."""
+    """Run a client that sends a request and does not read the answer."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(daemon.api.socket_path))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -310,7 +311,7 @@ def test_clients_that_vanish_leave_nothing_open(daemon: DaemonUnderTest) -> None
     for _ in range(10):
         with stalled(daemon, "/containers/box/export"):
             assert len(list(fds.iterdir())) > before
-    with socket.socket(socket.AF_UNIX) as client:  # and one that sends half of what it promised
+    with socket.socket(socket.AF_UNIX) as client:  # and one that sends half of what it announced
         client.connect(str(daemon.api.socket_path))
         head = "PUT /containers/box/archive?path=/tmp HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n"
         client.sendall(head.encode() + b"x" * 2_000_000)

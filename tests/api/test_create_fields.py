@@ -1,5 +1,6 @@
-"""What a container is created with, seen from inside it and by inspect; and what is refused, in
-Docker's words."""
+"""Test what a container is created with, seen from inside it and by inspect, and what is refused,
+with Docker's messages.
+"""
 
 import gzip
 import os
@@ -24,7 +25,7 @@ def api(daemon: DaemonUnderTest) -> Api:
 
 
 def said(api: Api, *command: str, **body: Any) -> str:
-    """What a command says in a container of its own."""
+    """Return the output of a command in a container of its own."""
     identity = api.run("", *command, **body)
     api.wait(identity)
     return api.logs(identity).decode().strip()
@@ -35,8 +36,7 @@ def shell(api: Api, script: str, **host: Any) -> str:
 
 
 def refused(api: Api, **body: Any) -> tuple[int, str]:
-    """The refusal of a container, at its creation or its start; nothing of it stays but what was
-    created."""
+    """Return the refusal of a container, at its creation or its start; nothing of it is left."""
     with pytest.raises(Refused) as refusal:
         api.start(api.create("", "true", **body))
     return refusal.value.status, refusal.value.message
@@ -47,7 +47,7 @@ def refused(api: Api, **body: Any) -> tuple[int, str]:
 
 @pytest.fixture
 def nested(tmp_path: Path) -> Iterator[Path]:
-    """A directory with another filesystem below it."""
+    """Return a directory with another file system below it."""
     place = tmp_path / "top"
     (place / "below").mkdir(parents=True)
     linux.mount("tmpfs", str(place / "below"), "tmpfs")

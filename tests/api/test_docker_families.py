@@ -1,8 +1,7 @@
-"""Every subcommand that ``docker --help`` lists is tried: it succeeds, or is refused by words that
-say why.
+"""Try every subcommand that ``docker --help`` lists: it succeeds, or is refused with a reason.
 
 A table's line is ``exit code | command | words of its answer``; a family's lines are one session,
-in this order, with ``{tmp}`` for a directory of its own. The expected words were held against
+in this order, with ``{tmp}`` for a directory of its own. The expected words were compared with
 Docker's own daemon; what is not supported yet says that it is not.
 """
 
@@ -287,15 +286,15 @@ FAMILIES: Final = {
     *("secret", "service", "stack", "swarm", "system", "trust", "volume"),
 }
 """The words of help that have subcommands of their own; those of ``checkpoint`` are listed with an
-experimental daemon only."""
+experimental daemon only.
+"""
 
 _LISTED: Final = re.compile(r"^  ([a-z][a-z-]*) {2,}\S", re.MULTILINE)
-"""A subcommand in the text of ``--help``; with an asterisk after its name it would be a plugin's,
-of which we know nothing."""
+"""A subcommand in the text of ``--help``; an asterisk after its name would mean a plugin's."""
 
 
 class Step(NamedTuple):
-    """One command of a session, and what becomes of it."""
+    """One command of a session, and its outcome."""
 
     code: int
     words: list[str]
@@ -303,7 +302,7 @@ class Step(NamedTuple):
 
 
 def steps(session: str) -> list[Step]:
-    """The lines of a table."""
+    """Yield the lines of a table."""
     rows = (row.split("|") for row in session.strip().splitlines())
     return [Step(int(code), shlex.split(line), says.strip()) for code, line, says in rows]
 

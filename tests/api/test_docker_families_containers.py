@@ -1,5 +1,6 @@
-"""The options of ``docker run`` and ``docker create``, one by one: each shows inside the container,
-or is refused in Docker's words."""
+"""Test the options of ``docker run`` and ``docker create``, one by one: each shows inside the
+container, or is refused with Docker's message.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ SHOWN: Final = {
     "--workdir /not/there": ("pwd", "/not/there"),
     "-a stdout": ("echo seen", "seen"),
 }
-"""Options, a command, and what it shows."""
+"""Options, a command, and its output."""
 
 REFUSED: Final = {
     "--add-host nope": "invalid argument",
@@ -123,8 +124,9 @@ def test_an_option_that_can_not_be_is_refused_and_leaves_nothing(
 
 
 def test_other_refusals_leave_the_codes_that_dockers_command_makes_of_them(docker: Client) -> None:
-    """What is not there is 127 to it, wherever it is missing; an attach is refused when the
-    container is made already."""
+    """A missing file is 127 to it, wherever it is missing; an attach is refused when the container
+    is already made.
+    """
     device = docker("run", "--rm", "--device", "/dev/nosuch", "busybox", "true")
     keys = docker("run", "--name", "left", "--detach-keys", "nope,nope", "busybox", "true")
 

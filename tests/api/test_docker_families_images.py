@@ -1,5 +1,6 @@
-"""``docker image`` and ``docker system`` with their options, where a session tells more than a
-line: what they leave, and what they show."""
+"""Test ``docker image`` and ``docker system`` with their options, in sessions: what they leave, and
+what they show.
+"""
 
 import json
 import tarfile
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def root_tar(docker: Client, tmp_path: Path) -> Iterator[Path]:
-    """A container's root filesystem; of the images of a test, ``busybox`` alone is left."""
+    """Make a container's root file system; of the images of a test, ``busybox`` alone is left."""
     docker.ok("create", "--name", "source", "busybox", "true")
     docker.ok("export", "-o", str(tmp_path / "root.tar"), "source")
     docker.ok("rm", "source")
@@ -130,7 +131,7 @@ def test_events_are_chosen_and_shaped(docker: Client, daemon: DaemonUnderTest) -
             "events", "--since", "60m", "--until", "0s", *words, "--format", form
         ).splitlines()
 
-    # the client asks for whole seconds: what happened in this one comes with the next
+    # the client asks for whole seconds: events of this one come with the next
     eventually(lambda: told("container=web", "event=destroy") != [], "the last is told")
     assert told("container=web", "event=create")[-1:] == ["container create web"]
     assert told("label=tier=front", "event=create")[-1:] == ["container create web"]

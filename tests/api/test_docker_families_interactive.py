@@ -1,5 +1,6 @@
-"""``docker`` at a person's keyboard: what is drawn, what the keys do, and what is left when the
-person goes away."""
+"""Test ``docker`` at a keyboard: what is drawn, what the keys do, and what is left when the client
+ends.
+"""
 
 import hashlib
 import io
@@ -24,18 +25,19 @@ PIPED_BYTES: Final = 50 << 20
 
 
 def commands(daemon: DaemonUnderTest, container: str) -> list[str]:
-    """What runs in a container, as ``ps`` shows it."""
+    """Return what runs in a container, as ``ps`` shows it."""
     return [row[-1] for row in daemon.api.get(f"/containers/{container}/top")["Processes"]]
 
 
 def attached(daemon: DaemonUnderTest, container: str) -> int:
-    """How many clients have attached, as the history tells."""
+    """Return how many clients have attached, according to the history."""
     return len(daemon.api.history(container, type="container_attach_opened"))
 
 
 def test_a_window_has_its_size_before_the_first_command(docker: Client) -> None:
-    """The container's first process asks at once, and the client tells it when it has started: so
-    the shell waits for a size."""
+    """The container's first process asks at once, and the client sends it after the start: so the
+    shell waits for a size.
+    """
     with Terminal(docker, "run", "-it", "--rm", *SHELL) as terminal:
         terminal.until("/ # ")
         assert terminal.asks("stty size") == f"{ROWS} {COLUMNS}"
@@ -64,7 +66,7 @@ def test_an_exec_has_jobs_and_detach_keys_of_ones_own(
         assert terminal.asks("echo $?") == "130"
         terminal.type("\x18x")
 
-        assert terminal.ends() == 1  # as Docker's: what became of it is not known
+        assert terminal.ends() == 1  # as Docker's: its outcome is unknown
         assert terminal.is_as_before
     assert commands(daemon, "host") == ["sleep 1000", "sh"]
 
@@ -157,7 +159,7 @@ def test_usage_is_drawn_again_and_again_until_ctrl_c(
     with Terminal(docker, "stats") as terminal:
         terminal.until("CONTAINER ID")
         terminal.until("web")
-        terminal.until("\x1b[H")  # home: the next look is drawn over the last
+        terminal.until("\x1b[H")  # home: the next screen is drawn over the last
         terminal.until("web")
         terminal.type(CTRL_C)
         assert terminal.ends() in (0, 130)
@@ -188,7 +190,7 @@ def test_a_person_whose_client_is_killed_leaves_a_container_that_goes_when_it_en
         terminal.until("/ # ")
         terminal.signal(signal.SIGKILL)
         terminal.ends()
-    # The prompt may be seen before the start is written down.
+    # The prompt may be seen before the start is recorded.
     eventually(lambda: daemon.api.status("left") == "running", "it goes on")
 
     docker.ok("kill", "left")
@@ -197,7 +199,7 @@ def test_a_person_whose_client_is_killed_leaves_a_container_that_goes_when_it_en
 
 
 def test_a_long_pipe_goes_through_as_it_is(docker: Client) -> None:
-    """Input that does not fit any buffer, and whose end is the program's end."""
+    """Input that does not fit into any buffer, and whose end is the program's end."""
     block = bytes(range(256)) * 4096
     wanted = hashlib.sha256()
     with docker.started("run", "-i", "--rm", "busybox", "sha256sum") as process:

@@ -1,5 +1,6 @@
-"""docker-py, unmodified: every method of every model does what its documentation says, or is
-refused in plain words."""
+"""Test docker-py, unmodified: every method of every model does what its documentation says, or is
+refused with a reason.
+"""
 
 import inspect
 import io
@@ -70,8 +71,9 @@ NOTHING_TO_CALL_THEM_ON: Final = frozenset(
         *(f"RegistryData.{name}" for name in ("has_platform", "pull", "reload")),
     }
 )
-"""Methods of things that there are none of: this engine has no plugins and no swarm, and not yet
-volumes and registries. Asking for such a thing is part of the script."""
+"""Methods without objects to call them on: this engine has no plugins and no swarm, and not yet
+volumes and registries. The script asks for such objects.
+"""
 
 
 def public_methods(model: type) -> Iterator[str]:
@@ -84,7 +86,7 @@ def public_methods(model: type) -> Iterator[str]:
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Which methods have been called since."""
+    """Record which methods are called."""
     called: set[str] = set()
 
     def noting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -209,7 +211,7 @@ def terminals(client: docker.DockerClient) -> None:
     screen.resize(40, 120)
     assert screen.exec_run(
         ["stty", "size"], tty=True
-    ).output  # a size, whichever a new terminal has
+    ).output  # the size of a new terminal may be any
     screen.remove(force=True)
 
 
@@ -240,7 +242,7 @@ def told(client: docker.DockerClient, container: Container) -> None:
 
 
 def what_there_is_not(client: docker.DockerClient, directory: Path) -> None:
-    """Clear words for each; lists are empty."""
+    """Check the error for each unsupported thing; lists are empty."""
     registry = (
         client.images.pull,
         client.images.push,
@@ -280,7 +282,7 @@ def what_there_is_not(client: docker.DockerClient, directory: Path) -> None:
 
 
 def _spent(answer: Any) -> None:
-    """Docker tells the end of a push and the like in the stream of a 200."""
+    """Read an answer to its end: Docker reports the end of a push in the stream of a 200."""
     if isinstance(answer, str) and '"error"' in answer:
         raise errors.APIError(answer)
 

@@ -1,4 +1,4 @@
-"""Networks of IPv4 and IPv6: addresses, names, published ports, and how they are shown."""
+"""Test networks of IPv4 and IPv6: addresses, names, published ports, and how they are shown."""
 
 import socket
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SUBNETS = [
 
 @pytest.fixture
 def both(daemon: DaemonUnderTest) -> Iterator[DaemonUnderTest]:
-    """A daemon with the network ``both``."""
+    """Run a daemon with the network ``both``."""
     body = {"Name": "both", "EnableIPv6": True, "IPAM": {"Config": SUBNETS}}
     daemon.api.post("/networks/create", body)
     yield daemon

@@ -1,5 +1,5 @@
-"""Both commands by TCP with certificates: everything that works on the Unix socket, and who it
-was.
+"""Test both commands by TCP with certificates: everything that works on the Unix socket, and the
+recorded actor.
 """
 
 import shutil
@@ -24,7 +24,7 @@ BIG: Final = bytes(range(256)) * (3 * 4096)
 
 
 class Encrypted:
-    """A command whose variables say where the engine is, and as whom to come."""
+    """A command whose variables give the engine's address and the certificate."""
 
     def __init__(self, client: Client, directory: Path) -> None:
         self._client = client
@@ -77,7 +77,7 @@ def client(
 
 
 def actors(daemon: DaemonUnderTest, container: str, event: str) -> list[tuple[str, str]]:
-    """Who caused it, and whence without the port."""
+    """Return the actors of an event, and their addresses without the port."""
     found = [entry["actor"] for entry in daemon.api.history(container, type=event)]
     return [(each.get("name", ""), each.get("address", "").rpartition(":")[0]) for each in found]
 

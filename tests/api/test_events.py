@@ -1,5 +1,5 @@
-"""Readers of ``/events``: where they begin, where they go on, and what a crowd of slow ones
-costs.
+"""Test readers of ``/events``: where they begin, where they resume, and what many slow ones
+cost.
 """
 
 import json
@@ -39,7 +39,7 @@ def moment(at_ns: int) -> str:
 
 
 async def ask(engine: SimulatedEngine, query: str) -> list[Any]:
-    """What has happened by now; the future, in which ``until`` lies, is not waited for."""
+    """Return what has happened by now; the future, in which ``until`` lies, is not waited for."""
     query = query.replace("until=NOW", f"until={moment(engine.ledger.clock.wall_ns())}")
     answer = await engine.get(f"/events?{query}")
     assert answer.status == 200, answer
@@ -157,7 +157,7 @@ async def test_prunes_are_reported_with_the_space_reclaimed(tmp_path: Path) -> N
 
 
 async def burst(engine: SimulatedEngine, identity: str, count: int) -> None:
-    """Many events at once: more than one group of the log has, and each for every follower."""
+    """Make many events at once: more than one group of the log has, and each for every follower."""
     stream, origin = container_stream(ContainerId(identity)), Origin(actor=SUPERVISOR)
     for first in range(0, count, 100):
         sizes = tuple(Resized(height=number, width=1) for number in range(first, first + 100))

@@ -1,5 +1,6 @@
-"""Every path and method answers as it is described; what this engine does not have says so, and
-nothing is our fault."""
+"""Test that every path and method answers as it is described; what this engine lacks says so, and
+nothing answers 500.
+"""
 
 import json
 import re

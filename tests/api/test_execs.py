@@ -1,5 +1,6 @@
-"""Execs by raw requests against a real daemon: each refusal's status and words, and what is left
-when it is over."""
+"""Test execs by raw requests against a real daemon: each refusal's status and message, and what is
+left afterwards.
+"""
 
 import json
 from typing import Any, Final
@@ -19,7 +20,7 @@ SLEEP: Final = ("sleep", "1000")
 
 @pytest.fixture
 def box(daemon: DaemonUnderTest) -> str:
-    """A container that runs."""
+    """Run a container."""
     return daemon.api.run("box", *SLEEP)
 
 
@@ -155,7 +156,7 @@ def test_an_exec_without_a_terminal_has_no_size_and_that_is_no_error(
 
 
 def test_detaching_from_an_exec_is_recorded(daemon: DaemonUnderTest, box: str) -> None:
-    """By keys that reach the engine; a client that takes them for itself just goes away."""
+    """With keys that reach the engine; a client that handles them itself just disconnects."""
     streams = {"AttachStdin": True, "AttachStdout": True, "Tty": True}
     execution = made(daemon, "cat", **streams)
     with daemon.api.hijack(f"/exec/{execution}/start", {"Tty": True}) as stream:
@@ -167,7 +168,7 @@ def test_detaching_from_an_exec_is_recorded(daemon: DaemonUnderTest, box: str) -
 
 
 def told(daemon: DaemonUnderTest) -> list[str]:
-    """The actions of all events of the container, without what comes behind their names."""
+    """Return the actions of all events of the container, without what follows their names."""
     wanted = {"filters": json.dumps({"container": ["box"]}), "since": "1m", "until": "0s"}
     lines = daemon.api.call("GET", "/events", **wanted).body.splitlines()
     return [json.loads(line)["Action"].partition(":")[0] for line in lines]

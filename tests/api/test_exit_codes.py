@@ -1,5 +1,6 @@
-"""How a run ends is how its command ends: the program's code, 128 + n for signals, and 125 to 127
-for what never ran."""
+"""Test exit codes of a run: the program's code, 128 + n for signals, and 125 to 127 for what never
+ran.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Health checks as people ask for them and as their tools wait for them; with both commands."""
+"""Test health checks as users request them and as their tools wait for them, with both commands."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def health(client: Client, container: str) -> Any:
 
 
 def becomes(client: Client, container: str, status: str) -> Any:
-    """Wait for a status; the health then."""
+    """Wait for a status; return the health then."""
     return eventually(
         lambda: (found := health(client, container))["Status"] == status and found,
         f"{container} is {status}",
@@ -33,7 +33,7 @@ def becomes(client: Client, container: str, status: str) -> Any:
 
 
 def checked(client: Client, name: str, command: str, *options: str) -> str:
-    """A container that runs with a check."""
+    """Run a container with a check."""
     words = ("run", "-d", "--name", name, *QUICK, "--health-cmd", command, *options)
     return client.ok(*words, "busybox", "sleep", "1000")
 
@@ -44,7 +44,7 @@ def listed(client: Client, *filters: str) -> list[str]:
 
 
 def processes_of(daemon: DaemonUnderTest, container: str) -> int:
-    """How many processes a container has, its first included."""
+    """Return how many processes a container has, its first included."""
     return len(daemon.inventory().processes[daemon.api.inspect(container)["Id"]])
 
 
@@ -88,7 +88,9 @@ def test_failures_in_a_row_make_it_unhealthy_and_one_success_makes_it_well(clien
 
 
 def told_of(client: Client, *containers: str) -> list[str]:
-    """The events of containers that have been removed; a client's ``--until`` is a whole second."""
+    """Return the events of containers that have been removed; a client's ``--until`` is a whole
+    second.
+    """
     filters = [word for each in containers for word in ("--filter", f"container={each}")]
     words = ("events", "--since", "10m", "--until", "0s", *filters, "--format", "{{.Action}}")
 
@@ -223,7 +225,7 @@ def test_failures_of_the_start_period_are_patiently_borne(
 
 
 def image_with_check(client: Client, directory: Path) -> None:
-    """Have the image ``checked``, whose check fails."""
+    """Import the image ``checked``, whose check fails."""
     path = directory / "image.tar"
     path.write_bytes(busybox_tar())
     instruction = "HEALTHCHECK --interval=100ms --retries=1 CMD echo image; exit 1"

@@ -1,4 +1,4 @@
-"""Leaving HTTP: the descriptor changes hands, and no byte is lost or read twice."""
+"""Test leaving HTTP: the descriptor is handed over, and no byte is lost or read twice."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The conversation: bodies, keep-alive, patience and impatience, on a real socket."""
+"""Test HTTP/1.1 on a real socket: bodies, keep-alive, time limits."""
 
 import json
 from pathlib import Path

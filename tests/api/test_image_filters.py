@@ -1,4 +1,4 @@
-"""Which images are listed, pruned and told to be gone."""
+"""Test which images are listed, pruned, and reported as deleted."""
 
 import json
 from pathlib import Path

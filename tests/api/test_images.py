@@ -1,4 +1,6 @@
-"""Images: brought, named, used, removed, and refused when they are broken; with both commands."""
+"""Test images: imported, named, used, removed, and refused when they are damaged; with both
+commands.
+"""
 
 import io
 import json
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.root
 
 
 def tar_of(**files: str) -> bytes:
-    """A root filesystem of a few files."""
+    """Build a root file system of a few files."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         for name, content in files.items():
@@ -27,7 +29,7 @@ def tar_of(**files: str) -> bytes:
 
 
 def saved(reference: str, layer: bytes, **config: object) -> bytes:
-    """What ``docker save`` writes of an image with one layer."""
+    """Build what ``docker save`` writes of an image with one layer."""
     diff = f"sha256:{sha256(layer).hexdigest()}"
     whole = {
         "architecture": "amd64",
@@ -61,7 +63,7 @@ def busybox_tar(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def only_busybox(daemon: DaemonUnderTest) -> None:
-    """Images are the whole module's: each test begins with one."""
+    """Leave only one image: all tests of the module share them."""
     for image in daemon.api.get("/images/json"):
         for tag in image["RepoTags"] or [image["Id"]]:
             if tag != "busybox:latest":

@@ -1,4 +1,4 @@
-"""The verbs for containers, as fingers know them; with both commands."""
+"""Test the verbs for containers, with both commands."""
 
 import json
 
@@ -226,7 +226,7 @@ def test_version_and_info_tell_both_sides(client: Client, daemon: DaemonUnderTes
 def test_a_killed_daemon_loses_nothing_that_a_client_knows(
     client: Client, daemon: DaemonUnderTest
 ) -> None:
-    """The same command, before and after, sees the same."""
+    """The same command sees the same before and after."""
     script = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
     client.ok("run", "-d", "--name", "web", "busybox", "sh", "-c", script)
     client("run", "--name", "ended", "busybox", "sh", "-c", "exit 3")

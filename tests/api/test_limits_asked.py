@@ -1,4 +1,4 @@
-"""Devices, rates and cgroups that ``run`` is asked for, seen from inside the container and out."""
+"""Test devices, rates and cgroups of ``run``, seen from inside the container and outside."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,9 @@ PARENT = f"shipslog-test-asked-{os.getpid()}"
 
 @pytest.fixture
 def parents() -> Iterator[list[Path]]:
-    """Where a parent of this name is made, which the engine leaves to whoever asked for it."""
+    """Return where a parent of this name is made, which the engine leaves to the user who named
+    it.
+    """
     places = [root / PARENT / "below" for root in kernel_inventory.hierarchies().values()]
     yield places
     for place in places:
@@ -50,7 +52,7 @@ def test_a_device_in_a_privileged_container_may_have_another_path(client: Client
 
 
 def test_a_device_that_is_not_there_fails_the_start_in_dockers_words(docker: Client) -> None:
-    """For want of a file, Docker's command thinks of the program: 127."""
+    """Docker's command takes a missing file for the program: 127."""
     done = docker("run", "--rm", "--device", "/dev/no-such-device", "busybox", "true")
 
     assert done.code == 127

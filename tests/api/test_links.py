@@ -1,5 +1,6 @@
-"""Links: how a container is told where another one is, with the variables and lines that Docker
-writes."""
+"""Test links: how a container learns the address of another one, by the variables and lines that
+Docker writes.
+"""
 
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_the_first_process_has_the_variables_and_its_own_count(docker: Client) -
 
 
 def test_the_files_are_right_again_at_the_next_start(api: Api) -> None:
-    """The address may be another one then."""
+    """The address may have changed by then."""
     api.run("web", *WAITING)
     api.run("guest", *WAITING, HostConfig={"Links": ["web:w"]})
     before = address(api, "web")

@@ -1,6 +1,4 @@
-"""``docker login``: a registry is asked, the client hears what it said, and nothing secret
-stays.
-"""
+"""Test ``docker login``: a registry is asked, the client gets its answer, and no secret is kept."""
 
 import socket
 from collections.abc import Iterator
@@ -175,8 +173,9 @@ def test_what_is_no_registry_is_not_believed(daemon: DaemonUnderTest) -> None:
 
 
 def _asked_while_talking(daemon: DaemonUnderTest, server: socket.socket, port: int) -> Reply:
-    """The listener's backlog holds both attempts; each is answered with what is no HTTP, by a
-    thread."""
+    """The listener's backlog holds both attempts; a thread answers each with something that is not
+    HTTP.
+    """
     from threading import Thread
 
     def talk() -> None:

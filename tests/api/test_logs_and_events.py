@@ -1,5 +1,4 @@
-"""What was written and what happened: ``logs``, ``events``, ``history``, the past; with both
-commands where Docker has it."""
+"""Test ``logs``, ``events``, ``history`` and the past, with both commands where Docker has it."""
 
 import json
 import re
@@ -20,7 +19,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
 
 @pytest.fixture
 def five(client: Client) -> str:
-    """A container that has written five lines."""
+    """Run a container that has written five lines."""
     client.ok("run", "--name", "five", "busybox", "sh", "-c", FIVE)
     return "five"
 

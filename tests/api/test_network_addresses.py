@@ -1,4 +1,4 @@
-"""Addresses: in order, each given once, given back, and none that the host needs elsewhere."""
+"""Test addresses: in order, each given once, given back, and none that the host needs elsewhere."""
 
 import shutil
 import subprocess

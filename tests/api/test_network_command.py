@@ -1,4 +1,4 @@
-"""``shipslog network``: networks from the command line."""
+"""Test ``shipslog network``: networks from the command line."""
 
 import pytest
 

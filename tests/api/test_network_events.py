@@ -1,4 +1,4 @@
-"""What is told of networks, in Docker's words, and what a prune takes away."""
+"""Test events of networks, in Docker's words, and what a prune removes."""
 
 import json
 import time
@@ -15,7 +15,7 @@ FOREVER = ("sleep", "1000")
 
 
 def told(daemon: DaemonUnderTest, after: int) -> list[tuple[str, str]]:
-    """Actions on networks, each with the network's name."""
+    """Return the actions on networks, each with the network's name."""
     body = daemon.api.call(
         "GET", "/events", after_seq=after, until=time.time(), filters='{"type":["network"]}'
     ).body

@@ -1,8 +1,9 @@
-"""Every verb in every phase of a container: which status, which words, and where it is afterwards.
+"""Test every verb in every phase of a container: which status, which message, and the phase
+afterwards.
 
-Held against the reference engine by hand, 20.10, in the same order. Where this table differs from
-what that says, v1.51 does: ``container … is not running`` has a small letter now, and what was a
-500 without need is a 409.
+Compared with the reference engine by hand, 20.10, in the same order. Where this table differs from
+its answers, v1.51 does: ``container … is not running`` has a small letter now, and what was a
+needless 500 is a 409.
 """
 
 import json
@@ -32,7 +33,7 @@ LINKED: Final = "Conflict, cannot remove the default link name of the container"
 
 
 class Case(NamedTuple):
-    """What is answered, and in which phase the container is then; None: it is no more."""
+    """The answer, and the container's phase afterwards; None: it is removed."""
 
     status: int
     message: str
@@ -171,7 +172,7 @@ MATRIX: Final[dict[str, dict[str, Case]]] = {
 
 
 async def arrive(engine: SimulatedEngine, phase: str) -> str:
-    """Make the container ``web`` and bring it there."""
+    """Make the container ``web`` and bring it into a phase."""
     identity = await engine.create("web")
     match phase:
         case "removed":
@@ -188,7 +189,7 @@ async def arrive(engine: SimulatedEngine, phase: str) -> str:
 
 
 async def put_off(engine: SimulatedEngine, identity: str) -> None:
-    """A restart that is due, but not while a test lasts."""
+    """Delay a due restart beyond the test."""
     due = RestartScheduled(delay_s=YEARS_NS / 1e9, due_boot_ns=YEARS_NS)
     stream = container_stream(ContainerId(identity))
     await engine.ledger.record(Origin(actor=SUPERVISOR), (stream, (due,)))

@@ -1,4 +1,4 @@
-"""Ports: reached from the host's side, shown, taken once, given back; with both commands."""
+"""Test ports: reached from the host's side, shown, taken once, given back; with both commands."""
 
 import socket
 
@@ -14,7 +14,7 @@ SERVES = ("sh", "-c", "echo served > /index.html; exec httpd -f -p 80 -h /")
 
 
 def fetch(port: int, address: str = "127.0.0.1") -> bytes:
-    """What a web server answers."""
+    """Return a web server's answer."""
     with socket.create_connection((address, port), timeout=2) as connection:
         connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
         answer = b""
@@ -58,7 +58,7 @@ def test_containers_reach_each_other_and_their_names_are_their_own(client: Clien
 
 @pytest.mark.parametrize("options", [["--rm"], ["--name", "second"]])
 def test_a_port_is_taken_once(options: list[str], client: Client, daemon: DaemonUnderTest) -> None:
-    """Who was to be removed after the run is removed now: nobody waits for what won't come."""
+    """A container that was to be removed after the run is removed now."""
     client.ok("run", "-d", "--name", "first", "-p", "8080:80", "busybox", "sleep", "1000")
 
     done = client("run", *options, "-p", "8080:80", "busybox", "true")

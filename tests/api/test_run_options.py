@@ -1,4 +1,4 @@
-"""What ``run`` is asked for, seen from inside the container; with both commands."""
+"""Test options of ``run``, seen from inside the container, with both commands."""
 
 import json
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_a_profile_of_ones_own_is_obeyed(client: Client, tmp_path: Path) -> None
 
 
 def test_the_hosts_network_is_the_hosts_own(client: Client) -> None:
-    """Also its name: what listens there is known by it."""
+    """Also its name, by which servers there are known."""
     done = client(
         "run", "--rm", "--network", "host", "busybox", "sh", "-c", "hostname; ls /sys/class/net"
     )

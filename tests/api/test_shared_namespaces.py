@@ -1,4 +1,4 @@
-"""Namespaces that a container has from the host or from another container."""
+"""Test namespaces that a container has from the host or from another container."""
 
 import os
 from collections.abc import Callable
@@ -76,8 +76,7 @@ def test_a_guest_ends_with_the_container_whose_processes_it_shares(api: Api) -> 
 
 
 def test_what_a_first_process_leaves_behind_ends_with_it(api: Api) -> None:
-    """In a PID namespace of its own the kernel sees to that; in a shared one nobody does but the
-    engine."""
+    """In a PID namespace of its own the kernel ends them; in a shared one the engine has to."""
     api.run("lender", *WAITING)
     leave = ("sh", "-c", "(trap '' HUP; exec sleep 4321) & sleep 0.1")
     api.run("guest", *leave, HostConfig={"PidMode": "container:lender"})
@@ -188,7 +187,7 @@ def test_an_owner_that_waits_for_its_restart_is_refused(api: Api) -> None:
 
 
 def test_nothing_is_held_of_an_owner_that_has_ended(api: Api, daemon: DaemonUnderTest) -> None:
-    """Neither monitor nor guest keeps a descriptor of its namespaces."""
+    """Neither monitor nor joining container keeps a descriptor of its namespaces."""
     api.run("lender", *WAITING, HostConfig={"IpcMode": "shareable"})
     both = {"PidMode": "container:lender", "IpcMode": "container:lender"}
     api.run("guest", *WAITING, HostConfig=both)

@@ -1,4 +1,4 @@
-"""``stats``: what containers use, once and again."""
+"""Test ``stats``: what containers use, once and repeatedly."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
-"""Bytes in and out of containers without a terminal: none lost, none added, in order; with both
-commands."""
+"""Test bytes in and out of containers without a terminal: none lost, none added, in order; with
+both commands.
+"""
 
 import signal
 import socket
@@ -36,7 +37,7 @@ def ends(process: subprocess.Popen[bytes]) -> int:
 
 
 def attached(daemon: DaemonUnderTest, container: str, count: int) -> Callable[[], bool]:
-    """Whether so many clients are attached, as the history tells."""
+    """True if this many clients are attached, according to the history."""
     return lambda: len(daemon.api.history(container, type="container_attach_opened")) == count
 
 
@@ -163,7 +164,7 @@ def test_a_container_is_started_again_with_its_streams(client: Client) -> None:
 def test_a_client_that_reads_the_head_through_a_buffer_loses_nothing_of_a_replayed_log(
     daemon: DaemonUnderTest,
 ) -> None:
-    """docker-py's buffer would swallow what came with the head: so nothing comes with it."""
+    """docker-py's buffer would swallow bytes that came with the head: so none come with it."""
     container = daemon.api.run("said", "echo", "long ago")
     assert daemon.api.wait(container) == 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -1,4 +1,4 @@
-"""``-it`` is a real terminal: what a person sees and what the keys do; with both commands."""
+"""Test ``-it``, a real terminal: what users see and what the keys do; with both commands."""
 
 import signal
 from typing import Final
@@ -18,7 +18,7 @@ CTRL_C, CTRL_D, CTRL_P_CTRL_Q, CTRL_Z = "\x03", "\x04", "\x10\x11", "\x1a"
 
 
 def commands(daemon: DaemonUnderTest, container: str) -> list[str]:
-    """What runs in a container, as ``ps`` shows it."""
+    """Return what runs in a container, as ``ps`` shows it."""
     return [row[-1] for row in daemon.api.get(f"/containers/{container}/top")["Processes"]]
 
 
@@ -139,12 +139,12 @@ def test_detach_keys_leave_an_exec_running(client: Client, daemon: DaemonUnderTe
         terminal.type(CTRL_P_CTRL_Q)
 
         terminal.until("read escape sequence")
-        assert terminal.ends() == 1  # as Docker's: what became of it is not known
+        assert terminal.ends() == 1  # as Docker's: its outcome is unknown
     assert commands(daemon, "host") == ["sleep 1000", "sh"]
 
 
 def test_keys_reach_a_program_with_a_terminal_as_they_are(client: Client) -> None:
-    """No key is the client's own: Ctrl-C is a byte, and what it means is decided inside."""
+    """No key is the client's own: Ctrl-C is a byte, and its meaning is decided inside."""
     script = "stty raw -echo; echo ready; dd bs=1 count=4 2>/dev/null | od -An -tx1"
     with Terminal(client, "run", "-it", "--rm", "busybox", "sh", "-c", script) as terminal:
         terminal.until("ready")

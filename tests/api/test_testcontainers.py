@@ -1,4 +1,4 @@
-"""Testcontainers, unmodified: what test-suites of other projects do with an engine."""
+"""Test Testcontainers, unmodified: what test suites of other projects do with an engine."""
 
 import urllib.request
 from pathlib import Path
@@ -15,8 +15,9 @@ SERVER = "mkdir /www; echo served > /www/index.html; echo listening; httpd -f -p
 
 @pytest.fixture
 def engine(daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch) -> DaemonUnderTest:
-    """Found by the environment, as in a CI job; nothing that would have to be pulled runs beside
-    the tests."""
+    """Set the environment as in a CI job; nothing that would have to be pulled runs beside the
+    tests.
+    """
     monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.api.socket_path}")
     monkeypatch.setattr(config.testcontainers_config, "ryuk_disabled", True)
     return daemon

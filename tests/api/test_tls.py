@@ -1,4 +1,6 @@
-"""TLS: who may come in, by which name, and streams that end one half at a time."""
+"""Test TLS: which clients are accepted, under which name, and streams that end one half at a
+time.
+"""
 
 import socket
 import ssl
@@ -26,8 +28,9 @@ _BLOCK: Final = bytes(range(256)) * 256
 
 
 class Engine:
-    """Answers with the caller's name; ``/attach`` gives the connection to a monitor, who is the
-    test."""
+    """Answers with the caller's name; ``/attach`` passes the connection to a monitor, which is the
+    test.
+    """
 
     def __init__(self) -> None:
         self.handed, self.taken = trio.open_memory_channel[tuple[trio.SocketStream, bytes]](1)
@@ -53,7 +56,7 @@ class Engine:
 
 
 class TlsClient:
-    """One client that ends its two directions apart, as Go's can and Python's streams can't."""
+    """A client that ends its two directions separately, as Go's can and Python's streams can't."""
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         self.stream = stream
@@ -80,7 +83,7 @@ class TlsClient:
         return received
 
     async def rest(self) -> bytes:
-        """Everything until ``close_notify``; that must come."""
+        """Return everything until ``close_notify``, which must come."""
         parts = []
         with suppress(ssl.SSLZeroReturnError):
             while part := await self.receive():
@@ -130,7 +133,7 @@ class Port:
         return TlsClient(await self.plain(), context or self._certificates.client_context())
 
     async def attached(self) -> tuple[TlsClient, trio.SocketStream]:
-        """A client and the monitor that it is connected to."""
+        """Connect a client and a monitor."""
         client = await self.connect()
         await client.send(post("/attach", b"", "Connection: Upgrade", "Upgrade: tcp"))
         assert (await client.head()).startswith(b"HTTP/1.1 101 UPGRADED")
@@ -340,7 +343,7 @@ async def test_a_client_that_does_not_read_is_given_up_when_its_monitor_has(
     async with tls_port(certificates) as port:
         client, monitor = await port.attached()
         stalled = 0
-        while stalled < 3:  # the clock may have jumped over a busy machine once
+        while stalled < 3:  # the clock may have jumped once on a busy machine
             with trio.move_on_after(5) as waited:
                 await monitor.send_all(_BLOCK)
             stalled = stalled + 1 if waited.cancelled_caught else 0

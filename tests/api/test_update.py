@@ -1,5 +1,6 @@
-"""``update``: other limits and another restart policy, with both commands, and what the kernel says
-then."""
+"""Test ``update``: other limits and another restart policy, with both commands, and the kernel's
+values afterwards.
+"""
 
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_what_is_paused_or_stopped_is_updated_too(daemon: DaemonUnderTest) -> No
 
 @pytest.mark.cgroup_v1
 def test_what_the_kernel_refuses_is_reported_and_changes_nothing(daemon: DaemonUnderTest) -> None:
-    """Real-time budgets are handed out from above, where this engine has none."""
+    """Real-time budgets are given from above, where this engine has none."""
     identity = daemon.api.run("web", "sleep", "1000", HostConfig={"CpuShares": 100})
 
     status, message = update(daemon, "web", CpuShares=700, CpuRealtimeRuntime=1000)
@@ -146,5 +147,5 @@ def test_it_is_history(client: Client, daemon: DaemonUnderTest) -> None:
             *("--filter", "container=web", "--format", "{{.Action}} {{.Actor.Attributes.name}}"),
         ).splitlines()
 
-    # a client's ``--until`` is a whole second: what happened in this one comes with the next
+    # a client's ``--until`` is a whole second: events of this one come with the next
     assert eventually(told, "the update is told")[-1] == "update web"

@@ -1,4 +1,4 @@
-"""What older clients are told, and how clients find out what to ask for."""
+"""Test answers to older clients, and how clients negotiate the version."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Waiting for a container: three conditions, each with policies and removals in between."""
+"""Test waiting for a container: three conditions, each with policies and removals in between."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ ALWAYS = {"RestartPolicy": {"Name": "always"}, "NetworkMode": "none"}
 
 
 class Waiting(threading.Thread):
-    """Somebody who waits, from when the head of the answer has come."""
+    """A waiting client, from the head of the answer on."""
 
     def __init__(self, api: Api, container: str, condition: str) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def test_a_removal_is_waited_for_to_its_end(
 
 
 def test_what_a_person_has_stopped_stays_so(daemon: DaemonUnderTest) -> None:
-    """And a policy does what it says after the next start."""
+    """A policy applies again after the next start."""
     daemon.api.run("web", "sleep", "1000", HostConfig=ALWAYS)
     for verb in ("stop?t=0", "kill"):
         daemon.api.post(f"/containers/web/{verb}")

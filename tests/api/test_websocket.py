@@ -1,4 +1,4 @@
-"""Attaching by WebSocket, with wsproto's client on the other side."""
+"""Test attaching by WebSocket, with wsproto's client on the other side."""
 
 import socket
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ class WebSocket:
         return self._events.pop(0)
 
     def messages_until(self, wanted: bytes) -> list[BytesMessage | TextMessage]:
-        """Messages whose text together is what is wanted."""
+        """Return messages whose text together is ``wanted``."""
         found: list[BytesMessage | TextMessage] = []
         text = b""
         while len(text) < len(wanted):
@@ -60,7 +60,7 @@ class WebSocket:
         return found
 
     def close_code(self) -> int:
-        """What the other side closes with."""
+        """Return the code with which the other side closes."""
         event = self.event()
         assert isinstance(event, CloseConnection), event
         return event.code
@@ -73,7 +73,7 @@ def websocket(
     """Connect.
 
     Raises:
-        Refused: the answer is none.
+        Refused: the answer is not a WebSocket.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patient(10))

@@ -1,4 +1,6 @@
-"""The port for files of containers, in memory: every container begins with the same few."""
+"""Implement the port for containers' files in memory: every container has the same few, and
+remembers what was unpacked.
+"""
 
 import io
 import posixpath
@@ -104,7 +106,7 @@ def _member(name: str, node: Node) -> tarfile.TarInfo:
 
 
 def nodes_of(tar: bytes) -> Tree:
-    """What is in a tar, by name."""
+    """Return the entries of a tar, by name."""
     with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
         return {each.name: _node(archive, each) for each in archive}
 
@@ -122,7 +124,7 @@ def _node(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Node:
 
 
 class FakeReading:
-    """A tar on its way out."""
+    """A tar that is made while it is read."""
 
     def __init__(self, found: PathStat, tar: bytes) -> None:
         self.stat = found
@@ -137,7 +139,7 @@ class FakeReading:
 
 
 class FakeUpload:
-    """A tar that has come in."""
+    """A tar that was received."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -232,7 +234,7 @@ class FakeFiles:
     # --- Paths ---
 
     def _found(self, container: Container, path: str) -> tuple[str, PathStat]:
-        """What stands at a path, and where that is."""
+        """Return what is at a path, and where that is."""
         self._check_alive(container)
         tree = self._trees[container.id]
         cleaned = posixpath.normpath(f"/{path}").replace("//", "/")
@@ -298,7 +300,7 @@ def _compared(tree: Tree) -> Iterator[PathChange]:
 
 
 def _resolved(tree: Mapping[str, Node], path: str) -> str:
-    """Where a path leads; only a last component may be a symlink."""
+    """Return where a path leads; only a last component may be a symlink."""
     for _ in range(_LINKS_MAX):
         if path not in tree or not tree[path].link:
             return path

@@ -34,7 +34,7 @@ ARCHITECTURE = "amd64"
 
 
 class FakeSaved:
-    """An archive on its way out; what it holds stays until it is closed."""
+    """An archive that is made while it is read; its images stay until it is closed."""
 
     def __init__(self, archive: bytes, let_go: Callable[[], None]) -> None:
         self._archive = archive

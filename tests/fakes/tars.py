@@ -37,7 +37,7 @@ def members_of(data: bytes) -> dict[str, bytes]:
 
 
 async def all_of(body: AsyncIterator[bytes]) -> bytes:
-    """All bytes of a body."""
+    """Return all bytes of a body."""
     return b"".join([chunk async for chunk in body])
 
 

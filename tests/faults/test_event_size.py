@@ -13,12 +13,14 @@ from tests.harness.image_archives import image_archive
 
 LARGE: Final = "x" * 6_800_000
 ROOM_KB: Final = 20 << 10
-"""What the first large request adds for good: buffers that later ones use again."""
+"""What the first large request adds permanently: buffers that later ones reuse."""
 REFUSAL: Final = "are too much for one event; at most 1048576 are kept"
 
 
 def requests(container: str) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
-    """One for each command whose event keeps what its body says: method, path, body, query."""
+    """Return one request for each command whose event keeps its body's content: method, path, body,
+    query.
+    """
     create = {"Image": "busybox", "Cmd": ["true"]}
     for more in (
         {"Env": [f"A={LARGE}"]},
@@ -43,7 +45,7 @@ def memory_kb(daemon: DaemonUnderTest) -> int:
 
 
 def image_files(daemon: DaemonUnderTest) -> set[Path]:
-    """Files of blobs and layers."""
+    """Return the files of blobs and layers."""
     content, layers = daemon.data_root / "content", daemon.data_root / "layers"
     found = {path for path in (*content.rglob("*"), *layers.rglob("*")) if path.is_file()}
     assert found

@@ -31,7 +31,7 @@ def database(daemon: DaemonUnderTest) -> Iterator[sqlite3.Connection]:
 
 
 def spoil(daemon: DaemonUnderTest, stream: str, *tables: str) -> None:
-    """Write something that nobody can read into every row that a stream has in some tables."""
+    """Write invalid data into the newest row of a container."""
     with database(daemon) as connection:
         for trigger in ("update", "delete", "elsewhere"):
             connection.execute(f"DROP TRIGGER IF EXISTS events_refuse_{trigger}")

@@ -337,7 +337,9 @@ def test_a_damaged_blob_of_an_oci_layout_is_noticed(shelf: Shelf) -> None:
 
 
 def oci_archive(*architectures: str) -> bytes:
-    """As Docker with containerd's store saves it: an index of an index, layers compressed."""
+    """Build an archive as Docker with containerd's store does: an index of an index, layers
+    compressed.
+    """
     blobs: dict[str, bytes] = {}
 
     def stored(content: bytes | dict[str, object], **more: object) -> dict[str, object]:

@@ -253,7 +253,7 @@ def test_the_hosts_links_go_on_learning_routes_when_ipv6_is_forwarded(tmp_path: 
 def test_an_interface_behind_free_slots_goes_even_if_somebody_keeps_the_namespace(
     world: World, monkeypatch: pytest.MonkeyPatch, is_new: bool
 ) -> None:
-    """Whether the daemon that removes it has made it, or another one."""
+    """Tested with the daemon that made it, and with another one."""
     monkeypatch.setattr("engine.drivers.networks.sandbox_driver._DISMANTLING_S", 0.0)
     last = replace(front(3, slot=2), gateways=())
     world.network.prepare_sandbox(Sandbox(ONE, (front(2), back(2), last)))

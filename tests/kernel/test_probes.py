@@ -171,7 +171,7 @@ async def test_a_daemon_that_dies_in_the_middle_of_a_probe_leaves_nothing(
 
 
 def _ask_and_wait_for_death(bundle: Path) -> NoReturn:
-    """Do what another daemon would do, from the monitor's view."""
+    """Act as another daemon, from the monitor's view."""
     try:
         os.chdir(bundle)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

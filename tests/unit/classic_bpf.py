@@ -1,4 +1,4 @@
-"""A classic BPF machine, as far as seccomp(2) uses it: what would the kernel decide?"""
+"""Run classic BPF programs, as far as seccomp(2) uses them, to get the kernel's decision."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ _COMPARISONS: dict[int, Callable[[int, int], bool]] = {
 
 
 def refusal(number: int) -> int:
-    """SECCOMP_RET_ERRNO with this errno."""
+    """Return SECCOMP_RET_ERRNO with this errno."""
     return 0x00050000 | number
 
 
 def decide(
     program: bytes, number: int, args: Sequence[int] = (), arch: int = AUDIT_ARCH_X86_64
 ) -> int:
-    """Run a program on one system call; what it returns.
+    """Run a program on one system call; return its decision.
 
     Only forward jumps exist, so it ends: BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP, BPF_RET|K,
     linux/filter.h.

@@ -1,4 +1,4 @@
-"""Subnets and addresses: in order, never twice, never one that somebody was promised."""
+"""Test subnets and addresses: in order, never twice, never one that is already promised."""
 
 from ipaddress import ip_address, ip_interface, ip_network
 

@@ -1,4 +1,4 @@
-"""Paths and modes of containers' files in Docker's words."""
+"""Test paths and modes of containers' files in Docker's words."""
 
 import base64
 import json

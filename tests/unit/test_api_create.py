@@ -1,5 +1,6 @@
-"""From a create request to a spec. The refusals are those that dockerd gives, by status and, where
-people match on them, by word."""
+"""Test the conversion of a create request to a spec. Refusals are dockerd's, by status and, where
+users match on them, by message.
+"""
 
 import json
 from pathlib import Path

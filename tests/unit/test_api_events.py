@@ -1,4 +1,6 @@
-"""Events of the log in the words of Docker's ``/events``, and who is told which of them."""
+"""Test events of the log in the words of Docker's ``/events``, and which clients get which of
+them.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where bodies end, however they arrive."""
+"""Test where bodies end, however they arrive."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from engine.api.http.framing import BODYLESS, ChunkedBody, CountedBody, Framing,
 
 
 def taken(framing: Framing, pieces: list[bytes]) -> tuple[bytes, bytes]:
-    """The body in these pieces, and what comes behind it."""
+    """Return the body from these pieces, and what follows it."""
     body, left = b"", b""
     for piece in pieces:
         left += piece

@@ -1,4 +1,4 @@
-"""Health checks at the API's edge; the refusals are what dockerd 20.10 answered."""
+"""Test health checks at the API's edge; the refusals are those of dockerd 20.10."""
 
 import pytest
 from msgspec.structs import replace

@@ -1,4 +1,4 @@
-"""What ``docker info`` says about limits."""
+"""Test what ``docker info`` says about limits."""
 
 from msgspec.structs import replace
 

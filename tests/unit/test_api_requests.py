@@ -1,4 +1,6 @@
-"""Queries and bodies, read as Docker reads them; every kind of error has its status."""
+"""Test that queries and bodies are read as Docker reads them, and every kind of error has its
+status.
+"""
 
 import os
 import socket

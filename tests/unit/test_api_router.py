@@ -1,4 +1,4 @@
-"""Paths and versions, as Docker's clients write them."""
+"""Test paths and versions, as Docker's clients write them."""
 
 import pytest
 import trio
@@ -37,7 +37,7 @@ ROUTER = Router(
 
 
 def ask_route(route: Route) -> Reply:
-    """What a route by itself answers."""
+    """Return a route's own answer."""
     request = Request(
         route.method, route.template, {}, NoBody(), Actor(kind=ActorKind.USER), "0" * 32
     )

@@ -1,4 +1,4 @@
-"""What clients are shown, held against the fields that the v1.51 document lists."""
+"""Test answers to clients against the fields that the v1.51 document lists."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a container uses, as Docker's clients read it."""
+"""Test a container's usage, in the form that Docker's clients read."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Moments, spans and filters, as clients write them."""
+"""Test times, durations and filters, as clients write them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The root of background loops.
+"""Test the common root of background loops.
 
 Errors are logged once, delays grow and end with the first success.
 """
@@ -19,7 +19,9 @@ NO_DISK = OSError(errno.EIO, "Input/output error")
 
 
 def outcomes(*planned: Exception | None) -> tuple[Callable[[], Awaitable[None]], list[float]]:
-    """A step with these outcomes, the last one for ever; and the times at which it is run."""
+    """Return a step with these outcomes, the last one for ever, and the times at which it is
+    run.
+    """
     at: list[float] = []
 
     async def step() -> None:
@@ -41,7 +43,7 @@ def lived(seconds: float, body: Callable[[], Awaitable[object]]) -> None:
 
 
 def rests(at: list[float]) -> Iterator[float]:
-    """The time between the end of a step and the next one."""
+    """Return the times between the end of a step and the next one."""
     return (round(later - earlier - 1, 6) for earlier, later in pairwise(at))
 
 

@@ -1,4 +1,4 @@
-"""Booleans as users of Docker write them: strconv.ParseBool."""
+"""Test booleans as users of Docker write them: strconv.ParseBool."""
 
 import pytest
 

@@ -1,5 +1,4 @@
-"""What the cgroup drivers compute: where hierarchies are, which devices are permitted, what a
-weight is."""
+"""Test what the cgroup drivers compute: hierarchies, permitted devices, weights."""
 
 import struct
 from pathlib import Path
@@ -124,7 +123,9 @@ def test_the_program_decides_as_the_policy(
 
 
 def permits(policy: Policy, kind: Kind, major: int, minor: int, wanted: set[str]) -> bool:
-    """The rule of security/device_cgroup.c, match_exception() and match_exception_partial()."""
+    """Apply the rule of security/device_cgroup.c, match_exception() and
+    match_exception_partial().
+    """
     for (of_kind, of_major, of_minor), access in policy.exceptions.items():
         meant = of_kind == kind and of_major in (None, major) and of_minor in (None, minor)
         if meant and (wanted & access if policy.allow else wanted <= access):
@@ -133,7 +134,7 @@ def permits(policy: Policy, kind: Kind, major: int, minor: int, wanted: set[str]
 
 
 def run_program(code: bytes, kind: Kind, major: int, minor: int, wanted: set[str]) -> bool:
-    """As much of the BPF machine as such programs use."""
+    """Run a BPF program, as far as such programs need it."""
     access = sum({"m": 1, "r": 2, "w": 4}[one] for one in wanted)
     context = struct.pack("=III", access << 16 | {"b": 1, "c": 2}[kind], major, minor)
     registers = dict.fromkeys(range(11), 0)

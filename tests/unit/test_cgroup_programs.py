@@ -1,4 +1,4 @@
-"""BPF programs: loaded once for each policy, and no more of them held than a bound says."""
+"""Test BPF programs: loaded once for each policy, and only a limited number kept."""
 
 import os
 

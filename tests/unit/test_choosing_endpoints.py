@@ -1,4 +1,4 @@
-"""Places in networks: free ones, those asked for, and what can't be had."""
+"""Test places in networks: free ones, requested ones, and impossible ones."""
 
 from ipaddress import ip_address
 
@@ -29,7 +29,7 @@ def network(name: str, **fields: object) -> Network:
 
 
 class Known:
-    """Networks, and addresses that others have."""
+    """Networks, and addresses that other containers have."""
 
     def __init__(self, *networks: Network, held: tuple[str, ...] = ()) -> None:
         self.networks = {each.id: each for each in networks}

@@ -1,4 +1,4 @@
-"""Ports of the host: as asked for, out of a range, or any; never one that somebody has."""
+"""Test ports of the host: as requested, out of a range, or any; never one that is taken."""
 
 import pytest
 

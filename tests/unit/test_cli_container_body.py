@@ -1,5 +1,6 @@
-"""The body of a create request, held against what Docker's own client sends for the same command
-line."""
+"""Test the body of a create request against what Docker's own client sends for the same command
+line.
+"""
 
 import json
 from pathlib import Path
@@ -26,7 +27,9 @@ def translated(command: str) -> dict[str, Any]:
 
 
 def meant(value: Any) -> Any:
-    """Without what is empty, zero or null: leaving a field out says the same to every engine."""
+    """Return a value without what is empty, zero or null: an engine treats a missing field the
+    same.
+    """
     if isinstance(value, dict):
         shorter = {name: meant(inner) for name, inner in value.items()}
         return {n: v for n, v in shorter.items() if v not in (None, "", 0, [], {}, False)}

@@ -1,4 +1,4 @@
-"""The command line as pflag reads it, and what leads to which verb."""
+"""Test the command line as pflag reads it, and which verb it means."""
 
 import subprocess
 import sys

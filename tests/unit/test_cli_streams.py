@@ -1,4 +1,4 @@
-"""Docker's multiplexed streams, the detach keys, and the built-in image."""
+"""Test Docker's multiplexed streams, the detach keys, and the built-in image."""
 
 import io
 import sys

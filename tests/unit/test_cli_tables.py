@@ -1,4 +1,4 @@
-"""Columns as Go's tabwriter sets them, and the choice between table and template."""
+"""Test columns as Go's tabwriter sets them, and the choice between table and template."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Go templates as people use them in ``--format``."""
+"""Test Go templates as used in ``--format``."""
 
 import pytest
 

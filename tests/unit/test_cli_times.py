@@ -1,4 +1,4 @@
-"""What people type for a moment, and what they read."""
+"""Test the forms of times that users write and read."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sizes and durations, written and read."""
+"""Test sizes and durations, written and read."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Events come back as they went in, in whatever shape they were written."""
+"""Test that events are decoded as they were encoded, in whatever schema they were written."""
 
 import json
 from typing import Any

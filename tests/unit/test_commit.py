@@ -1,4 +1,4 @@
-"""What an image inherits from its container, and which images people mean when they save."""
+"""Test what an image inherits from its container, and which images ``save`` means."""
 
 import pytest
 

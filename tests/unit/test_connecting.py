@@ -1,4 +1,4 @@
-"""Containers join networks and leave them, running or not."""
+"""Test containers that join and leave networks, running or not."""
 
 import pytest
 from msgspec.structs import replace

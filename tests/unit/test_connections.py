@@ -1,4 +1,4 @@
-"""Whose a client's connection is, until a monitor has it."""
+"""Test who owns a client's connection until a monitor has it."""
 
 import socket
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.fixture
 def connections(pair: tuple[socket.socket, socket.socket]) -> Connections:
-    made = Connections(cast("Monitors", None))  # nothing gets as far as a monitor here
+    made = Connections(cast("Monitors", None))  # no call reaches a monitor here
     made.offer_exec(E, StreamOptions(stdout=True), Client(connection=pair[0]))
     return made
 

@@ -1,4 +1,4 @@
-"""One writer at a time for each container's layer."""
+"""Test that one holder at a time has a container's lock."""
 
 import trio
 import trio.testing

@@ -1,4 +1,6 @@
-"""Other limits for a container that exists: what is merged, what is refused, and when it holds."""
+"""Test other limits for an existing container: what is merged, what is refused, and when it
+applies.
+"""
 
 import pytest
 from msgspec.structs import replace
@@ -141,7 +143,7 @@ def test_a_refusal_of_the_kernel_changes_nothing_and_is_remembered() -> None:
 def test_an_end_that_comes_first_brings_the_update_with_it(
     policy: RestartPolicy, follows: type | None
 ) -> None:
-    """And the new restart policy decides what follows."""
+    """The new restart policy decides what follows."""
     (requested,) = decide_update(RUNNING, Resources(cpu_shares=5), policy)
     asked = after(RUNNING, requested)
 

@@ -1,9 +1,9 @@
-"""Every field of Docker's Config, HostConfig and NetworkingConfig: honoured and shown again, warned
-about, or refused.
+"""Test every field of Docker's Config, HostConfig and NetworkingConfig: applied and shown again,
+warned about, or refused.
 
-The table is held against the shape of the body, so that no field can be read without an effect.
-Which fields Docker has beyond these, ``python -m tests.conformance.compare`` tells where its
-document is given.
+The table is compared with the shape of the body, so that no field can be read without an effect.
+Run ``python -m tests.conformance.compare`` with Docker's document to see which fields Docker has
+beyond these.
 """
 
 import json
@@ -50,7 +50,7 @@ class Warned(str):
 
 @dataclass(frozen=True)
 class Case:
-    """A value, and what becomes of it: shown as it is unless said otherwise."""
+    """A value, and its effect: shown unchanged unless it says otherwise."""
 
     value: Any
     outcome: Shown | Warned | Kind | None = None
@@ -204,7 +204,7 @@ MOUNT: Final[dict[str, Case]] = {
 
 
 def fields_of(shape: type[Wire]) -> dict[str, Any]:
-    """Types by the names that clients write."""
+    """Return the types by the names that clients write."""
     return {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
 
 
@@ -231,7 +231,7 @@ def created(body: dict[str, Any]) -> tuple[Spec, tuple[str, ...]]:
 
 
 def shown(spec: Spec) -> dict[str, Any]:
-    """Config and HostConfig, as a client would read them."""
+    """Return Config and HostConfig, as a client would read them."""
     container = Container(id=ContainerId("b" * 64), name="x", spec=spec, created_ns=0)
     both = {**config_json(container), **host_config_json(spec)}
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(both))

@@ -1,4 +1,4 @@
-"""What a daemon is told, and what it answers to what it can't use."""
+"""Test the daemon's options, and its errors for invalid ones."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Interface
@@ -103,7 +103,7 @@ def test_bridge_and_bip_exclude_each_other() -> None:
 )
 @pytest.mark.parametrize("tls", [(), ("--tls",)])
 def test_a_host_that_others_could_reach_is_refused(host: str, tls: tuple[str, ...]) -> None:
-    """Encryption alone says nothing about who comes."""
+    """Encryption alone does not identify clients."""
     with pytest.raises(ConfigError, match="loopback"):
         load(["-H", host, *tls])
 

@@ -1,4 +1,4 @@
-"""Where clients come in: sockets made, sockets passed, and what is left behind."""
+"""Test the daemon's listeners: sockets made, sockets passed, and what is left behind."""
 
 import grp
 import os
@@ -90,13 +90,13 @@ def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
         open_listeners(config, {})
 
 
-# Descriptors are passed by number, from 3 on, which is somebody else's in a test: here it is 900.
+# Descriptors are passed by number, from 3 on, which are in use in a test: here it is 900.
 
 
 def passed(
     monkeypatch: pytest.MonkeyPatch, sockets: list[socket.socket], names: str = ""
 ) -> dict[str, str]:
-    """The environment of a process that was passed these."""
+    """Set the environment of a process that was passed these sockets."""
     monkeypatch.setattr("engine.daemon.socket_activation.FIRST_FD", 900)
     for place, each in enumerate(sockets):
         os.dup2(each.fileno(), 900 + place, inheritable=True)

@@ -1,4 +1,4 @@
-"""One daemon a data root, by a lock that dies with its holder."""
+"""Test that one daemon uses a data root, by a lock that ends with its holder."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The daemon's log never waits for its reader."""
+"""Test that the daemon's log never waits for its reader."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""systemd's protocol, as sd_notify(3) has it."""
+"""Test systemd's protocol, sd_notify(3)."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from engine.daemon.notify import NOTIFY_TIMEOUT_S, notify, watchdog
 
 @pytest.fixture
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A service manager's end of the protocol."""
+    """Return a service manager's end of the protocol."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as listener:
         listener.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))

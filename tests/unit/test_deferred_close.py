@@ -1,4 +1,4 @@
-"""Descriptors that a thread still uses are closed when it is done."""
+"""Test that descriptors that a thread still uses are closed when it is done."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

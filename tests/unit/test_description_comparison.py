@@ -1,4 +1,4 @@
-"""The comparison of two descriptions of an API, on documents made up for it.
+"""Test the comparison of two descriptions of an API, with invented documents.
 
 Docker's own document is not a part of this tree, so the whole comparison is run by hand: see
 tests/conformance/compare.py.
@@ -131,7 +131,7 @@ OURS = claims(OPENAPI)
 
 
 def without(name: str) -> dict[str, str]:
-    """Our claims but for one, and what is inside of it."""
+    """Return our claims without one, and without those inside it."""
     return {key: kind for key, kind in OURS.items() if not key.startswith(name)}
 
 

@@ -1,6 +1,4 @@
-"""What one event may hold is bounded: a creation beyond it is refused, and nothing of it is
-left.
-"""
+"""Test the limit of an event's size: a creation beyond it is refused, and nothing of it is left."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""The files that a container gets are Docker's to the byte; the samples were read off Docker
-20.10.
+"""Test the files that a container gets, byte for byte as Docker's; the samples were read from
+Docker 20.10.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""How the answers of a check are judged: the rules of moby's ``daemon/health.go``."""
+"""Test how the results of a check are judged: the rules of moby's ``daemon/health.go``."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A long history is read in blocks, and none of its events falls between two."""
+"""Test that a long history is read in blocks, without losing an event between two."""
 
 from engine.queries.history import BLOCK_EVENTS, _take
 

@@ -1,4 +1,4 @@
-"""An image's history: what may be added to it, and what it amounts to."""
+"""Test an image's history: what may be added to it, and the resulting state."""
 
 import pytest
 

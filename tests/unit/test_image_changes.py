@@ -1,5 +1,6 @@
-"""``docker import --change``: what Docker 20.10 made of the same instructions, read off it, and its
-refusals."""
+"""Test ``docker import --change``: the results of Docker 20.10 for the same instructions, and its
+refusals.
+"""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Configs are read whoever wrote them, and written as Docker writes them."""
+"""Test that configs of any tool are read, and written as Docker writes them."""
 
 import json
 

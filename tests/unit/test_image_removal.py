@@ -1,4 +1,4 @@
-"""Which image a word means, and when Docker lets it go."""
+"""Test which image a reference means, and when Docker removes it."""
 
 import pytest
 from msgspec.structs import replace

@@ -1,4 +1,4 @@
-"""An answer to inspect is made once, and again as soon as anything that it tells of has changed."""
+"""Test that an answer to inspect is cached until anything that it shows has changed."""
 
 from dataclasses import replace as replaced
 

@@ -1,4 +1,4 @@
-"""A monitor's journal, written and read back."""
+"""Test a monitor's journal, written and read back."""
 
 import os
 from collections.abc import Iterator
@@ -159,7 +159,7 @@ RELEASED: Final[tuple[tuple[str, str, Fact], ...]] = (
     ),
     ("exec_exited", '"exec_id":"e","code":5}', ExecProcessExited("e", 5)),
 )
-"""What monitors of the first releases have written, to the byte."""
+"""What monitors of the first releases have written, byte for byte."""
 
 
 @pytest.mark.parametrize(("kind", "rest", "fact"), RELEASED)

@@ -1,5 +1,6 @@
-"""A journal that is written anew, without what the daemon has taken over: each fact is told once,
-whoever dies when."""
+"""Test a journal that is rewritten without what the daemon has taken over: each fact is read once,
+whichever process dies when.
+"""
 
 import os
 from collections.abc import Callable
@@ -24,12 +25,13 @@ EXECS: Final = 20
 
 
 class Killed(BaseException):
-    """SIGKILL: nothing catches it, nothing is cleaned up."""
+    """SIGKILL: it is not caught, and nothing is cleaned up."""
 
 
 class DeadlyOs:
-    """The module ``os``, until the n-th call of a function of it: then the process dies, before the
-    call or after it."""
+    """The module ``os``, until the n-th call of one of its functions: then the process dies, before
+    the call or after it.
+    """
 
     def __init__(self, dies_at: int, *, before: bool) -> None:
         self.calls = 0
@@ -55,7 +57,7 @@ class DeadlyOs:
 
 
 def begun(path: Path) -> Journal:
-    """A run with some execs."""
+    """Write a run with some execs."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     written = Journal(fd, grown=lambda count: None)
     written.append(MonitorBegan(*IDENTITY))
@@ -103,7 +105,7 @@ def test_a_journal_of_which_all_is_known_still_says_that_its_run_has_happened(pa
 
 
 def test_a_reader_hears_of_nothing_twice_and_misses_nothing(path: Path) -> None:
-    """It sees the journal before, between, and after several rewrites, or only some of it."""
+    """It sees the journal before, between, and after several rewrites, or only some of them."""
     written, reader = begun(path), JournalReader(path)
     heard = [record.stamp.number for record in reader.read()]
     for round_number in range(30):
@@ -143,7 +145,7 @@ def test_a_monitor_killed_at_any_call_leaves_one_whole_journal(
     outcomes, dies_at, survived = [], 1, False
     while not survived:
         path.unlink(missing_ok=True)
-        written = begun(path)  # a dead monitor's .new file may lie there
+        written = begun(path)  # a dead monitor's .new file may be there
         deadly = DeadlyOs(dies_at, before=before)
         with monkeypatch.context() as patch:
             patch.setattr(journal, "os", deadly)

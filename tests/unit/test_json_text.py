@@ -1,4 +1,4 @@
-"""JSON without the json module's Python half."""
+"""Test JSON without the json module's Python half."""
 
 import json
 

@@ -1,5 +1,6 @@
-"""Lanes: each container has its own queue, and a thread that hangs is given up, counted, and holds
-nobody."""
+"""Test lanes: each container has its own queue, and a thread that hangs is abandoned, counted, and
+blocks nothing else.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,14 +26,14 @@ ONE, OTHER = ContainerId("1" * 64), ContainerId("2" * 64)
 
 @pytest.fixture
 def mount() -> Iterator[threading.Event]:
-    """What hanging work waits for; at the end it answers."""
+    """Provide what hanging work waits for; at the end it answers."""
     event = threading.Event()
     yield event
     event.set()
 
 
 async def give_up(lanes: Lanes, container: ContainerId, mount: threading.Event) -> None:
-    """Have a thread hang, and its caller lose patience."""
+    """Let a thread hang, and cancel its caller."""
     hangs = threading.Event()
 
     def work() -> None:

@@ -1,5 +1,6 @@
-"""The launch order of a run: made from the container's state, before its bundle is written and
-after."""
+"""Test the launch order of a run: made from the container's state, before its bundle is written and
+after.
+"""
 
 from pathlib import Path, PurePosixPath
 

@@ -1,4 +1,4 @@
-"""The head is never ahead of what has been submitted, whatever goes wrong on the way."""
+"""Test that the head is never ahead of what has been submitted, whatever fails."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which texts are links, and which runs of ports are told as a range."""
+"""Test which texts are links, and which runs of ports become a range."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The log's encoding by blocks says the same as an encoding line by line would."""
+"""Test that encoding the log by blocks has the same result as encoding it line by line."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BYTES = st.one_of(
 
 
 def as_text(written: bytes) -> str:
-    """Each byte that is not UTF-8 becomes U+FFFD, as in Docker's logs."""
+    """Decode; each byte that is not UTF-8 becomes U+FFFD, as in Docker's logs."""
     text = written.decode(errors="surrogateescape")
     return re.sub("[\udc80-\udcff]", "\ufffd", text)
 

@@ -1,4 +1,4 @@
-"""Reading a log back: blocks, filters, tails, damage."""
+"""Test reading a log back: blocks, filters, tails, damage."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,6 @@
-"""Netlink messages: what is sent, byte by byte as netlink(7) and the kernel's headers lay it out,
-and what is read."""
+"""Test netlink messages: what is sent, byte by byte as in netlink(7) and the kernel's headers, and
+what is read.
+"""
 
 import struct
 from collections.abc import Callable
@@ -25,8 +26,9 @@ PARSERS: list[Callable[[bytes], object]] = [
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, written without any library: length and type in the machine's order, padded to
-    four bytes."""
+    """Build one attribute without any library: length and type in the machine's byte order, padded
+    to four bytes.
+    """
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 

@@ -1,4 +1,4 @@
-"""What networks may be made and taken away."""
+"""Test which networks may be made and removed."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,6 @@
-"""The description of the API: every route is in it, each part of it is sound, and it is served."""
+"""Test the description of the API: it has every route, each part of it is valid, and it is
+served.
+"""
 
 import json
 import re
@@ -83,7 +85,7 @@ def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
 
 
 def test_no_two_shapes_have_one_name() -> None:
-    """A name with a dot is what msgspec calls the second of two."""
+    """msgspec gives the second of two a name with a dot."""
     assert not [name for name in document().description["components"]["schemas"] if "." in name]
 
 

@@ -1,4 +1,4 @@
-"""The map in a package's docstring names the modules that are there."""
+"""Test that the map in a package's docstring names the modules that exist."""
 
 import ast
 import re

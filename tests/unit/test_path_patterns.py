@@ -1,5 +1,6 @@
-"""Go's path.Match, as the filters of images use it; the table was checked against the reference
-daemon's answers."""
+"""Test Go's path.Match, as the filters of images use it; the table was compared with the reference
+daemon's answers.
+"""
 
 import pytest
 
@@ -45,6 +46,7 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
 
 
 def test_many_stars_cost_no_more_than_their_number() -> None:
-    """One that takes back what it gave would not come to an end here; the test's own time limit
-    says so."""
+    """An implementation that backtracks would not end here; the test's own time limit would show
+    it.
+    """
     assert not path_matches("*a" * 500 + "b", "a" * 255)

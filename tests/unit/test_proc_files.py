@@ -1,4 +1,4 @@
-"""The kernel's files about processes and mounts, as they are parsed in one place each."""
+"""Test the parsers of the kernel's files about processes and mounts."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""``top``: which arguments ps may see, and what is made of its output."""
+"""Test ``top``: which arguments ps may get, and how its output is read."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Which Python runs the lean processes, and what it does to its memory before it forks."""
+"""Test which Python runs the lean processes, and how it prepares its memory before it forks."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ print("settled")
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that is all of PATH."""
+    """Make a directory that is all of PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 

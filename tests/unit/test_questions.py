@@ -1,5 +1,6 @@
-"""Questions about all of history: one moment's answer whatever is recorded meanwhile, ended with
-their client, small."""
+"""Test questions about all of history: answers as of one moment whatever is recorded meanwhile,
+cancelled with their client, in little memory.
+"""
 
 import random
 import subprocess
@@ -30,7 +31,7 @@ BOAT = ContainerId("a" * 64)
 EVENTS: Final = 3_000
 MANY: Final = 120_000
 PAUSES_MAX: Final = 2
-"""That of a statement, and that of whoever finds out why the statement was ended."""
+"""The pause of a statement, and that of finding out why the statement was ended."""
 BOUND_BYTES: Final = 30 << 20
 
 
@@ -162,7 +163,7 @@ def test_a_moment_is_of_each_stream_all_up_to_its_last_event_then(tmp_path: Path
 
 
 def fill(directory: str, lives: int) -> None:
-    """As many containers that came and went, at the times 1, 2, 3, …"""
+    """Record this many containers that came and went, at the times 1, 2, 3, …"""
     log = EventLog.open(Path(directory) / "shipslog.db", threaded=False)
     ledger = Ledger(log, Clock())
     trio.run(begin, ledger)

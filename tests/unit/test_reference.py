@@ -1,5 +1,6 @@
-"""References are read as the distribution project writes its grammar, and refused in Docker's
-words."""
+"""Test that references are read by the distribution project's grammar, and refused with Docker's
+message.
+"""
 
 import pytest
 from hypothesis import assume, given
@@ -43,7 +44,7 @@ def test_short_forms_mean_what_docker_means(text: str, canonical: str, familiar:
 
 @given(DOMAIN, st.lists(COMPONENT, min_size=1, max_size=3), TAG)
 def test_both_forms_parse_to_the_same_reference(domain: str, path: list[str], tag: str) -> None:
-    assume(domain or "." not in path[0] or len(path) == 1)  # else the first part is a domain
+    assume(domain or "." not in path[0] or len(path) == 1)  # otherwise the first part is a domain
 
     reference = parse_reference(f"{domain}{'/'.join(path)}:{tag}")
 

@@ -1,4 +1,4 @@
-"""How registries are addressed, and what their challenges say."""
+"""Test how registries are addressed, and how their challenges are parsed."""
 
 import pytest
 

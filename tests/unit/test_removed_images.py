@@ -1,4 +1,6 @@
-"""A removed image leaves both views and the table of live state once no container needs it."""
+"""Test that a removed image leaves both views and the table of live state once no container needs
+it.
+"""
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator

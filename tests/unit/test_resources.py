@@ -1,4 +1,4 @@
-"""What Docker refuses, in Docker's words."""
+"""Test what Docker refuses, with Docker's messages."""
 
 import pytest
 

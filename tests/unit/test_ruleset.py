@@ -1,4 +1,4 @@
-"""What the firewall is told, and how its answers are read."""
+"""Test the firewall's commands, and how its answers are read."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 

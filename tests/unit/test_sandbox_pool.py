@@ -1,5 +1,6 @@
-"""The pool has what will be wanted next, never more than it may, and nothing at an address that
-somebody else has."""
+"""Test the pool: it has what will be wanted next, never more than its limit, and nothing at an
+address that another container has.
+"""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ FRONT, BACK = NetworkId("f" * 64), NetworkId("b" * 64)
 
 @dataclass
 class Kernel:
-    """The sandboxes that there are, in the order in which they were made."""
+    """The existing sandboxes, in the order in which they were made."""
 
     made: list[SandboxId] = field(default_factory=list)
     served: set[SandboxId] = field(default_factory=set)
@@ -43,7 +44,7 @@ class Kernel:
 
 
 class InlineLanes(Lanes):
-    """Everything at once and where it is called."""
+    """Lanes that run everything at once, on the calling thread."""
 
     async def run(self, lane, function):  # type: ignore[no-untyped-def]  # the base's signature
         await trio.lowlevel.checkpoint()
@@ -122,7 +123,7 @@ async def test_an_address_that_somebody_else_gets_is_nobodys_here(clock: MockClo
 
 @trio_test
 async def test_nor_when_it_was_about_to_be(clock: MockClock) -> None:
-    """An eviction waits for what is being prepared, which it can't prevent."""
+    """An eviction waits for a preparation in progress, which it can't prevent."""
     kernel = Kernel()
     async with running(kernel) as pool, trio.open_nursery() as nursery:
         kernel.before_making = lambda: nursery.start_soon(pool.evict, FRONT, ("10.0.0.2",))
@@ -178,7 +179,7 @@ async def test_who_ends_in_good_order_leaves_none(clock: MockClock) -> None:
 async def test_nothing_is_prepared_beside_a_start_that_found_what_it_needed(
     clock: MockClock,
 ) -> None:
-    """Whoever waits for the container has the processors."""
+    """The waiting client's container gets the processors first."""
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))

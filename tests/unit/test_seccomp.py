@@ -1,8 +1,8 @@
-"""The default seccomp profile, as decisions of the program that the kernel gets.
+"""Test the default seccomp profile, by the decisions of the program that the kernel gets.
 
-What is claimed here was compared, for every number of every architecture, with the program that
-dockerd 20.10 installs (read back with PTRACE_SECCOMP_GET_FILTER). The differences are those of
-Docker's later releases, and each has its test below.
+The decisions were compared, for every number of every architecture, with the program that dockerd
+20.10 installs (read back with PTRACE_SECCOMP_GET_FILTER). The differences are those of Docker's
+later releases, and each has its test below.
 """
 
 import errno
@@ -133,9 +133,7 @@ def test_clone_makes_no_namespace(flag: int) -> None:
 
 
 def test_clone3_seems_not_to_exist() -> None:
-    """Its flags are out of a filter's sight, and a C library falls back on clone only after
-    ENOSYS.
-    """
+    """A filter can't see its flags, and a C library falls back on clone only after ENOSYS."""
     assert decision("clone3") == bpf.refusal(errno.ENOSYS)
 
 
@@ -161,7 +159,7 @@ def test_sockets_that_know_no_namespace_can_not(family: int) -> None:
 
 @pytest.mark.parametrize("call", ["io_uring_setup", "io_uring_enter", "io_uring_register"])
 def test_io_uring_is_not_permitted(call: str) -> None:
-    """Docker 25 took it out: it does what other calls do, past the filter."""
+    """Docker 25 removed it: it does what other calls do, without being filtered."""
     assert decision(call) == bpf.refusal(errno.EPERM)
 
 

@@ -1,4 +1,4 @@
-"""Docker's stream format, and the keys that end an attachment."""
+"""Test Docker's stream format, and the keys that end an attachment."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What the engine tells of the machine."""
+"""Test what the engine reports about the machine."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""What is written is what other programs read: Python's own tarfile bears witness, and our
-reader.
-"""
+"""Test that written tars are read by other programs, Python's own tarfile, and our reader."""
 
 import io
 import os

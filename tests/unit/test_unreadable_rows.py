@@ -1,5 +1,6 @@
-"""A row that can't be read makes its container dead; everything else is there, verify names the
-row, nothing is rewritten."""
+"""Test a row that can't be read: its container is dead; everything else is there, verify names the
+row, nothing is rewritten.
+"""
 
 import json
 import sqlite3
@@ -43,7 +44,7 @@ def opened(path: Path) -> Ledger:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database with two containers, one of which was renamed and has an exec."""
+    """Make a database with two containers, one of which was renamed and has an exec."""
     database = tmp_path / "shipslog.db"
     ledger = opened(database)
 

@@ -1,4 +1,4 @@
-"""Parents of macvlan and ipvlan networks: which link, in which mode, for whom."""
+"""Test parents of macvlan and ipvlan networks: which link, in which mode, for which network."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A view finds what is live by each of its keys, and keeps nothing of what is gone."""
+"""Test that a view finds live objects by each of their keys, and keeps nothing of removed ones."""
 
 from collections.abc import Iterator
 
@@ -51,7 +51,7 @@ def view() -> View:
 
 
 def collections(view: View) -> Iterator[tuple[str, int]]:
-    """Name every collection of a view and of its indexes that has an entry."""
+    """Return every collection of a view and of its indexes that has an entry."""
     parts = [view, *(part for index in view._indexes.values() for part in index)]
     for part in parts:
         for name, value in vars(part).items():
