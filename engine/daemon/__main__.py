@@ -39,11 +39,11 @@ from engine.store.ledger import Ledger
 from engine.supervisor.supervisor import Supervisor
 
 SWITCH_INTERVAL_S: Final = 0.0005
-"""How long a thread may keep the others waiting for the interpreter: the event loop shares it with
-the log's writer."""
+"""How long a thread may hold the interpreter while others wait: the event loop shares it with the
+log's writer."""
 CLOSE_TIMEOUT_S: Final = 5.0
 COLLECT_BACKOFF: Final = Backoff(first_s=5.0, max_s=600.0)
-"""Each attempt reads every image's config; nobody waits for the room."""
+"""Each attempt reads every image's config; no request waits for the space."""
 _ORIGIN: Final = Origin(actor=SUPERVISOR)
 
 log = structlog.get_logger()

@@ -16,7 +16,7 @@ from engine.errors import EngineError
 DEFAULT_HOST: Final = "unix:///run/shipslog/shipslog.sock"
 DEFAULT_FILE: Final = Path("/etc/shipslog/shipslogd.toml")
 DEFAULT_GROUP: Final = "docker"
-"""As dockerd's: who may use one engine without asking may use the other."""
+"""As dockerd's: whoever may use one engine may use the other."""
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("console", "json")
 
@@ -47,22 +47,22 @@ class Config:
     bridge: str = ""
     """An administrator's bridge to use instead of one of our own."""
     default_address_pools: tuple[SubnetSource, ...] = ()
-    """Where networks' subnets are looked for when nobody names one; none of a family: the default
-    ones."""
+    """Where networks' subnets are chosen if none is requested; no pool of a family: the default
+    pools."""
     prepared_sandboxes: int = 8
-    """Network namespaces kept ready for the default network; one that somebody makes gets a quarter
-    as many."""
+    """Network namespaces kept ready for the default network; a user-defined one gets a quarter as
+    many."""
     cgroup_parent: str = ""
     """Empty: one of this instance's own."""
     log_level: str = "info"
     log_format: str = "console"
     socket_group: str = DEFAULT_GROUP
-    """Whose members may use the Unix socket, besides root; empty for nobody, and so is the default
-    where it does not exist."""
+    """The group whose members may use the Unix socket, besides root; empty for nobody, as when the
+    default group does not exist."""
     tls: bool = False
     """TCP ports speak TLS; implied by ``tlsverify``."""
     tlsverify: bool = False
-    """TLS, and each client has to show a certificate that ``tlscacert`` has signed."""
+    """TLS, and each client must have a certificate that ``tlscacert`` has signed."""
     tlscacert: Path = Path("/etc/shipslog/ca.pem")
     tlscert: Path = Path("/etc/shipslog/cert.pem")
     tlskey: Path = Path("/etc/shipslog/key.pem")

@@ -39,7 +39,7 @@ from engine.drivers.streams import LinuxStreams
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """The machine in Go's words, as images have it."""
 _PREPARED_FACTOR: Final = 4
-"""All networks together have so many times the prepared namespaces of the default one, at most."""
+"""The prepared namespaces of all networks, as a multiple of those of the default one, at most."""
 _INITS: Final = ("docker-init", "tini-static", "catatonit")
 
 

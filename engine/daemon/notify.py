@@ -8,8 +8,8 @@ import trio
 from engine.background import Backoff, Loop, forever
 
 NOTIFY_TIMEOUT_S: Final = 5.0
-"""How long a service manager whose queue is full is waited for: a lost ``READY=1`` would have the
-daemon killed."""
+"""How long to wait for a service manager whose queue is full: without ``READY=1`` it would kill the
+daemon."""
 _MICROSECONDS: Final = 1_000_000
 
 

@@ -55,4 +55,4 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     actor: Actor
     cause: int | None = None
     correlation: str = ""
-    """Joins all that one request led to: 32 hexadecimal digits."""
+    """Identifies the request: 32 hexadecimal digits, the same for everything that it caused."""

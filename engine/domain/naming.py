@@ -25,7 +25,7 @@ _TAG_DIGITS: Final = 5
 _LAYER_DIGITS: Final = 24
 _INTERFACE_PREFIX: Final = "sl"
 _VETH_DIGITS: Final = 7
-"""How much of a sandbox's ID the names of its links have."""
+"""How many digits of a sandbox's ID are in the names of its links."""
 SLOT_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 SLOTS_MAX: Final = len(SLOT_DIGITS)
 """How many interfaces a sandbox can have."""

@@ -38,7 +38,7 @@ class PathStat:
     """As in ``st_mode``, inode(7)."""
     mtime_ns: int
     link_target: str = ""
-    """Of a symlink: where it leads in the end, as a path of the container."""
+    """The final target of a symlink, as a path of the container."""
 
 
 class ChangeKind(IntEnum):
@@ -64,8 +64,7 @@ class UnpackOptions:
     keep_kinds: bool = False
     """A directory is not replaced by something else, nor something else by a directory."""
     owner: str = ""
-    """``user[:group]`` of the container to whom everything is given; empty for the owners that the
-    tar names."""
+    """``user[:group]`` of the container that owns the files; empty for the owners in the tar."""
 
 
 class Reading(Protocol):

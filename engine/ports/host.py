@@ -18,12 +18,12 @@ class HostFacts:
     operating_system_version: str
     """Empty if it has none."""
     backing_filesystem: str
-    """What the data root lies on, by the names that Docker has for the kernel's."""
+    """The data root's filesystem, by Docker's names."""
     forwards_ipv4: bool
-    """Whether the machine lets containers' packets out, ip-sysctl.rst."""
+    """Whether the machine forwards containers' packets, ip-sysctl.rst."""
     memory_bytes: int
     open_descriptors: int
-    """The daemon's own."""
+    """The number of the daemon's open descriptors."""
 
 
 class ProcessTable(NamedTuple):

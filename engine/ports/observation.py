@@ -67,17 +67,16 @@ class Observation:
     boot_id: str
     monitor_alive: bool = False
     process_alive: bool = False
-    """The process that the log names, or that the journal does when the log has not heard of it
+    """Whether the process exists that the log names, or the journal if the log does not name it
     yet."""
     facts: tuple[Fact, ...] = ()
-    """Of the present run, those not asked for before."""
+    """The facts of the present run that were not returned before."""
     sandbox: Presence = Presence.ABSENT
     cgroup: Presence = Presence.ABSENT
     frozen: bool = False
     bundle: Presence = Presence.ABSENT
     files: Presence = Presence.ABSENT
-    """Those in ``/etc``, of a container that runs; damaged when they are there and tell of what is
-    no more."""
+    """The files in ``/etc`` of a running container; damaged if they exist and are out of date."""
     directory: Presence = Presence.ABSENT
 
 
@@ -92,9 +91,9 @@ class Inventory:
     bridges: frozenset[str] = frozenset()
     damaged_sandboxes: frozenset[SandboxId] = frozenset()
     damaged_cgroups: frozenset[ContainerId] = frozenset()
-    """Of containers that run: their process is outside, or moves although it should stand still."""
+    """Running containers whose process is outside, or runs although it should be frozen."""
     missing_files: frozenset[ContainerId] = frozenset()
-    """Of containers that run: a file of those in ``/etc`` was deleted."""
+    """Running containers of which a file in ``/etc`` was deleted."""
 
 
 def monitor_of(facts: tuple[Fact, ...]) -> ProcessIdentity | None:

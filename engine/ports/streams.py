@@ -19,7 +19,7 @@ class StreamOptions:
     stdout: bool = False
     stderr: bool = False
     detach_keys: str = ""
-    """As users write them: ``ctrl-p,ctrl-q``; empty for the default."""
+    """The keys as users write them: ``ctrl-p,ctrl-q``; empty for the default."""
     raw: bool = False
     """Output without frames, though there is no terminal."""
 
@@ -30,7 +30,7 @@ class Client:
 
     connection: socket.socket
     unread: bytes = b""
-    """What had been read of it already."""
+    """What was read from the connection already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class LogOptions:
     """The last so many lines; None is all."""
     timestamps: bool = False
     details: bool = False
-    """With what the log's options add to every record."""
+    """Include what the log's options add to every record."""
     follow: bool = False
     raw: bool = False
     """Without frames, though there is no terminal."""

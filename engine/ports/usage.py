@@ -60,7 +60,7 @@ class Sample:
     """Wall clock."""
     counters: Counters
     interfaces: Mapping[str, Interface]
-    """By name; without the loopback, and none of the host's own."""
+    """By name; without the loopback and the host's own."""
     machine_cpu_ns: int
     """The time that all CPUs together have spent, busy or idle."""
     cpus_online: int

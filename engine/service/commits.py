@@ -37,7 +37,7 @@ from engine.service.containers.waits import until_done
 from engine.store.ledger import Ledger
 
 GO_ON_TIMEOUT_S: Final = 5.0
-"""How long a client that is gone is outlived for the sake of the container."""
+"""How long the end of the pause is waited for after the client has gone."""
 _PAUSES: Final = (PauseRequested.TYPE, UnpauseRequested.TYPE)
 
 
@@ -46,9 +46,9 @@ class CommitOptions:
     """How to make an image of a container."""
 
     reference: Reference | None = None
-    """Its name, with a tag."""
+    """The image's name, with a tag."""
     config: ImageConfig | None = None
-    """What is laid over the container's own; None for nothing."""
+    """Merged over the container's own config; None for nothing."""
     changes: Sequence[str] = ()
     author: str = ""
     comment: str = ""

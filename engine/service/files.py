@@ -26,9 +26,9 @@ from engine.queries.waiting import Changes
 from engine.store.ledger import Ledger
 
 GONE_TIMEOUT_S: Final = 10.0
-"""How long the log may take to hear of the end of a process."""
+"""How long it may take until the end of a process is in the log."""
 LOOK_AGAIN_S: Final = 1.0
-"""A start that could not be written down never comes; then nobody says so."""
+"""A start whose event could not be appended never comes, and wakes nobody."""
 
 T = TypeVar("T")
 

@@ -30,18 +30,18 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     network: NetworkId
     name: str
-    """The network's, at the time."""
+    """The network's name, at the time."""
     slot: int = 0
     """Its interface is ``eth<slot>``."""
     address: str = ""
     """With the prefix length: ``172.17.0.2/16``. Empty on a network without IPv4."""
     gateway: str = ""
-    """Empty where there is no way out."""
+    """Empty if there is no default route."""
     address6: str = ""
     gateway6: str = ""
     mac: str
     priority: int = 0
-    """The way out leads over the highest."""
+    """The endpoint with the highest priority has the default route."""
     sysctls: tuple[str, ...] = ()
     """``NAME=VALUE``."""
 
@@ -59,7 +59,7 @@ class ConnectRequested(Event, frozen=True, kw_only=True):
     order: int
     membership: Membership
     endpoint: Endpoint | None = None
-    """None: it does not run, and gets its endpoint at its next start."""
+    """None: the container does not run, and gets its endpoint at its next start."""
 
 
 class Connected(Event, frozen=True, kw_only=True):

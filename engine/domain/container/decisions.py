@@ -46,10 +46,10 @@ RESTART_DELAY_MAX_S: Final = 60.0
 RESTART_RESET_AFTER_S: Final = 10.0
 """A run that lasted this long starts the delays anew, as Docker has it."""
 STOP_TIMEOUT_MAX_S: Final = 100 * 365 * 24 * 3600
-"""A grace beyond this is for ever: the nanoseconds of no clock reach further."""
+"""A longer timeout is for ever: clocks count no more nanoseconds."""
 _SECOND_NS: Final = 1_000_000_000
 _COMMAND_REFUSED: Final = (126, 127)
-"""Exit codes of a start whose command is not executable, or not there."""
+"""Exit codes of a start whose command is not executable, or does not exist."""
 
 
 class InvalidTransition(Conflict):

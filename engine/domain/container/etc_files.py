@@ -16,7 +16,7 @@ _HOSTS: Final = (
     ("ff02::2", "ip6-allrouters"),
 )
 _FALLBACK_SERVERS: Final = ("8.8.8.8", "8.8.4.4")
-"""Where names are asked for when the host asks only itself; Docker's choice."""
+"""Name servers if the host's are all on its loopback; Docker's choice."""
 _NO_SEARCH: Final = (".",)
 RESOLVER: Final = "127.0.0.11"
 """Where the engine's resolver answers inside a container; Docker's choice."""

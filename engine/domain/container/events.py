@@ -20,7 +20,7 @@ from engine.domain.event import Event
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
 
 UNKNOWN_EXIT_CODE: Final = 255
-"""What stands for an exit code that nobody was left to see."""
+"""The exit code if nobody could observe it."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     signal: int = 0
     update: UpdateRequested | None = None
     network: NetworkId | None = None
-    """What is to be connected or disconnected."""
+    """The network to connect or disconnect."""
 
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class ExitReason(StrEnum):
     MONITOR_LOST = "monitor lost"
     """Its monitor died, and the container with it; nobody saw the exit code."""
     REBOOT = "reboot"
-    """The machine was restarted under it."""
+    """The machine was restarted."""
 
 
 class Created(Event, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ class StartRequested(Event, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[PortBinding, ...] = ()
     restart: bool = False
-    """A restart was asked for, of a container that did not run."""
+    """The start is that of a restart of a container that did not run."""
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ class StopRequested(Event, frozen=True, kw_only=True):
     timeout_s: int
     """Negative waits for ever."""
     boot_ns: int
-    """CLOCK_BOOTTIME when it was asked."""
+    """CLOCK_BOOTTIME at the request."""
     then_start: bool = False
     """A restart: start again afterwards."""
 
@@ -224,7 +224,7 @@ class Exited(Event, frozen=True, kw_only=True):
     oom: bool = False
     reason: ExitReason = ExitReason.EXITED
     superseded: tuple[int, ...] = ()
-    """Orders that the end overtook."""
+    """Orders that the end of the run made pointless."""
 
 
 class RestartScheduled(Event, frozen=True, kw_only=True):

@@ -146,7 +146,7 @@ _CHANGES_AT: Final[Mapping[type[Event], Callable[[Container, Any, int], Containe
     StartFailed: start_failed,
     Exited: exited,
 }
-"""What events change that also say when."""
+"""The changes that depend on the time of the event."""
 
 _CHANGES: Final[Mapping[type[Event], Callable[[Container, Any], Container]]] = {
     StartRequested: start_requested,
@@ -179,7 +179,7 @@ _CHANGES: Final[Mapping[type[Event], Callable[[Container, Any], Container]]] = {
     Removed: _unchanged,
     **dict.fromkeys(AUDIT_EVENTS, _unchanged),
 }
-"""What all others change."""
+"""All other changes."""
 
 assert _CHANGES.keys() | _CHANGES_AT.keys() == {
     event for events in TRANSITIONS.values() for event in events

@@ -40,7 +40,7 @@ SHELL_DEFAULT: Final = ("/bin/sh", "-c")
 OUTPUT_BYTES_MAX: Final = 4096
 """How much of a probe's output is kept; what is longer ends in three dots."""
 LOG_MAX: Final = 5
-"""How many answers ``inspect`` shows."""
+"""How many results ``inspect`` shows."""
 NO_EXIT_CODE: Final = -1
 """Of a probe that timed out, or could not be run."""
 
@@ -77,8 +77,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: HealthStatus = HealthStatus.STARTING
     failing_streak: int = 0
     log: tuple[ProbeResult, ...] = ()
-    """The last answers, the newest last. By the log alone there is one: that which changed the
-    status."""
+    """The last results, the newest last. The log alone has one: that which changed the status."""
 
 
 class HealthChanged(Event, frozen=True, kw_only=True):

@@ -16,8 +16,7 @@ from engine.domain.ids import ContainerId
 from engine.errors import Conflict
 
 EPHEMERAL_PORTS: Final = range(32768, 61000)
-"""Where a port is looked for when the caller leaves the choice: the kernel's default
-ip_local_port_range, ip(7)."""
+"""Where a port is chosen if none is requested: the kernel's default ip_local_port_range, ip(7)."""
 
 
 class PortHolders(Protocol):

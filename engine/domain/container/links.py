@@ -27,7 +27,7 @@ class Link(msgspec.Struct, frozen=True):
 
     target: ContainerId
     name: str
-    """The target's, when the link was made."""
+    """The target's name when the link was made."""
     alias: str
 
     @property

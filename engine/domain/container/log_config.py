@@ -8,7 +8,7 @@ import msgspec
 
 JSON_FILE: Final = "json-file"
 LOCAL: Final = "local"
-"""Kept as json-file is: nobody but this engine reads the format that Docker's has."""
+"""Stored in the format of json-file: no other program reads Docker's format."""
 NONE: Final = "none"
 
 TAG_WORD: Final = re.compile(r"\{\{ *\.(?P<name>\w+) *\}\}")
@@ -23,11 +23,11 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     driver: str = JSON_FILE
     options: dict[str, str] = {}
     file_bytes_max: int = 0
-    """A file that has become this large is put aside, and a new one begun; 0: never."""
+    """A file of this size is rotated; 0: never."""
     files_max: int = 1
-    """How many there are at most, the present one included."""
+    """How many files there are at most, the present one included."""
     compress: bool = False
-    """Whether those put aside are compressed, gzip(1)."""
+    """Whether rotated files are compressed, gzip(1)."""
 
     @property
     def is_kept(self) -> bool:

@@ -12,17 +12,17 @@ class AskedBy(StrEnum):
     """``Binds`` or ``Tmpfs``."""
     MOUNTS = "mounts"
     VOLUMES_FROM = "volumes_from"
-    """Another container's, taken over."""
+    """A mount of another container."""
 
 
 class ReadOnlyBelow(StrEnum):
     """What happens to the mounts below a read-only bind."""
 
     IF_POSSIBLE = "if_possible"
-    """Read-only, too, where the kernel can: Docker's way since API 1.44."""
+    """Read-only too if the kernel supports it: Docker's default since API 1.44."""
     NEVER = "never"
     ALWAYS = "always"
-    """Or the container does not start."""
+    """Read-only, or the container does not start."""
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,12 +31,12 @@ class Bind(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     destination: str
     mode: str = ""
-    """As it was written: words joined by commas."""
+    """The mode as it was written: words joined by commas."""
     read_only: bool = False
     read_only_below: ReadOnlyBelow = ReadOnlyBelow.IF_POSSIBLE
     propagation: str = "rprivate"
     recursive: bool = True
-    """With what is mounted below the source."""
+    """Include what is mounted below the source."""
     create_source: bool = True
     """Docker's ``-v`` makes a missing source directory, its ``--mount`` refuses unless it is asked
     to."""

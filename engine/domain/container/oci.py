@@ -65,7 +65,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str = ""
     """The pinned network namespace; empty for the host's own."""
     init: str = ""
-    """A static init for ``--init``; empty without."""
+    """A static init for ``--init``; empty without ``--init``."""
     linked_env: tuple[str, ...] = ()
     """Variables about linked containers."""
     devices: tuple[Json, ...] = ()

@@ -82,7 +82,7 @@ _OF_NO_RUN: Final[tuple[type[Event], ...]] = (
     *(UpdateRequested, Updated),
     *(ConnectRequested, Connected, DisconnectRequested, Disconnected),
 )
-"""Done as soon as they are asked for, while nothing runs."""
+"""What is done at once while nothing runs."""
 _ORDERS: Final[tuple[type[Event], ...]] = (
     *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
     *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),

@@ -56,7 +56,7 @@ def accepted(
 
 _NOT_MOUNTED: Final = "or the cgroup is not mounted."
 _Lack = tuple[Callable[[Resources, Machine], bool], dict[str, Any], str]
-"""When something is missing that was asked for, what is left of the request, and the warning."""
+"""Returns what is left of a request that this machine can't keep whole, and the warning."""
 
 _LACKS: Final[tuple[_Lack, ...]] = (
     (

@@ -40,16 +40,16 @@ DEFAULT_CAPABILITIES: Final = (
 """The capabilities of a container by default: Docker's documented set."""
 
 DEFAULT_NETWORK: Final = "bridge"
-"""The network that a container is in when nobody says otherwise."""
+"""The network that a container is in by default."""
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was requested of a container's place in one network."""
 
     name: str
-    """The network's, or whatever it was asked for by when it was not there."""
+    """The network's name, or the word that it was requested by when it did not exist."""
     network: str = ""
-    """The ID of the network that was meant; when that is gone, another one of the name will do."""
+    """The ID of the network that was meant; if that is gone, another one of the name is used."""
     ipv4: str = ""
     """Empty for any that is free."""
     ipv6: str = ""
@@ -113,11 +113,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exposed_ports: tuple[str, ...] = ()
     healthcheck: Healthcheck | None = None
     shell: tuple[str, ...] = ()
-    """What a check of the kind CMD-SHELL is run by; empty for the default."""
+    """The shell for a check of the kind CMD-SHELL; empty for the default."""
     tty: bool = False
     console_size: tuple[int, int] = (0, 0)
-    """Height and width of the terminal at the start, in characters; zeros when nobody looks at it
-    yet."""
+    """Height and width of the terminal at the start, in characters; zeros if unknown."""
     open_stdin: bool = False
     stdin_once: bool = False
     attach_stdin: bool = False
@@ -139,7 +138,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ports: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     mac_address: str = ""
-    """As asked for beside the networks; the mode's network has it, too."""
+    """The address requested beside the networks; the mode's network has it, too."""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
@@ -174,17 +173,17 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: the default ones, and none for a privileged container."""
     readonly_paths: tuple[str, ...] | None = None
     security_options: tuple[str, ...] = ()
-    """As they were asked for; what they mean is in fields of their own."""
+    """The options as requested; their meaning is in other fields."""
     writable_cgroups: bool = False
     annotations: dict[str, str] = {}
     log: LogConfig = LogConfig()
     volumes: tuple[str, ...] = ()
     """Paths that were declared to be volumes."""
     volumes_from: tuple[str, ...] = ()
-    """As asked for; what came from there is among ``binds`` and ``tmpfs``."""
+    """As requested; the mounts themselves are in ``binds`` and ``tmpfs``."""
     volume_driver: str = ""
     runtime: str = ""
-    """As asked for; there is but one."""
+    """As requested; there is only one."""
     isolation: str = ""
     on_build: tuple[str, ...] = ()
     args_escaped: bool = False

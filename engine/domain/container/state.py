@@ -70,21 +70,21 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     orders: tuple[Order, ...] = ()
     stopping: Stopping | None = None
     user_stopped: bool = False
-    """Somebody wanted the last run to end: restart policies keep out."""
+    """A user ended the last run: restart policies do not apply."""
     restarts: int = 0
     restart_due_boot_ns: int = 0
     restart_delay_s: float = 0.0
     start_again: bool = False
-    """A restart was asked for and its second half is due."""
+    """The second half of a requested restart is due."""
     refusals: tuple[Refusal, ...] = ()
-    """Of the last updates and connects that failed."""
+    """The last updates and connects that failed."""
     attachments: tuple[str, ...] = ()
     health: Health | None = None
     """None: there is no check, or it has never run."""
     drift: tuple[str, ...] = ()
-    """What was found changed and is not yet repaired."""
+    """Damage that was found and is not repaired yet."""
     is_unreadable: bool = False
-    """Its history or its stored state can't be read; what is here is all that is known of it."""
+    """The history or the stored state can't be read; these fields are all that is known."""
 
     @property
     def short_id(self) -> str:

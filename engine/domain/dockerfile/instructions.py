@@ -24,7 +24,7 @@ _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 _PORT_MAX: Final = 65535
 _NO_TRIGGERS: Final = ("FROM", "MAINTAINER")
 CHARACTERS_MAX: Final = 1 << 20
-"""What instructions may add to a config: thirty lines ``ENV A=$A$A`` would fill the memory."""
+"""How much instructions may add to a config: thirty lines ``ENV A=$A$A`` would fill the memory."""
 
 
 def apply_changes(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:

@@ -134,13 +134,12 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     error: str = ""
     detached: bool = False
-    """Its client has let go of it."""
+    """Its client has detached."""
     was_dropped: bool = False
-    """Nobody started it in time, or before its container ended: to Docker's clients it is no
-    more.
-    """
+    """Nobody started it in time, or before its container ended: to Docker's clients it does not
+    exist."""
     created_ns: int = 0
-    """Wall clock; 0 where a state of old does not say."""
+    """Wall clock; 0 in states from before this field."""
 
 
 class ExecNotStartable(Conflict):

@@ -69,10 +69,10 @@ class ImageLayer(msgspec.Struct, frozen=True, kw_only=True):
     diff_id: DiffId
     chain_id: ChainId
     blob: Digest
-    """Of the tar as it arrived, compressed or not."""
+    """The digest of the tar as it arrived, compressed or not."""
     blob_bytes: int
     size_bytes: int
-    """Of the files it holds, a file with several names counted once."""
+    """The size of its files; a file with several names counts once."""
 
 
 class ImageContents(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ class RegistryLoggedIn(Event, frozen=True, kw_only=True):
 
 
 EVENTS: Final[tuple[type[Event], ...]] = (RegistryLoggedIn,)
-"""Of the stream ``host``, which they leave as it is."""
+"""Events of the stream ``host`` that don't change its state."""
 
 
 class LoginRefused(EngineError):
@@ -42,7 +42,7 @@ class Credentials:
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
-    """What an earlier login was given in place of the password."""
+    """The token that an earlier login returned in place of the password."""
 
 
 @dataclass(frozen=True, slots=True)

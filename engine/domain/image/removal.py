@@ -38,7 +38,7 @@ class Use:
     container: ContainerId
     image: ImageId
     running: bool
-    """Its process lives, paused or not."""
+    """Its process exists, paused or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Removal:
     """Familiar forms."""
     deleted: ImageId | None
     layers: tuple[ImageLayer, ...] = ()
-    """Those that go with the image because nothing else has them, the topmost first."""
+    """The layers that are removed with the image because nothing else has them, the topmost
+    first."""
 
 
 def find_image(images: Images, word: str) -> Image:

@@ -29,7 +29,7 @@ class ImageImported(Event, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "image_imported"
     contents: ImageContents
     source: str
-    """What the caller said it is: ``-`` for a tar sent along."""
+    """Where the caller says that it comes from: ``-`` for a tar in the request."""
 
 
 class ImageLoaded(Event, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class ImageCommitted(Event, frozen=True, kw_only=True):
     contents: ImageContents
     container: ContainerId
     parent: ImageId
-    """What the container was made from."""
+    """The image that the container was created from."""
 
 
 class ImageSaved(Event, frozen=True, kw_only=True):
@@ -117,11 +117,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     phase: Phase
     contents: ImageContents
     parent: ImageId | None = None
-    """What the container was made from that it was made of; whether that is still there or not."""
+    """For a committed image: the image its container was created from. It may no longer exist."""
     references: tuple[str, ...] = ()
     """Canonical."""
     tagged_ns: int = 0
-    """When a reference last came; 0 for never."""
+    """When a reference was last added; 0 for never."""
 
     @property
     def id(self) -> ImageId:

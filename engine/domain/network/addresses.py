@@ -46,7 +46,7 @@ IPV4_SOURCES: Final = (
     *(SubnetSource(IPv4Network(f"172.{second}.0.0/16"), 16) for second in range(17, 32)),
     SubnetSource(IPv4Network("192.168.0.0/16"), 20),
 )
-"""Where a subnet is looked for when none is given: Docker's default address pools."""
+"""Where a subnet is chosen if none is requested: Docker's default address pools."""
 
 
 def local_source(instance: str) -> SubnetSource:
@@ -121,9 +121,9 @@ class Used:
     """The addresses of one network and family that a container can't be given."""
 
     held: Container[int]
-    """By containers that run."""
+    """Addresses of running containers."""
     promised: Container[int] = frozenset()
-    """To containers that asked for them: for nobody who did not."""
+    """Addresses reserved for the containers that requested them."""
 
 
 def lowest_free(network: Network, pool: Pool, used: Used, count: int = 1) -> tuple[str, ...]:

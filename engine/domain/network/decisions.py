@@ -29,7 +29,7 @@ from engine.domain.network.state import (
 from engine.errors import Conflict, Forbidden, InvalidRequest
 
 PREDEFINED: Final = frozenset({"bridge", "default", "host", "none"})
-"""Names that nobody can give to a network."""
+"""Names that users can't give to a network."""
 _BRIDGE_PREFIX: Final = "br-"
 _INTERFACE_NAME_BYTES: Final = 15
 """IFNAMSIZ less the zero byte, netdevice(7)."""
@@ -65,9 +65,9 @@ class Surroundings:
 
     networks: Collection[Network]
     routed: Collection[Subnet]
-    """What the host has addresses in, or routes to."""
+    """Subnets that the host has addresses in, or routes to."""
     sources: Sequence[SubnetSource]
-    """Of both families."""
+    """Sources of both families."""
 
 
 def decide_create_network(

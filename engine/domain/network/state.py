@@ -29,16 +29,14 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     subnet: str
     gateway: str
-    """The host's own, or that of the neighbourhood where there is no bridge; never empty, for an
-    internal network's bridge has one."""
+    """The host's own address, or a neighbour's if there is no bridge; never empty, for an internal
+    network's bridge has one."""
     ip_range: str = ""
-    """The part of the subnet that addresses are taken from when nobody asks for one; empty for all
-    of it."""
+    """The part of the subnet that addresses are chosen from; empty for all of it."""
     auxiliary: dict[str, str] = msgspec.field(default_factory=dict)
-    """Addresses that are in use outside, by the names that were given them."""
+    """Addresses in use elsewhere, by the names that the user gave them."""
     is_chosen: bool = False
-    """Whether the subnet was asked for, rather than found: then containers may ask for addresses of
-    it."""
+    """Whether the subnet was requested, not chosen: then containers may request addresses of it."""
 
 
 class NetworkCreated(Event, frozen=True, kw_only=True):
@@ -50,8 +48,8 @@ class NetworkCreated(Event, frozen=True, kw_only=True):
     driver: str
     """``bridge``, ``macvlan``, ``ipvlan``, ``host`` or ``null``, as Docker names them."""
     bridge: str = ""
-    """The host's link that containers are joined to: a bridge, or what their own links lie over;
-    empty where there is none."""
+    """The host's link that containers are connected to: a bridge, or the parent of their own links;
+    empty if there is none."""
     bridge_owned: bool = True
     """False: an administrator's link, which is used and never removed."""
     ipv4: Pool | None = None
@@ -77,7 +75,7 @@ class NetworkRemoveRequested(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "network_remove_requested"
     reason: str = ""
-    """Why the engine gives it up itself; empty when somebody asked."""
+    """Why the engine itself removes it; empty if a user asked."""
 
 
 class NetworkRemoved(Event, frozen=True, kw_only=True):
