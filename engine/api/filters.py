@@ -14,7 +14,7 @@ from engine.errors import InvalidRequest
 
 _PATTERN_LENGTH_MAX: Final = 256
 _REPEATED_GROUP: Final = re.compile(r"\)[*+{]")
-"""What can make a backtracking matcher run for ever; Go's, which clients write for, does not
+"""Patterns for which a backtracking matcher may run for ever; Go's, which clients expect, does not
 backtrack."""
 
 _BOOLEANS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}

@@ -132,4 +132,4 @@ _WORDS: Final[tuple[tuple[int, Callable[[int], str]], ...]] = (
     (60 * 24 * 3600 - 1800, lambda seconds: f"{_hours(seconds) // 24 // 7} weeks"),
     (730 * 24 * 3600 - 1800, lambda seconds: f"{_hours(seconds) // 24 // 30} months"),
 )
-"""Below how many seconds which words; after the rounding of Docker's go-units."""
+"""The words for spans below so many seconds, rounded as in Docker's go-units."""

@@ -51,7 +51,9 @@ class WebSocketHandlers:
 
     async def attach(self, request: Request) -> Reply:
         """Connect the streams to a WebSocket."""
-        from engine.api.http.websocket import accept_token  # a megabyte, for the few
+        from engine.api.http.websocket import (
+            accept_token,
+        )  # takes a megabyte, and few clients need it
 
         reference = request.params["name"]
         self._containers.get(reference)

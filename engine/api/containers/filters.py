@@ -22,7 +22,7 @@ CONTAINER_FILTERS: Final = frozenset(
 """``isolation`` distinguishes containers of Windows; all of ours match."""
 _PHASES: Final = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 _UP: Final = ("running", "paused", "restarting")
-"""Phases of what is shown when nobody asks for all."""
+"""The phases that the list shows without ``all``."""
 _PORT_MAX: Final = 65535
 _HEALTHS: Final = ("none", "starting", "healthy", "unhealthy")
 

@@ -12,7 +12,7 @@ from engine.domain.ids import ContainerId, ExecId
 from engine.domain.image.state import Image
 
 KEPT_MAX: Final = 64
-"""Containers whose answer is kept: about half a megabyte."""
+"""For how many containers an answer is kept: about half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from engine.domain.image.state import Image
 from engine.domain.network.state import Network
 
 STORAGE_DRIVER = "overlay2"
-"""What clients know overlay(fs) by; ``GraphDriver`` has the directories."""
+"""The storage driver that clients know; ``GraphDriver`` has the directories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Surroundings:
     images: Mapping[ImageId, Image]
     moment: Moment
     link_names: Callable[[ContainerId], Iterable[str]]
-    """What a container is called by those that are linked to it."""
+    """The names that linked containers give a container."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def host_config_json(spec: Spec) -> Json:
 _FIXED: Final[Json] = {
     "Cgroup": "",
 }
-"""What nothing else can be asked for yet."""
+"""The only values that are supported yet."""
 
 
 def _optional(spec: Spec) -> Json:

@@ -14,7 +14,7 @@ from engine.ports.usage import Counters, Interface, Sample
 from engine.queries.usage import Reading
 
 NEVER: Final = "0001-01-01T00:00:00Z"
-"""Go's zero time: what stands where nothing was read."""
+"""Go's zero time: where nothing was read."""
 
 _V1_OWN: Final = (
     "cache", "rss", "rss_huge", "mapped_file", "dirty", "writeback", "pgpgin", "pgpgout", "pgfault",
@@ -44,7 +44,7 @@ _V1_ONLY: Final = (
     "io_time_recursive",
     "sectors_recursive",
 )
-"""Counters of a scheduler that Linux 5.0 has dropped: empty ever since."""
+"""Counters of a scheduler that Linux 5.0 has dropped: always empty since."""
 
 
 def stats_json(reading: Reading) -> Json:

@@ -23,7 +23,7 @@ _FIXED: Final = (
     ("memory_swappiness", "MemorySwappiness"),
     ("oom_kill_disable", "OomKillDisable"),
 )
-"""Limits that a container has for life, in Docker as well."""
+"""Limits that can't be changed after create, as in Docker."""
 _UNSET: Final = Resources(block=BlockLimits())
 
 

@@ -14,14 +14,14 @@ from engine.domain.image.reference import parse_reference
 from engine.errors import InvalidRequest
 
 AFTER: Final = "after_seq"
-"""Ours: a position, from which on an interrupted reader goes on."""
+"""Our own filter: the position after which an interrupted reader goes on."""
 _BY_BEGINNING: Final = (
     *("config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"),
 )
 KNOWN: Final = frozenset({*_BY_BEGINNING, "event", "image", "label", "scope", "type", AFTER})
 _WITH_DETAILS: Final = ("exec_create", "exec_start", "health_status")
-"""Actions behind whose names a colon and more comes; asking for one of them makes all names
-beginnings."""
+"""Actions whose names go on after a colon; a filter for one of them compares the beginnings of all
+names."""
 
 
 def is_wanted(said: Said, filters: Filters) -> bool:

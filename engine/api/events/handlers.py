@@ -37,7 +37,7 @@ from engine.service.engine import Service
 
 _POSITION: Final = re.compile(r"(?P<seq>\d{1,18})(?:\.(?P<part>\d{1,9}))?")
 _WHOLE: Final = 1 << 30
-"""More parts than any event has."""
+"""More messages than any event has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,11 @@ from engine.queries.events import Arrival, Subject, command_text, exec_of, owner
 from engine.queries.history import Entry
 
 POSITION: Final = "shipslog.seq"
-"""The attribute that says where in the log an event is: ``SEQ.PART``, the second ``PART`` of event
-``SEQ`` being ``SEQ.2``."""
+"""The attribute with a message's place in the log: ``SEQ.PART``; the second message of event
+``SEQ`` has ``SEQ.2``."""
 
 SCOPE: Final = "local"
-"""Of all events of an engine that is alone."""
+"""The scope of all messages of a single engine."""
 
 _PLAIN: Final[Mapping[type[Event], str]] = {
     container.AttachOpened: "attach",
@@ -48,7 +48,7 @@ _PLAIN: Final[Mapping[type[Event], str]] = {
     uses.PathRead: "archive-path",
     uses.PathWritten: "extract-to-dir",
 }
-"""Those that say no more than their name."""
+"""Events with no attributes of their own."""
 _OF_IMAGES: Final[Mapping[type[Event], str]] = {
     image.ImageImported: "import",
     image.ImageLoaded: "load",
@@ -112,9 +112,9 @@ class Translator:
         self._images = images
         self._subjects: dict[str, Subject] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
-        """Labels of images that are gone, by ID, until their removal has been sent."""
+        """Labels of images that are gone, by ID, until their removal has been reported."""
         self._loaded = ("", "")
-        """The image that was sent to be loaded last, and by which request."""
+        """The image whose load was reported last, and the request that loaded it."""
 
     def knows(self, entry: Entry) -> bool:
         """Return whether an event can be translated; if not, call :meth:`learn` about its container
@@ -218,7 +218,7 @@ class Translator:
                 yield self._of_membership(subject, action, found.id, found.name)
 
     def _of_membership(self, subject: Subject, action: str, identity: NetworkId, name: str) -> Said:
-        network = self._networks.get(identity)  # what is gone was most likely a bridge
+        network = self._networks.get(identity)  # a network that is gone was most likely a bridge
         driver = network.driver if network else BRIDGE_DRIVER
         attributes = {"container": subject.id, "name": name, "type": driver}
         return Said("network", action, identity, attributes)
@@ -292,7 +292,7 @@ def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]
 def _of_others(entry: Entry) -> Iterator[Said]:
     match entry.data:
         case network.NetworkCreated(name=name, driver=driver):
-            # Nobody is sent of the networks that every engine has.
+            # The networks that every engine has are not reported.
             if entry.actor.kind is ActorKind.USER:
                 yield Said("network", "create", entry.id, {"name": name, "type": driver})
         case network.NetworkRemoved(name=name, driver=driver):

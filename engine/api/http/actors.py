@@ -20,7 +20,7 @@ _UCRED: Final = struct.Struct("iII")
 _SO_PEERPIDFD: Final = 77
 """asm-generic/socket.h; since Linux 6.5."""
 _NO_LOGIN: Final = (1 << 32) - 1
-"""What /proc/PID/loginuid says when nobody logged in: (uid_t)-1."""
+"""The content of /proc/PID/loginuid if nobody logged in: (uid_t)-1."""
 
 
 def peer_of(connection: trio.socket.SocketType) -> Actor:

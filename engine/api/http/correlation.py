@@ -6,7 +6,8 @@ from typing import Final
 
 _BYTES: Final = 16
 _DRAWN: Final = 256
-"""As many are drawn at a time: a system call for each would cost as much as all the rest of it."""
+"""How many names are made at a time: a system call for each would cost as much as the rest of
+it."""
 
 
 def _correlations() -> Iterator[str]:
@@ -17,4 +18,4 @@ def _correlations() -> Iterator[str]:
 
 
 fresh_correlation: Final = _correlations().__next__
-"""The next name: 32 hexadecimal digits that were never given before."""
+"""The next name: 32 hexadecimal digits that were never used before."""

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 LINE_BYTES_MAX: Final = 4096
-"""A chunk's size with its extensions, which mean nothing to us; likewise a trailer."""
+"""The longest line of a chunk's size with its extensions, which are ignored; likewise of a
+trailer."""
 TRAILERS_BYTES_MAX: Final = 64 << 10
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")

@@ -24,7 +24,7 @@ from engine.api.http.transports import Transport
 
 _PAIR: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 _HEAD_READ_S: Final = 0.1
-"""How long a client may take to read the head before it gets what follows anyway."""
+"""How long a client may take to read the head before the output follows anyway."""
 _LOOK_AGAIN_S: Final = 0.0005
 
 
@@ -95,6 +95,8 @@ async def relay_away(
 
 def framed(transport: Transport, websocket: WebSocket, unread: bytes) -> Transport:
     """Return a connection that speaks WebSocket from here on."""
-    from engine.api.http.websocket import WebSocketTransport  # a megabyte, for the few
+    from engine.api.http.websocket import (
+        WebSocketTransport,
+    )  # takes a megabyte, and few clients need it
 
     return WebSocketTransport(transport, unread, text=websocket.text)

@@ -53,8 +53,8 @@ _SETTLE_S: Final = 5.0
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 4 << 20
 _AGES: Final = 4
-"""Into so many parts the patience with a silent connection is cut: it is closed at most so much too
-late."""
+"""Idle connections are checked so many times within their limit, and closed at most that part of it
+too late."""
 
 _log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class Limits:
     head_s: float = 10.0
     """From a head's first byte to its last; likewise for a TLS handshake."""
     body_s: float = 60.0
-    """For a body that is read whole; one that is streamed may take as long as its maker does."""
+    """For a body that is read whole; a streamed body has no limit."""
     idle_s: float = 600.0
     """Between requests, and up to a quarter more."""
 
@@ -251,7 +251,7 @@ class Connection:
             await self._transport.send(chunk(part) if self._chunked else part)
             await (
                 trio.lowlevel.checkpoint()
-            )  # who makes parts faster than they are taken leaves room for others
+            )  # a body that is made faster than it is sent must let other tasks run
 
     async def _send_end(self) -> None:
         if self._chunked:
@@ -268,7 +268,7 @@ class Connection:
         if transport.is_plain:
             await give_away(transport, reply, unread)
             return
-        self._unwatch()  # the client is read again, so its hanging up is no secret
+        self._unwatch()  # the client is read again, which notices its hang-up
         await relay_away(transport, reply.take, unread, self._hang_ups, self._relay_begun)
 
     def _relay_begun(self, relay: Relay) -> None:

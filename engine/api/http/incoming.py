@@ -25,7 +25,7 @@ HEADERS_MAX: Final = 256
 _HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LISTS: Final = frozenset({"connection", "transfer-encoding"})
-"""Headers that may be said in parts: RFC 9110 section 5.3. Of others the last one counts, but for
+"""Headers that may be repeated: RFC 9110 section 5.3. Of others the last one counts, except
 ``Host``."""
 
 
@@ -171,7 +171,7 @@ class Incoming:
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return  # the head is complete, and the client would like to speak something else
+            return  # the head is complete, and the client asks for another protocol
         except httptools.HttpParserError as malformed:
             self._body = UNREADABLE
             if isinstance(malformed.__context__, Refusal):

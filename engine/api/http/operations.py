@@ -82,8 +82,8 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     body: Shape | Bytes | None = None
     answers: Mapping[int, Shape | Bytes | Lines | None] = field(default_factory=dict)
-    """What it answers when it succeeds, by status; None is no body."""
+    """The bodies of successful answers, by status; None is no body."""
     headers: tuple[Header, ...] = ()
-    """What the heads of these answers say beside what every head does."""
+    """The headers of these answers besides those of every answer."""
     refusals: tuple[int, ...] = ()
-    """Statuses of its errors, beside those that every operation may answer with."""
+    """The statuses of its errors, besides those that every operation may answer with."""

@@ -25,10 +25,10 @@ from engine.api.http.hangups import HangUps
 from engine.api.http.transports import RECEIVE_BYTES, Transport
 
 PATIENCE_S: Final = 10.0
-"""For a client that does not take what is left."""
+"""How long a client may take to receive what is left."""
 _GOODBYE_S: Final = 1.0
-"""For the client's own end, so that the last bytes to it are not lost over some from it that nobody
-reads."""
+"""How long to wait for the client's own end: unread input would discard the last bytes sent to
+it."""
 
 
 class Relay:

@@ -11,10 +11,9 @@ import msgspec
 
 Headers = tuple[tuple[str, str], ...]
 Sink = Callable[[bytes], Awaitable[None]]
-"""Sends some bytes of a body now; waits while the client is slow."""
+"""Sends bytes of a body; waits while the client is slow."""
 Take = Callable[[socket.socket, bytes], Awaitable[None]]
-"""Gets a descriptor of its own, which it must close, and the bytes of the client that were read
-already."""
+"""Takes a socket of its own, which it must close, and the client's bytes that were read already."""
 
 JSON: Final = "application/json"
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
@@ -43,7 +42,7 @@ class Streamed:
     endless: bool = False
     """It ends only when somebody ends it, so a daemon that shuts down ends it at once."""
     release: Callable[[], None] | None = None
-    """Lets go of what the body is made from; called in any case, also when it is never made."""
+    """Releases what the body is made from; always called, even if the body is never made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class WebSocket:
     """How a client that asked for a WebSocket is answered."""
 
     accept: str
-    """To its key: :func:`engine.api.http.websocket.accept_token`."""
+    """The answer to the client's key: :func:`engine.api.http.websocket.accept_token`."""
     text: bool = False
     """Text frames towards the client, not binary ones."""
 
@@ -68,7 +67,7 @@ class Hijacked:
     websocket: WebSocket | None = None
     """The client sees frames, and ``take`` gets the bytes in them."""
     speaks_first: bool = False
-    """What ``take`` says does not wait for anything."""
+    """``take`` sends output without waiting for input."""
 
 
 Reply = Answer | Streamed | Hijacked

@@ -11,9 +11,7 @@ from engine.errors import InvalidRequest, TooLarge
 ApiVersion = tuple[int, ...]
 
 BODY_BYTES_MAX: Final = 8 << 20
-"""How large a body may be that is read whole: JSON. Archives are streamed and have no limit
-here.
-"""
+"""The limit of a body that is read whole: JSON. Archives are streamed, without a limit here."""
 
 _FALSEHOODS: Final = frozenset({"", "0", "no", "false", "none"})
 _INT64: Final = range(-(1 << 63), 1 << 63)
@@ -108,7 +106,7 @@ class Request:
     target: str
     """As sent: path and query, still percent-encoded."""
     headers: dict[str, str]
-    """By lower-case name; of a header sent twice, the last."""
+    """The headers by lower-case name; of a repeated header the last."""
     body: Body
     actor: Actor
     correlation: str
@@ -117,7 +115,7 @@ class Request:
     params: dict[str, str] = field(default_factory=dict)
     """What the variable parts of the path matched."""
     version: ApiVersion = ()
-    """The API version the client asked for, or ours when it named none."""
+    """The API version that the client asked for, or ours if it named none."""
 
     @property
     def origin(self) -> Origin:

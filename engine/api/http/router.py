@@ -24,7 +24,7 @@ _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\{(\w+)\\}")
 _SLASHES: Final = re.compile(r"//+")
 _SEEN_MAX: Final = 1024
-"""A path can be written in many ways; clients know one."""
+"""How many paths are remembered: a path can be written in many ways, but clients use few."""
 
 
 class Route(NamedTuple):
@@ -53,7 +53,7 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[tuple[str, str], Handler] = {}
         self._seen: dict[tuple[str, str], tuple[Handler, ApiVersion]] = {}
-        """By method and path with its version; of the routes without variable parts."""
+        """Handlers by method and path with its version, for routes without variable parts."""
         self._variable: dict[tuple[str, str], list[tuple[re.Pattern[str], Handler]]] = {}
         for method, template, handler, _ in routes:
             if "{" not in template:

@@ -20,8 +20,8 @@ _KEEP_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9),
 )
-"""As Go's servers have it, seconds and probes: a client whose machine is gone is noticed in less
-than three minutes. tcp(7)."""
+"""Seconds and probes as in Go's servers: a client whose machine is gone is noticed in less than
+three minutes. tcp(7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _bind(listener: socket.socket, path: Path) -> None:
 
 def _is_served(path: Path) -> bool:
     if not path.is_socket():
-        return True  # not a socket of anybody's: never ours to remove
+        return True  # not a socket: never ours to remove
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         return probe.connect_ex(os.fspath(path)) != errno.ECONNREFUSED

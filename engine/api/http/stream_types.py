@@ -14,8 +14,7 @@ MULTIPLEXED_STREAM: Final = "application/vnd.docker.multiplexed-stream"
 bytes.
 """
 STREAM: Final = Bytes((RAW_STREAM, MULTIPLEXED_STREAM))
-"""The answer that carries output; whether there is a terminal, and the version, decide in which
-form."""
+"""The answer with a container's output; the terminal and the version decide its form."""
 ATTACH_QUERY: Final = (
     flag("stream", "Connect the streams, now."),
     *(flag("stdin"), flag("stdout"), flag("stderr")),

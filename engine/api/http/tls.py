@@ -28,11 +28,11 @@ from engine.domain.event import Actor
 from engine.errors import Unavailable
 
 _WRITE_BYTES: Final = 64 << 10
-"""Encrypted at a time: what a slow client makes us hold."""
+"""How much is encrypted at a time, and held for a slow client."""
 _SPOKE_HTTP: Final = (
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 )
-"""What Go's servers say, and what Docker's client knows to explain."""
+"""The answer of Go's servers to plain HTTP, which Docker's client explains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class TlsFiles:
     certificate: Path
     key: Path
     authority: Path | None = None
-    """Who signs clients' certificates; None lets everybody in."""
+    """The authority that signs clients' certificates; None admits every client."""
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
@@ -112,7 +112,7 @@ class TlsTransport:
             try:
                 return self._tls.read(RECEIVE_BYTES)
             except ssl.SSLWantReadError:
-                await self._flush()  # an answer that TLS itself owes: to a new key, say
+                await self._flush()  # an answer of TLS itself, such as to a new key
                 await self._take_more()
             except ssl.SSLZeroReturnError:
                 return b""
@@ -140,7 +140,7 @@ class TlsTransport:
 
     async def send_eof(self) -> None:
         """Send ``close_notify``, then close the socket's writing half."""
-        with suppress(ssl.SSLError):  # it waits for the client's own, which need not come
+        with suppress(ssl.SSLError):  # it waits for the client's close_notify, which may never come
             self._tls.unwrap()
         await self._flush()
         async with self._sending:

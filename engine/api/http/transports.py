@@ -70,7 +70,7 @@ class SocketTransport:
             await trio.lowlevel.wait_readable(self._fd)
             try:
                 return os.read(self._fd, RECEIVE_BYTES)
-            except BlockingIOError:  # woken for nothing: select(2), BUGS
+            except BlockingIOError:  # a spurious wake-up: select(2), BUGS
                 continue
             except OSError as broken:
                 raise trio.BrokenResourceError from broken

@@ -31,7 +31,7 @@ from engine.errors import InvalidRequest, NotFound, Unsupported
 from engine.service.engine import Service
 
 _COUNTED_SINCE: Final[ApiVersion] = (1, 51)
-"""Before, the list never said how many containers use an image."""
+"""In older versions the list did not say how many containers use an image."""
 _SEARCH_RESULTS: Final = range(1, 101)
 
 

@@ -17,8 +17,7 @@ from engine.domain.image.state import Image
 _UNTAGGED_EMPTY_SINCE: Final = (1, 43)
 _NO_VIRTUAL_SIZE_SINCE: Final = (1, 44)
 _NO_BUILD_CONTAINER_SINCE: Final = (1, 45)
-"""Before, an image told of the container that it was once committed from; older clients read the
-fields unasked."""
+"""Older clients expect the fields about the container that an image was committed from."""
 _NO_CONTAINER_FIELDS_SINCE: Final = (1, 50)
 _CONTAINER_FIELDS: Final[Json] = {
     "Hostname": "",
@@ -31,7 +30,8 @@ _CONTAINER_FIELDS: Final[Json] = {
     "StdinOnce": False,
     "Image": "",
 }
-"""What an image's configuration had in common with a container's, without any meaning."""
+"""Fields of a container's configuration that older clients expect in an image's, without
+meaning."""
 
 
 def created_s(text: str) -> int:

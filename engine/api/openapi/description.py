@@ -22,7 +22,7 @@ EVERY_HEAD: Final = (
     Header("Server", "Which engine answers, with its version."),
     Header("X-Request-Id", "The request's number, by which the log names what came of it."),
 )
-"""What each answer says, but for those behind which the connection is no longer HTTP."""
+"""The headers of every answer, except those after which the connection is no longer HTTP."""
 _COMPONENT: Final = "#/components/schemas/{name}"
 _HEADER: Final = "#/components/headers/{name}"
 _VARIABLE: Final = re.compile(r"\{(\w+)\}")

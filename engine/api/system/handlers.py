@@ -21,7 +21,7 @@ _PONG: Final = Answer(
     200, b"OK", PLAIN_TEXT, (*_NOT_CACHED, ("Builder-Version", "1"), ("Swarm", "inactive"))
 )
 _PONG_HEAD: Final = replace(_PONG, body=b"")
-"""A HEAD has another length in Docker, whose clients have never seen ours."""
+"""Docker answers HEAD with another length; its clients don't look at it."""
 _PONG_HEADERS: Final = (
     Header("Builder-Version", "Which builder clients should use by themselves."),
     Header("Swarm", "Whether the engine is in a swarm: always inactive."),

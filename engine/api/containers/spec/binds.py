@@ -24,10 +24,10 @@ _ACCESS: Final = ("ro", "rw")
 _LABELS: Final = ("z", "Z")
 _COPIES: Final = ("nocopy",)
 _CONSISTENCIES: Final = ("default", "consistent", "cached", "delegated")
-"""Labels are SELinux's, consistencies Docker Desktop's: without effect on Linux without SELinux,
-there as here."""
+"""Labels are for SELinux, consistencies for Docker Desktop: without effect elsewhere, as in
+Docker."""
 _GROUPS: Final = (_ACCESS, _LABELS, PROPAGATIONS, _COPIES, _CONSISTENCIES)
-"""Of each of these a mode may have one word."""
+"""A mode may have one word of each of these groups."""
 
 Mounted = tuple[tuple[Bind, ...], tuple[Tmpfs, ...]]
 

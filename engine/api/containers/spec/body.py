@@ -18,7 +18,7 @@ Dimension = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 """Rows or columns of a terminal: unsigned short in the kernel, ioctl_tty(2)."""
 
 Words = list[str] | str
-"""A list of words; Docker takes a single one without its list."""
+"""A list of words; Docker accepts a single word without a list."""
 
 
 class LogConfigWire(Wire, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ from engine.domain.image.state import Image
 from engine.errors import InvalidRequest, Unsupported
 
 _RUNTIMES: Final = ("", "shipslog", "runc", "io.containerd.runc.v2")
-"""Names that clients may have for the one runtime that there is."""
+"""The names that clients may use for the only runtime."""
 
 Fields = dict[str, Any]
 """Some fields of a Spec, by name. Any: a unit test checks the types of all of them."""

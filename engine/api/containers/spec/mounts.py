@@ -12,7 +12,7 @@ from engine.errors import InvalidRequest, Unsupported
 PROPAGATIONS: Final = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _LATER: Final = ("volume", "image", "cluster")
 _READ_ONLY_BELOW_SINCE: Final[ApiVersion] = (1, 44)
-"""Before, a read-only bind said nothing about the mounts below its source."""
+"""In older versions a read-only bind did not affect the mounts below its source."""
 
 
 class BindOptionsWire(Wire, frozen=True, kw_only=True):

@@ -19,10 +19,10 @@ from engine.domain.container.state import Container
 from engine.errors import InvalidRequest, NotFound
 
 Lookup = Callable[[str], Container]
-"""A container by its name, its ID or the beginning of that; raises NotFound."""
+"""Finds a container by its name, its ID or the beginning of one; raises NotFound."""
 
 _PRIVATE_IPC_SINCE: ApiVersion = (1, 40)
-"""Before, everybody's shared memory could be joined."""
+"""In older versions every container's shared memory could be joined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ _OTHER_NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "armhf": ("arm", "v7"),
     "armel": ("arm", "v6"),
 }
-"""What the same machines are called elsewhere, and the variant that a name implies."""
+"""Other names for the same machines, and the variant that a name implies."""
 
 
 def check_platform(requested: str, image: Image, reference: str) -> None:
