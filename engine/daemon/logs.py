@@ -2,8 +2,9 @@
 
 Lines are written where events happen, on the event loop's thread too. So a reader that has stopped
 reading must not stop the engine: a line that its pipe has no room for is dropped, and the number of
-dropped lines is logged once there is room again. Checking whether there is room takes a microsecond; a
-thread that writes from a queue would cost each line two switches of the interpreter's lock.
+dropped lines is logged once there is room again. Checking whether there is room takes a
+microsecond; a thread that writes from a queue would cost each line two switches of the
+interpreter's lock.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Translate events of the log to messages of Docker's ``/events``.
 
-One event can be several messages (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or none:
-most intents are not reported. A message describes its object as it was at that moment, which follows
-from the events before it.
+One event can be several messages (an exit is ``die``, ``disconnect`` and perhaps ``stop``), or
+none: most intents are not reported. A message describes its object as it was at that moment, which
+follows from the events before it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
 """Send the head that ends HTTP on a connection, and hand the connection over.
 
 A plain connection is given away as a descriptor, and no byte of it passes through the daemon any
-more. An encrypted connection, or one with WebSocket frames, stays: one end of a socket pair is given
-away, and a relay copies the bytes.
+more. An encrypted connection, or one with WebSocket frames, stays: one end of a socket pair is
+given away, and a relay copies the bytes.
 """
 
 import fcntl

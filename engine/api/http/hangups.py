@@ -6,7 +6,8 @@ the price of one system call per connection and none per request. A client that 
 writing half still listens, and is not gone.
 
 epoll(7): EPOLLHUP is always reported. On a Unix socket it means that the peer has closed both
-directions; on TCP the kernel does not distinguish a close from a half-close, so EPOLLRDHUP is used there.
+directions; on TCP the kernel does not distinguish a close from a half-close, so EPOLLRDHUP is used
+there.
 """
 
 import select

@@ -2,8 +2,8 @@
 frames bodies.
 
 httptools is llhttp, the parser of Node.js: strict, and six times as fast as one in Python. It gets
-heads alone, each to its last byte and no further, because it can't be stopped: what follows may be a
-body, a pipelined request, or the input of a terminal, and is not parsed before its turn.
+heads alone, each to its last byte and no further, because it can't be stopped: what follows may be
+a body, a pipelined request, or the input of a terminal, and is not parsed before its turn.
 
 On top of llhttp's rules these are refused: HTTP versions but 1.0 and 1.1, a ``Host`` that is
 missing or repeated, and transfer codings other than ``chunked`` alone (RFC 9112 sections 2.3,

@@ -8,11 +8,11 @@ the daemon in between::
               (TLS, …)                   socket pair ── monitor
     client ══ Transport ◀══ download ◀── ╯
 
-Each direction buffers one block, and a side that does not read makes the other side wait, as without
-a relay. The end of the client's input is passed on, and its output goes on. Once the monitor has
-closed its end, the client gets what is left, with the timeout that monitors have themselves; when a
-client breaks off, the monitor's end is closed at once. Relays end with the daemon; containers go
-on.
+Each direction buffers one block, and a side that does not read makes the other side wait, as
+without a relay. The end of the client's input is passed on, and its output goes on. Once the
+monitor has closed its end, the client gets what is left, with the timeout that monitors have
+themselves; when a client breaks off, the monitor's end is closed at once. Relays end with the
+daemon; containers go on.
 """
 
 import socket

@@ -14,8 +14,8 @@ from engine.domain.image.reference import parse_reference
 from engine.errors import EngineError, InvalidRequest, NotFound, Unavailable, Unsupported
 
 Check = Callable[[Request, Any], None]
-"""Raises InvalidRequest for a request, with its decoded body, that is malformed. Any: the body is of
-the type that stands beside the check."""
+"""Raises InvalidRequest for a request, with its decoded body, that is malformed. Any: the body is
+of the type that stands beside the check."""
 Refusal = Callable[[Request], EngineError]
 """The error that answers a request which is not malformed."""
 

@@ -1,8 +1,8 @@
 """Define a container's place in networks: what was requested, what it has while it runs, and the
 events that change both.
 
-A *membership* is a request, and kept while the container is stopped. An *endpoint* is its outcome for
-one run: an interface with addresses that no other container has. Both begin with a start or a
+A *membership* is a request, and kept while the container is stopped. An *endpoint* is its outcome
+for one run: an interface with addresses that no other container has. Both begin with a start or a
 connect; an endpoint ends with its run or a disconnect.
 """
 

@@ -1,7 +1,7 @@
 """Define the events of containers and their values.
 
-``phases.py`` says which event may follow which. Intents are named ``…Requested``; everything else is
-an outcome.
+``phases.py`` says which event may follow which. Intents are named ``…Requested``; everything else
+is an outcome.
 """
 
 from enum import StrEnum

@@ -12,10 +12,10 @@ Theory of operation
                     └─────────────▶ UNHEALTHY ────────┘
 
 A check runs every few seconds, for months; only a change of status is an event (``HealthChanged``,
-with the result that caused it). Single probes, which to Docker are execs with three events each, are
-too many for the log. The last few results, and a streak of failures that has not reached the
-threshold, are in the daemon's memory; after its death the streak starts anew, and the status is what
-it was.
+with the result that caused it). Single probes, which to Docker are execs with three events each,
+are too many for the log. The last few results, and a streak of failures that has not reached the
+threshold, are in the daemon's memory; after its death the streak starts anew, and the status is
+what it was.
 
 The rules are those of moby's ``daemon/health.go``, two odd ones included: a check that stands
 still, because its container is paused or has ended, makes the container unhealthy without an event;

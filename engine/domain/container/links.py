@@ -1,7 +1,7 @@
 """Compute names and environment variables of links within the default network.
 
-They are older than user-defined networks, where a link is only one more name for the resolver. Names,
-variables and their order are Docker's, because start scripts parse them.
+They are older than user-defined networks, where a link is only one more name for the resolver.
+Names, variables and their order are Docker's, because start scripts parse them.
 """
 
 from collections.abc import Callable, Iterable, Iterator

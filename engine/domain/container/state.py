@@ -1,5 +1,5 @@
-"""Define what a container is at any moment. How it changes is in ``evolution.py``, its phases are in
-``phases.py``.
+"""Define what a container is at any moment. How it changes is in ``evolution.py``, its phases are
+in ``phases.py``.
 
 What is to be done to a running container are *orders*: numbered signals, pauses, updates,
 connections to networks, carried out one after the other, each once. A signal that the end of the
