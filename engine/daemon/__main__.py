@@ -153,7 +153,7 @@ async def watch_network(supervisor: Supervisor) -> None:
 
     async def listen() -> None:
         with Watch() as watch:
-            supervisor.wake_sweep()  # what happened before was not heard
+            supervisor.wake_sweep()  # changes from before were missed
             while True:
                 await trio.lowlevel.wait_readable(watch.fileno())
                 if watch.drain():

@@ -5,7 +5,7 @@ them.
 import pytest
 
 from engine.api.events.filters import is_wanted
-from engine.api.events.show import Said, Translator
+from engine.api.events.show import Content, Translator
 from engine.api.filters import Filters
 from engine.domain.container import audit_events as uses
 from engine.domain.container import events as happened
@@ -56,7 +56,7 @@ def told(*events: Event, stream: str = f"container/{ID}") -> list[str]:
 
 def said(
     *events: Event, stream: str = f"container/{ID}", kind: ActorKind = ActorKind.USER
-) -> list[Said]:
+) -> list[Content]:
     translator = Translator({NETWORK.id: NETWORK}, {IMAGE_ID: IMAGE})
     found = []
     for number, event in enumerate(events, 1):
@@ -67,7 +67,7 @@ def said(
         )  # fmt: skip
         if not translator.knows(entry):
             translator.learn(entry, Subject(ID, "web", "busybox", {}, "bridge"))
-        found += [each.said for each in translator.messages(entry)]
+        found += [each.content for each in translator.messages(entry)]
     return found
 
 
@@ -244,7 +244,7 @@ def test_labels_of_an_image_that_is_gone_are_asked_for_and_forgotten_with_it() -
 
     assert not translator.needs_labels(untagged)
     (message,) = translator.messages(untagged)
-    assert message.said.attributes == {"tier": "front", "name": IMAGE_ID}
+    assert message.content.attributes == {"tier": "front", "name": IMAGE_ID}
     assert not translator.needs_labels(entry_of(ImageRemoved(), stream))
     translator.messages(entry_of(ImageRemoved(), stream))
     assert translator.needs_labels(untagged)
@@ -255,7 +255,7 @@ def test_an_image_that_comes_in_says_its_labels_itself() -> None:
 
     (message,) = Translator({}, {}).messages(loaded)
 
-    assert message.said.attributes["tier"] == "front"
+    assert message.content.attributes["tier"] == "front"
 
 
 def entry_of(event: Event, stream: str) -> Entry:
@@ -273,10 +273,10 @@ def test_networks_that_every_engine_has_make_no_events() -> None:
     assert said(created, stream=stream) != []
 
 
-START = Said("container", "start", ID, {"image": "team/app:1", "name": "web", "a": "b"})
-EXEC = Said("container", "exec_start: ls -l", ID, {"image": "busybox", "name": "web"})
-PULLED = Said("image", "tag", IMAGE_ID, {"name": "busybox:latest"})
-CONNECTED = Said("network", "connect", NETWORK.id, {"container": ID, "name": "bridge"})
+START = Content("container", "start", ID, {"image": "team/app:1", "name": "web", "a": "b"})
+EXEC = Content("container", "exec_start: ls -l", ID, {"image": "busybox", "name": "web"})
+PULLED = Content("image", "tag", IMAGE_ID, {"name": "busybox:latest"})
+CONNECTED = Content("network", "connect", NETWORK.id, {"container": ID, "name": "bridge"})
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ CONNECTED = Said("network", "connect", NETWORK.id, {"container": ID, "name": "br
         (CONNECTED, {"after_seq": ["1"]}),
     ],
 )
-def test_a_filter_lets_pass(message: Said, wanted: dict[str, list[str]]) -> None:
+def test_a_filter_lets_pass(message: Content, wanted: dict[str, list[str]]) -> None:
     assert is_wanted(message, Filters(wanted))
 
 
@@ -324,5 +324,5 @@ def test_a_filter_lets_pass(message: Said, wanted: dict[str, list[str]]) -> None
         *((START, {kind: ["x"]}) for kind in ("secret", "service", "volume", "network")),
     ],
 )
-def test_a_filter_keeps_back(message: Said, wanted: dict[str, list[str]]) -> None:
+def test_a_filter_keeps_back(message: Content, wanted: dict[str, list[str]]) -> None:
     assert not is_wanted(message, Filters(wanted))

@@ -8,7 +8,7 @@ and a beginning of either will do; ``image`` looks at containers, too.
 
 from typing import Final
 
-from engine.api.events.show import SCOPE, Said
+from engine.api.events.show import SCOPE, Content
 from engine.api.filters import Filters
 from engine.domain.image.reference import parse_reference
 from engine.errors import InvalidRequest
@@ -24,33 +24,33 @@ _WITH_DETAILS: Final = ("exec_create", "exec_start", "health_status")
 names."""
 
 
-def is_wanted(said: Said, filters: Filters) -> bool:
+def is_wanted(content: Content, filters: Filters) -> bool:
     """Return whether a reader with these filters gets a message."""
     return not filters or (
-        _is_wanted_action(said, filters)
-        and filters.exact("type", said.type)
+        _is_wanted_action(content, filters)
+        and filters.exact("type", content.type)
         and filters.exact("scope", SCOPE)
-        and filters.labels(said.attributes)
-        and filters.any_of("image", lambda word: word in _images_of(said))
-        and all(filters.any_of(kind, lambda word: _begins(said, word)) for kind in _BY_BEGINNING)
+        and filters.labels(content.attributes)
+        and filters.any_of("image", lambda word: word in _images_of(content))
+        and all(filters.any_of(kind, lambda word: _begins(content, word)) for kind in _BY_BEGINNING)
     )
 
 
-def _is_wanted_action(said: Said, filters: Filters) -> bool:
+def _is_wanted_action(content: Content, filters: Filters) -> bool:
     if any(word in _WITH_DETAILS for word in filters.values("event")):
-        return filters.any_of("event", said.action.startswith)
-    return filters.exact("event", said.action)
+        return filters.any_of("event", content.action.startswith)
+    return filters.exact("event", content.action)
 
 
-def _begins(said: Said, word: str) -> bool:
-    name = said.attributes.get("name", "")
-    return said.id.startswith(word) or name.startswith(word.removeprefix("/"))
+def _begins(content: Content, word: str) -> bool:
+    name = content.attributes.get("name", "")
+    return content.id.startswith(word) or name.startswith(word.removeprefix("/"))
 
 
-def _images_of(said: Said) -> tuple[str, ...]:
+def _images_of(content: Content) -> tuple[str, ...]:
     """Return the names of an event's image, with and without its tag."""
-    name = said.attributes.get("name" if said.type == "image" else "image", "")
-    return (said.id, name, _without_tag(name))
+    name = content.attributes.get("name" if content.type == "image" else "image", "")
+    return (content.id, name, _without_tag(name))
 
 
 def _without_tag(name: str) -> str:

@@ -149,7 +149,7 @@ class _Reading:
         return [
             json_line(message.json())
             for message in translator.messages(entry)
-            if self._after.is_before(message) and is_wanted(message.said, self._filters)
+            if self._after.is_before(message) and is_wanted(message.content, self._filters)
         ]
 
 

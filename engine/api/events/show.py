@@ -61,7 +61,7 @@ _WITHOUT_COMMAND: Final = (126, 127)
 """Exit codes of a start that failed when everything else, the network included, was in place."""
 
 
-class Said(NamedTuple):
+class Content(NamedTuple):
     """What a message says, without its time."""
 
     type: str
@@ -74,14 +74,14 @@ class Said(NamedTuple):
 class Message:
     """One message of Docker's, and its place in the log."""
 
-    said: Said
+    content: Content
     at_ns: int
     seq: int
     part: int
 
     def json(self) -> Json:
         """Return EventMessage, with the old fields that containers and images have."""
-        kind, action, identity, attributes = self.said
+        kind, action, identity, attributes = self.content
         message: Json = {
             "Type": kind,
             "Action": action,
@@ -151,10 +151,10 @@ class Translator:
 
     def messages(self, entry: Entry) -> tuple[Message, ...]:
         """Return Docker's messages for one event of the log."""
-        parts = enumerate(self._said(entry), start=1)
-        return tuple(Message(said, entry.at_ns, entry.seq, part) for part, said in parts)
+        parts = enumerate(self._contents(entry), start=1)
+        return tuple(Message(content, entry.at_ns, entry.seq, part) for part, content in parts)
 
-    def _said(self, entry: Entry) -> Iterator[Said]:
+    def _contents(self, entry: Entry) -> Iterator[Content]:
         match entry.stream.partition("/")[0]:
             case "container":
                 return self._of_container(entry)
@@ -163,7 +163,7 @@ class Translator:
             case _:
                 return _of_others(entry)
 
-    def _of_container(self, entry: Entry) -> Iterator[Said]:
+    def _of_container(self, entry: Entry) -> Iterator[Content]:
         owner, event = owner_of(entry), entry.data
         if isinstance(event, container.Created):
             self._subjects[owner] = Subject.of(event)
@@ -177,7 +177,7 @@ class Translator:
         if isinstance(event, container.Removed):
             del self._subjects[owner]
 
-    def _turning_point(self, subject: Subject, event: Event, at_ns: int) -> Iterator[Said]:
+    def _turning_point(self, subject: Subject, event: Event, at_ns: int) -> Iterator[Content]:
         """Return the messages of an event that moves a container from one phase to another; there
         are often several.
         """
@@ -207,7 +207,7 @@ class Translator:
             case _:
                 yield from _of_use(subject, event)
 
-    def _networks_of(self, subject: Subject, action: str) -> Iterator[Said]:
+    def _networks_of(self, subject: Subject, action: str) -> Iterator[Content]:
         """Return all networks that a container is in; ``host`` or ``none`` for a container without
         networks of its own.
         """
@@ -217,13 +217,15 @@ class Translator:
             if not found.bridge and found.name == subject.mode:
                 yield self._of_membership(subject, action, found.id, found.name)
 
-    def _of_membership(self, subject: Subject, action: str, identity: NetworkId, name: str) -> Said:
+    def _of_membership(
+        self, subject: Subject, action: str, identity: NetworkId, name: str
+    ) -> Content:
         network = self._networks.get(identity)  # a network that is gone was most likely a bridge
         driver = network.driver if network else BRIDGE_DRIVER
         attributes = {"container": subject.id, "name": name, "type": driver}
-        return Said("network", action, identity, attributes)
+        return Content("network", action, identity, attributes)
 
-    def _of_image(self, entry: Entry) -> Iterator[Said]:
+    def _of_image(self, entry: Entry) -> Iterator[Content]:
         """Return the messages of an image's event. Names that a loaded image brings along are not
         reported, only those that users give.
         """
@@ -237,7 +239,7 @@ class Translator:
         name = entry.id
         if isinstance(event, image.ImageTagged):
             name = parse_reference(event.reference).familiar
-        yield Said("image", action, entry.id, {**self._labels_of(entry), "name": name})
+        yield Content("image", action, entry.id, {**self._labels_of(entry), "name": name})
 
     def _labels_of(self, entry: Entry) -> Mapping[str, str]:
         event, known = entry.data, self._images.get(ImageId(entry.id))
@@ -249,7 +251,7 @@ class Translator:
         return known.contents.config.labels if known else self._labels.get(entry.id, {})
 
 
-def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
+def _of_use(subject: Subject, event: Event) -> Iterator[Content]:
     """Return the messages of events that leave a container's phase as it is, or freeze and thaw it."""
     match event:
         case container.Created():
@@ -271,7 +273,7 @@ def _of_use(subject: Subject, event: Event) -> Iterator[Said]:
                 yield _about(subject, action)
 
 
-def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]:
+def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Content]:
     """Return the messages of an exec's event. Docker reports the start of an exec before it tries,
     so the intent is reported.
     """
@@ -289,21 +291,21 @@ def _of_exec(subject: Subject, identity: ExecId, event: Event) -> Iterator[Said]
             pass
 
 
-def _of_others(entry: Entry) -> Iterator[Said]:
+def _of_others(entry: Entry) -> Iterator[Content]:
     match entry.data:
         case network.NetworkCreated(name=name, driver=driver):
             # The networks that every engine has are not reported.
             if entry.actor.kind is ActorKind.USER:
-                yield Said("network", "create", entry.id, {"name": name, "type": driver})
+                yield Content("network", "create", entry.id, {"name": name, "type": driver})
         case network.NetworkRemoved(name=name, driver=driver):
             if entry.actor.kind is ActorKind.USER:
-                yield Said("network", "destroy", entry.id, {"name": name, "type": driver})
+                yield Content("network", "destroy", entry.id, {"name": name, "type": driver})
         case host.Pruned(kind=kind, reclaimed_bytes=reclaimed_bytes):
-            yield Said(kind, "prune", "", {"reclaimed": str(reclaimed_bytes)})
+            yield Content(kind, "prune", "", {"reclaimed": str(reclaimed_bytes)})
         case _:
             pass
 
 
-def _about(subject: Subject, action: str, **attributes: str) -> Said:
+def _about(subject: Subject, action: str, **attributes: str) -> Content:
     known = {**subject.labels, "image": subject.image, "name": subject.name}
-    return Said("container", action, subject.id, {**known, **attributes})
+    return Content("container", action, subject.id, {**known, **attributes})

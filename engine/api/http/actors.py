@@ -64,10 +64,10 @@ def certified(certificate: Mapping[str, Any] | None, address: str) -> Actor:
 
 def _subject(certificate: Mapping[str, Any]) -> str:
     """Return the subject's common name, else its first alternative name, else the whole subject."""
-    said = [pair for relative_name in certificate.get("subject", ()) for pair in relative_name]
-    common = next((value for key, value in said if key == "commonName"), "")
+    pairs = [pair for relative_name in certificate.get("subject", ()) for pair in relative_name]
+    common = next((value for key, value in pairs if key == "commonName"), "")
     alternative = next((value for _, value in certificate.get("subjectAltName", ())), "")
-    return str(common or alternative or ",".join(f"{key}={value}" for key, value in said))
+    return str(common or alternative or ",".join(f"{key}={value}" for key, value in pairs))
 
 
 def address_of(connection: trio.socket.SocketType) -> str:

@@ -83,8 +83,8 @@ class TlsTransport:
         """Do the handshake, before anything else.
 
         Raises:
-            trio.BrokenResourceError: the client speaks something else, or is not let in; it has
-                been told.
+            trio.BrokenResourceError: the client speaks another protocol, or is refused; it has
+                its answer.
         """
         while True:
             try:

@@ -82,7 +82,7 @@ def choose_endpoint(
         AddressesExhausted: the network is full.
         InvalidRequest, AddressInUse: the address that was asked for can't be had.
     """
-    _check_wishes(network, membership)
+    _check_requested(network, membership)
     address = _address(head, network, network.ipv4, 4, membership.ipv4)
     address6 = _address(head, network, network.ipv6, 6, membership.ipv6)
     return _endpoint(network, membership, slot, address, address6)
@@ -115,7 +115,7 @@ def _address(
     return lowest_free(network, pool, used)[0] if pool is not None else ""
 
 
-def _check_wishes(network: Network, membership: Membership) -> None:
+def _check_requested(network: Network, membership: Membership) -> None:
     """Addresses can be asked for where somebody has chosen the subnet; aliases where there are
     names.
     """

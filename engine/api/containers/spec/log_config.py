@@ -89,9 +89,12 @@ def _check_attributes(options: Mapping[str, str]) -> None:
 
 
 def _rotated(driver: str, options: Mapping[str, str]) -> LogConfig:
-    said = {**(_LOCAL_DEFAULTS if driver == LOCAL else {}), **options}
-    bytes_max, files_max = _bytes_max(said.get("max-size")), _files_max(said.get("max-file", "1"))
-    compress = _boolean(said.get("compress", "false"))
+    chosen = {**(_LOCAL_DEFAULTS if driver == LOCAL else {}), **options}
+    bytes_max, files_max = (
+        _bytes_max(chosen.get("max-size")),
+        _files_max(chosen.get("max-file", "1")),
+    )
+    compress = _boolean(chosen.get("compress", "false"))
     if compress and (files_max < 2 or not bytes_max):
         raise InvalidRequest(
             f"{_FAILED}: compress cannot be true when max-file is less than 2 or max-size is not set"
