@@ -30,7 +30,9 @@ _STAMP: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The point in time from which spans are counted: now, or a past moment that was asked about."""
+    """The point in time from which spans are counted: now, or a past moment that was asked
+    about.
+    """
 
     wall_ns: int
     boot_ns: int | None = None

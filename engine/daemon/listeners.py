@@ -164,7 +164,9 @@ def _warn(host: str, config: Config) -> None:
 
 
 def _meant(name: str, passed: list[PassedSocket]) -> list[PassedSocket]:
-    """Return the passed sockets that ``fd://`` means: all, those of a name, or the one of a number."""
+    """Return the passed sockets that ``fd://`` means: all, those of a name, or the one of a
+    number.
+    """
     if not passed:
         raise ConfigError("fd://: no sockets were passed, sd_listen_fds(3)")
     if name in ("", "*"):

@@ -50,7 +50,9 @@ class StartExec:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Send a signal to the first process; the monitor ignores an order that it has received before."""
+    """Send a signal to the first process; the monitor ignores an order that it has received
+    before.
+    """
 
     order: int
     signal: int

@@ -25,7 +25,9 @@ class ReadOnlyPlace(Forbidden):
 
 
 class ProcessGone(EngineError):
-    """The container has ended although the log says that it runs; the log will say so in a moment."""
+    """The container has ended although the log says that it runs; the log will say so in a
+    moment.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

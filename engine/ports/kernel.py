@@ -18,7 +18,9 @@ from engine.ports.observation import Fact, Inventory, Observation
 
 
 class NetworkKernel(Protocol):
-    """Makes bridges, the firewall and sandboxes. Every method may be called again, after any crash."""
+    """Makes bridges, the firewall and sandboxes. Every method may be called again, after any
+    crash.
+    """
 
     async def wrong(
         self, networks: Sequence[Network], containers: Collection[Container]
@@ -61,7 +63,9 @@ class NetworkKernel(Protocol):
         ...
 
     def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
-        """Return a prepared namespace that has this endpoint alone; from now on it is the caller's."""
+        """Return a prepared namespace that has this endpoint alone; from now on it is the
+        caller's.
+        """
         ...
 
     def offer_endpoints(self, network: Network, endpoints: Sequence[Endpoint]) -> None:

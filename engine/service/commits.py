@@ -167,7 +167,9 @@ class Commits:
                     await self._go_on(identity, origin)
 
     async def _is_left_paused(self, container: Container | None) -> bool:
-        """Return whether a container is paused, or about to be, for a commit and for nothing else."""
+        """Return whether a container is paused, or about to be, for a commit and for nothing
+        else.
+        """
         if container is None or not container.is_running:
             return False
         pausing = any(order.kind is OrderKind.PAUSE for order in container.orders)

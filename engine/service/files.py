@@ -34,7 +34,9 @@ T = TypeVar("T")
 
 
 class Files:
-    """Reads and writes containers' files. References are names, IDs, or unique beginnings of IDs."""
+    """Reads and writes containers' files. References are names, IDs, or unique beginnings of
+    IDs.
+    """
 
     def __init__(self, ledger: Ledger, files: ContainerFiles, changes: Changes) -> None:
         self._ledger = ledger
@@ -156,7 +158,9 @@ class Files:
         return container
 
     def _check_unchanged(self, container: Container) -> None:
-        """Refuse to go on with a container that was started, or has ended, since it was looked up."""
+        """Refuse to go on with a container that was started, or has ended, since it was looked
+        up.
+        """
         now = self._ledger.head.container(container.id)
         if (now.run, now.process) != (container.run, container.process):
             raise ProcessGone("the container is not what it was a moment ago")

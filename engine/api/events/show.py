@@ -103,7 +103,9 @@ class Message:
 
 
 class Translator:
-    """Translates the log's events one after the other, and remembers what it needs of earlier ones."""
+    """Translates the log's events one after the other, and remembers what it needs of earlier
+    ones.
+    """
 
     def __init__(
         self, networks: Mapping[NetworkId, Network], images: Mapping[ImageId, Image]
@@ -252,7 +254,9 @@ class Translator:
 
 
 def _of_use(subject: Subject, event: Event) -> Iterator[Content]:
-    """Return the messages of events that leave a container's phase as it is, or freeze and thaw it."""
+    """Return the messages of events that leave a container's phase as it is, or freeze and thaw
+    it.
+    """
     match event:
         case container.Created():
             yield _about(subject, "create")

@@ -139,7 +139,9 @@ class Connection:
             self._life.cancel()
 
     def grow_older(self) -> None:
-        """End a connection that has been idle for too long. Call this every :attr:`Limits.age_s`."""
+        """End a connection that has been idle for too long. Call this every
+        :attr:`Limits.age_s`.
+        """
         if not self._is_silent():
             return
         if self._age > _AGES:

@@ -44,7 +44,9 @@ class Heads:
         framing: str = "",
         close: bool = False,
     ) -> bytes:
-        """Return a response's head, with the header that frames its body (see the functions below)."""
+        """Return a response's head, with the header that frames its body (see the functions
+        below).
+        """
         lines = _lines(headers, media_type)
         last = "Connection: close\r\n\r\n" if close else "\r\n"
         own = f"X-Request-Id: {correlation}\r\n{lines}{framing}{last}"

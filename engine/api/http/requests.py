@@ -45,7 +45,9 @@ class Query:
         return default if values is None else values[0].strip().lower() not in _FALSEHOODS
 
     def integer(self, name: str, default: int = 0) -> int:
-        """Return a decimal number of 64 bits; ``default`` if the name does not occur or is empty."""
+        """Return a decimal number of 64 bits; ``default`` if the name does not occur or is
+        empty.
+        """
         number = self.number(name)
         return default if number is None else number
 

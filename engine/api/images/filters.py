@@ -18,7 +18,9 @@ PRUNE_FILTERS: Final = frozenset({"dangling", "label", "label!", "until"})
 
 
 def listed(service: Service, filters: Filters) -> Iterator[Image]:
-    """Yield the images that ``docker images`` shows, each only with the names that were asked for."""
+    """Yield the images that ``docker images`` shows, each only with the names that were asked
+    for.
+    """
     dangling = parse_boolean_filter(filters, "dangling")
     patterns = filters.values("reference")
     is_in_time = _in_time(service, filters)

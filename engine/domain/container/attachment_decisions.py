@@ -1,4 +1,6 @@
-"""Decide connects and disconnects: (state, command) → events, or a refusal with Docker's message."""
+"""Decide connects and disconnects: (state, command) → events, or a refusal with Docker's
+message.
+"""
 
 from engine.domain.container.attachment import (
     Connected,

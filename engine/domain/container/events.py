@@ -192,7 +192,9 @@ class AttachOpened(Event, frozen=True, kw_only=True):
 
 
 class AttachClosed(Event, frozen=True, kw_only=True):
-    """The connection of a client is over: ``eof``, ``detached``, ``slow``, ``ended`` or ``lost``."""
+    """The connection of a client is over: ``eof``, ``detached``, ``slow``, ``ended`` or
+    ``lost``.
+    """
 
     TYPE: ClassVar[str] = "container_attach_closed"
     attach: str

@@ -1,4 +1,6 @@
-"""Define where a container's output is kept, how much of it, and which attributes every record has."""
+"""Define where a container's output is kept, how much of it, and which attributes every record
+has.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -21,7 +21,9 @@ _CONTAINER: Final = "container:"
 
 
 class Shared(StrEnum):
-    """A kind of namespace that containers may share, by its name in the OCI runtime specification."""
+    """A kind of namespace that containers may share, by its name in the OCI runtime
+    specification.
+    """
 
     PID = "pid"
     IPC = "ipc"

@@ -154,5 +154,7 @@ def is_ending(container: Container, signal: int) -> bool:
 
 
 def is_in(membership: Membership, network: NetworkId, name: str) -> bool:
-    """Return whether a membership is in that network; one that was requested by a name has no ID."""
+    """Return whether a membership is in that network; one that was requested by a name has no
+    ID.
+    """
     return membership.network == network or (not membership.network and membership.name == name)

@@ -125,7 +125,9 @@ class _WireRootfs(msgspec.Struct, frozen=True):
 
 
 class ConfigDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A config as it was read; :func:`contents_of` makes an image of it once its layers are known."""
+    """A config as it was read; :func:`contents_of` makes an image of it once its layers are
+    known.
+    """
 
     rootfs: _WireRootfs
     architecture: str = ""
@@ -215,7 +217,9 @@ def _plain(wire: _WireConfig) -> ImageConfig:
 def write_config(
     config: ImageConfig, diff_id: DiffId, *, architecture: str, created: str, comment: str
 ) -> bytes:
-    """Return the config document of an image made by ``import``: one layer, one entry of history."""
+    """Return the config document of an image made by ``import``: one layer, one entry of
+    history.
+    """
     return msgspec.json.encode(
         {
             "architecture": architecture,

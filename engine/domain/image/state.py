@@ -172,7 +172,9 @@ def decide_commit(
 
 
 def decide_tag(images: Images, target: ImageId, reference: str) -> tuple[Change, ...]:
-    """Return what ``POST /images/{name}/tag`` adds: nothing if the reference points there already."""
+    """Return what ``POST /images/{name}/tag`` adds: nothing if the reference points there
+    already.
+    """
     taken = _taken_from_others(images, target, reference)
     if reference in images[target].references:
         return taken

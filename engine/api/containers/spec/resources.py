@@ -204,7 +204,9 @@ def _device_request(wire: DeviceRequestWire) -> DeviceRequest:
 
 
 def resources_json(limits: Resources, ulimits: Iterable[Ulimit]) -> Json:
-    """Return the part of ``HostConfig`` that is Docker's Resources, with every field of API v1.51."""
+    """Return the part of ``HostConfig`` that is Docker's Resources, with every field of API
+    v1.51.
+    """
     pids_max = limits.pids_max
     return {
         "CpuShares": limits.cpu_shares,
