@@ -23,12 +23,11 @@ from engine.ports.files import (
     UnpackOptions,
 )
 from engine.queries.waiting import Changes
+from engine.service.containers.waits import until_ready
 from engine.store.ledger import Ledger
 
 GONE_TIMEOUT_S: Final = 10.0
 """How long it may take until the end of a process is in the log."""
-LOOK_AGAIN_S: Final = 1.0
-"""A start whose event could not be appended never comes, and wakes nobody."""
 
 T = TypeVar("T")
 
@@ -144,15 +143,12 @@ class Files:
 
     async def _settled(self, reference: str) -> Container:
         """Return a container that either runs or does not: wait for a start that is under way."""
-        while (container := self._ledger.head.container(reference)).phase is Phase.STARTING:
-            run = container.run
-            with trio.move_on_after(LOOK_AGAIN_S):
-                await self._changes.until(
-                    container.id,
-                    lambda state: (
-                        state is None or (state.run >= run and state.phase is not Phase.STARTING)  # noqa: B023  (called here)
-                    ),
-                )
+        container = await until_ready(
+            self._changes,
+            self._ledger.head,
+            reference,
+            lambda container: container.phase is not Phase.STARTING,
+        )
         if container.phase in NAMELESS:
             raise Conflict(f"container {container.id} is marked for removal")
         return container

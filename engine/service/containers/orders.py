@@ -3,9 +3,6 @@ one before is done.
 """
 
 from collections.abc import Callable, Collection
-from typing import Final
-
-import trio
 
 from engine.domain.container.events import OrderKind
 from engine.domain.container.phases import Phase
@@ -14,10 +11,8 @@ from engine.domain.event import Event, Origin
 from engine.domain.ids import ContainerId
 from engine.domain.streams import container_stream
 from engine.queries.waiting import Changes
-from engine.service.containers.waits import until_done
+from engine.service.containers.waits import until_done, until_ready
 from engine.store.ledger import Ledger
-
-LOOK_AGAIN_S: Final = 1.0
 
 
 class Orders:
@@ -40,27 +35,16 @@ class Orders:
             NoSuchContainer: there is none, or not any more.
             EngineError: the decision's.
         """
-        container = await self._at_rest(reference)
+        head = self._ledger.head
+        container = await until_ready(self._changes, head, reference, self._is_at_rest)
         number = container.orders_given + 1
         await self._ledger.record(origin, (container_stream(container.id), decide(container)))
         await until_done(self._changes, container.id, (number,))
         return self._refusal(container.id, number)
 
-    async def _at_rest(self, reference: str) -> Container:
-        head = self._ledger.head
-        identity = head.container(reference).id
-        while not self._is_at_rest(container := head.container(identity)):
-            # An append that fails takes the head view back without waking anybody: look again.
-            with trio.move_on_after(LOOK_AGAIN_S):
-                await self._changes.until(
-                    identity, lambda _: self._is_at_rest(head.containers.get(identity))
-                )
-        return container
-
-    def _is_at_rest(self, state: Container | None) -> bool:
-        return state is None or (
-            state.phase is not Phase.STARTING
-            and not any(order.kind in self._kinds for order in state.orders)
+    def _is_at_rest(self, container: Container) -> bool:
+        return container.phase is not Phase.STARTING and not any(
+            order.kind in self._kinds for order in container.orders
         )
 
     def _refusal(self, identity: ContainerId, number: int) -> str:

@@ -1,14 +1,21 @@
 """Wait until the log has the outcome of a container's start, stop, order or removal."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+import trio
 
 from engine.domain.container.phases import Phase
 from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId
 from engine.errors import EngineError, Kind
 from engine.queries.waiting import Changes
+from engine.store.projections import View
+
+LOOK_AGAIN_S: Final = 1.0
+"""An append that fails takes the head view back without waking anybody: look again after so long."""
 
 
 class StartRefused(EngineError):
@@ -55,6 +62,26 @@ class Waiting:
                 return state.exits > self.container.exits
             case WaitCondition.REMOVED:
                 return state.phase is Phase.DEAD
+
+
+async def until_ready(
+    changes: Changes, head: View, reference: str, is_ready: Callable[[Container], bool]
+) -> Container:
+    """Wait until a container fulfils a condition on the head view, and return it.
+
+    Raises:
+        NoSuchContainer: there is none, or not any more.
+    """
+    identity = head.container(reference).id
+
+    def is_ready_or_gone(_: Container | None) -> bool:
+        state = head.containers.get(identity)
+        return state is None or is_ready(state)
+
+    while not is_ready(container := head.container(identity)):
+        with trio.move_on_after(LOOK_AGAIN_S):
+            await changes.until(identity, is_ready_or_gone)
+    return container
 
 
 async def until_started(changes: Changes, container: ContainerId, run: int) -> None:
