@@ -128,6 +128,18 @@ def test_a_pin_without_its_namespace_is_found(world: World) -> None:
     assert survey(world).damaged == {WANTED[1].id}
 
 
+def test_with_a_file_for_their_directory_all_pins_are_lost(world: World) -> None:
+    directory = world.place(WANTED[0]).parent
+    aside = directory.rename(directory.with_name("aside"))
+    directory.touch()
+
+    damaged = survey(world).damaged
+    directory.unlink()
+    aside.rename(directory)
+
+    assert damaged == {each.id for each in WANTED}
+
+
 def test_a_pin_of_another_namespace_is_found(world: World) -> None:
     pin = world.place(WANTED[1])
     netns.unpin(pin)

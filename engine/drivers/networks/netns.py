@@ -112,7 +112,7 @@ def identity(path: Path) -> tuple[int, int] | None:
     """Return device and inode of the file at ``path``, which identify it; None if there is none."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 
@@ -121,5 +121,5 @@ def is_pinned(path: Path) -> bool:
     """True if there is a namespace at ``path``: all of them are on one file system, nsfs."""
     try:
         return path.stat().st_dev == Path(_OWN_NETNS).stat().st_dev
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
