@@ -120,6 +120,7 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
             await daemon.drivers.kernel.networks.pool.empty()
         background.cancel_scope.cancel()  # stops watching containers, not the containers
     daemon.drivers.kernel.connections.close()
+    daemon.drivers.kernel.close()
     daemon.drivers.launcher.close()
 
 

@@ -63,6 +63,7 @@ class LinuxKernel:
             journals=self._journals,
         )
         self._own = OwnObjects(
+            data_root=self.data_root,
             exec_root=self.exec_root,
             lanes=self.lanes,
             cgroups=self.cgroups,
@@ -110,6 +111,14 @@ class LinuxKernel:
     async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
         """Perform an action; of a launch and of an exec return the facts that ended the wait."""
         return await self._performers[type(action)](container, action)
+
+    def close(self) -> None:
+        """Release the descriptors of watches; the next use opens others."""
+        self._own.close()
+
+    async def may_have_changed(self) -> bool:
+        """Return False if nothing has changed since the last inventory."""
+        return await self._own.may_have_changed()
 
     async def inventory(self) -> Inventory:
         """List everything with our mark."""

@@ -120,6 +120,14 @@ class Kernel(Protocol):
         """
         ...
 
+    async def may_have_changed(self) -> bool:
+        """Return False if nothing has changed outside the log since this was last asked, so that
+        neither :meth:`inventory` nor :meth:`NetworkKernel.wrong` would find anything new.
+
+        True without a reason does no harm.
+        """
+        ...
+
     async def inventory(self) -> Inventory:
         """List everything with our mark, at a cost that hardly depends on how much there is."""
         ...

@@ -82,9 +82,27 @@ RESOLVE_CACHED: Final = 0x20
 
 # sys/inotify.h: inotify(7)
 IN_MODIFY: Final = 0x00000002
+IN_MOVED_FROM: Final = 0x00000040
 IN_MOVED_TO: Final = 0x00000080
+IN_CREATE: Final = 0x00000100
+IN_DELETE: Final = 0x00000200
+IN_MOVE_SELF: Final = 0x00000800
+IN_DELETE_SELF: Final = 0x00000400
+IN_ONLYDIR: Final = 0x01000000
 IN_CLOEXEC: Final = os.O_CLOEXEC
 IN_NONBLOCK: Final = os.O_NONBLOCK
+
+# linux/fanotify.h
+FAN_MODIFY: Final = 0x00000002
+FAN_CLOEXEC: Final = 0x00000001
+FAN_NONBLOCK: Final = 0x00000002
+FAN_REPORT_FID: Final = 0x00000200
+FAN_MARK_ADD: Final = 0x00000001
+FAN_MARK_FILESYSTEM: Final = 0x00000100
+FAN_EVENT_METADATA: Final = "=IBBHQii"
+"""struct fanotify_event_metadata: length, version, reserved, length of this, mask, descriptor,
+pid.
+"""
 
 # linux/memfd.h: memfd_create(2)
 MFD_EXEC: Final = 0x0010
@@ -280,6 +298,9 @@ _capget = _function("capget", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapDat
 _capset = _function("capset", ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
 _inotify_init1 = _function("inotify_init1", _int)
 _inotify_add_watch = _function("inotify_add_watch", _int, _text, ctypes.c_uint32)
+_inotify_rm_watch = _function("inotify_rm_watch", _int, _int)
+_fanotify_init = _function("fanotify_init", _uint, _uint)
+_fanotify_mark = _function("fanotify_mark", _int, _uint, ctypes.c_uint64, _int, _text)
 _pivot_root = _numbered(_text, _text)
 _open_tree = _numbered(_int, _text, _uint)
 _move_mount = _numbered(_int, _text, _int, _text, _uint)
@@ -474,6 +495,33 @@ def inotify_add_watch(fd: int, path: str, mask: int) -> int:
         OSError: ENOENT; ENOSPC when this user has ``fs.inotify.max_user_watches`` of them.
     """
     return _check(_inotify_add_watch(fd, _encoded(path), mask), "inotify_add_watch", path)
+
+
+def inotify_rm_watch(fd: int, wd: int) -> None:
+    """Stop watching. inotify_rm_watch(2).
+
+    Raises:
+        OSError: EINVAL when the watch has ended by itself: what it watched is gone.
+    """
+    _check(_inotify_rm_watch(fd, wd), "inotify_rm_watch")
+
+
+def fanotify_init(flags: int, event_f_flags: int) -> int:
+    """A descriptor from which events of whole file systems are read. fanotify_init(2).
+
+    Raises:
+        OSError: EPERM without CAP_SYS_ADMIN; ENOSYS where the kernel was built without it; EMFILE.
+    """
+    return _check(_fanotify_init(flags, event_f_flags), "fanotify_init")
+
+
+def fanotify_mark(fd: int, flags: int, mask: int, dirfd: int, path: str) -> None:
+    """Add or remove what is reported. fanotify_mark(2), FAN_MARK_FILESYSTEM since Linux 4.20.
+
+    Raises:
+        OSError: EINVAL when the kernel is older; ENOENT.
+    """
+    _check(_fanotify_mark(fd, flags, mask, dirfd, _encoded(path)), "fanotify_mark", path)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:

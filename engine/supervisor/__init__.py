@@ -1,6 +1,7 @@
 """The supervisor closes the gap between what the log wants and what the kernel has.
 
     supervisor.py      all workers, the sweep, recovery
+    sweep.py           compares all kernel objects with the log
     worker.py          one container, one task
     missing_events.py  (state, observation) → events
     plan.py            (state, observation) → actions

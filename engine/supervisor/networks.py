@@ -118,15 +118,17 @@ class Networks:
                 log.warning("networks_not_recovered", error=str(error))
             await self._finish_removals()
 
-    async def check(self) -> None:
-        """Compare the kernel's bridges and firewall with the log; record and repair differences."""
+    async def check(self) -> bool:
+        """Compare the kernel's bridges and firewall with the log; record and repair differences.
+        Returns True if there were none.
+        """
         async with self._lock:
             await self._finish_removals()
             view = self._ledger.durable
             networks, published = view.networks_with_links(), view.publishers()
             wrong = await self._kernel.wrong(networks, published)
             if published != view.publishers():
-                return
+                return False
             repaired = self._drifted - set(wrong)
             if await self._repair_all(networks, set(wrong) - self._drifted):
                 repaired |= self._drifted
@@ -135,6 +137,7 @@ class Networks:
         for identity in {identity for identity, _ in repaired}:
             for member in self._ledger.durable.members(identity):
                 self._wake(member.id)
+        return not wrong and not any(each.is_going for each in view.networks.values())
 
     async def _repair_all(self, networks: Sequence[Network], new: set[Fault]) -> bool:
         """Record new faults and repair all known ones. Returns False if the repair failed.

@@ -452,6 +452,7 @@ async def _background(drivers: Drivers) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
             kernel.connections.close()
             drivers.launcher.close()
+            kernel.close()
             kernel.networks.driver.close()
             kernel.networks.firewall.close()
 

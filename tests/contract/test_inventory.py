@@ -125,3 +125,34 @@ async def test_a_directory_is_never_discarded(machine: MachineUnderTest) -> None
         await machine.kernel.discard("directory", container)
 
     assert (await machine.kernel.inventory()).directories == {container}
+
+
+@on_each_kernel
+async def test_nothing_has_changed_until_something_has(machine: MachineUnderTest) -> None:
+    await machine.kernel.networks.repair(machine.ledger.durable.networks_with_links(), ())
+    container = await machine.start(network_mode="bridge")
+    await no_news(machine)
+
+    await machine.break_sandbox(container)
+
+    assert await machine.kernel.may_have_changed()
+
+
+@on_each_kernel
+async def test_what_was_said_to_have_changed_is_said_once(machine: MachineUnderTest) -> None:
+    await machine.kernel.networks.repair(machine.ledger.durable.networks_with_links(), ())
+    container = await machine.start()
+    await no_news(machine)
+
+    await machine.act(container, do.RemoveBundle())
+
+    assert await machine.kernel.may_have_changed()
+    await no_news(machine)
+
+
+async def no_news(machine: MachineUnderTest) -> None:
+    """Look again and again until the kernel says that nothing has changed since."""
+    networks = machine.ledger.durable.networks_with_links()
+    while await machine.kernel.may_have_changed():
+        await machine.kernel.networks.wrong(networks, ())
+        await machine.kernel.inventory()

@@ -338,6 +338,10 @@ class SimulatedKernel:
         self._fuse = fuse
         self._running = running
         self._prepared: dict[Endpoint, SandboxId] = {}
+        self._seen: tuple[Inventory, frozenset[ContainerId]] | None = None
+        """What there was when the kernel was last asked whether anything has changed."""
+        self.inventories = 0
+        """How often everything was listed."""
         self.refusals: dict[type[Action], str] = {}
         self.refused: Counter[type[Action]] = Counter()
         self.hanging: set[type[Action]] = set()
@@ -439,8 +443,19 @@ class SimulatedKernel:
                 place.directory = place.files = False
                 place.process = None
 
+    async def may_have_changed(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        places = self._machine.places.items()
+        published = frozenset(identity for identity, place in places if place.ports)
+        before, self._seen = self._seen, (self._inventory(), published)
+        return before != self._seen
+
     async def inventory(self) -> Inventory:
         await trio.lowlevel.checkpoint()
+        self.inventories += 1
+        return self._inventory()
+
+    def _inventory(self) -> Inventory:
         places = self._machine.places.items()
         running = tuple((each, self._machine.place(each.id)) for each in self._running())
         pinned = {sandbox for _, place in places for sandbox in place.sandboxes}

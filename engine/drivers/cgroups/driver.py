@@ -74,6 +74,16 @@ class CgroupDriver(ABC):
         self._parents = tuple(root / parent for root in self._roots)
         self._parents_made = False
 
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The root of every hierarchy."""
+        return self._roots
+
+    @property
+    def parents(self) -> tuple[Path, ...]:
+        """The parent in every hierarchy; it may not exist yet."""
+        return self._parents
+
     # What the versions do differently
 
     @abstractmethod
@@ -191,17 +201,18 @@ class CgroupDriver(ABC):
         places = self._places(container, pid)
         return not places or sum(places) == len(self._parents) or _has_ended(pid)
 
-    def has(self, container: ContainerId, pid: int) -> bool:
-        """True if a process lives and is in all of a container's cgroups."""
-        places = self._places(container, pid)
-        return bool(places) and sum(places) == len(self._parents)
+    def are_all(self, container: ContainerId, memberships: bytes) -> bool:
+        """True if these memberships of a process are all of a container's cgroups.
 
-    def _places(self, container: ContainerId, pid: int) -> list[bool]:
-        """Return, for every hierarchy, whether the process is in a cgroup of the container.
-        proc_pid_cgroup(5).
+        Those of a process that has ended are not.
         """
         ours = f"/{self._parent}/{container}".encode()
-        return [ours in membership for membership in _memberships(pid)]
+        return sum(ours in line for line in memberships.splitlines()) == len(self._parents)
+
+    def _places(self, container: ContainerId, pid: int) -> list[bool]:
+        """Return, for every hierarchy, whether the process is in a cgroup of the container."""
+        ours = f"/{self._parent}/{container}".encode()
+        return [ours in line for line in memberships(pid).splitlines()]
 
     def adopt(self, container: ContainerId, pid: int, is_there: Callable[[], bool]) -> None:
         """Move a process and its descendants back into the container's cgroups if they were moved
@@ -333,19 +344,20 @@ class CgroupDriver(ABC):
         return (parent / container for parent in self._parents)
 
 
-def _memberships(pid: int) -> list[bytes]:
-    """Return the lines of /proc/PID/cgroup; none when the process is gone.
+def memberships(pid: int) -> bytes:
+    """Return the text of ``/proc/PID/cgroup``, a line for each hierarchy; none when the process is
+    gone. proc_pid_cgroup(5).
 
     Every sweep reads this of every container; without a file object it takes a third of the time.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return []
+        return b""
     try:
-        return os.read(descriptor, _MEMBERSHIPS_BYTES_MAX).splitlines()
+        return os.read(descriptor, _MEMBERSHIPS_BYTES_MAX)
     except ProcessLookupError:
-        return []
+        return b""
     finally:
         os.close(descriptor)
 

@@ -1,15 +1,16 @@
 """List all objects of the engine's own, and discard those of no container."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from engine.domain import naming
-from engine.domain.container.phases import Phase
 from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, SandboxId
 from engine.drivers.cgroups.cgroup_parents import Cgroups
+from engine.drivers.effects.first_processes import FirstProcesses
+from engine.drivers.effects.watches import DirectoryWatch, MountWatch
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks.port import LinuxNetworks
 from engine.drivers.processes import identity as process
@@ -18,12 +19,13 @@ from engine.errors import DriverError
 from engine.ports.observation import Inventory, Presence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class OwnObjects:
     """Lists and discards the objects that this engine has made. A survey takes two thread hops,
     however many there are.
     """
 
+    data_root: Path
     exec_root: Path
     lanes: Lanes
     cgroups: Cgroups
@@ -31,10 +33,41 @@ class OwnObjects:
     bundles: BundleMaker
     running: Callable[[], Collection[Container]]
     """Returns the running containers."""
+    _directories: DirectoryWatch = field(default_factory=DirectoryWatch)
+    _mounts: MountWatch = field(default_factory=MountWatch)
+    _first_processes: FirstProcesses = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the parts that need the others."""
+        self._first_processes = FirstProcesses(self.cgroups)
+
+    def close(self) -> None:
+        """Release the descriptors; the next use opens others."""
+        self._directories.close()
+        self._mounts.close()
+        self._first_processes.close()
+
+    async def may_have_changed(self) -> bool:
+        """Return False if another survey would find what the last one has found.
+
+        The kernel reports almost everything. The settings of bridges, which it does not report,
+        are read.
+        """
+        return await self.lanes.run(Lane.NETLINK, self._has_news)
+
+    def _has_news(self) -> bool:
+        news = (
+            self.networks.has_news(),
+            self._directories.has_news(),
+            self._mounts.has_news(),
+            self._first_processes.has_news(),
+        )  # all are asked, since each drops its notices
+        return any(news)
 
     async def survey(self) -> Inventory:
         """List all objects that have a name of the engine's."""
         running = tuple(self.running())
+        self._directories.watch(self._watched(running))
         found = await self.networks.survey(running)
         inventory = await self.lanes.run(Lane.OBSERVE, partial(self._list, running))
         return replace(
@@ -44,30 +77,28 @@ class OwnObjects:
             bridges=found.bridges,
         )
 
+    def _watched(self, running: Iterable[Container]) -> list[str]:
+        """Return the directories that are listed, and those with files of running containers."""
+        listed = (
+            naming.bundle_directory(self.exec_root, ContainerId("")),
+            naming.sandbox_path(self.exec_root, SandboxId("")),
+            naming.container_directory(self.data_root, ContainerId("")),
+            *self.cgroups.own.parents,
+        )
+        own = (naming.container_directory(self.data_root, each.id) for each in running)
+        return [str(each) for each in (*listed, *own)]
+
     def _list(self, running: Collection[Container]) -> Inventory:
         files = self.bundles.files
         return Inventory(
             bundles=self.bundles.bundles.owned(),
             cgroups=self.cgroups.owned(running),
             directories=self.bundles.rootfs.all(),
-            damaged_cgroups=frozenset(each.id for each in running if not self._is_right(each)),
+            damaged_cgroups=self._first_processes.misplaced(running),
             missing_files=frozenset(
                 each.id for each in running if files.presence(each) is Presence.ABSENT
             ),
         )
-
-    def _is_right(self, container: Container) -> bool:
-        """True if the first process is in all of its cgroups, and frozen when the container is
-        paused.
-
-        False for a process that has ended: the log may not have the exit yet, and the hint may be
-        lost.
-        """
-        assert container.process is not None
-        cgroups = self.cgroups.of(container)
-        if container.phase is Phase.PAUSED and not cgroups.is_frozen(container.id):
-            return False
-        return cgroups.has(container.id, container.process.pid)
 
     async def discard(self, kind: str, name: str) -> None:
         """Remove an orphan, unless something runs in it or it may hold a user's data."""

@@ -5,6 +5,7 @@ instance's nor an administrator's bridge of the same name is ever changed. An ad
 can be *used* when the network says so (``owned=False``): then it is checked and never changed.
 """
 
+import os
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ _NET: Final = Path("/proc/sys/net")
 _IP_FORWARD: Final = _NET / "ipv4/ip_forward"
 _IPV6_FORWARD: Final = _NET / "ipv6/conf/all/forwarding"
 _BRIDGE_NETFILTER: Final = _NET / "bridge/bridge-nf-call-iptables"
+_VALUE_BYTES_MAX: Final = 256
 DEFAULT_MTU: Final = 1500
 
 
@@ -170,6 +172,11 @@ def _faults(
     return tuple(fault for fault, present in wrong.items() if present)
 
 
+def has_settings(bridge: Bridge) -> bool:
+    """True if the sysctls are as the bridge needs them: their changes are not reported."""
+    return all(_read(setting) in (value, None) for setting, value in _settings(bridge))
+
+
 def remove(kernel: NetlinkSocket, instance: InstanceId, name: str) -> None:
     """Remove a bridge of ours; do nothing if it is gone or not ours."""
     link = rtnetlink.find_link(kernel, name)
@@ -245,10 +252,15 @@ def _keep_router_advertisements() -> None:
 
 
 def _read(setting: Path) -> str | None:
+    """Return a sysctl's value. Read at each sweep, so without a file object."""
     try:
-        return setting.read_text().strip()
+        descriptor = os.open(setting, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None  # the kernel was built or booted without that protocol
+    try:
+        return os.read(descriptor, _VALUE_BYTES_MAX).decode().strip()
+    finally:
+        os.close(descriptor)
 
 
 def _write(setting: Path, value: str) -> None:

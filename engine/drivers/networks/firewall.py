@@ -192,6 +192,14 @@ class Firewall:
         self._known = (generation, _Content.of(plan)) if right else None
         return right
 
+    def has_news(self) -> bool:
+        """Return True unless the table was found right, and nothing has changed any table since.
+
+        Raises:
+            DriverError: the kernel refused.
+        """
+        return self._known_at(self._generation()) is None
+
     def remove(self) -> None:
         """Remove the table; do nothing if it is gone."""
         self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")

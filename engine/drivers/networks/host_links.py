@@ -18,7 +18,7 @@ class HostLinks:
     Attributes:
         by_name: all links.
         addresses: each with the index of its link.
-        listings: how often everything was listed: equal numbers mean equal links.
+        listings: how often a listing differed from the one before: equal numbers mean equal links.
     """
 
     def __init__(
@@ -34,21 +34,28 @@ class HostLinks:
         self.addresses: frozenset[tuple[int, Interface]] = frozenset()
         self.listings = 0
 
+    def has_news(self) -> bool:
+        """Return True if the listing may be older than the last change."""
+        if hints.drain(self._notices):
+            self._listed_s = None
+        return self._listed_s is None
+
     def refresh(self) -> None:
         """List everything again if it may have changed.
 
         Raises:
             DriverError: the kernel refused.
         """
-        heard = hints.drain(self._notices)
         now = self._clock()
-        if not heard and self._listed_s is not None and now - self._listed_s < LIST_AGAIN_S:
+        if not self.has_news() and now - (self._listed_s or 0.0) < LIST_AGAIN_S:
             return
         self._listed_s = None
-        self.by_name = {link.name: link for link in rtnetlink.links(self._kernel)}
-        self.addresses = frozenset(rtnetlink.addresses(self._kernel))
+        by_name = {link.name: link for link in rtnetlink.links(self._kernel)}
+        addresses = frozenset(rtnetlink.addresses(self._kernel))
+        if (by_name, addresses) != (self.by_name, self.addresses):
+            self.by_name, self.addresses = by_name, addresses
+            self.listings += 1
         self._listed_s = now
-        self.listings += 1
 
     def close(self) -> None:
         """Stop listening."""

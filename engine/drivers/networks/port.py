@@ -18,6 +18,7 @@ from engine.domain.network.addresses import Subnet
 from engine.domain.network.state import Network
 from engine.drivers.lanes import Lane, Lanes
 from engine.drivers.networks import netns
+from engine.drivers.networks.bridge import Bridge
 from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.firewall_plan import (
     bridge_rules,
@@ -56,6 +57,8 @@ class LinuxNetworks:
     _prepared: set[SandboxId] = field(default_factory=set)
     _damaged: frozenset[SandboxId] = frozenset()
     _known: dict[SandboxId, tuple[Container, list[Network], Sandbox]] = field(default_factory=dict)
+    _bridges: tuple[Bridge, ...] = ()
+    """Those that were last looked at."""
     _firewall_was_wrong: bool = False
     """True after a change found the firewall wrong and repaired it: the next check reports that."""
 
@@ -134,6 +137,17 @@ class LinuxNetworks:
         ports = published_ports(container, container.endpoints)
         await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
 
+    def has_news(self) -> bool:
+        """Return True if :meth:`survey` or :meth:`wrong` may find something new. Called on the
+        netlink thread.
+        """
+        news = (
+            self._firewall_was_wrong,
+            self.driver.has_news(self._bridges),
+            bool(self._bridges) and self.firewall.has_news(),
+        )
+        return any(news)
+
     async def survey(self, containers: Collection[Container]) -> Survey:
         """Return all sandboxes that carry the instance's mark except the pool's, the damaged ones
         of these containers, and all bridges that carry the mark.
@@ -191,7 +205,8 @@ class LinuxNetworks:
 
         def look() -> tuple[tuple[NetworkId, str], ...]:
             bridged = [each for each in networks if each.is_bridged]
-            faults = self.driver.faults_of_bridges(map(wanted_bridge, bridged))
+            self._bridges = tuple(map(wanted_bridge, bridged))
+            faults = self.driver.faults_of_bridges(self._bridges)
             wrong = [(each.id, "bridge") for each in bridged if faults.get(each.bridge)]
             wrong += (
                 (each.id, "parent")

@@ -64,6 +64,8 @@ class NetworkDriver:
         self._socket: NetlinkSocket | None = None
         self._dismantled: dict[str, float] = {}
         self._listing: HostLinks | None = None
+        self._surveyed = 0
+        """Which listing of the host's links the last survey was made with."""
         self._looks = SandboxLooks(self._site)
         self._slots: dict[SandboxId, int] = {}
         """How many slots of each sandbox have been in use."""
@@ -217,6 +219,20 @@ class NetworkDriver:
         """Return what is wrong with a sandbox, in words; empty if nothing is."""
         return self._looks.faults_of(sandbox, partial(rtnetlink.find_link, self._kernel))
 
+    def has_news(self, wanted_bridges: Iterable[Bridge]) -> bool:
+        """Return True if links, sandboxes or the settings of these bridges may have changed since
+        the last survey.
+        """
+        with _acting("links"):
+            links_changed = self._host.has_news() or self._host.listings != self._surveyed
+        self._forget_dismantled()
+        return (
+            self._looks.has_news()
+            or links_changed
+            or bool(self._dismantled)
+            or not all(map(bridges.has_settings, wanted_bridges))
+        )
+
     def survey(self, wanted: Collection[Sandbox]) -> Survey:
         """List everything that carries our mark, and return which of the wanted sandboxes are
         damaged.
@@ -226,6 +242,7 @@ class NetworkDriver:
         self._forget_dismantled()
         for sandbox in wanted:
             self._note_slots(sandbox)
+        self._surveyed = self._host.listings
         links, mark = self._host.by_name, bridges.alias_of(self._instance)
         return Survey(
             damaged=self._looks.damaged(wanted, links, self._host.listings),

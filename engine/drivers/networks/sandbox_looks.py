@@ -60,6 +60,8 @@ class SandboxLooks:
         self._looks: dict[SandboxId, _Look] = {}
         self._compared: int | None = None
         """The listing that every sandbox's side on the host was last compared with."""
+        self._is_behind = True
+        """Whether a sandbox has changed that has not been looked into since."""
 
     def damaged(
         self, wanted: Collection[Sandbox], links: Mapping[str, Link], listing: int
@@ -81,7 +83,13 @@ class SandboxLooks:
         if outside:
             self._look(links.get, outside, chosen)
         self._compared = listing
+        self._is_behind = any(look.inside_s is None for look in self._looks.values())
         return frozenset(each for each, look in self._looks.items() if look.faults)
+
+    def has_news(self) -> bool:
+        """Return True if a sandbox has changed that has not been looked into since."""
+        self._take_hints()
+        return self._is_behind
 
     def faults_of(self, sandbox: Sandbox, find: Finder) -> tuple[str, ...]:
         """Inspect one sandbox, inside and outside; return what is wrong, in words."""
@@ -106,6 +114,7 @@ class SandboxLooks:
         for sandbox in self._hints.heard():
             if look := self._looks.get(sandbox):
                 self._looks[sandbox] = replace(look, inside_s=None)
+                self._is_behind = True
 
     def _is_due(self, sandbox: Sandbox) -> bool:
         look = self._looks.get(sandbox.id)
