@@ -20,8 +20,8 @@ class PrepareCgroup:
 
 
 @dataclass(frozen=True, slots=True)
-class PrepareBundle:
-    """Make the directories, and the files that the launcher reads."""
+class PrepareRun:
+    """Make the cgroups with their limits, the directories, and the files that a run needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +123,15 @@ class RemoveBundle:
 
 @dataclass(frozen=True, slots=True)
 class RemoveDirectory:
-    """Remove everything that the container kept. This is the last action on a container."""
+    """Remove everything that the container kept, and what a run needed. This is the last action on
+    a container.
+    """
 
 
 Action = (
     PrepareSandbox
     | PrepareCgroup
-    | PrepareBundle
+    | PrepareRun
     | UpdateFiles
     | PublishPorts
     | Launch

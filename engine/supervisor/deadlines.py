@@ -17,7 +17,7 @@ from engine.ports.actions import (
     Action,
     KillEverything,
     Launch,
-    PrepareBundle,
+    PrepareRun,
     RemoveDirectory,
     UpdateFiles,
 )
@@ -28,13 +28,12 @@ USUAL_S: Final = 30.0
 _DEADLINES_S: Final[Mapping[type[Action], float]] = MappingProxyType(
     {
         Launch: 90.0,  # the driver itself gives up after 60 s, kills, and says why
-        RemoveDirectory: 120.0,  # may queue behind the removal of large images
     }
 )
 
 _CAUSES: Final[Mapping[type[Action], str]] = MappingProxyType(
     {
-        PrepareBundle: "a file system that holds a bind mount's source may not answer",
+        PrepareRun: "a file system that holds a bind mount's source may not answer",
         UpdateFiles: "the disk that holds the container's files may not answer",
         RemoveDirectory: "the disk that holds the container's files may not answer",
         KillEverything: "a process may be in an uninterruptible state",

@@ -4,8 +4,9 @@ The plan keeps no history: it compares what the log wants with what was observed
 after a request, after a restart of the daemon, and after a change made by another program.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 
 from engine.domain.container.events import Order, OrderKind
@@ -21,8 +22,8 @@ from engine.ports.actions import (
     Freeze,
     KillEverything,
     Launch,
-    PrepareBundle,
     PrepareCgroup,
+    PrepareRun,
     PrepareSandbox,
     PublishPorts,
     RemoveBundle,
@@ -37,15 +38,18 @@ from engine.ports.actions import (
 )
 from engine.ports.observation import Observation, Presence
 
-_INDEPENDENT: Final = (UnpublishPorts, RemoveSandbox, RemoveCgroup)
-"""Actions that don't need each other's outcome. All of them need the bundle: its presence shows
-that they are still due.
-"""
+_PREPARATIONS: Final = (PrepareSandbox, PrepareRun)
+_REMOVALS: Final = (UnpublishPorts, RemoveSandbox, RemoveCgroup)
+"""All of them need the bundle: its presence shows that they are still due."""
+_INDEPENDENT: Final[Mapping[type[Action], tuple[type[Action], ...]]] = MappingProxyType(
+    {each: together for together in (_PREPARATIONS, _REMOVALS) for each in together}
+)
+"""Actions that don't need each other's outcome, by each of them."""
 
 
 def stages(actions: Iterable[Action]) -> Iterator[Sequence[Action]]:
     """Group a plan's actions: those of one group run side by side, the groups one after another."""
-    for independent, group in groupby(actions, lambda each: isinstance(each, _INDEPENDENT)):
+    for independent, group in groupby(actions, lambda each: _INDEPENDENT.get(type(each))):
         if independent:
             yield tuple(group)
         else:
@@ -73,9 +77,7 @@ def _start(container: Container, observed: Observation) -> Iterator[Action]:
         yield RemoveSandbox(container.sandbox_before)
     if container.sandbox is not None and observed.sandbox is not Presence.RIGHT:
         yield PrepareSandbox()
-    if observed.cgroup is not Presence.RIGHT:
-        yield PrepareCgroup()
-    yield PrepareBundle()
+    yield PrepareRun()
     if container.ports:
         yield PublishPorts()
     yield Launch()
@@ -128,17 +130,26 @@ def _rest(container: Container, observed: Observation) -> Iterator[Action]:
     if observed.process_alive:
         yield KillEverything()
         return
+    yield from _end_processes(container, observed)
+    yield from _clear(container, observed)
+    if observed.bundle is not Presence.ABSENT:
+        yield RemoveBundle()
+
+
+def _end_processes(container: Container, observed: Observation) -> Iterator[Action]:
+    """End what outlives the first process: without a PID namespace others may live."""
     if not owns_pid_namespace(container.spec) and observed.cgroup is not Presence.ABSENT:
-        # the first process has ended, but without a PID namespace others may live
         yield KillEverything()
+
+
+def _clear(container: Container, observed: Observation) -> Iterator[Action]:
+    """Remove what a run has in the kernel."""
     if observed.bundle is not Presence.ABSENT and container.ports:
         yield UnpublishPorts()
     if container.sandbox is not None and observed.sandbox is not Presence.ABSENT:
         yield RemoveSandbox(container.sandbox)
     if observed.cgroup is not Presence.ABSENT:
         yield RemoveCgroup()
-    if observed.bundle is not Presence.ABSENT:
-        yield RemoveBundle()
 
 
 def _remove(container: Container, observed: Observation) -> Iterator[Action]:
@@ -149,5 +160,6 @@ def _remove(container: Container, observed: Observation) -> Iterator[Action]:
         if container.process is not None or observed.cgroup is not Presence.ABSENT:
             yield KillEverything()
         return
-    yield from _rest(container, observed)
+    yield from _end_processes(container, observed)
+    yield from _clear(container, observed)
     yield RemoveDirectory()

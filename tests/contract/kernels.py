@@ -60,7 +60,7 @@ PATIENCE_S: Final = 20.0
 """Longer than anything that should happen takes."""
 LOOK_S: Final = 0.01
 ORIGIN: Final = Origin(actor=SUPERVISOR)
-PREPARES: Final = (do.PrepareSandbox(), do.PrepareCgroup(), do.PrepareBundle())
+PREPARES: Final = (do.PrepareSandbox(), do.PrepareRun())
 
 
 class MachineUnderTest(ABC):
@@ -464,7 +464,7 @@ async def _take_everything_away(machine: MachineUnderTest, drivers: Drivers) -> 
             await kernel.perform(container, do.KillEverything())
         if container.sandbox is not None:
             await kernel.perform(container, do.RemoveSandbox(container.sandbox))
-        for action in (do.RemoveCgroup(), do.RemoveBundle(), do.RemoveDirectory()):
+        for action in (do.RemoveCgroup(), do.RemoveDirectory()):
             await kernel.perform(container, action)
     await kernel.networks.pool.empty()
     for network in machine.ledger.durable.networks_with_links():

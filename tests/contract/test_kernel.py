@@ -280,6 +280,17 @@ async def test_what_was_removed_is_absent(machine: MachineUnderTest) -> None:
 
 
 @on_each_kernel
+async def test_the_bundle_goes_with_the_directory(machine: MachineUnderTest) -> None:
+    container = await machine.start()
+    await machine.end(container)
+
+    await machine.act(container, do.RemoveDirectory())
+
+    seen = await machine.look(container)
+    assert (seen.bundle, seen.directory) == (Presence.ABSENT,) * 2
+
+
+@on_each_kernel
 async def test_files_are_observed_while_a_container_runs(machine: MachineUnderTest) -> None:
     container = await machine.start()
     await machine.act(container, do.UpdateFiles())

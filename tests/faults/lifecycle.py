@@ -48,6 +48,7 @@ class Lifecycle:
             "unpause": lambda: self._api.post(f"/containers/{NAME}/unpause"),
             "damage": self._damage,
             "damage a file": self._damage_a_file,
+            "damage a cgroup": self._damage_a_cgroup,
             "stop": lambda: self._api.stop(NAME),
             "start again": lambda: self._api.start(NAME),
             "remove": lambda: self._api.remove(NAME),
@@ -119,6 +120,13 @@ class Lifecycle:
         hosts.unlink(missing_ok=True)
         eventually(lambda: self._is_repaired("files"), "it is repaired", catch=OSError)
 
+    def _damage_a_cgroup(self) -> None:
+        """Move the process out of it."""
+        container = self._api.inspect(NAME)
+        cgroup = self._daemon.cgroup(container["Id"])[0]
+        (cgroup.parent.parent / "cgroup.procs").write_text(str(container["State"]["Pid"]))
+        eventually(lambda: self._is_repaired("cgroup"), "it is repaired", catch=OSError)
+
     def _is_repaired(self, what: str) -> bool:
         if self._daemon.has_died:
             return True
@@ -153,6 +161,7 @@ class Lifecycle:
             "pause": "container_paused",
             "unpause": "container_unpaused",
             "damage": "container_drift_repaired",
+            "damage a cgroup": "container_drift_repaired",
             "stop": "container_stop_requested",
             "remove": "container_removed",
         }

@@ -31,8 +31,8 @@ from engine.ports.actions import (
     Freeze,
     KillEverything,
     Launch,
-    PrepareBundle,
     PrepareCgroup,
+    PrepareRun,
     PrepareSandbox,
     PublishPorts,
     RemoveBundle,
@@ -406,7 +406,8 @@ class SimulatedKernel:
                 place.limits = resources
             case Connect() | Disconnect():
                 place.interfaces = _interfaces(container)
-            case PrepareBundle():
+            case PrepareRun():
+                place.cgroup, place.limits = True, container.spec.resources
                 place.bundle = place.directory = place.files = True
             case UpdateFiles():
                 place.files = True
@@ -440,7 +441,7 @@ class SimulatedKernel:
             case RemoveBundle():
                 place.bundle = False
             case RemoveDirectory():
-                place.directory = place.files = False
+                place.bundle = place.directory = place.files = False
                 place.process = None
 
     async def may_have_changed(self) -> bool:

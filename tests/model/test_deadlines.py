@@ -9,7 +9,7 @@ import trio
 
 from engine.domain.container.phases import Phase
 from engine.errors import EngineError
-from engine.ports.actions import PrepareBundle, RemoveCgroup
+from engine.ports.actions import PrepareRun, RemoveCgroup
 from engine.service.containers.waits import StartRefused
 from engine.supervisor.deadlines import USUAL_S
 from tests.model.simulated_daemon import USER, World, spec
@@ -22,7 +22,7 @@ MARGIN_S = 5.0
 def test_a_start_that_hangs_fails_and_the_container_can_be_removed(tmp_path: Path) -> None:
     async def life(world: World) -> None:
         async with world.daemon(Fuse()) as daemon:
-            daemon.kernel.hanging.add(PrepareBundle)
+            daemon.kernel.hanging.add(PrepareRun)
             await daemon.containers.create("web", spec(), USER)
             with trio.fail_after(USUAL_S + MARGIN_S):
                 with pytest.raises(StartRefused, match="may not answer"):

@@ -22,8 +22,8 @@ from engine.ports.actions import (
     Freeze,
     KillEverything,
     Launch,
-    PrepareBundle,
     PrepareCgroup,
+    PrepareRun,
     PrepareSandbox,
     PublishPorts,
     RemoveBundle,
@@ -78,19 +78,19 @@ def planned(known: Container, observed: Observation, *execs: Exec) -> list[Actio
 @pytest.mark.parametrize(
     ("fields", "observed", "actions"),
     [
-        ({}, NOTHING, [PrepareSandbox(), PrepareCgroup(), PrepareBundle(), Launch()]),
-        ({"sandbox": None}, NOTHING, [PrepareCgroup(), PrepareBundle(), Launch()]),
-        ({}, LEFT_OVER, [PrepareBundle(), Launch()]),
+        ({}, NOTHING, [PrepareSandbox(), PrepareRun(), Launch()]),
+        ({"sandbox": None}, NOTHING, [PrepareRun(), Launch()]),
+        ({}, LEFT_OVER, [PrepareRun(), Launch()]),
         (
             {},
             replace(LEFT_OVER, sandbox=Presence.DAMAGED, cgroup=Presence.DAMAGED),
-            [PrepareSandbox(), PrepareCgroup(), PrepareBundle(), Launch()],
+            [PrepareSandbox(), PrepareRun(), Launch()],
         ),
-        ({"ports": PORTS}, LEFT_OVER, [PrepareBundle(), PublishPorts(), Launch()]),
+        ({"ports": PORTS}, LEFT_OVER, [PrepareRun(), PublishPorts(), Launch()]),
         (
             {"sandbox_before": OLD_SANDBOX},
             LEFT_OVER,
-            [RemoveSandbox(OLD_SANDBOX), PrepareBundle(), Launch()],
+            [RemoveSandbox(OLD_SANDBOX), PrepareRun(), Launch()],
         ),
         ({}, ALL, []),
         ({}, replace(ALL, process_alive=False), []),
@@ -263,7 +263,6 @@ def test_what_does_not_run_leaves_nothing_but_its_directory(
                 UnpublishPorts(),
                 RemoveSandbox(SANDBOX),
                 RemoveCgroup(),
-                RemoveBundle(),
                 RemoveDirectory(),
             ],
         ),
@@ -289,7 +288,16 @@ def test_what_independent_parts_left_is_taken_away_side_by_side() -> None:
 
     assert list(stages(planned(known, LEFT_OVER))) == [
         (UnpublishPorts(), RemoveSandbox(SANDBOX), RemoveCgroup()),
-        (RemoveBundle(),),
         (RemoveDirectory(),),
     ]
     assert list(stages([PrepareCgroup(), Launch()])) == [(PrepareCgroup(),), (Launch(),)]
+
+
+def test_a_run_is_prepared_beside_its_sandbox_and_after_the_one_before_has_gone() -> None:
+    known = container(Phase.STARTING, sandbox_before=OLD_SANDBOX)
+
+    assert list(stages(planned(known, NOTHING))) == [
+        (RemoveSandbox(OLD_SANDBOX),),
+        (PrepareSandbox(), PrepareRun()),
+        (Launch(),),
+    ]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,11 +17,12 @@ from msgspec.structs import replace as replace_fields
 from engine.container_locks import ContainerLocks
 from engine.domain.container.resources import BlockLimits, Resources
 from engine.domain.container.state import Container
+from engine.domain.ids import ContainerId
 from engine.drivers.cgroups.cgroup_parents import Cgroups
 from engine.drivers.effects.journals import Journals
 from engine.drivers.effects.observer import Observer
 from engine.drivers.effects.processes import Processes
-from engine.drivers.lanes import Family, Lane, Lanes
+from engine.drivers.lanes import Family, Lanes
 from engine.drivers.networks.port import LinuxNetworks
 from engine.drivers.processes import identity as process
 from engine.drivers.runs.bundle_maker import BundleMaker
@@ -29,6 +31,7 @@ from engine.drivers.runs.device_mappings import mapped_rules
 from engine.drivers.runs.monitors import Monitors
 from engine.drivers.storage.trash import Trash
 from engine.errors import DriverError
+from engine.failpoints import failpoint
 from engine.ports import actions as do
 from engine.ports.actions import Action
 from engine.ports.observation import Fact
@@ -59,7 +62,7 @@ class Performers:
             {
                 do.PrepareSandbox: _quiet(self._prepare_sandbox),
                 do.PrepareCgroup: _quiet(self._prepare_cgroup),
-                do.PrepareBundle: _quiet(self._prepare_bundle),
+                do.PrepareRun: _quiet(self._prepare_run),
                 do.UpdateFiles: _quiet(self._update_files),
                 do.PublishPorts: _quiet(self._publish_ports),
                 do.Connect: _quiet(self._rewire),
@@ -145,9 +148,14 @@ class Performers:
 
     # --- Files ---
 
-    async def _prepare_bundle(self, container: Container, _action: do.PrepareBundle) -> None:
+    async def _prepare_run(self, container: Container, _action: do.PrepareRun) -> None:
         self.lanes.refuse_hanging(container.id)
-        await self.lanes.run_for(container.id, partial(self.bundles.make, container))
+        await self.lanes.run_for(container.id, partial(self._make_run, container))
+
+    def _make_run(self, container: Container) -> None:
+        self._make_cgroup(container)
+        failpoint("cgroup_made")
+        self.bundles.make(container)
 
     async def _update_files(self, container: Container, _action: do.UpdateFiles) -> None:
         await self.lanes.run_for(container.id, partial(self.bundles.files.update, container))
@@ -158,13 +166,19 @@ class Performers:
         await self.lanes.run_for(container.id, remove)
 
     async def _remove_directory(self, container: Container, _action: do.RemoveDirectory) -> None:
+        self.monitors.forget(container.id)
         self.journals.forget(container.id)
         self.observer.forget(container.id)
         async with self.layer_locks.hold(container.id):
-            set_aside = partial(self.bundles.rootfs.set_aside, container.id)
-            if (removed := await self.lanes.run(Lane.DISK, set_aside)) is not None:
+            take_away = partial(self._take_away, container.id)
+            if (removed := await self.lanes.run_for(container.id, take_away)) is not None:
                 self.trash.add(removed)
             self.connections.forget(container.id)
+
+    def _take_away(self, container: ContainerId) -> Path | None:
+        self.bundles.bundles.remove(container)
+        failpoint("bundle_removed")
+        return self.bundles.rootfs.set_aside(container)
 
 
 def _quiet(perform: Callable[[Container, Any], Awaitable[None]]) -> Performer:
