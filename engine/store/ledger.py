@@ -8,9 +8,9 @@ those heads meanwhile fails too: the log refuses a change whose stream is not at
 the decision was based on.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -43,6 +43,15 @@ class Clock(Protocol):
     def boot_ns(self) -> int:
         """Nanoseconds since the machine started, CLOCK_BOOTTIME: it never jumps."""
         ...
+
+
+class Append(NamedTuple):
+    """Decisions of one origin, which are recorded together."""
+
+    origin: Origin
+    decisions: Sequence[_Decision]
+    at_ns: int | None = None
+    """When it happened, by the wall clock; None is now."""
 
 
 class Ledger:
@@ -94,16 +103,40 @@ class Ledger:
             StoreUnavailable: the disk or the database refuses; nothing has changed.
             VersionConflict: an append that this one was based on has failed.
         """
-        happened_ns = self.clock.wall_ns() if at_ns is None else at_ns
         wanted = [(stream, events) for stream, events in decisions if events]
         if not wanted:
             return ()
-        pending = self._enqueue(wanted, origin, happened_ns, essential=essential)
+        (recorded,) = await self.record_each([Append(origin, wanted, at_ns)], essential=essential)
+        return recorded
+
+    async def record_each(
+        self, appends: Iterable[Append], *, essential: bool = False
+    ) -> list[tuple[Recorded, ...]]:
+        """Append several decisions, each all of it or nothing, and return when all are durable.
+
+        They are committed together if that is possible.
+
+        Raises:
+            StoreUnavailable, VersionConflict: as :meth:`record`, for the first that was refused.
+        """
+        pending: list[Pending] = []
+        refused: Exception | None = None
         try:
-            return await self.log.outcome(pending)
-        except EngineError:
-            self._reset_head(pending.batch.changes)
-            raise
+            for origin, decisions, at_ns in appends:
+                happened_ns = self.clock.wall_ns() if at_ns is None else at_ns
+                pending.append(self._enqueue(decisions, origin, happened_ns, essential=essential))
+        except Exception as error:  # raised below: what is in the queue by now has an outcome
+            refused = error
+        recorded = []
+        for each in pending:
+            try:
+                recorded.append(await self.log.outcome(each))
+            except EngineError as error:
+                self._reset_head(each.batch.changes)
+                refused = refused or error
+        if refused is not None:
+            raise refused
+        return recorded
 
     def submit(self, origin: Origin, stream: str, *events: Event) -> None:
         """Append events that nobody waits for: the audit of what is done anyway.
@@ -113,7 +146,9 @@ class Ledger:
         Raises:
             StoreUnavailable: too many appends wait already.
         """
-        pending = self._enqueue([(stream, events)], origin, self.clock.wall_ns(), essential=False)
+        pending = self._enqueue(
+            [(stream, events)], origin, self.clock.wall_ns(), essential=False, is_awaited=False
+        )
 
         def refused(error: EngineError) -> None:
             self._reset_head(pending.batch.changes)
@@ -122,7 +157,13 @@ class Ledger:
         pending.if_refused(refused)
 
     def _enqueue(
-        self, wanted: Iterable[_Decision], origin: Origin, at_ns: int, *, essential: bool
+        self,
+        wanted: Iterable[_Decision],
+        origin: Origin,
+        at_ns: int,
+        *,
+        essential: bool,
+        is_awaited: bool = True,
     ) -> Pending:
         """Move the head and put the append into the queue: both, or, whatever goes wrong,
         neither.
@@ -135,7 +176,7 @@ class Ledger:
                     stream, (self.head.versions.get(stream, 0), self.head.get(stream))
                 )
                 changes.append(self._move_head(stream, events, origin, at_ns))
-            pending = self.log.submit(changes, essential=essential)
+            pending = self.log.submit(changes, essential=essential, is_awaited=is_awaited)
         except Exception:
             for stream, (version, state) in before.items():
                 self.head.put(stream, version, state)

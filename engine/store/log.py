@@ -20,6 +20,7 @@ simulation is deterministic.
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -41,6 +42,10 @@ GROUP_MAX: Final = 512
 """Appends in one transaction: beyond this a bigger group wins nothing, and its first caller waits
 for the last."""
 
+UNAWAITED_S: Final = 0.05
+"""How long an append that nobody awaits may wait for one that somebody does: a client attaches
+just before it asks for the start."""
+
 QUEUE_MAX: Final = 16 * 1024
 """Appends that may wait: some seconds' worth. More callers than that are told to come back."""
 
@@ -48,11 +53,14 @@ QUEUE_MAX: Final = 16 * 1024
 class Pending:
     """An append that has its place in the queue, and will have an outcome."""
 
-    __slots__ = ("_answered", "_on_refusal", "_outcome", "batch", "token")
+    __slots__ = ("_answered", "_on_refusal", "_outcome", "batch", "is_awaited", "token")
 
-    def __init__(self, batch: Batch, token: trio.lowlevel.TrioToken | None) -> None:
+    def __init__(
+        self, batch: Batch, token: trio.lowlevel.TrioToken | None, *, is_awaited: bool = True
+    ) -> None:
         self.batch = batch
         self.token = token
+        self.is_awaited = is_awaited
         self._answered = trio.Event()
         self._outcome: Outcome = ()
         self._on_refusal: Callable[[EngineError], None] | None = None
@@ -133,20 +141,25 @@ class EventLog(Reader):
         await trio.lowlevel.cancel_shielded_checkpoint()
         return recorded
 
-    def submit(self, changes: Sequence[Change], *, essential: bool = False) -> Pending:
+    def submit(
+        self, changes: Sequence[Change], *, essential: bool = False, is_awaited: bool = True
+    ) -> Pending:
         """Put an append into the queue, without yielding; in the trio thread.
+
+        One that nobody awaits is committed with the next that somebody does, or soon.
 
         Raises:
             StoreUnavailable: too many wait already.
         """
         batch = Batch.of(changes, self.codec, essential=essential)
         if self._thread is None:
-            pending = Pending(batch, None)
+            pending = Pending(batch, None, is_awaited=is_awaited)
             self._deliver([pending], self._committer.commit([batch]))
             return pending
         if self._queue.qsize() >= QUEUE_MAX:
             raise StoreUnavailable("event log: too many orders are waiting for the disk")
-        pending = Pending(batch, trio.lowlevel.current_trio_token())
+        token = trio.lowlevel.current_trio_token()
+        pending = Pending(batch, token, is_awaited=is_awaited)
         self._queue.put(pending)
         return pending
 
@@ -192,13 +205,16 @@ class EventLog(Reader):
         return outcomes
 
     def _rest_of_group(self, first: Pending) -> tuple[list[Pending], bool]:
-        group = [first]
+        group, is_awaited = [first], first.is_awaited
+        deadline = time.monotonic() + UNAWAITED_S
         with contextlib.suppress(Empty):
             while len(group) < GROUP_MAX:
-                pending = self._queue.get_nowait()
+                wait_s = 0.0 if is_awaited else deadline - time.monotonic()
+                pending = self._queue.get(block=wait_s > 0, timeout=max(wait_s, 0.0))
                 if pending is None:
                     return group, True
                 group.append(pending)
+                is_awaited = is_awaited or pending.is_awaited
         return group, False
 
     def _deliver(self, group: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:

@@ -46,7 +46,7 @@ from engine.ports.actions import (
 )
 from engine.ports.kernel import Kernel
 from engine.ports.observation import Fact, Observation, monitor_of
-from engine.store.ledger import Ledger
+from engine.store.ledger import Append, Ledger
 from engine.supervisor.deadlines import deadline_of
 from engine.supervisor.missing_events import Conclusion, conclude, conclude_facts
 from engine.supervisor.plan import plan, stages
@@ -241,13 +241,12 @@ class Worker:
     async def _record_conclusions(
         self, conclusions: tuple[Conclusion, ...], facts: tuple[Fact, ...]
     ) -> None:
-        for (actor, at_ns), together in groupby(conclusions, key=_append_key):
-            await self._ledger.record(
-                self._origin(actor),
-                *((conclusion.stream, conclusion.events) for conclusion in together),
-                at_ns=at_ns,
-                essential=True,
-            )
+        appends = [
+            Append(self._origin(actor), [(each.stream, each.events) for each in together], at_ns)
+            for (actor, at_ns), together in groupby(conclusions, key=_append_key)
+        ]
+        if appends:
+            await self._ledger.record_each(appends, essential=True)
             failpoint("concluded")
         if facts:
             self._facts_taken = facts[-1].stamp.number

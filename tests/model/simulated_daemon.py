@@ -71,12 +71,14 @@ class FusedLog(EventLog):
         for pending in waiting:
             self._deliver([pending], self._committer.commit([pending.batch]))
 
-    def submit(self, changes: list[Change], *, essential: bool = False) -> Pending:  # type: ignore[override]  # narrower
+    def submit(  # type: ignore[override]  # narrower
+        self, changes: list[Change], *, essential: bool = False, is_awaited: bool = True
+    ) -> Pending:
         if self._waiting is not None:
             self._waiting.append(Pending(Batch.of(changes, self.codec, essential=essential), None))
             return self._waiting[-1]
         self.fuse.step()
-        pending = super().submit(changes, essential=essential)
+        pending = super().submit(changes, essential=essential, is_awaited=is_awaited)
         self.fuse.step()
         return pending
 

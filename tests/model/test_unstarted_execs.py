@@ -40,9 +40,9 @@ def test_they_end_with_their_container_in_one_append(
 ) -> None:
     submit, appends = FusedLog.submit, list[list[Change]]()
 
-    def counted(log: FusedLog, changes: list[Change], *, essential: bool = False) -> Any:
+    def counted(log: FusedLog, changes: list[Change], **options: bool) -> Any:
         appends.append(changes)
-        return submit(log, changes, essential=essential)
+        return submit(log, changes, **options)
 
     async def removed(daemon: Daemon) -> None:
         monkeypatch.setattr(FusedLog, "submit", counted)

@@ -1,6 +1,6 @@
 """Test that the head is never ahead of what has been submitted, whatever fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,10 @@ from engine.domain.host import DaemonStarted, DaemonStopped, HostInitialised
 from engine.domain.ids import ImageId, InstanceId
 from engine.domain.image.state import ImageSaved
 from engine.domain.streams import HOST, image_stream
-from engine.store import chain, codec
+from engine.store import chain, codec, log
+from engine.store.commit import Batch, Outcome
 from engine.store.errors import StoreUnavailable
-from engine.store.ledger import Ledger
+from engine.store.ledger import Append, Ledger
 from engine.store.log import EventLog
 
 ORIGIN = Origin(actor=SUPERVISOR)
@@ -107,6 +108,67 @@ def test_what_nobody_waited_for_leaves_the_head_when_it_is_refused(
             patch.setattr(ledger.log._committer, "commit", refuse)
             ledger.submit(ORIGIN, *STARTED[:1], *STARTED[1])
         await ledger.record(ORIGIN, STARTED)
+
+    trio.run(history)
+
+    assert ledger.head.versions == ledger.durable.versions == {HOST: 2}
+
+
+def test_what_nobody_waits_for_is_committed_with_what_somebody_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "UNAWAITED_S", 60.0)
+    commits: list[int] = []
+
+    async def history() -> None:
+        ledger = Ledger(EventLog.open(tmp_path / "shipslog.db"), Clock())
+        await ledger.record(ORIGIN, BEGUN)
+        commit = ledger.log._committer.commit
+
+        def counted(batches: Sequence[Batch]) -> list[Outcome]:
+            commits.append(len(batches))
+            return commit(batches)
+
+        monkeypatch.setattr(ledger.log._committer, "commit", counted)
+        ledger.submit(ORIGIN, *STARTED[:1], *STARTED[1])
+        await ledger.record(ORIGIN, (HOST, (DaemonStopped(),)))
+        ledger.log.close()
+
+    trio.run(history)
+
+    assert commits == [2]
+
+
+def test_what_nobody_waits_for_is_committed_when_nothing_follows(tmp_path: Path) -> None:
+    async def history() -> None:
+        ledger = Ledger(EventLog.open(tmp_path / "shipslog.db"), Clock())
+        await ledger.record(ORIGIN, BEGUN)
+        recorded = trio.Event()
+        ledger.follow(lambda _: recorded.set())
+        ledger.submit(ORIGIN, *STARTED[:1], *STARTED[1])
+        with trio.fail_after(10):
+            await recorded.wait()
+        ledger.log.close()
+
+    trio.run(history)
+
+
+def test_of_several_appends_one_that_is_refused_takes_no_other_with_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = ledger.log._committer.commit
+
+    def refuse_stops(batches: Sequence[Batch]) -> list[Outcome]:
+        if any(isinstance(event, DaemonStopped) for event in batches[0].changes[0].events):
+            return [StoreUnavailable("no space left")]
+        return commit(batches)
+
+    async def history() -> None:
+        await ledger.record(ORIGIN, BEGUN)
+        monkeypatch.setattr(ledger.log._committer, "commit", refuse_stops)
+        appends = [Append(ORIGIN, [STARTED]), Append(ORIGIN, [(HOST, (DaemonStopped(),))])]
+        with pytest.raises(StoreUnavailable):
+            await ledger.record_each(appends)
 
     trio.run(history)
 
