@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from engine.domain.container.events import ProcessIdentity
@@ -18,6 +19,7 @@ from engine.runtime.messages import LOCK_NAME
 from engine.runtime.process_stat import process_stat
 
 
+@cache
 def boot_id() -> str:
     """Return the ID of the present boot: random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -111,7 +113,7 @@ def monitor_alive(bundle: Path) -> bool:
         DriverError: the lock can't be tested.
     """
     try:
-        lock_fd = os.open(bundle / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        lock_fd = os.open(f"{bundle}/{LOCK_NAME}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError as error:  # not a directory, or no more descriptors: the answer is unknown
