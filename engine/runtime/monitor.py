@@ -228,7 +228,8 @@ class Monitor:
             self._loop.stop()
 
     def _hint(self, count: int) -> None:
-        if not self._concluded:
+        """Hint at a new record; not at the first, for who launches a monitor knows that it began."""
+        if count > 1 and not self._concluded:
             self._control.hint(count)
 
     def _append(self, fact: Fact) -> None:
