@@ -19,6 +19,11 @@ from engine.errors import DriverError
 BLOCKED: Final = Backoff(first_s=2.0, max_s=60.0)
 """When to retry a deletion that failed, for example because of a mount below the directory."""
 
+PAUSE_S: Final = 0.2
+"""How long a deletion is put off: the client that has waited for a removal ends first, or starts the
+next container.
+"""
+
 log = structlog.get_logger()
 
 
@@ -43,6 +48,8 @@ class Trash:
 
     async def _work(self) -> None:
         """Delete what can be deleted; wait for more, or until a failed deletion is due again."""
+        if self._trashed:
+            await trio.sleep(PAUSE_S)
         self._added = trio.Event()
         for trashed in tuple(self._trashed):
             await self._try(trashed)
