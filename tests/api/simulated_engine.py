@@ -3,7 +3,7 @@ touching the kernel.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,7 @@ import trio
 from engine.api.application import application
 from engine.daemon.log_state import LogState
 from engine.domain.container.resources import Machine
-from engine.domain.container.state import Container
-from engine.domain.ids import ContainerId, ExecId
 from engine.domain.network.addresses import IPV4_SOURCES
-from engine.ports.streams import Client, LogOptions, StreamOptions
 from engine.queries.events import Events
 from engine.queries.system import Settings, System
 from engine.queries.usage import Statistics
@@ -39,71 +36,13 @@ from tests.conformance.answer_log import AnswerLog
 from tests.fakes.files import FakeFiles
 from tests.fakes.images import FakeImages
 from tests.fakes.registries import FakeRegistries
+from tests.fakes.streams import SimulatedStreams
 from tests.fakes.tars import tar_of
 from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
 from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse
-
-
-class FakeStreams:
-    """The port for streams: returns what it was given, and has a log of two frames."""
-
-    def __init__(self) -> None:
-        self.attached: list[StreamOptions] = []
-
-    async def attach(
-        self, container: Container, attach: str, options: StreamOptions, client: Client
-    ) -> None:
-        self.attached.append(options)
-        await self._greet(client)
-
-    async def attach_after_log(
-        self,
-        container: Container,
-        current: Callable[[], Container | None],
-        attach: str,
-        options: StreamOptions,
-        client: Client,
-        past: LogOptions,
-    ) -> None:
-        async for block in self.logs(container, past, None):
-            client.connection.send(block)
-        await self.attach(current() or container, attach, options, client)
-
-    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
-        if client is not None:
-            self.attached.append(options)
-            with client.connection as connection:
-                connection.send(b"exec:" + client.unread)
-
-    def withdraw_exec(self, execution: ExecId) -> None:
-        return
-
-    async def _greet(self, client: Client) -> None:
-        with client.connection as connection:
-            connection.send(b"attached:" + client.unread)
-
-    async def resize(
-        self, container: Container, execution: ExecId | None, *, height: int, width: int
-    ) -> None:
-        return
-
-    async def logs(
-        self, container: Container, options: LogOptions, ended: trio.Event | None
-    ) -> AsyncGenerator[bytes, None]:
-        yield b"\x01\0\0\0\0\0\0\x04one\n"
-        if ended is not None:
-            await ended.wait()
-        yield b"\x02\0\0\0\0\0\0\x04two\n"
-
-    async def processes(self, container: Container) -> tuple[int, ...]:
-        return (1,)
-
-    def forget(self, container: ContainerId) -> None:
-        return
-
 
 BUSYBOX: Final = {"bin/sh": b"#!x"}
 """The files of the image that is there."""
@@ -115,7 +54,7 @@ class SimulatedEngine:
 
     server: Served
     world: World
-    streams: FakeStreams
+    streams: SimulatedStreams
     service: Service
     files: FakeFiles
     ledger: Ledger
@@ -156,8 +95,8 @@ def json_of(response: Response) -> Any:
 async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     """Serve the API of an engine with the image ``busybox`` for the block."""
     world = fresh_world(directory / "data")
-    async with world.daemon(Fuse()) as daemon:
-        streams = FakeStreams()
+    async with trio.open_nursery() as world.machine.nursery, world.daemon(Fuse()) as daemon:
+        streams = daemon.connections
         service = _service(world, daemon, streams, files := FakeFiles(world.machine))
         book = AnswerLog(directory / "answers")
         recorded = Recorder(book.path).around(application(service))
@@ -167,10 +106,11 @@ async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
             yield engine
         book.close()
         book.assert_all_conform()
+        world.machine.nursery.cancel_scope.cancel()
 
 
 def _service(
-    world: World, daemon: Daemon, streams: FakeStreams, container_files: FakeFiles
+    world: World, daemon: Daemon, streams: SimulatedStreams, container_files: FakeFiles
 ) -> Service:
     changes, host = Changes(daemon.ledger), SimulatedHost()
     settings = Settings(

@@ -21,7 +21,7 @@ import trio.testing
 from engine.cli.builtin_image import busybox_tar
 from engine.daemon.clock import KernelClock
 from engine.daemon.config import Config
-from engine.daemon.drivers import Drivers, make_drivers, make_files, make_probes
+from engine.daemon.drivers import Drivers, make_drivers, make_files, make_probes, make_streams
 from engine.daemon.log_state import LogState
 from engine.daemon.networks import bridge_name
 from engine.domain import naming
@@ -43,6 +43,7 @@ from engine.ports.files import ContainerFiles
 from engine.ports.kernel import Kernel
 from engine.ports.observation import Fact, Observation
 from engine.ports.probes import Probes
+from engine.ports.streams import Streams
 from engine.ports.usage import Usage
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
@@ -50,6 +51,7 @@ from engine.supervisor.missing_events import conclude
 from engine.supervisor.starts import Starts
 from tests.contract.programs import COUNTED, HEARD, Program
 from tests.fakes.files import FakeFiles, image_tar
+from tests.fakes.streams import SimulatedStreams
 from tests.fakes.usage import SimulatedUsage
 from tests.harness import kernel_inventory
 from tests.kernel.monitors import children, innermost
@@ -68,6 +70,7 @@ class MachineUnderTest(ABC):
 
     usage: Usage
     files: ContainerFiles
+    streams: Streams
 
     def __init__(self, ledger: Ledger, kernel: Kernel, probes: Probes, image: ImageId) -> None:
         self.ledger = ledger
@@ -389,7 +392,7 @@ async def simulated_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     image = ImageId("sha256:" + "1" * 64)
     tested = SimulatedMachine(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
     tested.machine, tested.usage = machine, SimulatedUsage(machine)
-    tested.files = FakeFiles(machine)
+    tested.files, tested.streams = FakeFiles(machine), SimulatedStreams(machine)
     async with trio.open_nursery() as nursery:
         machine.nursery = nursery
         yield tested
@@ -410,7 +413,7 @@ async def real_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     machine = RealMachine(ledger, drivers.kernel, make_probes(drivers), image)
     machine.config, machine.drivers = config, drivers
     machine.usage = LinuxUsage(drivers.cgroups, drivers.lanes)
-    machine.files = make_files(config, drivers)
+    machine.files, machine.streams = make_files(config, drivers), make_streams(config, drivers)
     machine.at_end = ExitStack()
     try:
         async with _background(drivers):

@@ -25,6 +25,11 @@ class Program:
     is_missing: bool = False
     check: "Check | None" = None
     """What the command of its health check does."""
+    stdout: str = ""
+    """What it prints first."""
+    stderr: str = ""
+    echoes: bool = False
+    """It prints what is typed. It ends at no signal but SIGKILL."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -34,6 +39,7 @@ class Program:
             labels["lasts_s"] = str(self.lasts_s)
         if self.is_missing:
             labels["missing"] = ""
+        labels |= {"stdout": self.stdout, "stderr": self.stderr}
         return labels if self.check is None else labels | self.check.labels
 
     @property
@@ -43,10 +49,17 @@ class Program:
             return ("nope",)
         traps = [f"trap 'exit {128 + each}' {each.name[3:]}" for each in self.obeys]
         traps.append(f"trap 'echo >> /{HEARD}' {COUNTED.name[3:]}")
-        return (*SHELL, "; ".join((*traps, self._life)))
+        return (*SHELL, "; ".join((*traps, *self._prints, self._life)))
+
+    @property
+    def _prints(self) -> list[str]:
+        printed = [f"printf '%s' '{self.stdout}'"] if self.stdout else []
+        return [*printed, f"printf '%s' '{self.stderr}' >&2"] if self.stderr else printed
 
     @property
     def _life(self) -> str:
+        if self.echoes:
+            return "cat"
         if self.lasts_s is None:
             return "while :; do sleep 1000 & wait $!; done"
         return f"sleep {self.lasts_s} & wait $!; exit {self.code}"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
 import trio
 
@@ -20,13 +19,12 @@ from engine.domain.container.spec import Spec
 from engine.domain.container.state import Container
 from engine.domain.event import Actor, ActorKind, Origin
 from engine.domain.host import HostInitialised
-from engine.domain.ids import ContainerId, ExecId, ImageId, InstanceId, NetworkId
+from engine.domain.ids import ImageId, InstanceId, NetworkId
 from engine.domain.image.config import ImageContents
 from engine.domain.image.state import ImageImported
 from engine.domain.network.addresses import IPV4_SOURCES
 from engine.domain.network.state import DEFAULT_BRIDGE_OPTION, NetworkCreated, Pool
 from engine.domain.streams import HOST, image_stream, network_stream
-from engine.ports.streams import Client, StreamOptions
 from engine.queries.history import History
 from engine.queries.waiting import Changes
 from engine.service.containers.streams import ContainerStreams
@@ -39,6 +37,7 @@ from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
 from engine.supervisor.supervisor import Supervisor
+from tests.fakes.streams import SimulatedStreams
 from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
 
@@ -84,27 +83,6 @@ class FusedLog(EventLog):
 
 
 @dataclass
-class NoStreams:
-    """Streams without clients; records which execs were withdrawn."""
-
-    withdrawn: list[ExecId] = field(default_factory=list)
-
-    async def attach(
-        self, container: Container, attach: str, options: StreamOptions, client: Client
-    ) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def offer_exec(self, execution: ExecId, options: StreamOptions, client: Client | None) -> None:
-        return
-
-    def withdraw_exec(self, execution: ExecId) -> None:
-        self.withdrawn.append(execution)
-
-    def forget(self, container: ContainerId) -> None:
-        return
-
-
-@dataclass
 class Daemon:
     """One life of the daemon."""
 
@@ -113,7 +91,7 @@ class Daemon:
     supervisor: Supervisor
     containers: Containers
     execs: Execs
-    connections: NoStreams
+    connections: SimulatedStreams
     streams: ContainerStreams
     history: History
     networks: Networks
@@ -145,8 +123,7 @@ class World:
             supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, fuse))
             self.machine.wake = supervisor.wake
             changes = Changes(ledger)
-            connections, host = NoStreams(), SimulatedHost()
-            streams: Any = connections  # Any: no output here
+            streams, host = SimulatedStreams(self.machine), SimulatedHost()
             if ledger.head.is_new:
                 await _begin(ledger, self.images)
             async with trio.open_nursery() as nursery:
@@ -165,7 +142,7 @@ class World:
                         Abilities(cpus="0-1"),
                     ),
                     execs=Execs(ledger, supervisor, streams, changes),
-                    connections=connections,
+                    connections=streams,
                     streams=ContainerStreams(ledger, streams, host, changes),
                     history=History(ledger),
                     networks=Networks(ledger, supervisor.networks, changes, IPV4_SOURCES),

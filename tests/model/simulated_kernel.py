@@ -19,6 +19,7 @@ from engine.domain.container.phases import Phase
 from engine.domain.container.resources import Resources
 from engine.domain.container.spec import PortBinding
 from engine.domain.container.state import Container
+from engine.domain.exec.state import Exec
 from engine.domain.ids import ContainerId, ExecId, NetworkId, SandboxId
 from engine.domain.network.addresses import Subnet
 from engine.domain.network.state import Network
@@ -153,6 +154,11 @@ class Machine:
         self.probing: set[ContainerId] = set()
         """Containers in which a probe runs at this moment."""
         self.wake: Callable[[str], None] = lambda _container: None
+        self.launched: Callable[[Container], None] = lambda _container: None
+        self.not_launched: Callable[[ContainerId], None] = lambda _container: None
+        self.ended: Callable[[ContainerId], None] = lambda _container: None
+        """What a process's streams hear, and those who wait for them."""
+        self.executed: Callable[[Exec], None] = lambda _execution: None
         self.nursery: trio.Nursery | None = None
         self.clock = VirtualClock()
 
@@ -172,9 +178,10 @@ class Machine:
         self.boots += 1
         self.bridges.clear()
         self.subnets.clear()
-        for place in self.places.values():
+        for container, place in self.places.items():
             if place.process is not None:
                 place.process.alive = False
+                self.ended(container)
             place.monitor, place.process = None, None
             place.sandboxes, place.interfaces = set(), frozenset()
             place.cgroup = place.bundle = False
@@ -203,6 +210,7 @@ class Machine:
         place.monitor = None
         if place.process is not None:
             place.process.alive = False
+        self.ended(container)
         self.wake(container)
 
     def journal(self, container: Container) -> list[Fact]:
@@ -233,9 +241,11 @@ class Machine:
             text = 'exec: "nope": executable file not found in $PATH'
             self.write(container, ProcessNotStarted("execve", 2, text, 127))
             place.monitor = None
+            self.not_launched(container.id)
             return
         place.process = self.born(container)
         self.write(container, ProcessStarted(*_named(place.process.identity)))
+        self.launched(container)
         if place.process.lasts_s is not None:
             assert self.nursery is not None
             self.nursery.start_soon(self.live, container, place.process)
@@ -268,6 +278,7 @@ class Machine:
             self.write(container, ProcessExited(code, signal, oom=False))
         place.monitor = None
         place.frozen = False
+        self.ended(container.id)
         self.wake(container.id)
 
     def deliver(self, container: Container, order: int, signal: int) -> None:
@@ -282,16 +293,17 @@ class Machine:
             )  # any other signal is handled by the program: a first process is immune
             self.end(container, 128 + signal, signal if fatal else None)
 
-    def start_exec(self, container: Container, execution: ExecId) -> None:
+    def start_exec(self, container: Container, execution: Exec) -> None:
         place = self.place(container.id)
         if place.monitor is None:
             raise DriverError(f"container {container.id}: its monitor is gone")
-        if execution in place.execs:
+        if execution.id in place.execs:
             return
-        place.execs.add(execution)
-        self.exec_starts[execution] += 1
-        self.write(container, ExecProcessStarted(execution, *_named(self.identity())))
-        self.write(container, ExecProcessExited(execution, 3))
+        place.execs.add(execution.id)
+        self.exec_starts[execution.id] += 1
+        self.write(container, ExecProcessStarted(execution.id, *_named(self.identity())))
+        self.executed(execution)
+        self.write(container, ExecProcessExited(execution.id, 3))
 
     async def probe(self, container: Container, timeout_s: float) -> ProbeAnswer | None:
         """Run a check's command, as labels say: it is healthy from ``healthy_after_s`` to
@@ -416,7 +428,7 @@ class SimulatedKernel:
             case Launch():
                 machine.launch(container)
             case StartExec(execution=execution):
-                machine.start_exec(container, execution.id)
+                machine.start_exec(container, execution)
             case Signal(order=order, signal=signal):
                 machine.deliver(container, order, signal)
             case Freeze():
