@@ -154,6 +154,7 @@ class Execs:
     def forget(self, running: _Exec) -> None:
         """Forget an ended exec; its client is closed once it has taken all output."""
         running.stdio.finish(ENDED)
+        running.child = None  # the two refer to each other, and would wait for the collector
         del self._running[running.exec_id]
         self._finished.append(running.exec_id)
         self._ended()

@@ -63,7 +63,7 @@ class Journal:
         """
         self.count += 1
         stamp = Stamp(self.count, time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-        self._unwritten += to_line(fact._replace(stamp=stamp)) + b"\n"
+        self._unwritten += to_line(fact, stamp) + b"\n"
         self._durable_due = self._durable_due or type(fact) in DURABLE
         return self.retry()
 

@@ -39,28 +39,18 @@ probe never waits.
 """
 
 
-class _Probe:
-    """One probe: receives its child's events and its output."""
+class _Output:
+    """The beginning of a probe's output: a sink of its streams."""
 
-    def __init__(self, probes: "Probes", answer: socket.SocketType) -> None:
-        self.stdio = Stdio(
-            probes.loop, tty=False, closes_input=False, sink=self, detached=_no_client
-        )
-        self.child: Child | None = None
-        self._probes = probes
-        self._answer = answer
-        self._output = b""
-        self._truncated = False
-        self._killed = False
-        probes.loop.watch(answer.fileno(), READ, lambda _: self._answer_closed())
-
-    # streams.Sink
+    def __init__(self) -> None:
+        self.kept = b""
+        self.is_truncated = False
 
     def write(self, stream: str, block: bytes) -> None:  # noqa: ARG002  (Sink's)
         """Collect output; both streams are joined."""
-        room = OUTPUT_BYTES_MAX - len(self._output)
-        self._output += block[:room]
-        self._truncated = self._truncated or len(block) > room
+        room = OUTPUT_BYTES_MAX - len(self.kept)
+        self.kept += block[:room]
+        self.is_truncated = self.is_truncated or len(block) > room
 
     def end(self, stream: str) -> None:
         """Do nothing: the probe's end counts, not the stream's."""
@@ -68,6 +58,21 @@ class _Probe:
     def unended(self, stream: str) -> bytes:  # noqa: ARG002  (streams.Sink's)
         """Return nothing: no client attaches to a probe."""
         return b""
+
+
+class _Probe:
+    """One probe: receives its child's events."""
+
+    def __init__(self, probes: "Probes", answer: socket.SocketType) -> None:
+        self.output = _Output()
+        self.stdio = Stdio(
+            probes.loop, tty=False, closes_input=False, sink=self.output, detached=_no_client
+        )
+        self.child: Child | None = None
+        self._probes = probes
+        self._answer = answer
+        self._killed = False
+        probes.loop.watch(answer.fileno(), READ, lambda _: self._answer_closed())
 
     # children.Listener
 
@@ -86,7 +91,7 @@ class _Probe:
         if killed and not self._killed and self._probes.container_is_ending():
             self._finish(None)
         else:
-            output, truncated = self._output.hex(), self._truncated
+            output, truncated = self.output.kept.hex(), self.output.is_truncated
             self._finish({"code": exit_code(status), "output": output, "truncated": truncated})
 
     def kill(self) -> None:
@@ -107,6 +112,7 @@ class _Probe:
             with contextlib.suppress(OSError):  # the daemon has closed its end
                 self._answer.send(flat(answer), messages.NO_SIGNAL)
         self._answer.close()
+        self.child = None  # the two refer to each other, and would wait for the collector
         self._probes.forget()
 
 

@@ -25,10 +25,8 @@ it.
 class ReplayBarrier:
     """The clients of one process that wait for the end of their replay."""
 
-    def __init__(self, loop: Loop, opened: Callable[[Client], None]) -> None:
-        """Store the callback: ``opened`` is called with each client whose barrier opens."""
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._opened = opened
         self._shut: dict[int, Client] = {}
         self._waiting: list[Callable[[], None]] = []
 
@@ -37,10 +35,10 @@ class ReplayBarrier:
         """True if the process's output must not be read."""
         return bool(self._shut)
 
-    def add(self, client: Client, barrier_fd: int) -> None:
-        """Delay a client until its barrier opens. Owns the descriptor."""
+    def add(self, client: Client, barrier_fd: int, opened: Callable[[Client], None]) -> None:
+        """Delay a client until its barrier opens; then call back with it. Owns the descriptor."""
         self._shut[barrier_fd] = client
-        self._loop.watch(barrier_fd, READ, lambda _: self._moved(barrier_fd))
+        self._loop.watch(barrier_fd, READ, lambda _: self._moved(barrier_fd, opened))
         self._loop.call_after(
             ("barrier", barrier_fd),
             BARRIER_PATIENCE_S,
@@ -59,11 +57,11 @@ class ReplayBarrier:
         self._waiting.append(callback)
         self._all_open()
 
-    def _moved(self, barrier_fd: int) -> None:
+    def _moved(self, barrier_fd: int, opened: Callable[[Client], None]) -> None:
         if not os.read(barrier_fd, 1):
             self._give_up(barrier_fd, EOF)
             return
-        self._opened(self._remove(barrier_fd))
+        opened(self._remove(barrier_fd))
         self._all_open()
 
     def _give_up(self, barrier_fd: int, reason: str) -> None:

@@ -74,7 +74,7 @@ class Stdio:
         self._early_end = False
         self._takes_input = True
         self._size: tuple[int, int] | None = None
-        self._barrier = ReplayBarrier(loop, self._barrier_opened)
+        self._barrier = ReplayBarrier(loop)
 
     def open_pipes(
         self, stdin_fd: int | None, stdout_fd: int | None, stderr_fd: int | None
@@ -110,7 +110,7 @@ class Stdio:
         client = Client(self, fd, attachment)
         self._clients.append(client)
         if barrier_fd is not None:
-            self._barrier.add(client, barrier_fd)
+            self._barrier.add(client, barrier_fd, self._barrier_opened)
             self._pause_outputs()
         client.begin()
 
@@ -189,6 +189,7 @@ class Stdio:
             output.close()
         if self._input is not None:
             self._input.close()
+            self._input, self._takes_input = None, False  # no cycle is left to be collected
         self._master_fd = None
 
     def finish(self, reason: str) -> None:

@@ -167,7 +167,7 @@ def test_a_record_is_written_and_read_as_in_every_release(kind: str, rest: str, 
     line = (_HEAD.replace("TYPE", kind) + rest).encode()
     stamped = fact._replace(stamp=STAMP)
 
-    assert to_line(stamped) == line
+    assert to_line(fact, STAMP) == line
     assert from_line(line) == stamped
     assert type(from_line(line)) is type(fact)
 
