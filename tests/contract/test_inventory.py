@@ -156,3 +156,15 @@ async def no_news(machine: MachineUnderTest) -> None:
     while await machine.kernel.may_have_changed():
         await machine.kernel.networks.wrong(networks, ())
         await machine.kernel.inventory()
+
+
+@on_each_kernel
+async def test_the_end_of_a_process_is_a_change(machine: MachineUnderTest) -> None:
+    await machine.kernel.networks.repair(machine.ledger.durable.networks_with_links(), ())
+    container = await machine.start()
+    await no_news(machine)
+
+    await machine.act(container, do.KillEverything())
+    await machine.until(container, lambda seen: not seen.process_alive)
+
+    assert await machine.kernel.may_have_changed()
