@@ -12,9 +12,11 @@ from tests.bench.crowd import COUNT, monitor_mb, remove_many, start_many
 from tests.bench.sampling import Method, Sampler
 from tests.bench.subject import Subject
 
-SETTLE_S: Final = 5.0
-"""How long an engine gets to finish the work of the last start, before it counts as idle."""
-WINDOW_S: Final = 20.0
+SETTLE_S: Final = 20.0
+"""How long an engine gets to finish the work of the last start, before it counts as idle: a port of
+a bridge takes 15 s to its final state."""
+WINDOW_S: Final = 60.0
+"""Long enough for the one look at everything that the daemon takes in a minute."""
 _IMPORT_AND_WAIT: Final = "import engine.daemon.__main__, sys; print(flush=True); sys.stdin.read()"
 
 

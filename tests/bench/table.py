@@ -94,19 +94,19 @@ BENCHMARKS: Final = (
         name="idle-cpu",
         figures=(Figure("daemon's processor, no container", "%", LOW, 0.3),),
         method=memory.idle_cpu(0),
-        rounds=3,
+        rounds=2,
     ),
     Benchmark(
         name="idle-cpu-100",
         figures=(Figure("  100 idle containers", "%", LOW, 0.3),),
         method=memory.idle_cpu(100),
-        rounds=3,
+        rounds=2,
     ),
     Benchmark(
         name="idle-cpu-1000",
         figures=(Figure("  1,000 idle containers", "%", LOW, 1.5),),
         method=memory.idle_cpu(1000),
-        rounds=3,
+        rounds=2,
         comparable=False,  # a thousand of the reference's take ten minutes to start, and 7 GB
     ),
     Benchmark(
