@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -157,6 +158,12 @@ class World:
         wanted = sandbox(number, bridge)
         self.network.prepare_sandbox(wanted)
         return self.place(wanted)
+
+    def faults(self, wanted: Sandbox) -> tuple[str, ...]:
+        """Return what is wrong with a sandbox, inside and outside, in words."""
+        find, looks = partial(rtnetlink.find_link, self.network._kernel), self.network._looks
+        looks._look(find, (wanted,), {wanted.id})
+        return looks._looks[wanted.id].faults
 
     def place(self, wanted: Sandbox) -> Path:
         """Return the path where a sandbox is pinned."""

@@ -348,7 +348,7 @@ def test_a_prepared_container_and_its_port_are_right_together(world: World) -> N
     world.container(2)
     world.firewall.publish([published(8080, 80)])
 
-    assert world.network.sandbox_faults(sandbox(2)) == ()
+    assert world.faults(sandbox(2)) == ()
     assert world.firewall.is_right(plan(published(8080, 80)))
 
 

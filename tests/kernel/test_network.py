@@ -91,7 +91,7 @@ def test_a_sandbox_without_an_endpoint_has_a_loopback_that_works_and_nothing_els
     with bind(place, 80) as server:
         assert talk(server, place, "127.0.0.1", 80) == "127.0.0.1"
     assert in_place(place, lambda: {name for _, name in socket.if_nameindex()}) == {"lo"}
-    assert world.network.sandbox_faults(alone) == ()
+    assert world.faults(alone) == ()
 
 
 def test_containers_that_must_not_speak_to_each_other_still_reach_their_gateway(
@@ -214,10 +214,10 @@ def test_the_first_half_of_a_pin_is_counted_and_finished(world: World) -> None:
     place.touch()  # the mount point without its mount, as a crash may leave it
 
     assert world.network.owned_sandboxes() == {sandbox(2).id}
-    assert world.network.sandbox_faults(sandbox(2)) == ("its network namespace is not pinned",)
+    assert world.faults(sandbox(2)) == ("its network namespace is not pinned",)
     world.network.prepare_sandbox(sandbox(2))
 
-    assert world.network.sandbox_faults(sandbox(2)) == ()
+    assert world.faults(sandbox(2)) == ()
 
 
 def _link(name: str) -> rtnetlink.Link:
@@ -268,11 +268,11 @@ def test_damage_is_found_and_repaired(
     place, neighbour = world.container(2), world.container(3)
     in_place(place if damage in INSIDE_DAMAGE else None, break_it)
     with bind(place, 80) as server:
-        assert world.network.sandbox_faults(sandbox(2))
+        assert world.faults(sandbox(2))
 
         world.network.prepare_sandbox(sandbox(2))
 
-        assert world.network.sandbox_faults(sandbox(2)) == ()
+        assert world.faults(sandbox(2)) == ()
         assert talk(server, neighbour, "172.17.0.2", 80) == "172.17.0.3"
 
 
@@ -295,11 +295,11 @@ def test_a_pin_that_somebody_removed_is_made_again_from_a_process_inside(world: 
     place = world.container(2)
     with resident_of(place) as process:
         netns.unpin(place)
-        assert world.network.sandbox_faults(sandbox(2))
+        assert world.faults(sandbox(2))
 
         world.network.adopt_sandbox(sandbox(2), process)
 
-        assert world.network.sandbox_faults(sandbox(2)) == ()
+        assert world.faults(sandbox(2)) == ()
 
 
 def test_the_namespace_of_a_process_that_has_a_pid_after_another_is_never_pinned(
@@ -514,6 +514,6 @@ def test_the_calling_thread_stays_in_its_namespace(world: World) -> None:
     home = Path("/proc/thread-self/ns/net").stat().st_ino
 
     world.network.prepare_sandbox(sandbox(2))
-    world.network.sandbox_faults(sandbox(2))
+    world.faults(sandbox(2))
 
     assert Path("/proc/thread-self/ns/net").stat().st_ino == home

@@ -101,7 +101,7 @@ def test_each_endpoint_is_an_interface_with_its_addresses_and_the_leading_one_ha
 
     assert seen(world, wanted) == {"eth0": {"10.1.0.2", "fd00:1::2"}, "eth1": {"10.2.0.2"}}
     assert ways_out(world, wanted) == {"10.1.0.1", "fd00:1::1"}
-    assert world.network.sandbox_faults(wanted) == ()
+    assert world.faults(wanted) == ()
 
 
 def test_neighbours_reach_each_other_by_ipv6_at_once(world: World) -> None:
@@ -143,10 +143,10 @@ def test_connecting_and_disconnecting_leaves_the_other_interfaces_connections_al
         connection = stack.enter_context(server.accept()[0])
 
         for wanted in (Sandbox(ONE, (back(2, slot=0), front(2, slot=1))), alone):
-            assert world.network.sandbox_faults(wanted) or wanted is alone
+            assert world.faults(wanted) or wanted is alone
             world.network.prepare_sandbox(wanted)
 
-            assert world.network.sandbox_faults(wanted) == ()
+            assert world.faults(wanted) == ()
             client.send(b"still here")
             assert connection.recv(16) == b"still here"
 
@@ -160,7 +160,7 @@ def test_the_way_out_moves_when_another_endpoint_leads(world: World) -> None:
     world.network.prepare_sandbox(Sandbox(ONE, (front(2), back(2))))
 
     moved = Sandbox(ONE, (front(2, leads=False), other))
-    assert world.network.sandbox_faults(moved) == ("eth1 lost its default route",)
+    assert world.faults(moved) == ("eth1 lost its default route",)
     world.network.prepare_sandbox(moved)
 
     assert "10.2.0.1" in ways_out(world, moved)
@@ -184,9 +184,9 @@ def test_damage_inside_is_found_and_repaired(
 
     in_place(world.place(wanted), lambda: subprocess.run(["ip", *what], check=True))
 
-    assert any(fault in each for each in world.network.sandbox_faults(wanted))
+    assert any(fault in each for each in world.faults(wanted))
     world.network.prepare_sandbox(wanted)
-    assert world.network.sandbox_faults(wanted) == ()
+    assert world.faults(wanted) == ()
 
 
 def test_the_way_to_the_resolver_leads_elsewhere_and_leaves_port_53_alone(world: World) -> None:
@@ -207,9 +207,9 @@ def test_the_way_to_the_resolver_leads_elsewhere_and_leaves_port_53_alone(world:
         assert (question, client.recv(16)) == (b"who?", b"me")
 
     in_place(place, lambda: subprocess.run(["nft", "flush", "ruleset"], check=True))
-    assert world.network.sandbox_faults(wanted) == ("the way to the resolver is gone",)
+    assert world.faults(wanted) == ("the way to the resolver is gone",)
     world.network.prepare_sandbox(wanted)
-    assert world.network.sandbox_faults(wanted) == ()
+    assert world.faults(wanted) == ()
 
 
 def test_an_endpoints_sysctls_are_set_on_its_interface_and_on_nothing_else(world: World) -> None:

@@ -96,7 +96,7 @@ def test_containers_reach_each_other_and_the_neighbour(world: World, over: Stack
     one, two = sandbox(2, over), sandbox(3, over)
     world.network.prepare_sandboxes((one, two))
 
-    assert world.network.sandbox_faults(one) == ()
+    assert world.faults(one) == ()
     with bind(world.place(one), 80) as server:
         assert talk(server, world.place(two), "10.9.0.2", 80) == "10.9.0.3"
         if over != ROUTED:  # for which the neighbour would need a route
@@ -129,9 +129,9 @@ def test_what_somebody_deleted_is_missed_and_made_again(world: World) -> None:
 
     in_place(world.place(wanted), delete)
 
-    assert world.network.sandbox_faults(wanted) == ("eth0 is gone",)
+    assert world.faults(wanted) == ("eth0 is gone",)
     world.network.prepare_sandbox(wanted)
-    assert world.network.sandbox_faults(wanted) == ()
+    assert world.faults(wanted) == ()
     with bind(world.place(wanted), 80) as server:
         assert talk(server, neighbour(world), "10.9.0.2", 80) == NEIGHBOUR
 

@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Final
@@ -214,10 +213,6 @@ class NetworkDriver:
                 raise DriverError(f"sandbox {sandbox.id}: process {process.pid} has ended")
             netns.pin(pin, f"/proc/self/fd/{namespace_fd}")
         self.prepare_sandbox(sandbox)
-
-    def sandbox_faults(self, sandbox: Sandbox) -> tuple[str, ...]:
-        """Return what is wrong with a sandbox, in words; empty if nothing is."""
-        return self._looks.faults_of(sandbox, partial(rtnetlink.find_link, self._kernel))
 
     def has_news(self, wanted_bridges: Iterable[Bridge]) -> bool:
         """Return True if links, sandboxes or the settings of these bridges may have changed since

@@ -91,11 +91,6 @@ class SandboxLooks:
         self._take_hints()
         return self._is_behind
 
-    def faults_of(self, sandbox: Sandbox, find: Finder) -> tuple[str, ...]:
-        """Inspect one sandbox, inside and outside; return what is wrong, in words."""
-        self._look(find, (sandbox,), {sandbox.id})
-        return self._looks[sandbox.id].faults
-
     def forget(self, sandbox: SandboxId) -> None:
         """Forget a sandbox, so that its namespace can end."""
         self._looks.pop(sandbox, None)
