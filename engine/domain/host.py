@@ -76,21 +76,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     instance: InstanceId
     boot_id: str = ""
-    daemon_running: bool = False
 
 
 def evolve(host: Host | None, event: Event, _at_ns: int) -> Host:
     """Return the host after one more event."""
-    match event:
-        case HostInitialised(instance=instance):
-            assert host is None
-            return Host(instance=instance)
-        case DaemonStarted(boot_id=boot_id):
-            assert host is not None
-            return replace(host, boot_id=boot_id, daemon_running=True)
-        case DaemonStopped():
-            assert host is not None
-            return replace(host, daemon_running=False)
-        case _:
-            assert host is not None
-            return host
+    if isinstance(event, HostInitialised):
+        assert host is None
+        return Host(instance=event.instance)
+    assert host is not None
+    return replace(host, boot_id=event.boot_id) if isinstance(event, DaemonStarted) else host

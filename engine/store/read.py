@@ -221,5 +221,5 @@ class Reader:
 
 def _unreadable(row: Row, digest: bytes, reason: str) -> Recorded:
     origin = Origin(actor=SUPERVISOR)
-    event = Unreadable(stored_as=str(row.type), reason=reason)
+    event = Unreadable(reason=reason)
     return Recorded(row.seq, row.stream, row.version, event, row.at_ns, origin, digest)

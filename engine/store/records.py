@@ -53,7 +53,6 @@ class Unreadable(Event, frozen=True, kw_only=True):
     """Stands in a reader's history for a row that this engine can't read; it is never written."""
 
     TYPE: ClassVar[str] = "unreadable"
-    stored_as: str
     reason: str
 
 
