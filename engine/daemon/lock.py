@@ -15,7 +15,7 @@ def lock_data_root(data_root: Path) -> int:
     """Lock the data root for as long as the returned descriptor lives.
 
     Raises:
-        DataRootInUse: somebody has it; the message says who.
+        DataRootInUse: another daemon has it; the message says which.
     """
     data_root.mkdir(mode=0o710, parents=True, exist_ok=True)
     fd = os.open(data_root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

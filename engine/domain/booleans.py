@@ -20,5 +20,5 @@ def parse_bool(text: str) -> bool:
 
 
 def is_true(text: str) -> bool:
-    """Return whether a text is true; whatever is no boolean is not."""
+    """Return whether a text is a boolean that is true."""
     return text in _TRUE

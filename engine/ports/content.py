@@ -86,7 +86,7 @@ class ImageStore(Protocol):
         ...
 
     async def collect(self) -> int:
-        """Delete what nobody needs.
+        """Delete what no image and no container needs.
 
         Returns:
             Bytes won.

@@ -137,6 +137,6 @@ class Kernel(Protocol):
         ``bridge`` by its name.
 
         Raises:
-            DriverError: something runs in it, or it may hold somebody's data; it is left as it is.
+            DriverError: something runs in it, or it may hold a user's data; it is left as it is.
         """
         ...

@@ -9,7 +9,7 @@ class Registries(Protocol):
     """Speaks to registries; each request names its registry."""
 
     async def log_in(self, registry: Registry, credentials: Credentials) -> str:
-        """Check somebody's credentials with a registry.
+        """Check a user's credentials with a registry.
 
         Returns:
             An identity token to use instead of the password from now on, or nothing.

@@ -1,4 +1,4 @@
-"""Declare the port for resource usage, which is read when somebody asks."""
+"""Declare the port for resource usage, which is read only when it is asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -167,7 +167,7 @@ class Execs:
 
         Raises:
             NoSuchExec: it is over.
-            Conflict: nobody starts it.
+            Conflict: it is not started in time.
         """
         found = self._ledger.durable.execution(execution)
         with trio.move_on_after(RESIZE_TIMEOUT_S):

@@ -1,6 +1,6 @@
 """Remove everything of a kind that nobody uses, and record that it was asked for.
 
-What somebody begins to use meanwhile, or has removed already, is left alone.
+What comes into use meanwhile, or is removed already, is left alone.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on any transport, TLS and WebSocket included; knows nothing of containers.
+"""HTTP/1.1 on any transport, TLS and WebSocket included, without any knowledge of containers.
 
 server.py         accepts connections, and ends them in order
 sockets.py        opens the sockets of the API

@@ -40,7 +40,7 @@ class Streamed:
     status: int = 200
     headers: Headers = ()
     endless: bool = False
-    """It ends only when somebody ends it, so a daemon that shuts down ends it at once."""
+    """It does not end by itself, so a daemon that shuts down ends it at once."""
     release: Callable[[], None] | None = None
     """Releases what the body is made from; always called, even if the body is never made."""
 

@@ -202,7 +202,7 @@ class NetworkHandlers:
         return json_answer({"NetworksDeleted": deleted or None})
 
     def _is_dangling(self, network: Network) -> bool:
-        """Return whether a network was made by a user and nobody uses it."""
+        """Return whether a network was made by a user and no container uses it."""
         return network.name not in PREDEFINED and not self._networks.members(network)
 
 

@@ -15,7 +15,9 @@ def description_routes(described: Sequence[Route]) -> tuple[Route, ...]:
 
     async def describe_api(_request: Request) -> Reply:
         if not made:
-            from engine.api.openapi.description import describe  # not needed until somebody asks
+            from engine.api.openapi.description import (
+                describe,
+            )  # imported when it is first asked for
 
             made.append(json_answer(describe((*described, own))))
         return made[0]

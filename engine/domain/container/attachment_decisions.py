@@ -78,7 +78,7 @@ def decide_disconnect(container: Container, network: Network, *, force: bool) ->
 
     Raises:
         NotConnected: it is not in there.
-        InvalidRequest: nobody leaves the host's network.
+        InvalidRequest: the network is the host's, which a container can't leave.
         Conflict: it is being removed.
     """
     assert container.phase is not Phase.STARTING

@@ -116,7 +116,7 @@ def _address(
 
 
 def _check_requested(network: Network, membership: Membership) -> None:
-    """Addresses can be asked for where somebody has chosen the subnet; aliases where there are
+    """Refuse addresses unless the user has chosen the subnet, and aliases unless there are
     names.
     """
     if not (membership.ipv4 or membership.ipv6):

@@ -56,7 +56,7 @@ def own_names(hostname: str, domainname: str) -> str:
 
 
 def updated_hosts_text(current: str, new: str, own: Iterable[str]) -> str:
-    """Update ``/etc/hosts`` of a running container; lines that somebody else wrote stay where they
+    """Update ``/etc/hosts`` of a running container; lines of other programs stay where they
     are.
 
     Args:
@@ -113,7 +113,7 @@ def resolv_conf_text(
 
     Args:
         host: the host's file.
-        servers: ``--dns``; also one at a loopback address, if somebody says so.
+        servers: ``--dns``; also one at a loopback address, if it is requested.
         search: ``--dns-search``; ``.`` alone for none.
         options: ``--dns-opt``.
     """

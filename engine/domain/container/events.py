@@ -20,7 +20,7 @@ from engine.domain.event import Event
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
 
 UNKNOWN_EXIT_CODE: Final = 255
-"""The exit code if nobody could observe it."""
+"""The exit code if it could not be observed."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class ExitReason(StrEnum):
     EXITED = "exited"
     """The monitor reaped its first process."""
     MONITOR_LOST = "monitor lost"
-    """Its monitor died, and the container with it; nobody saw the exit code."""
+    """The monitor died, and the container with it; the exit code is unknown."""
     REBOOT = "reboot"
     """The machine was restarted."""
 
@@ -259,7 +259,7 @@ class Removed(Event, frozen=True, kw_only=True):
 
 
 class DriftDetected(Event, frozen=True, kw_only=True):
-    """Something of a running container was changed, and nobody had ordered it."""
+    """Something of a running container was changed outside of the engine."""
 
     TYPE: ClassVar[str] = "container_drift_detected"
     what: str

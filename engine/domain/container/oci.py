@@ -192,7 +192,7 @@ def _mounts(spec: Spec, host: HostSide) -> list[Json]:
     standard = [*_standard_mounts(spec), *_files(host)]
     if host.init:
         standard.append(_file(host.init, INIT_DESTINATION, "ro"))
-    if "/dev" in destinations:  # somebody's own, with everything in it
+    if "/dev" in destinations:  # a mount of the user's, with everything in it
         standard = [mount for mount in standard if not mount["destination"].startswith("/dev/")]
     kept = [mount for mount in standard if mount["destination"] not in destinations]
     return sorted(kept + asked, key=lambda mount: mount["destination"].rstrip("/").count("/"))

@@ -92,7 +92,7 @@ def pause_requested(container: Container, event: PauseRequested) -> Container:
 
 
 def paused(container: Container, event: Paused) -> Container:
-    """Take the pause's order away; health checks stand still."""
+    """Take the pause's order away; health checks stop meanwhile."""
     return replace(_done(container, event.order), health=standing_still(container.health))
 
 

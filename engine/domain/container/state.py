@@ -135,7 +135,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def unreadable_container(identity: ContainerId, last: Container | None, reason: str) -> Container:
-    """Return the container for a stored row that can't be read: dead, until somebody removes it.
+    """Return the container for a stored row that can't be read: dead, until it is removed.
 
     Args:
         identity: which one.

@@ -40,7 +40,7 @@ def expand(word: str, environment: Mapping[str, str]) -> str:
     """Return a word without its quotes, and with the values of its variables.
 
     Raises:
-        InvalidRequest: a quote or a brace that nobody closes, or an unknown ``${…}`` form.
+        InvalidRequest: a quote or a brace that is not closed, or an unknown ``${…}`` form.
     """
     return "".join(_pieces(word, environment))
 

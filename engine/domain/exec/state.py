@@ -167,7 +167,7 @@ def decide_exec_detached(execution: Exec) -> tuple[Event, ...]:
 
 
 def decide_exec_expired(execution: Exec, now_ns: int) -> tuple[Event, ...]:
-    """Return what ends an exec that nobody has started for so long that nobody will."""
+    """Return what ends an exec that was not started in time."""
     age_ns = now_ns - execution.created_ns
     is_known = execution.phase is ExecPhase.CREATED and execution.created_ns > 0
     if not is_known or age_ns < UNSTARTED_MAX_NS:

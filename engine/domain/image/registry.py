@@ -13,7 +13,7 @@ _HOST: Final = re.compile(r"[a-z0-9._:-]+")
 
 
 class RegistryLoggedIn(Event, frozen=True, kw_only=True):
-    """A registry accepted somebody's credentials. The client keeps them, we don't."""
+    """A registry accepted a user's credentials, which only the client keeps."""
 
     TYPE: ClassVar[str] = "host_registry_logged_in"
     registry: str

@@ -49,7 +49,7 @@ def _meant(images: Images, word: str) -> list[tuple[Image, str]]:
 def _of_repository(images: Images, word: str) -> list[tuple[Image, str]]:
     try:
         repository = parse_reference(word)
-    except InvalidRequest:  # an ID, or nothing at all: somebody else's words
+    except InvalidRequest:  # an ID, or nothing: the caller refuses it
         return []
     if repository.tag or repository.digest:
         return []

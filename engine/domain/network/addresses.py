@@ -165,7 +165,7 @@ def fixed(network: Network, pool: Pool | None, requested: str, used: Used) -> st
 
     Raises:
         InvalidRequest: the network has no such address.
-        AddressInUse: somebody has it.
+        AddressInUse: another container has it.
     """
     if pool is None or ip_address(requested) not in ip_network(pool.subnet):
         raise InvalidRequest(

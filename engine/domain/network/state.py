@@ -87,7 +87,7 @@ class NetworkRemoved(Event, frozen=True, kw_only=True):
 
 
 class NetworkDrifted(Event, frozen=True, kw_only=True):
-    """Something of the network was changed in the kernel, and nobody had ordered it."""
+    """Something of the network was changed outside of the engine."""
 
     TYPE: ClassVar[str] = "network_drift_detected"
     what: str

@@ -240,8 +240,8 @@ class Containers:
             raise RestartRefused(f"Cannot restart container {reference}: {conflict}") from conflict
 
     async def _remove_unstartable(self, container: Container, origin: Origin) -> None:
-        """Remove a container that was to be removed after a run which it won't have: else whoever
-        waits for the removal would wait for ever.
+        """Remove a container that was to be removed after a run which it won't have: clients may
+        wait for the removal.
         """
         if container.phase is Phase.CREATED and container.spec.auto_remove:
             events = decide_remove(container, force=False, volumes=False)

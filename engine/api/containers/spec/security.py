@@ -35,7 +35,7 @@ def parse_security(host: HostConfigWire) -> Security:
     two options the later wins.
 
     Raises:
-        InvalidRequest: an option that nobody knows, or a seccomp profile that is not JSON.
+        InvalidRequest: an unknown option, or a seccomp profile that is not JSON.
         Unsupported: a profile of a security module that this engine does not drive.
     """
     seccomp = UNCONFINED if host.privileged else ""
