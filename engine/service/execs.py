@@ -10,13 +10,12 @@ import trio
 
 from engine.domain.container.decisions import NotRunning, still_restarting
 from engine.domain.container.phases import Phase
-from engine.domain.event import Event, Origin
+from engine.domain.event import Origin
 from engine.domain.exec.state import (
     Exec,
     ExecCreated,
     ExecPhase,
     ExecSpec,
-    decide_exec_expired,
     decide_exec_start,
     evolve,
 )
@@ -38,6 +37,8 @@ RESIZE_TIMEOUT_S: Final = 10.0
 asked for the start."""
 RECENT_MAX: Final = 1024
 """Execs kept in memory after their end; older ones are looked up in the log."""
+RECENT_CHARACTERS_MAX: Final = 8192
+"""Arguments and environment of an exec that is kept; larger ones are looked up in the log."""
 
 
 class Execs:
@@ -68,27 +69,8 @@ class Execs:
             raise NotRunning(f"container {target.id} is not running")
         identity = ExecId(secrets.token_hex(32))
         created = ExecCreated(id=identity, container=target.id, spec=spec)
-        expired = self._expired(target.id)
-        await self._ledger.record(origin, (exec_stream(target.id, identity), (created,)), *expired)
+        await self._ledger.record(origin, (exec_stream(target.id, identity), (created,)))
         return identity
-
-    def _expired(self, container: ContainerId) -> tuple[tuple[str, tuple[Event, ...]], ...]:
-        """Return the events that end a container's execs which nobody started. The client that
-        creates further execs pays for that.
-
-        A container has its execs in the order of their creation; the first that is young enough
-        ends the search.
-        """
-        now_ns = self._ledger.clock.wall_ns()
-        found: list[tuple[str, tuple[Event, ...]]] = []
-        for execution in self._ledger.head.execs_of.get(container, {}).values():
-            if execution.phase is not ExecPhase.CREATED or not execution.created_ns:
-                continue
-            events = decide_exec_expired(execution, now_ns)
-            if not events:
-                break
-            found.append((exec_stream(container, execution.id), events))
-        return tuple(found)
 
     async def check_startable(self, execution: str) -> Exec:
         """Refuse what a start would refuse, before the client's connection is taken over.
@@ -196,12 +178,12 @@ class Execs:
     def _follow(self, recorded: Recorded) -> None:
         """Keep recent execs in memory: clients ask for them just after they have left the view."""
         kind, _, identity = recorded.stream.rpartition("/")
-        before = self._recent.pop(identity, None)
-        if not kind.endswith("/exec") or (
-            before is None and not isinstance(recorded.event, ExecCreated)
-        ):
+        if not kind.endswith("/exec"):
             return
-        self._recent[identity] = evolve(before, recorded.event, recorded.at_ns)
+        before, event = self._recent.pop(identity, None), recorded.event
+        if before is None and not (isinstance(event, ExecCreated) and _is_small(event.spec)):
+            return
+        self._recent[identity] = evolve(before, event, recorded.at_ns)
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
 
@@ -216,3 +198,8 @@ class Execs:
         if found is None:
             raise NoSuchExec(f"No such exec instance: {execution}")
         return found
+
+
+def _is_small(spec: ExecSpec) -> bool:
+    texts = (*spec.arguments, *spec.env)
+    return sum(map(len, texts)) + len(texts) <= RECENT_CHARACTERS_MAX

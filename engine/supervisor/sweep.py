@@ -8,6 +8,7 @@ belongs to whom is incomplete.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 from typing import Final
 
 import trio
@@ -29,6 +30,7 @@ from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
 from engine.supervisor.networks import Networks
+from engine.supervisor.unstarted_execs import expired_execs
 
 SWEEP_S: Final = 1.8
 """How long a change made by hand may go unnoticed when the kernel gives no hint."""
@@ -48,6 +50,8 @@ SWEEP_BACKOFF: Final = Backoff(first_s=SWEEP_S, max_s=15.0)
 """The first retry of a failed sweep comes when the next sweep would have been due anyway."""
 SWEEP_PATIENCE_S: Final = 0.2
 """How long a sweep waits for busy workers to finish first."""
+EXPIRED_MAX: Final = 512
+"""Execs that one sweep ends: each is encoded while nothing else can happen."""
 
 MOVES_NOTHING: Final[tuple[type[Event], ...]] = (
     *(Created, Renamed, AttachOpened, ExecCreated, HealthChanged),
@@ -130,6 +134,12 @@ class Sweep:
             with trio.move_on_after(SWEEP_PATIENCE_S):  # clients wait for what workers do now
                 await self._workers_at_rest()
             await self._inspect()
+        await self._end_unstarted_execs()
+
+    async def _end_unstarted_execs(self) -> None:
+        """Record the end of execs that nobody has started in time, all in one append."""
+        expired = expired_execs(self._ledger.head, self._ledger.clock.wall_ns())
+        await self._ledger.record(Origin(actor=SUPERVISOR), *islice(expired, EXPIRED_MAX))
 
     async def _inspect(self) -> None:
         """Compare all kernel objects of ours with the log; see the module's drawing."""
