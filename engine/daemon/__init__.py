@@ -12,6 +12,7 @@ The tree of nurseries; what is marked with * runs below the one root of backgrou
 ``engine.background``::
 
     main
+    ├── guard          abandons a log that hangs during the shutdown; ends last
     ├── serving        the API's listeners and requests; ends first, and lets requests finish
     └── background     monitors (a reader* for each) · resolver keeper* · launcher keeper* · network watch*
                        sandbox pool* · trash* · watchdog* · collector of images* (once)

@@ -36,12 +36,16 @@ from engine.drivers.processes.identity import boot_id
 from engine.errors import EngineError
 from engine.service.images import Images
 from engine.store.ledger import Ledger
+from engine.store.log import EventLog
 from engine.supervisor.supervisor import Supervisor
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may hold the interpreter while others wait: the event loop shares it with the
 log's writer."""
 CLOSE_TIMEOUT_S: Final = 5.0
+LOG_PATIENCE_S: Final = 5.0
+"""How long one commit may take during the shutdown."""
+LOG_LOOK_S: Final = 0.5
 COLLECT_BACKOFF: Final = Backoff(first_s=5.0, max_s=600.0)
 """Each attempt reads every image's config; no request waits for the space."""
 _ORIGIN: Final = Origin(actor=SUPERVISOR)
@@ -82,9 +86,13 @@ async def serve(config: Config) -> None:
         listeners = open_listeners(config)
         if config.pidfile is not None:
             config.pidfile.write_text(f"{os.getpid()}\n")
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            await run(daemon, listeners.entrances, signals)
-        await ledger.record(_ORIGIN, (HOST, (DaemonStopped(),)), essential=True)
+        async with trio.open_nursery() as guard:  # lasts until the log need not answer any more
+            stopping = trio.Event()
+            guard.start_soon(give_up_on_log, ledger.log, stopping)
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                await run(daemon, listeners.entrances, signals, stopping)
+            await end(ledger)
+            guard.cancel_scope.cancel()
     finally:
         ledger.log.close()
         if listeners is not None:
@@ -102,7 +110,29 @@ async def begin(ledger: Ledger) -> None:
     await ledger.record(_ORIGIN, (HOST, (started,)), essential=True)
 
 
-async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncIterator[int]) -> None:
+async def end(ledger: Ledger) -> None:
+    """Have the log say that no daemon serves this data root any more."""
+    try:
+        await ledger.record(_ORIGIN, (HOST, (DaemonStopped(),)), essential=True)
+    except EngineError as error:
+        log.warning("stop_not_recorded", error=str(error))
+
+
+async def give_up_on_log(event_log: EventLog, stopping: trio.Event) -> None:
+    """Abandon the log if it hangs while the daemon stops: who waits for it can't be cancelled."""
+    await stopping.wait()
+    while not event_log.is_hanging(LOG_PATIENCE_S):  # noqa: ASYNC110  (no event: it is time that counts)
+        await trio.sleep(LOG_LOOK_S)
+    log.error("event_log_hangs", path=str(event_log.path))
+    event_log.abandon()
+
+
+async def run(
+    daemon: Daemon,
+    entrances: Sequence[Entrance],
+    signals: AsyncIterator[int],
+    stopping: trio.Event,
+) -> None:
     """Run the background, then the API; end them the other way round."""
     async with trio.open_nursery() as background:  # outlives every request
         await start_background(daemon, background)
@@ -114,6 +144,7 @@ async def run(daemon: Daemon, entrances: Sequence[Entrance], signals: AsyncItera
             log.info("daemon_ready", pid=os.getpid())
             async for _ in signals:
                 break
+            stopping.set()
             await notify("STOPPING=1")
             server.stop()
         with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(EngineError):

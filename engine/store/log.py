@@ -26,6 +26,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
+import structlog
 import trio
 
 from engine.errors import EngineError
@@ -48,6 +49,12 @@ just before it asks for the start."""
 
 QUEUE_MAX: Final = 16 * 1024
 """Appends that may wait: some seconds' worth. More callers than that are told to come back."""
+
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long :meth:`EventLog.close` waits for the writer: a thread that hangs in the kernel can't be
+ended."""
+
+log = structlog.get_logger()
 
 
 class Pending:
@@ -106,6 +113,10 @@ class EventLog(Reader):
         )
         self._subscribers: list[Subscriber] = []
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
+        self._unanswered: set[Pending] = set()
+        self._is_abandoned = False
+        self._busy_since_s: float | None = None
+        """When the writer took the group that it is committing, CLOCK_MONOTONIC."""
         self._thread: threading.Thread | None = None
         if threaded:
             self._thread = threading.Thread(target=self._write, name="event-log", daemon=True)
@@ -149,8 +160,10 @@ class EventLog(Reader):
         One that nobody awaits is committed with the next that somebody does, or soon.
 
         Raises:
-            StoreUnavailable: too many wait already.
+            StoreUnavailable: too many wait already, or the log has been abandoned.
         """
+        if self._is_abandoned:
+            raise self._hanging()
         batch = Batch.of(changes, self.codec, essential=essential)
         if self._thread is None:
             pending = Pending(batch, None, is_awaited=is_awaited)
@@ -160,6 +173,7 @@ class EventLog(Reader):
             raise StoreUnavailable("event log: too many orders are waiting for the disk")
         token = trio.lowlevel.current_trio_token()
         pending = Pending(batch, token, is_awaited=is_awaited)
+        self._unanswered.add(pending)
         self._queue.put(pending)
         return pending
 
@@ -172,25 +186,52 @@ class EventLog(Reader):
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
+    def is_hanging(self, for_s: float) -> bool:
+        """Return whether the writer has been committing one group for at least so long."""
+        since_s = self._busy_since_s
+        return since_s is not None and time.monotonic() - since_s >= for_s
+
+    def abandon(self) -> None:
+        """Refuse all appends that wait and all that come: for a shutdown whose disk doesn't answer.
+
+        In the trio thread. The next start finds out what became durable.
+        """
+        self._is_abandoned = True
+        while self._unanswered:
+            self._unanswered.pop().answer(self._hanging())
+
+    def _hanging(self) -> StoreUnavailable:
+        return StoreUnavailable(f"event log {self.path}: the disk does not answer")
+
     def close(self) -> None:
-        """Commit what is still queued, and let the database go."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
+        """Commit what is still queued, and close the database, but wait no longer than
+        ``CLOSE_TIMEOUT_S``.
+        """
+        super().close()
+        if self._thread is None:
+            self._close_writer()
+            return
+        self._queue.put(None)
+        self._thread.join(CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            log.error("event_log_not_closed", path=str(self.path), waited_s=CLOSE_TIMEOUT_S)
+
+    def _close_writer(self) -> None:
         self._committer.close()
         self._writer.dispose()
-        super().close()
 
     def _write(self) -> None:
         """The writer thread."""
-        while (first := self._queue.get()) is not None:
+        ended = False
+        while not ended and (first := self._queue.get()) is not None:
             group, ended = self._rest_of_group(first)
+            self._busy_since_s = time.monotonic()
             outcomes = self._outcomes([pending.batch for pending in group])
+            self._busy_since_s = None
             assert first.token is not None
             with contextlib.suppress(trio.RunFinishedError):  # then nobody is left to be told
                 first.token.run_sync_soon(self._deliver, group, outcomes)
-            if ended:
-                return
+        self._close_writer()
 
     def _outcomes(self, batches: list[Batch]) -> Sequence[Outcome]:
         """One outcome for each batch, whatever happens: the thread must live, and nobody may wait
@@ -218,6 +259,9 @@ class EventLog(Reader):
         return group, False
 
     def _deliver(self, group: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
+        if self._is_abandoned:  # the callers have been refused
+            return
+        self._unanswered.difference_update(group)
         recorded: list[Recorded] = []
         for pending, outcome in zip(group, outcomes, strict=True):
             pending.answer(outcome)

@@ -2,12 +2,15 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from structlog.testing import capture_logs
 
 from engine.domain.event import SUPERVISOR, Event, Origin
 from engine.store.codec import Codec
@@ -158,3 +161,74 @@ def test_the_reserve_knows_its_size_after_a_failed_refill(
 
     assert reserve.refill()
     assert (tmp_path / "reserve").stat().st_size >= SLICE_BYTES
+
+
+class Hanging:
+    """Commits that have begun, and hang until they are let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    hanging, commit = Hanging(), Committer.commit
+
+    def hang(committer: Committer, batches: Any) -> Any:
+        hanging.begun.set()
+        hanging.let_go.wait()
+        return commit(committer, batches)
+
+    monkeypatch.setattr(Committer, "commit", hang)
+    monkeypatch.setattr("engine.store.log.CLOSE_TIMEOUT_S", 0.01)
+    yield hanging
+    hanging.let_go.set()
+
+
+def test_a_log_whose_writer_hangs_is_closed_in_time_and_says_so(
+    path: Path, hanging: Hanging
+) -> None:
+    opened = EventLog.open(path, codec=Codec([Noted]))
+
+    async def submit() -> None:
+        opened.submit([change(1)])
+
+    trio.run(submit)
+    with capture_logs() as logged:
+        opened.close()
+
+    assert [each["event"] for each in logged] == ["event_log_not_closed"]
+    hanging.let_go.set()
+    assert opened._thread is not None
+    opened._thread.join(ANSWER_TIMEOUT_S)
+    assert not opened._thread.is_alive(), "it closes the database once the kernel lets it go"
+    again = EventLog.open(path, codec=Codec([Noted]))
+    assert [recorded.seq for recorded in again.read()] == [1]
+    again.close()
+
+
+def test_an_abandoned_log_refuses_who_waits_and_who_comes(path: Path, hanging: Hanging) -> None:
+    opened, heard = EventLog.open(path, codec=Codec([Noted])), list[object]()
+    opened.subscribe(heard.append)
+
+    async def abandon() -> None:
+        waiting = [opened.submit([change(1)]), opened.submit([change(2)])]
+        await trio.to_thread.run_sync(hanging.begun.wait)
+        assert opened.is_hanging(0.0)
+        assert not opened.is_hanging(3600.0)
+        opened.abandon()
+        for pending in waiting:
+            with pytest.raises(StoreUnavailable, match="the disk does not answer"):
+                await pending.wait()
+        with pytest.raises(StoreUnavailable, match="the disk does not answer"):
+            opened.submit([change(3)])
+        hanging.let_go.set()
+        assert opened._thread is not None
+        opened._queue.put(None)
+        await trio.to_thread.run_sync(opened._thread.join)
+        await trio.testing.wait_all_tasks_blocked()
+
+    trio.run(abandon)
+
+    assert heard == [], "what became durable later is for the next start"
+    opened.close()
