@@ -18,7 +18,7 @@ greatest in brackets.
     soak.py      thousands of containers, ``python -m tests.bench soak [--lives N]``
 
     one.py  crowd.py  calls.py  memory.py  crash.py  streams.py  store.py  networks.py  client.py
-                 the benchmarks; appending.py fills a ledger for store.py
+                 the benchmarks; appending.py and auditing.py use a ledger for store.py
 
 Needs root, a static busybox and, for some of the figures, the real ``docker`` command.
 """

@@ -42,6 +42,25 @@ def append(_: Subject) -> Iterator[Sampler]:
 
 
 @contextmanager
+def append_at_rest(_: Subject) -> Iterator[Sampler]:
+    """Measure how long appends take that come one after the other, while nobody reads."""
+    yield lambda: (_slowest_append_ms(),)
+
+
+@contextmanager
+def append_during_audit(_: Subject) -> Iterator[Sampler]:
+    """Measure the same while ``verify`` reads the whole log again and again."""
+    yield lambda: (_slowest_append_ms("verify"),)
+
+
+def _slowest_append_ms(*options: str) -> float:
+    with tempfile.TemporaryDirectory(prefix="shipslog-bench-") as directory:
+        command = [sys.executable, "-m", "tests.bench.auditing", directory, *options]
+        answer = subprocess.run(command, check=True, capture_output=True)
+        return float(json.loads(answer.stdout))
+
+
+@contextmanager
 def insert(_: Subject) -> Iterator[Sampler]:
     """Measure SQLite with the engine's settings, WAL and ``synchronous=FULL``: single inserts, then
     transactions with 64.

@@ -253,6 +253,14 @@ BENCHMARKS: Final = (
         comparable=False,
     ),
     Benchmark(
+        name="verify",
+        figures=(Figure("append while verify runs, 99th percentile", "ms", LOW, floors=3),),
+        method=store.append_during_audit,
+        floor=store.append_at_rest,
+        rounds=3,
+        comparable=False,
+    ),
+    Benchmark(
         name="version",
         figures=(Figure("version by the engine's own client", "ms", LOW, 70),),
         method=client.own_version,
