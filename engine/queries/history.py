@@ -38,8 +38,11 @@ from engine.store.replay import Replay
 from engine.store.restore import differences, restored
 from engine.store.states import kind_of
 
-BLOCK_EVENTS: Final = 500
-"""Read in one go, on a thread, and kept for a follower."""
+BLOCK_EVENTS: Final = 100
+"""Read in one go on a thread, and sent in one go: some milliseconds each, in which nothing else can
+happen."""
+_KEPT_MAX: Final = 500
+"""Events kept in memory for a follower that has not taken them yet."""
 _PREFIX_MIN: Final = 4
 """Digits of an ID that tell it from a name well enough."""
 _STREAMS_REMEMBERED: Final = 4096
@@ -248,7 +251,7 @@ class Tail:
 
     def add(self, recorded: Recorded) -> None:
         """What a ledger calls with every event."""
-        if len(self._recorded) < BLOCK_EVENTS:
+        if len(self._recorded) < _KEPT_MAX:
             self._recorded.append(recorded)
         else:
             self._is_torn = True

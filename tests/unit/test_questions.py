@@ -162,6 +162,11 @@ def test_a_moment_is_of_each_stream_all_up_to_its_last_event_then(tmp_path: Path
     log.close()
 
 
+async def count(history: History, question: Question) -> int:
+    """Read all that answers a question, and keep nothing of it."""
+    return sum([len(block) async for block in history.entries(question)])
+
+
 def fill(directory: str, lives: int) -> None:
     """Record this many containers that came and went, at the times 1, 2, 3, …"""
     log = EventLog.open(Path(directory) / "shipslog.db", threaded=False)
@@ -186,10 +191,10 @@ def _life(number: int) -> Change:
 _MEASURE: Final = """
 import sys, resource, trio
 from pathlib import Path
-from engine.queries.history import History
+from engine.queries.history import History, Question
 from engine.store.ledger import Ledger
 from engine.store.log import EventLog
-from tests.unit.test_questions import Clock
+from tests.unit.test_questions import Clock, count
 
 history = History(Ledger(EventLog.open(Path(sys.argv[1]) / "shipslog.db"), Clock()))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -197,6 +202,8 @@ verdict = trio.run(history.verify)
 assert verdict.problems == (), verdict
 for moment_ns in (7, 9, 5_000):
     trio.run(history.view_at, moment_ns)
+for question in (Question(), Question(since_ns=9, until_ns=5_000), Question(type="none")):
+    trio.run(count, history, question)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10)
 history._ledger.log.close()
 """
