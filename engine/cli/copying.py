@@ -221,9 +221,9 @@ def _look(copy: _Copy, path: str) -> _Node | None:
 
 
 def _node(path: str, answer: Response) -> _Node:
-    told = json.loads(base64.b64decode(answer.headers[_STAT_HEADER]))
-    mode = told["mode"]
-    target = told["linkTarget"] if mode & _GO_SYMLINK else ""
+    stat = json.loads(base64.b64decode(answer.headers[_STAT_HEADER]))
+    mode = stat["mode"]
+    target = stat["linkTarget"] if mode & _GO_SYMLINK else ""
     return _Node(path, bool(mode & _GO_DIRECTORY), target)
 
 

@@ -111,7 +111,7 @@ class Demonstration:
         self._command(f"kill -9 {self._daemon.pid}")
         self._daemon.kill()
         before = len(self._written())
-        self._claim(not self._daemon.answers(), "nobody answers at the socket any more")
+        self._claim(not self._daemon.answers(), "no process answers at the socket any more")
         self._claim(self._alive(), f"process {self._pid} goes on, started when it was started")
         self._until(lambda: len(self._written()) >= before + _FLASHES, "the log to go on")
         self._claim(
@@ -201,7 +201,7 @@ class Demonstration:
         deadline = time.monotonic() + _PATIENCE_S
         while not holds():
             if time.monotonic() > deadline:
-                raise Failure(f"waited in vain for {what}")
+                raise Failure(f"timed out waiting for {what}")
             time.sleep(_LOOK_S)
 
     def _heading(self, text: str) -> None:

@@ -132,7 +132,7 @@ class _Work(Generic[T]):
         await event.wait()
 
     def discard(self) -> None:
-        """Discard the result, now or when there is one: nobody is going to take it."""
+        """Discard the result, now or when there is one: the caller has stopped waiting."""
         self._unwanted = True
         self._discard_unwanted()
 

@@ -20,15 +20,15 @@ def unlinked(directory_fd: int, name: str) -> bool:
 
 
 def erase(directory_fd: int, name: str) -> None:
-    """Delete what is called ``name`` where it stands; gone already is fine.
+    """Delete a file or a directory tree in place; do nothing if it does not exist.
 
     For trees that can't be moved to the trash: they lie on another filesystem, or in an overlay,
     where a directory of a lower layer can't be renamed. Deeper than PATH_MAX they are not deleted
     whole.
 
     Raises:
-        OSError: the kernel refuses; ENOTEMPTY when somebody fills a directory faster than we empty
-            it.
+        OSError: the kernel refuses; ENOTEMPTY when another process fills a directory faster
+            than this empties it.
     """
     pending, visited = [name], set[str]()
     while pending:
@@ -49,8 +49,8 @@ def erase(directory_fd: int, name: str) -> None:
 
 
 def _emptied(parent_fd: int, name: str) -> list[str]:
-    """Delete a file or an empty directory; of another directory the files, and give the directories
-    that are left in it.
+    """Delete a file or an empty directory; in another directory, delete the files and return the
+    names of the directories that are left in it.
     """
     try:
         if unlinked(parent_fd, name):

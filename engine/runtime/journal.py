@@ -2,7 +2,7 @@
 
 One JSON object per line, appended with one write(2) each, numbered from 1. A line counts once its
 newline is there; a torn last line was never written. The records that end a run (``exited``,
-``start_failed``) are on the disk before anything else is told: fdatasync(2).
+``start_failed``) are on the disk before any client or the daemon hears of them: fdatasync(2).
 
 Records that the daemon has taken over are not kept for ever: when it reports how far it has read,
 the monitor writes a new journal without them, and replaces the old file with rename(2)::

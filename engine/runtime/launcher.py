@@ -133,7 +133,7 @@ class _Launcher:
                 _limit_descriptors(self._descriptors)
                 _serve_request(self._daemon, received_fd)
             os.close(received_fd)
-            # It is there: nobody but us could have buried it.
+            # The pid is still the child's: only this process reaps it.
             # Never EMFILE: a descriptor has just been closed.
             pidfd = os.pidfd_open(pid)
             self._monitors[pidfd] = pid

@@ -166,7 +166,7 @@ def _remember(special: _Special, flag: bytes, source: Source, offset: int, size:
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    r"""``"%d %s=%s\n"``: length of the whole record, keyword, value."""
+    r"""Yield keywords and values of records ``"%d %s=%s\n"``; the number is the record's length."""
     at = 0
     while at < len(content):
         length = content[at : at + 8].partition(b" ")[0]

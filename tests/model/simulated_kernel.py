@@ -498,11 +498,15 @@ class SimulatedKernel:
         match kind:
             case "bundle":
                 if place.monitor is not None:
-                    raise DriverError(f"bundle {name} belongs to nobody, and a monitor has it")
+                    raise DriverError(
+                        f"bundle {name} belongs to no container, and a monitor has it"
+                    )
                 place.bundle = False
             case "cgroup":
                 if place.process is not None and place.process.alive:
-                    raise DriverError(f"cgroup {name} belongs to nobody, and processes run in it")
+                    raise DriverError(
+                        f"cgroup {name} belongs to no container, and processes run in it"
+                    )
                 place.cgroup = False
             case "bridge":
                 self._machine.remove_bridge(name)

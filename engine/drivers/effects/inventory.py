@@ -119,12 +119,12 @@ class OwnObjects:
 
     def _discard_bundle(self, container: ContainerId) -> None:
         if process.monitor_alive(naming.bundle_directory(self.exec_root, container)):
-            raise DriverError(f"bundle {container} belongs to nobody, and a monitor has it")
+            raise DriverError(f"bundle {container} belongs to no container, and a monitor has it")
         self.bundles.bundles.remove(container)
 
     def _discard_cgroup(self, container: ContainerId) -> None:
         if pids := self.cgroups.own.pids(container):
             raise DriverError(
-                f"cgroup {container} belongs to nobody, and processes {sorted(pids)} run in it"
+                f"cgroup {container} belongs to no container, and processes {sorted(pids)} run in it"
             )
         self.cgroups.own.remove(container)

@@ -153,7 +153,8 @@ class LinuxContainerFiles:
         function: Callable[[], T],
         discard: Callable[[T], None] | None = None,
     ) -> T:
-        """Look something up among a container's files, or open it.
+        """Run a function that looks up or opens something among a container's files; wait up to
+        :data:`OPEN_S`.
 
         Raises:
             DriverError: what is mounted in it does not answer.
@@ -167,7 +168,7 @@ class LinuxContainerFiles:
         )
 
     async def stat(self, container: Container, path: str) -> PathStat:
-        """Return what is at a path."""
+        """Return the attributes of what is at a path."""
         return await self._opened(container.id, partial(self._stat, container, asked_path(path)))
 
     def _stat(self, container: Container, asked: AskedPath) -> PathStat:
@@ -269,7 +270,7 @@ class LinuxContainerFiles:
         return OpenDestination(self._files(container.id), root_fd, path, opened)
 
     async def changes(self, container: Container) -> tuple[PathChange, ...]:
-        """How its files differ from its image's."""
+        """Return the differences between its files and its image's."""
         return await self._layer_of(container.id)(partial(self._changes, container))
 
     def _changes(self, container: Container) -> tuple[PathChange, ...]:
@@ -289,7 +290,7 @@ class LinuxContainerFiles:
             os.close(image_fd)
 
     async def size_bytes(self, container: ContainerId) -> int:
-        """What it has written into its own layer."""
+        """Return the size of what it has written into its own layer."""
         return await self._layer_of(container)(partial(self._size_bytes, container))
 
     def _size_bytes(self, container: ContainerId) -> int:
@@ -307,7 +308,9 @@ def _empty_tar() -> Generator[bytes, None, None]:
 
 
 def _look_up(root_fd: int, asked: AskedPath, *, keep: bool = False) -> tuple[PathStat, int]:
-    """Return what is at a path, and its directory's descriptor if ``keep`` is set."""
+    """Return the attributes of what is at a path, and its directory's descriptor if ``keep`` is
+    set.
+    """
     if _is_kernels_own(evaluated(root_fd, asked.directory)):
         raise NoSuchPath(asked.text)
     directory_fd = open_directory_of(root_fd, asked)

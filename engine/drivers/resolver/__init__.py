@@ -2,5 +2,5 @@
 
 client.py   keeps the resolver running and up to date
 process.py  finds or starts the process
-records.py  what it is told
+records.py  what is sent to it
 """

@@ -59,7 +59,7 @@ class Connection:
         try:
             order = messages.encode(request)
         except ProtocolError as error:
-            raise DriverError(f"tell the resolver: {error}") from error
+            raise DriverError(f"send an order to the resolver: {error}") from error
         try:
             with trio.fail_after(ORDER_TIMEOUT_S):
                 await self._socket.sendmsg([order], messages.rights(fds or []), socket.MSG_NOSIGNAL)

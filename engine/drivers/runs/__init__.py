@@ -1,4 +1,4 @@
-"""What a run of a container needs and leaves: bundle, launcher, monitor, journal.
+"""Make the files of a container's run, launch its monitor, and read its journal.
 
 bundle_maker.py       makes all files of a run
 bundles.py            writes bundles, for the container's first process to read

@@ -82,8 +82,8 @@ class EtcFiles:
         }
         if not linked:
             return Presence.RIGHT
-        told = self.rootfs.file_text(container.id, HOSTS).splitlines()
-        return Presence.RIGHT if linked.issubset(told) else Presence.DAMAGED
+        lines = self.rootfs.file_text(container.id, HOSTS).splitlines()
+        return Presence.RIGHT if linked.issubset(lines) else Presence.DAMAGED
 
     def _texts(self, container: Container) -> dict[str, str]:
         spec = container.spec

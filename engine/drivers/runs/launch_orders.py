@@ -26,9 +26,9 @@ class PlannedRun(NamedTuple):
 def planned_run(
     container: Container, cgroups: CgroupDriver, *, data_root: Path, exec_root: Path
 ) -> PlannedRun:
-    """Plan a container's present run. Nobody is attached yet, and no namespace joined.
+    """Plan a container's present run, without attached clients and without joined namespaces.
 
-    Takes as long as the patterns take by which its log's attributes are chosen: they are a user's.
+    May take long: the regular expressions that choose the log's attributes come from a user.
     """
     spec, entry = container.spec, cgroups.entry(container.id)
     order = LaunchOrder(

@@ -282,8 +282,8 @@ class Monitors:
         await self._order(container, order.to_message(), [answer.fileno()], math.inf)
 
     def forget_facts(self, container: ContainerId, taken: int) -> None:
-        """Let the monitor shorten its journal by the records that the log has; if it can't be told
-        now, a later call will.
+        """Ask the monitor to shorten its journal by the records that the log has; without a
+        connection do nothing: a later call asks again.
         """
         if (connection := self._connections.get(container)) is not None:
             connection.send_unanswered({"op": "forget", "taken": taken})

@@ -44,7 +44,7 @@ class OpenRun:
     def __init__(
         self, planned: PlannedRun, attachments: Sequence[Attachment], owners: NamespaceOwners = ()
     ) -> None:
-        """Blocks for as long as the disk takes to make two files.
+        """Open the files; block for as long as the disk takes to make two of them.
 
         Raises:
             BundleLocked: the bundle has a monitor.

@@ -31,10 +31,11 @@ _HOST_RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
 """The servers that systemd-resolved itself asks; systemd-resolved.service(8)."""
 FILES: Final = ("hosts", "hostname", "resolv.conf")
+"""The files in ``/etc`` that every container has."""
 _TIME_STEP_NS: Final = 1_000_000_000
 """Changes that are closer to each other may leave the same time; file systems keep seconds at
-worst."""
-"""Those that every container has."""
+worst.
+"""
 _TEXT_MAX: Final = 1 << 20
 """Limit for reading such a file, in characters."""
 _ROOT_MODE_MIN: Final = 0o755
