@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from engine.runtime import linux
-from tests.conformance import answer_log as book
+from tests.conformance import answer_log
 
 NEEDS_ROOT: Final = (
     "needs root, for namespaces, mounts and cgroups: config/run tests asks sudo for it"
@@ -72,7 +72,7 @@ def every_answer_conforms() -> Iterator[None]:
     tests/conformance.
     """
     yield
-    book.assert_all_conform()
+    answer_log.assert_all_conform()
 
 
 @pytest.fixture(scope="session")

@@ -98,14 +98,14 @@ async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     async with trio.open_nursery() as world.machine.nursery, world.daemon(Fuse()) as daemon:
         streams = daemon.connections
         service = _service(world, daemon, streams, files := FakeFiles(world.machine))
-        book = AnswerLog(directory / "answers")
-        recorded = Recorder(book.path).around(application(service))
+        answer_log = AnswerLog(directory / "answers")
+        recorded = Recorder(answer_log.path).around(application(service))
         async with served(recorded, directory) as server:
             engine = SimulatedEngine(server, world, streams, service, files, daemon.ledger)
             await engine.import_image(BUSYBOX, "busybox")
             yield engine
-        book.close()
-        book.assert_all_conform()
+        answer_log.close()
+        answer_log.assert_all_conform()
         world.machine.nursery.cancel_scope.cancel()
 
 

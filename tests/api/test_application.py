@@ -30,7 +30,7 @@ async def test_ping_says_what_clients_negotiate_by(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_a_containers_life_is_reported(tmp_path: Path) -> None:
+async def test_a_containers_lifecycle_is_reported(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         identity = await engine.create("web", Labels={"a": "b"})
         assert (await engine.post("/containers/web/start")).status == 204
@@ -169,7 +169,7 @@ async def test_creations_that_are_refused_leave_nothing_behind(tmp_path: Path) -
     ],
 )
 @in_trio
-async def test_what_cannot_be_done_is_said_in_dockers_words(
+async def test_failures_are_reported_in_dockers_words(
     method: str, path: str, status: int, message: str, tmp_path: Path
 ) -> None:
     async with simulated_engine(tmp_path) as engine:
@@ -184,7 +184,9 @@ async def test_what_cannot_be_done_is_said_in_dockers_words(
 
 
 @in_trio
-async def test_attach_gives_the_connection_away_with_what_was_typed_ahead(tmp_path: Path) -> None:
+async def test_attach_hands_over_the_connection_with_input_that_was_sent_early(
+    tmp_path: Path,
+) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web", OpenStdin=True)
         client = await engine.server.connect()
@@ -209,7 +211,7 @@ async def test_attach_gives_the_connection_away_with_what_was_typed_ahead(tmp_pa
 
 
 @in_trio
-async def test_attach_may_begin_with_the_past(tmp_path: Path) -> None:
+async def test_attach_may_begin_with_the_log(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web", Labels={"stdout": "one\n", "stderr": "two\n"})
         await engine.post("/containers/web/start")
@@ -286,7 +288,7 @@ async def test_logs_end_by_themselves_or_with_the_container(tmp_path: Path) -> N
 
 
 @in_trio
-async def test_images_come_and_go(tmp_path: Path) -> None:
+async def test_images_are_loaded_tagged_and_untagged(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         damaged = await engine.server.ask(post("/images/create?fromSrc=-", b"damaged"), "POST")
         archive = await engine.get("/images/busybox/get")
@@ -319,7 +321,7 @@ async def some_history(engine: SimulatedEngine) -> None:
 
 
 @in_trio
-async def test_events_tell_all_history_in_dockers_words(tmp_path: Path) -> None:
+async def test_events_report_all_history_in_dockers_words(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await some_history(engine)
         until = engine.ledger.clock.wall_ns() / 1e9 + 1

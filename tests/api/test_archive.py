@@ -37,7 +37,7 @@ def path_stat(response: Response) -> object:
 
 
 @in_trio
-async def test_a_path_is_looked_at_without_a_trace(tmp_path: Path) -> None:
+async def test_a_look_up_of_a_path_leaves_no_trace(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web")
 
@@ -99,7 +99,7 @@ async def test_a_copy_in_is_unpacked_as_asked(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_what_can_not_be_is_refused_in_dockers_words(tmp_path: Path) -> None:
+async def test_impossible_requests_are_refused_in_dockers_words(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web")
         await engine.create("fixed", HostConfig={"ReadonlyRootfs": True})

@@ -103,7 +103,7 @@ def test_a_new_name_is_refused_and_the_old_one_stays(
         ("attach", "You cannot attach to a stopped container, start it first"),
     ],
 )
-def test_what_does_not_run_is_said_so(
+def test_a_stopped_container_is_reported(
     verb: str, message: str, client: Client, daemon: DaemonUnderTest
 ) -> None:
     identity = daemon.api.create("idle", "true")

@@ -249,7 +249,7 @@ def test_a_start_that_fails_has_the_exit_code_of_a_shell(
     )
 
 
-def test_a_missing_image_that_cannot_be_pulled_is_said_in_so_many_words(engine: FakeEngine) -> None:
+def test_a_missing_image_that_cannot_be_pulled_is_reported(engine: FakeEngine) -> None:
     missing = {"message": "No such image: nope:latest"}
     engine.scripts["POST /containers/create"] = ok(404, missing)
     engine.scripts["POST /images/create"] = ok(501, {"message": "pull is not part of this engine"})

@@ -176,11 +176,11 @@ def test_what_is_saved_can_be_loaded(client: Client, daemon: DaemonUnderTest) ->
     layers = [name for name in files if name.startswith("blobs/")]
     assert len(layers) == len(set(layers)) == 2 + 2 + 2  # layers, configs, manifests
     assert set(json.loads(files["repositories"])["made"]) == {"one", "two"}
-    assert "image_saved" in _told(daemon, identity)
+    assert "image_saved" in _events_of(daemon, identity)
     client.ok("rmi", "made:one", "made:two")
 
 
-def _told(daemon: DaemonUnderTest, image: str) -> list[str]:
+def _events_of(daemon: DaemonUnderTest, image: str) -> list[str]:
     lines = daemon.api.call("GET", "/shipslog/history").body.splitlines()
     entries = map(json.loads, lines)
     return [each["type"] for each in entries if image in each["stream"]]
@@ -218,8 +218,8 @@ def test_other_tools_read_what_is_saved(docker: Client, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar") as archive:
         archive.extractall(layout, filter="data")
 
-    of_docker = told_by("skopeo", "inspect", f"docker-archive:{tmp_path / 'a.tar'}")
-    of_oci = told_by("skopeo", "inspect", f"oci-archive:{tmp_path / 'a.tar'}:one")
+    of_docker = output_of("skopeo", "inspect", f"docker-archive:{tmp_path / 'a.tar'}")
+    of_oci = output_of("skopeo", "inspect", f"oci-archive:{tmp_path / 'a.tar'}:one")
     subprocess.run(
         ["umoci", "unpack", "--image", f"{layout}:one", str(tmp_path / "bundle")],
         check=True,
@@ -233,5 +233,5 @@ def test_other_tools_read_what_is_saved(docker: Client, tmp_path: Path) -> None:
     docker.ok("rmi", "-f", "made:one")
 
 
-def told_by(*command: str) -> str:
+def output_of(*command: str) -> str:
     return subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout

@@ -146,9 +146,7 @@ async def test_a_value_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize("name", ["before", "since"])
 @pytest.mark.parametrize("reference", ["nope", ""])
 @in_trio
-async def test_a_neighbour_that_is_not_there_is_missed(
-    name: str, reference: str, tmp_path: Path
-) -> None:
+async def test_a_missing_neighbour_is_reported(name: str, reference: str, tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await engine.create("web")
         answer = await engine.get(

@@ -54,7 +54,7 @@ def test_it_has_the_owners_interfaces_files_and_ports(
     assert shown["NetworkSettings"]["Ports"] == {}
 
 
-def test_a_third_may_share_what_the_second_has_borrowed(
+def test_a_namespace_may_be_shared_by_several_containers(
     daemon: DaemonUnderTest, pair: tuple[str, str]
 ) -> None:
     third = share(daemon, "third", "sharer")
@@ -62,7 +62,7 @@ def test_a_third_may_share_what_the_second_has_borrowed(
     assert output(daemon, third, "ip", "address") == output(daemon, pair[0], "ip", "address")
 
 
-def test_who_shares_with_one_on_the_hosts_network_is_there_as_well(
+def test_a_sharer_of_a_container_on_the_hosts_network_is_on_it_too(
     daemon: DaemonUnderTest,
 ) -> None:
     daemon.api.run("onhost", *FOREVER, HostConfig={"NetworkMode": "host"})
@@ -85,7 +85,7 @@ def test_the_owner_may_restart_and_its_sharer_joins_anew_when_it_does(
     assert output(daemon, sharer, "ip", "address") == output(daemon, owner, "ip", "address")
 
 
-def test_without_the_owner_a_start_is_refused_and_says_why(
+def test_a_start_without_the_owner_is_refused_with_a_reason(
     daemon: DaemonUnderTest, docker: Client, pair: tuple[str, str]
 ) -> None:
     owner, sharer = pair

@@ -192,7 +192,7 @@ def test_what_can_not_be_copied_is_reported(
     assert message in done.err
 
 
-def test_links_that_came_from_a_container_lead_no_later_copy_astray(
+def test_symlinks_from_a_container_redirect_no_later_copy(
     shipslog: Client, daemon: DaemonUnderTest, tmp_path: Path
 ) -> None:
     (tmp_path / "outside").mkdir()
@@ -228,7 +228,7 @@ def test_an_export_is_an_image_again(client: Client, daemon: DaemonUnderTest, ph
     daemon.api.call("DELETE", "/images/again")
 
 
-def test_a_diff_tells_what_the_container_did(client: Client, daemon: DaemonUnderTest) -> None:
+def test_a_diff_shows_what_the_container_changed(client: Client, daemon: DaemonUnderTest) -> None:
     script = "rm /bin/yes; echo x >/tmp/f; mkdir -p /a/b; chmod 700 /home"
     daemon.api.run("box", "sh", "-c", script)
     daemon.api.wait("box")

@@ -154,18 +154,18 @@ def test_a_tmpfs_has_the_size_the_mode_and_the_options_that_were_asked_for(api: 
 
 
 def test_mounts_of_another_container_come_along(api: Api, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("lent")
+    (tmp_path / "file").write_text("shared")
     mount = {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 4096}}
-    api.create("lender", "true", HostConfig={"Binds": [f"{tmp_path}:/m"], "Mounts": [mount]})
+    api.create("owner", "true", HostConfig={"Binds": [f"{tmp_path}:/m"], "Mounts": [mount]})
     script = (
         "cat /m/file; touch /m/x 2>/dev/null || echo read-only; grep -c ' /t ' /proc/self/mountinfo"
     )
-    identity = api.run("guest", "sh", "-c", script, HostConfig={"VolumesFrom": ["lender:ro"]})
+    identity = api.run("guest", "sh", "-c", script, HostConfig={"VolumesFrom": ["owner:ro"]})
     api.wait(identity)
     found = api.inspect("guest")
 
     assert api.logs(identity).split() == [b"lentread-only", b"1"]
-    assert found["HostConfig"]["VolumesFrom"] == ["lender:ro"]
+    assert found["HostConfig"]["VolumesFrom"] == ["owner:ro"]
     assert [(each["Destination"], each["RW"]) for each in found["Mounts"]] == [
         ("/m", False),
         ("/t", False),

@@ -308,7 +308,7 @@ def steps(session: str) -> list[Step]:
 
 
 @pytest.mark.parametrize("name", SESSIONS)
-def test_each_command_of_a_family_succeeds_or_says_why_not(
+def test_each_command_of_a_family_succeeds_or_gives_a_reason(
     name: str, docker: Client, tmp_path: Path
 ) -> None:
     for step in steps(SESSIONS[name]):

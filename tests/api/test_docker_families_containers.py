@@ -113,7 +113,7 @@ def test_an_option_shows_inside(options: str, docker: Client) -> None:
 
 
 @pytest.mark.parametrize("options", REFUSED)
-def test_an_option_that_can_not_be_is_refused_and_leaves_nothing(
+def test_an_impossible_option_is_refused_and_leaves_nothing(
     options: str, docker: Client, daemon: DaemonUnderTest
 ) -> None:
     done = docker("run", "--rm", *options.split(), "busybox", "true")
@@ -146,8 +146,8 @@ def test_files_give_variables_labels_and_take_the_id(docker: Client, tmp_path: P
     out = docker.ok("run", "--name", "web", *files, "busybox", "sh", "-c", "echo $A $B")
 
     assert out == "file word"
-    told = docker.ok("inspect", "-f", "{{.Id}} {{.Config.Labels.from}}", "web")
-    assert told == f"{(tmp_path / 'id').read_text()} file"
+    found = docker.ok("inspect", "-f", "{{.Id}} {{.Config.Labels.from}}", "web")
+    assert found == f"{(tmp_path / 'id').read_text()} file"
     again = docker("run", *files, "busybox", "true")
     assert again.code == 125
     assert "container ID file found" in again.err
@@ -162,11 +162,11 @@ def test_what_was_named_is_done_and_what_is_missing_is_reported(
     with docker.started("wait", "one", "two") as waits:
         assert docker.ok("rm", "-f", "three") == "three"
         done = docker("stop", "-t", "0", "one", "nosuch", "two")
-        told, _ = waits.communicate(timeout=20)
+        output, _ = waits.communicate(timeout=20)
 
     assert (done.code, done.out.split()) == (1, ["one", "two"])
     assert "No such container: nosuch" in done.err
-    assert (waits.returncode, told) == (0, b"137\n137\n")
+    assert (waits.returncode, output) == (0, b"137\n137\n")
     done = docker("rm", "-f", "one", "nosuch", "two")
     assert (done.code, done.out.split()) == (0, ["one", "two"])
 
@@ -175,11 +175,11 @@ def test_a_container_that_fails_is_started_again_as_often_as_it_may(docker: Clie
     policy = ("--restart", "on-failure:2")
     docker.ok("run", "-d", "--name", "fails", *policy, "busybox", "sh", "-c", "exit 3")
 
-    def told() -> str:
+    def state() -> str:
         form = "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}"
         return docker.ok("inspect", "-f", form, "fails")
 
-    eventually(lambda: told() == "2 exited 3", "it was started twice more")
+    eventually(lambda: state() == "2 exited 3", "it was started twice more")
 
 
 def test_a_list_shows_what_was_asked_for(docker: Client, daemon: DaemonUnderTest) -> None:
@@ -215,7 +215,7 @@ def test_an_exec_has_what_was_requested(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "expected"),
     [
         (
             "-u nope host true",
@@ -232,19 +232,17 @@ def test_an_exec_has_what_was_requested(
         ("nosuch true", 1, "No such container: nosuch"),
     ],
 )
-def test_an_exec_that_can_not_be_is_refused(
-    words: str, code: int, told: str, docker: Client, daemon: DaemonUnderTest
+def test_an_impossible_exec_is_refused(
+    words: str, code: int, expected: str, docker: Client, daemon: DaemonUnderTest
 ) -> None:
     daemon.api.run("host", "sleep", "1000")
 
     done = docker("exec", *words.split())
 
-    assert (done.code, told in done.out + done.err) == (code, True), done
+    assert (done.code, expected in done.out + done.err) == (code, True), done
 
 
-def test_programs_see_that_they_are_in_a_container_of_dockers_and_nobody_changed_that(
-    docker: Client, tmp_path: Path
-) -> None:
+def test_container_markers_exist_and_are_not_changes(docker: Client, tmp_path: Path) -> None:
     docker.ok("run", "--name", "web", "--read-only", "busybox", "true")
 
     shown = docker.ok("run", "--rm", "busybox", "ls", "-l", "/.dockerenv", "/etc/mtab")

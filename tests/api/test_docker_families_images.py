@@ -69,20 +69,20 @@ def test_the_list_of_images_is_narrowed_and_shown_as_asked(docker: Client, root_
     assert (done.code, "No such image: nosuch" in done.err) == (1, True)
 
 
-def test_a_pruning_takes_what_has_no_name_and_with_all_what_nobody_uses(
+def test_a_prune_removes_untagged_images_and_with_all_every_unused_one(
     docker: Client, root_tar: Path
 ) -> None:
     nameless = docker.ok("import", str(root_tar))
     docker.ok("import", "-c", "LABEL keep=yes", str(root_tar), "unused:1")
     docker.ok("create", "--name", "uses", "busybox", "true")
 
-    told = docker.ok("image", "prune", "-f")
-    assert f"deleted: {nameless}" in told
-    assert "unused" not in told
-    told = docker.ok("image", "prune", "-a", "-f", "--filter", "label!=keep")
-    assert told.startswith("Total reclaimed space: 0B")
-    told = docker.ok("image", "prune", "-a", "-f")
-    assert "untagged: unused:1" in told
+    output = docker.ok("image", "prune", "-f")
+    assert f"deleted: {nameless}" in output
+    assert "unused" not in output
+    output = docker.ok("image", "prune", "-a", "-f", "--filter", "label!=keep")
+    assert output.startswith("Total reclaimed space: 0B")
+    output = docker.ok("image", "prune", "-a", "-f")
+    assert "untagged: unused:1" in output
 
     assert docker.ok("images", "--format", "{{.Repository}}") == "busybox"
 
@@ -95,11 +95,11 @@ def test_a_system_pruning_takes_containers_and_images_that_are_not_used(
     daemon.api.run("runs", "sleep", "1000")
 
     kept = docker.ok("system", "prune", "-f", "--filter", "label=other")
-    told = docker.ok("system", "prune", "-a", "-f")
+    output = docker.ok("system", "prune", "-a", "-f")
 
     assert kept == "Total reclaimed space: 0B"
-    assert ended in told
-    assert "untagged: unused:1" in told
+    assert ended in output
+    assert "untagged: unused:1" in output
     assert docker.ok("ps", "-a", "--format", "{{.Names}}") == "runs"
 
 
@@ -120,11 +120,11 @@ def test_disk_usage_counts_what_there_is(docker: Client, daemon: DaemonUnderTest
 
 def test_events_are_chosen_and_shaped(docker: Client, daemon: DaemonUnderTest) -> None:
     docker.ok("create", "--name", "web", "-l", "tier=front", "busybox", "true")
-    docker.ok("tag", "busybox", "told:1")
-    docker.ok("rmi", "told:1")
+    docker.ok("tag", "busybox", "web:1")
+    docker.ok("rmi", "web:1")
     docker.ok("rm", "web")
 
-    def told(*filters: str) -> list[str]:
+    def events(*filters: str) -> list[str]:
         words = [word for each in filters for word in ("--filter", each)]
         form = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"
         return docker.ok(
@@ -132,11 +132,11 @@ def test_events_are_chosen_and_shaped(docker: Client, daemon: DaemonUnderTest) -
         ).splitlines()
 
     # the client asks for whole seconds: events of this one come with the next
-    eventually(lambda: told("container=web", "event=destroy") != [], "the last is told")
-    assert told("container=web", "event=create")[-1:] == ["container create web"]
-    assert told("label=tier=front", "event=create")[-1:] == ["container create web"]
-    assert told("type=image", "event=tag")[-1:] == ["image tag told:1"]
-    assert told("container=nosuch") == told("type=volume") == []
+    eventually(lambda: events("container=web", "event=destroy") != [], "the last event is sent")
+    assert events("container=web", "event=create")[-1:] == ["container create web"]
+    assert events("label=tier=front", "event=create")[-1:] == ["container create web"]
+    assert events("type=image", "event=tag")[-1:] == ["image tag web:1"]
+    assert events("container=nosuch") == events("type=volume") == []
     row = docker.ok(
         *("events", "--since", "60m", "--until", "0s", "--filter", "container=web"),
         *("--format", "json"),

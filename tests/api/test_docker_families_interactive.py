@@ -45,7 +45,7 @@ def test_a_window_has_its_size_before_the_first_command(docker: Client) -> None:
         assert terminal.ends() == 0
 
 
-def test_an_exec_has_jobs_and_detach_keys_of_ones_own(
+def test_an_exec_has_job_control_and_its_own_detach_keys(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
     daemon.api.run("host", "sleep", "1000")
@@ -98,9 +98,7 @@ def test_two_at_one_terminal_see_the_same_and_one_may_leave(
     assert daemon.api.status("shared") == "exited"
 
 
-def test_whoever_attaches_without_input_only_watches(
-    docker: Client, daemon: DaemonUnderTest
-) -> None:
+def test_attaching_without_input_only_reads_output(docker: Client, daemon: DaemonUnderTest) -> None:
     docker.ok("run", "-dit", "--name", "shared", *SHELL)
 
     with (
@@ -123,19 +121,19 @@ def test_ctrl_c_reaches_a_container_without_a_terminal_unless_signals_are_kept(
 ) -> None:
     """A client that keeps its signals ends at the third."""
     script = "trap 'exit 5' INT; while :; do echo ready; sleep 0.05; done"
-    with Terminal(docker, "run", "--name", "told", "busybox", "sh", "-c", script) as terminal:
+    with Terminal(docker, "run", "--name", "trap", "busybox", "sh", "-c", script) as terminal:
         terminal.until("ready")
         terminal.type(CTRL_C)
         assert terminal.ends() == 5
 
-    docker.ok("start", "told")
-    with Terminal(docker, "attach", "--sig-proxy=false", "told") as terminal:
+    docker.ok("start", "trap")
+    with Terminal(docker, "attach", "--sig-proxy=false", "trap") as terminal:
         for _ in range(3):
             terminal.until("ready")
             terminal.type(CTRL_C)
             terminal.until("^C")
         assert terminal.ends() == 1
-    assert daemon.api.status("told") == "running"
+    assert daemon.api.status("trap") == "running"
 
 
 def test_a_made_container_is_started_with_its_terminal_and_left_by_other_keys(
@@ -182,7 +180,7 @@ def test_what_is_followed_is_left_by_ctrl_c(
     assert daemon.api.status("says") == "running"
 
 
-def test_a_person_whose_client_is_killed_leaves_a_container_that_goes_when_it_ends(
+def test_a_container_with_rm_is_removed_although_its_client_was_killed(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
     """``--rm`` is the daemon's duty, not the client's."""

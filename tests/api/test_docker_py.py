@@ -233,7 +233,7 @@ def pictures(client: docker.DockerClient, container: Container) -> None:
     assert client.images.prune()["SpaceReclaimed"] >= 0
 
 
-def told(client: docker.DockerClient, container: Container) -> None:
+def reports_events(client: docker.DockerClient, container: Container) -> None:
     events = client.events(
         since=1, until=4_000_000_000, filters={"container": container.id}, decode=True
     )
@@ -334,7 +334,7 @@ def test_a_script_uses_every_method_of_every_model(
     files(container)
     terminals(client)
     pictures(client, container)
-    told(client, container)
+    reports_events(client, container)
     what_there_is_not(client, tmp_path)
     container.stop()
     assert container.id in client.containers.prune()["ContainersDeleted"]

@@ -68,7 +68,7 @@ def test_neighbours_find_each_other_by_both(both: DaemonUnderTest) -> None:
         assert address in out.decode()
 
 
-def test_addresses_that_are_asked_for_are_had_and_shown(both: DaemonUnderTest) -> None:
+def test_requested_addresses_are_given_and_shown(both: DaemonUnderTest) -> None:
     fixed = {"IPAMConfig": {"IPv4Address": "10.66.0.9", "IPv6Address": "fd00:66::99"}}
     web = both.api.run(
         "web",

@@ -94,7 +94,9 @@ def test_the_history_has_the_name_of_the_certificate(
     )
 
 
-def test_run_takes_input_to_its_end_and_gives_both_streams_and_the_code(client: Encrypted) -> None:
+def test_run_reads_input_until_its_end_and_gives_both_streams_and_the_code(
+    client: Encrypted,
+) -> None:
     done = client(
         "run", "--rm", "-i", "busybox", "sh", "-c", "wc -c; echo err >&2; exit 3", given=BIG
     )
@@ -108,7 +110,7 @@ def test_megabytes_come_back_as_they_were(client: Encrypted) -> None:
     assert sha256(done.raw_out).digest() == sha256(BIG).digest()
 
 
-def test_exec_takes_input_to_its_end(client: Encrypted, daemon: DaemonUnderTest) -> None:
+def test_exec_reads_input_until_its_end(client: Encrypted, daemon: DaemonUnderTest) -> None:
     daemon.api.run("host", "sleep", "1000")
 
     done = client("exec", "-i", "host", "cat", given=BIG)
@@ -138,7 +140,7 @@ def test_logs_follow_and_attach_see_what_is_said(
         assert follower.wait(10) == 0
 
 
-def test_a_client_that_is_killed_lets_go(client: Encrypted, daemon: DaemonUnderTest) -> None:
+def test_a_killed_client_is_detached(client: Encrypted, daemon: DaemonUnderTest) -> None:
     client.ok("run", "-d", "-i", "--name", "held", "busybox", "cat")
     with client.started("attach", "held") as process:
         eventually(
@@ -160,7 +162,7 @@ def test_images_are_uploaded(client: Encrypted, tmp_path: Path) -> None:
     client.ok("rmi", "tiny")
 
 
-def test_whoever_has_no_certificate_is_refused(
+def test_clients_without_a_certificate_are_refused(
     client: Encrypted, certificates: Certificates, tmp_path: Path
 ) -> None:
     shutil.copy(certificates.directory / "client" / "ca.pem", tmp_path)

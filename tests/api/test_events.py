@@ -68,7 +68,7 @@ async def test_a_reader_goes_on_after_any_event_without_gap_or_repetition(tmp_pa
 
 
 @in_trio
-async def test_a_number_of_the_log_stands_for_all_that_its_event_says(tmp_path: Path) -> None:
+async def test_a_resumed_follower_skips_no_message_of_an_event(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await some_history(engine)
         everything = await ask(engine, EVERYTHING)
@@ -81,7 +81,7 @@ async def test_a_number_of_the_log_stands_for_all_that_its_event_says(tmp_path: 
 
 
 @in_trio
-async def test_who_resumes_hears_what_comes_then(tmp_path: Path) -> None:
+async def test_a_resumed_follower_gets_later_events(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         await some_history(engine)
         *_, last = await ask(engine, EVERYTHING)
@@ -123,9 +123,7 @@ async def test_moments_are_understood_in_every_form(tmp_path: Path) -> None:
     ],
 )
 @in_trio
-async def test_a_question_that_makes_no_sense_is_refused(
-    query: str, message: str, tmp_path: Path
-) -> None:
+async def test_a_malformed_query_is_refused(query: str, message: str, tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         answer = await engine.get(f"/events?{query}")
 
@@ -187,7 +185,7 @@ async def test_a_follower_that_falls_behind_misses_nothing(tmp_path: Path) -> No
 
 
 @in_trio
-async def test_a_crowd_of_followers_that_do_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
+async def test_many_followers_that_do_not_read_delay_no_other_client(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine, AsyncExitStack() as crowd:
         identity = await engine.create("web")
         followers: list[Client] = []

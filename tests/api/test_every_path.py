@@ -127,8 +127,8 @@ async def test_what_is_not_there_is_said_in_dockers_words(tmp_path: Path) -> Non
         for method, target, body, status, message in ANSWERS:
             response = await ask(engine, method, target, body)
 
-            told = json.loads(response.body)
-            assert (response.status, told) == (status, {"message": message}), (method, target)
+            answer = json.loads(response.body)
+            assert (response.status, answer) == (status, {"message": message}), (method, target)
         assert engine.ledger.log.last_seq == before
 
 

@@ -113,7 +113,9 @@ def test_what_cannot_be_executed_is_refused_in_all_of_dockers_words(
     assert started(daemon, execution).message == f"Error: Exec command {execution} has already run"
 
 
-def test_a_container_that_stands_still_takes_no_exec(daemon: DaemonUnderTest, box: str) -> None:
+def test_an_exec_is_refused_while_its_container_is_paused(
+    daemon: DaemonUnderTest, box: str
+) -> None:
     execution = made(daemon, "true")
     daemon.api.post("/containers/box/pause")
 
@@ -127,7 +129,7 @@ def test_a_container_that_stands_still_takes_no_exec(daemon: DaemonUnderTest, bo
     assert started(daemon, execution).status == 200
 
 
-def test_what_nobody_started_ends_with_the_run_and_what_ran_keeps_its_code(
+def test_unstarted_execs_end_with_the_run_and_ended_ones_keep_their_code(
     daemon: DaemonUnderTest, box: str
 ) -> None:
     never, ran = made(daemon, "true"), made(daemon, *SLEEP)
@@ -163,12 +165,12 @@ def test_detaching_from_an_exec_is_recorded(daemon: DaemonUnderTest, box: str) -
     with daemon.api.hijack(f"/exec/{execution}/start", {"Tty": True}) as stream:
         stream.send(CTRL_P_CTRL_Q)
 
-        eventually(lambda: "exec_detach" in told(daemon), "it is told")
-    assert told(daemon)[-3:] == ["exec_create", "exec_start", "exec_detach"]
+        eventually(lambda: "exec_detach" in reported(daemon), "it is reported")
+    assert reported(daemon)[-3:] == ["exec_create", "exec_start", "exec_detach"]
     assert inspected(daemon, execution).json["Running"]
 
 
-def told(daemon: DaemonUnderTest) -> list[str]:
+def reported(daemon: DaemonUnderTest) -> list[str]:
     """Return the actions of all events of the container, without what follows their names."""
     wanted = {"filters": json.dumps({"container": ["box"]}), "since": "1m", "until": "0s"}
     lines = daemon.api.call("GET", "/events", **wanted).body.splitlines()

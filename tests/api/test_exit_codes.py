@@ -82,9 +82,9 @@ def test_a_start_that_fails_leaves_the_container_created_with_the_reason(client:
     assert 'exec: "nope": executable file not found in $PATH: unknown\n' in done.err
     assert done.err.endswith("Error: failed to start containers: broken\n")
     form = "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
-    told = client.ok("inspect", "-f", form, "broken")
+    found = client.ok("inspect", "-f", form, "broken")
     assert (
-        told == f'created 127 {OCI}{RUNC}exec: "nope": executable file not found in $PATH: unknown'
+        found == f'created 127 {OCI}{RUNC}exec: "nope": executable file not found in $PATH: unknown'
     )
     assert client.ok("ps", "-a", "--format", "{{.Names}} {{.Status}}") == "broken Created"
 

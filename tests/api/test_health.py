@@ -87,31 +87,31 @@ def test_failures_in_a_row_make_it_unhealthy_and_one_success_makes_it_well(clien
     assert becomes(client, "web", "healthy")["FailingStreak"] == 0
 
 
-def told_of(client: Client, *containers: str) -> list[str]:
+def events_of(client: Client, *containers: str) -> list[str]:
     """Return the events of containers that have been removed; a client's ``--until`` is a whole
     second.
     """
     filters = [word for each in containers for word in ("--filter", f"container={each}")]
     words = ("events", "--since", "10m", "--until", "0s", *filters, "--format", "{{.Action}}")
 
-    def all_told() -> list[str]:
+    def all_events() -> list[str]:
         found = client.ok(*words).split("\n")
         return found if found.count("destroy") == len(containers) else []
 
-    return eventually(all_told, "all is told, to the last event")
+    return eventually(all_events, "all events are sent, to the last one")
 
 
 def test_changes_are_events_and_single_probes_are_not(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
-    checked(docker, "told", "true")
-    eventually(lambda: len(health(docker, "told")["Log"]) == 5, "five probes")
-    docker.ok("rm", "-f", "told")
+    checked(docker, "web", "true")
+    eventually(lambda: len(health(docker, "web")["Log"]) == 5, "five probes")
+    docker.ok("rm", "-f", "web")
 
-    told = told_of(docker, "told")
+    events = events_of(docker, "web")
 
-    assert told.count("health_status: healthy") == 1
-    assert not [each for each in told if each.startswith("exec")]
+    assert events.count("health_status: healthy") == 1
+    assert not [each for each in events if each.startswith("exec")]
 
 
 def test_a_probe_that_takes_too_long_is_killed_with_all_that_it_started(
@@ -158,7 +158,7 @@ def test_nothing_is_asked_while_it_is_paused_or_has_ended(
     docker.ok("pause", "web")
 
     known = health(docker, "web")
-    assert known["Status"] == "unhealthy", "as Docker has it: nobody can tell"
+    assert known["Status"] == "unhealthy", "as Docker has it: no probe runs any more"
     assert docker.ok("ps", "--format", "{{.Status}}").endswith(" (Paused)")
     docker.ok("unpause", "web")
     becomes(docker, "web", "healthy")
@@ -198,12 +198,10 @@ def test_the_end_of_a_container_is_no_failure_of_its_check(
         eventually(lambda name=name: processes_of(daemon, name) > 1, "it is being asked")  # type: ignore[misc]  # bound now
         docker.ok("rm", "-f", name)
 
-    assert not [each for each in told_of(docker, *names) if each.startswith("health")]
+    assert not [each for each in events_of(docker, *names) if each.startswith("health")]
 
 
-def test_failures_of_the_start_period_are_patiently_borne(
-    docker: Client, daemon: DaemonUnderTest
-) -> None:
+def test_failures_of_the_start_period_are_ignored(docker: Client, daemon: DaemonUnderTest) -> None:
     check = {
         "Test": ["CMD-SHELL", "test -e /tmp/ok"],
         "Interval": 3600_000 * MS_NS,
@@ -262,9 +260,7 @@ def test_bad_checks_are_refused(daemon: DaemonUnderTest, check: Any, words: str)
     assert daemon.api.ps() == []
 
 
-def test_a_stuck_monitor_holds_up_its_own_check_alone(
-    docker: Client, daemon: DaemonUnderTest
-) -> None:
+def test_a_stuck_monitor_delays_only_its_own_check(docker: Client, daemon: DaemonUnderTest) -> None:
     stuck = checked(docker, "stuck", "true", "--health-timeout", "200ms")
     becomes(docker, "stuck", "healthy")
     monitor = daemon.monitor_pid(stuck)

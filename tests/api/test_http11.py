@@ -72,9 +72,9 @@ class SampleApplication:
 
 
 def message(body: bytes) -> str:
-    told: dict[str, str] = json.loads(body)
-    assert told.keys() == {"message"}
-    return told["message"]
+    answer: dict[str, str] = json.loads(body)
+    assert answer.keys() == {"message"}
+    return answer["message"]
 
 
 async def is_closed(client: Client) -> bool:
@@ -186,7 +186,7 @@ async def test_a_client_that_expects_100_without_a_body_is_answered_and_closed(
 
 
 @in_trio
-async def test_a_body_that_nobody_reads_does_not_cost_the_connection(tmp_path: Path) -> None:
+async def test_an_unread_short_body_does_not_end_the_connection(tmp_path: Path) -> None:
     async with served(SampleApplication(), tmp_path) as server:
         client = await server.connect()
         await client.send(post("/", b"x" * 1000)[:-500])
@@ -348,7 +348,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 @in_trio
-async def test_hostile_input_is_refused_in_json_and_the_server_lives_on(
+async def test_hostile_input_is_refused_in_json_and_the_server_keeps_running(
     name: str, tmp_path: Path
 ) -> None:
     data, status = HOSTILE[name]
@@ -365,7 +365,7 @@ async def test_hostile_input_is_refused_in_json_and_the_server_lives_on(
     ["GET / HTTP/1.1", "GET http://h/ HTTP/1.1", "\r\n\r\nGET / HTTP/1.1", "GET / HTTP/1.0"],
 )
 @in_trio
-async def test_what_is_odd_but_allowed_is_answered(request_line: str, tmp_path: Path) -> None:
+async def test_unusual_valid_requests_are_answered(request_line: str, tmp_path: Path) -> None:
     data = f"{request_line}\r\nHOST:h\r\nX-Y: \t z \r\n\r\n".encode()
     async with served(SampleApplication(), tmp_path) as server:
         at_once = await server.ask(data)

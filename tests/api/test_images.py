@@ -187,7 +187,7 @@ def test_what_is_not_there_is_named(words: list[str], message: str, client: Clie
     assert message in done.err
 
 
-def test_an_image_that_would_have_to_be_pulled_is_said_in_so_many_words(client: Client) -> None:
+def test_an_image_that_would_have_to_be_pulled_is_refused(client: Client) -> None:
     done = client("run", "--rm", "nosuch:1", "true")
 
     assert done.code == 125

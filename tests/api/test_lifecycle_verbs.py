@@ -22,7 +22,7 @@ def state(client: Client, container: str) -> str:
     return client.ok("inspect", "-f", "{{.State.Status}}", container)
 
 
-def test_a_life_from_creation_to_removal(client: Client) -> None:
+def test_a_container_from_creation_to_removal(client: Client) -> None:
     identity = client.ok("create", "--name", "web", "busybox", *STOPS_AT_ONCE)
     assert len(identity) == 64
     assert state(client, "web") == "created"
@@ -180,13 +180,13 @@ def test_execs_are_run_as_requested(client: Client) -> None:
 def test_an_exec_in_the_background_runs_on(client: Client) -> None:
     client.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
 
-    done = client("exec", "-d", "web", "sh", "-c", "echo done > /told")
+    done = client("exec", "-d", "web", "sh", "-c", "echo done > /done")
 
     assert done.code == 0
-    eventually(lambda: client("exec", "web", "cat", "/told").out == "done\n", "it has run")
+    eventually(lambda: client("exec", "web", "cat", "/done").out == "done\n", "it has run")
 
 
-def test_a_missing_container_is_said_by_every_verb(client: Client) -> None:
+def test_a_missing_container_is_reported_by_every_verb(client: Client) -> None:
     for verb in (
         "start",
         "stop",

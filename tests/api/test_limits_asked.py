@@ -29,9 +29,9 @@ def parents() -> Iterator[list[Path]]:
                 directory.rmdir()
 
 
-@pytest.mark.parametrize(("access", "told"), [("w", "c written"), ("r", "c refused")])
+@pytest.mark.parametrize(("access", "expected"), [("w", "c written"), ("r", "c refused")])
 def test_a_device_is_where_and_what_it_was_asked_for(
-    access: str, told: str, client: Client
+    access: str, expected: str, client: Client
 ) -> None:
     """Made at another path, and opened only as permitted."""
     script = "ls -l /dev/own/log | cut -c1; (: > /dev/own/log) 2>/dev/null && echo written || echo refused"
@@ -39,7 +39,7 @@ def test_a_device_is_where_and_what_it_was_asked_for(
 
     out = client.ok("run", "--rm", "--device", device, "busybox", "sh", "-c", script)
 
-    assert out.split() == told.split()
+    assert out.split() == expected.split()
 
 
 def test_a_device_in_a_privileged_container_may_have_another_path(client: Client) -> None:
@@ -72,14 +72,14 @@ def test_a_rule_permits_what_the_container_makes_itself(docker: Client) -> None:
     assert out == "written"
 
 
-def test_nobody_drives_gpus_here(docker: Client) -> None:
+def test_gpu_requests_are_refused(docker: Client) -> None:
     done = docker("run", "--rm", "--gpus", "all", "busybox", "true")
 
     assert done.code == 125
     assert 'could not select device driver "" with capabilities: [[gpu]]' in done.err
 
 
-def test_a_parent_of_ones_own_has_the_container(
+def test_a_requested_cgroup_parent_holds_the_container(
     daemon: DaemonUnderTest, parents: list[Path]
 ) -> None:
     wanted = {"CgroupParent": f"/{PARENT}/below", "PidsLimit": 9}

@@ -50,8 +50,8 @@ def test_a_linked_container_is_found_by_its_alias(docker: Client, api: Api) -> N
     where, short = address(api, "web"), api.inspect("web")["Id"][:12]
 
     assert f"{where}\tmy-web {short} web" in docker.ok("exec", "guest", "cat", "/etc/hosts")
-    told = docker.ok("exec", "guest", "env").splitlines()
-    assert [line for line in told if line.startswith("MY_WEB")] == [
+    environment = docker.ok("exec", "guest", "env").splitlines()
+    assert [line for line in environment if line.startswith("MY_WEB")] == [
         f"MY_WEB_PORT=tcp://{where}:80",
         f"MY_WEB_PORT_80_TCP=tcp://{where}:80",
         f"MY_WEB_PORT_80_TCP_ADDR={where}",
@@ -65,10 +65,12 @@ def test_a_linked_container_is_found_by_its_alias(docker: Client, api: Api) -> N
 
 def test_the_first_process_has_the_variables_and_its_own_count(docker: Client) -> None:
     docker.ok("run", "-d", "--name", "web", "-e", "COLOUR=red", "busybox", *WAITING)
-    told = docker.ok("run", "--rm", "--link", "web", "-e", "WEB_ENV_COLOUR=blue", "busybox", "env")
+    environment = docker.ok(
+        "run", "--rm", "--link", "web", "-e", "WEB_ENV_COLOUR=blue", "busybox", "env"
+    )
 
-    assert "WEB_ENV_COLOUR=blue" in told.splitlines()
-    assert "WEB_ENV_COLOUR=red" not in told
+    assert "WEB_ENV_COLOUR=blue" in environment.splitlines()
+    assert "WEB_ENV_COLOUR=red" not in environment
 
 
 def test_the_files_are_right_again_at_the_next_start(api: Api) -> None:
@@ -100,13 +102,13 @@ def test_who_runs_follows_a_target_that_has_another_address_now(api: Api) -> Non
 
     api.start("web")
 
-    def told() -> list[str]:
+    def hosts() -> list[str]:
         return api.exec_output("guest", "cat", "/etc/hosts")[1].decode().splitlines()
 
     now = f"{address(api, 'web')}\tw {api.inspect('web')['Id'][:12]} web"
-    eventually(lambda: now in told(), "the new address is told")
-    assert not any(line.startswith(f"{before}\t") for line in told())
-    assert "10.9.9.9 mine" in told()
+    eventually(lambda: now in hosts(), "the new address is in /etc/hosts")
+    assert not any(line.startswith(f"{before}\t") for line in hosts())
+    assert "10.9.9.9 mine" in hosts()
     assert api.history("guest", type="container_drift_detected") == []
 
 

@@ -124,7 +124,7 @@ def test_a_token_services_reason_is_reported(
 
 
 @pytest.mark.parametrize("realm", ["http://10.0.0.9/token", "ftp://127.0.0.1/", "", "http://h\tx/"])
-def test_a_password_is_sent_to_no_strange_place(
+def test_a_password_is_not_sent_to_an_unsafe_realm(
     realm: str, tokens: TokenRegistry, daemon: DaemonUnderTest
 ) -> None:
     tokens.realm = realm
@@ -201,7 +201,7 @@ def _asked_while_talking(daemon: DaemonUnderTest, server: socket.socket, port: i
         ("host:x", "unable to parse server address"),
     ],
 )
-def test_a_login_needs_to_say_where(address: str, message: str, daemon: DaemonUnderTest) -> None:
+def test_a_login_needs_a_registry(address: str, message: str, daemon: DaemonUnderTest) -> None:
     refused = log_in(daemon, address)
 
     assert refused.status == 400

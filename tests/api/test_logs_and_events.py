@@ -63,12 +63,12 @@ def test_a_log_begins_and_ends_at_moments(client: Client) -> None:
 
 def test_a_followed_log_ends_with_its_container(client: Client) -> None:
     script = "echo ready; while [ ! -e /go ]; do sleep 0.02; done; echo end"
-    client.ok("run", "-d", "--name", "told", "busybox", "sh", "-c", script)
-    with client.started("logs", "-f", "told") as process:
+    client.ok("run", "-d", "--name", "web", "busybox", "sh", "-c", script)
+    with client.started("logs", "-f", "web") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
 
-        client("exec", "told", "touch", "/go")  # may be ended by the end of the container
+        client("exec", "web", "touch", "/go")  # may be ended by the end of the container
 
         assert process.communicate(timeout=20) == (b"end\n", b"")
         assert process.returncode == 0
@@ -93,7 +93,7 @@ def now() -> str:
     return datetime.now(tz=UTC).isoformat()
 
 
-def test_events_tell_a_containers_life(client: Client) -> None:
+def test_events_report_a_containers_lifecycle(client: Client) -> None:
     name = f"brief-{client.name}"
     client("run", "--rm", "--name", name, "-l", "a=b", "busybox", "sh", "-c", "exit 3")
 
@@ -102,8 +102,8 @@ def test_events_tell_a_containers_life(client: Client) -> None:
         *("--format", "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.a}}"),
     )
 
-    told = [line.split()[0] for line in out.splitlines()]
-    assert [each for each in told if each in ("create", "start", "die", "destroy")] == [
+    actions = [line.split()[0] for line in out.splitlines()]
+    assert [each for each in actions if each in ("create", "start", "die", "destroy")] == [
         "create", "start", "die", "destroy",
     ]  # fmt: skip
     assert {tuple(line.split()[1:]) for line in out.splitlines()} == {(name, "b")}
@@ -114,11 +114,11 @@ def test_events_are_sent_as_they_happen(client: Client) -> None:
         out = process.stdout
         assert out is not None
 
-        def told() -> bool:
+        def is_sent() -> bool:
             client.ok("run", "--rm", "busybox", "true")
             return bool(select.select([out], [], [], 0.2)[0])
 
-        eventually(told, "it listens, and is told")
+        eventually(is_sent, "it listens, and an event is sent")
         assert out.readline() == b"die\n"
 
 
@@ -130,12 +130,12 @@ def test_history_says_what_happened_to_whom_and_who_asked(shipslog: Client) -> N
     lines = shipslog.ok("history", "web", "--format", "jsonl").splitlines()
     events = [json.loads(line) for line in lines]
 
-    told = [event["type"] for event in events]
-    assert [each for each in told if not each.startswith("container_attach")][:3] == [
+    types = [event["type"] for event in events]
+    assert [each for each in types if not each.startswith("container_attach")][:3] == [
         "container_created", "container_start_requested", "container_started",
     ]  # fmt: skip
-    assert told[-1] == "container_removed"
-    assert "container_exited" in told
+    assert types[-1] == "container_removed"
+    assert "container_exited" in types
     table = shipslog.ok("history", identity[:12])
     assert "root" in table
     assert "web" in table
@@ -159,7 +159,7 @@ def test_the_log_of_events_is_sound(shipslog: Client, daemon: DaemonUnderTest) -
     eventually(lambda: shipslog("verify").code == 0, "it verifies")
 
 
-def test_a_moment_that_is_none_is_refused(client: Client, five: str) -> None:
+def test_a_malformed_time_is_refused(client: Client, five: str) -> None:
     done = client("logs", "--since", "yonder", five)
 
     assert done.code == 1

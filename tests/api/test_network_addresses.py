@@ -51,7 +51,7 @@ def test_containers_started_at_once_have_addresses_of_their_own(api: Api) -> Non
     assert given == [ip_address("10.91.0.2") + number for number in range(AT_ONCE)]
 
 
-def test_a_full_network_says_so_and_has_room_again(api: Api) -> None:
+def test_a_full_network_is_reported_until_an_address_is_free(api: Api) -> None:
     identity = network(api, "small", "10.92.0.0/29")
     for number in range(5):
         api.run(f"web{number}", *WAITING, HostConfig={"NetworkMode": "small"})
@@ -98,7 +98,7 @@ def test_pools_are_configured(throwaway_namespaces: None) -> None:
     assert "could not find an available, non-overlapping IPv4 address pool" in refusal.value.message
 
 
-def test_the_way_out_is_by_the_network_of_the_highest_priority(api: Api) -> None:
+def test_the_default_route_uses_the_network_of_the_highest_priority(api: Api) -> None:
     for number, name in enumerate(("aa", "bb", "cc")):
         network(api, name, f"10.93.{number}.0/24")
     priorities = {"aa": 0, "bb": 7, "cc": 3}
@@ -123,8 +123,8 @@ def test_an_interface_has_the_sysctls_that_its_place_asks_for(api: Api) -> None:
     api.run("web", *WAITING)
     options = {SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.arp_notify=1"}
 
-    wish = {"Container": "web", "EndpointConfig": {"DriverOpts": options}}
-    api.post("/networks/tuned/connect", wish)
+    request = {"Container": "web", "EndpointConfig": {"DriverOpts": options}}
+    api.post("/networks/tuned/connect", request)
 
     for name, value in (("eth0", b"0"), ("eth1", b"1")):
         path = f"/proc/sys/net/ipv4/conf/{name}/arp_notify"

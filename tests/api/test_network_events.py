@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 FOREVER = ("sleep", "1000")
 
 
-def told(daemon: DaemonUnderTest, after: int) -> list[tuple[str, str]]:
+def reported(daemon: DaemonUnderTest, after: int) -> list[tuple[str, str]]:
     """Return the actions on networks, each with the network's name."""
     body = daemon.api.call(
         "GET", "/events", after_seq=after, until=time.time(), filters='{"type":["network"]}'
@@ -33,7 +33,7 @@ def last_seq(daemon: DaemonUnderTest) -> int:
     return seq
 
 
-def test_the_life_of_networks_and_their_containers_is_reported_as_by_docker(
+def test_the_lifecycle_of_networks_is_reported_as_by_docker(
     daemon: DaemonUnderTest,
 ) -> None:
     after = last_seq(daemon)
@@ -51,7 +51,7 @@ def test_the_life_of_networks_and_their_containers_is_reported_as_by_docker(
     for name in ("front", "back"):
         api.call("DELETE", f"/networks/{name}")
 
-    assert told(daemon, after) == [
+    assert reported(daemon, after) == [
         ("create", "front"),
         ("create", "back"),
         ("connect", "front"),
@@ -73,10 +73,10 @@ def test_a_reader_that_begins_in_the_middle_gets_the_same(daemon: DaemonUnderTes
     daemon.api.wait(web)
     daemon.api.call("DELETE", "/networks/front")
 
-    assert told(daemon, after) == [("disconnect", "front"), ("destroy", "front")]
+    assert reported(daemon, after) == [("disconnect", "front"), ("destroy", "front")]
 
 
-def test_a_prune_takes_what_nobody_uses_and_the_filters_mean(daemon: DaemonUnderTest) -> None:
+def test_a_prune_removes_unused_networks_that_match_the_filters(daemon: DaemonUnderTest) -> None:
     api = daemon.api
     make(daemon, "kept", Labels={"keep": "yes"})
     make(daemon, "unused", Labels={"of": "mine"})

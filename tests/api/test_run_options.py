@@ -39,7 +39,7 @@ SEEN_INSIDE: list[tuple[list[str], list[str], str]] = [
 
 
 @pytest.mark.parametrize(("options", "command", "seen"), SEEN_INSIDE)
-def test_the_container_is_as_it_was_asked_for(
+def test_the_container_has_every_requested_setting(
     options: list[str], command: list[str], seen: str, client: Client
 ) -> None:
     done = client("run", "--rm", *options, "busybox", *command)
@@ -93,7 +93,7 @@ def test_a_bound_directory_that_is_not_there_is_made(client: Client, tmp_path: P
     assert (tmp_path / "new/one/x").exists()
 
 
-def test_a_profile_of_ones_own_is_obeyed(client: Client, tmp_path: Path) -> None:
+def test_a_requested_profile_is_applied(client: Client, tmp_path: Path) -> None:
     profile = tmp_path / "seccomp.json"
     forbidden = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42}
     profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [forbidden]}))
@@ -158,7 +158,7 @@ def test_labels_and_the_container_id_are_shown(client: Client, tmp_path: Path) -
     labels.write_text("c=d\n")
 
     identity = client.ok(
-        *("create", "--name", "told", "-l", "a=b", "--label-file", str(labels)),
+        *("create", "--name", "web", "-l", "a=b", "--label-file", str(labels)),
         *(
             "--cidfile",
             str(file),
@@ -173,7 +173,7 @@ def test_labels_and_the_container_id_are_shown(client: Client, tmp_path: Path) -
 
     assert file.read_text() == identity
     form = "{{json .Config.Labels}} {{.Config.StopSignal}} {{.Config.StopTimeout}}"
-    assert client.ok("inspect", "-f", form, "told") == '{"a":"b","c":"d"} USR1 7'
+    assert client.ok("inspect", "-f", form, "web") == '{"a":"b","c":"d"} USR1 7'
 
 
 def test_limits_of_processes_are_the_kernels(client: Client) -> None:

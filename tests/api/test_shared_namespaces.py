@@ -58,28 +58,28 @@ def test_the_hosts_name_stays_the_hosts(api: Api) -> None:
 
 
 def test_processes_of_another_container_are_seen(api: Api) -> None:
-    lender = api.run("lender", *WAITING)
-    api.run("guest", *WAITING, HostConfig={"PidMode": "container:lender"})
+    owner = api.run("owner", *WAITING)
+    api.run("guest", *WAITING, HostConfig={"PidMode": "container:owner"})
 
-    assert api.inspect("guest")["HostConfig"]["PidMode"] == f"container:{lender}"
-    assert namespace("pid", pid_of(api, "guest")) == namespace("pid", pid_of(api, "lender"))
+    assert api.inspect("guest")["HostConfig"]["PidMode"] == f"container:{owner}"
+    assert namespace("pid", pid_of(api, "guest")) == namespace("pid", pid_of(api, "owner"))
     code, seen = api.exec_output("guest", "ps", "-o", "pid,args")
     assert (code, seen.count(b"sleep 1000")) == (0, 2)
 
 
-def test_a_guest_ends_with_the_container_whose_processes_it_shares(api: Api) -> None:
-    api.run("lender", *WAITING)
-    api.run("guest", *WAITING, HostConfig={"PidMode": "container:lender"})
-    api.kill("lender")
+def test_a_sharer_of_a_pid_namespace_ends_with_its_owner(api: Api) -> None:
+    api.run("owner", *WAITING)
+    api.run("guest", *WAITING, HostConfig={"PidMode": "container:owner"})
+    api.kill("owner")
 
     assert api.wait("guest") == 137
 
 
 def test_what_a_first_process_leaves_behind_ends_with_it(api: Api) -> None:
     """In a PID namespace of its own the kernel ends them; in a shared one the engine has to."""
-    api.run("lender", *WAITING)
+    api.run("owner", *WAITING)
     leave = ("sh", "-c", "(trap '' HUP; exec sleep 4321) & sleep 0.1")
-    api.run("guest", *leave, HostConfig={"PidMode": "container:lender"})
+    api.run("guest", *leave, HostConfig={"PidMode": "container:owner"})
     api.run("of_host", *leave, HostConfig={"PidMode": "host"})
     api.wait("guest")
     api.wait("of_host")
@@ -96,21 +96,21 @@ def _commands() -> set[bytes]:
 
 
 def test_shared_memory_and_queues_are_shared_with_the_namespace(api: Api) -> None:
-    api.run("lender", *WAITING, HostConfig={"IpcMode": "shareable", "ShmSize": 1 << 20})
-    api.exec_output("lender", "sh", "-c", "echo said > /dev/shm/word")
-    lender = api.inspect("lender")
-    api.run("guest", *WAITING, HostConfig={"IpcMode": "container:lender"})
+    api.run("owner", *WAITING, HostConfig={"IpcMode": "shareable", "ShmSize": 1 << 20})
+    api.exec_output("owner", "sh", "-c", "echo said > /dev/shm/word")
+    owner = api.inspect("owner")
+    api.run("guest", *WAITING, HostConfig={"IpcMode": "container:owner"})
     code, seen = api.exec_output(
         "guest", "sh", "-c", "cat /dev/shm/word; echo back > /dev/shm/answer; df -k /dev/shm"
     )
-    _, answer = api.exec_output("lender", "cat", "/dev/shm/answer")
+    _, answer = api.exec_output("owner", "cat", "/dev/shm/answer")
 
     assert code == 0
     assert seen.startswith(b"said\n")
     assert b" 1024 " in seen
     assert answer == b"back\n"
-    assert api.inspect("guest")["HostConfig"]["IpcMode"] == f"container:{lender['Id']}"
-    assert namespace("ipc", pid_of(api, "guest")) == namespace("ipc", pid_of(api, "lender"))
+    assert api.inspect("guest")["HostConfig"]["IpcMode"] == f"container:{owner['Id']}"
+    assert namespace("ipc", pid_of(api, "guest")) == namespace("ipc", pid_of(api, "owner"))
     mounts = Path(f"/proc/{pid_of(api, 'guest')}/mountinfo").read_text()
     (shm,) = [line for line in mounts.splitlines() if " /dev/shm " in line]
     assert {"nosuid", "nodev", "noexec"} <= set(shm.split()[5].split(","))
@@ -131,12 +131,12 @@ def test_without_ipc_there_is_no_shared_memory(api: Api) -> None:
 
 
 def test_private_ipc_can_not_be_joined(api: Api) -> None:
-    lender = api.run("lender", *WAITING)
-    api.create("guest", *WAITING, HostConfig={"IpcMode": "container:lender"})
+    owner = api.run("owner", *WAITING)
+    api.create("guest", *WAITING, HostConfig={"IpcMode": "container:owner"})
 
     assert refused(api.start, "guest") == (
         409,
-        f"can't join IPC of container {lender}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+        f"can't join IPC of container {owner}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
     )
 
 
@@ -149,47 +149,47 @@ def test_a_missing_owner_is_refused_at_once(api: Api, field: str) -> None:
 
 
 def test_an_owner_that_does_not_run_is_refused_at_the_start(api: Api) -> None:
-    lender = api.create("lender", *WAITING, HostConfig={"IpcMode": "shareable"})
-    api.create("guest", "true", HostConfig={"PidMode": "container:lender"})
-    api.create("other", "true", HostConfig={"IpcMode": "container:lender"})
+    owner = api.create("owner", *WAITING, HostConfig={"IpcMode": "shareable"})
+    api.create("guest", "true", HostConfig={"PidMode": "container:owner"})
+    api.create("other", "true", HostConfig={"IpcMode": "container:owner"})
 
-    not_running = f"container {lender} is not running"
+    not_running = f"container {owner} is not running"
     assert refused(api.start, "guest") == (409, not_running)
     assert refused(api.start, "other") == (
         409,
-        f"can't join IPC of container {lender}: {not_running}",
+        f"can't join IPC of container {owner}: {not_running}",
     )
     assert api.status("guest") == "created"
 
 
-def test_an_owner_that_is_gone_is_refused_at_the_start(api: Api) -> None:
-    lender = api.create("lender", *WAITING)
-    api.create("guest", "true", HostConfig={"PidMode": "container:lender"})
-    api.remove("lender")
+def test_a_removed_owner_is_refused_at_the_start(api: Api) -> None:
+    owner = api.create("owner", *WAITING)
+    api.create("guest", "true", HostConfig={"PidMode": "container:owner"})
+    api.remove("owner")
 
     assert refused(api.start, "guest") == (
         409,
-        f"cannot join PID of a non running container: {lender}: No such container: {lender}",
+        f"cannot join PID of a non running container: {owner}: No such container: {owner}",
     )
 
 
 def test_an_owner_that_waits_for_its_restart_is_refused(api: Api) -> None:
     policy = {"Name": "always"}
-    lender = api.run("lender", "false", HostConfig={"RestartPolicy": policy})
-    api.create("guest", "true", HostConfig={"PidMode": "container:lender"})
-    eventually(lambda: api.inspect("lender")["RestartCount"] > 3, "it restarts slowly")
-    eventually(lambda: api.status("lender") == "restarting", "it waits")
+    owner = api.run("owner", "false", HostConfig={"RestartPolicy": policy})
+    api.create("guest", "true", HostConfig={"PidMode": "container:owner"})
+    eventually(lambda: api.inspect("owner")["RestartCount"] > 3, "it restarts slowly")
+    eventually(lambda: api.status("owner") == "restarting", "it waits")
 
     assert refused(api.start, "guest") == (
         409,
-        f"Container {lender} is restarting, wait until the container is running",
+        f"Container {owner} is restarting, wait until the container is running",
     )
 
 
 def test_nothing_is_held_of_an_owner_that_has_ended(api: Api, daemon: DaemonUnderTest) -> None:
     """Neither monitor nor joining container keeps a descriptor of its namespaces."""
-    api.run("lender", *WAITING, HostConfig={"IpcMode": "shareable"})
-    both = {"PidMode": "container:lender", "IpcMode": "container:lender"}
+    api.run("owner", *WAITING, HostConfig={"IpcMode": "shareable"})
+    both = {"PidMode": "container:owner", "IpcMode": "container:owner"}
     api.run("guest", *WAITING, HostConfig=both)
     guest = pid_of(api, "guest")
     parent = int(Path(f"/proc/{guest}/stat").read_text().rpartition(")")[2].split()[1])

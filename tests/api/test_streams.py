@@ -21,7 +21,7 @@ pytestmark = pytest.mark.root
 
 MEGABYTES: Final = 8
 BIG: Final = bytes(range(256)) * (MEGABYTES * 4096)
-TELLS_SIGNALS: Final = (
+PRINTS_SIGNALS: Final = (
     'for name in HUP INT TERM USR1; do trap "echo $name; exit 9" $name; done; '
     "echo ready; while :; do sleep 0.02; done"
 )
@@ -51,7 +51,7 @@ def test_without_i_there_is_no_input(client: Client) -> None:
     assert client.ok("run", "--rm", "busybox", "cat", given=b"x\n") == ""
 
 
-def test_both_streams_come_apart(client: Client) -> None:
+def test_both_streams_are_separated(client: Client) -> None:
     done = client("run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3")
 
     assert (done.raw_out, done.raw_err, done.code) == (b"out\n", b"err\n", 3)
@@ -79,9 +79,9 @@ def test_a_log_holds_all_that_an_attached_client_saw(client: Client) -> None:
 
     seen = client("run", "--name", "chatty", "busybox", "sh", "-c", script)
 
-    told = client("logs", "chatty")
+    logged = client("logs", "chatty")
     assert seen.raw_out.count(b"\n") == 20000
-    assert (told.raw_out, told.raw_err) == (seen.raw_out, seen.raw_err)
+    assert (logged.raw_out, logged.raw_err) == (seen.raw_out, seen.raw_err)
 
 
 def test_two_clients_attached_at_once_see_the_same_and_both_may_type(
@@ -109,10 +109,10 @@ def test_two_clients_attached_at_once_see_the_same_and_both_may_type(
 def test_signals_are_passed_on_without_a_terminal(
     name: str, client: Client, daemon: DaemonUnderTest
 ) -> None:
-    words = ("run", "--name", "told", "busybox", "sh", "-c", TELLS_SIGNALS)
+    words = ("run", "--name", "trap", "busybox", "sh", "-c", PRINTS_SIGNALS)
     with client.started(*words) as process:
         assert line_from(process) == b"ready\n"
-        eventually(lambda: daemon.api.status("told") == "running", "known to run")
+        eventually(lambda: daemon.api.status("trap") == "running", "known to run")
 
         process.send_signal(signal.Signals[f"SIG{name}"])
 
@@ -122,7 +122,7 @@ def test_signals_are_passed_on_without_a_terminal(
 
 def test_signals_may_be_kept(shipslog: Client, daemon: DaemonUnderTest) -> None:
     with shipslog.started(
-        "run", "--sig-proxy=false", "--name", "kept", "busybox", "sh", "-c", TELLS_SIGNALS
+        "run", "--sig-proxy=false", "--name", "kept", "busybox", "sh", "-c", PRINTS_SIGNALS
     ) as process:
         assert line_from(process) == b"ready\n"
 

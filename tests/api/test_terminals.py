@@ -176,10 +176,10 @@ def test_without_a_terminal_none_is_made(client: Client) -> None:
 
 
 def test_the_log_holds_what_the_terminal_showed(client: Client) -> None:
-    with Terminal(client, "run", "-it", "--name", "told", *SHELL) as terminal:
+    with Terminal(client, "run", "-it", "--name", "web", *SHELL) as terminal:
         terminal.until("/ # ")
         terminal.asks("echo shown")
         terminal.type("exit\n")
         terminal.ends()
 
-    assert "shown; echo '<'1'>'\r\nshown\r\n<1>\r\n" in client.ok("logs", "told")
+    assert "shown; echo '<'1'>'\r\nshown\r\n<1>\r\n" in client.ok("logs", "web")

@@ -198,7 +198,7 @@ async def test_without_a_common_name_an_alternative_one_does(certificates: Certi
 
 
 @in_trio
-async def test_nobody_comes_in_without_a_certificate_of_the_right_authority(
+async def test_clients_without_a_certificate_of_the_authority_are_refused(
     certificates: Certificates, tmp_path: Path
 ) -> None:
     strangers = Certificates.make(tmp_path)
@@ -213,7 +213,7 @@ async def test_nobody_comes_in_without_a_certificate_of_the_right_authority(
 
 
 @in_trio
-async def test_tls_without_verification_lets_everybody_in_by_address_alone(
+async def test_tls_without_verification_accepts_every_client(
     certificates: Certificates,
 ) -> None:
     async with tls_port(certificates, verify=False) as port:
@@ -239,10 +239,10 @@ async def test_plain_http_is_answered_with_an_error(certificates: Certificates) 
         stream = await port.plain()
         await stream.send_all(get("/"))
 
-        told = b"".join([bytes(part) async for part in stream])
+        answer = b"".join([bytes(part) async for part in stream])
 
-    assert told.startswith(b"HTTP/1.0 400 Bad Request\r\n")
-    assert b"Client sent an HTTP request to an HTTPS server." in told
+    assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert b"Client sent an HTTP request to an HTTPS server." in answer
 
 
 @in_trio
@@ -337,7 +337,7 @@ async def test_a_client_that_does_not_read_makes_the_monitor_wait(
 
 
 @in_trio
-async def test_a_client_that_does_not_read_is_given_up_when_its_monitor_has(
+async def test_a_client_that_does_not_read_is_dropped_when_its_monitor_ends(
     certificates: Certificates,
 ) -> None:
     async with tls_port(certificates) as port:

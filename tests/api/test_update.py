@@ -125,7 +125,7 @@ def test_nonsense_is_refused_and_changes_nothing(
     assert daemon.api.inspect("web") == before
 
 
-def test_limits_for_life_are_warned_about(daemon: DaemonUnderTest) -> None:
+def test_limits_that_can_not_be_changed_later_are_warned_about(daemon: DaemonUnderTest) -> None:
     daemon.api.create("web", "true")
 
     reply = daemon.api.post("/containers/web/update", {"MemorySwappiness": 30, "CpuPercent": 5})
@@ -137,15 +137,15 @@ def test_limits_for_life_are_warned_about(daemon: DaemonUnderTest) -> None:
     assert daemon.api.request("POST", "/containers/nobody/update", {}).status == 404
 
 
-def test_it_is_history(client: Client, daemon: DaemonUnderTest) -> None:
+def test_an_update_is_in_the_history(client: Client, daemon: DaemonUnderTest) -> None:
     daemon.api.create("web", "true")
     client.ok("update", "-c", "300", "web")
 
-    def told() -> list[str]:
+    def events() -> list[str]:
         return client.ok(
             *("events", "--since", "0", "--until", "0s", "--filter", "event=update"),
             *("--filter", "container=web", "--format", "{{.Action}} {{.Actor.Attributes.name}}"),
         ).splitlines()
 
     # a client's ``--until`` is a whole second: events of this one come with the next
-    assert eventually(told, "the update is told")[-1] == "update web"
+    assert eventually(events, "the update is reported")[-1] == "update web"

@@ -44,7 +44,7 @@ FIELDS: list[tuple[str, str, str, str]] = [
 
 @pytest.mark.parametrize(("path", "field", "last", "gone"), FIELDS)
 @in_trio
-async def test_a_field_that_vanished_is_there_for_those_who_know_it(
+async def test_a_removed_field_is_sent_to_older_clients_only(
     path: str, field: str, last: str, gone: str, tmp_path: Path
 ) -> None:
     async with simulated_engine(tmp_path) as engine:
@@ -53,7 +53,7 @@ async def test_a_field_that_vanished_is_there_for_those_who_know_it(
 
 
 @in_trio
-async def test_a_field_that_is_new_is_there_for_those_who_know_it(tmp_path: Path) -> None:
+async def test_a_new_field_is_sent_to_newer_clients_only(tmp_path: Path) -> None:
     async with simulated_engine(tmp_path) as engine:
         assert "FirewallBackend" not in await shown(engine, "/v1.48/info")
         assert "FirewallBackend" in await shown(engine, "/v1.49/info")

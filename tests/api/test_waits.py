@@ -41,7 +41,7 @@ class Waiting(threading.Thread):
         return self.received.decode().split("\r\n\r\n", 1)[1]
 
 
-def test_the_head_comes_before_there_is_anything_to_say(daemon: DaemonUnderTest) -> None:
+def test_the_response_head_is_sent_before_any_output(daemon: DaemonUnderTest) -> None:
     daemon.api.run("web", "sleep", "1000")
 
     waiting = Waiting(daemon.api, "web", "not-running")
@@ -91,7 +91,7 @@ def test_a_removal_is_waited_for_to_its_end(
     assert identity not in [each["Id"] for each in daemon.api.ps()]
 
 
-def test_what_a_person_has_stopped_stays_so(daemon: DaemonUnderTest) -> None:
+def test_a_container_stopped_by_a_user_stays_stopped(daemon: DaemonUnderTest) -> None:
     """A policy applies again after the next start."""
     daemon.api.run("web", "sleep", "1000", HostConfig=ALWAYS)
     for verb in ("stop?t=0", "kill"):

@@ -142,7 +142,7 @@ def test_the_end_of_the_container_closes_in_order(daemon: DaemonUnderTest) -> No
         assert client.close_code() == 1000
 
 
-def test_a_close_and_a_vanished_client_let_go_of_the_container(daemon: DaemonUnderTest) -> None:
+def test_a_close_and_a_vanished_client_detach_from_the_container(daemon: DaemonUnderTest) -> None:
     run_cat(daemon, "cats")
     with websocket(daemon, "cats") as client:
         client.send(BytesMessage(data=b"last words\n"))
@@ -152,7 +152,7 @@ def test_a_close_and_a_vanished_client_let_go_of_the_container(daemon: DaemonUnd
 
     eventually(
         lambda: len(daemon.api.history("cats", type="container_attach_closed")) == 2,
-        "both have let go",
+        "both are detached",
     )
     assert daemon.api.status("cats") == "running"
     assert daemon.api.logs("cats") == b"last words\n"
@@ -227,7 +227,7 @@ def test_what_is_no_handshake_leaves_no_trace(
     assert not daemon.api.history("cats", type="container_attach_opened")
 
 
-def test_a_page_from_here_may_attach(daemon: DaemonUnderTest) -> None:
+def test_a_web_page_of_the_same_origin_may_attach(daemon: DaemonUnderTest) -> None:
     run_cat(daemon, "cats")
     with websocket(daemon, "cats", Host="localhost:2375", Origin="http://localhost:2375") as client:
         client.send(BytesMessage(data=b"x\n"))

@@ -77,7 +77,7 @@ class AnswerLog:
 
 def assert_all_conform() -> None:
     """Fail if a new answer of any daemon is wrong."""
-    found = [each for book in tuple(_open) for each in book.new_faults()]
+    found = [each for log in tuple(_open) for each in log.new_faults()]
     assert not found, _report(found)
 
 

@@ -89,7 +89,7 @@ class SessionRecorder:
         reply = self.api.request(method, target + ("?" + urlencode(query) if query else ""), body)
         what = normalised(f"{method} {target} {json.dumps(query)}")
         assert reply.status == status, f"{what}: {reply}"
-        self.steps.append(Step(what, (f"status {status}", *_told(reply))))
+        self.steps.append(Step(what, (f"status {status}", *_shown(reply))))
         return reply
 
     def keep(self, what: str, *lines: str) -> None:
@@ -105,8 +105,8 @@ class SessionRecorder:
         ).body
         events = [json.loads(line) for line in lines.splitlines()]
         for kind in sorted({each["Type"] for each in events}):
-            told = tuple(normalised(_event_line(each)) for each in events if each["Type"] == kind)
-            self.steps.append(Step(f"events of {kind}", told if ordered else tuple(sorted(told))))
+            shown = tuple(normalised(_event_line(each)) for each in events if each["Type"] == kind)
+            self.steps.append(Step(f"events of {kind}", shown if ordered else tuple(sorted(shown))))
 
 
 Session = Callable[[SessionRecorder], None]
@@ -142,7 +142,7 @@ def shape(value: Any, at: str = "") -> Iterator[str]:
             yield f"{at} string"
 
 
-def _told(reply: Reply) -> tuple[str, ...]:
+def _shown(reply: Reply) -> tuple[str, ...]:
     if not reply.body.strip():
         return ()
     if reply.status >= 400:

@@ -116,17 +116,17 @@ def test_what_is_requested_is_what_is_shown(
         "/containers/create", {"Image": "busybox", **config, "HostConfig": host_config}
     )
 
-    told = api.inspect(created.json["Id"])
+    found = api.inspect(created.json["Id"])
     published = host_config.get("PortBindings", {})
     config.setdefault("ExposedPorts", {}).update({port: {} for port in published})
-    assert _told(told["Config"], config) == config
-    assert _told(told["HostConfig"], host_config) == host_config
-    assert [each["Id"] for each in api.ps()] == [told["Id"]]
-    api.remove(told["Id"])
+    assert _requested_fields(found["Config"], config) == config
+    assert _requested_fields(found["HostConfig"], host_config) == host_config
+    assert [each["Id"] for each in api.ps()] == [found["Id"]]
+    api.remove(found["Id"])
     assert api.ps() == []
 
 
-def _told(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+def _requested_fields(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that were requested; null and empty are the same."""
     return {
         name: found.get(name) or (found.get(name) if asked[name] else asked[name]) for name in asked
@@ -161,13 +161,13 @@ def test_what_is_nearly_right_is_made_or_refused_and_can_be_removed(
     begin_with_nothing(engine)
     request = request_bytes("POST", b"/containers/create", JSON, body=encoded(body))
 
-    heard = ask(engine.api.socket_path, request)
+    response = ask(engine.api.socket_path, request)
 
-    note(f"heard: {heard}")
-    assert heard is not None
-    assert heard.status in (201, 400, 404, 409, 501), heard
-    if heard.status == 201:
-        identity = json.loads(heard.body)["Id"]
+    note(f"response: {response}")
+    assert response is not None
+    assert response.status in (201, 400, 404, 409, 501), response
+    if response.status == 201:
+        identity = json.loads(response.body)["Id"]
         started = engine.api.request("POST", f"/containers/{identity}/start")
         note(f"started: {started}")
         assert started.status in (204, 400, 403, 404, 409), started

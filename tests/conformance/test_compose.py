@@ -147,7 +147,7 @@ def test_a_project_comes_up_scales_and_goes_down(engine: DaemonUnderTest, direct
     assert engine.api.ps() == []
 
 
-def test_a_project_goes_as_with_docker(
+def test_a_compose_project_gives_dockers_output(
     engine: DaemonUnderTest, reference: Api, directory: Path
 ) -> None:
     ours, theirs = outcomes_of(engine.api, directory), outcomes_of(reference, directory)

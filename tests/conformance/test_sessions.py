@@ -54,13 +54,13 @@ def outcomes_of(session: Session, api: Api) -> tuple[Step, ...]:
 
 
 @each_session
-def test_a_session_goes_as_it_should(session: Session, engine: DaemonUnderTest) -> None:
+def test_a_session_gives_the_expected_output(session: Session, engine: DaemonUnderTest) -> None:
     assert outcomes_of(session, engine.api)
     eventually(lambda: engine.api.ps() == [], "no container is left")
 
 
 @each_session
-def test_a_session_goes_as_with_docker(
+def test_a_session_gives_dockers_output(
     session: Session, engine: DaemonUnderTest, reference: Api
 ) -> None:
     found = list(differences(outcomes_of(session, engine.api), outcomes_of(session, reference)))

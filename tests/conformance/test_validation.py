@@ -112,9 +112,9 @@ def test_an_error_without_a_message_is_seen() -> None:
 
 
 def test_an_error_is_plain_text_for_clients_from_before_json() -> None:
-    told = Given("GET", "/v1.12/version", 400, "text/plain", b"client version 1.12 is too old\n")
+    given = Given("GET", "/v1.12/version", 400, "text/plain", b"client version 1.12 is too old\n")
 
-    assert list(violations(told)) == []
+    assert list(violations(given)) == []
 
 
 @pytest.mark.parametrize("stamp", ["yesterday", "2026-11-23 19:02:10", "2026-11-23T19:02:10"])
@@ -134,7 +134,7 @@ def test_a_number_out_of_its_range_is_seen() -> None:
     assert "/0/Ports/0/PrivatePort" in found
 
 
-def test_a_body_where_there_is_none_is_seen() -> None:
+def test_an_unexpected_body_is_reported() -> None:
     assert answer("POST", "/containers/x/start", {}, 204) == [
         "POST /containers/x/start answered 204: a body, where there is none"
     ]

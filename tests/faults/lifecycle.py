@@ -151,7 +151,7 @@ class Lifecycle:
 
     def _check_container(self) -> None:
         types = self._api.event_types(NAME)
-        told = {
+        events = {
             "start": "container_started",
             "exec": "exec_started",
             "update": "container_updated",
@@ -165,7 +165,7 @@ class Lifecycle:
             "stop": "container_stop_requested",
             "remove": "container_removed",
         }
-        for step, event in told.items():
+        for step, event in events.items():
             assert step not in self.acknowledged or event in types, f"{step} left no {event}"
         starts = self.acknowledged.count("start") + self.acknowledged.count("start again")
         assert types.count("container_started") in (starts, starts + 1)

@@ -82,7 +82,7 @@ def test_processes_moved_out_of_their_cgroup_come_back(
     (memory / "cgroup.procs").write_text(str(pid))
 
     eventually(lambda: str(pid) in own.read_text().split(), "moved back", within_s=NOTICED_S)
-    eventually(lambda: is_repaired(daemon, pair[0], "cgroup"), "told", within_s=NOTICED_S)
+    eventually(lambda: is_repaired(daemon, pair[0], "cgroup"), "it is logged", within_s=NOTICED_S)
     daemon.assert_settled()
 
 
@@ -151,7 +151,9 @@ def orphans(daemon: DaemonUnderTest, fate: str) -> dict[str, str]:
     return {event["data"]["kind"]: event["data"].get("reason", "") for event in events}
 
 
-def test_leftovers_without_life_or_data_are_removed_and_reported(daemon: DaemonUnderTest) -> None:
+def test_leftovers_without_processes_or_data_are_removed_and_reported(
+    daemon: DaemonUnderTest,
+) -> None:
     stranger = "f" * 64
     for place in kernel_inventory.hierarchies().values():
         parent = place / f"shipslog-{daemon.tag}"
@@ -159,7 +161,7 @@ def test_leftovers_without_life_or_data_are_removed_and_reported(daemon: DaemonU
         (parent / stranger).mkdir()
     (daemon.exec_root / "bundles" / stranger).mkdir(parents=True)
 
-    eventually(lambda: orphans(daemon, "removed").keys() == {"bundle", "cgroup"}, "told")
+    eventually(lambda: orphans(daemon, "removed").keys() == {"bundle", "cgroup"}, "it is logged")
     daemon.assert_settled()
 
 
@@ -168,7 +170,7 @@ def test_an_unknown_directory_is_reported_and_kept(daemon: DaemonUnderTest) -> N
     file.parent.mkdir(parents=True)
     file.write_text("three years of work")
 
-    eventually(lambda: "directory" in orphans(daemon, "found"), "told")
+    eventually(lambda: "directory" in orphans(daemon, "found"), "it is logged")
 
     assert file.exists()
 
@@ -183,7 +185,9 @@ def test_an_unknown_process_is_reported_and_not_killed(daemon: DaemonUnderTest) 
         (parent / stranger).mkdir()
         (parent / stranger / "cgroup.procs").write_text(str(process.pid))
 
-        eventually(lambda: str(process.pid) in orphans(daemon, "found").get("cgroup", ""), "told")
+        eventually(
+            lambda: str(process.pid) in orphans(daemon, "found").get("cgroup", ""), "it is logged"
+        )
 
         assert process.poll() is None
         assert daemon.answers
@@ -213,7 +217,7 @@ def test_a_database_from_before_the_container_does_not_end_it(
 
     daemon.start()
 
-    eventually(lambda: str(init) in orphans(daemon, "found").get("cgroup", ""), "told")
+    eventually(lambda: str(init) in orphans(daemon, "found").get("cgroup", ""), "it is logged")
     found = daemon.inventory()
     assert init in found.processes[identity]
     assert identity in found.monitors

@@ -52,7 +52,7 @@ def image_files(daemon: DaemonUnderTest) -> set[Path]:
     return found
 
 
-def test_what_would_be_too_large_an_event_is_refused_and_leaves_nothing(
+def test_a_request_whose_event_is_too_large_is_refused_and_leaves_nothing(
     program: DaemonUnderTest,
 ) -> None:
     container = program.api.run("boat", *STOPS_AT_ONCE)

@@ -51,7 +51,7 @@ def test_a_sweep_finds_a_file_for_a_directory(daemon: DaemonUnderTest, where: st
     pid = daemon.api.inspect(kept)["State"]["Pid"]
 
     with a_file_at(at(daemon, where)):
-        eventually(lambda: "path_ignored" in daemon.log, "it is told")
+        eventually(lambda: "path_ignored" in daemon.log, "it is logged")
         assert daemon.api.status(kept) == "running"
 
     assert_whole(daemon, kept, pid)

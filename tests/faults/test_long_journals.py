@@ -43,7 +43,7 @@ def exits_written(daemon: DaemonUnderTest, container: str) -> int:
     )
 
 
-def exits_told(daemon: DaemonUnderTest) -> list[int]:
+def reported_exits(daemon: DaemonUnderTest) -> list[int]:
     """Return the exit codes of all execs, from the history."""
     return [entry["data"]["code"] for entry in daemon.api.history(type="exec_exited")]
 
@@ -56,16 +56,16 @@ def test_a_journal_stays_short_through_any_number_of_execs(daemon: DaemonUnderTe
         if number in (7, 8, 16):
             daemon.restart()
 
-    assert exits_told(daemon) == list(range(EXECS))
+    assert reported_exits(daemon) == list(range(EXECS))
     daemon.kill()
     daemon.start()
-    assert exits_told(daemon) == list(range(EXECS))
+    assert reported_exits(daemon) == list(range(EXECS))
     daemon.api.stop(container)
     assert daemon.api.inspect(container)["State"]["ExitCode"] == 0
     daemon.assert_settled()
 
 
-def test_what_happens_while_nobody_listens_is_kept(daemon: DaemonUnderTest) -> None:
+def test_exits_of_execs_are_recorded_after_a_time_without_a_daemon(daemon: DaemonUnderTest) -> None:
     """Execs that end while the daemon is down, more of them than a short journal would hold."""
     container = daemon.api.run("busy", *STOPS_AT_ONCE)
     for number in range(EXECS):
@@ -83,5 +83,5 @@ def test_what_happens_while_nobody_listens_is_kept(daemon: DaemonUnderTest) -> N
     wait_until_gone(pid)
 
     daemon.start()
-    eventually(lambda: sorted(exits_told(daemon)) == [0, *range(EXECS)], "all is in the log")
+    eventually(lambda: sorted(reported_exits(daemon)) == [0, *range(EXECS)], "all is in the log")
     assert daemon.api.inspect(container)["State"]["ExitCode"] == 137

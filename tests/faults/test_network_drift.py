@@ -182,7 +182,7 @@ def delete_table(daemon: DaemonUnderTest) -> None:
 
 
 @pytest.mark.parametrize("damage", [flush_ruleset, flush_table, delete_table])
-def test_the_firewall_is_equal_again_after_somebody_was_at_it(
+def test_the_firewall_is_restored_after_a_change_by_hand(
     daemon: DaemonUnderTest, damage: Callable[[DaemonUnderTest], None]
 ) -> None:
     """casebook 24."""
@@ -198,7 +198,7 @@ def test_the_firewall_is_equal_again_after_somebody_was_at_it(
     damage(daemon)
 
     eventually(lambda: ruleset(daemon) == before, "equal again", within_s=NOTICED_S)
-    eventually(lambda: network_is_repaired(daemon, "firewall"), "told", within_s=NOTICED_S)
+    eventually(lambda: network_is_repaired(daemon, "firewall"), "it is logged", within_s=NOTICED_S)
     eventually(lambda: fetch(8080) == b"served\n", "the port works again", catch=OSError)
     daemon.api.remove(web)
     assert str(8080) not in json.dumps(ruleset(daemon))
@@ -269,7 +269,9 @@ def test_a_sandbox_in_two_networks_is_repaired(
 
     damage(daemon, neighbours[0])
 
-    eventually(lambda: is_repaired(daemon, neighbours[0], "sandbox"), "told", within_s=NOTICED_S)
+    eventually(
+        lambda: is_repaired(daemon, neighbours[0], "sandbox"), "it is logged", within_s=NOTICED_S
+    )
     eventually(lambda: reach_each_other(daemon, *neighbours), "reached", within_s=NOTICED_S)
     assert daemon.api.exec_output(neighbours[0], "ip", "route")[1] == routes
     assert (
@@ -298,7 +300,7 @@ def test_a_second_networks_bridge_is_repaired(
 ) -> None:
     damage(daemon)
 
-    eventually(lambda: network_is_repaired(daemon, "bridge"), "told", within_s=NOTICED_S)
+    eventually(lambda: network_is_repaired(daemon, "bridge"), "it is logged", within_s=NOTICED_S)
     eventually(lambda: reach_each_other(daemon, *neighbours), "reached", within_s=NOTICED_S)
     gateway = place_of(daemon, neighbours[0], "front")["IPv6Gateway"]
     assert pings(daemon, neighbours[0], gateway)
@@ -340,7 +342,7 @@ def test_elements_of_the_firewall_come_back_and_removed_networks_do_not(
     assert bridge_of_front(daemon) in json.dumps(ruleset(daemon))
 
 
-def test_who_starts_before_the_sweep_has_seen_it_has_a_port_all_the_same(
+def test_a_start_before_the_sweep_notices_the_damage_still_gets_its_port(
     daemon: DaemonUnderTest,
 ) -> None:
     for number, damage in enumerate((delete_table, flush_ruleset, flush_table)):
@@ -351,7 +353,7 @@ def test_who_starts_before_the_sweep_has_seen_it_has_a_port_all_the_same(
         daemon.api.run(f"web{number}", *STOPS_AT_ONCE, HostConfig=bound)
 
     assert all(f"809{number}" in json.dumps(ruleset(daemon)) for number in range(3))
-    eventually(lambda: network_is_repaired(daemon, "firewall"), "told", within_s=NOTICED_S)
+    eventually(lambda: network_is_repaired(daemon, "firewall"), "it is logged", within_s=NOTICED_S)
     daemon.assert_settled()
 
 

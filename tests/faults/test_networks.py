@@ -192,7 +192,7 @@ def test_a_fixed_address_is_safe_from_others_however_often_the_daemon_is_killed(
 
 
 @pytest.mark.parametrize("point", ["before_PublishPorts", "after_PublishPorts", "before_Launch"])
-def test_a_port_taken_by_a_start_that_a_crash_broke_off_is_somebodys_or_nobodys(
+def test_a_port_of_an_interrupted_start_belongs_to_it_or_is_free(
     daemon: DaemonUnderTest, point: str
 ) -> None:
     bound = {"PortBindings": {"80/tcp": [{"HostPort": "8086"}]}}

@@ -67,7 +67,9 @@ def test_what_ran_was_ended_by_the_reboot_and_is_recorded_once(
     daemon.assert_settled()
 
 
-def test_what_shall_always_run_runs_again(daemon: DaemonUnderTest, reboot: Reboot) -> None:
+def test_a_container_with_policy_always_is_restarted(
+    daemon: DaemonUnderTest, reboot: Reboot
+) -> None:
     policy = {"RestartPolicy": {"Name": "always"}}
     always = daemon.api.run("always", *STOPS_AT_ONCE, HostConfig=policy)
     once = daemon.api.run("once", *STOPS_AT_ONCE)
@@ -84,7 +86,7 @@ def test_what_shall_always_run_runs_again(daemon: DaemonUnderTest, reboot: Reboo
     assert daemon.api.verify()["ok"]
 
 
-def test_what_goes_at_its_end_is_gone(daemon: DaemonUnderTest, reboot: Reboot) -> None:
+def test_a_container_with_rm_is_removed_at_its_end(daemon: DaemonUnderTest, reboot: Reboot) -> None:
     identity = daemon.api.run("fleeting", *STOPS_AT_ONCE, HostConfig={"AutoRemove": True})
 
     reboot(daemon)

@@ -67,7 +67,7 @@ def fill_the_log(daemon: DaemonUnderTest) -> Refused:
     raise AssertionError("the disk is never full")
 
 
-def test_a_full_disk_refuses_what_is_new_and_lets_go_of_what_there_is(
+def test_a_full_disk_refuses_new_containers_and_allows_removals(
     small_disk: DaemonUnderTest,
 ) -> None:
     daemon = small_disk
@@ -157,7 +157,7 @@ def test_an_exit_while_the_database_is_locked_is_recorded_afterwards(
         os.kill(daemon.api.inspect(identity)["State"]["Pid"], signal.SIGKILL)
         eventually(lambda: identity not in daemon.inventory().processes, "it is dead")
 
-    eventually(lambda: daemon.api.status(identity) == "exited", "it is told")
+    eventually(lambda: daemon.api.status(identity) == "exited", "the exit is known")
     assert daemon.api.inspect(identity)["State"]["ExitCode"] == 137
     daemon.assert_settled()
 
@@ -324,7 +324,9 @@ def test_a_container_whose_files_are_held_busy_is_removed_and_its_files_go_when_
     again = daemon.api.create("held", "true")
     trash = daemon.data_root / "trash"
     (still,) = trash.rglob("held")
-    eventually(lambda: "removed_directory_not_deleted" in daemon.log, "what is in the way is told")
+    eventually(
+        lambda: "removed_directory_not_deleted" in daemon.log, "the file in the way is logged"
+    )
     subprocess.run(["umount", still], check=True)
 
     eventually(lambda: not list(trash.iterdir()), "the trash is emptied without a restart")

@@ -88,8 +88,8 @@ def test_what_can_not_be_read_at_all_costs_nothing_else_and_is_not_touched(
     assert daemon.api.status(good) == "running"
     verdict = daemon.api.verify()
     assert any(stream in problem and "can't be read" in problem for problem in verdict["problems"])
-    told = daemon.api.call("GET", "/events", since="1", until=f"{time.time()}").body
-    events = [json.loads(line) for line in told.splitlines()]
+    body = daemon.api.call("GET", "/events", since="1", until=f"{time.time()}").body
+    events = [json.loads(line) for line in body.splitlines()]
     assert [each["Action"] for each in events if each["Actor"]["ID"] == good] == ["create", "start"]
     assert daemon.api.get("/shipslog/containers/json", at=time.time_ns())
     daemon.restart()

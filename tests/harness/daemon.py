@@ -35,7 +35,7 @@ class DaemonUnderTest:
     Attributes:
         place: the directory of ``data``, ``exec``, ``api.sock``, ``log`` and ``answers``; its path is
             short, because a socket's path has 108 bytes.
-        book: every answer that it gave; they are compared with the API's description.
+        answer_log: every answer that it gave; they are compared with the API's description.
 
     With ``forked`` it is forked from the test process, which must have one thread only then: see
     ``forked.py``.
@@ -49,7 +49,7 @@ class DaemonUnderTest:
         self.exec_root = place / "exec"
         self.log_path = place / "log"
         self.api = Api(place / "api.sock")
-        self.book = AnswerLog(place / "answers")
+        self.answer_log = AnswerLog(place / "answers")
         self._options = options
         self._forked = forked
         self._process: subprocess.Popen[bytes] | Forked | None = None
@@ -61,9 +61,9 @@ class DaemonUnderTest:
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         self.clean_up()
-        self.book.close()
+        self.answer_log.close()
         if error_type is None:
-            self.book.assert_all_conform()
+            self.answer_log.assert_all_conform()
 
     # --- The process ---
 
@@ -83,7 +83,7 @@ class DaemonUnderTest:
 
     def _launch(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
         if self._forked:
-            arguments = [str(self.book.path), *self.arguments()]
+            arguments = [str(self.answer_log.path), *self.arguments()]
             return Forked(arguments, environment, self.log_path)
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
@@ -98,7 +98,7 @@ class DaemonUnderTest:
 
     def command(self) -> list[str]:
         """Return the command that starts it."""
-        recorded = ["-m", "tests.harness.recording", str(self.book.path)]
+        recorded = ["-m", "tests.harness.recording", str(self.answer_log.path)]
         return [sys.executable, *recorded, *self.arguments()]
 
     def arguments(self) -> list[str]:

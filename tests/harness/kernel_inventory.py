@@ -122,8 +122,8 @@ def problems(roots: Roots, api: Api) -> list[str]:
 def _bridged_alone(api: Api, container: Json) -> Json:
     """Return a container without the networks whose links have no end on the host."""
     settings = container["NetworkSettings"]
-    uplinks = {each["Id"] for each in api.get("/networks") if each["Driver"] in STACKED_DRIVERS}
-    bridged = {k: v for k, v in settings["Networks"].items() if v["NetworkID"] not in uplinks}
+    stacked = {each["Id"] for each in api.get("/networks") if each["Driver"] in STACKED_DRIVERS}
+    bridged = {k: v for k, v in settings["Networks"].items() if v["NetworkID"] not in stacked}
     return container | {"NetworkSettings": settings | {"Networks": bridged}}
 
 

@@ -149,8 +149,8 @@ def _as_answered(error: Exception) -> Answer:
 
 def main(arguments: list[str]) -> None:
     """Run shipslogd."""
-    book, *options = arguments
-    recorder = Recorder(Path(book))
+    path, *options = arguments
+    recorder = Recorder(Path(path))
 
     def recorded(service: Service) -> Application:
         return recorder.around(application(service))

@@ -157,20 +157,20 @@ class RuntimeUnderTest:
         self.clients.append(Client())
         return self.clients[-1]
 
-    async def attach(self, container: ContainerId, **wishes: Any) -> "Client":
+    async def attach(self, container: ContainerId, **options: Any) -> "Client":
         client = self._client()
         with client.theirs:
             await self.monitors.attach(
                 container,
-                Attachment(wishes.pop("attach_id", "a"), **(wishes or ALL_STREAMS)),
+                Attachment(options.pop("attach_id", "a"), **(options or ALL_STREAMS)),
                 client.theirs,
             )
         return client
 
-    async def launch_attached(self, container: ContainerId, **wishes: Any) -> "Client":
+    async def launch_attached(self, container: ContainerId, **options: Any) -> "Client":
         client = self._client()
         with client.theirs:
-            attachment = Attachment(wishes.pop("attach_id", "a"), **(wishes or ALL_STREAMS))
+            attachment = Attachment(options.pop("attach_id", "a"), **(options or ALL_STREAMS))
             open_run = self.opens_run(container, attachment)
             await self.monitors.launch(container, open_run, [client.theirs])
         return client

@@ -59,7 +59,9 @@ def load(archive: Path, data_root: Path) -> tuple[Content, LoadedImage]:
 
 
 @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
-def test_an_image_is_what_its_maker_put_into_it(layout: Path, tmp_path: Path, form: str) -> None:
+def test_an_image_of_another_tool_has_its_content_and_config(
+    layout: Path, tmp_path: Path, form: str
+) -> None:
     archive = tmp_path / "archive"
     run("skopeo", "copy", f"oci:{layout}:made", f"{form}:{archive}:example.com/made:1")
 

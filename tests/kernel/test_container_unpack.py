@@ -238,7 +238,7 @@ def test_a_sparse_file_stays_sparse(root: Path) -> None:
     assert (made.st_size, made.st_blocks * 512 < 1 << 20) == (1 << 24, True)
 
 
-def test_directories_that_turn_into_symlinks_meanwhile_lead_nowhere_else(
+def test_directories_that_are_replaced_by_symlinks_are_resolved_inside(
     root: Path, outside: Path
 ) -> None:
     """CVE-2018-15664: a process of the container exchanges a directory for a symlink while files

@@ -123,7 +123,7 @@ def test_binds_are_there_for_copies_and_not_for_exports(
     assert (tmp_path / "host" / "f").read_text() == "written"
 
 
-def test_a_bind_that_may_not_be_written_is_not(
+def test_a_read_only_bind_can_not_be_written(
     views: Views, container: Container, tmp_path: Path
 ) -> None:
     (tmp_path / "host").mkdir()
@@ -135,7 +135,7 @@ def test_a_bind_that_may_not_be_written_is_not(
         (root / "in/f").write_text("x")
 
 
-def test_a_reader_keeps_nobody_from_mounting_the_layer_for_writing(
+def test_a_reader_does_not_prevent_mounting_the_layer_for_writing(
     views: Views, container: Container, tmp_path: Path
 ) -> None:
     lower = views.content.lower_directories(container.spec.image_id)

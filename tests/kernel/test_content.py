@@ -234,7 +234,7 @@ def test_a_directory_over_a_whiteout_of_its_own_layer_shows_nothing_old(
         assert seen(merged) == {"d": "", "d/new": "2", "f": "2"}
 
 
-def test_a_layer_that_says_nothing_of_its_root_keeps_the_one_below(shelf: Shelf) -> None:
+def test_a_layer_without_an_entry_for_its_root_keeps_the_attributes_below(shelf: Shelf) -> None:
     root = member("./", kind=tarballs.DIRECTORY, mode=0o1750, owner=(5, 6))
 
     (contents,) = shelf.load(stacked(tar(root), files(x="y")))
@@ -478,7 +478,7 @@ def test_dying_or_failing_anywhere_leaves_nothing_after_a_sweep(
     assert contents.size_bytes == 2
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     linux.mount("tmpfs", str(tmp_path / "small"), "tmpfs", data="size=1m")
     try:
@@ -513,7 +513,7 @@ def test_a_missing_image_is_an_error_that_names_it(shelf: Shelf) -> None:
         shelf.content.lower_directories(image)
 
 
-def test_depth_is_no_obstacle_to_removal(shelf: Shelf) -> None:
+def test_trees_deeper_than_path_max_are_deleted(shelf: Shelf) -> None:
     """Deeper than a path may be long, through a symlink."""
     deep = "/".join(["d"] * 1500)
     contents = shelf.import_tar(

@@ -33,7 +33,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert (node["path"], node["minor"]) == ("/dev/z", 5)
 
 
-def test_of_a_directory_its_nodes_are_meant(tmp_path: Path) -> None:
+def test_a_directory_stands_for_the_device_nodes_in_it(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / "file").write_text("no node")
     os.mknod(tmp_path / "below" / "one", stat.S_IFCHR | 0o600, os.makedev(1, 3))
@@ -66,7 +66,7 @@ def test_what_is_no_device_is_refused_in_dockers_words(
     )
 
 
-def test_nobody_chooses_devices() -> None:
+def test_device_requests_without_a_driver_are_refused() -> None:
     with pytest.raises(DriverError) as refusal:
         refuse_requests([DeviceRequest(capabilities=(("gpu", "compute"), ("x",)))])
 

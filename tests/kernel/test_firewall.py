@@ -89,12 +89,12 @@ def nft(commands: str) -> str:
 
 
 @pytest.mark.usefixtures("bridge_netfilter")
-def test_containers_call_the_outside_under_the_hosts_address(world: World) -> None:
+def test_containers_reach_other_hosts_with_the_hosts_address(world: World) -> None:
     with bind(world.outside(), 80) as server:
         assert talk(server, world.container(2), str(OUTSIDE.ip), 80) == str(WAN.ip)
 
 
-def test_without_masquerading_they_call_under_their_own(world: World) -> None:
+def test_without_masquerading_containers_keep_their_own_address(world: World) -> None:
     outside = world.outside()
     add_default_route(outside, WAN.ip)
     rules = BridgeRules(BRIDGE.name, (BRIDGE.addresses[0].network,), masquerade=False)
@@ -287,7 +287,7 @@ def test_damage_is_found_and_repaired(world: World, damage: str) -> None:
         assert returned.is_right(plan(*PORTS)), "by its listing, too"
 
 
-def test_other_tables_are_neither_changed_nor_minded(world: World) -> None:
+def test_other_tables_are_neither_changed_nor_reported(world: World) -> None:
     theirs = "table ip theirs {\n\tchain forward {\n\t\tcounter packets 0 bytes 0 accept\n\t}\n}\n"
     nft(theirs)
 
@@ -308,7 +308,7 @@ def test_a_removed_table_is_gone_and_may_be_removed_again(world: World) -> None:
     assert world.firewall.published() == frozenset()
 
 
-def test_publishing_without_a_table_is_refused_and_taking_back_is_not(world: World) -> None:
+def test_publishing_without_a_table_is_refused_and_withdrawing_is_not(world: World) -> None:
     world.firewall.remove()
 
     with pytest.raises(DriverError, match=TABLE):

@@ -234,7 +234,7 @@ def test_networks_are_apart_and_so_are_machines_that_route_to_them(
 
 
 @both_versions
-def test_containers_call_the_world_under_the_hosts_address_but_for_internal_ones(
+def test_containers_reach_other_hosts_with_the_hosts_address_unless_internal(
     machines: Machines, version: int
 ) -> None:
     with machines.listen("machine", 80, version) as server:
@@ -336,7 +336,7 @@ def _route_localhost(place: Path) -> None:
 
 
 @both_versions
-def test_a_network_may_come_and_go_without_the_others_noticing(
+def test_creating_and_removing_a_network_leaves_the_others_alone(
     machines: Machines, version: int
 ) -> None:
     firewall = machines.world.firewall

@@ -98,7 +98,7 @@ async def test_monitors_do_not_keep_the_lock_of_their_launcher(runtime: RuntimeU
 
 
 @with_runtime
-async def test_a_hundred_short_lives_leave_the_launcher_as_it_was(
+async def test_a_hundred_short_containers_leave_the_launcher_as_it_was(
     runtime: RuntimeUnderTest,
 ) -> None:
     async def live() -> None:
@@ -159,6 +159,6 @@ def _children(pid: int) -> list[str]:
 
 
 async def _pid_other_than(runtime: RuntimeUnderTest, other: int | None) -> int:
-    while (pid := runtime.launcher.pid) is None or pid == other:  # noqa: ASYNC110  (nobody tells)
+    while (pid := runtime.launcher.pid) is None or pid == other:  # noqa: ASYNC110  (there is no event for it)
         await trio.sleep(0.005)
     return pid

@@ -126,7 +126,7 @@ def test_an_essential_append_is_kept_when_others_of_its_group_are_refused(
     trio.run(together)
 
 
-def test_the_room_is_taken_back_as_soon_as_there_is_any(log: EventLog, disk: Path) -> None:
+def test_the_log_reserve_is_refilled_when_the_disk_has_room(log: EventLog, disk: Path) -> None:
     ballast = fill(disk)
     append_until_full(log)
     append(log, essential=True)

@@ -132,7 +132,7 @@ def test_a_block_larger_than_a_file_is_cut_between_records(path: Path) -> None:
         assert all(json.loads(line)["log"] for line in name.read_bytes().splitlines())
 
 
-def test_with_a_single_file_a_reader_still_has_the_old_one(path: Path) -> None:
+def test_with_a_single_file_a_reader_finishes_the_old_one(path: Path) -> None:
     log = Log(path, 1)
     log.write(10)
     reader = LogReader(path, LogOptions(raw=True))

@@ -1,4 +1,4 @@
-"""Test a monitor's promises: output, exit code and journal are never lost, and streams behave as
+"""Test what a monitor guarantees: output, exit code and journal are never lost, and streams behave as
 Docker's.
 """
 
@@ -43,7 +43,7 @@ from tests.kernel.monitors import (
 
 
 @with_runtime
-async def test_output_exit_code_and_journal_of_a_short_life(runtime: RuntimeUnderTest) -> None:
+async def test_output_exit_code_and_journal_of_a_short_run(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sh", "-c", "echo out; echo err >&2; exit 3")
 
     client = await runtime.launch_attached(container)
@@ -276,7 +276,7 @@ async def test_a_terminal_echoes_and_has_a_size(runtime: RuntimeUnderTest) -> No
 
 
 @with_runtime
-async def test_detach_keys_let_go_of_a_terminal_even_when_typed_slowly(
+async def test_detach_keys_detach_a_terminal_even_when_typed_slowly(
     runtime: RuntimeUnderTest,
 ) -> None:
     container = runtime.bundle("cat", tty=True, open_stdin=True)
@@ -566,7 +566,7 @@ def _private_kib(pid: int) -> int:
 
 
 @with_runtime
-async def test_a_journal_is_shortened_when_the_daemon_says_so(runtime: RuntimeUnderTest) -> None:
+async def test_a_journal_is_shortened_on_the_daemons_order(runtime: RuntimeUnderTest) -> None:
     container = runtime.bundle("sh", "-c", "read x; exit 5", open_stdin=True)
     client = await runtime.launch_attached(container)
     await runtime.record(container, ProcessStarted)
@@ -603,7 +603,7 @@ def copy_of_lock(pid: int) -> int:
 
 
 @with_runtime
-async def test_the_end_of_a_killed_monitor_is_heard_of_when_its_lock_is_free(
+async def test_the_end_of_a_killed_monitor_is_reported_when_its_lock_is_free(
     runtime: RuntimeUnderTest,
 ) -> None:
     """The kernel closes its connection some milliseconds before its lock: a hint from in between

@@ -94,7 +94,7 @@ def test_a_sandbox_without_an_endpoint_has_a_loopback_that_works_and_nothing_els
     assert world.faults(alone) == ()
 
 
-def test_containers_that_must_not_speak_to_each_other_still_reach_their_gateway(
+def test_containers_that_are_isolated_from_each_other_still_reach_their_gateway(
     world: World,
 ) -> None:
     quiet = Bridge("slquiet", (IPv4Interface("172.19.0.1/16"),), icc=False)
@@ -139,7 +139,9 @@ driver.remove_sandbox(sandbox(2).id)
 
 
 @pytest.mark.parametrize("point", ["sandbox_furnished", "netns_pin_touched", "netns_unmounted"])
-def test_dying_on_the_way_leaves_what_is_found_again(world: World, point: str) -> None:
+def test_the_rest_of_an_interrupted_preparation_is_found_and_removed(
+    world: World, point: str
+) -> None:
     died = subprocess.run(
         [sys.executable, "-c", PERFORM, str(world.exec_root)],
         env=os.environ | {failpoints.VARIABLE: f"{point}=die"},
@@ -178,7 +180,7 @@ def test_removing_twice_or_what_never_was_is_nothing_special(world: World) -> No
     assert world.network.owned_sandboxes() == set()
 
 
-def test_an_address_can_be_given_away_at_once_although_its_last_owner_is_still_dismantled(
+def test_a_freed_address_can_be_reused_while_its_old_sandbox_is_dismantled(
     world: World,
 ) -> None:
     former, caller = sandbox(2), world.container(9)
@@ -208,7 +210,7 @@ def test_a_link_that_outlived_its_pin_is_counted_and_removed(world: World) -> No
     assert world.network.owned_sandboxes() == set()
 
 
-def test_the_first_half_of_a_pin_is_counted_and_finished(world: World) -> None:
+def test_a_half_made_pin_is_listed_and_completed(world: World) -> None:
     place = world.place(sandbox(2))
     place.parent.mkdir(parents=True)
     place.touch()  # the mount point without its mount, as a crash may leave it
@@ -455,7 +457,7 @@ def _inside_down() -> None:
         _set_eth0_down(kernel)
 
 
-def test_the_watch_tells_of_links_that_were_broken_and_not_of_those_being_made(
+def test_the_watch_reports_broken_links_and_not_new_ones(
     world: World,
 ) -> None:
     with Watch() as watch:

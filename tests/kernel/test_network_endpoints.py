@@ -92,7 +92,7 @@ def sysctl(world: World, sandbox: Sandbox, name: str) -> str:
     return in_place(world.place(sandbox), path.read_text).strip()
 
 
-def test_each_endpoint_is_an_interface_with_its_addresses_and_the_leading_one_has_the_way_out(
+def test_each_endpoint_has_its_addresses_and_the_leading_one_the_default_route(
     world: World,
 ) -> None:
     wanted = Sandbox(ONE, (front(2), back(2)))
@@ -120,7 +120,7 @@ def test_neighbours_reach_each_other_by_ipv6_at_once(world: World) -> None:
         assert caller[0] == "fd00:1::3"
 
 
-def test_nobody_on_a_bridge_is_believed_to_be_a_router(world: World) -> None:
+def test_router_advertisements_from_a_bridge_are_ignored(world: World) -> None:
     wanted = Sandbox(ONE, (front(2), back(2)))
     world.network.prepare_sandbox(wanted)
 
@@ -154,7 +154,7 @@ def test_connecting_and_disconnecting_leaves_the_other_interfaces_connections_al
     assert naming.host_veth(INSTANCE, ONE, 1) not in world.links()
 
 
-def test_the_way_out_moves_when_another_endpoint_leads(world: World) -> None:
+def test_the_default_route_moves_when_another_endpoint_leads(world: World) -> None:
     other = replace(front(2), bridge=BACK.name, slot=1, addresses=back(2).addresses)
     other = replace(other, gateways=(ip_address("10.2.0.1"),))
     world.network.prepare_sandbox(Sandbox(ONE, (front(2), back(2))))
@@ -189,7 +189,7 @@ def test_damage_inside_is_found_and_repaired(
     assert world.faults(wanted) == ()
 
 
-def test_the_way_to_the_resolver_leads_elsewhere_and_leaves_port_53_alone(world: World) -> None:
+def test_queries_to_the_resolver_are_redirected_and_port_53_stays_free(world: World) -> None:
     wanted = Sandbox(ONE, (front(2),), resolver=True)
     world.network.prepare_sandbox(wanted)
     place = world.place(wanted)
@@ -227,7 +227,7 @@ def test_an_endpoints_sysctls_are_set_on_its_interface_and_on_nothing_else(world
         assert TWO not in world.network.owned_sandboxes()
 
 
-def test_forwarding_is_enabled_for_what_has_a_way_out_alone(tmp_path: Path) -> None:
+def test_forwarding_is_enabled_only_for_networks_that_are_not_internal(tmp_path: Path) -> None:
     with new_world(tmp_path) as made:
         made.network.ensure_bridge(BACK)
         assert (IPV4_FORWARDING.read_text(), IPV6_FORWARDING.read_text()) == ("0\n", "0\n")
@@ -250,7 +250,7 @@ def test_the_hosts_links_go_on_learning_routes_when_ipv6_is_forwarded(tmp_path: 
 
 
 @pytest.mark.parametrize("is_new", [False, True])
-def test_an_interface_behind_free_slots_goes_even_if_somebody_keeps_the_namespace(
+def test_an_interface_is_removed_even_if_its_namespace_stays_open(
     world: World, monkeypatch: pytest.MonkeyPatch, is_new: bool
 ) -> None:
     """Tested with the daemon that made it, and with another one."""

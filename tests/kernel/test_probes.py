@@ -62,7 +62,7 @@ async def asking(
         yield Asked(ours)
 
 
-async def told(runtime: RuntimeUnderTest, container: ContainerId, *args: str) -> Any:
+async def probed(runtime: RuntimeUnderTest, container: ContainerId, *args: str) -> Any:
     """Return the answer to a probe."""
     async with asking(runtime, container, *args) as asked:
         return await asked.answer()
@@ -92,7 +92,7 @@ def session_of(leader: int) -> list[int]:
 async def probe_pid(monitor: int) -> int:
     """Return the process that a monitor has beside the container's first."""
     with trio.fail_after(PATIENCE_S):
-        while len(found := children(monitor)) < 2:  # noqa: ASYNC110  (a process is born without telling us)
+        while len(found := children(monitor)) < 2:  # noqa: ASYNC110  (there is no event for it)
             await trio.sleep(0.002)
     return found[1]
 
@@ -104,7 +104,7 @@ async def test_code_and_output_are_reported_and_nothing_is_recorded(
     container, _ = await running(runtime)
     before = runtime.journal(container)
 
-    answer = await told(runtime, container, "sh", "-c", "echo out; echo err >&2; exit 3")
+    answer = await probed(runtime, container, "sh", "-c", "echo out; echo err >&2; exit 3")
 
     assert answer == {"code": 3, "output": b"out\nerr\n".hex(), "truncated": False}
     assert runtime.journal(container) == before
@@ -115,7 +115,7 @@ async def test_code_and_output_are_reported_and_nothing_is_recorded(
 async def test_of_much_output_the_beginning_is_reported(runtime: RuntimeUnderTest) -> None:
     container, _ = await running(runtime)
 
-    answer = await told(runtime, container, "sh", "-c", "yes | head -c 1000000")
+    answer = await probed(runtime, container, "sh", "-c", "yes | head -c 1000000")
 
     assert answer == {"code": 0, "output": (b"y\n" * 2048).hex(), "truncated": True}
 
@@ -124,13 +124,13 @@ async def test_of_much_output_the_beginning_is_reported(runtime: RuntimeUnderTes
 async def test_a_missing_command_is_reported(runtime: RuntimeUnderTest) -> None:
     container, _ = await running(runtime)
 
-    answer = await told(runtime, container, "nope")
+    answer = await probed(runtime, container, "nope")
 
     assert answer == {"error": 'exec: "nope": executable file not found in $PATH'}
 
 
 @pytest.mark.parametrize("way", ["closed", "shut down"])
-def test_a_probe_ends_with_all_that_it_started_when_nobody_waits_any_more(
+def test_a_probe_is_killed_with_its_children_when_its_client_is_gone(
     way: str, tmp_path: Path
 ) -> None:
     @with_runtime
@@ -147,7 +147,7 @@ def test_a_probe_ends_with_all_that_it_started_when_nobody_waits_any_more(
 
         eventually(lambda: session_of(pid) == [], "all are gone")
         wait_until_gone(pid)
-        assert (await told(runtime, container, "true"))["code"] == 0
+        assert (await probed(runtime, container, "true"))["code"] == 0
 
     scenario(tmp_path)
 
@@ -191,7 +191,7 @@ async def test_there_is_one_probe_at_a_time(runtime: RuntimeUnderTest) -> None:
     container, _ = await running(runtime)
     async with asking(runtime, container, "sleep", "1000"):
         with pytest.raises(DriverError, match="the last probe has not ended"):
-            await told(runtime, container, "true")
+            await probed(runtime, container, "true")
 
 
 @with_runtime
@@ -216,7 +216,7 @@ async def test_a_probe_that_is_killed_by_others_is_a_failure(runtime: RuntimeUnd
 
 
 @with_runtime
-async def test_orders_that_nobody_waits_for_any_more_are_not_carried_out(
+async def test_orders_of_clients_that_have_gone_are_not_carried_out(
     runtime: RuntimeUnderTest,
 ) -> None:
     """A monitor that was stopped for an hour has sixty of them pending."""
@@ -224,11 +224,13 @@ async def test_orders_that_nobody_waits_for_any_more_are_not_carried_out(
     os.kill(monitor, signal.SIGSTOP)
     for _ in range(10):
         with trio.move_on_after(0.02):
-            await told(runtime, container, "sh", "-c", "echo ran >> /dev/ran")
+            await probed(runtime, container, "sh", "-c", "echo ran >> /dev/ran")
 
     os.kill(monitor, signal.SIGCONT)
 
-    assert (await told(runtime, container, "cat", "/dev/ran"))["code"] == 1, "there is no such file"
+    assert (await probed(runtime, container, "cat", "/dev/ran"))["code"] == 1, (
+        "there is no such file"
+    )
 
 
 @with_runtime
@@ -237,7 +239,7 @@ async def test_ten_thousand_probes_would_leave_nothing_behind(runtime: RuntimeUn
     before, written = open_descriptors(monitor), runtime.journal_path(container).stat().st_size
 
     for args in (("true",), ("nope",), ("sh", "-c", "exit 1")) * 10:
-        await told(runtime, container, *args)
+        await probed(runtime, container, *args)
 
     eventually(lambda: open_descriptors(monitor) == before, "its descriptors are closed")
     assert len(children(monitor)) == 1

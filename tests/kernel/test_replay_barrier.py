@@ -46,8 +46,8 @@ class FakeProcess:
         self.sockets: list[socket.socket] = []
         self.gates: list[int] = []
 
-    def detached(self, wishes: Attachment, reason: str) -> None:
-        self.gone.append((wishes.attach_id, reason))
+    def detached(self, attachment: Attachment, reason: str) -> None:
+        self.gone.append((attachment.attach_id, reason))
 
     def client(self, name: str) -> socket.socket:
         return self._attach(name, None)
@@ -94,43 +94,43 @@ def process() -> Iterator[FakeProcess]:
     process.close()
 
 
-def heard(client: socket.socket) -> bytes:
+def received(client: socket.socket) -> bytes:
     try:
         return client.recv(4096)
     except BlockingIOError:
         return b""
 
 
-def test_behind_a_gate_a_client_gets_what_the_log_had_not_when_it_came(
+def test_behind_a_barrier_a_client_gets_only_output_that_its_log_lacked(
     process: FakeProcess,
 ) -> None:
     process.says(b"logged\nbegun ")
     client, barrier = process.at_gate("late")
     process.says(b"and ended\n")
 
-    assert (process.log.written, heard(client)) == (b"logged\n", b"")
+    assert (process.log.written, received(client)) == (b"logged\n", b"")
     os.write(barrier, b"\n")
     process.turn()
 
-    assert heard(client) == b"begun and ended\n"
+    assert received(client) == b"begun and ended\n"
     assert process.log.written == b"logged\nbegun and ended\n"
 
 
-def test_everybody_waits_until_the_last_gate_is_open(process: FakeProcess) -> None:
+def test_the_process_waits_until_the_last_barrier_is_open(process: FakeProcess) -> None:
     other = process.client("other")
     (_, first), (_, second) = process.at_gate("one"), process.at_gate("two")
     process.says(b"x\n")
     os.write(first, b"\n")
     process.turn()
-    assert heard(other) == b""
+    assert received(other) == b""
 
     os.write(second, b"\n")
     process.turn()
 
-    assert heard(other) == b"x\n"
+    assert received(other) == b"x\n"
 
 
-def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(process: FakeProcess) -> None:
+def test_a_barrier_that_is_closed_unopened_ends_only_its_attachment(process: FakeProcess) -> None:
     client, _ = process.at_gate("orphan")
     os.close(process.gates.pop())
     process.says(b"x\n")
@@ -140,7 +140,7 @@ def test_a_gate_that_closes_shut_ends_the_attachment_and_nothing_else(process: F
     assert process.log.written == b"x\n"
 
 
-def test_a_gate_does_not_stay_shut_for_ever(
+def test_a_barrier_opens_after_its_time_limit(
     process: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_barrier, "BARRIER_PATIENCE_S", 0.0)
@@ -151,7 +151,7 @@ def test_a_gate_does_not_stay_shut_for_ever(
     assert process.log.written == b"x\n"
 
 
-def test_a_client_that_goes_away_opens_its_gate(process: FakeProcess) -> None:
+def test_a_client_that_disconnects_opens_its_barrier(process: FakeProcess) -> None:
     client, _ = process.at_gate("impatient")
     client.close()
     process.says(b"x\n")
@@ -160,7 +160,7 @@ def test_a_client_that_goes_away_opens_its_gate(process: FakeProcess) -> None:
     assert process.log.written == b"x\n"
 
 
-def test_what_an_exited_process_has_left_is_not_touched_before_the_gate_is_open(
+def test_the_output_of_an_exited_process_is_read_after_the_barrier_opens(
     process: FakeProcess,
 ) -> None:
     client, barrier = process.at_gate("late")
@@ -175,7 +175,7 @@ def test_what_an_exited_process_has_left_is_not_touched_before_the_gate_is_open(
     process.turn()
 
     assert concluded
-    assert heard(client) == b"last words"
+    assert received(client) == b"last words"
 
 
 def test_raw_output_has_no_frames_and_other_output_has(process: FakeProcess) -> None:

@@ -122,7 +122,7 @@ def elsewhere(rootfs: Rootfs) -> Iterator[int]:
         yield process.pid
 
 
-def test_a_mount_in_somebody_elses_namespace_is_in_nobodys_way(
+def test_a_mount_in_another_namespace_does_not_block_a_removal(
     rootfs: Rootfs, elsewhere: int, trash: Path
 ) -> None:
     remove(rootfs)
@@ -131,7 +131,7 @@ def test_a_mount_in_somebody_elses_namespace_is_in_nobodys_way(
     assert list(trash.iterdir()) == []
 
 
-def test_a_mount_of_our_own_is_named_and_goes_later(
+def test_a_mount_that_blocks_a_deletion_is_logged_and_deleted_later(
     rootfs: Rootfs, layer: Path, trash: Path, tmp_path: Path
 ) -> None:
     """The container's name is free at once: only the trash still has the directory."""
@@ -163,7 +163,7 @@ def test_an_immutable_file_is_named(rootfs: Rootfs, trash: Path, tmp_path: Path)
     assert list(trash.iterdir()) == []
 
 
-def test_a_container_weighs_what_it_wrote(rootfs: Rootfs) -> None:
+def test_the_size_of_a_container_is_what_it_wrote(rootfs: Rootfs) -> None:
     upper = rootfs.upper(C)
     (upper / "d").mkdir()
     (upper / "d/f").write_bytes(bytes(1000))
@@ -174,7 +174,7 @@ def test_a_container_weighs_what_it_wrote(rootfs: Rootfs) -> None:
     assert rootfs.size_rw_bytes(C) == 1000 + len("/etc/passwd") + len("/usr")
 
 
-def test_weighing_leaves_nobodys_tree(tmp_path: Path) -> None:
+def test_measuring_a_missing_tree_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DriverError, match="nowhere"):
         size_of_tree(tmp_path / "nowhere")
 

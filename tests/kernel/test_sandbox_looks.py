@@ -104,7 +104,7 @@ def test_damage_is_looked_at_until_it_is_repaired(world: World, entered: list[Pa
     assert entered == []
 
 
-def test_lost_notices_are_a_reason_to_look(world: World, entered: list[Path]) -> None:
+def test_lost_notifications_cause_an_observation(world: World, entered: list[Path]) -> None:
     place = world.place(WANTED[0])
 
     def change_often() -> None:
@@ -163,7 +163,7 @@ def test_the_hosts_side_is_compared_without_entering(world: World, entered: list
     assert entered == []
 
 
-def test_a_look_at_bridges_does_not_hide_a_change_from_the_survey(world: World) -> None:
+def test_a_listing_of_bridges_does_not_hide_a_change_from_the_sweep(world: World) -> None:
     veth = naming.host_veth(INSTANCE, WANTED[2].id)
     world.kernel.transact([rtnetlink.change_link(veth, master=0)])
 
@@ -201,7 +201,7 @@ def site_of(world: World) -> Callable[[Sandbox, bool, bool], Site]:
     return site
 
 
-def test_a_listener_hears_of_a_change_once(world: World) -> None:
+def test_a_listener_is_notified_of_a_change_once(world: World) -> None:
     listener = hints.listen(NETLINK_ROUTE, hints.LINKS)
     assert not hints.drain(listener)
 

@@ -78,7 +78,7 @@ def sandbox(number: int, over: Stacking, name: str = "") -> Sandbox:
 
 
 @pytest.mark.parametrize("over", KINDS)
-def test_what_the_kernel_lacks_is_said_at_once(world: World, over: Stacking) -> None:
+def test_a_missing_kernel_feature_is_reported_at_once(world: World, over: Stacking) -> None:
     if kernel_has(over.kind):
         world.network.make_parent(Parent("wan", over))
     else:
@@ -119,7 +119,7 @@ def test_address_and_mac_are_free_as_soon_as_a_sandbox_is_removed(
     assert not can_call(neighbour(world), "10.9.0.2", 80)
 
 
-def test_what_somebody_deleted_is_missed_and_made_again(world: World) -> None:
+def test_what_was_deleted_by_hand_is_detected_and_made_again(world: World) -> None:
     wanted = sandbox(2, MACVLAN)
     world.network.prepare_sandbox(wanted)
 
@@ -136,7 +136,7 @@ def test_what_somebody_deleted_is_missed_and_made_again(world: World) -> None:
         assert talk(server, neighbour(world), "10.9.0.2", 80) == NEIGHBOUR
 
 
-def test_an_interface_that_is_not_wanted_any_more_goes(world: World) -> None:
+def test_an_interface_that_is_no_longer_wanted_is_removed(world: World) -> None:
     world.network.prepare_sandbox(sandbox(2, MACVLAN))
 
     world.network.prepare_sandbox(Sandbox(sandbox(2, MACVLAN).id))
@@ -169,7 +169,7 @@ def test_a_parent_may_be_made_for_its_network(world: World, name: str, kind: str
 
 
 @pytest.mark.parametrize("name", ["nosuch", "nosuch.10", "wan.4095", "wan.x"])
-def test_a_parent_that_cannot_be_is_refused(world: World, name: str) -> None:
+def test_an_impossible_parent_is_refused(world: World, name: str) -> None:
     with pytest.raises(InvalidRequest):
         world.network.make_parent(Parent(name, MACVLAN))
 

@@ -29,14 +29,14 @@ class FakeProcess:
         self.stdio.open_pipes(stdin_end, stdout_end, None)
         self.sockets: list[socket.socket] = []
 
-    def detached(self, wishes: Attachment, reason: str) -> None:
-        self.gone.append((wishes.attach_id, reason))
+    def detached(self, attachment: Attachment, reason: str) -> None:
+        self.gone.append((attachment.attach_id, reason))
 
-    def client(self, name: str, **wishes: bool) -> socket.socket:
+    def client(self, name: str, **options: bool) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.sockets.append(ours)
-        self.stdio.attach(theirs.detach(), Attachment(name, **wishes))  # type: ignore[arg-type]
+        self.stdio.attach(theirs.detach(), Attachment(name, **options))  # type: ignore[arg-type]
         return ours
 
     def write_until_full(self) -> int:
@@ -99,7 +99,7 @@ def test_a_client_that_reads_again_gets_everything(process: FakeProcess) -> None
     assert process.gone == []
 
 
-def test_a_client_that_takes_no_byte_is_let_go_for_the_others_sake(
+def test_a_client_that_reads_nothing_is_disconnected_for_the_others(
     process: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "CLIENT_PATIENCE_S", 0.02)
@@ -151,7 +151,7 @@ def test_input_that_nobody_reads_makes_its_client_wait(process: FakeProcess) -> 
     assert taken == sent
 
 
-def test_the_last_words_of_a_client_that_left_are_still_passed_on(process: FakeProcess) -> None:
+def test_the_last_input_of_a_disconnected_client_is_still_passed_on(process: FakeProcess) -> None:
     typist = process.client("typist", stdin=True)
     for _ in range(20):
         process.turn()
@@ -183,7 +183,7 @@ def test_a_client_that_has_left_is_noticed_without_any_output(process: FakeProce
     assert process.gone == [("listener", "eof")]
 
 
-def test_drain_takes_what_an_exited_process_left_behind(process: FakeProcess) -> None:
+def test_drain_reads_what_an_exited_process_has_written(process: FakeProcess) -> None:
     listener = process.client("listener", stdout=True)
     os.write(process.stdout_fd, b"last words")
 

@@ -186,7 +186,7 @@ def test_an_absolute_name_is_one_of_the_layer(layer: Path) -> None:
 
 
 @pytest.mark.parametrize("leads", ["/{outside}", "../outside", "/../../../../../..{outside}"])
-def test_a_symlink_leads_nowhere_but_within_the_layer(layer: Path, leads: str) -> None:
+def test_a_symlink_is_resolved_within_the_layer(layer: Path, leads: str) -> None:
     outside = layer.parent / "outside"
     link = leads.format(outside=str(outside).lstrip("/") if leads == "/{outside}" else outside)
 
@@ -225,7 +225,7 @@ def test_a_hard_link_joins_files_of_the_layer_only(layer: Path, link: str) -> No
     assert (layer.parent / SECRET).stat().st_nlink == 1
 
 
-def test_a_symlink_that_leads_nowhere_is_no_directory(layer: Path) -> None:
+def test_a_dangling_symlink_is_not_a_directory(layer: Path) -> None:
     with pytest.raises(InvalidRequest, match="File exists"):
         make(layer, tar(member("l", kind=tarballs.SYMLINK, link="/none"), member("l/f", b"x")))
 
@@ -251,7 +251,7 @@ def test_the_root_is_a_directory(layer: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/.wh..", "a/.wh...", ".wh.", ".wh..."])
-def test_a_whiteout_of_no_name_is_refused(layer: Path, name: str) -> None:
+def test_a_whiteout_without_a_name_is_refused(layer: Path, name: str) -> None:
     with pytest.raises(InvalidRequest, match="whiteout"):
         make(layer, tar(directory("a"), member(name)))
 

@@ -93,7 +93,7 @@ def test_a_directory_in_place_of_a_file_and_the_other_way_round_are_modified(dif
     assert diff(act) == ["C /bin", "C /bin/a", "A /bin/a/f", "C /home"]
 
 
-def test_mount_points_of_the_engine_are_nobodys_change(diff: Diff) -> None:
+def test_mount_points_of_the_engine_do_not_count_as_changes(diff: Diff) -> None:
     def act(root: Path) -> None:
         (root / "etc/hosts").write_text("")
         (root / "etc/resolv.conf").write_text("")

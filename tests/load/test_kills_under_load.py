@@ -34,7 +34,7 @@ def test_a_daemon_killed_again_and_again_under_load_loses_nothing(program: Daemo
         _settle_the_unanswered(program, people)
 
     answers = sum(person.answers for person in people)
-    print(f"{answers} orders answered, {ROUNDS} daemons killed")  # noqa: T201  (a figure for whoever asks pytest -s)
+    print(f"{answers} orders answered, {ROUNDS} daemons killed")  # noqa: T201  (a figure for pytest -s)
     assert answers > ROUNDS * PEOPLE
     for identity in program.states():
         program.api.remove(identity)

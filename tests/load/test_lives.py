@@ -25,7 +25,9 @@ KILLED_WITHIN_S: Final = 0.1
 
 
 @pytest.mark.timeout(600)
-def test_two_thousand_lives_with_kills_in_between_leave_nothing(daemon: DaemonUnderTest) -> None:
+def test_two_thousand_containers_with_kills_in_between_leave_nothing(
+    daemon: DaemonUnderTest,
+) -> None:
     """casebook 8."""
     daemon.api.post("/networks/create", {"Name": "front", "EnableIPv6": True})
     for first in range(0, LIVES, LIVES_OF_A_DAEMON):

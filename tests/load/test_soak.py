@@ -59,7 +59,7 @@ def counts(gauges: Gauges) -> dict[str, int]:
     }
 
 
-def test_lives_leave_the_daemon_as_it_was(gauged: Gauged) -> None:
+def test_many_containers_leave_the_daemon_as_it_was(gauged: Gauged) -> None:
     lives = Lives(gauged.api)
     lives.run(0, WARM)
     gauged.assert_settled()

@@ -94,7 +94,7 @@ def test_ports_of_both_are_reached_whatever_ours_goes_through(
     eventually(lambda: both_work(around), "ours is repaired")
 
 
-def test_nobody_elses_rules_are_changed(around: Neighbourhood, theirs: Client) -> None:
+def test_rules_of_other_programs_are_not_changed(around: Neighbourhood, theirs: Client) -> None:
     before = strangers_rules(around)
     assert before
 
@@ -110,7 +110,9 @@ def test_nobody_elses_rules_are_changed(around: Neighbourhood, theirs: Client) -
     assert strangers_rules(around) == before
 
 
-def test_containers_of_both_reach_the_world(around: Neighbourhood, theirs: Client) -> None:
+def test_containers_of_both_networks_reach_other_hosts(
+    around: Neighbourhood, theirs: Client
+) -> None:
     around.run("ours", "--network front", "sleep", "1000")
     ping = ("ping", "-c", "1", "-W", "2", CLIENT[4])
 

@@ -51,7 +51,7 @@ def test_an_internal_network_reaches_nothing_outside(around: Neighbourhood, vers
     assert "default" not in around.says("near", "ip", f"-{version}", "route")
 
 
-def test_without_icc_neighbours_do_not_reach_each_other_but_the_world(
+def test_without_icc_containers_reach_other_hosts_but_not_each_other(
     around: Neighbourhood,
 ) -> None:
     around.serve("web", "--network apart -p 8087:80")

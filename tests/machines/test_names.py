@@ -36,7 +36,7 @@ def test_neighbours_are_found_by_every_name_they_have(around: Neighbourhood) -> 
 
 
 @pytest.mark.parametrize("network", ["front", "bridge"])
-def test_the_world_is_found_though_the_first_server_is_dead(
+def test_other_names_resolve_although_the_first_server_is_down(
     around: Neighbourhood, network: str
 ) -> None:
     around.run("asker", f"--network {network}", *WAITING)

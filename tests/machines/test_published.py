@@ -67,7 +67,7 @@ def test_ranges_and_the_engines_choice(around: Neighbourhood) -> None:
         assert eventually(answers, f"{port} leads somewhere") == "web\n"
 
 
-def test_a_port_is_free_at_once_and_leads_to_whoever_has_it(around: Neighbourhood) -> None:
+def test_a_freed_port_leads_to_its_next_owner_at_once(around: Neighbourhood) -> None:
     """Also for a client that keeps calling from one port of its own."""
     for number in range(5):
         around.serve(f"web{number}", "--network front -p 8090:80")
@@ -76,7 +76,7 @@ def test_a_port_is_free_at_once_and_leads_to_whoever_has_it(around: Neighbourhoo
         assert around.client.fetches(HOST[4], 8090) == ""
 
 
-def test_a_network_may_say_where_its_ports_are_published(around: Neighbourhood) -> None:
+def test_a_network_may_choose_the_address_of_published_ports(around: Neighbourhood) -> None:
     option = f"com.docker.network.bridge.host_binding_ipv4={HOST[4]}"
     around.docker.ok("network", "create", "-o", option, "bound")
     around.serve("web", "--network bound -p 8095:80")
@@ -135,7 +135,9 @@ def test_a_port_of_sctp_is_published_like_the_others(around: Neighbourhood) -> N
     assert re.search(rf"sctp \. 8096 : {re.escape(target)} \. 80", listed.stdout)
 
 
-def test_a_port_without_a_way_out_is_published_nowhere(around: Neighbourhood) -> None:
+def test_a_port_of_a_container_on_an_internal_network_is_not_published(
+    around: Neighbourhood,
+) -> None:
     around.serve("web", "--network inner -p 8097:80")
 
     assert around.docker.ok("port", "web") == ""

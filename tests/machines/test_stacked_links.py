@@ -28,7 +28,7 @@ def street(around: Neighbourhood) -> Iterator[Neighbourhood]:
     assert around.host("ip", "link", "show", "wan"), "it is the administrator's"
 
 
-def test_a_container_is_a_machine_at_the_hosts_cable(street: Neighbourhood) -> None:
+def test_a_macvlan_container_is_a_machine_on_the_hosts_link(street: Neighbourhood) -> None:
     street.serve("web", "--network street -p 8060:80")
     street.run("near", "--network street", "sleep", "1000")
 
@@ -40,7 +40,7 @@ def test_a_container_is_a_machine_at_the_hosts_cable(street: Neighbourhood) -> N
     assert street.docker.ok("port", "web") == ""
 
 
-def test_it_is_there_again_after_whatever_happens(street: Neighbourhood) -> None:
+def test_a_container_is_reachable_after_restarts_and_repairs(street: Neighbourhood) -> None:
     street.serve("web", "--network street")
     street.docker.ok("restart", "-t", "0", "web")
     answers = eventually(lambda: street.client.fetches(FIRST, 80), "it serves after its restart")
@@ -85,7 +85,7 @@ def test_it_is_shown_as_docker_shows_it(street: Neighbourhood) -> None:
     assert set(types.split()) <= {"macvlan"}
 
 
-def test_a_cable_that_somebody_takes_away_is_missed_once_and_keeps_nobody_waiting(
+def test_a_deleted_veth_is_reported_once_and_delays_no_other(
     around: Neighbourhood,
 ) -> None:
     api = around.daemon.api
@@ -130,7 +130,7 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
     assert "bad" not in street.docker.ok("network", "ls", "--format", "{{.Name}}").split()
 
 
-def test_what_the_kernel_has_not_is_said_and_leaves_nothing(around: Neighbourhood) -> None:
+def test_a_link_kind_that_the_kernel_lacks_is_reported(around: Neighbourhood) -> None:
     """A supported kind works."""
     script = "ip link add v0 type veth peer name v1; ip link add link v0 name x0 type ipvlan"
     probe = subprocess.run(["unshare", "--net", "sh", "-c", script], check=False)

@@ -92,7 +92,7 @@ def test_a_container_becomes_healthy_ill_and_healthy_again(tmp_path: Path) -> No
     in_virtual_time(tmp_path, life)
 
 
-def test_a_probe_that_hangs_is_a_failure_and_delays_nobody_else(tmp_path: Path) -> None:
+def test_a_probe_that_hangs_is_a_failure_and_delays_no_other(tmp_path: Path) -> None:
     async def life(world: World) -> None:
         async with world.daemon(Fuse()) as daemon:
             await run(daemon, "mule", checked(timeout_s=50, retries=1, probe_s="1000"))

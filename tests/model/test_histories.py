@@ -30,7 +30,7 @@ KINDS: dict[str, Spec] = {
     "obedient": spec(),
     "stubborn": spec(obeys=""),
     "short": spec(lasts_s="0.5", code="7"),
-    "own grave": replace(spec(lasts_s="0.5", code="7"), auto_remove=True),
+    "removes itself": replace(spec(lasts_s="0.5", code="7"), auto_remove=True),
     "flaky": replace(
         spec(lasts_s="0.3", code="1"),
         restart_policy=RestartPolicy(name="on-failure", retries_max=2),

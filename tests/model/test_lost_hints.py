@@ -94,7 +94,7 @@ async def start_or_fail(daemon: Daemon) -> None:
         is_removed_while_it_starts,
     ],
 )
-def test_a_container_of_which_nothing_is_heard(
+def test_a_container_without_hints_converges(
     what: Callable[[World, Daemon], Awaitable[None]], tmp_path: Path
 ) -> None:
     without_hints(what, tmp_path)

@@ -35,7 +35,7 @@ async def overtaken(daemon: Daemon) -> None:
     assert daemon.connections.withdrawn == [identity]
 
 
-def test_a_client_of_an_exec_that_will_never_start_is_let_go(tmp_path: Path) -> None:
+def test_the_client_of_an_exec_that_never_starts_is_disconnected(tmp_path: Path) -> None:
     async def main() -> None:
         world = fresh_world(tmp_path / "world", IMAGE)
         async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:

@@ -40,7 +40,7 @@ def test_a_restart_without_the_owner_of_its_network_is_refused(tmp_path: Path) -
     in_virtual_time(tmp_path, life)
 
 
-def test_a_crash_meanwhile_leaves_nothing_undone(memory_directory: Path) -> None:
+def test_a_crash_meanwhile_leaves_no_step_undone(memory_directory: Path) -> None:
     step = 1
     while crash_at(restart_without_the_owner, step, memory_directory / str(step)):
         step += 1

@@ -12,7 +12,7 @@ from tests.model.simulated_kernel import Fuse
 from tests.model.test_health import in_virtual_time, run
 
 
-def test_a_client_that_leaves_at_once_is_let_go(tmp_path: Path) -> None:
+def test_a_client_that_disconnects_at_once_is_detached(tmp_path: Path) -> None:
     async def life(world: World) -> None:
         async with world.daemon(Fuse()) as daemon:
             await run(daemon, "web", spec())

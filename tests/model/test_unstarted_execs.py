@@ -71,7 +71,7 @@ def test_they_end_with_their_container_in_one_append(
     assert endings(appends) == [EXECS]
 
 
-def test_an_unknown_one_costs_no_look_at_the_others(
+def test_an_unknown_exec_reads_no_events_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, decoded = Codec.decode, list[str]()

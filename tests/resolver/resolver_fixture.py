@@ -247,7 +247,7 @@ def server(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110  (nobody tells)
+    while not condition():  # noqa: ASYNC110  (there is no event for it)
         await trio.sleep(0.01)
 
 

@@ -128,7 +128,7 @@ def test_an_answer_too_long_for_a_datagram_comes_whole_over_tcp(tmp_path: Path) 
     trio.run(body)
 
 
-def test_names_elsewhere_are_asked_of_servers_as_they_are(tmp_path: Path) -> None:
+def test_other_names_are_forwarded_unchanged(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
@@ -183,7 +183,7 @@ def test_the_next_server_is_asked_when_one_fails_or_is_silent(tmp_path: Path) ->
     trio.run(body)
 
 
-def test_a_silent_server_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+def test_a_silent_server_delays_no_other_query(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
@@ -240,7 +240,7 @@ def test_what_one_sandbox_has_under_way_is_bounded(tmp_path: Path) -> None:
     trio.run(body)
 
 
-def test_an_answer_that_nobody_asked_for_is_no_answer(tmp_path: Path) -> None:
+def test_an_answer_to_another_query_is_ignored(tmp_path: Path) -> None:
     def forged(packet: bytes) -> bytes:
         if b"number" in packet:
             packet = bytes((packet[0] ^ 1,)) + packet[1:]
@@ -317,7 +317,7 @@ def test_a_thousand_malformed_messages_leave_it_answering(tmp_path: Path) -> Non
     trio.run(body)
 
 
-def test_a_connection_may_ask_many_questions_at_once(tmp_path: Path) -> None:
+def test_a_tcp_connection_may_carry_many_queries_at_once(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")

@@ -28,7 +28,7 @@ def _listener(sandbox: str) -> Listener:
     return Listener(sandbox=sandbox, networks=(NET,))
 
 
-def test_a_resolver_that_is_killed_is_replaced_and_knows_everything(tmp_path: Path) -> None:
+def test_a_killed_resolver_is_replaced_and_gets_all_names(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             one, two = dns.sandbox("one"), dns.sandbox("two")
@@ -174,7 +174,7 @@ def test_sandboxes_that_come_and_go_leave_no_descriptor(tmp_path: Path) -> None:
     trio.run(body)
 
 
-def test_names_that_are_none_are_refused_and_hinder_nobody(tmp_path: Path) -> None:
+def test_malformed_names_are_refused_and_affect_no_other(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")
@@ -191,7 +191,7 @@ def test_names_that_are_none_are_refused_and_hinder_nobody(tmp_path: Path) -> No
     trio.run(body)
 
 
-def test_what_can_not_be_served_is_refused_and_hinders_nobody(tmp_path: Path) -> None:
+def test_an_invalid_listener_is_refused_and_affects_no_other(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as dns:
             sandbox = dns.sandbox("asker")

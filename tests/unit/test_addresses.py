@@ -1,4 +1,4 @@
-"""Test subnets and addresses: in order, never twice, never one that is already promised."""
+"""Test that addresses are given in order, never twice, and never one that is reserved already."""
 
 from ipaddress import ip_address, ip_interface, ip_network
 
@@ -72,11 +72,11 @@ def test_addresses_are_given_out_from_the_lowest() -> None:
     )
 
 
-def test_neither_promised_nor_auxiliary_addresses_are_given_to_somebody_else() -> None:
+def test_reserved_and_auxiliary_addresses_are_not_given_out() -> None:
     pool = Pool(subnet="172.20.0.0/24", gateway="172.20.0.1", auxiliary={"router": "172.20.0.2"})
-    promised = {int(ip_address("172.20.0.3"))}
+    reserved = {int(ip_address("172.20.0.3"))}
 
-    assert lowest_free(NETWORK, pool, Used({}, promised)) == ("172.20.0.4/24",)
+    assert lowest_free(NETWORK, pool, Used({}, reserved)) == ("172.20.0.4/24",)
 
 
 def test_a_range_limits_what_is_given_out_and_not_what_may_be_asked_for() -> None:
@@ -95,13 +95,13 @@ def test_the_last_address_is_the_broadcast_one_in_ipv4_alone() -> None:
     assert lowest_free(NETWORK, small, held(), 10) == ("fd00::2/126", "fd00::3/126")
 
 
-def test_a_full_network_says_so() -> None:
+def test_a_full_network_is_reported() -> None:
     pool = Pool(subnet="10.0.0.0/30", gateway="10.0.0.1")
     with pytest.raises(AddressesExhausted, match="no available IPv4 addresses"):
         lowest_free(NETWORK, pool, held("10.0.0.2"))
 
 
-def test_an_address_can_be_asked_for_if_the_network_has_it_and_nobody_else() -> None:
+def test_a_requested_address_must_be_in_the_network_and_free() -> None:
     assert fixed(NETWORK, POOL, "172.20.0.7", held()) == "172.20.0.7/24"
     with pytest.raises(AddressInUse, match="Address already in use"):
         fixed(NETWORK, POOL, "172.20.0.7", held("172.20.0.7"))
@@ -115,11 +115,11 @@ def test_an_address_can_be_asked_for_if_the_network_has_it_and_nobody_else() -> 
 
 @given(st.sets(st.integers(0, 255)), st.sets(st.integers(0, 255)), st.integers(1, 20))
 def test_whatever_is_in_use_what_is_given_out_is_free_in_order_and_in_the_subnet(
-    used: set[int], promised: set[int], count: int
+    used: set[int], reserved: set[int], count: int
 ) -> None:
     first = int(ip_address("172.20.0.0"))
-    taken = Used({first + each for each in used}, {first + each for each in promised})
-    free = 254 - len((used | promised | {1}) & set(range(1, 255)))
+    taken = Used({first + each for each in used}, {first + each for each in reserved})
+    free = 254 - len((used | reserved | {1}) & set(range(1, 255)))
     if not free:
         return
 
@@ -128,4 +128,4 @@ def test_whatever_is_in_use_what_is_given_out_is_free_in_order_and_in_the_subnet
     numbers = [int(each.ip) - first for each in found]
     assert numbers == sorted(set(numbers))
     assert len(numbers) == min(count, free)
-    assert not set(numbers) & (used | promised | {0, 1, 255})
+    assert not set(numbers) & (used | reserved | {0, 1, 255})

@@ -71,6 +71,6 @@ def test_a_path_is_cleaned_as_text(
     assert (path.text, path.directory, path.base, path.name) == (text, directory, base, name)
 
 
-def test_a_path_with_a_zero_byte_is_none() -> None:
+def test_a_path_with_a_nul_byte_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         asked_path("/a\0b")

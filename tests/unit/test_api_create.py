@@ -289,7 +289,7 @@ def test_what_makes_no_sense_is_refused_in_dockers_words(
         {"SecurityOpt": ["apparmor=mine"]},
     ],
 )
-def test_what_is_not_there_yet_is_never_passed_over_in_silence(host: dict[str, Any]) -> None:
+def test_unsupported_options_are_refused(host: dict[str, Any]) -> None:
     with pytest.raises(Unsupported):
         hosted(**host)
 

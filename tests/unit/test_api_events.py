@@ -50,7 +50,7 @@ IMAGE = Image(
 SPEC = Spec(image="busybox", image_id=IMAGE_ID, command=("sh",), labels={"a": "b"})
 
 
-def told(*events: Event, stream: str = f"container/{ID}") -> list[str]:
+def shown(*events: Event, stream: str = f"container/{ID}") -> list[str]:
     return [f"{each.type} {each.action}" for each in said(*events, stream=stream)]
 
 
@@ -75,8 +75,8 @@ PROCESS = ProcessIdentity(pid=1, start_ticks=1, boot_id="b")
 STARTED = happened.Started(process=PROCESS, monitor=PROCESS, boot_ns=1)
 
 
-def test_a_life_is_reported_in_dockers_order() -> None:
-    actions = told(
+def test_a_lifecycle_is_reported_in_dockers_order() -> None:
+    actions = shown(
         happened.Created(id=ID, name="web", spec=SPEC),
         happened.StartRequested(run=1),
         STARTED,
@@ -99,8 +99,8 @@ def test_a_life_is_reported_in_dockers_order() -> None:
     ]
 
 
-def test_a_restart_is_a_stop_and_a_start_and_a_word_at_the_end() -> None:
-    actions = told(
+def test_a_restart_is_reported_as_stop_start_and_restart() -> None:
+    actions = shown(
         STARTED,
         happened.StopRequested(order=1, signal=15, timeout_s=10, boot_ns=1, then_start=True),
         happened.Exited(code=0),
@@ -117,7 +117,7 @@ def test_a_restart_is_a_stop_and_a_start_and_a_word_at_the_end() -> None:
 
 
 def test_execs_are_shown_with_their_command() -> None:
-    actions = told(
+    actions = shown(
         ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls", "-l"))),
         ExecStartRequested(),
         ExecStarted(process=PROCESS),
@@ -134,7 +134,7 @@ def test_execs_are_shown_with_their_command() -> None:
 
 
 def test_a_command_without_arguments_is_shown_with_a_blank_after_it() -> None:
-    assert told(
+    assert shown(
         ExecCreated(id=ExecId("e" * 64), container=ID, spec=ExecSpec(arguments=("ls",))),
         ExecStartRequested(),
         ExecStartFailed(message="no", exit_code=127),
@@ -142,35 +142,35 @@ def test_a_command_without_arguments_is_shown_with_a_blank_after_it() -> None:
 
 
 def test_a_removal_by_force_is_reported_as_a_kill() -> None:
-    assert told(STARTED, happened.RemoveRequested(force=True), happened.Exited(code=137))[2:] == [
+    assert shown(STARTED, happened.RemoveRequested(force=True), happened.Exited(code=137))[2:] == [
         "container kill",
         "container die",
         "network disconnect",
     ]
-    assert told(happened.RemoveRequested(force=True)) == []
+    assert shown(happened.RemoveRequested(force=True)) == []
 
 
 def test_a_container_thawed_to_be_killed_is_not_reported_as_unpaused() -> None:
-    assert told(happened.Signalled(order=1, signal=9), happened.Unpaused(order=2)) == [
+    assert shown(happened.Signalled(order=1, signal=9), happened.Unpaused(order=2)) == [
         "container kill"
     ]
-    assert told(happened.Signalled(order=1, signal=15), happened.Unpaused(order=2)) == [
+    assert shown(happened.Signalled(order=1, signal=15), happened.Unpaused(order=2)) == [
         "container kill",
         "container unpause",
     ]
 
 
 def test_a_start_without_a_program_has_been_on_the_network() -> None:
-    assert told(happened.StartFailed(message="no", exit_code=127)) == [
+    assert shown(happened.StartFailed(message="no", exit_code=127)) == [
         "network connect",
         "network disconnect",
     ]
-    assert told(happened.StartFailed(message="no bridge", exit_code=125)) == []
+    assert shown(happened.StartFailed(message="no bridge", exit_code=125)) == []
 
 
 def test_a_restart_of_a_stopped_container_is_reported_as_one() -> None:
-    assert told(happened.StartRequested(run=2, restart=True), STARTED)[-1] == "container restart"
-    assert told(happened.StartRequested(run=2), STARTED)[-1] == "container start"
+    assert shown(happened.StartRequested(run=2, restart=True), STARTED)[-1] == "container restart"
+    assert shown(happened.StartRequested(run=2), STARTED)[-1] == "container start"
 
 
 @pytest.mark.parametrize(
@@ -196,28 +196,28 @@ def test_a_restart_of_a_stopped_container_is_reported_as_one() -> None:
     ],
 )
 def test_actions_on_a_container_are_reported(event: Event, action: str) -> None:
-    assert told(event) == [f"container {action}"]
+    assert shown(event) == [f"container {action}"]
 
 
 def test_prunes_are_reported_with_their_kind() -> None:
-    assert told(Pruned(kind="image", reclaimed_bytes=7), stream="host") == ["image prune"]
+    assert shown(Pruned(kind="image", reclaimed_bytes=7), stream="host") == ["image prune"]
 
 
 def test_names_that_a_loaded_image_brought_along_are_not_reported() -> None:
     contents = IMAGE.contents
-    assert told(
+    assert shown(
         ImageLoaded(contents=contents),
         ImageTagged(reference="docker.io/library/a:b"),
         stream=f"image/{IMAGE_ID}",
     ) == ["image load"]
 
 
-def test_an_exit_that_nobody_asked_for_is_no_stop() -> None:
-    assert "container stop" not in told(STARTED, happened.Exited(code=1))
+def test_an_exit_without_an_order_is_not_a_stop() -> None:
+    assert "container stop" not in shown(STARTED, happened.Exited(code=1))
 
 
 def test_images_are_shown_too() -> None:
-    assert told(ImageTagged(reference="docker.io/library/a:b"), stream=f"image/{IMAGE_ID}") == [
+    assert shown(ImageTagged(reference="docker.io/library/a:b"), stream=f"image/{IMAGE_ID}") == [
         "image tag"
     ]
 
@@ -250,7 +250,7 @@ def test_labels_of_an_image_that_is_gone_are_asked_for_and_forgotten_with_it() -
     assert translator.needs_labels(untagged)
 
 
-def test_an_image_that_comes_in_says_its_labels_itself() -> None:
+def test_an_event_of_a_new_image_has_its_labels() -> None:
     loaded = entry_of(ImageLoaded(contents=IMAGE.contents), f"image/{IMAGE_ID}")
 
     (message,) = Translator({}, {}).messages(loaded)
@@ -301,7 +301,7 @@ CONNECTED = Content("network", "connect", NETWORK.id, {"container": ID, "name": 
         (CONNECTED, {"after_seq": ["1"]}),
     ],
 )
-def test_a_filter_lets_pass(message: Content, wanted: dict[str, list[str]]) -> None:
+def test_a_filter_includes(message: Content, wanted: dict[str, list[str]]) -> None:
     assert is_wanted(message, Filters(wanted))
 
 
@@ -324,5 +324,5 @@ def test_a_filter_lets_pass(message: Content, wanted: dict[str, list[str]]) -> N
         *((START, {kind: ["x"]}) for kind in ("secret", "service", "volume", "network")),
     ],
 )
-def test_a_filter_keeps_back(message: Content, wanted: dict[str, list[str]]) -> None:
+def test_a_filter_excludes(message: Content, wanted: dict[str, list[str]]) -> None:
     assert not is_wanted(message, Filters(wanted))

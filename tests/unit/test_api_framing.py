@@ -50,7 +50,7 @@ def test_a_counted_body_ends_at_its_length(body: bytes, at: list[int], behind: b
     assert framing.ended
 
 
-def test_no_body_takes_nothing() -> None:
+def test_a_request_without_a_body_consumes_no_bytes() -> None:
     assert BODYLESS.ended
     assert BODYLESS.take(b"next") == (b"", b"next")
 

@@ -96,7 +96,7 @@ def test_health_is_shown_where_there_is_a_check() -> None:
     ("status", "suffix"),
     [("starting", " (health: starting)"), ("healthy", " (healthy)"), ("unhealthy", " (unhealthy)")],
 )
-def test_the_list_has_it_in_a_word(status: str, suffix: str) -> None:
+def test_the_list_shows_the_health_status(status: str, suffix: str) -> None:
     container = replace(CONTAINER, health=Health(status=HealthStatus(status)))
 
     assert (health_name(container), health_suffix(container)) == (status, suffix)

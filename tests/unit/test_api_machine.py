@@ -13,7 +13,7 @@ def test_a_machine_that_has_everything_is_not_warned_about() -> None:
     assert all(limits_json(WHOLE).values())
 
 
-def test_what_version_2_has_given_up_is_no_lack_there() -> None:
+def test_limits_that_version_2_dropped_are_not_warned_about() -> None:
     modern = replace(WHOLE, kernel_memory_tcp=False, oom_kill_disable=False)
 
     assert warnings_json(modern, "2", forwards_ipv4=True) == []
@@ -23,7 +23,7 @@ def test_what_version_2_has_given_up_is_no_lack_there() -> None:
     ]
 
 
-def test_weights_are_missed_only_where_somebody_could_have_them() -> None:
+def test_missing_weights_are_warned_about_in_version_2_only() -> None:
     light = replace(WHOLE, block_weight=False, swap_limit=False)
 
     assert warnings_json(light, "1", forwards_ipv4=True) == ["WARNING: No swap limit support"]

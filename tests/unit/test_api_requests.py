@@ -60,7 +60,7 @@ def test_a_number_is_decimal(text: str, value: int) -> None:
 @pytest.mark.parametrize(
     "digits", ["x", "1.5", "0x1", " 1", "²", "--1", "+-1", "9" * 19 + "9", "9" * 5000]
 )
-def test_a_number_that_is_none_is_refused_in_gos_words(digits: str) -> None:
+def test_a_malformed_number_is_refused_in_gos_words(digits: str) -> None:
     with pytest.raises(InvalidRequest, match=r'strconv.ParseInt: parsing "'):
         Query(f"a={digits}").integer("a")
 
@@ -124,7 +124,7 @@ def test_the_kernel_names_the_caller() -> None:
     trio.run(ask)
 
 
-def test_a_socket_that_nobody_serves_any_more_is_taken_over(tmp_path: Path) -> None:
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     async def listen_twice() -> None:
         path = tmp_path / "run" / "api.sock"
         first = listen_unix(path)

@@ -64,7 +64,7 @@ def ask(method: str, target: str) -> str:
         ("http://docker/containers/web/json", "web"),
     ],
 )
-def test_a_name_is_whatever_stands_in_its_place(target: str, name: str) -> None:
+def test_a_path_parameter_may_have_any_text(target: str, name: str) -> None:
     assert ask("GET", target) == repr({"name": name})
 
 
@@ -83,7 +83,7 @@ def test_a_name_is_whatever_stands_in_its_place(target: str, name: str) -> None:
         ("GET", "/images/json/"),
     ],
 )
-def test_a_path_or_method_that_nobody_answers_is_not_found(method: str, target: str) -> None:
+def test_an_unknown_path_or_method_is_not_found(method: str, target: str) -> None:
     with pytest.raises(NotFound, match="page not found"):
         ask(method, target)
 
@@ -102,7 +102,7 @@ def test_a_path_without_a_version_means_ours() -> None:
         ("1.24.1", "(1, 24, 1)"),
     ],
 )
-def test_zeros_make_no_other_version(text: str, version: str) -> None:
+def test_leading_zeros_do_not_change_a_version(text: str, version: str) -> None:
     assert ask("GET", f"/v{text}/_ping") == version
 
 

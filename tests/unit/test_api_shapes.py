@@ -150,7 +150,7 @@ def test_inspect_has_every_field_of_the_document() -> None:
     assert has_fields(shown["NetworkSettings"]["Networks"]["bridge"], ENDPOINT_FIELDS)
 
 
-def test_inspect_tells_how_it_is() -> None:
+def test_inspect_shows_the_container() -> None:
     shown = inspect_json(RUNNING, AROUND, [])
 
     assert (shown["Path"], shown["Args"]) == ("sh", ["-c", "echo 'a b'"])
@@ -179,7 +179,7 @@ def test_a_container_without_a_process_has_no_address_but_keeps_its_requests() -
     assert shown["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
 
 
-def test_the_list_shows_what_people_look_at() -> None:
+def test_the_list_has_dockers_fields() -> None:
     shown = summary_json(RUNNING, AROUND)
 
     assert has_fields(shown, SUMMARY_FIELDS)

@@ -53,63 +53,63 @@ SAMPLE = Sample(
 
 
 def test_version_1_is_shown_in_version_1s_words() -> None:
-    told = stats_json(Reading(CONTAINER, SAMPLE))
+    shown = stats_json(Reading(CONTAINER, SAMPLE))
 
-    assert told["cpu_stats"]["cpu_usage"] == {
+    assert shown["cpu_stats"]["cpu_usage"] == {
         "total_usage": 30,
         "percpu_usage": (10, 20),
         "usage_in_kernelmode": 10,
         "usage_in_usermode": 20,
     }
-    assert (told["cpu_stats"]["system_cpu_usage"], told["cpu_stats"]["online_cpus"]) == (1000, 2)
-    assert told["memory_stats"]["max_usage"] == 6 * MIB
-    assert told["memory_stats"]["stats"]["total_cache"] == 1
-    assert "swap" not in told["memory_stats"]["stats"]
-    assert told["pids_stats"] == {"current": 3, "limit": 10}
-    assert told["blkio_stats"]["io_serviced_recursive"] == [
+    assert (shown["cpu_stats"]["system_cpu_usage"], shown["cpu_stats"]["online_cpus"]) == (1000, 2)
+    assert shown["memory_stats"]["max_usage"] == 6 * MIB
+    assert shown["memory_stats"]["stats"]["total_cache"] == 1
+    assert "swap" not in shown["memory_stats"]["stats"]
+    assert shown["pids_stats"] == {"current": 3, "limit": 10}
+    assert shown["blkio_stats"]["io_serviced_recursive"] == [
         {"major": 8, "minor": 0, "op": "Read", "value": 1}
     ]
-    assert told["networks"]["eth0"]["tx_dropped"] == 8
+    assert shown["networks"]["eth0"]["tx_dropped"] == 8
 
 
 def test_version_2_leaves_out_what_it_does_not_count() -> None:
     detail = {"anon": 1, "workingset_refault_anon": 2, "workingset_refault_file": 3, "zswap": 4}
     counters = replace(V1, version=2, cpu_per_core_ns=(), memory_detail=detail)
 
-    told = stats_json(Reading(CONTAINER, replace(SAMPLE, counters=counters)))
+    shown = stats_json(Reading(CONTAINER, replace(SAMPLE, counters=counters)))
 
-    assert "percpu_usage" not in told["cpu_stats"]["cpu_usage"]
-    assert not {"max_usage", "failcnt"} & told["memory_stats"].keys()
-    assert told["memory_stats"]["stats"]["workingset_refault"] == 5
-    assert "zswap" not in told["memory_stats"]["stats"]
-    assert told["blkio_stats"]["io_service_bytes_recursive"]
-    assert told["blkio_stats"]["io_serviced_recursive"] is None
+    assert "percpu_usage" not in shown["cpu_stats"]["cpu_usage"]
+    assert not {"max_usage", "failcnt"} & shown["memory_stats"].keys()
+    assert shown["memory_stats"]["stats"]["workingset_refault"] == 5
+    assert "zswap" not in shown["memory_stats"]["stats"]
+    assert shown["blkio_stats"]["io_service_bytes_recursive"]
+    assert shown["blkio_stats"]["io_serviced_recursive"] is None
 
 
 def test_the_reading_before_is_what_rates_are_made_of() -> None:
     later = replace(SAMPLE, at_ns=2_000_000_000, machine_cpu_ns=3000)
 
-    told = stats_json(Reading(CONTAINER, later, SAMPLE))
+    shown = stats_json(Reading(CONTAINER, later, SAMPLE))
 
-    assert (told["preread"], told["read"]) == ("1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z")
-    assert told["precpu_stats"]["system_cpu_usage"] == 1000
+    assert (shown["preread"], shown["read"]) == ("1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z")
+    assert shown["precpu_stats"]["system_cpu_usage"] == 1000
 
 
 def test_nothing_that_runs_is_all_zero() -> None:
-    told = stats_json(Reading(CONTAINER))
+    shown = stats_json(Reading(CONTAINER))
 
-    assert told["read"] == told["preread"] == "0001-01-01T00:00:00Z"
-    assert told["cpu_stats"] == told["precpu_stats"]
-    assert told["cpu_stats"]["cpu_usage"]["total_usage"] == 0
-    assert told["memory_stats"] == told["pids_stats"] == {}
-    assert set(told["blkio_stats"].values()) == {None}
-    assert "networks" not in told
-    assert (told["name"], told["id"]) == ("/web", CONTAINER.id)
+    assert shown["read"] == shown["preread"] == "0001-01-01T00:00:00Z"
+    assert shown["cpu_stats"] == shown["precpu_stats"]
+    assert shown["cpu_stats"]["cpu_usage"]["total_usage"] == 0
+    assert shown["memory_stats"] == shown["pids_stats"] == {}
+    assert set(shown["blkio_stats"].values()) == {None}
+    assert "networks" not in shown
+    assert (shown["name"], shown["id"]) == ("/web", CONTAINER.id)
 
 
-def test_a_limit_beyond_the_machine_is_the_machines() -> None:
+def test_a_memory_limit_above_the_machines_is_shown_as_the_machines() -> None:
     counters = replace(V1, memory_limit_bytes=1 << 50)
 
-    told = stats_json(Reading(CONTAINER, replace(SAMPLE, counters=counters)))
+    shown = stats_json(Reading(CONTAINER, replace(SAMPLE, counters=counters)))
 
-    assert told["memory_stats"]["limit"] == 1024 * MIB
+    assert shown["memory_stats"]["limit"] == 1024 * MIB

@@ -47,7 +47,7 @@ def test_version_2_alone_has_no_controllers_of_version_1() -> None:
 
 
 @pytest.mark.parametrize("parent", ["", "/", "..", "a/../../b", "a\0b"])
-def test_a_parent_that_leads_elsewhere_is_refused(parent: str) -> None:
+def test_an_invalid_cgroup_parent_is_refused(parent: str) -> None:
     with pytest.raises(InvalidRequest, match="invalid cgroup parent"):
         cgroup.detect(parent)
 
@@ -76,11 +76,11 @@ def test_an_allowance_adds_to_what_is_allowed_for_the_same_node() -> None:
     assert fold([KMSG_READ, KMSG_WRITE]).exceptions["c", 1, 11] == {"r", "w"}
 
 
-def test_a_ban_takes_an_allowance_back() -> None:
+def test_a_denial_revokes_an_earlier_allowance() -> None:
     assert ("c", 1, 3) not in fold([NO_NULL]).exceptions
 
 
-def test_what_all_devices_may_not_is_a_ban() -> None:
+def test_a_denial_is_an_exception_from_all_devices() -> None:
     policy = fold([NO_NULL], all_devices=True)
 
     assert policy.allow

@@ -59,7 +59,7 @@ def test_the_lowest_free_address_of_each_family_is_chosen() -> None:
     assert (chosen.mac, chosen.slot) == ("02:42:ac:1e:00:03", 1)
 
 
-def test_an_internal_network_has_no_way_out_and_ipvlan_no_address_of_its_own() -> None:
+def test_an_internal_network_has_no_gateway_and_ipvlan_no_mac() -> None:
     inner = network("mine", internal=True, driver=IPVLAN)
 
     chosen = choose_endpoint(Known(inner), inner, WISH, slot=0)
@@ -67,23 +67,23 @@ def test_an_internal_network_has_no_way_out_and_ipvlan_no_address_of_its_own() -
     assert (chosen.gateway, chosen.mac) == ("", "")
 
 
-def test_an_address_that_was_asked_for_is_given_unless_somebody_has_it() -> None:
-    wish = Membership(name="mine", network=MINE.id, ipv4="172.30.0.5")
+def test_a_requested_address_is_given_unless_it_is_in_use() -> None:
+    membership = Membership(name="mine", network=MINE.id, ipv4="172.30.0.5")
 
-    assert choose_endpoint(Known(MINE), MINE, wish, 0).address == "172.30.0.5/29"
+    assert choose_endpoint(Known(MINE), MINE, membership, 0).address == "172.30.0.5/29"
     with pytest.raises(AddressInUse):
-        choose_endpoint(Known(MINE, held=("172.30.0.5",)), MINE, wish, 0)
+        choose_endpoint(Known(MINE, held=("172.30.0.5",)), MINE, membership, 0)
 
 
-def test_addresses_are_asked_for_only_where_somebody_chose_the_subnet() -> None:
-    wish = Membership(name="bridge", ipv4="172.30.0.5")
+def test_an_address_can_be_requested_only_in_a_chosen_subnet() -> None:
+    membership = Membership(name="bridge", ipv4="172.30.0.5")
     default = network("bridge", options={DEFAULT_BRIDGE_OPTION: "true"})
     ours = network("ours", ipv4=Pool(subnet="172.30.0.0/29", gateway="172.30.0.1"))
 
     with pytest.raises(InvalidRequest, match="user defined networks only"):
-        choose_endpoint(Known(default), default, wish, 0)
+        choose_endpoint(Known(default), default, membership, 0)
     with pytest.raises(InvalidRequest, match="user configured subnets"):
-        choose_endpoint(Known(ours), ours, wish, 0)
+        choose_endpoint(Known(ours), ours, membership, 0)
 
 
 def test_the_next_places_are_those_that_starts_will_be_given() -> None:
@@ -108,7 +108,7 @@ def test_a_request_means_the_network_it_was_made_for_or_else_one_of_the_name() -
         network_of(Known(again), WISH)
 
 
-def test_a_new_container_names_the_networks_that_there_are() -> None:
+def test_a_new_container_may_name_any_existing_network() -> None:
     spec = Spec(
         image="busybox",
         image_id=ImageId("sha256:1"),
@@ -121,7 +121,7 @@ def test_a_new_container_names_the_networks_that_there_are() -> None:
     assert [(each.name, each.network) for each in named] == [("mine", MINE.id), ("later", "")]
 
 
-def test_a_container_gets_a_place_in_each_of_its_networks_in_order() -> None:
+def test_a_container_gets_an_endpoint_in_each_of_its_networks_in_order() -> None:
     other = network("other")
     container = Container(
         id=ContainerId("c" * 64),

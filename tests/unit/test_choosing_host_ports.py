@@ -52,7 +52,7 @@ def test_a_port_is_given_as_asked_for_at_the_networks_address() -> None:
     assert (port.host_port, port.host_ip) == (8080, "127.0.0.1")
 
 
-def test_a_port_that_somebody_has_is_refused() -> None:
+def test_a_port_in_use_is_refused() -> None:
     with pytest.raises(
         Conflict, match=r"Bind for 127\.0\.0\.1:8080 failed: port is already allocated"
     ):

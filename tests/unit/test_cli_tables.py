@@ -63,7 +63,7 @@ def test_a_container_is_shown_as_docker_shows_it() -> None:
     assert fields.methods["Label"]("tier") == "front"
 
 
-def test_nothing_is_cut_when_nobody_wants_it_cut() -> None:
+def test_an_untruncated_list_shows_whole_values() -> None:
     fields = container_fields(CONTAINER, truncated=False, moment_s=CREATED_S)
 
     assert fields.columns["ID"]() == CONTAINER["Id"]
@@ -119,7 +119,7 @@ def test_neighbouring_ports_are_shown_as_one_range(
     assert displayed(ports) == text
 
 
-def test_an_id_for_people_has_twelve_digits_and_no_algorithm() -> None:
+def test_a_short_id_has_twelve_digits_and_no_algorithm() -> None:
     assert short_id("sha256:108576ec5ac5f346381513fa") == "108576ec5ac5"
 
 
@@ -148,7 +148,7 @@ def test_history_says_when_what_which_and_who() -> None:
     )
 
 
-def test_a_login_that_became_another_user_is_recorded() -> None:
+def test_the_login_user_is_shown() -> None:
     actor = {
         "kind": "user",
         "name": "root",

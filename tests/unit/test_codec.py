@@ -55,7 +55,7 @@ def test_stored_names_are_snake_case(name: str) -> None:
     assert name.replace("_", "").isalnum()
 
 
-def test_an_old_shape_climbs_to_todays_step_by_step() -> None:
+def test_an_old_event_is_upcast_step_by_step() -> None:
     assert BOATS.decode("boat_painted", 1, '{"colour":"red"}') == Painted(colours=("red",))
     assert BOATS.decode("boat_painted", 2, '{"colours":["a","b"]}') == Painted(
         colours=("a", "b"), coats=2
@@ -84,7 +84,7 @@ def test_an_event_that_could_not_be_read_back_is_not_written() -> None:
         BOATS.encode(Painted(colours=(), coats="two"))  # type: ignore[arg-type]  # on purpose
 
 
-def test_an_event_in_nobodys_list_is_not_written() -> None:
+def test_an_event_type_that_is_not_listed_is_not_written() -> None:
     with pytest.raises(AssertionError, match="EVENTS"):
         BOATS.encode(Repainted())
 

@@ -67,6 +67,6 @@ def test_images_are_saved_with_the_tags_that_named_them(
     assert list(named_images(IMAGES, words)) == meant
 
 
-def test_an_unknown_word_means_no_image() -> None:
+def test_an_unknown_name_matches_no_image() -> None:
     with pytest.raises(NoSuchImage):
         named_images(IMAGES, ["made", "nothing"])

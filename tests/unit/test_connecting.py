@@ -83,7 +83,7 @@ def test_a_container_is_in_the_network_of_its_mode_first() -> None:
     assert [each.mac for each in state.networks] == ["02:42:00:00:00:01", ""]
 
 
-def test_a_container_that_does_not_run_is_connected_at_once_and_gets_its_place_later() -> None:
+def test_a_stopped_container_is_connected_at_once_and_gets_its_endpoint_later() -> None:
     state = after(container(), decide_connect(container(), WISH, None))
 
     assert names(state) == ["bridge", "front"]
@@ -94,7 +94,7 @@ def test_a_container_that_does_not_run_is_connected_at_once_and_gets_its_place_l
     assert left.orders == ()
 
 
-def test_a_running_container_holds_its_place_while_it_joins_and_while_it_leaves() -> None:
+def test_a_running_container_keeps_its_address_while_it_joins_and_leaves() -> None:
     running = container(Phase.RUNNING)
 
     joining = after(running, decide_connect(running, WISH, PLACE))
@@ -109,7 +109,7 @@ def test_a_running_container_holds_its_place_while_it_joins_and_while_it_leaves(
     assert after(leaving, (Disconnected(order=2),)).endpoints == ()
 
 
-def test_what_the_kernel_refuses_is_as_if_it_had_never_been_asked_but_the_reason_is_kept() -> None:
+def test_a_refused_connection_is_undone_and_its_reason_is_kept() -> None:
     running = container(Phase.RUNNING)
     joining = after(running, decide_connect(running, WISH, PLACE))
 
@@ -160,14 +160,14 @@ def test_what_cannot_be_connected_is_refused(
     assert words in str(refusal.value)
 
 
-def test_nobody_leaves_a_network_that_he_is_not_in_or_the_hosts() -> None:
+def test_disconnecting_from_an_unjoined_network_or_the_hosts_is_refused() -> None:
     with pytest.raises(NotConnected, match="is not connected to the network front"):
         decide_disconnect(container(), FRONT, force=False)
     with pytest.raises(InvalidRequest, match="cannot be disconnected from host network"):
         decide_disconnect(container(mode="host"), HOST, force=True)
 
 
-def test_the_way_out_leads_over_the_highest_priority_then_the_first_name() -> None:
+def test_the_default_route_uses_the_highest_priority_then_the_first_name() -> None:
     back = replace(PLACE, name="back", slot=0)
     inner = replace(PLACE, name="aaa", gateway="")
 

@@ -47,7 +47,7 @@ def test_a_thread_may_release_what_a_task_has_acquired() -> None:
     trio.run(main)
 
 
-def test_one_who_gives_up_waiting_leaves_no_lock() -> None:
+def test_a_cancelled_waiter_leaves_no_lock() -> None:
     async def main() -> None:
         locks = ContainerLocks()
         async with locks.hold(A):

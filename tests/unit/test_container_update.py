@@ -61,7 +61,7 @@ def test_no_limit_of_processes_is_a_request_too() -> None:
     assert merged(Resources(pids_max=9), Resources()).pids_max == 9
 
 
-def test_swap_without_limit_stands_in_nobodys_way() -> None:
+def test_an_unlimited_swap_stays_unlimited() -> None:
     before = Resources(memory_bytes=64 * MIB, memory_swap_bytes=-1)
 
     assert merged(before, Resources(cpu_shares=7)).memory_swap_bytes == -1
@@ -140,7 +140,7 @@ def test_a_refusal_of_the_kernel_changes_nothing_and_is_remembered() -> None:
 @pytest.mark.parametrize(
     ("policy", "follows"), [(ALWAYS, RestartScheduled), (RestartPolicy(), None)]
 )
-def test_an_end_that_comes_first_brings_the_update_with_it(
+def test_an_exit_before_the_update_completes_the_update(
     policy: RestartPolicy, follows: type | None
 ) -> None:
     """The new restart policy decides what follows."""

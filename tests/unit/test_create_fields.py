@@ -211,7 +211,7 @@ def fields_of(shape: type[Wire]) -> dict[str, Any]:
 def owner_of(reference: str) -> Container:
     if reference != "owner_of":
         raise NotFound(f"No such container: {reference}")
-    binds = (Bind(source="/lent", destination="/lent"),)
+    binds = (Bind(source="/shared", destination="/shared"),)
     spec = Spec(image="busybox", image_id=ImageId(""), binds=binds)
     return Container(id=OWNER, name="owner_of", spec=spec, created_ns=0)
 
@@ -324,12 +324,12 @@ def test_mounts_of_another_container_are_taken_over() -> None:
     spec, _ = created({"HostConfig": {"VolumesFrom": ["owner_of:ro"], "Binds": ["/own:/own"]}})
 
     assert spec.binds[1] == Bind(
-        source="/lent", destination="/lent", read_only=True, asked_by=AskedBy.VOLUMES_FROM
+        source="/shared", destination="/shared", read_only=True, asked_by=AskedBy.VOLUMES_FROM
     )
     assert shown(spec)["Binds"] == ["/own:/own"]
 
 
 def test_a_mount_of_ones_own_replaces_the_shared_one() -> None:
-    spec, _ = created({"HostConfig": {"VolumesFrom": ["owner_of"], "Binds": ["/own:/lent/"]}})
+    spec, _ = created({"HostConfig": {"VolumesFrom": ["owner_of"], "Binds": ["/own:/shared/"]}})
 
     assert [bind.source for bind in spec.binds] == ["/own"]

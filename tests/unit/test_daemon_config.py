@@ -102,14 +102,16 @@ def test_bridge_and_bip_exclude_each_other() -> None:
     ],
 )
 @pytest.mark.parametrize("tls", [(), ("--tls",)])
-def test_a_host_that_others_could_reach_is_refused(host: str, tls: tuple[str, ...]) -> None:
+def test_a_reachable_address_without_certificates_is_refused(
+    host: str, tls: tuple[str, ...]
+) -> None:
     """Encryption alone does not identify clients."""
     with pytest.raises(ConfigError, match="loopback"):
         load(["-H", host, *tls])
 
 
 @pytest.mark.parametrize("option", ["--tlsverify", "--allow-unauthenticated-tcp"])
-def test_a_host_that_others_could_reach_is_taken_with_certificates_or_if_said_so(
+def test_a_reachable_address_is_accepted_with_certificates_or_when_allowed(
     option: str,
 ) -> None:
     assert load(["-H", "tcp://0.0.0.0", option]).hosts == ("tcp://0.0.0.0",)

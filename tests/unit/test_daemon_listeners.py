@@ -28,7 +28,7 @@ def addresses(listeners: Listeners) -> list[Any]:
     return [entrance.listener.socket.getsockname() for entrance in listeners.entrances]
 
 
-def test_a_unix_socket_is_its_groups_and_nobody_elses(tmp_path: Path) -> None:
+def test_a_unix_socket_is_open_to_its_group_only(tmp_path: Path) -> None:
     path = tmp_path / "s"
     group = grp.getgrgid(os.getgid()).gr_name
     with opened(Config(hosts=(f"unix://{path}",), socket_group=group)):

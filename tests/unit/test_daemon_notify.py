@@ -34,7 +34,7 @@ def test_without_a_manager_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> N
     trio.run(notify, "READY=1")
 
 
-def test_a_manager_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_service_manager_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
 
     trio.run(notify, "READY=1")
@@ -55,7 +55,7 @@ def test_the_watchdog_is_fed_twice_in_its_time(
     assert [manager.recv(100) for _ in range(6)] == [b"WATCHDOG=1"] * 6
 
 
-def test_a_manager_that_takes_nothing_holds_up_nobody(
+def test_a_service_manager_that_does_not_read_delays_nothing(
     manager: socket.socket,
 ) -> None:
     with (
@@ -75,7 +75,7 @@ def test_a_manager_that_takes_nothing_holds_up_nobody(
     assert took_s == NOTIFY_TIMEOUT_S
 
 
-def test_a_watchdog_time_that_is_no_number_is_none(
+def test_a_malformed_watchdog_time_is_ignored(
     manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
@@ -86,7 +86,7 @@ def test_a_watchdog_time_that_is_no_number_is_none(
         manager.recv(100)
 
 
-def test_a_watchdog_of_another_process_is_none_of_ours(
+def test_a_watchdog_for_another_process_is_ignored(
     manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "10000000")

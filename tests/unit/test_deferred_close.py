@@ -8,7 +8,7 @@ import pytest
 from engine.drivers.storage.deferred_close import DeferredClose
 
 
-def test_what_nobody_uses_is_closed_at_once_and_once() -> None:
+def test_descriptors_out_of_use_are_closed_at_once_and_once() -> None:
     closed: list[str] = []
     opened = DeferredClose(lambda: closed.append("one"))
     opened.add(lambda: closed.append("two"))

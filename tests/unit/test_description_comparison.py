@@ -156,7 +156,7 @@ def test_both_languages_make_the_same_claims() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "difference"),
     [
         ("GET /ships/{}", "- GET /ships/{}: operation"),
         ("GET /ships/{} ?all", "- GET /ships/{} ?all: boolean"),
@@ -166,8 +166,8 @@ def test_both_languages_make_the_same_claims() -> None:
         ("POST /ships/{} body", "- POST /ships/{} body Cargo: object"),
     ],
 )
-def test_what_only_their_document_claims_is_reported_once(name: str, told: str) -> None:
-    assert list(differences(without(name), THEIRS)) == [told]
+def test_what_only_their_document_claims_is_reported_once(name: str, difference: str) -> None:
+    assert list(differences(without(name), THEIRS)) == [difference]
 
 
 def test_what_only_ours_claims_is_reported() -> None:
@@ -186,7 +186,7 @@ def test_another_kind_is_reported_unless_one_side_leaves_it_open() -> None:
     assert list(differences(OURS | {name: "anything"}, THEIRS)) == []
 
 
-def test_a_difference_is_a_fault_unless_a_rule_explains_it() -> None:
+def test_a_difference_is_a_fault_unless_a_rule_allows_it() -> None:
     ours = without("GET /ships/{} ?all") | {"GET /ships/{} ?sunk": "boolean"}
     rule, idle = Known(r"- GET /ships/\{\} \?all", "all are shown"), Known("- PUT", "none")
 
@@ -208,6 +208,6 @@ def test_the_program_says_by_its_exit_code_whether_all_is_explained(
     assert "NOT EXPLAINED - GET /ships/{}: operation" in capsys.readouterr().out
 
 
-def test_each_rule_has_a_reason_and_a_pattern_of_its_own() -> None:
+def test_each_rule_has_a_reason_and_its_own_pattern() -> None:
     assert all(rule.why and rule.pattern.startswith(("-", "+", "~", "[", r"\+")) for rule in KNOWN)
     assert len({rule.pattern for rule in KNOWN}) == len(KNOWN)

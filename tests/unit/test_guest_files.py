@@ -57,7 +57,7 @@ def test_a_container_finds_itself_by_name(hostname: str, names: str) -> None:
     assert hosts_text((), ("172.17.0.2",), hostname) == f"{LOCAL}172.17.0.2\t{names}\n"
 
 
-def test_the_hosts_servers_are_asked_unless_somebody_says_otherwise() -> None:
+def test_the_hosts_servers_are_asked_unless_others_are_set() -> None:
     assert resolv_conf_text(HOST) == HOST
 
 
@@ -69,7 +69,7 @@ def test_a_server_on_the_hosts_loopback_is_left_out(loopback: str) -> None:
     )
 
 
-def test_what_is_said_replaces_the_hosts_word_and_no_more() -> None:
+def test_given_dns_settings_replace_only_the_hosts_same_lines() -> None:
     assert resolv_conf_text(HOST, servers=("9.9.9.9",)) == (
         "search lan\nnameserver 9.9.9.9\noptions edns0\n"
     )
@@ -82,7 +82,7 @@ def test_a_dot_means_no_search_list() -> None:
     assert resolv_conf_text(HOST, search=(".",)) == "nameserver 10.0.0.1\noptions edns0\n"
 
 
-def test_a_resolver_of_the_hosts_own_is_noticed() -> None:
+def test_a_loopback_only_resolver_is_recognised() -> None:
     assert only_loopback("nameserver 127.0.0.53\n")
     assert not only_loopback(HOST)
     assert not only_loopback("")

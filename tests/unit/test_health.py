@@ -160,7 +160,7 @@ def test_every_run_begins_anew() -> None:
     assert again == Health(log=(answer(0),))
 
 
-def test_nobody_vouches_for_a_container_that_stands_still() -> None:
+def test_a_container_is_unhealthy_once_paused_or_ended() -> None:
     paused = (*RUN, HEALTHY, PauseRequested(order=1), Paused(order=1))
     assert status(*paused) is HealthStatus.UNHEALTHY
     unpaused = (*paused, UnpauseRequested(order=2), Unpaused(order=2))

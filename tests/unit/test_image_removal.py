@@ -54,7 +54,7 @@ def test_no_such_image_is_said_as_docker_says_it(word: str, message: str) -> Non
     assert str(refusal.value) == message
 
 
-def test_a_beginning_that_two_ids_share_is_nobodys() -> None:
+def test_an_ambiguous_id_prefix_matches_nothing() -> None:
     twin = replace(present("a"), contents=replace(A, id=ImageId("sha256:" + "a" * 63 + "b")))
     images = catalogue(present("a"), twin)
 
@@ -69,7 +69,7 @@ def test_what_could_be_neither_id_nor_reference_is_a_bad_request(word: str) -> N
         find_image(catalogue(present("a", X)), word)
 
 
-def test_one_of_several_references_goes_alone() -> None:
+def test_removing_one_of_several_references_keeps_the_image() -> None:
     removal = decide_remove(catalogue(present("a", X, Y)), "x", [STOPPED], force=False)
 
     assert removal.changes == (Change(A.id, (ImageUntagged(reference=X),)),)
@@ -84,7 +84,7 @@ def test_the_last_reference_takes_the_image_with_it() -> None:
     assert removal.deleted == A.id
 
 
-def test_an_id_takes_the_only_reference_along() -> None:
+def test_removing_an_image_by_id_removes_its_only_reference() -> None:
     removal = decide_remove(catalogue(present("a", X, DIGESTED)), "aaa", [], force=False)
 
     assert removal.untagged == ("x:latest", "x@sha256:" + "0" * 64)
@@ -135,26 +135,26 @@ def test_conflicts_are_reported_in_dockers_words(
     assert str(refusal.value) == f"conflict: {message}"
 
 
-def test_force_takes_all_references_and_leaves_stopped_containers_theirs() -> None:
+def test_force_removes_all_references_although_a_stopped_container_uses_them() -> None:
     removal = decide_remove(catalogue(present("a", X, Y)), "aaaa", [STOPPED], force=True)
 
     assert removal.untagged == ("x:latest", "y:latest")
     assert removal.deleted == A.id
 
 
-def test_force_does_not_take_an_image_by_id_from_a_running_container() -> None:
+def test_force_does_not_remove_an_image_by_id_while_a_container_runs() -> None:
     with pytest.raises(ImageInUse, match="cannot be forced"):
         decide_remove(catalogue(present("a", X)), "aaaa", [STOPPED, RUNNING], force=True)
 
 
-def test_force_takes_a_name_from_a_running_container_and_leaves_the_image() -> None:
+def test_force_removes_the_name_of_a_used_image_and_keeps_the_image() -> None:
     removal = decide_remove(catalogue(present("a", X)), "x", [RUNNING], force=True)
 
     assert removal.untagged == ("x:latest",)
     assert removal.deleted is None
 
 
-def test_containers_of_other_images_are_in_nobodys_way() -> None:
+def test_containers_of_other_images_do_not_prevent_a_removal() -> None:
     removal = decide_remove(catalogue(present("b", X)), "x", [RUNNING], force=False)
 
     assert removal.deleted == B.id

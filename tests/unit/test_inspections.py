@@ -13,29 +13,29 @@ from tests.unit.test_api_shapes import AROUND, IMAGE, IMAGE_ID, RUNNING
 
 
 def test_the_same_container_is_described_once() -> None:
-    told = Inspections()
+    described = Inspections()
 
-    assert told.answer(RUNNING, AROUND, ()) is told.answer(RUNNING, AROUND, ())
+    assert described.answer(RUNNING, AROUND, ()) is described.answer(RUNNING, AROUND, ())
 
 
 def test_what_has_changed_is_reported_again() -> None:
-    told = Inspections()
-    before = told.answer(RUNNING, AROUND, ())
-    renamed = told.answer(replace(RUNNING, name="other"), AROUND, ())
-    with_exec = told.answer(RUNNING, AROUND, (ExecId("e" * 64),))
-    without_image = told.answer(RUNNING, replaced(AROUND, images={}), ())
+    described = Inspections()
+    before = described.answer(RUNNING, AROUND, ())
+    renamed = described.answer(replace(RUNNING, name="other"), AROUND, ())
+    with_exec = described.answer(RUNNING, AROUND, (ExecId("e" * 64),))
+    without_image = described.answer(RUNNING, replaced(AROUND, images={}), ())
 
     assert msgspec.json.decode(renamed.body)["Name"] == "/other"
     assert msgspec.json.decode(with_exec.body)["ExecIDs"] == ["e" * 64]
     assert msgspec.json.decode(without_image.body)["GraphDriver"]["Data"]["LowerDir"] == ""
-    assert told.answer(RUNNING, replaced(AROUND, images={IMAGE_ID: IMAGE}), ()) == before
+    assert described.answer(RUNNING, replaced(AROUND, images={IMAGE_ID: IMAGE}), ()) == before
 
 
 def test_few_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Inspections()
+    described = Inspections()
     monkeypatch.setattr(inspections, "KEPT_MAX", 2)
     crowd = [replace(RUNNING, id=ContainerId(f"{number:064}")) for number in range(3)]
-    answers = [told.answer(each, AROUND, ()) for each in crowd]
+    answers = [described.answer(each, AROUND, ()) for each in crowd]
 
-    assert told.answer(crowd[2], AROUND, ()) is answers[2]
-    assert told.answer(crowd[0], AROUND, ()) is not answers[0]
+    assert described.answer(crowd[2], AROUND, ()) is answers[2]
+    assert described.answer(crowd[0], AROUND, ()) is not answers[0]

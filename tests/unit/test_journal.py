@@ -96,14 +96,14 @@ def test_a_journal_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 def test_a_full_disk_delays_a_record_and_loses_none() -> None:
     full_fd = os.open("/dev/full", os.O_WRONLY)
-    told: list[int] = []
-    waiting = Journal(full_fd, told.append)
+    notified: list[int] = []
+    waiting = Journal(full_fd, notified.append)
 
     done = waiting.append(ProcessExited(code=0, signal=None, oom=False))
 
     os.close(full_fd)
     assert not done
-    assert told == []
+    assert notified == []
 
 
 def test_messages_with_quotes_and_newlines_survive(path: Path, written: Journal) -> None:

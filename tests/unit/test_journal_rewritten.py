@@ -73,7 +73,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.1"
 
 
-def test_what_was_taken_over_goes_and_the_births_stay(path: Path) -> None:
+def test_a_rewritten_journal_keeps_the_starts_and_later_records(path: Path) -> None:
     written = begun(path)
     before_bytes = path.stat().st_size
 
@@ -94,7 +94,7 @@ def test_what_was_taken_over_goes_and_the_births_stay(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_journal_of_which_all_is_known_still_says_that_its_run_has_happened(path: Path) -> None:
+def test_a_shortened_journal_still_shows_that_its_run_has_happened(path: Path) -> None:
     written = begun(path)
 
     for _ in range(3):
@@ -104,7 +104,7 @@ def test_a_journal_of_which_all_is_known_still_says_that_its_run_has_happened(pa
     assert path.stat().st_size
 
 
-def test_a_reader_hears_of_nothing_twice_and_misses_nothing(path: Path) -> None:
+def test_a_reader_gets_every_record_exactly_once(path: Path) -> None:
     """It sees the journal before, between, and after several rewrites, or only some of them."""
     written, reader = begun(path), JournalReader(path)
     heard = [record.stamp.number for record in reader.read()]

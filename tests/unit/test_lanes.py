@@ -62,7 +62,9 @@ def test_a_thread_that_hangs_is_counted_and_the_next_work_gets_another(
     trio.run(main)
 
 
-def test_more_hanging_threads_than_the_cap_stop_nobody(mount: threading.Event) -> None:
+def test_more_hanging_threads_than_the_limit_stop_no_other_container(
+    mount: threading.Event,
+) -> None:
     async def main() -> None:
         lanes = Lanes(grace_s=0)
         for number in range(FAMILY_THREADS_MAX + 1):

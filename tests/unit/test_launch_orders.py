@@ -39,7 +39,7 @@ def test_an_order_names_the_bundle_and_the_cgroup_and_the_journal_is_that_of_the
 @pytest.mark.parametrize(
     ("mode", "is_born_into_one"), [("", True), (f"container:{'d' * 64}", True), ("host", False)]
 )
-def test_a_process_is_born_into_a_pid_namespace_unless_it_shares_the_host_s(
+def test_a_process_is_created_in_a_pid_namespace_unless_it_shares_the_hosts(
     mode: str, is_born_into_one: bool
 ) -> None:
     order = planned(Spec(image="busybox", image_id=IMAGE, pid_mode=mode)).order
@@ -52,13 +52,13 @@ def test_a_log_has_the_labels_that_were_asked_for_in_every_record() -> None:
     log = LogConfig(options=options, file_bytes_max=5, files_max=2)
     spec = Spec(image="busybox", image_id=IMAGE, log=log, labels={"tier": "1", "other": "2"})
 
-    wishes = planned(spec).order.log
+    settings = planned(spec).order.log
 
-    assert wishes["attributes"] == '{"tier":"1"}'
-    assert (wishes["bytes_max"], wishes["files_max"]) == (5, 2)
+    assert settings["attributes"] == '{"tier":"1"}'
+    assert (settings["bytes_max"], settings["files_max"]) == (5, 2)
 
 
-def test_a_log_that_is_not_kept_is_none_for_the_monitor() -> None:
+def test_log_driver_none_gives_the_monitor_no_log() -> None:
     order = planned(Spec(image="busybox", image_id=IMAGE, log=LogConfig(driver=NONE))).order
 
     assert not order.log["is_kept"]

@@ -38,7 +38,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     log.close()
 
 
-def test_a_decision_that_does_not_fit_takes_none_of_its_append_into_the_head(
+def test_a_rejected_decision_leaves_the_head_as_it_was(
     ledger: Ledger,
 ) -> None:
     async def history() -> None:
@@ -80,7 +80,7 @@ def test_both_views_share_their_states(ledger: Ledger) -> None:
     assert again.head.host is again.durable.host
 
 
-def test_what_nobody_waited_for_is_in_the_log_after_a_normal_end(tmp_path: Path) -> None:
+def test_deferred_appends_are_in_the_log_after_a_normal_end(tmp_path: Path) -> None:
     path = tmp_path / "shipslog.db"
 
     async def history() -> None:
@@ -96,7 +96,7 @@ def test_what_nobody_waited_for_is_in_the_log_after_a_normal_end(tmp_path: Path)
     log.close()
 
 
-def test_what_nobody_waited_for_leaves_the_head_when_it_is_refused(
+def test_a_refused_deferred_append_is_undone_in_the_head(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: object) -> list[StoreUnavailable]:

@@ -112,7 +112,7 @@ def test_times_have_nine_digits_and_are_in_utc() -> None:
     assert rfc3339(1_700_000_000_000_000_005) == b"2023-11-14T22:13:20.000000005Z"
 
 
-def test_a_full_disk_costs_what_did_not_fit_and_nothing_after_it() -> None:
+def test_a_full_disk_loses_what_did_not_fit_and_nothing_after_it() -> None:
     lost: list[int] = []
     full = os.open("/dev/full", os.O_WRONLY)
     log = LogFile(full, lost.append)

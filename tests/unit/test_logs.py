@@ -80,7 +80,7 @@ def test_a_tail_is_the_last_so_many_records(path: Path, tail: int, first: int) -
     assert lines == [b"%d" % number for number in range(first, 50_000)]
 
 
-def test_a_torn_record_and_nuls_cost_a_remark_and_nothing_else(path: Path) -> None:
+def test_a_torn_record_and_nuls_are_reported_and_hide_nothing_else(path: Path) -> None:
     torn = record("torn\n")[:20]
     path.write_bytes(
         record("a\n") + torn + record("b\n") + bytes(4096) + record("c\n") + b"?\n" + record("d\n")

@@ -99,7 +99,7 @@ def concluded(
     return list(conclude(known, {each.id: each for each in execs}, observed, None, boot_ns))
 
 
-def told(*facts: Fact, by: Observation = ALIVE) -> Observation:
+def observation_of(*facts: Fact, by: Observation = ALIVE) -> Observation:
     return replace(by, facts=facts)
 
 
@@ -160,7 +160,7 @@ STARTED_EVENT = Started(process=PROCESS, monitor=MONITOR_PROCESS, boot_ns=BOOT_N
 def test_a_fact_becomes_an_event_at_its_own_time(
     known: Container, facts: tuple[Fact, ...], events: list[Event]
 ) -> None:
-    observed = told(*facts, by=ENDING)
+    observed = observation_of(*facts, by=ENDING)
 
     assert concluded(known, observed) == [added(event) for event in events]
 
@@ -179,20 +179,20 @@ def test_a_fact_becomes_an_event_at_its_own_time(
     ids=lambda each: type(each).__name__,
 )
 def test_a_fact_that_the_state_has_moved_past_adds_nothing(known: Container, fact: Fact) -> None:
-    observed = told(BEGAN, fact, by=ALIVE if known.is_running else DEAD)
+    observed = observation_of(BEGAN, fact, by=ALIVE if known.is_running else DEAD)
 
     assert concluded(known, observed) == []
 
 
 def test_facts_that_were_concluded_from_add_nothing_when_they_are_read_again() -> None:
-    observed = told(BEGAN, STARTED)
+    observed = observation_of(BEGAN, STARTED)
     running = changed(STARTING, phase=Phase.RUNNING, process=PROCESS, monitor=MONITOR_PROCESS)
 
     assert concluded(STARTING, observed) == [added(STARTED_EVENT)]
     assert concluded(running, observed) == []
 
 
-def test_facts_alone_say_nothing_of_what_is_absent() -> None:
+def test_facts_without_an_observation_conclude_nothing_else() -> None:
     facts = (BEGAN, STARTED)
 
     assert conclude_facts(STARTING, {}, facts, None) == (added(STARTED_EVENT),)
@@ -200,10 +200,10 @@ def test_facts_alone_say_nothing_of_what_is_absent() -> None:
     assert conclude_facts(RUNNING, {}, (), None) == ()
 
 
-def test_a_start_that_failed_is_told_in_dockers_words() -> None:
+def test_a_start_that_failed_is_reported_in_dockers_words() -> None:
     fact = ProcessNotStarted("execve", 2, 'exec: "nope": not found', 127, stamp=STAMP)
 
-    (conclusion,) = concluded(STARTING, told(BEGAN, fact, by=DEAD))
+    (conclusion,) = concluded(STARTING, observation_of(BEGAN, fact, by=DEAD))
 
     (failed,) = conclusion.events
     assert isinstance(failed, StartFailed)
@@ -217,8 +217,8 @@ def test_what_follows_from_an_exit_comes_with_it() -> None:
     temporary = changed(SPEC, auto_remove=True)
     fact = ProcessExited(3, None, oom=False, stamp=STAMP)
 
-    (restarted,) = concluded(container(Phase.RUNNING, spec=always), told(fact, by=DEAD))
-    (removed,) = concluded(container(Phase.RUNNING, spec=temporary), told(fact, by=DEAD))
+    (restarted,) = concluded(container(Phase.RUNNING, spec=always), observation_of(fact, by=DEAD))
+    (removed,) = concluded(container(Phase.RUNNING, spec=temporary), observation_of(fact, by=DEAD))
 
     assert [type(each) for each in restarted.events] == [Exited, RestartScheduled]
     assert [type(each) for each in removed.events] == [Exited, RemoveRequested]
@@ -231,7 +231,9 @@ def test_an_exit_leaves_the_orders_that_it_overtook_undone() -> None:
     )
     fact = ProcessExited(3, None, oom=False, stamp=STAMP)
 
-    (conclusion,) = concluded(container(Phase.RUNNING, orders=orders), told(fact, by=DEAD))
+    (conclusion,) = concluded(
+        container(Phase.RUNNING, orders=orders), observation_of(fact, by=DEAD)
+    )
 
     assert conclusion == added(exited(superseded=(1, 2)))
 
@@ -243,7 +245,7 @@ def test_an_exit_leaves_the_orders_that_it_overtook_undone() -> None:
     ("boot_id", "reason"), [("boot", ExitReason.MONITOR_LOST), ("next", ExitReason.REBOOT)]
 )
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.PAUSED])
-def test_a_run_that_is_gone_without_a_word_has_ended(
+def test_a_run_that_vanished_without_a_record_has_ended(
     phase: Phase, boot_id: str, reason: ExitReason
 ) -> None:
     found = concluded(container(phase), replace(DEAD, boot_id=boot_id))
@@ -260,7 +262,7 @@ def test_a_start_whose_monitor_died_has_failed() -> None:
     words = "the container's monitor died during the start"
     failed = StartFailed(message=words, exit_code=125)
 
-    found = concluded(STARTING, told(BEGAN, by=DEAD))
+    found = concluded(STARTING, observation_of(BEGAN, by=DEAD))
 
     assert found == [added(failed, actor=SUPERVISOR, at_ns=None)]
 
@@ -297,7 +299,7 @@ def test_a_start_that_was_never_launched_goes_on() -> None:
 def test_a_fact_of_an_exec_is_an_event_of_that_exec(
     phase: ExecPhase, fact: Fact, event: Event | None
 ) -> None:
-    found = concluded(RUNNING, told(fact), execution(phase))
+    found = concluded(RUNNING, observation_of(fact), execution(phase))
 
     assert found == ([] if event is None else [added_to_exec(event)])
 
@@ -308,7 +310,7 @@ def test_facts_of_one_exec_follow_each_other() -> None:
         ExecProcessExited(RUN, 3, stamp=STAMP),
     )
 
-    found = concluded(RUNNING, told(*facts), execution(ExecPhase.STARTING))
+    found = concluded(RUNNING, observation_of(*facts), execution(ExecPhase.STARTING))
 
     assert [each.events for each in found] == [
         (ExecStarted(process=PROCESS),),
@@ -372,7 +374,7 @@ def test_the_end_of_a_stops_grace_is_sigkill() -> None:
         ({"bundle": Presence.ABSENT}, None),
     ],
 )
-def test_what_nobody_ordered_is_detected_once_and_repaired_once(
+def test_unordered_changes_are_detected_once_and_repaired_once(
     changes: dict[str, Any], what: str | None
 ) -> None:
     observed = replace(ALIVE, **changes)

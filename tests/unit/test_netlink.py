@@ -56,13 +56,13 @@ def test_what_is_no_message_is_refused_or_read_to_an_end(
 
 
 @given(st.binary(max_size=64))
-def test_the_essence_of_rubbish_is_found_and_has_none_of_its_own(rubbish: bytes) -> None:
+def test_the_essence_of_malformed_attributes_is_idempotent(rubbish: bytes) -> None:
     once = messages.essence(messages.LINK, link_header() + attribute(18, rubbish))
 
     assert messages.essence(messages.LINK, once) == once
 
 
-def test_counters_are_no_part_of_a_links_essence() -> None:
+def test_counters_do_not_count_as_a_change_of_a_link() -> None:
     name, info = attribute(3, b"v0\0"), attribute(18, attribute(1, b"veth\0"))
     few, many = (link_header(7) + name + attribute(23, each) + info for each in (b"1", b"2"))
 
@@ -89,7 +89,7 @@ def test_changing_a_link_says_what_is_to_change_and_nothing_else() -> None:
     assert rtnetlink.change_link(7, master=0).body == link_header(7) + number(10, 0)
 
 
-def test_down_is_a_change_and_not_the_lack_of_one() -> None:
+def test_a_link_that_goes_down_is_a_change() -> None:
     down = rtnetlink.change_link("eth0", up=False).body
     untouched = rtnetlink.change_link("eth0").body
 
@@ -125,9 +125,7 @@ def test_a_veth_pair_is_described_with_its_other_end_inside() -> None:
         (Stacking("ipvlan", 1), struct.pack("=H", 1)),
     ],
 )
-def test_a_stacked_link_says_its_mode_in_its_kinds_own_width(
-    stacking: Stacking, mode: bytes
-) -> None:
+def test_a_stacked_links_mode_has_the_width_of_its_kind(stacking: Stacking, mode: bytes) -> None:
     info = attribute(1, stacking.kind.encode() + b"\0") + attribute(2, attribute(1, mode))
 
     request = link_kinds.create_stacked_link(3, "eth0", stacking, "", 9, 0)
@@ -137,7 +135,7 @@ def test_a_stacked_link_says_its_mode_in_its_kinds_own_width(
     )
 
 
-def test_a_bridge_port_is_silenced_by_the_bridges_own_message() -> None:
+def test_a_bridge_port_is_isolated_by_a_message_of_the_bridge_family() -> None:
     port = attribute(1, b"\0") + attribute(24, b"")
 
     assert rtnetlink.silence_port(7).body == link_header(7, family=7) + attribute(12 | NESTED, port)
@@ -160,7 +158,7 @@ def test_an_address_is_sent_with_its_broadcast_or_without_a_search_for_duplicate
     )
 
 
-def test_a_link_is_read_without_what_nobody_asks_for() -> None:
+def test_a_link_is_parsed_without_unneeded_attributes() -> None:
     port = attribute(4, b"\1") + attribute(33, b"\1")
     info = attribute(1, b"veth\0") + attribute(4, b"bridge\0") + attribute(5, port)
     body = (
@@ -256,7 +254,7 @@ BRIDGE = 7
         pytest.param([notice(LOST_ADDRESS, 5)], True, id="an-address-was-lost"),
     ],
 )
-def test_notices_call_for_a_look_when_something_is_missing(
+def test_a_hint_causes_an_observation_only_when_something_is_missing(
     notices: list[Message | None], expected: bool
 ) -> None:
     assert watch.calls_for_a_look(notices) is expected

@@ -98,8 +98,8 @@ def test_options_say_how_the_bridge_is() -> None:
 
 
 def refusals() -> list[tuple[NetworkRequest, type[EngineError], str]]:
-    def pools(*wished: PoolRequest) -> NetworkRequest:
-        return NetworkRequest(name="mine", pools=wished)
+    def pools(*requests: PoolRequest) -> NetworkRequest:
+        return NetworkRequest(name="mine", pools=requests)
 
     outside = "parent subnet 10.2.0.0/24 doesn't contain this address"
     return [

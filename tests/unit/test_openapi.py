@@ -39,7 +39,7 @@ def references(schema: Any) -> Iterator[str]:
 
 
 @each_route
-def test_each_route_says_what_it_does_and_answers(route: Route) -> None:
+def test_each_route_has_a_summary_and_answers(route: Route) -> None:
     operation = route.operation
 
     assert re.fullmatch(r"[A-Z][^\n]{3,98}\.", operation.summary)

@@ -61,7 +61,7 @@ async def rename(ledger: Ledger, times: int) -> None:
     await ledger.record(ORIGIN, (container_stream(BOAT), (event,) * times))
 
 
-def test_an_audit_ends_although_somebody_writes(ledger: Ledger) -> None:
+def test_an_audit_ends_although_events_are_being_written(ledger: Ledger) -> None:
     async def audited() -> None:
         await begin(ledger)
         await rename(ledger, EVENTS)
@@ -81,7 +81,7 @@ def test_an_audit_ends_although_somebody_writes(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("question", ["verify", "view_at"])
-def test_a_question_ends_with_whoever_asked_it(
+def test_a_query_ends_with_its_client(
     ledger: Ledger, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses = 0
@@ -140,7 +140,7 @@ def test_the_name_of_a_removed_container_is_forgotten_after_its_last_event(ledge
     assert not naming._names
 
 
-def test_a_moment_is_of_each_stream_all_up_to_its_last_event_then(tmp_path: Path) -> None:
+def test_a_past_moment_has_each_stream_up_to_its_last_event_then(tmp_path: Path) -> None:
     chance = random.Random(7)
     log = EventLog.open(tmp_path / "shipslog.db", threaded=False)
     versions: dict[str, int] = {}
@@ -213,6 +213,6 @@ def test_what_questions_take_does_not_grow_with_the_log(tmp_path: Path) -> None:
     fill(str(tmp_path), MANY // 4)
 
     command = [sys.executable, "-c", _MEASURE, str(tmp_path)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
 
-    assert int(told.stdout) < BOUND_BYTES
+    assert int(done.stdout) < BOUND_BYTES

@@ -81,7 +81,7 @@ def assert_nothing_is_left(ledger: Ledger, path: Path) -> None:
     assert trio.run(History(ledger).verify).problems == ()
 
 
-def test_its_row_and_its_entries_go(ledger: Ledger, path: Path) -> None:
+def test_its_row_and_its_entries_are_deleted(ledger: Ledger, path: Path) -> None:
     async def steps(ledger: Ledger) -> None:
         await ledger.record(ORIGIN, (STREAM, (LOADED,)))
         assert image_rows(path) == 1
@@ -106,7 +106,9 @@ def test_one_that_comes_back_goes_on_with_its_stream(ledger: Ledger, path: Path)
     assert trio.run(History(ledger).verify).problems == ()
 
 
-def test_one_may_come_back_before_its_removal_is_durable(ledger: Ledger, path: Path) -> None:
+def test_an_image_may_be_loaded_again_before_its_removal_is_durable(
+    ledger: Ledger, path: Path
+) -> None:
     async def steps(ledger: Ledger) -> None:
         for event in (LOADED, GONE, LOADED, GONE, LOADED, GONE):
             ledger.submit(ORIGIN, STREAM, event)
@@ -183,7 +185,7 @@ def test_a_row_that_an_earlier_version_kept_goes_with_the_next_append(
 
 
 def test_its_history_is_found_by_its_id(ledger: Ledger) -> None:
-    async def told(about: str) -> list[str]:
+    async def types_about(about: str) -> list[str]:
         entries = History(ledger).entries(Question(about=about))
         return [entry.type async for block in entries for entry in block]
 
@@ -194,4 +196,4 @@ def test_its_history_is_found_by_its_id(ledger: Ledger) -> None:
     happens(ledger, steps)
 
     for about in (IMAGE, STREAM):
-        assert trio.run(told, about) == ["image_loaded", "image_removed"]
+        assert trio.run(types_about, about) == ["image_loaded", "image_removed"]

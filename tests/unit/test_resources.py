@@ -90,7 +90,7 @@ def test_a_limit_that_makes_no_sense_is_refused_in_dockers_words(
         Resources(pids_max=-1),
     ],
 )
-def test_what_makes_sense_is_accepted_without_a_word(asked: Resources) -> None:
+def test_supported_limits_are_accepted_without_warnings(asked: Resources) -> None:
     assert accepted(asked, MACHINE) == (asked, ())
 
 

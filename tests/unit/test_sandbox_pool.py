@@ -76,7 +76,7 @@ def places(*addresses: str) -> list[Prepared]:
 
 
 @trio_test
-async def test_what_is_offered_is_prepared_and_taken_once(clock: MockClock) -> None:
+async def test_a_wanted_sandbox_is_prepared_and_taken_once(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
@@ -91,7 +91,7 @@ async def test_what_is_offered_is_prepared_and_taken_once(clock: MockClock) -> N
 
 
 @trio_test
-async def test_what_will_not_be_wanted_any_more_goes(clock: MockClock) -> None:
+async def test_sandboxes_that_are_no_longer_wanted_are_removed(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
@@ -107,7 +107,7 @@ async def test_what_will_not_be_wanted_any_more_goes(clock: MockClock) -> None:
 
 
 @trio_test
-async def test_an_address_that_somebody_else_gets_is_nobodys_here(clock: MockClock) -> None:
+async def test_an_evicted_address_has_no_prepared_sandbox(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
@@ -122,7 +122,7 @@ async def test_an_address_that_somebody_else_gets_is_nobodys_here(clock: MockClo
 
 
 @trio_test
-async def test_nor_when_it_was_about_to_be(clock: MockClock) -> None:
+async def test_an_eviction_waits_for_a_preparation_and_discards_it(clock: MockClock) -> None:
     """An eviction waits for a preparation in progress, which it can't prevent."""
     kernel = Kernel()
     async with running(kernel) as pool, trio.open_nursery() as nursery:
@@ -136,7 +136,7 @@ async def test_nor_when_it_was_about_to_be(clock: MockClock) -> None:
 
 
 @trio_test
-async def test_no_network_starves_when_there_is_not_enough_for_all(clock: MockClock) -> None:
+async def test_every_network_gets_a_share_when_namespaces_are_scarce(clock: MockClock) -> None:
     async with running(Kernel(), most=3) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"))
         pool.offer(BACK, places("10.1.0.2"))
@@ -147,7 +147,7 @@ async def test_no_network_starves_when_there_is_not_enough_for_all(clock: MockCl
 
 
 @trio_test
-async def test_a_network_that_goes_leaves_none(clock: MockClock) -> None:
+async def test_a_removed_network_leaves_no_objects(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2"))
@@ -162,7 +162,7 @@ async def test_a_network_that_goes_leaves_none(clock: MockClock) -> None:
 
 
 @trio_test
-async def test_who_ends_in_good_order_leaves_none(clock: MockClock) -> None:
+async def test_emptying_the_pool_removes_all_sandboxes(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         pool.offer(FRONT, places("10.0.0.2", "10.0.0.3"))
@@ -214,7 +214,7 @@ async def test_a_start_right_after_another_finds_the_address_that_came_free(
 
 
 @trio_test
-async def test_removals_alone_hurry_nobody(clock: MockClock) -> None:
+async def test_removals_alone_prepare_no_namespaces(clock: MockClock) -> None:
     kernel = Kernel()
     async with running(kernel) as pool:
         for last in range(9, 1, -1):

@@ -132,7 +132,7 @@ def test_clone_makes_no_namespace(flag: int) -> None:
     assert decision("clone", flag | 0x11, capabilities=("CAP_SYS_ADMIN",)) == bpf.ALLOW
 
 
-def test_clone3_seems_not_to_exist() -> None:
+def test_clone3_fails_with_enosys() -> None:
     """A filter can't see its flags, and a C library falls back on clone only after ENOSYS."""
     assert decision("clone3") == bpf.refusal(errno.ENOSYS)
 
@@ -178,7 +178,7 @@ def test_calls_that_docker_allows_since_then_are_allowed(call: str) -> None:
 
 
 @pytest.mark.parametrize("number", [467, 470, 500, 1000])
-def test_a_call_of_the_future_does_not_exist_yet(number: int) -> None:
+def test_an_unknown_newer_system_call_fails_with_enosys(number: int) -> None:
     """EPERM would make a C library give up where ENOSYS makes it try the older call."""
     assert bpf.decide(program(), number) == bpf.refusal(errno.ENOSYS)
 

@@ -31,7 +31,7 @@ def test_the_keys_are_found_however_they_arrive(pieces: list[bytes]) -> None:
     assert typed_in_pieces(KEYS, pieces) == (b"ls", True)
 
 
-def test_a_beginning_that_leads_nowhere_is_passed_on() -> None:
+def test_a_prefix_of_the_keys_that_does_not_continue_is_passed_on() -> None:
     assert typed_in_pieces(KEYS, [b"\x10", b"a"]) == (b"\x10a", False)
 
 

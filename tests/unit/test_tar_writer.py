@@ -85,6 +85,6 @@ def test_devices_pipes_and_other_names_of_a_file_are_kept() -> None:
     assert (read(other).islnk(), read(other).linkname, other.size_bytes) == (True, "first", 0)
 
 
-def test_tar_has_no_word_for_a_socket() -> None:
+def test_sockets_are_left_out_of_tars() -> None:
     assert not can_be_packed(found(stat.S_IFSOCK))
     assert can_be_packed(found(stat.S_IFIFO))

@@ -108,7 +108,7 @@ def test_a_state_that_can_not_be_read_is_one_dead_container(path: Path, data: ob
 @pytest.mark.parametrize(
     "change", [{"id": GOOD}, {"networks": [{"name": "mine", "ipv4": "nowhere"}]}], ids=str
 )
-def test_a_state_that_makes_no_sense_can_not_be_read(path: Path, change: dict[str, object]) -> None:
+def test_an_inconsistent_state_can_not_be_read(path: Path, change: dict[str, object]) -> None:
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT data FROM aggregates WHERE stream = ?"
         (stored,) = connection.execute(query, (BAD_STREAM,)).fetchone()
@@ -164,7 +164,7 @@ def test_an_event_that_can_not_be_read_is_named_and_the_rest_is_shown(path: Path
     ledger = opened(path)
     history = History(ledger)
 
-    async def told() -> list[str]:
+    async def types() -> list[str]:
         return [entry.type async for block in history.entries(Question()) for entry in block]
 
     verdict = verdict_of(ledger)
@@ -172,7 +172,7 @@ def test_an_event_that_can_not_be_read_is_named_and_the_rest_is_shown(path: Path
     assert ledger.durable.containers[BAD].phase is Phase.CREATED
     assert verdict.first_bad_seq == 4
     assert any(f"event 4 of {BAD_STREAM} can't be read" in each for each in verdict.problems)
-    assert trio.run(told) == [
+    assert trio.run(types) == [
         *("host_initialised", "container_created", "container_created", "unreadable"),
         "exec_created",
     ]

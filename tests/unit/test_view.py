@@ -125,7 +125,7 @@ def with_ports(ship: Container, *ports: PortBinding) -> Container:
     )
 
 
-def test_what_has_ended_keeps_its_promised_address_alone(view: View) -> None:
+def test_an_ended_container_keeps_only_its_reserved_address(view: View) -> None:
     view.put(container_stream(SHIP), 4, container(SHIP, "ship", Phase.EXITED))
 
     assert not view.is_used(NET)
@@ -150,7 +150,7 @@ def test_nothing_is_kept_of_what_is_gone(view: View) -> None:
     assert dict(collections(view)) == {}
 
 
-def test_a_copy_goes_its_own_way(view: View) -> None:
+def test_a_copy_is_independent_of_its_original(view: View) -> None:
     copy = view.copy()
 
     view.put(container_stream(SHIP), 4, None)

@@ -1,3 +1,3 @@
-"""Test that cgroups do what the driver promises, in whichever version this machine has, and that
+"""Test that cgroups do what the driver documents, in whichever version this machine has, and that
 nothing is left behind.
 """

@@ -39,7 +39,7 @@ def test_a_frozen_container_stands_still_until_it_is_thawed(driver: CgroupDriver
 
 
 @pytest.mark.cgroup_v1
-def test_the_freezer_of_version_1_does_the_same(v1_without_v2: CgroupDriver) -> None:
+def test_the_freezer_of_version_1_freezes_too(v1_without_v2: CgroupDriver) -> None:
     freezes_and_thaws(v1_without_v2)
 
 

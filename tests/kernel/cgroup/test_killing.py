@@ -39,12 +39,12 @@ def kills_a_fork_bomb(driver: CgroupDriver) -> None:
     assert member.ended() == -signal.SIGKILL
 
 
-def test_killing_reaches_children_born_meanwhile(driver: CgroupDriver) -> None:
+def test_killing_reaches_children_created_meanwhile(driver: CgroupDriver) -> None:
     kills_a_fork_bomb(driver)
 
 
 @pytest.mark.cgroup_v1
-def test_killing_reaches_children_born_meanwhile_without_version_2(
+def test_killing_reaches_children_created_meanwhile_without_version_2(
     v1_without_v2: CgroupDriver,
 ) -> None:
     kills_a_fork_bomb(v1_without_v2)
@@ -65,7 +65,7 @@ def test_killing_reaches_a_process_that_left_only_the_hierarchy_that_kills(
     assert member.ended() == -signal.SIGKILL
 
 
-def test_killing_spares_the_neighbours(driver: CgroupDriver) -> None:
+def test_killing_leaves_other_containers_alone(driver: CgroupDriver) -> None:
     driver.prepare(ID, Resources())
     driver.prepare(OTHER, Resources())
     member, neighbour = Member(driver, wait_quietly), Member(driver, wait_quietly, OTHER)

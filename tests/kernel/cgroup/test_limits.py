@@ -110,7 +110,7 @@ def test_too_many_processes_are_refused(driver: CgroupDriver) -> None:
     member.ended()
 
 
-def test_counters_tell_what_was_used(driver: CgroupDriver) -> None:
+def test_counters_show_what_was_used(driver: CgroupDriver) -> None:
     def burn(pipe: int) -> None:
         end = time.process_time() + 0.03
         while time.process_time() < end:

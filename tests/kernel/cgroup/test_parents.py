@@ -26,7 +26,7 @@ from tests.kernel.cgroup.members import (
 )
 
 
-def test_a_deep_parent_hands_everything_down() -> None:
+def test_a_deeply_nested_parent_cgroup_delegates_all_controllers() -> None:
     deep = cgroup.detect(f"{PARENT}/a/b")
     deep.prepare(ID, LIMITS)
     member = Member(deep, wait_quietly)

@@ -104,7 +104,7 @@ def test_a_process_that_has_ended_is_no_damage(driver: CgroupDriver) -> None:
     assert driver.check(ID, member.pid) is Presence.RIGHT
 
 
-def test_everything_may_be_asked_of_a_container_that_is_not_there(driver: CgroupDriver) -> None:
+def test_every_method_works_without_a_cgroup(driver: CgroupDriver) -> None:
     driver.remove(ID)
     driver.kill(ID)
     driver.thaw(ID)

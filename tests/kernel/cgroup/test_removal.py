@@ -15,7 +15,7 @@ from tests.kernel.cgroup.members import (
 )
 
 
-def test_removal_takes_what_the_container_made_below(driver: CgroupDriver) -> None:
+def test_removal_deletes_the_cgroups_that_the_container_made(driver: CgroupDriver) -> None:
     driver.prepare(ID, Resources())
     for place in places():
         (place / ID / "init.scope" / "deeper").mkdir(parents=True)

@@ -48,7 +48,7 @@ def test_swap_without_limit_may_come_with_more_memory(driver: CgroupDriver) -> N
 
 
 @pytest.mark.cgroup_v1
-def test_a_real_time_budget_that_nobody_hands_down_is_refused(driver: CgroupDriver) -> None:
+def test_a_real_time_budget_without_one_of_the_parent_is_refused(driver: CgroupDriver) -> None:
     driver.prepare(ID, Resources())
 
     with pytest.raises(DriverError, match=r'failed to write "1000": write .*cpu.rt_runtime_us: '):

@@ -32,7 +32,7 @@ def identity_of(pid: int) -> ProcessIdentity:
     return ProcessIdentity(pid=pid, start_ticks=stat.start_ticks, boot_id=boot_id())
 
 
-def test_a_look_has_everything_of_one_moment(driver: CgroupDriver) -> None:
+def test_a_sample_has_every_counter(driver: CgroupDriver) -> None:
     driver.prepare(ID, Resources(memory_bytes=64 * MIB, pids_max=9))
     member = Member(driver, wait_quietly)
     usage = LinuxUsage(Cgroups(PARENT), Lanes())
@@ -47,7 +47,7 @@ def test_a_look_has_everything_of_one_moment(driver: CgroupDriver) -> None:
     member.kill()
 
 
-def test_a_pid_that_is_somebody_elses_by_now_tells_nothing(driver: CgroupDriver) -> None:
+def test_a_reused_pid_is_not_taken_for_the_old_process(driver: CgroupDriver) -> None:
     stranger = ProcessIdentity(pid=os.getpid(), start_ticks=1, boot_id="another")
     usage = LinuxUsage(Cgroups(PARENT), Lanes())
 

@@ -179,25 +179,25 @@ def in_monitor(made: Bundle, act: Callable[["Monitor"], Any]) -> Any:
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _tell(made, act, write_fd)
+        _report(made, act, write_fd)
     os.close(write_fd)
     with os.fdopen(read_fd) as pipe:
-        told = json.loads(pipe.read() or '{"error": "the monitor died"}')
+        answer = json.loads(pipe.read() or '{"error": "the monitor died"}')
     os.waitpid(pid, 0)
-    assert "error" not in told, told["error"]
-    return told["result"]
+    assert "error" not in answer, answer["error"]
+    return answer["result"]
 
 
-def _tell(made: Bundle, act: Callable[["Monitor"], Any], write_fd: int) -> NoReturn:
-    told: Json
+def _report(made: Bundle, act: Callable[["Monitor"], Any], write_fd: int) -> NoReturn:
+    answer: Json
     try:
         signal.alarm(TIMEOUT_S)  # its containers end with the monitor
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         init.share_pid_namespace(made)
-        told = {"result": act(Monitor(made))}
+        answer = {"result": act(Monitor(made))}
     except BaseException as error:
-        told = {"error": repr(error)}
-    os.write(write_fd, json.dumps(told).encode())
+        answer = {"error": repr(error)}
+    os.write(write_fd, json.dumps(answer).encode())
     os._exit(0)
 
 

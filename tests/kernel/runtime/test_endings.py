@@ -41,7 +41,7 @@ def test_failing_or_dying_at_any_step_leaves_nothing(
         assert (seen.code, seen.report["step"], seen.report["errno"]) == (125, step, errno.EIO)
 
 
-def test_a_limit_that_this_machine_can_not_give_is_said_so(run: RunContainer) -> None:
+def test_a_limit_that_the_kernel_refuses_is_reported(run: RunContainer) -> None:
     limits = [{"type": "RLIMIT_NOFILE", "soft": 1 << 40, "hard": 1 << 40}]
     seen = run("true", process={"rlimits": limits})
 

@@ -68,7 +68,7 @@ def test_its_capabilities_are_what_was_asked_for(execute: Exec) -> None:
     assert [line.split()[1] for line in seen.lines[1:4]] == ["00000000a80425fb"] * 3
 
 
-def test_the_seccomp_filter_holds(execute: Exec, tmp_path: Path) -> None:
+def test_the_seccomp_filter_applies(execute: Exec, tmp_path: Path) -> None:
     program = SeccompPrograms(tmp_path / "programs").path("", ())
     seen = execute(
         *shell("grep Seccomp: /proc/self/status; unshare -U true"), seccomp_path=str(program)
@@ -132,7 +132,9 @@ def test_a_container_that_has_ended_can_not_be_joined(image: Path, tmp_path: Pat
     assert bundles.in_monitor(made, act) in ("No such process", "Cannot allocate memory")
 
 
-def test_the_joining_process_can_not_be_looked_into(image: Path, tmp_path: Path) -> None:
+def test_the_joining_process_can_not_be_inspected_by_the_container(
+    image: Path, tmp_path: Path
+) -> None:
     """A process that opened the exe or a descriptor of the joining one would hold a part of the
     host (CVE-2016-9962).
     """

@@ -49,7 +49,7 @@ def test_no_link_in_an_image_leads_a_mount_or_a_node_outside(
     )
 
 
-def test_a_link_to_nowhere_is_followed_inside(
+def test_a_dangling_symlink_is_followed_inside_the_root(
     run: RunContainer, own_image: Path, tmp_path: Path
 ) -> None:
     (own_image / "data").symlink_to("/var/lib/data")
@@ -70,7 +70,7 @@ def test_links_in_a_circle_end_in_an_error(
 
 
 @pytest.mark.parametrize("what", ["fifo", "device", "directory", "link", "huge"])
-def test_a_passwd_that_is_no_file_makes_nobody_wait(
+def test_a_passwd_that_is_a_pipe_does_not_block(
     run: RunContainer, own_image: Path, what: str
 ) -> None:
     passwd = own_image / "etc" / "passwd"

@@ -55,7 +55,7 @@ def test_propagation_is_what_was_asked_for(
     def act(monitor: bundles.Monitor) -> Outcome:
         first = monitor.init()
         linux.mount("tmpfs", str(host / "late"), "tmpfs")
-        (host / "late" / "news").touch()
+        (host / "late" / "file").touch()
         seen = monitor.exec("ls", "/to/late")
         first.kill()
         linux.umount2(str(host / "late"))
@@ -66,7 +66,7 @@ def test_propagation_is_what_was_asked_for(
     )
     linux.umount2(str(host))
 
-    assert seen.lines == (["news"] if arrives else [])
+    assert seen.lines == (["file"] if arrives else [])
 
 
 def test_bind_options_apply(run: RunContainer, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_directory_is_not_bound_onto_a_file_nor_a_file_onto_a_directory(
     )
 
 
-def test_a_bind_source_that_is_not_there_is_said_so(run: RunContainer) -> None:
+def test_a_missing_bind_source_is_reported(run: RunContainer) -> None:
     seen = run("true", mounts=[bind(Path("/nowhere"), "/to")])
 
     assert (

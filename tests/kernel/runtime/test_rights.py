@@ -56,7 +56,7 @@ def test_new_privileges_are_possible_unless_forbidden(run: RunContainer, asked: 
 
 @pytest.mark.parametrize("no_new_privileges", [False, True])
 @pytest.mark.parametrize("user", ["", "nobody"])
-def test_the_seccomp_filter_holds_for_everybody(
+def test_the_seccomp_filter_applies_to_every_user(
     run: RunContainer, tmp_path: Path, user: str, no_new_privileges: bool
 ) -> None:
     program = SeccompPrograms(tmp_path / "programs").path(

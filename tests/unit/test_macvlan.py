@@ -31,9 +31,7 @@ def network(driver: str, parent: str, **options: str) -> Network:
         ({"parent": ""}, "dm-0123456789ab"),
     ],
 )
-def test_a_parent_is_what_was_asked_for_or_leads_nowhere(
-    options: Mapping[str, str], parent: str
-) -> None:
+def test_a_parent_is_the_requested_link_or_a_dummy(options: Mapping[str, str], parent: str) -> None:
     assert decide_parent("macvlan", options, ID, ()) == parent
     assert is_dummy(parent) == ("parent" not in options or not options["parent"])
 
@@ -53,7 +51,7 @@ def test_a_mode_of_the_other_kind_or_of_none_is_refused(driver: str, mode: str) 
         decide_parent(driver, {"parent": "eth0", f"{driver}_mode": mode}, ID, ())
 
 
-def test_each_kind_has_a_mode_of_its_own_when_nobody_says() -> None:
+def test_each_kind_has_its_own_default_mode() -> None:
     assert mode_name("macvlan", {}) == "bridge"
     assert mode_name("ipvlan", {"macvlan_mode": "vepa"}) == "l2"
 
