@@ -59,14 +59,14 @@ def test_a_registry_with_passwords_takes_the_right_one(
 
 def test_a_wrong_password_is_unauthorised(registry_port: int, daemon: DaemonUnderTest) -> None:
     refused = log_in(daemon, f"127.0.0.1:{registry_port}", "wrong")
-    nobody = daemon.api.request("POST", "/auth", {"serveraddress": f"127.0.0.1:{registry_port}"})
+    anonymous = daemon.api.request("POST", "/auth", {"serveraddress": f"127.0.0.1:{registry_port}"})
 
     url = f"http://127.0.0.1:{registry_port}/v2/"
     assert (refused.status, refused.message) == (
         401,
         f"login attempt to {url} failed with status: 401 Unauthorized",
     )
-    assert (nobody.status, nobody.message) == (401, f'Get "{url}": no basic auth credentials')
+    assert (anonymous.status, anonymous.message) == (401, f'Get "{url}": no basic auth credentials')
 
 
 def test_dockers_command_logs_in_and_says_why_it_could_not(

@@ -84,7 +84,7 @@ def test_what_a_first_process_leaves_behind_ends_with_it(api: Api) -> None:
     api.wait("guest")
     api.wait("of_host")
 
-    eventually(lambda: b"sleep\x004321\x00" not in _commands(), "nobody is left")
+    eventually(lambda: b"sleep\x004321\x00" not in _commands(), "no process is left")
 
 
 def _commands() -> set[bytes]:

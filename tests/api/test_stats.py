@@ -101,8 +101,8 @@ def test_dockers_table_has_them_all(docker: Client, daemon: DaemonUnderTest) -> 
 
     form = "{{.Name}} {{.MemUsage}} {{.PIDs}}"
     running = docker.ok("stats", "--no-stream", "--format", form)
-    everybody = docker.ok("stats", "--all", "--no-stream", "--format", "{{.Name}} {{.PIDs}}")
+    listed = docker.ok("stats", "--all", "--no-stream", "--format", "{{.Name}} {{.PIDs}}")
 
     name, _, _, limit, pids = running.split()
     assert (name, limit, pids) == ("up", "32MiB", "1")
-    assert set(everybody.splitlines()) == {"up 1", "down 0"}
+    assert set(listed.splitlines()) == {"up 1", "down 0"}

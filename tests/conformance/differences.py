@@ -26,7 +26,7 @@ class Allowed:
 
 
 ALLOWED: Final = (
-    Allowed("/json", r"^/Config/(Env|StopSignal) ", "an empty list for none; the signal by which it is stopped, also when nobody chose it"),
+    Allowed("/json", r"^/Config/(Env|StopSignal) ", "an empty list for none; the signal by which it is stopped, also when none was chosen"),
     Allowed("/json", r"^/HostConfig/KernelMemory(TCP)? ", OLD),
     Allowed("/json|/networks", r"/(DNSNames|GwPriority|EnableIPv4)\b", OLD),
     Allowed("/images/.*/json", r"^/(Config/|ContainerConfig|Container |VirtualSize )", OLD),

@@ -56,7 +56,7 @@ def layer_files(daemon: DaemonUnderTest) -> set[Path]:
 
 @pytest.fixture
 def streams(daemon: DaemonUnderTest) -> dict[str, str]:
-    """One of each kind: a container with an exec in a network, and an image that nobody uses."""
+    """One of each kind: a container with an exec in a network, and an unused image."""
     network = daemon.api.post("/networks/create", {"Name": "mine"}).json["Id"]
     default = daemon.api.get("/networks/bridge")["Id"]
     daemon.api.post("/images/load", image_archive("unused"))

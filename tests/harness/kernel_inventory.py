@@ -209,7 +209,7 @@ def _wrong_sandboxes(
         yield from _wrong_links(roots, inventory, container)
     spare = inventory.pins - wanted
     if len(spare) > prepared_max:
-        yield f"{len(spare)} sandboxes of nobody: {sorted(spare)}"
+        yield f"{len(spare)} sandboxes of no container: {sorted(spare)}"
 
 
 def _wrong_links(roots: Roots, inventory: KernelInventory, container: Json) -> Iterator[str]:

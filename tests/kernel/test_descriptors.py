@@ -112,7 +112,7 @@ def test_a_reader_of_logs_that_goes_away_leaves_nothing_open(tmp_path: Path) -> 
     streams = LinuxStreams(
         data_root=tmp_path,
         lanes=Lanes(),
-        monitors=None,  # type: ignore[arg-type]  # nobody attaches
+        monitors=None,  # type: ignore[arg-type]  # no client attaches
         connections=None,  # type: ignore[arg-type]
         cgroups=None,  # type: ignore[arg-type]
     )

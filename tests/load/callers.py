@@ -167,7 +167,7 @@ def _forgotten(known: Known, types: list[str]) -> Iterator[str]:
 def _untrue(known: Known, here: Json | None) -> Iterator[str]:
     if here is None:
         if known.removed is False:
-            yield "gone, and nobody had removed it"
+            yield "gone without a removal"
         return
     if known.removed:
         yield "here, although it was removed"

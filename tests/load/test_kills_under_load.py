@@ -60,7 +60,7 @@ def _settle_the_unanswered(daemon: DaemonUnderTest, people: list[Person]) -> Non
     asked = {name for person in people for name in person.asked_names}
     for identity, state in present.items():
         if identity not in known:
-            assert state["Name"].removeprefix("/") in asked, f"nobody asked for {state['Name']}"
+            assert state["Name"].removeprefix("/") in asked, f"{state['Name']} was not created"
             daemon.api.remove(identity)
     for person in people:
         person.asked_names.clear()

@@ -111,9 +111,9 @@ def test_sixty_four_clients_at_once_are_all_served_and_leave_nothing(
 
     let_them_work((*workers, *lookers), program.api, lambda: time.sleep(LASTS_S))
 
-    everybody: tuple[Person | Looker, ...] = (*workers, *lookers)
-    assert [complaint for each in everybody for complaint in each.complaints] == []
-    assert all(each.answers for each in everybody)
+    everyone: tuple[Person | Looker, ...] = (*workers, *lookers)
+    assert [complaint for each in everyone for complaint in each.complaints] == []
+    assert all(each.answers for each in everyone)
     present = program.states()
     assert [wrong for each in workers for wrong in each.disagreements(program.api, present)] == []
     for container in present:

@@ -46,13 +46,13 @@ class Known:
 
 
 MINE = network("mine")
-WISH = Membership(name="mine", network=MINE.id)
+MEMBERSHIP = Membership(name="mine", network=MINE.id)
 
 
 def test_the_lowest_free_address_of_each_family_is_chosen() -> None:
     both = network("mine", ipv6=POOL6)
 
-    chosen = choose_endpoint(Known(both, held=("172.30.0.2",)), both, WISH, slot=1)
+    chosen = choose_endpoint(Known(both, held=("172.30.0.2",)), both, MEMBERSHIP, slot=1)
 
     assert (chosen.address, chosen.address6) == ("172.30.0.3/29", "fd00:1::2/64")
     assert (chosen.gateway, chosen.gateway6) == ("172.30.0.1", "fd00:1::1")
@@ -62,7 +62,7 @@ def test_the_lowest_free_address_of_each_family_is_chosen() -> None:
 def test_an_internal_network_has_no_gateway_and_ipvlan_no_mac() -> None:
     inner = network("mine", internal=True, driver=IPVLAN)
 
-    chosen = choose_endpoint(Known(inner), inner, WISH, slot=0)
+    chosen = choose_endpoint(Known(inner), inner, MEMBERSHIP, slot=0)
 
     assert (chosen.gateway, chosen.mac) == ("", "")
 
@@ -94,7 +94,7 @@ def test_the_next_places_are_those_that_starts_will_be_given() -> None:
     assert [each.address for each in offered] == [
         f"172.30.0.{number}/29" for number in (2, 4, 5, 6)
     ]
-    assert offered[0] == choose_endpoint(known, MINE, WISH, 0)
+    assert offered[0] == choose_endpoint(known, MINE, MEMBERSHIP, 0)
     with pytest.raises(AddressesExhausted):
         next_endpoints(Known(MINE, held=tuple(f"172.30.0.{n}" for n in range(2, 7))), MINE, 1)
 
@@ -102,10 +102,10 @@ def test_the_next_places_are_those_that_starts_will_be_given() -> None:
 def test_a_request_means_the_network_it_was_made_for_or_else_one_of_the_name() -> None:
     again = network("again")
 
-    assert network_of(Known(MINE), WISH) == MINE
+    assert network_of(Known(MINE), MEMBERSHIP) == MINE
     assert network_of(Known(again), Membership(name="again", network="gone")) == again
     with pytest.raises(NotFound):
-        network_of(Known(again), WISH)
+        network_of(Known(again), MEMBERSHIP)
 
 
 def test_a_new_container_may_name_any_existing_network() -> None:
@@ -128,7 +128,7 @@ def test_a_container_gets_an_endpoint_in_each_of_its_networks_in_order() -> None
         name="web",
         spec=Spec(image="busybox", image_id=ImageId("sha256:1")),
         created_ns=1,
-        networks=(Membership(name="other"), WISH),
+        networks=(Membership(name="other"), MEMBERSHIP),
     )
 
     places = choose_endpoints(Known(MINE, other), container)

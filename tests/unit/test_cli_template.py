@@ -50,7 +50,7 @@ SHOWN = [
     ('{{printf "%-6s|%3d|%v" "ab" 7 true}}', "ab    |  7|true"),
     ('{{gt .State.Pid 2}} {{le 1 1}} {{ne 1 2}} {{or "" "z"}}', "true true true z"),
     ("a {{- 1 -}} b", "a1b"),
-    ("{{/* said to nobody */}}x", "x"),
+    ("{{/* a comment */}}x", "x"),
     ('{{split "a:b" ":"}} {{truncate "abcdef" 3}} {{pad "x" 1 2}}|', "[a b] abc  x  |"),
     ('{{"}}"}}', "}}"),
 ]

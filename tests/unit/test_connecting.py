@@ -39,7 +39,7 @@ FRONT = Network(
 )
 HOST = Network(id=NetworkId("1" * 64), name="host", driver="host", created_ns=0)
 NONE = Network(id=NetworkId("0" * 64), name="none", driver="null", created_ns=0)
-WISH = Membership(name="front", network=FRONT.id, aliases=("web",))
+MEMBERSHIP = Membership(name="front", network=FRONT.id, aliases=("web",))
 PLACE = Endpoint(
     network=FRONT.id,
     name="front",
@@ -75,7 +75,7 @@ def test_a_container_is_in_the_network_of_its_mode_first() -> None:
         image="busybox",
         image_id=ImageId("sha256:" + "1" * 64),
         network_mode="back",
-        networks=(WISH, Membership(name="back", ipv4="10.2.0.9")),
+        networks=(MEMBERSHIP, Membership(name="back", ipv4="10.2.0.9")),
         mac_address="02:42:00:00:00:01",
     )
     state = evolve(None, Created(id=ContainerId("c" * 64), name="web", spec=spec), 1)
@@ -84,7 +84,7 @@ def test_a_container_is_in_the_network_of_its_mode_first() -> None:
 
 
 def test_a_stopped_container_is_connected_at_once_and_gets_its_endpoint_later() -> None:
-    state = after(container(), decide_connect(container(), WISH, None))
+    state = after(container(), decide_connect(container(), MEMBERSHIP, None))
 
     assert names(state) == ["bridge", "front"]
     assert (state.orders, state.endpoints) == ((), ())
@@ -97,7 +97,7 @@ def test_a_stopped_container_is_connected_at_once_and_gets_its_endpoint_later() 
 def test_a_running_container_keeps_its_address_while_it_joins_and_leaves() -> None:
     running = container(Phase.RUNNING)
 
-    joining = after(running, decide_connect(running, WISH, PLACE))
+    joining = after(running, decide_connect(running, MEMBERSHIP, PLACE))
     assert joining.endpoints == joining.desired_endpoints == (PLACE,)
     joined = after(joining, (Connected(order=1),))
     assert joined.orders == ()
@@ -111,7 +111,7 @@ def test_a_running_container_keeps_its_address_while_it_joins_and_leaves() -> No
 
 def test_a_refused_connection_is_undone_and_its_reason_is_kept() -> None:
     running = container(Phase.RUNNING)
-    joining = after(running, decide_connect(running, WISH, PLACE))
+    joining = after(running, decide_connect(running, MEMBERSHIP, PLACE))
 
     refused = after(joining, (ConnectFailed(order=1, reason="no more links"),))
 
@@ -122,7 +122,7 @@ def test_a_refused_connection_is_undone_and_its_reason_is_kept() -> None:
 
 def test_the_end_of_a_run_settles_what_was_under_way() -> None:
     running = container(Phase.RUNNING)
-    joining = after(running, decide_connect(running, WISH, PLACE))
+    joining = after(running, decide_connect(running, MEMBERSHIP, PLACE))
     leaving = after(joining, decide_disconnect(joining, FRONT, force=False))
 
     ended = after(
@@ -145,7 +145,7 @@ def test_the_end_of_a_run_settles_what_was_under_way() -> None:
         (container(mode="container:x"), FRONT, InvalidRequest, "sharing network namespace"),
         (container(Phase.REMOVING), FRONT, Conflict, "is marked for removal"),
         (
-            after(container(), decide_connect(container(), WISH, None)),
+            after(container(), decide_connect(container(), MEMBERSHIP, None)),
             FRONT,
             Forbidden,
             "endpoint with name web already exists in network front",

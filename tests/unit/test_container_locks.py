@@ -29,7 +29,7 @@ def test_writers_of_one_container_come_one_after_the_other_and_others_do_not_wai
             done.set()
 
         assert inside == ["first", "elsewhere", "second"]
-        assert not locks._locks, "a lock lives while somebody wants it"
+        assert not locks._locks, "a lock is kept only while it is used"
 
     trio.run(main)
 

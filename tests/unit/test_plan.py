@@ -237,7 +237,7 @@ SHARED = Spec(image="b", image_id=SPEC.image_id, command=("sleep",), pid_mode="h
         "its monitor is ending",
         "its process lives",
         "others may live in the host's PID namespace",
-        "nobody lives there",
+        "another namespace has no process",
     ],
 )
 def test_what_does_not_run_leaves_nothing_but_its_directory(
