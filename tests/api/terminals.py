@@ -78,10 +78,10 @@ class Terminal:
         return (before + found).decode(errors="replace")
 
     def asks(self, command: str) -> str:
-        """Give a shell a command and return its output.
+        """Send a command to a shell and return its output.
 
-        A mark ends it, written so that the echo of what is typed doesn't look like it: prompts may
-        be drawn more than once.
+        A mark ends the output; it is typed in another form, so that the echo is not taken for it.
+        Prompts may be drawn more than once.
         """
         self._asked += 1
         self.type(f"{command}; echo '<'{self._asked}'>'\n")

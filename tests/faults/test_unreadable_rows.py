@@ -43,7 +43,7 @@ def spoil(daemon: DaemonUnderTest, stream: str, *tables: str) -> None:
 
 
 def stored(daemon: DaemonUnderTest, stream: str) -> list[tuple[object, ...]]:
-    """Every row of a stream, whole."""
+    """Return every row of a stream, with all columns."""
     with database(daemon) as connection:
         query = "SELECT * FROM {} WHERE stream = ? ORDER BY version"
         found = [connection.execute(query.format(table), (stream,)) for table in BOTH]

@@ -5,9 +5,9 @@ conditions.py        waits for conditions
 client.py            a simple client of the API
 daemon.py            one daemon with roots of its own
 kernel_inventory.py  everything it owns in the kernel, and what is wrong with that
-recording.py         makes the daemon record its answers, which tests/conformance judges
+recording.py         makes the daemon record its answers, which tests/conformance checks
 resource_usage.py    makes the daemon report what it holds
-lives.py             lets containers live and die
+lives.py             starts and ends many containers
 forked.py            forks a daemon from the test process
 descriptor_limit.py  limits descriptors
 hanging_mount.py     a file system that never answers

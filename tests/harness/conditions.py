@@ -50,7 +50,7 @@ def eventually(
 
 
 def settled(problems: Callable[[], list[str]], *, within_s: float = 10.0) -> None:
-    """Return when there are no problems any more; fail with those that remain."""
+    """Wait until there are no problems any more; fail with those that remain."""
     deadline = time.monotonic() + patient(within_s)
     while found := problems():
         if time.monotonic() > deadline:

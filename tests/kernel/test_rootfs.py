@@ -43,7 +43,7 @@ def trash(tmp_path: Path) -> Path:
 
 
 def remove(rootfs: Rootfs) -> None:
-    """Do both halves of a removal."""
+    """Move a container's directory to the trash, and delete it there."""
     if (trashed := rootfs.set_aside(C)) is not None:
         delete_trash(trashed)
 

@@ -105,7 +105,7 @@ class World:
     directory: Path
     machine: Machine = field(default_factory=Machine)
     images: tuple[ImageContents, ...] = (IMAGE,)
-    """Those that there are from the beginning."""
+    """The images that exist from the beginning."""
 
     @property
     def database(self) -> Path:

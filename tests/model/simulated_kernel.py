@@ -174,7 +174,7 @@ class Machine:
         return ProcessIdentity(pid=self.pids, start_ticks=self.pids * 7, boot_id=self.boot_id)
 
     def reboot(self) -> None:
-        """Turn the power off and on: what is on the disk stays."""
+        """Turn the power off and on; the disk keeps its content."""
         self.boots += 1
         self.bridges.clear()
         self.subnets.clear()

@@ -1,4 +1,4 @@
-"""A container is created of what is there at that moment."""
+"""Test that a creation uses the image, the networks and the owners of one moment."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What an observation adds to the log: each fact once, each absence with its reason."""
+"""Test which events an observation adds: each fact once, each absence with its reason."""
 
 from dataclasses import replace
 from typing import Any

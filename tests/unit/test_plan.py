@@ -1,4 +1,4 @@
-"""What is done for a container in each phase, whatever is observed of it."""
+"""Test which actions are planned for a container in each phase, for each observation."""
 
 from dataclasses import replace
 from signal import SIGTERM
