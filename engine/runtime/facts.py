@@ -90,7 +90,10 @@ class LogDropped(NamedTuple):
 
 
 class AttachEnded(NamedTuple):
-    """A client was disconnected, for one of the reasons above. An exec's client has the exec's ID."""
+    """A client was disconnected, for one of the reasons above.
+
+    ``attach_id`` is the exec's ID for the client of an exec.
+    """
 
     attach_id: str
     reason: str

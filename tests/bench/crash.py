@@ -150,8 +150,8 @@ def inconsistencies(subject: Subject) -> Iterator[Sampler]:
 
 
 def _live_and_die(subject: Subject, enough: Event) -> None:
-    """Run containers' lives until printed to stop; failed requests are ignored, and the loop ends when
-    the engine is gone.
+    """Create and remove containers until the event is set; ignore failed requests, and end when the
+    engine is gone.
     """
     wire = subject.connection()
     while not enough.is_set():

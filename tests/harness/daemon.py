@@ -33,8 +33,8 @@ class DaemonUnderTest:
     """A daemon and, at the end of the test, the removal of everything that it made.
 
     Attributes:
-        place: the directory of ``data``, ``exec``, ``api.sock``, ``log`` and ``answers``; its path is
-            short, because a socket's path has 108 bytes.
+        place: the directory of ``data``, ``exec``, ``api.sock``, ``log`` and ``answers``; its path
+            is short, because a socket's path has 108 bytes at most.
         answer_log: every answer that it gave; they are compared with the API's description.
 
     With ``forked`` it is forked from the test process, which must have one thread only then: see

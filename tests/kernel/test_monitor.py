@@ -1,5 +1,5 @@
-"""Test what a monitor guarantees: output, exit code and journal are never lost, and streams behave as
-Docker's.
+"""Test what a monitor guarantees: output, exit code and journal are never lost, and streams behave
+as Docker's.
 """
 
 import ctypes

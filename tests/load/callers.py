@@ -1,5 +1,5 @@
-"""Simulate eight users at once, each with containers of their own, who remember the answers that
-they got.
+"""Simulate eight users at once, each with containers of their own; compare the answers that they
+got with the engine's state.
 
 What was answered must hold afterwards, whatever happened to the daemon; what was requested without
 an answer may hold or not.
@@ -29,14 +29,14 @@ class Known:
     identity: str
     name: str
     fleeting: bool
-    """Removed at its end."""
+    """Whether it is removed at its end."""
     starts: int = 0
     execs: list[str] = field(default_factory=list)
     running: bool | None = False
-    """None: requested, without an answer."""
+    """Whether it runs; None while a request is without an answer."""
     removed: bool | None = False
     renaming_to: str = ""
-    """Requested, without an answer."""
+    """The new name of a rename that is without an answer."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Thousands of containers come and go while the daemon is killed again and again: nothing is left."""
+"""Test that thousands of containers leave nothing, while the daemon is killed again and again."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ LIVES: Final = 2000
 LIVES_OF_A_DAEMON: Final = 50
 LIVES_AT_ONCE: Final = 4
 KILLED_WITHIN_S: Final = 0.1
-"""After the beginning of each of its last four lives."""
+"""How long after the beginning of its last four containers a daemon is killed, at most."""
 
 
 @pytest.mark.timeout(600)

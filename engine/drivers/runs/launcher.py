@@ -83,8 +83,8 @@ class Launcher:
     ) -> Launched:
         """Fork a monitor for a container's run.
 
-        The monitor gets copies of the clients' sockets; the caller closes them. ``open_run`` blocks;
-        its order has one attachment for each of them.
+        The monitor gets copies of the clients' sockets, which the caller closes. ``open_run``
+        blocks; its order has one attachment for each socket.
 
         When the launcher dies meanwhile, a new one is asked once more, unless a monitor exists
         already.
