@@ -22,11 +22,13 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
     except BrokenPipeError:
-        code = _die_of(signal.SIGPIPE)  # the reader has closed the pipe: end as any filter does
+        code = _exit_by_signal(
+            signal.SIGPIPE
+        )  # the reader has closed the pipe: end as any filter does
     except KeyboardInterrupt:
-        code = _die_of(signal.SIGINT)
+        code = _exit_by_signal(signal.SIGINT)
     except Killed as killed:
-        code = _die_of(signal.Signals(killed.number))
+        code = _exit_by_signal(signal.Signals(killed.number))
     # Skips Python's own shutdown, which takes 3 ms and is not needed.
     os._exit(code)
 
@@ -36,8 +38,8 @@ def run(words: list[str]) -> int:
     try:
         options, rest = _global_options(words)
     except UsageError as error:
-        output.complain(f"{error}\n\nUsage:  shipslog [OPTIONS] COMMAND [ARG...]\n")
-        output.complain("Run 'shipslog --help' for more information")
+        output.error_line(f"{error}\n\nUsage:  shipslog [OPTIONS] COMMAND [ARG...]\n")
+        output.error_line("Run 'shipslog --help' for more information")
         return error.exit_code
     if options.on("version"):
         from engine.cli.version import short_version
@@ -48,8 +50,8 @@ def run(words: list[str]) -> int:
         return _help(rest[1:])
     verb, words = resolve(rest)
     if verb is None:
-        output.complain(f"shipslog: unknown command: shipslog {' '.join(rest[:1])}\n")
-        output.complain("Run 'shipslog --help' for more information")
+        output.error_line(f"shipslog: unknown command: shipslog {' '.join(rest[:1])}\n")
+        output.error_line("Run 'shipslog --help' for more information")
         return 1
     engine = Engine(_host(options), secrecy.tls_options(options))
     return _run_verb(load(verb), words, engine)
@@ -93,18 +95,18 @@ def _run_verb(command: Command, words: list[str], engine: Engine) -> int:
             return 0
         command.check_arguments(len(arguments))
     except UsageError as error:
-        output.complain(f"{error}\n\nUsage:  shipslog {command.usage}\n")
-        output.complain(f"Run 'shipslog {command.name} --help' for more information")
+        output.error_line(f"{error}\n\nUsage:  shipslog {command.usage}\n")
+        output.error_line(f"Run 'shipslog {command.name} --help' for more information")
         return error.exit_code
     try:
         return command.run(Invocation(engine, options, arguments))
     except Failure as failure:
         if str(failure):
-            output.complain(str(failure))
+            output.error_line(str(failure))
         return failure.exit_code
 
 
-def _die_of(number: signal.Signals) -> int:
+def _exit_by_signal(number: signal.Signals) -> int:
     """End by the signal itself, so that a shell sees the cause; return 128 + n if that fails."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

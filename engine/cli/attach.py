@@ -94,7 +94,7 @@ def _start(invocation: Invocation) -> int:
             invocation.engine.ask("POST", f"/containers/{container}/start", query)
             output.line(container)
         except Failure as failure:
-            output.complain(str(failure))
+            output.error_line(str(failure))
             failed.append(container)
     if failed:
         raise Failure(f"Error: failed to start containers: {', '.join(failed)}")

@@ -53,16 +53,19 @@ class _Copy(NamedTuple):
 
 def _cp(invocation: Invocation) -> int:
     source, destination = invocation.arguments
-    (giver, from_path), (taker, to_path) = _place(source), _place(destination)
+    (source_container, from_path), (target_container, to_path) = _place(source), _place(destination)
     options = invocation.options
     copy = _Copy(
-        invocation.engine, giver or taker, options.on("follow-link"), options.on("archive")
+        invocation.engine,
+        source_container or target_container,
+        options.on("follow-link"),
+        options.on("archive"),
     )
-    if giver and taker:
+    if source_container and target_container:
         raise Failure("copying between containers is not supported")
-    if giver:
+    if source_container:
         _copy_out(copy, from_path, to_path)
-    elif taker:
+    elif target_container:
         _copy_in(copy, from_path, to_path)
     else:
         raise Failure("must specify at least one container source")

@@ -117,7 +117,7 @@ def _rmi(invocation: Invocation) -> int:
         try:
             report = invocation.engine.ask("DELETE", f"/images/{image}", query)
         except EngineRefused as refused:
-            output.complain(str(refused))
+            output.error_line(str(refused))
             code = 0 if options.on("force") and refused.status == 404 else 1
             continue
         for entry in report:

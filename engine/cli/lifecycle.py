@@ -27,7 +27,7 @@ def for_each(containers: Iterable[str], act: Callable[[str], str | None]) -> int
             said = act(container)
             output.line(container if said is None else said)
         except EngineRefused as refused:
-            output.complain(str(refused))
+            output.error_line(str(refused))
             code = 1
     return code
 
@@ -50,7 +50,7 @@ def _posts(verb: str, **flags: str) -> Callable[[Invocation], int]:
 def _stop(verb: str) -> Callable[[Invocation], int]:
     def run(invocation: Invocation) -> int:
         if invocation.options.given("time"):
-            output.complain("Flag --time has been deprecated, use --timeout instead")
+            output.error_line("Flag --time has been deprecated, use --timeout instead")
         seconds = "time" if invocation.options.given("time") else "timeout"
         return _posts(verb, signal="signal", t=seconds)(invocation)
 
@@ -80,7 +80,7 @@ def _rename(invocation: Invocation) -> int:
     try:
         invocation.engine.ask("POST", f"/containers/{container}/rename", {"name": new_name})
     except EngineRefused as refused:
-        output.complain(str(refused))
+        output.error_line(str(refused))
         raise Failure(f"Error: failed to rename container named {container}") from refused
     return 0
 

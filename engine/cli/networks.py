@@ -77,7 +77,7 @@ def _remove(invocation: Invocation) -> int:
         try:
             invocation.engine.ask("DELETE", f"/networks/{name}")
         except EngineRefused as refused:
-            output.complain(str(refused))
+            output.error_line(str(refused))
             code = 1
         else:
             output.line(name)

@@ -30,6 +30,6 @@ def line(text: str = "") -> None:
     write(f"{text}\n")
 
 
-def complain(text: str) -> None:
+def error_line(text: str) -> None:
     """Write to standard error, with a line feed."""
     write_bytes(STDERR, f"{text}\n".encode(errors="surrogateescape"))

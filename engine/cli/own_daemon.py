@@ -116,10 +116,10 @@ class OwnDaemon:
         while not self.answers():
             if self._process.poll() is not None:
                 raise Failure(
-                    f"the daemon ended with {self._process.returncode}:\n{self._last_words()}"
+                    f"the daemon ended with {self._process.returncode}:\n{self._last_output()}"
                 )
             if time.monotonic() - began > READY_S:
-                raise Failure(f"the daemon does not answer:\n{self._last_words()}")
+                raise Failure(f"the daemon does not answer:\n{self._last_output()}")
             time.sleep(_RETRY_S)
         return time.monotonic() - began
 
@@ -151,7 +151,7 @@ class OwnDaemon:
     def _log(self) -> str:
         return f"{self.directory}/daemon.log"
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         with open(self._log, encoding="utf-8", errors="replace") as log:  # noqa: PTH123  (pathlib costs 10 ms)
             return "".join(log.readlines()[-15:])
 

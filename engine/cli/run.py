@@ -41,10 +41,10 @@ def _run(invocation: Invocation) -> int:
     try:
         return _run_checked(invocation)
     except Failure as failure:
-        raise _as_run_says_it(failure, "run") from failure
+        raise _with_help_hint(failure, "run") from failure
 
 
-def _as_run_says_it(failure: Failure, verb: str) -> Failure:
+def _with_help_hint(failure: Failure, verb: str) -> Failure:
     """Return the failure with the program's name before the message and a hint to the help after
     it; exit code 126 or 127 if the command was at fault.
     """
@@ -70,7 +70,7 @@ def _run_checked(invocation: Invocation) -> int:
     try:
         need_terminal(tty=tty, stdin=streams["stdin"])
     except Failure as failure:
-        output.complain(str(failure))
+        output.error_line(str(failure))
         return 1
     if not any(streams.values()):
         identity = _create(engine, options, body)
@@ -136,11 +136,11 @@ def _create(engine: Engine, options: Options, body: dict[str, Any]) -> str:
             or pull != "missing"
         ):
             raise
-        output.complain(f"Unable to find image '{tagged(body['Image'])}' locally")
+        output.error_line(f"Unable to find image '{tagged(body['Image'])}' locally")
         _pull(engine, body["Image"])
         answer = engine.ask("POST", "/containers/create", query, body)
     for warning in answer.get("Warnings") or ():
-        output.complain(f"WARNING: {warning}")
+        output.error_line(f"WARNING: {warning}")
     identity = str(answer["Id"])
     if path := options.text("cidfile"):
         _write_cidfile(path, identity)
@@ -175,14 +175,14 @@ def _pull(engine: Engine, image: str) -> None:
         message = json.loads(progress)
         if "error" in message:
             raise Failure(str(message["error"]))
-        output.complain(": ".join(str(message[k]) for k in ("id", "status") if k in message))
+        output.error_line(": ".join(str(message[k]) for k in ("id", "status") if k in message))
 
 
 def _create_only(invocation: Invocation) -> int:
     try:
         body = _body(invocation)
     except Failure as failure:
-        raise _as_run_says_it(failure, "create") from failure
+        raise _with_help_hint(failure, "create") from failure
     output.line(_create(invocation.engine, invocation.options, body))
     return 0
 

@@ -142,10 +142,10 @@ class _Tunnel:
             self._tls.write(block)
         else:
             self._client_ended = True
-            self._say_goodbye()
+            self._send_close_notify()
         self._to_engine += self._outgoing.read()
 
-    def _say_goodbye(self) -> None:
+    def _send_close_notify(self) -> None:
         try:
             self._tls.unwrap()
         except ssl.SSLError:  # it would wait for the engine's close_notify

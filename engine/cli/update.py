@@ -70,7 +70,7 @@ def _update(invocation: Invocation) -> int:
 
     code = for_each(invocation.arguments, act)
     for warning in warnings:
-        output.complain(warning)
+        output.error_line(warning)
     return code
 
 

@@ -9,7 +9,7 @@ from engine.cli.command import Command, Invocation
 def _verify(invocation: Invocation) -> int:
     report = invocation.engine.ask("GET", "/shipslog/verify")
     for problem in report["problems"]:
-        output.complain(str(problem))
+        output.error_line(str(problem))
     if report["ok"]:
         output.line(
             f"{report['events']} events: the chain is whole, every projection equals a replay"
@@ -17,7 +17,7 @@ def _verify(invocation: Invocation) -> int:
         return 0
     first = report.get("first_bad_seq")
     where = f", first at event {first}" if first is not None else ""
-    output.complain(f"{report['events']} events: not what was written{where}")
+    output.error_line(f"{report['events']} events: not what was written{where}")
     return 1
 
 

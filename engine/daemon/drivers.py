@@ -22,7 +22,7 @@ from engine.drivers.networks.firewall import Firewall
 from engine.drivers.networks.name_plan import network_listener
 from engine.drivers.networks.port import LinuxNetworks
 from engine.drivers.networks.sandbox_driver import NetworkDriver
-from engine.drivers.networks.sandbox_pool import Attendants, SandboxPool
+from engine.drivers.networks.sandbox_pool import PoolCallbacks, SandboxPool
 from engine.drivers.resolver.client import Resolver
 from engine.drivers.runs.bundle_maker import BundleMaker
 from engine.drivers.runs.bundles import Bundles
@@ -126,14 +126,16 @@ def _bundles(config: Config, state: LogState, content: Content, cgroups: Cgroups
 def _networks(config: Config, state: LogState, lanes: Lanes) -> LinuxNetworks:
     driver = NetworkDriver(state.instance, config.exec_root)
     names = Resolver(config.exec_root)
-    attendants = Attendants(prepared=partial(_serve_names, names, state), thrown_away=names.forget)
+    callbacks = PoolCallbacks(
+        after_creation=partial(_serve_names, names, state), before_removal=names.forget
+    )
     most = _PREPARED_FACTOR * config.prepared_sandboxes
     return LinuxNetworks(
         exec_root=config.exec_root,
         lanes=lanes,
         driver=driver,
         firewall=Firewall(state.instance),
-        pool=SandboxPool(driver, lanes, attendants, most),
+        pool=SandboxPool(driver, lanes, callbacks, most),
         names=names,
         network_of=state.network,
         everything=state.firewall,

@@ -22,7 +22,7 @@ def find_executable(command: str, environment: dict[str, str]) -> str:
         SetupFailed: exit code 127 if it does not exist, 126 if it is not an executable file.
     """
     if "/" in command:
-        number = _why_not(command)
+        number = _access_errno(command)
         if number == errno.EACCES:
             raise command_refusal(f'exec: "{command}": permission denied', number)
         if number:
@@ -30,7 +30,7 @@ def find_executable(command: str, environment: dict[str, str]) -> str:
         return command
     for directory in environment.get("PATH", "").split(":") if command else ():
         path = os.path.join(directory or ".", command)  # noqa: PTH118  (Path would drop the "./")
-        if _why_not(path):
+        if _access_errno(path):
             continue
         if not path.startswith("/"):
             raise SetupFailed(
@@ -40,7 +40,7 @@ def find_executable(command: str, environment: dict[str, str]) -> str:
     raise command_refusal(f'exec: "{command}": executable file not found in $PATH', errno.ENOENT)
 
 
-def _why_not(path: str) -> int:
+def _access_errno(path: str) -> int:
     """Return the errno that prevents executing a file, or 0."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (lean)

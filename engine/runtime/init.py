@@ -223,8 +223,8 @@ def _isolate(child: _Child) -> None:
     if child.stdio is not None:
         for number, fd in enumerate(child.stdio):
             os.dup2(moved[fd], number)
-    kept_still = {child.report_fd, child.init_pidfd, child.console_socket or -1}
-    _close_others(kept_still.union(child.joined.values()))
+    kept_fds = {child.report_fd, child.init_pidfd, child.console_socket or -1}
+    _close_others(kept_fds.union(child.joined.values()))
     os.setsid()
     restore_signals()
 

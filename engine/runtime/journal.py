@@ -37,7 +37,7 @@ from engine.runtime.kernel_files import read_once
 
 DURABLE: Final = frozenset({ProcessExited, ProcessNotStarted})
 _BEGINNING: Final = b'{"n":'
-_BIRTH: Final = (
+_KEPT: Final = (
     f'"type":"{RECORD_TYPES[MonitorBegan]}"'.encode(),
     f'"type":"{RECORD_TYPES[ProcessStarted]}"'.encode(),
 )
@@ -112,7 +112,7 @@ def _is_needed(line: bytes, taken: int) -> bool:
     if not line.startswith(_BEGINNING):
         return False
     number, _, rest = line.removeprefix(_BEGINNING).partition(b",")
-    return int(number) > taken or rest.startswith(_BIRTH)
+    return int(number) > taken or rest.startswith(_KEPT)
 
 
 def _written(path: str, content: bytes) -> int:

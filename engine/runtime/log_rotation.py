@@ -70,7 +70,7 @@ class Rotation:
         try:
             if self._files_max > 1 and os.access(self.path, os.F_OK):
                 self._shift()
-                os.rename(self.path, self._aside(1))  # noqa: PTH104  (lean)
+                os.rename(self.path, self._rotated_name(1))  # noqa: PTH104  (lean)
             os.rename(fresh, self.path)  # noqa: PTH104  (lean)
         except OSError:
             os.close(fd)
@@ -86,18 +86,18 @@ class Rotation:
         for number in range(free - 1, 0, -1):
             for name in self._found(number):
                 packed = PACKED if name.endswith(PACKED) else ""
-                os.rename(name, self._aside(number + 1) + packed)  # noqa: PTH104  (lean)
+                os.rename(name, self._rotated_name(number + 1) + packed)  # noqa: PTH104  (lean)
 
-    def _aside(self, number: int) -> str:
+    def _rotated_name(self, number: int) -> str:
         return f"{self.path}.{number}"
 
     def _found(self, number: int) -> list[str]:
-        name = self._aside(number)
+        name = self._rotated_name(number)
         return [each for each in (name, name + PACKED) if os.access(each, os.F_OK)]
 
     def _pack(self) -> None:
         """Compress all rotated files in the background, slice by slice."""
-        names = map(self._aside, range(self._files_max - 1, 0, -1))
+        names = map(self._rotated_name, range(self._files_max - 1, 0, -1))
         waiting = [name for name in names if os.access(name, os.F_OK)]
         if waiting and self._later is not None:
             self._packing = _packed(waiting, f"{self.path}.packing")

@@ -159,7 +159,7 @@ class HealthChecks:
             exit_code=exit_code,
             output=output,
         )
-        await self._judge(identity, run, result, age_ns)
+        await self._record_result(identity, run, result, age_ns)
 
     async def _probe(self, container: Container) -> tuple[int, str] | None:
         """Run one probe and return its exit code and output as Docker shows them. Returns None when
@@ -179,7 +179,7 @@ class HealthChecks:
             return checks.NO_EXIT_CODE, checks.timeout_text(check, answer.output)
         return answer.exit_code, answer.output
 
-    async def _judge(
+    async def _record_result(
         self, identity: ContainerId, run: int, result: ProbeResult, age_ns: int
     ) -> None:
         """Add a result to the earlier ones. There is no checkpoint between reading the head and

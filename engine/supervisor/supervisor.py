@@ -73,7 +73,7 @@ class Supervisor:
         self._workers: dict[ContainerId, Worker] = {}
         self._causes: OrderedDict[ContainerId, Origin] = OrderedDict()
         self._nursery: trio.Nursery | None = None
-        self._sweep = Sweep(ledger, kernel, self.networks, self._remind, self._workers_at_rest)
+        self._sweep = Sweep(ledger, kernel, self.networks, self._wake_unless_backing_off, self._workers_at_rest)
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -119,7 +119,7 @@ class Supervisor:
             worker.reset_back_off()
         self.wake(identity)
 
-    def _remind(self, identity: ContainerId) -> None:
+    def _wake_unless_backing_off(self, identity: ContainerId) -> None:
         """Wake the worker unless it is backing off: then the damage is what it failed to repair."""
         worker = self._workers.get(identity)
         if worker is None or not worker.is_backing_off:

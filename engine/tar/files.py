@@ -65,7 +65,7 @@ def make_symlink(parent_fd: int, name: str, entry: Entry) -> None:
         OSError: as symlink(2).
     """
     os.symlink(entry.link, name, dir_fd=parent_fd)
-    _dress(parent_fd, name, entry)
+    _set_attributes(parent_fd, name, entry)
 
 
 def make_node(parent_fd: int, name: str, entry: Entry) -> None:
@@ -76,7 +76,7 @@ def make_node(parent_fd: int, name: str, entry: Entry) -> None:
     """
     mode = _FILE_TYPES[entry.kind] | entry.mode
     os.mknod(name, mode, os.makedev(*entry.device), dir_fd=parent_fd)
-    _dress(parent_fd, name, entry)
+    _set_attributes(parent_fd, name, entry)
     _set_mode(parent_fd, name, entry)
 
 
@@ -92,7 +92,7 @@ def _set_mode(parent_fd: int, name: str, entry: Entry) -> None:
         os.close(held_fd)
 
 
-def _dress(parent_fd: int, name: str, entry: Entry) -> None:
+def _set_attributes(parent_fd: int, name: str, entry: Entry) -> None:
     os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
     set_xattrs(f"/proc/self/fd/{parent_fd}/{name}", entry.xattrs)
     mtime_ns = possible_mtime_ns(entry)

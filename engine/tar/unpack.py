@@ -32,7 +32,7 @@ from engine.tar.reader import Entry, Kind, read_entries
 from engine.tar.source import Source
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FAULTS_OF_OURS: Final = frozenset(
+_SERVER_ERRNOS: Final = frozenset(
     {errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
 )
 
@@ -109,7 +109,7 @@ def _explained(error: OSError, entry: Entry) -> EngineError:
     message = f"make {entry.kind.value} {entry.name!r}{link}: {words}"
     if error.errno in _NO_ROOM:
         return Unavailable(message)
-    return DriverError(message) if error.errno in _FAULTS_OF_OURS else InvalidRequest(message)
+    return DriverError(message) if error.errno in _SERVER_ERRNOS else InvalidRequest(message)
 
 
 class _Unpacking:

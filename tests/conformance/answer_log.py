@@ -21,7 +21,7 @@ class AnswerLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read_bytes = 0
-        self._judged: set[tuple[str, str, int, bytes, tuple[str, ...]]] = set()
+        self._checked: set[tuple[str, str, int, bytes, tuple[str, ...]]] = set()
         self._streams: dict[str, bytes] = {}
         _open.add(self)
 
@@ -45,8 +45,8 @@ class AnswerLog:
             )
             path = given.target.partition("?")[0]
             key = (given.method, path, given.status, given.body, given.looked_up)
-            if key not in self._judged:
-                self._judged.add(key)
+            if key not in self._checked:
+                self._checked.add(key)
                 found.update(dict.fromkeys(violations(given)))
         return list(found)
 

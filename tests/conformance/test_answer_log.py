@@ -58,7 +58,7 @@ async def test_a_right_answer_is_not(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_an_error_is_judged_by_the_status_that_it_becomes(tmp_path: Path) -> None:
+async def test_an_error_is_validated_by_the_status_that_it_becomes(tmp_path: Path) -> None:
     async def refuse(_request: Request) -> Reply:
         raise Conflict("no")
 
@@ -76,7 +76,7 @@ async def test_not_modified_is_no_error(tmp_path: Path) -> None:
 
 
 @in_trio
-async def test_lines_of_a_stream_are_joined_before_they_are_judged(tmp_path: Path) -> None:
+async def test_lines_of_a_stream_are_joined_before_they_are_validated(tmp_path: Path) -> None:
     async def stream(_request: Request) -> Reply:
         async def produce(send: Sink) -> None:
             await send(b'{"Status')

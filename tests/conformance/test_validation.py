@@ -89,7 +89,7 @@ def test_a_path_that_is_not_described_must_not_succeed() -> None:
     assert answer("OPTIONS", "/containers/x/colour") == []
 
 
-def test_paths_of_our_own_are_judged_too() -> None:
+def test_paths_of_our_own_are_validated_too() -> None:
     (found,) = answer("GET", "/shipslog/verify", {"ok": True, "events": 1, "first_bad_seq": None})
 
     assert '"problems" is a required property' in found

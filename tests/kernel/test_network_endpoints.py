@@ -78,7 +78,7 @@ def seen(world: World, sandbox: Sandbox) -> dict[str, set[str]]:
     }
 
 
-def ways_out(world: World, sandbox: Sandbox) -> set[str]:
+def default_gateways(world: World, sandbox: Sandbox) -> set[str]:
     return {
         route["gateway"]
         for family in ("-4", "-6")
@@ -100,7 +100,7 @@ def test_each_endpoint_has_its_addresses_and_the_leading_one_the_default_route(
     world.network.prepare_sandbox(wanted)
 
     assert seen(world, wanted) == {"eth0": {"10.1.0.2", "fd00:1::2"}, "eth1": {"10.2.0.2"}}
-    assert ways_out(world, wanted) == {"10.1.0.1", "fd00:1::1"}
+    assert default_gateways(world, wanted) == {"10.1.0.1", "fd00:1::1"}
     assert world.faults(wanted) == ()
 
 
@@ -163,8 +163,8 @@ def test_the_default_route_moves_when_another_endpoint_leads(world: World) -> No
     assert world.faults(moved) == ("eth1 lost its default route",)
     world.network.prepare_sandbox(moved)
 
-    assert "10.2.0.1" in ways_out(world, moved)
-    assert "10.1.0.1" not in ways_out(world, moved)
+    assert "10.2.0.1" in default_gateways(world, moved)
+    assert "10.1.0.1" not in default_gateways(world, moved)
 
 
 @pytest.mark.parametrize(

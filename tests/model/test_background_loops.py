@@ -28,7 +28,7 @@ from engine.daemon import notify
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lanes
 from engine.drivers.networks.sandbox import Sandbox
-from engine.drivers.networks.sandbox_pool import Attendants, Prepared, SandboxPool
+from engine.drivers.networks.sandbox_pool import PoolCallbacks, Prepared, SandboxPool
 from engine.drivers.resolver.client import Resolver
 from engine.drivers.resolver.process import ResolverProcess
 from engine.drivers.runs import launcher, monitors
@@ -94,7 +94,7 @@ async def sweep(setup: Setup) -> AsyncIterator[None]:
 async def health(setup: Setup) -> AsyncIterator[None]:
     world = fresh_world(setup.place / "world", IMAGE)
     async with trio.open_nursery() as world.machine.nursery, world.daemon(Fuse()) as daemon:
-        setup.patch.setattr(daemon.supervisor.health, "_judge", setup.fault.later)
+        setup.patch.setattr(daemon.supervisor.health, "_record_result", setup.fault.later)
         await daemon.containers.create("web", checked(), USER)
         await daemon.containers.start("web", USER)
         yield
@@ -103,9 +103,9 @@ async def health(setup: Setup) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def sandbox_pool(setup: Setup) -> AsyncIterator[None]:
-    attendants = Attendants(prepared=setup.fault.later, thrown_away=setup.fault.later)
+    callbacks = PoolCallbacks(after_creation=setup.fault.later, before_removal=setup.fault.later)
     setup.patch.setattr(Lanes, "run", setup.fault.later)
-    pool = SandboxPool(None, Lanes(), attendants, most=8)  # type: ignore[arg-type]  # never reached
+    pool = SandboxPool(None, Lanes(), callbacks, most=8)  # type: ignore[arg-type]  # never reached
     place = Prepared(("10.0.0.2",), lambda made: Sandbox(SandboxId(made)))
     pool.offer(NetworkId("f" * 64), [place])
     async with running(pool.run):

@@ -257,4 +257,4 @@ BRIDGE = 7
 def test_a_hint_causes_an_observation_only_when_something_is_missing(
     notices: list[Message | None], expected: bool
 ) -> None:
-    assert watch.calls_for_a_look(notices) is expected
+    assert watch.requires_sweep(notices) is expected

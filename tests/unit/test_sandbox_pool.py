@@ -13,7 +13,13 @@ from trio.testing import MockClock, trio_test
 from engine.domain.ids import NetworkId, SandboxId
 from engine.drivers.lanes import Lanes
 from engine.drivers.networks.sandbox import Sandbox
-from engine.drivers.networks.sandbox_pool import PAUSE_S, QUIET_S, Attendants, Prepared, SandboxPool
+from engine.drivers.networks.sandbox_pool import (
+    PAUSE_S,
+    QUIET_S,
+    PoolCallbacks,
+    Prepared,
+    SandboxPool,
+)
 
 FRONT, BACK = NetworkId("f" * 64), NetworkId("b" * 64)
 
@@ -63,8 +69,8 @@ async def quiet() -> None:
 
 @asynccontextmanager
 async def running(kernel: Kernel, most: int = 8) -> AsyncIterator[SandboxPool]:
-    attendants = Attendants(prepared=kernel.serve, thrown_away=kernel.end_serving)
-    pool = SandboxPool(kernel, InlineLanes(), attendants, most)
+    callbacks = PoolCallbacks(after_creation=kernel.serve, before_removal=kernel.end_serving)
+    pool = SandboxPool(kernel, InlineLanes(), callbacks, most)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pool.run)
         yield pool

@@ -12,7 +12,7 @@ _EXIT_BAD_TEMPLATE: Final = 64
 _NOTHING: Final = object()
 
 
-class _Left(Exception):
+class _LoopExit(Exception):
     """``break`` or ``continue`` on its way to the enclosing ``range``."""
 
     def __init__(self, keyword: str) -> None:
@@ -65,7 +65,7 @@ class Template:
                     if not pipeline.names:
                         pieces.append(shown(value))
                 case syntax.Leave(keyword):
-                    raise _Left(keyword)
+                    raise _LoopExit(keyword)
                 case syntax.Branch("range"):
                     self._range(node, dot, variables, pieces)
                 case syntax.Branch():
@@ -97,8 +97,8 @@ class Template:
                 inner[names[0]] = value
             try:
                 self._run(branch.body, value, inner, pieces)
-            except _Left as left:
-                if left.keyword == "break":
+            except _LoopExit as exit_:
+                if exit_.keyword == "break":
                     return
 
     def _pipeline(

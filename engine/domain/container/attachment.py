@@ -124,8 +124,8 @@ def leader(endpoints: Iterable[Endpoint], *, ipv6: bool = False) -> Endpoint | N
     That of the highest priority, and among equals the one whose network's name sorts first, as
     Docker has it.
     """
-    ways_out = (each for each in endpoints if (each.gateway6 if ipv6 else each.gateway))
-    return min(ways_out, key=lambda each: (-each.priority, each.name), default=None)
+    candidates = (each for each in endpoints if (each.gateway6 if ipv6 else each.gateway))
+    return min(candidates, key=lambda each: (-each.priority, each.name), default=None)
 
 
 def free_slot(endpoints: Iterable[Endpoint]) -> int:

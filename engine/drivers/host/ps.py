@@ -33,7 +33,7 @@ def checked_words(arguments: str) -> list[str]:
         InvalidRequest: they hide the PID, or read files.
     """
     words = _words(arguments)
-    _vet(arguments, words)
+    _check(arguments, words)
     return words
 
 
@@ -41,7 +41,7 @@ def _words(text: str) -> list[str]:
     return [word for word in re.split(f"[{_BLANKS}]+", text) if word]
 
 
-def _vet(text: str, words: Iterable[str]) -> None:
+def _check(text: str, words: Iterable[str]) -> None:
     for name, title in _RENAMED.findall(f" {text}"):
         if name != "pid":
             raise InvalidRequest(f'specifying "{name}={title}" is not allowed')
@@ -81,11 +81,11 @@ async def run_ps(words: list[str], pids: Collection[int]) -> str:
         InvalidRequest: ps does not know the arguments.
         Unsupported: there is no ps on this machine.
     """
-    output, complaint = await _ps([*words, f"-q{','.join(map(str, pids))}"])
-    if complaint:
-        output, complaint = await _ps(words)
-    if complaint:
-        raise InvalidRequest(f"ps: {complaint}")
+    output, problem = await _ps([*words, f"-q{','.join(map(str, pids))}"])
+    if problem:
+        output, problem = await _ps(words)
+    if problem:
+        raise InvalidRequest(f"ps: {problem}")
     return output
 
 
@@ -105,8 +105,8 @@ async def _ps(words: list[str]) -> tuple[str, str]:
         raise Unsupported("ps is not installed on this machine (Debian: procps)") from missing
     except trio.TooSlowError as slow:
         raise DriverError("ps did not answer") from slow
-    complaint = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-    failed = complaint or f"exit status {done.returncode}"
+    problem = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+    failed = problem or f"exit status {done.returncode}"
     return done.stdout.decode(errors="replace"), failed if done.returncode else ""
 
 

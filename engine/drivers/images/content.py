@@ -125,7 +125,11 @@ class Content:
             DriverError: the kernel refuses for another reason; likewise.
         """
         config = apply_changes(ImageConfig(), changes)  # refuse a bad change before the upload
-        with self._tidied(), self._pins.hold() as hold, self._blobs.receive(reader) as arrival:
+        with (
+            self._collected_on_failure(),
+            self._pins.hold() as hold,
+            self._blobs.receive(reader) as arrival,
+        ):
             with packed_layer(self._blobs, arrival) as packed:
                 layer = self._make_layer(hold, None, packed)
             document = write_config(
@@ -146,7 +150,7 @@ class Content:
             DriverError: the kernel refuses for another reason; likewise.
         """
         with (
-            self._tidied(),
+            self._collected_on_failure(),
             contextlib.ExitStack() as undo,
             self._blobs.receive(reader) as arrival,
             plain_tar(self._blobs, arrival) as (source, _),
@@ -182,7 +186,7 @@ class Content:
             DriverError: the kernel refuses for another reason, or the parent is damaged; likewise.
         """
         document = self._blobs.read(Digest(parent))
-        with self._tidied(), self._pins.hold() as hold:
+        with self._collected_on_failure(), self._pins.hold() as hold:
             layers = self._standing(hold, document)
             with self._blobs.receive(reader) as arrival:
                 changed = arrival.digest != NOTHING
@@ -281,7 +285,7 @@ class Content:
         return contents
 
     @contextlib.contextmanager
-    def _tidied(self) -> Iterator[None]:
+    def _collected_on_failure(self) -> Iterator[None]:
         """Collect garbage if the block fails, so that nothing is left of what it made."""
         try:
             yield

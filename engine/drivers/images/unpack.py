@@ -126,7 +126,7 @@ class _Layer:
     def make(self, entry: Entry) -> None:
         path = clean_path(entry.name)
         if not path:
-            self._dress_directory(path, self._directories.root_fd, entry)
+            self._set_directory_attributes(path, self._directories.root_fd, entry)
             return
         parent_fd, name = self._directories.made(path[:-1]), path[-1]
         if entry.kind is Kind.DIRECTORY:
@@ -176,9 +176,11 @@ class _Layer:
             if not _is_directory(parent_fd, path[-1]):
                 self._clear(parent_fd, path[-1])
                 os.mkdir(path[-1], 0o700, dir_fd=parent_fd)
-        self._dress_directory(path, self._directories.existing(path), entry)
+        self._set_directory_attributes(path, self._directories.existing(path), entry)
 
-    def _dress_directory(self, path: tuple[str, ...], directory_fd: int, entry: Entry) -> None:
+    def _set_directory_attributes(
+        self, path: tuple[str, ...], directory_fd: int, entry: Entry
+    ) -> None:
         if entry.kind is not Kind.DIRECTORY:
             raise MalformedArchive(f"the root of a layer can't be a {entry.kind.value}")
         os.fchown(directory_fd, entry.uid, entry.gid)

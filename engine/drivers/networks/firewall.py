@@ -245,10 +245,10 @@ class Firewall:
         namespace.
         """
         if self._skeleton is None or self._skeleton[0] != bridges:
-            self._skeleton = (bridges, netns.on_own_thread(lambda: self._rehearse(bridges)))
+            self._skeleton = (bridges, netns.on_own_thread(lambda: self._dry_run(bridges)))
         return self._skeleton[1]
 
-    def _rehearse(self, bridges: frozenset[BridgeRules]) -> list[dict[str, Any]]:
+    def _dry_run(self, bridges: frozenset[BridgeRules]) -> list[dict[str, Any]]:
         netns.leave()
         with Nftables() as nft:
             nft.run(

@@ -48,15 +48,15 @@ def listen_for_tables() -> socket.socket:
 
 def drain(listener: socket.socket) -> bool:
     """Drop all notices that have come; return True if there were any, or some were lost."""
-    heard = False
+    any_came = False
     while True:
         try:
             listener.recv(1)
         except BlockingIOError:
-            return heard
+            return any_came
         except OSError:  # ENOBUFS
             pass
-        heard = True
+        any_came = True
 
 
 class SandboxHints:
@@ -93,7 +93,7 @@ class SandboxHints:
             self._listeners[each.fileno()] = (sandbox, each)
             self._poll.register(each, select.EPOLLIN)
 
-    def heard(self) -> set[SandboxId]:
+    def changed(self) -> set[SandboxId]:
         """Drop all notices that have come, and return the sandboxes that they came from."""
         if self._poll is None or not self._listeners:
             return set()

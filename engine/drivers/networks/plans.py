@@ -59,7 +59,7 @@ def sandbox_endpoints(
 def _endpoint(
     endpoint: membership.Endpoint, network: Network, gateways: tuple[str, str]
 ) -> Endpoint:
-    ways_out = tuple(map(ip_address, filter(None, gateways)))
+    next_hops = tuple(map(ip_address, filter(None, gateways)))
     plain = Endpoint(
         bridge=network.bridge,
         slot=endpoint.slot,
@@ -67,15 +67,15 @@ def _endpoint(
         mac=endpoint.mac,
         mtu=network.mtu,
         icc=network.icc,
-        gateways=ways_out,
+        gateways=next_hops,
         sysctls=tuple(map(_sysctl, endpoint.sysctls)),
     )
     if network.is_bridged:
         return plain
     if has_routed_links(network):
-        ways_out = tuple(type(each)(0) for each in ways_out)
+        next_hops = tuple(type(each)(0) for each in next_hops)
     mtu = network.mtu if MTU_OPTION in network.options else 0
-    return replace(plain, stacking=_stacking(network), gateways=ways_out, mtu=mtu)
+    return replace(plain, stacking=_stacking(network), gateways=next_hops, mtu=mtu)
 
 
 def _sysctl(text: str) -> tuple[str, str]:

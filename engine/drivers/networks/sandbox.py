@@ -357,7 +357,7 @@ def inner_faults(
     """Return what is wrong inside, in words. ``find`` returns the host's links."""
     links = {link.name: link for link in map(rtnetlink.parse_link, inside.links)}
     addresses = set(rtnetlink.parse_addresses(inside.addresses))
-    ways_out = {
+    default_routes = {
         (route.output, route.gateway or _DIRECTLY[route.network.version])
         for route in rtnetlink.parse_routes(inside.routes)
         if not route.network.prefixlen
@@ -372,7 +372,7 @@ def inner_faults(
         for address in endpoint.addresses:
             wrong[f"{endpoint.name} lost {address}"] = (link.index, address) not in addresses
         for gateway in endpoint.gateways:
-            lost = (link.index, gateway) not in ways_out
+            lost = (link.index, gateway) not in default_routes
             wrong[f"{endpoint.name} lost its default route"] = lost
         faults += [fault for fault, present in wrong.items() if present]
     return faults

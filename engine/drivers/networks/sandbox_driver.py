@@ -38,7 +38,7 @@ _DISMANTLING_S: Final = 5.0
 """How long the kernel may take to dismantle a namespace without a pin, before its veth counts as
 left over.
 """
-_DOOMED_GROUP: Final = 0x5D000000
+_DELETION_GROUP: Final = 0x5D000000
 """Interface group of links that are about to be deleted together; the instance's tag is added."""
 
 
@@ -309,7 +309,7 @@ class NetworkDriver:
         present = [name for name in names if rtnetlink.find_link(self._kernel, name) is not None]
         if not present:
             return
-        group = _DOOMED_GROUP | int(naming.tag(self._instance), 16)
+        group = _DELETION_GROUP | int(naming.tag(self._instance), 16)
         self._kernel.transact([rtnetlink.change_link(name, group=group) for name in present])
         self._kernel.transact([rtnetlink.delete_group(group)])
 

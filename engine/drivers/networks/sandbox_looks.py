@@ -106,7 +106,7 @@ class SandboxLooks:
             self.forget(sandbox)
 
     def _take_hints(self) -> None:
-        for sandbox in self._hints.heard():
+        for sandbox in self._hints.changed():
             if look := self._looks.get(sandbox):
                 self._looks[sandbox] = replace(look, inside_s=None)
                 self._is_behind = True

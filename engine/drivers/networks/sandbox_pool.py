@@ -44,13 +44,13 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attendants:
+class PoolCallbacks:
     """Other effects that belong to a namespace: one is called after it is made, the other before it
     is removed.
     """
 
-    prepared: Callable[[NetworkId, SandboxId], Awaitable[None]]
-    thrown_away: Callable[[SandboxId], Awaitable[None]]
+    after_creation: Callable[[NetworkId, SandboxId], Awaitable[None]]
+    before_removal: Callable[[SandboxId], Awaitable[None]]
 
 
 class Driver(Protocol):
@@ -66,10 +66,10 @@ class Driver(Protocol):
 class SandboxPool:
     """Prepared sandboxes by network and address. All methods are for the trio thread."""
 
-    def __init__(self, driver: Driver, lanes: Lanes, attendants: Attendants, most: int) -> None:
+    def __init__(self, driver: Driver, lanes: Lanes, callbacks: PoolCallbacks, most: int) -> None:
         self._driver = driver
         self._lanes = lanes
-        self._attendants = attendants
+        self._callbacks = callbacks
         self._most = most
         self._wanted: dict[NetworkId, dict[Key, Prepared]] = {}
         self._ready: dict[NetworkId, dict[Key, SandboxId]] = {}
@@ -122,7 +122,7 @@ class SandboxPool:
         async with self._lock:  # what was being prepared is ready now, or has failed
             ready = self._ready.get(network, {})
             unwanted = [ready.pop(key) for key in tuple(filter(shares, ready))]
-            await self._throw_away(unwanted)
+            await self._discard(unwanted)
 
     async def forget(self, network: NetworkId) -> None:
         """Remove a network's prepared sandboxes; return when they are gone.
@@ -132,7 +132,7 @@ class SandboxPool:
         """
         self._wanted.pop(network, None)
         async with self._lock:  # what was being prepared is ready now, or has failed
-            await self._throw_away(tuple(self._ready.pop(network, {}).values()))
+            await self._discard(tuple(self._ready.pop(network, {}).values()))
 
     async def run(self) -> None:
         """Prepare what is wanted and remove what is not, one at a time and after other work. Until
@@ -172,14 +172,14 @@ class SandboxPool:
         async with self._lock:
             unwanted = tuple(each for group in self._ready.values() for each in group.values())
             self._ready.clear()
-            await self._throw_away(unwanted)
+            await self._discard(unwanted)
 
     async def _step(self) -> bool:
         """Prepare or remove one sandbox; return False if there was nothing to do."""
         stale = next(self._stale(), None)
         if stale is not None:
             network, key = stale
-            await self._throw_away((self._ready[network].pop(key),))
+            await self._discard((self._ready[network].pop(key),))
             return True
         missing = next(self._missing(), None)
         if missing is None:
@@ -212,17 +212,17 @@ class SandboxPool:
         self._preparing = wanted.key
         try:
             await self._lanes.run(Lane.NETLINK, lambda: self._driver.prepare_sandbox(sandbox))
-            await self._attendants.prepared(network, sandbox.id)
+            await self._callbacks.after_creation(network, sandbox.id)
             self._ready.setdefault(network, {})[wanted.key] = sandbox.id
         finally:
             self._preparing = ()
             self._busy.discard(sandbox.id)
 
-    async def _throw_away(self, unwanted: Sequence[SandboxId]) -> None:
+    async def _discard(self, unwanted: Sequence[SandboxId]) -> None:
         self._busy.update(unwanted)
         try:
             for sandbox in unwanted:
-                await self._attendants.thrown_away(sandbox)
+                await self._callbacks.before_removal(sandbox)
             await self._lanes.run(Lane.NETLINK, lambda: self._driver.remove_sandboxes(unwanted))
         finally:
             self._busy.difference_update(unwanted)

@@ -76,7 +76,7 @@ class Watch:
     def drain(self) -> bool:
         """Read all pending notices; return whether any of them calls for a sweep."""
         firewall_notices = sum(1 for _ in _messages(self._netfilter))
-        return calls_for_a_look(_messages(self._route)) or firewall_notices > 0
+        return requires_sweep(_messages(self._route)) or firewall_notices > 0
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -85,22 +85,22 @@ class Watch:
         self._netfilter.close()
 
 
-def calls_for_a_look(notices: Iterable[Message | None]) -> bool:
-    """Return whether any of these notices calls for a sweep. All are read; ``None`` stands for lost
+def requires_sweep(notices: Iterable[Message | None]) -> bool:
+    """Return whether any of these notices requires a sweep. All are read; ``None`` stands for lost
     ones.
 
     A link has two series of notices: the link's own, and those of its bridge, in which RTM_DELLINK
     means that it was taken out.
     """
     lost = False
-    troubled: dict[tuple[int, int], bool] = {}
+    is_broken: dict[tuple[int, int], bool] = {}
     for notice in notices:
         if notice is None or notice.kind in _LOSSES:
             lost = True
         elif notice.kind in (RTM_NEWLINK, RTM_DELLINK):
             family, _, index, flags = _IFINFO.unpack_from(notice.body)
-            troubled[family, index] = notice.kind == RTM_DELLINK or not flags & IFF_UP
-    return lost or any(troubled.values())
+            is_broken[family, index] = notice.kind == RTM_DELLINK or not flags & IFF_UP
+    return lost or any(is_broken.values())
 
 
 def _listener(protocol: int, groups: int) -> socket.socket:

@@ -99,13 +99,13 @@ class Login:
         answer = await self._ask()
         identity = ""
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            authorization, identity = await self._meet(tuple(challenges_of(answer)))
+            authorization, identity = await self._answer_challenge(tuple(challenges_of(answer)))
             answer = await self._ask(authorization)
         if answer.status != HTTPStatus.OK:
             raise self._failed(answer)
         return identity
 
-    async def _meet(self, challenges: tuple[Challenge, ...]) -> tuple[str, str]:
+    async def _answer_challenge(self, challenges: tuple[Challenge, ...]) -> tuple[str, str]:
         """Answer the challenges; return the value of the Authorization header, and the identity
         token.
         """

@@ -44,7 +44,7 @@ _INSTRUCTIONS_MAX: Final = 4096
 
 # asm-generic/unistd.h: calls that libseccomp 2.5 does not know. From 424 on, numbers are the same
 # on every architecture.
-YOUNG_CALLS: Final = {
+RECENT_CALLS: Final = {
     "cachestat": 451,
     "fchmodat2": 452,
     "map_shadow_stack": 453,
@@ -223,10 +223,10 @@ class _Compiler:
         kernel/seccomp.c, Linux 5.11), so this costs an ordinary call nothing.
         """
         decisions = [
-            (YOUNG_CALLS[name], self._action(rule.action, rule.errno))
+            (RECENT_CALLS[name], self._action(rule.action, rule.errno))
             for rule in self._rules
             for name in rule.names
-            if not rule.conditions and name in YOUNG_CALLS and self._number(name) == _UNKNOWN
+            if not rule.conditions and name in RECENT_CALLS and self._number(name) == _UNKNOWN
         ]
         mentioned = [number for rule in self._rules for number in self._numbers(rule.names)]
         last = max([*mentioned, *(number for number, _ in decisions)], default=_LAST_NUMBER)
