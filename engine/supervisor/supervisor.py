@@ -73,7 +73,9 @@ class Supervisor:
         self._workers: dict[ContainerId, Worker] = {}
         self._causes: OrderedDict[ContainerId, Origin] = OrderedDict()
         self._nursery: trio.Nursery | None = None
-        self._sweep = Sweep(ledger, kernel, self.networks, self._wake_unless_backing_off, self._workers_at_rest)
+        self._sweep = Sweep(
+            ledger, kernel, self.networks, self._wake_unless_backing_off, self._workers_at_rest
+        )
         ledger.follow(self._follow)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -1,10 +1,11 @@
 """Compare all kernel objects of ours with the log, again and again.
 
     rest ─▶ nothing recorded, and nothing has changed in the kernel: rest again
-         ─▶ else, and every EVERYTHING_S:  inventory ──▶ missing or damaged objects: wake the worker; orphans: discard
+         ─▶ else, and every EVERYTHING_S: inventory ──▶ missing or damaged objects: wake the worker
+                                                    ──▶ orphans: discard
 
-Orphans are discarded only here, and only after recovery, because before that the knowledge of what
-belongs to whom is incomplete.
+Orphans are discarded only here, and only after recovery, because before that the owners of objects
+are not all known.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -66,21 +67,21 @@ _KINDS: Final = ("container", "network")
 
 
 class Sweep:
-    """Finds what workers are not told of, and orphans."""
+    """Finds damage that workers get no hint of, and orphans."""
 
     def __init__(
         self,
         ledger: Ledger,
         kernel: Kernel,
         networks: Networks,
-        remind: Callable[[ContainerId], None],
+        wake_worker: Callable[[ContainerId], None],
         workers_at_rest: Callable[[], Awaitable[None]],
     ) -> None:
-        """``remind`` wakes the worker of a container that looks damaged."""
+        """``wake_worker`` is called for each container that looks damaged."""
         self._ledger = ledger
         self._kernel = kernel
         self._networks = networks
-        self._remind = remind
+        self._wake_worker = wake_worker
         self._workers_at_rest = workers_at_rest
         self._wake, self._woken = trio.open_memory_channel[None](1)
         self._orphans_before: set[tuple[str, str]] = set()
@@ -88,7 +89,9 @@ class Sweep:
         self._recorded = 0
         """How many events have been recorded that may have changed the kernel."""
         self._agreed: int | None = None
-        """That number when the last look at everything found nothing wrong; None if it did."""
+        """That number when the last inspection of everything found no fault; None if it found
+        one.
+        """
         self._inspected_s = 0.0
         """When everything was last inspected."""
         ledger.follow(self._follow)
@@ -102,7 +105,7 @@ class Sweep:
 
     def _follow(self, recorded: Recorded) -> None:
         kind, _, rest = recorded.stream.partition("/")
-        is_of_exec = "/" in rest  # execs have nothing that a sweep looks at
+        is_of_exec = "/" in rest  # a sweep inspects nothing of execs
         if kind in _KINDS and not is_of_exec and not isinstance(recorded.event, MOVES_NOTHING):
             self._recorded += 1
 
@@ -127,8 +130,10 @@ class Sweep:
         await trio.sleep_until(earliest)
 
     async def _sweep(self) -> None:
-        """Look at everything if something may have changed."""
-        may_have_changed = await self._kernel.may_have_changed()  # before the look: see there
+        """Inspect everything if something may have changed."""
+        may_have_changed = (
+            await self._kernel.may_have_changed()
+        )  # first: it drops notices that came before the inspection
         is_old = trio.current_time() - self._inspected_s >= EVERYTHING_S
         if may_have_changed or is_old or self._agreed != self._recorded:
             with trio.move_on_after(SWEEP_PATIENCE_S):  # clients wait for what workers do now
@@ -149,7 +154,7 @@ class Sweep:
         inventory = await self._kernel.inventory()
         damaged = tuple(_damaged(view, inventory))
         for identity in damaged:
-            self._remind(identity)
+            self._wake_worker(identity)
         orphans = _orphans(self._ledger.head, inventory)
         await self._discard_orphans(orphans)
         self._networks.offer_all()

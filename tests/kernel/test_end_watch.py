@@ -37,14 +37,14 @@ def test_an_end_is_heard_of(started: list[Started]) -> None:
     (one, first), (_, second) = started
     with closing(EndWatch()) as watch:
         watch.watch([first, second])
-        assert not watch.has_news()
+        assert not watch.has_changes()
 
         one.kill()
         one.wait()
 
-        assert watch.has_news()
+        assert watch.has_changes()
         watch.watch([second])
-        assert not watch.has_news()
+        assert not watch.has_changes()
 
 
 def test_a_process_that_is_not_watched_any_more_may_end(started: list[Started]) -> None:
@@ -56,7 +56,7 @@ def test_a_process_that_is_not_watched_any_more_may_end(started: list[Started]) 
         one.kill()
         one.wait()
 
-        assert not watch.has_news()
+        assert not watch.has_changes()
 
 
 def test_no_descriptor_is_left(started: list[Started]) -> None:
@@ -82,8 +82,8 @@ def test_without_descriptors_the_answer_is_yes(
     with closing(EndWatch()) as watch, monkeypatch.context() as full:
         full.setattr(os, "pidfd_open", refuse)
         watch.watch([each for _, each in started])
-        assert watch.has_news()
+        assert watch.has_changes()
 
         full.undo()
         watch.watch([each for _, each in started])
-        assert not watch.has_news()
+        assert not watch.has_changes()

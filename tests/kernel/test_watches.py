@@ -33,7 +33,7 @@ def watch(place: Path) -> Iterator[DirectoryWatch]:
     """A watch of that directory that has heard nothing yet."""
     with closing(DirectoryWatch()) as made:
         made.watch([str(place)])
-        assert not made.has_news()
+        assert not made.has_changes()
         yield made
 
 
@@ -53,29 +53,29 @@ def test_a_change_of_entries_is_heard_once(
 ) -> None:
     change(place)
 
-    assert watch.has_news()
-    assert not watch.has_news()
+    assert watch.has_changes()
+    assert not watch.has_changes()
 
 
 def test_writing_to_a_file_is_no_change_of_entries(watch: DirectoryWatch, place: Path) -> None:
     (place / "hosts").write_text("127.0.0.1 localhost")
 
-    assert not watch.has_news()
+    assert not watch.has_changes()
 
 
 def test_a_directory_that_comes_later_is_heard_of(tmp_path: Path) -> None:
     late = tmp_path / "late"
     with closing(DirectoryWatch()) as watch:
         watch.watch([str(late)])
-        assert not watch.has_news()
+        assert not watch.has_changes()
         late.mkdir()
 
-        assert watch.has_news()
+        assert watch.has_changes()
 
         watch.watch([str(late)])
-        assert not watch.has_news()
+        assert not watch.has_changes()
         (late / "entry").mkdir()
-        assert watch.has_news()
+        assert watch.has_changes()
 
 
 def test_a_file_for_a_directory_counts_as_absent(tmp_path: Path) -> None:
@@ -83,29 +83,29 @@ def test_a_file_for_a_directory_counts_as_absent(tmp_path: Path) -> None:
     with closing(DirectoryWatch()) as watch:
         watch.watch([str(tmp_path / "file")])
 
-        assert not watch.has_news()
+        assert not watch.has_changes()
 
 
 def test_what_took_the_place_of_a_directory_is_watched(watch: DirectoryWatch, place: Path) -> None:
     place.rename(place.parent / "elsewhere")
     place.mkdir()
     watch.watch([str(place)])
-    watch.has_news()
+    watch.has_changes()
 
     (place.parent / "elsewhere" / "entry").touch()
-    assert not watch.has_news(), "it is nobody's any more"
+    assert not watch.has_changes(), "it is nobody's any more"
 
     (place / "entry").touch()
-    assert watch.has_news()
+    assert watch.has_changes()
 
 
 def test_what_is_not_watched_any_more_says_nothing(watch: DirectoryWatch, place: Path) -> None:
     watch.watch([])
-    watch.has_news()
+    watch.has_changes()
 
     (place / "entry").touch()
 
-    assert not watch.has_news()
+    assert not watch.has_changes()
 
 
 def test_without_a_watch_everything_counts_as_changed(
@@ -118,19 +118,19 @@ def test_without_a_watch_everything_counts_as_changed(
     with closing(DirectoryWatch()) as watch:
         watch.watch([str(place)])
 
-        assert watch.has_news()
-        assert watch.has_news()
+        assert watch.has_changes()
+        assert watch.has_changes()
 
 
 def test_mounts_are_heard_of_once(tmp_path: Path) -> None:
     with closing(MountWatch()) as watch:
-        assert watch.has_news(), "what happened before was not heard"
-        assert not watch.has_news()
+        assert watch.has_changes(), "what happened before was not heard"
+        assert not watch.has_changes()
 
         linux.mount("none", str(tmp_path), "tmpfs")
-        assert watch.has_news()
-        assert not watch.has_news()
+        assert watch.has_changes()
+        assert not watch.has_changes()
 
         subprocess.run(["umount", tmp_path], check=True)
-        assert watch.has_news()
-        assert not watch.has_news()
+        assert watch.has_changes()
+        assert not watch.has_changes()

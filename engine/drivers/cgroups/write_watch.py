@@ -1,7 +1,7 @@
 """Ask the kernel whether another process has written to control files of cgroups: fanotify(7).
 
 A process is moved to another cgroup, and a cgroup is thawed, by a write to a file somewhere in the
-hierarchy. No other notice comes of that, and to read the cgroups of a thousand processes takes
+hierarchy. The kernel reports that in no other way, and to read the cgroups of a thousand processes takes
 20 ms. Asked for identifiers of files (FAN_REPORT_FID), which cgroups have since Linux 6.6, the
 kernel holds no file or mount open for the notices.
 """
@@ -25,9 +25,9 @@ log = structlog.get_logger()
 
 
 class WriteWatch:
-    """Tells whether another process than this one has written to any control file.
+    """Reports whether another process than this one has written to any control file.
 
-    Where the kernel can't tell, the answer is always yes.
+    Where the kernel can't report it, the answer is always yes.
     """
 
     def __init__(self, roots: Iterable[Path]) -> None:
@@ -36,7 +36,7 @@ class WriteWatch:
         self._fd: int | None = None
         self.can_tell = True
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if there may have been a write since the last call, and at the first call.
         Drops all notices.
         """
@@ -64,7 +64,7 @@ class WriteWatch:
             self.can_tell = False
 
     def close(self) -> None:
-        """Stop watching; the next question begins anew."""
+        """Stop watching; the next call watches again."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

@@ -32,9 +32,9 @@ class FirstProcesses:
     _writes: WriteWatch = field(init=False)
     _ends: EndWatch = field(default_factory=EndWatch)
     _right: deque[tuple[int, bytes]] = field(default_factory=deque)
-    """Pids and memberships of those that were found where they belong, the next to read first."""
+    """Pids and memberships of processes in their cgroups; the next to read comes first."""
     _unread: int = 0
-    """How many of them have not been read since another process wrote to a control file."""
+    """Number of those that were not read since another process wrote to a control file."""
     _paused: list[Container] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,11 +47,11 @@ class FirstProcesses:
         self._ends.close()
 
     def misplaced(self, running: Collection[Container]) -> frozenset[ContainerId]:
-        """Look at all, and return the containers whose first process is outside a cgroup, has
+        """Read all, and return the containers whose first process is outside a cgroup, has
         ended, or moves although the container is paused.
 
-        One that has ended is included because the log has not heard of that yet, and the hint may
-        be lost.
+        One that has ended is included because the log does not have its exit yet, and the hint
+        may be lost.
         """
         self._ends.watch([each.process for each in running if each.process is not None])
         self._right, self._unread, self._paused = deque(), 0, []
@@ -70,16 +70,16 @@ class FirstProcesses:
         self._right.append((pid, found))
         return True
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if a process that was where it belongs has ended, is elsewhere or moves.
 
-        Of many the others are read at the next calls.
+        Reads :data:`READ_MAX` memberships at most; the next calls read the others.
         """
-        if self._writes.has_news():
+        if self._writes.has_changes():
             self._unread = len(self._right)
             if not all(self.cgroups.of(each).is_frozen(each.id) for each in self._paused):
                 return True
-        return self._ends.has_news() or self._have_moved()
+        return self._ends.has_changes() or self._have_moved()
 
     def _have_moved(self) -> bool:
         for _ in range(min(self._unread, READ_MAX)):

@@ -53,16 +53,16 @@ class OwnObjects:
         The kernel reports almost everything. The settings of bridges, which it does not report,
         are read.
         """
-        return await self.lanes.run(Lane.NETLINK, self._has_news)
+        return await self.lanes.run(Lane.NETLINK, self._has_changes)
 
-    def _has_news(self) -> bool:
-        news = (
-            self.networks.has_news(),
-            self._directories.has_news(),
-            self._mounts.has_news(),
-            self._first_processes.has_news(),
+    def _has_changes(self) -> bool:
+        changes = (
+            self.networks.has_changes(),
+            self._directories.has_changes(),
+            self._mounts.has_changes(),
+            self._first_processes.has_changes(),
         )  # all are asked, since each drops its notices
-        return any(news)
+        return any(changes)
 
     async def survey(self) -> Inventory:
         """List all objects that have a name of the engine's."""

@@ -1,7 +1,7 @@
 """Ask the kernel whether directories or mounts have changed: inotify(7), proc_pid_mountinfo(5).
 
-A notice says that it is time to look, never what happened. Watch first and look afterwards: what
-changes meanwhile is then either seen or reported.
+A notice says that something may have changed, never what. Watch first and inspect afterwards: a
+change meanwhile is then either found or reported.
 """
 
 import os
@@ -22,7 +22,7 @@ _MOUNTINFO: Final = "/proc/self/mountinfo"
 
 
 class DirectoryWatch:
-    """Tells whether entries of directories have come or gone."""
+    """Reports whether entries of directories were created or deleted."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
@@ -60,7 +60,7 @@ class DirectoryWatch:
         with suppress(OSError):  # the directory is gone, and its watch with it
             linux.inotify_rm_watch(self._fd, watch)
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if a directory may have changed since the last call. Drops all notices."""
         return self._drain() or not self._is_complete or any(map(os.path.isdir, self._absent))
 
@@ -81,13 +81,13 @@ class DirectoryWatch:
 
 
 class MountWatch:
-    """Tells whether anything was mounted or unmounted in the daemon's mount namespace."""
+    """Reports whether anything was mounted or unmounted in the daemon's mount namespace."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
         self._poll = select.poll()
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if a mount may have changed since the last call, and at the first call.
 
         Raises:

@@ -192,7 +192,7 @@ class Firewall:
         self._known = (generation, _Content.of(plan)) if right else None
         return right
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True unless the table was found right, and nothing has changed any table since.
 
         Raises:

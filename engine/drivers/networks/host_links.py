@@ -34,7 +34,7 @@ class HostLinks:
         self.addresses: frozenset[tuple[int, Interface]] = frozenset()
         self.listings = 0
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if the listing may be older than the last change."""
         if hints.drain(self._notices):
             self._listed_s = None
@@ -47,7 +47,7 @@ class HostLinks:
             DriverError: the kernel refused.
         """
         now = self._clock()
-        if not self.has_news() and now - (self._listed_s or 0.0) < LIST_AGAIN_S:
+        if not self.has_changes() and now - (self._listed_s or 0.0) < LIST_AGAIN_S:
             return
         self._listed_s = None
         by_name = {link.name: link for link in rtnetlink.links(self._kernel)}

@@ -137,16 +137,16 @@ class LinuxNetworks:
         ports = published_ports(container, container.endpoints)
         await self.lanes.run(Lane.NETLINK, partial(self.firewall.unpublish, ports))
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if :meth:`survey` or :meth:`wrong` may find something new. Called on the
         netlink thread.
         """
-        news = (
+        changes = (
             self._firewall_was_wrong,
-            self.driver.has_news(self._bridges),
-            bool(self._bridges) and self.firewall.has_news(),
+            self.driver.has_changes(self._bridges),
+            bool(self._bridges) and self.firewall.has_changes(),
         )
-        return any(news)
+        return any(changes)
 
     async def survey(self, containers: Collection[Container]) -> Survey:
         """Return all sandboxes that carry the instance's mark except the pool's, the damaged ones

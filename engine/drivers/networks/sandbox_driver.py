@@ -214,15 +214,15 @@ class NetworkDriver:
             netns.pin(pin, f"/proc/self/fd/{namespace_fd}")
         self.prepare_sandbox(sandbox)
 
-    def has_news(self, wanted_bridges: Iterable[Bridge]) -> bool:
+    def has_changes(self, wanted_bridges: Iterable[Bridge]) -> bool:
         """Return True if links, sandboxes or the settings of these bridges may have changed since
         the last survey.
         """
         with _acting("links"):
-            links_changed = self._host.has_news() or self._host.listings != self._surveyed
+            links_changed = self._host.has_changes() or self._host.listings != self._surveyed
         self._forget_dismantled()
         return (
-            self._looks.has_news()
+            self._looks.has_changes()
             or links_changed
             or bool(self._dismantled)
             or not all(map(bridges.has_settings, wanted_bridges))

@@ -86,7 +86,7 @@ class SandboxLooks:
         self._is_behind = any(look.inside_s is None for look in self._looks.values())
         return frozenset(each for each, look in self._looks.items() if look.faults)
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if a sandbox has changed that has not been looked into since."""
         self._take_hints()
         return self._is_behind

@@ -10,7 +10,7 @@ from engine.errors import DriverError
 
 
 class EndWatch:
-    """Tells whether one of several processes has ended.
+    """Reports whether one of several processes has ended.
 
     Holds a descriptor of each. Where there are no more descriptors the answer is always yes.
     """
@@ -21,8 +21,8 @@ class EndWatch:
         self._is_complete = True
 
     def watch(self, processes: Collection[ProcessIdentity]) -> None:
-        """Watch these processes and no others. One that has ended before is not watched: look
-        afterwards.
+        """Watch these processes and no others. One that has ended before is not watched:
+        inspect them afterwards.
         """
         for gone in self._pidfds.keys() - set(processes):
             os.close(self._pidfds.pop(gone))  # which takes it out of the epoll instance
@@ -42,7 +42,7 @@ class EndWatch:
             self._pidfds[process] = pidfd
             self._poll.register(pidfd, select.EPOLLIN)
 
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Return True if one of the processes has ended."""
         return not self._is_complete or (self._poll is not None and bool(self._poll.poll(0, 1)))
 

@@ -52,7 +52,7 @@ def container(identity: ContainerId, member: Member, phase: Phase = Phase.RUNNIN
 
 def look(watched: FirstProcesses, members: list[Member]) -> None:
     """Look at all, after what was heard before."""
-    watched.has_news()
+    watched.has_changes()
     one, other = members
     assert not watched.misplaced([container(ID, one), container(OTHER, other)])
 
@@ -69,7 +69,7 @@ def test_what_stays_where_it_belongs_is_no_news(
 
     run(f"echo $$ > {next(iter(hierarchies().values()))}/cgroup.procs")
 
-    assert not watched.has_news()
+    assert not watched.has_changes()
 
 
 @pytest.mark.parametrize("read_max", [1, 250])
@@ -87,7 +87,7 @@ def test_a_moved_process_is_noticed(
             run(f"echo {member.pid} > {root}/cgroup.procs")
 
         calls = -(-len(members) // read_max)
-        assert any(watched.has_news() for _ in range(calls))
+        assert any(watched.has_changes() for _ in range(calls))
         assert len(watched.misplaced([container(ID, members[0])])) == (member is members[0])
         for one, identity in zip(members, (ID, OTHER), strict=True):
             watched.cgroups.own.adopt(identity, one.pid, lambda: True)
@@ -97,16 +97,16 @@ def test_a_thaw_is_noticed(
     watched: FirstProcesses, members: list[Member], driver: CgroupDriver
 ) -> None:
     driver.freeze(ID)
-    watched.has_news()
+    watched.has_changes()
     assert not watched.misplaced([container(ID, members[0], Phase.PAUSED)])
-    assert not watched.has_news()
+    assert not watched.has_changes()
 
     for root in hierarchies().values():
         place = f"{root}/{PARENT}/{ID}"
         run(f"test ! -e {place}/cgroup.freeze || echo 0 > {place}/cgroup.freeze")
         run(f"test ! -e {place}/freezer.state || echo THAWED > {place}/freezer.state")
 
-    assert watched.has_news()
+    assert watched.has_changes()
 
 
 def test_an_end_is_noticed(watched: FirstProcesses, members: list[Member]) -> None:
@@ -114,4 +114,4 @@ def test_an_end_is_noticed(watched: FirstProcesses, members: list[Member]) -> No
 
     members[0].kill()
 
-    assert watched.has_news()
+    assert watched.has_changes()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def watch(driver: CgroupDriver) -> Iterator[WriteWatch]:
     with closing(WriteWatch(driver.roots)) as made:
-        assert made.has_news(), "what happened before was not heard"
+        assert made.has_changes(), "what happened before was not heard"
         if not made.can_tell:
             pytest.skip("this kernel has no identifiers for files of cgroups")
         yield made
@@ -38,16 +38,16 @@ def write(path: Path, text: str) -> None:
 def test_a_move_of_a_process_is_heard_of(watch: WriteWatch, hierarchy: Path) -> None:
     write(hierarchy / "cgroup.procs", "$$")
 
-    assert watch.has_news()
+    assert watch.has_changes()
 
 
 def test_what_this_process_writes_is_no_news(watch: WriteWatch, driver: CgroupDriver) -> None:
     """Others on this machine may write meanwhile, but not each time."""
 
     def only_we_wrote() -> bool:
-        watch.has_news()
+        watch.has_changes()
         driver.prepare(ID, Resources(pids_max=50))
-        return not watch.has_news()
+        return not watch.has_changes()
 
     eventually(only_we_wrote, "nothing is heard of it")
 
@@ -60,5 +60,5 @@ def test_without_the_kernels_help_the_answer_is_yes(
 
     monkeypatch.setattr(linux, "fanotify_mark", refuse)
     with closing(WriteWatch(driver.roots)) as watch:
-        assert watch.has_news()
-        assert watch.has_news()
+        assert watch.has_changes()
+        assert watch.has_changes()
