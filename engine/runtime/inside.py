@@ -17,6 +17,7 @@ from engine.runtime import linux
 _DIRECTORY_MODE: Final = 0o755
 _FILE_MODE: Final = 0o644
 _LINKS_MAX: Final = 40
+_BLOCK_BYTES: Final = 64 << 10
 _RETRIES: Final = 128
 """openat2(2) answers EAGAIN when a rename on the machine raced with ``..``; each retry makes
 another failure less likely.
@@ -89,7 +90,7 @@ def read_regular_file(root_fd: int, path: str, size_max: int) -> bytes:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return b""
         content = b""
-        while piece := os.read(fd, size_max + 1 - len(content)):
+        while piece := os.read(fd, min(_BLOCK_BYTES, size_max + 1 - len(content))):
             content += piece
     finally:
         os.close(fd)

@@ -130,7 +130,7 @@ class Ledger:
         recorded = []
         for each in pending:
             try:
-                recorded.append(await self.log.outcome(each))
+                recorded.append(await each.wait())
             except EngineError as error:
                 self._reset_head(each.batch.changes)
                 refused = refused or error

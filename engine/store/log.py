@@ -142,15 +142,7 @@ class EventLog(Reader):
         self, changes: Sequence[Change], *, essential: bool = False
     ) -> tuple[Recorded, ...]:
         """Make all the changes durable, or none. See :meth:`Pending.wait` for the errors."""
-        return await self.outcome(self.submit(changes, essential=essential))
-
-    async def outcome(self, pending: Pending) -> tuple[Recorded, ...]:
-        """Wait for what became of an append that has been submitted. See :meth:`Pending.wait` for
-        the errors.
-        """
-        recorded = await pending.wait()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return recorded
+        return await self.submit(changes, essential=essential).wait()
 
     def submit(
         self, changes: Sequence[Change], *, essential: bool = False, is_awaited: bool = True
