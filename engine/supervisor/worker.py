@@ -9,6 +9,7 @@ any two steps: the next one begins with an observation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 import structlog
@@ -139,6 +140,14 @@ class Worker:
                 if self._container() is not None:  # a removed container gets no more wake-ups
                     await self._rest(deadline_ns)
 
+    def _serve_wake_up(self) -> None:
+        """Take the wake-up that waits, if there is one: what it is about will be seen by the look
+        that begins now, as by a pass of its own.
+        """
+        with suppress(trio.WouldBlock):
+            self._woken.receive_nowait()
+            self._passes_begun += 1
+
     def _end_pass(self) -> None:
         self._passes_ended = self._passes_begun
         self._pass_ended.set()
@@ -204,6 +213,7 @@ class Worker:
     async def _observe(self, container: Container) -> Observation:
         if container.run != self._run:
             self._run, self._facts_taken, self._monitor = container.run, 0, None
+        self._serve_wake_up()
         observed = await self._kernel.observe(container, self._facts_taken)
         self._monitor = monitor_of(observed.facts) or self._monitor
         return observed
