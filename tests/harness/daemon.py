@@ -208,7 +208,10 @@ class DaemonUnderTest:
         return pid
 
     def launcher_pid(self) -> int:
-        """Return the daemon's child that has the launcher's name."""
+        """Return the daemon's child that has the launcher's name; wait until it has it."""
+        return eventually(self._launcher_pid, "there is a launcher", catch=ValueError)
+
+    def _launcher_pid(self) -> int:
         children = Path(f"/proc/{self.pid}/task").glob("*/children")
         pids = [int(pid) for each in children for pid in each.read_text().split()]
         (found,) = [
