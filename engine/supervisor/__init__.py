@@ -9,7 +9,7 @@
     starts.py          gives a start its sandbox, addresses and ports
     networks.py        bridges and other kernel objects of networks
     health.py          runs health checks
-    unstarted_execs.py execs that nobody has started in time
+    unstarted_execs.py finds execs that were not started in time
 
 ``missing_events`` and ``plan`` are pure. Imports ``store``, ``domain``, ``errors`` and ``ports``;
 no driver.

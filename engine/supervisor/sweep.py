@@ -142,7 +142,7 @@ class Sweep:
         await self._end_unstarted_execs()
 
     async def _end_unstarted_execs(self) -> None:
-        """Record the end of execs that nobody has started in time, all in one append."""
+        """Record the end of execs that were not started in time, all in one append."""
         expired = expired_execs(self._ledger.head, self._ledger.clock.wall_ns())
         await self._ledger.record(Origin(actor=SUPERVISOR), *islice(expired, EXPIRED_MAX))
 

@@ -1,4 +1,4 @@
-"""Find execs that nobody has started in time: they would stay as long as their container runs."""
+"""Find execs that were not started in time: they would stay as long as their container runs."""
 
 from collections.abc import Iterator
 

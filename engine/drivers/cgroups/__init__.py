@@ -12,7 +12,7 @@ block.py           limits of block devices
 devices.py         which device nodes may be used
 programs.py        BPF programs for device nodes
 files.py           reads and writes control files
-write_watch.py     tells whether another process has written to control files
+write_watch.py     reports whether another process has written to control files
 v1_stats.py        counters of version 1
 v2_stats.py        counters of version 2
 """
