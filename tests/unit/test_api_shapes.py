@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.api.containers.show import (
-    Surroundings,
+    JsonContext,
     docker_phase,
     inspect_json,
     status_text,
@@ -98,7 +98,7 @@ RUNNING = replace(
     started_boot_ns=10 * SECOND,
 )
 EXITED = replace(RUNNING, phase=Phase.EXITED, process=None, exit_code=7, finished_ns=115 * SECOND)
-AROUND = Surroundings(
+CONTEXT = JsonContext(
     data_root=Path("/data"), exec_root=Path("/run"), networks={NETWORK.id: NETWORK}, images={IMAGE_ID: IMAGE},
     moment=Moment(wall_ns=120 * SECOND, boot_ns=310 * SECOND), link_names=lambda _: (),
 )  # fmt: skip
@@ -140,7 +140,7 @@ def has_fields(shown: dict[str, Any], fields: str) -> bool:
 
 
 def test_inspect_has_every_field_of_the_document() -> None:
-    shown = inspect_json(RUNNING, AROUND, [ExecId("e" * 64)])
+    shown = inspect_json(RUNNING, CONTEXT, [ExecId("e" * 64)])
 
     assert has_fields(shown, INSPECT_FIELDS)
     assert has_fields(shown["State"], STATE_FIELDS)
@@ -151,7 +151,7 @@ def test_inspect_has_every_field_of_the_document() -> None:
 
 
 def test_inspect_shows_the_container() -> None:
-    shown = inspect_json(RUNNING, AROUND, [])
+    shown = inspect_json(RUNNING, CONTEXT, [])
 
     assert (shown["Path"], shown["Args"]) == ("sh", ["-c", "echo 'a b'"])
     assert shown["State"]["Pid"] == 42
@@ -171,7 +171,7 @@ def test_inspect_shows_the_container() -> None:
 
 
 def test_a_container_without_a_process_has_no_address_but_keeps_its_requests() -> None:
-    shown = inspect_json(EXITED, AROUND, [])
+    shown = inspect_json(EXITED, CONTEXT, [])
 
     assert shown["State"]["Pid"] == 0
     assert shown["NetworkSettings"]["IPAddress"] == ""
@@ -180,7 +180,7 @@ def test_a_container_without_a_process_has_no_address_but_keeps_its_requests() -
 
 
 def test_the_list_has_dockers_fields() -> None:
-    shown = summary_json(RUNNING, AROUND)
+    shown = summary_json(RUNNING, CONTEXT)
 
     assert has_fields(shown, SUMMARY_FIELDS)
     assert shown["Command"] == "sh -c 'echo 'a b''"
@@ -192,7 +192,7 @@ def test_the_list_has_dockers_fields() -> None:
 
 
 def test_every_phase_has_dockers_words() -> None:
-    moment = AROUND.moment
+    moment = CONTEXT.moment
     words = {phase: status_text(replace(EXITED, phase=phase), moment) for phase in Phase}
 
     assert words[Phase.PAUSED] == "Up 5 minutes (Paused)"

@@ -1,15 +1,15 @@
 """Collect what a container's JSON says beyond the container, as of now or as of a past moment."""
 
-from engine.api.containers.show import Surroundings
+from engine.api.containers.show import JsonContext
 from engine.api.times import Moment
 from engine.queries.lookups import Lookups
 from engine.service.engine import Service
 
 
-def around(service: Service, lookups: Lookups, moment: Moment) -> Surroundings:
-    """Return the surroundings of a moment, in which ``lookups`` finds things."""
+def context_at(service: Service, lookups: Lookups, moment: Moment) -> JsonContext:
+    """Return the context of a moment, in which ``lookups`` finds things."""
     settings = service.system.settings
-    return Surroundings(
+    return JsonContext(
         data_root=settings.data_root,
         exec_root=settings.exec_root,
         networks=lookups.networks,
@@ -19,7 +19,7 @@ def around(service: Service, lookups: Lookups, moment: Moment) -> Surroundings:
     )
 
 
-def around_now(service: Service) -> Surroundings:
-    """Return the surroundings of this moment."""
+def context_now(service: Service) -> JsonContext:
+    """Return the context of this moment."""
     system = service.system
-    return around(service, system.lookups, Moment(system.wall_ns(), system.boot_ns()))
+    return context_at(service, system.lookups, Moment(system.wall_ns(), system.boot_ns()))

@@ -3,7 +3,7 @@
 from typing import Final, TypedDict
 
 from engine.api.containers.answers import ContainerSummary
-from engine.api.containers.context import around_now
+from engine.api.containers.context import context_now
 from engine.api.containers.filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.containers.inspect_answers import ContainerInspect
 from engine.api.containers.inspections import Inspections
@@ -133,11 +133,11 @@ class ContainerHandlers:
     async def list(self, request: Request) -> Reply:
         """Handle ``docker ps``."""
         requested = ContainerFilter(request.query, self._service.images)
-        around = around_now(self._service)
+        context = context_now(self._service)
         containers = tuple(requested.chosen(self._service.containers.all()))
         sizes = await sizes_of(self._service, containers) if request.query.flag("size") else {}
         return json_answer(
-            [summary_json(container, around, sizes.get(container.id)) for container in containers]
+            [summary_json(container, context, sizes.get(container.id)) for container in containers]
         )
 
     async def create(self, request: Request) -> Reply:
@@ -158,11 +158,11 @@ class ContainerHandlers:
         """Handle ``docker inspect``."""
         container = self._service.containers.inspect(request.params["name"])
         execs = self._service.execs.of(container.id)
-        around = around_now(self._service)
+        context = context_now(self._service)
         if not request.query.flag("size"):
-            return self._inspections.answer(container, around, execs)
+            return self._inspections.answer(container, context, execs)
         sizes = await sizes_of(self._service, (container,))
-        return json_answer(inspect_json(container, around, execs, sizes[container.id]))
+        return json_answer(inspect_json(container, context, execs, sizes[container.id]))
 
     async def rename(self, request: Request) -> Reply:
         """Handle ``docker rename``."""

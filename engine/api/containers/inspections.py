@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from engine.api.containers.show import Surroundings, inspect_json
+from engine.api.containers.show import JsonContext, inspect_json
 from engine.api.http.replies import Answer, json_answer
 from engine.domain.container.state import Container
 from engine.domain.ids import ContainerId, ExecId
@@ -34,12 +34,12 @@ class Inspections:
         self._kept: OrderedDict[ContainerId, _Kept] = OrderedDict()
 
     def answer(
-        self, container: Container, around: Surroundings, execs: Collection[ExecId]
+        self, container: Container, context: JsonContext, execs: Collection[ExecId]
     ) -> Answer:
-        """Return everything about a container but its sizes. ``around`` must have the same
+        """Return everything about a container but its sizes. ``context`` must have the same
         directories each time.
         """
-        image = around.images.get(container.spec.image_id)
+        image = context.images.get(container.spec.image_id)
         kept = self._kept.get(container.id)
         if (
             kept is not None
@@ -48,7 +48,7 @@ class Inspections:
             and kept.execs == execs
         ):
             return kept.answer
-        answer = json_answer(inspect_json(container, around, execs))
+        answer = json_answer(inspect_json(container, context, execs))
         self._keep(_Kept(container, image, execs, answer))
         return answer
 

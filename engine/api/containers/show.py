@@ -26,7 +26,7 @@ STORAGE_DRIVER = "overlay2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class JsonContext:
     """What a container's JSON says beyond the container: directories, networks, images."""
 
     data_root: Path
@@ -77,12 +77,12 @@ def status_text(container: Container, moment: Moment) -> str:
             return "Created"
 
 
-def summary_json(container: Container, around: Surroundings, sizes: Sizes | None = None) -> Json:
+def summary_json(container: Container, context: JsonContext, sizes: Sizes | None = None) -> Json:
     """Return one element of ``GET /containers/json``: ContainerSummary."""
     spec = container.spec
     summary: Json = {
         "Id": container.id,
-        "Names": sorted([f"/{container.name}", *around.link_names(container.id)]),
+        "Names": sorted([f"/{container.name}", *context.link_names(container.id)]),
         "Image": spec.image,
         "ImageID": spec.image_id,
         "Command": " ".join(map(_command_word, spec.arguments)),
@@ -90,9 +90,9 @@ def summary_json(container: Container, around: Surroundings, sizes: Sizes | None
         "Ports": summary_ports(container),
         "Labels": spec.labels,
         "State": docker_phase(container),
-        "Status": status_text(container, around.moment),
+        "Status": status_text(container, context.moment),
         "HostConfig": {"NetworkMode": spec.network_mode},
-        "NetworkSettings": {"Networks": endpoints_json(container, around.networks)},
+        "NetworkSettings": {"Networks": endpoints_json(container, context.networks)},
         "Mounts": mount_points_json(spec),
     }
     return summary | _sizes_json(sizes)
@@ -105,13 +105,13 @@ def _command_word(word: str) -> str:
 
 def inspect_json(
     container: Container,
-    around: Surroundings,
+    context: JsonContext,
     execs: Collection[ExecId],
     sizes: Sizes | None = None,
 ) -> Json:
     """Return ``GET /containers/{id}/json``: ContainerInspectResponse."""
     spec = container.spec
-    directory = naming.container_directory(around.data_root, container.id)
+    directory = naming.container_directory(context.data_root, container.id)
     path, *arguments = spec.arguments or ("",)
     inspected: Json = {
         "Id": container.id,
@@ -123,7 +123,7 @@ def inspect_json(
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
-        "LogPath": _log_path(container, around),
+        "LogPath": _log_path(container, context),
         "Name": f"/{container.name}",
         "RestartCount": container.restarts,
         "Driver": STORAGE_DRIVER,
@@ -133,19 +133,19 @@ def inspect_json(
         "AppArmorProfile": "",
         "ExecIDs": sorted(execs) or None,
         "HostConfig": host_config_json(spec) | {"Links": links_json(container)},
-        "GraphDriver": _graph_driver_json(container, around),
+        "GraphDriver": _graph_driver_json(container, context),
         "Mounts": mount_points_json(spec),
         "Config": config_json(container),
-        "NetworkSettings": network_settings_json(container, around.networks, around.exec_root),
+        "NetworkSettings": network_settings_json(container, context.networks, context.exec_root),
     }
     return inspected | _sizes_json(sizes)
 
 
-def _log_path(container: Container, around: Surroundings) -> str:
+def _log_path(container: Container, context: JsonContext) -> str:
     """Return where other programs may read the log; empty for drivers whose files are private."""
     if container.spec.log.driver != JSON_FILE:
         return ""
-    return str(naming.log_path(around.data_root, container.id))
+    return str(naming.log_path(context.data_root, container.id))
 
 
 def _sizes_json(sizes: Sizes | None) -> Json:
@@ -209,18 +209,18 @@ def config_json(container: Container) -> Json:
     return config
 
 
-def _graph_driver_json(container: Container, around: Surroundings) -> Json:
+def _graph_driver_json(container: Container, context: JsonContext) -> Json:
     """Return the directories of the overlay; the merged one is visible inside the container alone,
     and nowhere on the host.
     """
-    directory = naming.container_directory(around.data_root, container.id)
-    image = around.images.get(container.spec.image_id)
+    directory = naming.container_directory(context.data_root, container.id)
+    image = context.images.get(container.spec.image_id)
     chain = image.contents.chain if image else ()
     return {
         "Name": STORAGE_DRIVER,
         "Data": {
-            "LowerDir": _lower_directories(around.data_root, tuple(chain)),
-            "MergedDir": f"{naming.bundle_directory(around.exec_root, container.id)}/rootfs",
+            "LowerDir": _lower_directories(context.data_root, tuple(chain)),
+            "MergedDir": f"{naming.bundle_directory(context.exec_root, container.id)}/rootfs",
             "UpperDir": f"{directory}/upper",
             "WorkDir": f"{directory}/work",
         },

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Final
 
 from engine.api.containers.answers import ContainerSummary
-from engine.api.containers.context import around
+from engine.api.containers.context import context_at
 from engine.api.containers.filters import CONTAINER_FILTERS, ContainerFilter
 from engine.api.containers.inspect_answers import ContainerInspect
 from engine.api.containers.show import inspect_json, summary_json
@@ -130,10 +130,8 @@ class HistoryHandlers:
         newest_first = sorted(
             view.containers.values(), key=lambda each: each.created_ns, reverse=True
         )
-        surroundings = around(self._service, Lookups(view), Moment(at_ns))
-        return json_answer(
-            [summary_json(each, surroundings) for each in requested.chosen(newest_first)]
-        )
+        context = context_at(self._service, Lookups(view), Moment(at_ns))
+        return json_answer([summary_json(each, context) for each in requested.chosen(newest_first)])
 
     async def inspect_at(self, request: Request) -> Reply:
         """Handle ``shipslog inspect --at``."""
@@ -141,8 +139,8 @@ class HistoryHandlers:
         view = await self._service.history.view_at(at_ns)
         container = view.container(request.params["name"])
         execs = view.execs_of.get(container.id, {})
-        surroundings = around(self._service, Lookups(view), Moment(at_ns))
-        return json_answer(inspect_json(container, surroundings, tuple(execs)))
+        context = context_at(self._service, Lookups(view), Moment(at_ns))
+        return json_answer(inspect_json(container, context, tuple(execs)))
 
     async def verify(self, _request: Request) -> Reply:
         """Handle ``shipslog verify``."""

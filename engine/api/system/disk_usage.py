@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.api.containers.context import around_now
+from engine.api.containers.context import context_now
 from engine.api.containers.show import summary_json
 from engine.api.containers.sizes import sizes_of
 from engine.api.http.json_bodies import Json
@@ -76,5 +76,5 @@ class DiskUsageHandlers:
     async def _containers(self) -> list[Json]:
         containers = self._service.containers.all()
         sizes = await sizes_of(self._service, containers)
-        around = around_now(self._service)
-        return [summary_json(each, around, sizes.get(each.id)) for each in containers]
+        context = context_now(self._service)
+        return [summary_json(each, context, sizes.get(each.id)) for each in containers]
