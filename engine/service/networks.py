@@ -30,7 +30,7 @@ from engine.errors import DriverError
 from engine.queries.waiting import Changes
 from engine.service.containers.orders import Orders
 from engine.store.ledger import Ledger
-from engine.supervisor.networks import Networks as Supervised
+from engine.supervisor.networks import NetworkSupervisor
 
 
 class Networks:
@@ -41,7 +41,7 @@ class Networks:
     def __init__(
         self,
         ledger: Ledger,
-        supervised: Supervised,
+        supervised: NetworkSupervisor,
         changes: Changes,
         sources: Sequence[SubnetSource],
     ) -> None:

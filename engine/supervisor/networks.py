@@ -36,7 +36,7 @@ Fault = tuple[NetworkId, str]
 log = structlog.get_logger()
 
 
-class Networks:
+class NetworkSupervisor:
     """Keeps the kernel's bridges, and other links that networks need, in agreement with the log."""
 
     def __init__(

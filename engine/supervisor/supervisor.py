@@ -32,7 +32,7 @@ from engine.ports.probes import Probes
 from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 from engine.supervisor.health import HealthChecks
-from engine.supervisor.networks import Networks
+from engine.supervisor.networks import NetworkSupervisor
 from engine.supervisor.starts import Starts
 from engine.supervisor.sweep import MOVES_NOTHING, Sweep
 from engine.supervisor.worker import Worker
@@ -67,7 +67,7 @@ class Supervisor:
     ) -> None:
         self.starts = Starts(kernel.networks)
         self.health = HealthChecks(ledger, probes)
-        self.networks = Networks(ledger, kernel.networks, self.wake, prepared)
+        self.networks = NetworkSupervisor(ledger, kernel.networks, self.wake, prepared)
         self._ledger = ledger
         self._kernel = kernel
         self._workers: dict[ContainerId, Worker] = {}

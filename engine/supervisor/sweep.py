@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from engine.background import Backoff, Loop, forever
-from engine.domain.container.audit_events import EVENTS as USES
+from engine.domain.container.audit_events import EVENTS as AUDIT_EVENTS
 from engine.domain.container.events import AttachOpened, Created, Renamed
 from engine.domain.container.health import HealthChanged
 from engine.domain.container.phases import Phase
@@ -30,7 +30,7 @@ from engine.ports.observation import Inventory
 from engine.store.ledger import Ledger
 from engine.store.projections import View
 from engine.store.records import Recorded
-from engine.supervisor.networks import Networks
+from engine.supervisor.networks import NetworkSupervisor
 from engine.supervisor.unstarted_execs import expired_execs
 
 SWEEP_S: Final = 1.8
@@ -56,7 +56,7 @@ EXPIRED_MAX: Final = 512
 
 MOVES_NOTHING: Final[tuple[type[Event], ...]] = (
     *(Created, Renamed, AttachOpened, ExecCreated, HealthChanged),
-    *USES,
+    *AUDIT_EVENTS,
 )
 """Events that need no change in the kernel."""
 
@@ -73,7 +73,7 @@ class Sweep:
         self,
         ledger: Ledger,
         kernel: Kernel,
-        networks: Networks,
+        networks: NetworkSupervisor,
         wake_worker: Callable[[ContainerId], None],
         workers_at_rest: Callable[[], Awaitable[None]],
     ) -> None:

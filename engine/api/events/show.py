@@ -14,9 +14,8 @@ from engine.api.http.json_bodies import Json
 from engine.api.times import SECOND_NS
 from engine.domain import host
 from engine.domain.container import attachment as membership
-from engine.domain.container import audit_events as uses
+from engine.domain.container import audit_events, health
 from engine.domain.container import events as container
-from engine.domain.container import health
 from engine.domain.container import update as container_update
 from engine.domain.event import ActorKind, Event
 from engine.domain.exec import state as execution
@@ -43,10 +42,10 @@ _PLAIN: Final[Mapping[type[Event], str]] = {
     container.OutOfMemory: "oom",
     container_update.Updated: "update",
     container.Removed: "destroy",
-    uses.ProcessesListed: "top",
-    uses.Exported: "export",
-    uses.PathRead: "archive-path",
-    uses.PathWritten: "extract-to-dir",
+    audit_events.ProcessesListed: "top",
+    audit_events.Exported: "export",
+    audit_events.PathRead: "archive-path",
+    audit_events.PathWritten: "extract-to-dir",
 }
 """Events with no attributes of their own."""
 _OF_IMAGES: Final[Mapping[type[Event], str]] = {
@@ -207,7 +206,7 @@ class Translator:
             case membership.Disconnected(order=order) if order in subject.moving:
                 yield self._of_membership(subject, "disconnect", *subject.moving[order])
             case _:
-                yield from _of_use(subject, event)
+                yield from _of_other_container_event(subject, event)
 
     def _networks_of(self, subject: Subject, action: str) -> Iterator[Content]:
         """Return all networks that a container is in; ``host`` or ``none`` for a container without
@@ -253,7 +252,7 @@ class Translator:
         return known.contents.config.labels if known else self._labels.get(entry.id, {})
 
 
-def _of_use(subject: Subject, event: Event) -> Iterator[Content]:
+def _of_other_container_event(subject: Subject, event: Event) -> Iterator[Content]:
     """Return the messages of events that leave a container's phase as it is, or freeze and thaw
     it.
     """
@@ -266,9 +265,9 @@ def _of_use(subject: Subject, event: Event) -> Iterator[Content]:
             yield _about(subject, "kill", signal=str(signal))
         case container.AttachClosed(reason="detached"):
             yield _about(subject, "detach")
-        case uses.Resized(height=height, width=width):
+        case audit_events.Resized(height=height, width=width):
             yield _about(subject, "resize", height=str(height), width=str(width))
-        case uses.Committed(image=made, comment=comment, reference=reference):
+        case audit_events.Committed(image=made, comment=comment, reference=reference):
             yield _about(subject, "commit", comment=comment, imageID=made, imageRef=reference)
         case health.HealthChanged(status=status):
             yield _about(subject, f"health_status: {status}")

@@ -9,12 +9,12 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from engine.domain.container.attachment import EVENTS as MEMBERSHIPS
+from engine.domain.container.attachment import EVENTS as ATTACHMENT_EVENTS
 from engine.domain.container.attachment import Endpoint
-from engine.domain.container.audit_events import EVENTS as USES
+from engine.domain.container.audit_events import EVENTS as AUDIT_EVENTS
 from engine.domain.container.health import HealthChanged
 from engine.domain.container.spec import PortBinding, Spec
-from engine.domain.container.update import EVENTS as UPDATES
+from engine.domain.container.update import EVENTS as UPDATE_EVENTS
 from engine.domain.container.update import UpdateRequested
 from engine.domain.event import Event
 from engine.domain.ids import ContainerId, NetworkId, SandboxId
@@ -297,7 +297,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     DriftDetected,
     DriftRepaired,
     HealthChanged,
-    *UPDATES,
-    *USES,
-    *MEMBERSHIPS,
+    *UPDATE_EVENTS,
+    *AUDIT_EVENTS,
+    *ATTACHMENT_EVENTS,
 )

@@ -19,14 +19,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from engine.domain.container.attachment import EVENTS as MEMBERSHIPS
+from engine.domain.container.attachment import EVENTS as ATTACHMENT_EVENTS
 from engine.domain.container.attachment import (
     Connected,
     ConnectRequested,
     Disconnected,
     DisconnectRequested,
 )
-from engine.domain.container.audit_events import EVENTS as USES
+from engine.domain.container.audit_events import EVENTS as AUDIT_EVENTS
 from engine.domain.container.events import (
     AttachClosed,
     AttachOpened,
@@ -52,7 +52,7 @@ from engine.domain.container.events import (
     UnpauseRequested,
 )
 from engine.domain.container.health import HealthChanged
-from engine.domain.container.update import EVENTS as UPDATES
+from engine.domain.container.update import EVENTS as UPDATE_EVENTS
 from engine.domain.container.update import Updated, UpdateRequested
 from engine.domain.event import Event
 
@@ -77,7 +77,7 @@ def _stays(phase: Phase, *events: type[Event]) -> dict[type[Event], Phase]:
     return dict.fromkeys(events, phase)
 
 
-_ALWAYS: Final[tuple[type[Event], ...]] = (Renamed, AttachOpened, AttachClosed, *USES)
+_ALWAYS: Final[tuple[type[Event], ...]] = (Renamed, AttachOpened, AttachClosed, *AUDIT_EVENTS)
 _OF_NO_RUN: Final[tuple[type[Event], ...]] = (
     *(UpdateRequested, Updated),
     *(ConnectRequested, Connected, DisconnectRequested, Disconnected),
@@ -86,8 +86,8 @@ _OF_NO_RUN: Final[tuple[type[Event], ...]] = (
 _ORDERS: Final[tuple[type[Event], ...]] = (
     *(SignalRequested, Signalled, StopRequested, PauseRequested, UnpauseRequested),
     *(OutOfMemory, LogLost, DriftDetected, DriftRepaired),
-    *UPDATES,
-    *MEMBERSHIPS,
+    *UPDATE_EVENTS,
+    *ATTACHMENT_EVENTS,
 )
 
 TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
@@ -129,16 +129,16 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[type[Event], Phase]]] = {
     Phase.REMOVING: {
         **_stays(
             Phase.REMOVING,
-            *UPDATES,
-            *MEMBERSHIPS,
-            *USES,
+            *UPDATE_EVENTS,
+            *ATTACHMENT_EVENTS,
+            *AUDIT_EVENTS,
             *(AttachClosed, Exited, OutOfMemory, LogLost, RemoveRequested),
         ),
         RemoveFailed: Phase.DEAD,
         Removed: Phase.REMOVED,
     },
     Phase.DEAD: {
-        **_stays(Phase.DEAD, *USES, AttachClosed, RemoveRequested, RemoveFailed),
+        **_stays(Phase.DEAD, *AUDIT_EVENTS, AttachClosed, RemoveRequested, RemoveFailed),
         Removed: Phase.REMOVED,
     },
     Phase.REMOVED: {},
