@@ -1,4 +1,5 @@
-"""The event log: an append-only table, one writer, one global order.
+"""Keep the event log (an append-only table, one writer, one global order) and the state computed
+from it.
 
 ``log.py`` says what the log promises. This package imports ``domain`` and ``errors``, and is the
 only one that knows SQL.

@@ -13,7 +13,7 @@ _VERSIONS = (4, 6)
 
 
 class AddressIndex:
-    """The addresses of all containers, as numbers, by network and IP version."""
+    """Maps the addresses of all containers to their holders, by network and IP version."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[NetworkId, int], dict[int, ContainerId]] = {}
@@ -22,7 +22,7 @@ class AddressIndex:
         """By the network's name: addresses that containers ask for by number, running or not."""
 
     def add(self, container: Container) -> None:
-        """Take in a container that the index does not have."""
+        """Add a container that the index does not have."""
         for key, number in _wanted_addresses(container):
             self._promised.setdefault(key, Counter())[number] += 1
         if container.holds_endpoints:
@@ -30,7 +30,7 @@ class AddressIndex:
                 self._held.setdefault(held_key, {})[number] = container.id
 
     def remove(self, container: Container) -> None:
-        """Drop a container that the index has."""
+        """Remove a container that the index has."""
         for key, number in _wanted_addresses(container):
             self._withdraw(key, number)
         for held_key, number in _addresses(container):

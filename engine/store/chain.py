@@ -1,4 +1,4 @@
-r"""The hash that binds each row of the log to the one before.
+r"""Compute the hash that binds each row of the log to the one before.
 
     hash(n) = SHA-256( hash(n - 1) ‖ canonical(row n) )        hash(0) = 32 zero bytes
 
@@ -28,8 +28,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Row(NamedTuple):
-    """A row of ``events``, without its hash; columns in the order of the table and of the canonical
-    bytes.
+    """A row of ``events`` without its hash; the columns are in the order of the table and of the
+    canonical bytes.
     """
 
     seq: int
@@ -45,10 +45,10 @@ class Row(NamedTuple):
 
 
 def canonical(row: Row) -> bytes:
-    """The bytes of a row that its hash covers."""
+    """Return the bytes of a row that its hash covers."""
     return _encode(row)
 
 
 def next_hash(previous: bytes, row: Row) -> bytes:
-    """The hash of ``row`` when it follows the row whose hash is ``previous``."""
+    """Return the hash of ``row`` when it follows the row whose hash is ``previous``."""
     return sha256(previous + _encode(row)).digest()

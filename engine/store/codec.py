@@ -2,8 +2,8 @@
 
 To add an event:
 
-1. Write the class in its aggregate's module in ``engine/domain``: past tense, ``TYPE`` a new literal, ``SCHEMA`` 1; fields
-   of plain data, and nothing secret (what is in the log stays there).
+1. Write the class in its aggregate's module in ``engine/domain``: past tense, ``TYPE`` a new
+   literal, ``SCHEMA`` 1; fields of plain data, and nothing secret (what is in the log stays there).
 2. Put it into that module's ``EVENTS`` (``released.py`` collects those).
 3. Give it its place in ``TRANSITIONS``, and say in ``evolve``, or in the tables that it reads, what
    it changes.
@@ -42,17 +42,17 @@ _decode_actor = lru_cache(_ACTORS_REMEMBERED)(msgspec.json.Decoder(Actor).decode
 
 @lru_cache(_ACTORS_REMEMBERED)
 def encode_actor(actor: Actor) -> str:
-    """Who asked, as the ``actor`` column has it."""
+    """Encode an actor for the column ``actor``."""
     return _encode(actor).decode()
 
 
 def decode_origin(actor: str, cause: int | None, correlation: str) -> Origin:
-    """Three columns as one value."""
+    """Decode the three columns of an origin."""
     return Origin(actor=_decode_actor(actor), cause=cause, correlation=correlation)
 
 
 class Codec:
-    """The events that an engine knows.
+    """Encodes and decodes the events that an engine knows.
 
     Args:
         events: every event class, those no longer written included.
@@ -76,11 +76,11 @@ class Codec:
 
     @property
     def types(self) -> Mapping[str, type[Event]]:
-        """Event classes by their stored names."""
+        """Return the event classes by their stored names."""
         return self._classes
 
     def encode(self, event: Event) -> tuple[str, int, str]:
-        """The columns ``type``, ``schema`` and ``data``.
+        """Return the columns ``type``, ``schema`` and ``data`` of an event.
 
         What can't be read back is not written: msgspec checks types only when it decodes, so that
         is done here too.
@@ -99,7 +99,7 @@ class Codec:
         return name, event.SCHEMA, encoded.decode()
 
     def decode(self, name: str, schema: int, data: str) -> Event:
-        """The event behind three columns, of today's shape whatever shape it was written in.
+        """Decode the event that three columns store, and bring it to today's schema.
 
         Raises:
             UnknownEvent: a type or schema of a newer engine, or data that doesn't fit.

@@ -26,14 +26,12 @@ from engine.store.reserve import Reserve
 Outcome = tuple[Recorded, ...] | EngineError
 
 _SLICES_MAX: Final = 8
-"""How much of the reserve one group may use up before its callers are told that the disk is
-full.
-"""
+"""Slices of the reserve that one group may use up before it is refused because the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one caller wants committed or refused as a whole; ``encoded`` has the columns that the
+    """What one caller wants committed or refused as a whole. ``encoded`` has the columns that the
     codec made of each event.
     """
 
@@ -43,7 +41,9 @@ class Batch:
 
     @classmethod
     def of(cls, changes: Sequence[Change], codec: Codec, *, essential: bool) -> "Batch":
-        """Encode on the caller's side, where a bad event has a traceback that tells who made it."""
+        """Encode the changes in the caller's task, so that a bad event has the traceback of its
+        maker.
+        """
         assert changes, "nothing to append"
         assert all(change.events for change in changes), "a change without events changes nothing"
         encoded = tuple(codec.encode(event) for change in changes for event in change.events)
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass(slots=True)
 class _Group:
-    """A transaction in the making: where the chain stands, and the rows that took it there."""
+    """A transaction in preparation: the end of the chain, and the rows that lead to it."""
 
     seq: int
     hash: bytes
@@ -62,7 +62,7 @@ class _Group:
     """By stream: version and state for the table of aggregates; None: the row goes."""
 
     def add(self, batch: Batch) -> tuple[Recorded, ...]:
-        """Put the batch's events at the end of the chain."""
+        """Append the batch's events to the chain."""
         encoded = iter(batch.encoded)
         recorded = tuple(
             self._add_event(change, index, next(encoded))
@@ -74,7 +74,7 @@ class _Group:
         return recorded
 
     def gone(self) -> list[str]:
-        """Return the streams that are live no longer."""
+        """Return the streams that have left the live state."""
         return [stream for stream, state in self.states.items() if state is None]
 
     def _set_state(self, change: Change) -> None:
@@ -102,7 +102,7 @@ class _Group:
 
 
 class Committer:
-    """The only writer of the database. Used by one thread at a time."""
+    """Writes the database, as its only writer. Used by one thread at a time."""
 
     def __init__(self, engine: Engine, path: Path, reserve: Reserve) -> None:
         self._engine = engine
@@ -117,16 +117,15 @@ class Committer:
 
     @property
     def seq(self) -> int:
-        """The last event that is durable."""
+        """Return the position of the last durable event."""
         return self._seq
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._connection.close()
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Make the batches durable, in this order. Does not raise: whatever happens, every caller
-        gets an answer.
+        """Make the batches durable, in this order. Does not raise: every caller gets an answer.
 
         Returns:
             For each batch its events as recorded, or why none of them is.
@@ -164,11 +163,10 @@ class Committer:
         return [next(answers) if batch.essential else self._full() for batch in batches]
 
     def _fold_journal(self) -> bool:
-        """Write the journal's pages into the database, so that its room is used again from the
+        """Write the journal's pages into the database, so that the journal is overwritten from its
         beginning.
 
-        The journal keeps its size: room given back to the disk would be taken by whoever has filled
-        it.
+        The journal keeps its size: another program would take the room given back to a full disk.
         """
         connection = self._connection.connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
@@ -250,9 +248,7 @@ class Committer:
             self._versions.pop(stream, None)
 
     def _reconnect(self) -> None:
-        """Take another connection if the last failure has left a transaction open, which nothing
-        could end.
-        """
+        """Take another connection if the last failure has left a transaction open."""
         if self._connection.in_transaction() or self._connection.invalidated:
             self._connection.invalidate()
             self._connection.close()
@@ -272,9 +268,7 @@ class Committer:
         return found or 0
 
     def _refuse_another_file(self) -> None:
-        """SQLite goes on writing to a file that has been deleted or moved; nobody would find those
-        events.
-        """
+        """Raise if the database file was deleted or moved: SQLite would go on writing to it."""
         if _identity(self._path) != self._file:
             raise StoreUnavailable(
                 f"event log {self._path}: the database has been moved or replaced"

@@ -16,7 +16,7 @@ class NameInUse(Conflict):
 
 
 class ContainerIndex:
-    """The live containers."""
+    """Maps IDs, names and link targets to the live containers."""
 
     def __init__(self) -> None:
         self.by_id: dict[ContainerId, Container] = {}
@@ -25,7 +25,7 @@ class ContainerIndex:
         self._by_name: dict[str, ContainerId] = {}
 
     def add(self, container: Container) -> None:
-        """Take in a container that the index does not have."""
+        """Add a container that the index does not have."""
         self.by_id[container.id] = container
         if container.phase not in NAMELESS:
             self._by_name[container.name] = container.id
@@ -35,7 +35,7 @@ class ContainerIndex:
             self.linked_to.setdefault(link.target, set()).add(container.id)
 
     def remove(self, container: Container) -> None:
-        """Drop a container that the index has."""
+        """Remove a container that the index has."""
         del self.by_id[container.id]
         if self._by_name.get(container.name) == container.id:
             del self._by_name[container.name]

@@ -21,8 +21,7 @@ from engine.store import migrate, schema
 from engine.store.errors import StoreCorrupt, StoreUnavailable, explain
 
 BUSY_TIMEOUT_S: Final = 1.0
-"""Nobody else writes; a lock that lasts longer is somebody's mistake, and the callers shall hear of
-it."""
+"""Nobody else writes; a lock that lasts longer is a mistake that the callers must see."""
 
 QUICK_CHECK_BYTES_MAX: Final = 16 << 20
 """Databases up to this size are checked page by page at every start (about 2 ms per MiB)."""
@@ -31,8 +30,8 @@ _ALL_ROWS_FIT = "ok"
 
 
 def writer_engine(path: Path) -> Engine:
-    """Connections that may write: ``BEGIN IMMEDIATE``, WAL, and a commit that waits for the
-    disk.
+    """Return an engine whose connections may write: ``BEGIN IMMEDIATE``, WAL, and commits that wait
+    for the disk.
     """
     return _engine(
         path, "rw", "BEGIN IMMEDIATE", ["PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"]
@@ -40,7 +39,9 @@ def writer_engine(path: Path) -> Engine:
 
 
 def reader_engine(path: Path) -> Engine:
-    """Connections that only read: each ``begin`` is one consistent view that blocks nobody."""
+    """Return an engine whose connections only read: each ``begin`` is one consistent view that
+    blocks nobody.
+    """
     return _engine(path, "ro", "BEGIN", [])
 
 
@@ -69,7 +70,7 @@ def _engine(path: Path, mode: str, begin: str, pragmas: list[str]) -> Engine:
 
 
 def prepare(path: Path) -> None:
-    """Create the database, or check the one that is there and bring it to today's schema.
+    """Create the database, or check the existing one and bring it to today's schema.
 
     Raises:
         StoreCorrupt: it is not sound, or not ours, or of a newer engine; nothing has been changed.
@@ -100,7 +101,7 @@ def _with(engine: Engine, check: Callable[[Connection], None]) -> None:
 
 
 def _is_new(path: Path) -> bool:
-    """Whether there is nothing yet. An empty file is what a crash at creation leaves.
+    """Return whether there is no database yet. A crash at creation leaves an empty file.
 
     SQLite deletes the journal of an empty database, and with it perhaps all that is left of one.
     """
@@ -143,8 +144,8 @@ def _check_pages(connection: Connection, path: Path, tables: list[str]) -> None:
 
 
 def _check_head(connection: Connection, path: Path) -> None:
-    """The head may be ahead of the events (someone cut the tail: ``verify`` reports it), never
-    behind.
+    """Refuse a head behind the events. It may be ahead: when someone has cut the tail, ``verify``
+    reports that.
     """
     head = connection.execute(select(schema.head.c.seq)).scalar_one_or_none()
     newest = connection.execute(select(func.max(schema.events.c.seq))).scalar_one() or 0

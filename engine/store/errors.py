@@ -10,31 +10,27 @@ from engine.errors import Conflict, EngineError, InvalidRequest, Unavailable
 
 
 class VersionConflict(Conflict):
-    """The stream has moved past the version that the writer had seen: load, decide again."""
+    """The stream has moved past the version that the change is for: load it and decide again."""
 
 
 class StoreUnavailable(Unavailable):
-    """Nothing was written, and nothing is lost; the same append may succeed once the cause is
-    gone.
-    """
+    """Nothing was written and nothing is lost; the append may succeed once the cause is gone."""
 
 
 class StoreFull(StoreUnavailable):
-    """The disk has no room."""
+    """The disk is full."""
 
 
 class EventTooLarge(InvalidRequest):
-    """What was asked does not fit into one event; ask for less."""
+    """The request does not fit into one event."""
 
 
 class StoreCorrupt(EngineError):
-    """The database is not what we wrote. It is left exactly as it was found, for a person to look
-    at.
-    """
+    """The database has content that we did not write. It is left exactly as it was found."""
 
 
 class UnknownEvent(StoreCorrupt):
-    """A row that this version of the engine can't read."""
+    """This version of the engine can't read the row."""
 
 
 _IN_PLAIN_WORDS: Final[dict[str, tuple[type[EngineError], str]]] = {
@@ -54,7 +50,7 @@ _IN_PLAIN_WORDS: Final[dict[str, tuple[type[EngineError], str]]] = {
 
 
 def explain(error: Exception, path: Path) -> EngineError:
-    """The error of ours that says what went wrong for whoever wanted something of the database."""
+    """Return the engine's error for an error of the database or the disk."""
     if isinstance(error, EngineError):
         return type(error)(*error.args)  # one each: a traceback belongs to one task
     original = error.orig if isinstance(error, DBAPIError) else error

@@ -10,19 +10,19 @@ class NoSuchExec(NotFound):
 
 
 class ExecIndex:
-    """The live execs."""
+    """Maps IDs and containers to the live execs."""
 
     def __init__(self) -> None:
         self.by_id: dict[ExecId, Exec] = {}
         self.by_container: dict[ContainerId, dict[ExecId, Exec]] = {}
 
     def add(self, execution: Exec) -> None:
-        """Take in an exec that the index does not have."""
+        """Add an exec that the index does not have."""
         self.by_id[execution.id] = execution
         self.by_container.setdefault(execution.container, {})[execution.id] = execution
 
     def remove(self, execution: Exec) -> None:
-        """Drop an exec that the index has."""
+        """Remove an exec that the index has."""
         del self.by_id[execution.id]
         siblings = self.by_container[execution.container]
         del siblings[execution.id]

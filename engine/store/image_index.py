@@ -8,32 +8,32 @@ from engine.domain.image.state import Image
 
 
 class ImageIndex:
-    """The images that are present, and the removed ones that containers still need."""
+    """Maps IDs to the images that are present, and to removed ones that containers still need."""
 
     def __init__(self) -> None:
         self.by_id: dict[ImageId, Image] = {}
 
     def add(self, image: Image) -> None:
-        """Take in an image that the index does not have."""
+        """Add an image that the index does not have."""
         self.by_id[image.id] = image
 
     def remove(self, image: Image) -> None:
-        """Drop an image that the index has."""
+        """Remove an image that the index has."""
         del self.by_id[image.id]
 
 
 class ImageUsers:
-    """The containers that were made from each image, whether the image is live or not."""
+    """Maps each image, live or not, to the containers that were made from it."""
 
     def __init__(self) -> None:
         self._users: dict[ImageId, set[ContainerId]] = {}
 
     def add(self, container: Container) -> None:
-        """Take in a container that the index does not have."""
+        """Add a container that the index does not have."""
         self._users.setdefault(container.spec.image_id, set()).add(container.id)
 
     def remove(self, container: Container) -> None:
-        """Drop a container that the index has."""
+        """Remove a container that the index has."""
         users = self._users[container.spec.image_id]
         users.discard(container.id)
         if not users:

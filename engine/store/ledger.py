@@ -3,9 +3,9 @@
     decide(head) ─▶ record ─▶ head moves at once ─▶ EventLog ─▶ durable moves, followers are called
                                                                                 ─▶ record returns
 
-When an append fails, the head of its streams is reset to what is durable. What else was decided on
-those heads meanwhile fails too: the log refuses a change whose stream is not at the version that
-the decision was based on.
+When an append fails, the head of its streams is reset to the durable state. Decisions that were
+based on those heads meanwhile fail, too: the log refuses a change whose stream is not at the
+version that the decision was based on.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,14 +34,14 @@ blocks nor raises."""
 
 
 class Clock(Protocol):
-    """The two clocks: one for people, one for durations."""
+    """Reads the two clocks: one for people, one for durations."""
 
     def wall_ns(self) -> int:
-        """Nanoseconds since 1970, CLOCK_REALTIME."""
+        """Return nanoseconds since 1970, CLOCK_REALTIME."""
         ...
 
     def boot_ns(self) -> int:
-        """Nanoseconds since the machine started, CLOCK_BOOTTIME: it never jumps."""
+        """Return nanoseconds since the machine started, CLOCK_BOOTTIME, which never jumps."""
         ...
 
 
@@ -55,7 +55,7 @@ class Append(NamedTuple):
 
 
 class Ledger:
-    """The log and the two views of it."""
+    """Records decisions, and keeps the two views."""
 
     def __init__(self, event_log: EventLog, clock: Clock) -> None:
         self.log = event_log
@@ -76,7 +76,7 @@ class Ledger:
         event_log.subscribe(self._follow)
 
     def follow(self, follower: Follower) -> Callable[[], None]:
-        """Have ``follower`` called with every event from now on, after the durable view has moved.
+        """Call ``follower`` with every event from now on, after the durable view has moved.
 
         Returns:
             What ends it.
@@ -91,7 +91,7 @@ class Ledger:
         at_ns: int | None = None,
         essential: bool = False,
     ) -> tuple[Recorded, ...]:
-        """Append what was decided, all of it or nothing, and return when it is durable.
+        """Append decisions, all of them or none, and return when they are durable.
 
         Args:
             origin: who, and within which request.
@@ -139,7 +139,7 @@ class Ledger:
         return recorded
 
     def submit(self, origin: Origin, stream: str, *events: Event) -> None:
-        """Append events that nobody waits for: the audit of what is done anyway.
+        """Append events without waiting, for the audit of what is done in any case.
 
         A normal shutdown commits them, since it commits all that is queued. A refusal is logged.
 
@@ -165,9 +165,7 @@ class Ledger:
         essential: bool,
         is_awaited: bool = True,
     ) -> Pending:
-        """Move the head and put the append into the queue: both, or, whatever goes wrong,
-        neither.
-        """
+        """Move the head and put the append into the queue; if either fails, undo both."""
         before: dict[str, tuple[int, State | None]] = {}
         changes: list[Change] = []
         try:
@@ -188,7 +186,7 @@ class Ledger:
     def _move_head(
         self, stream: str, events: tuple[Event, ...], origin: Origin, at_ns: int
     ) -> Change:
-        """Let the head follow a decision; return what the log shall append."""
+        """Move the head by one decision, and return the change to append."""
         state = self.head.next(stream, events, at_ns)
         version = self._last_version(stream) + 1
         left = self.head.put(stream, version + len(events) - 1, state)
@@ -205,8 +203,8 @@ class Ledger:
         return known or 0
 
     def _recover(self, stream: str) -> tuple[int, State | None]:
-        """The last version of a stream whose stored state can't be read, and what its readable
-        events come to.
+        """Return the last version of a stream whose stored state can't be read, and the state that
+        its readable events lead to.
         """
         replay = Replay(self.log.codec)
         for row in self.log.rows(stream=stream):
@@ -214,8 +212,7 @@ class Ledger:
         return self.log.version(stream), replay.view.get(stream)
 
     def _refuse_unknown_host(self) -> None:
-        """Without the machine's own state nothing can be served; the events that say it may not be
-        lost.
+        """Refuse a log without a readable state of the machine, which nothing can replace.
 
         Raises:
             StoreCorrupt: neither its stored state nor its history can be read.
@@ -224,14 +221,14 @@ class Ledger:
             raise StoreCorrupt(f"event log {self.log.path}: {self.unreadable[HOST]}")
 
     def _reset_head(self, refused: Iterable[Change]) -> None:
-        """Make the head of some streams what is durable, since changes to them were refused."""
+        """Reset the head of some streams to the durable state: changes to them were refused."""
         refused = tuple(refused)
         for change in refused:
             self._copy_to_head(change.stream)
         self._move_back(refused)
 
     def _move_back(self, refused: Iterable[Change]) -> None:
-        """Put back what had left the head together with a stream that has not left after all."""
+        """Put back what had left the head together with a stream whose change was refused."""
         for stream in (each for change in refused for each in change.also_gone):
             if stream not in self.head.versions:
                 self._copy_to_head(stream)
@@ -241,7 +238,7 @@ class Ledger:
         self.head.put(stream, self.durable.versions.get(stream, 0), self.durable.get(stream))
 
     def _move_durable(self, recorded: Recorded) -> None:
-        """Follow the log by one event; a state that the head has as well is kept once."""
+        """Move the durable view by one event; share the state with the head if both are equal."""
         stream = recorded.stream
         state = self.durable.next(stream, (recorded.event,), recorded.at_ns)
         twin = self.head.get(stream)

@@ -1,4 +1,4 @@
-"""Append events to the log and read them: the only access to the history.
+"""Append events to the log, and read them: the only access to the history.
 
     trio thread                         writer thread                        disk
     ───────────                         ─────────────                        ────
@@ -7,14 +7,16 @@
        ▼                                                          ◀────────
     answer, subscribers  ◀── run_sync_soon ── outcomes of the group
 
-- Durable: an append returns when its group has been synced (WAL, ``synchronous=FULL``), never earlier.
-- Ordered: groups are committed, and subscribers called, in the order of submission. One queue, one writer.
-- Whole: the changes of one append are all committed or none.
-- Never abandoned: a cancelled caller still waits for its answer, for an order that is durable must not look refused.
-- Sober about failure: a full or failing disk refuses the group, says so to each caller, and harms nothing; the next group
-  tries again. What is ``essential`` has room reserved (``reserve.py``).
+- Durable: an append returns when its group has been synced (WAL, ``synchronous=FULL``), never
+  earlier.
+- Ordered: groups are committed, and subscribers called, in the order of submission.
+- Whole: the changes of one append are all committed, or none.
+- Never abandoned: a cancelled caller still waits for its answer, because an order that is durable
+  must not look refused. Only a shutdown whose disk doesn't answer gives up (``abandon``).
+- Safe when the disk fails: the group is refused, each caller gets the reason, and the next group
+  tries again. Room is reserved for what is ``essential`` (``reserve.py``).
 
-With ``threaded=False`` the submitter commits by itself: same code, no second thread, so a
+With ``threaded=False`` the submitter commits by itself, without a second thread, so that a
 simulation is deterministic.
 """
 
@@ -48,7 +50,7 @@ UNAWAITED_S: Final = 0.05
 just before it asks for the start."""
 
 QUEUE_MAX: Final = 16 * 1024
-"""Appends that may wait: some seconds' worth. More callers than that are told to come back."""
+"""Appends that may wait: some seconds' worth. Further ones are refused."""
 
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long :meth:`EventLog.close` waits for the writer: a thread that hangs in the kernel can't be
@@ -58,7 +60,7 @@ log = structlog.get_logger()
 
 
 class Pending:
-    """An append that has its place in the queue, and will have an outcome."""
+    """An append in the queue, which will have an outcome."""
 
     __slots__ = ("_answered", "_on_refusal", "_outcome", "batch", "is_awaited", "token")
 
@@ -73,14 +75,14 @@ class Pending:
         self._on_refusal: Callable[[EngineError], None] | None = None
 
     def answer(self, outcome: Outcome) -> None:
-        """Tell whoever waits. In the trio thread."""
+        """Set the outcome, and wake who waits for it. In the trio thread."""
         self._outcome = outcome
         self._answered.set()
         if self._on_refusal is not None:
             self.if_refused(self._on_refusal)
 
     def if_refused(self, then: Callable[[EngineError], None]) -> None:
-        """Call ``then`` when the append is refused, for a caller that doesn't wait. In the trio
+        """Call ``then`` if the append is refused, for a caller that doesn't wait. In the trio
         thread.
         """
         self._on_refusal = then
@@ -88,7 +90,7 @@ class Pending:
             then(self._outcome)
 
     async def wait(self) -> tuple[Recorded, ...]:
-        """The events as recorded, once they are durable; not interrupted by cancellation.
+        """Return the events as recorded, once they are durable. Is not interrupted by cancellation.
 
         Raises:
             VersionConflict: a stream was not at the version expected; nothing of this append is
@@ -103,7 +105,7 @@ class Pending:
 
 
 class EventLog(Reader):
-    """The history of everything, and the present state of every aggregate."""
+    """Stores the history, and the present state of every aggregate."""
 
     def __init__(self, path: Path, codec: Codec, *, threaded: bool) -> None:
         super().__init__(path, codec)
@@ -124,7 +126,7 @@ class EventLog(Reader):
 
     @classmethod
     def open(cls, path: Path, *, codec: Codec = RELEASED, threaded: bool = True) -> "EventLog":
-        """Open the database, new or old; its schema is brought up to date, after a copy.
+        """Open or create the database; an old schema is copied and then brought up to date.
 
         Raises:
             StoreCorrupt: it is not sound, not ours, or of a newer engine; it is left as it is.
@@ -135,7 +137,7 @@ class EventLog(Reader):
 
     @property
     def last_seq(self) -> int:
-        """The newest durable event; 0 when there is none."""
+        """Return the position of the newest durable event; 0 when there is none."""
         return self._committer.seq
 
     async def append(
@@ -147,7 +149,7 @@ class EventLog(Reader):
     def submit(
         self, changes: Sequence[Change], *, essential: bool = False, is_awaited: bool = True
     ) -> Pending:
-        """Put an append into the queue, without yielding; in the trio thread.
+        """Put an append into the queue without yielding, in the trio thread.
 
         One that nobody awaits is committed with the next that somebody does, or soon.
 
@@ -170,7 +172,7 @@ class EventLog(Reader):
         return pending
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have ``subscriber`` called with every group from now on.
+        """Call ``subscriber`` with every group from now on.
 
         Returns:
             What ends the subscription.
@@ -213,7 +215,7 @@ class EventLog(Reader):
         self._writer.dispose()
 
     def _write(self) -> None:
-        """The writer thread."""
+        """Commit groups until the log is closed. Runs on the writer thread."""
         ended = False
         while not ended and (first := self._queue.get()) is not None:
             group, ended = self._rest_of_group(first)
@@ -221,13 +223,13 @@ class EventLog(Reader):
             outcomes = self._outcomes([pending.batch for pending in group])
             self._busy_since_s = None
             assert first.token is not None
-            with contextlib.suppress(trio.RunFinishedError):  # then nobody is left to be told
+            with contextlib.suppress(trio.RunFinishedError):  # then nobody waits any more
                 first.token.run_sync_soon(self._deliver, group, outcomes)
         self._close_writer()
 
     def _outcomes(self, batches: list[Batch]) -> Sequence[Outcome]:
-        """One outcome for each batch, whatever happens: the thread must live, and nobody may wait
-        for ever.
+        """Return one outcome for each batch, whatever happens: the thread must live, and nobody may
+        wait for ever.
         """
         try:
             outcomes = self._committer.commit(batches)

@@ -23,19 +23,21 @@ _version = Table("alembic_version", MetaData(), Column("version_num", Text))
 
 
 def scripts() -> Path:
-    """Where the migrations are: in the wheel, or beside the package in its repository."""
+    """Return the directory of the migrations: in the wheel, or beside the package in its
+    repository.
+    """
     return _INSTALLED if _INSTALLED.is_dir() else _IN_THE_TREE
 
 
 def revision(connection: Connection) -> str | None:
-    """The last migration that this database has seen; None for an empty one."""
+    """Return the last migration that this database has seen; None for an empty one."""
     if not inspect(connection).has_table(_version.name):
         return None
     return connection.execute(select(_version.c.version_num)).scalar_one_or_none()
 
 
 def refuse_newer(connection: Connection, path: Path) -> None:
-    """A database of a newer engine is not ours to write.
+    """Refuse a database that was written by a newer engine.
 
     Revisions are numbered, so that an older engine can tell newer from unknown.
     """
@@ -47,12 +49,12 @@ def refuse_newer(connection: Connection, path: Path) -> None:
 
 
 def backup_path(path: Path, found: str) -> Path:
-    """The copy made before a database leaves schema ``found``."""
+    """Return the path of the copy that is made before a database leaves schema ``found``."""
     return path.with_name(f"{path.name}.schema-{found}")
 
 
 def upgrade(engine: Engine, path: Path) -> None:
-    """Bring the database to today's schema; an existing one is copied first."""
+    """Bring the database to today's schema, after a copy of an existing one."""
     with engine.connect() as connection:
         found = revision(connection)
         connection.rollback()
@@ -76,7 +78,7 @@ def _run(connection: Connection) -> None:
 
 
 def _back_up(connection: Connection, target: Path) -> None:
-    """Copy the database; the copy bears its name only once it is whole and on the disk."""
+    """Copy the database; the copy gets its name only once it is whole and on the disk."""
     unfinished = target.with_name(target.name + ".part")
     unfinished.unlink(missing_ok=True)
     fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

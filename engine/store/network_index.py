@@ -6,20 +6,20 @@ from engine.errors import InvalidRequest, NotFound
 
 
 class NetworkIndex:
-    """The live networks. One that is being removed keeps its ID and has no name any more."""
+    """Maps IDs and names to the live networks. One that is being removed keeps its ID only."""
 
     def __init__(self) -> None:
         self.by_id: dict[NetworkId, Network] = {}
         self._by_name: dict[str, Network] = {}
 
     def add(self, network: Network) -> None:
-        """Take in a network that the index does not have."""
+        """Add a network that the index does not have."""
         self.by_id[network.id] = network
         if not network.is_going:
             self._by_name[network.name] = network
 
     def remove(self, network: Network) -> None:
-        """Drop a network that the index has."""
+        """Remove a network that the index has."""
         del self.by_id[network.id]
         named = self._by_name.get(network.name)
         if named is not None and named.id == network.id:

@@ -11,14 +11,14 @@ _ALL: Final = ""
 
 
 class PortIndex:
-    """The published ports of containers that run or are about to."""
+    """Maps published ports to the containers that run or are about to."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, int], dict[str, ContainerId]] = {}
         """By protocol and port, then by the host's address."""
 
     def add(self, container: Container) -> None:
-        """Take in a container that the index does not have."""
+        """Add a container that the index does not have."""
         if not container.holds_endpoints:
             return
         for port in container.ports:
@@ -26,7 +26,7 @@ class PortIndex:
             holders[_host_ip(port)] = container.id
 
     def remove(self, container: Container) -> None:
-        """Drop a container that the index has."""
+        """Remove a container that the index has."""
         for port in container.ports:
             key, host_ip = (port.protocol, port.host_port), _host_ip(port)
             holders = self._held.get(key, {})

@@ -2,7 +2,7 @@
 
 There are two views. *Head* is where decisions are made: it includes what has been submitted and is
 not yet durable, so that two requests at once can't both take a name or an address. *Durable* is
-what everybody else sees and acts on: nothing is done to the kernel, and nothing is told to a
+what everybody else sees and acts on: nothing is done to the kernel, and nothing is sent to a
 client, because of an event that a power cut could still take back.
 
 Both are computed from events alone; ``replay.py`` computes one from the whole history, which is how
@@ -39,7 +39,7 @@ class _Index(Protocol):
 
 
 class View:
-    """All aggregates as of one moment."""
+    """The state of all aggregates as of one moment."""
 
     def __init__(self) -> None:
         self.versions: dict[str, int] = {}
@@ -66,14 +66,14 @@ class View:
 
     @property
     def host(self) -> Host:
-        """The machine; there is one from the first event on."""
+        """Return the machine's state; it exists from the first event on."""
         found = self._states[HOST]
         assert isinstance(found, Host)
         return found
 
     @property
     def is_new(self) -> bool:
-        """Whether the log has no event yet."""
+        """Return whether the log has no event yet."""
         return HOST not in self._states
 
     def states(self) -> Iterator[tuple[str, State]]:
@@ -144,7 +144,7 @@ class View:
         return copied
 
     def apply(self, recorded: Recorded) -> None:
-        """Follow the log by one event."""
+        """Apply one more event of the log."""
         state = self.next(recorded.stream, (recorded.event,), recorded.at_ns)
         self.put(recorded.stream, recorded.version, state)
 

@@ -32,9 +32,7 @@ _DATA: Final = Row._fields.index("data")
 
 
 class Reader:
-    """What can be read of a log. Every method may be called, and every iterator used, in any
-    thread.
-    """
+    """Reads a log. Every method may be called, and every iterator used, in any thread."""
 
     def __init__(self, path: Path, codec: Codec) -> None:
         self.path = path
@@ -42,7 +40,7 @@ class Reader:
         self._reader = database.reader_engine(path)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._reader.dispose()
 
     def read(
@@ -59,7 +57,7 @@ class Reader:
         limit: int | None = None,
         keep_unreadable: bool = False,
     ) -> Iterator[Recorded]:
-        """Events in the order of ``seq``, those that match everything given.
+        """Yield the events that match everything given, in the order of ``seq``.
 
         ``stream`` is one of ``streams``; ``below`` is a stream and all whose names begin with it
         and a slash. ``until_seq``, ``since_ns`` and ``until_ns`` include the event that is exactly
@@ -98,7 +96,7 @@ class Reader:
     def rows(
         self, after_seq: int = 0, *, until_seq: int | None = None, stream: str | None = None
     ) -> Iterator[Row]:
-        """Events as they are stored, readable or not.
+        """Yield events as they are stored, readable or not.
 
         Raises:
             StoreCorrupt: the database can't be read there.
@@ -126,7 +124,7 @@ class Reader:
             left = None if left is None else left - len(block)
 
     def _some(self, query: Select[Any]) -> list[Any]:
-        """The first rows that a query finds, up to the size of a block."""
+        """Return the first rows that a query finds, up to the size of a block."""
         block, size_bytes = [], 0
         try:
             with self._reader.connect() as connection:
@@ -161,8 +159,8 @@ class Reader:
     def version(
         self, stream: str, *, until_seq: int | None = None, until_ns: int | None = None
     ) -> int:
-        """The last version of a stream, whether its aggregate still exists or not; 0 when it never
-        did.
+        """Return the last version of a stream, whether its aggregate still exists or not; 0 when it
+        never existed.
 
         Args:
             stream: which one.
@@ -177,13 +175,13 @@ class Reader:
         return self._block(query)[0][0] or 0
 
     def aggregates(self) -> Iterator[Aggregate]:
-        """The present state of everything that exists, in the order of streams."""
+        """Yield the stored state of every live aggregate, in the order of streams."""
         table = schema.aggregates
         for stream, version, snapshot in self._block(select(table).order_by(table.c.stream)):
             yield Aggregate(stream, version, snapshot)
 
     def snapshot(self) -> tuple[int, tuple[Aggregate, ...]]:
-        """The present state of everything, and the last event that is part of it: of one moment."""
+        """Return the last event, and the stored states of the same moment."""
         table = schema.aggregates
         try:
             with self._reader.connect() as connection, connection.begin():

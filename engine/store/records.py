@@ -32,13 +32,13 @@ class Change:
 
     @property
     def last_version(self) -> int:
-        """The stream's version once this change is part of it."""
+        """Return the stream's version after this change."""
         return self.version + len(self.events) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One event as the log has it."""
+    """One event as it stands in the log."""
 
     seq: int
     stream: str
@@ -50,7 +50,7 @@ class Recorded:
 
 
 class Unreadable(Event, frozen=True, kw_only=True):
-    """Stands in a reader's history for a row that this engine can't read; it is never written."""
+    """Replaces, for readers, an event that this engine can't read; it is never written."""
 
     TYPE: ClassVar[str] = "unreadable"
     reason: str
@@ -58,8 +58,8 @@ class Unreadable(Event, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """The present state of one live aggregate; ``snapshot`` is what the last change of its stream
-    gave.
+    """The stored state of one live aggregate; ``snapshot`` comes from the last change of its
+    stream.
     """
 
     stream: str
@@ -69,7 +69,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What an audit of the whole log found; ``first_bad_seq`` is None when nothing is wrong.
+    """The result of an audit of the whole log; ``first_bad_seq`` is None when nothing is wrong.
 
     ``problems`` are sentences for people, the first few only when there are many.
     """

@@ -1,4 +1,4 @@
-"""List every event that this engine reads, and how old shapes become new ones.
+"""List every event that this engine reads, and the functions that bring old ones up to date.
 
 See ``codec.py`` for what to do when an event is added or changed.
 """

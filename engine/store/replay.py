@@ -13,7 +13,7 @@ from engine.store.states import unreadable
 
 
 class Replay:
-    """A view that is made from rows, one after the other, in the order of ``seq``."""
+    """Computes a view from rows, one after the other, in the order of ``seq``."""
 
     def __init__(self, codec: Codec) -> None:
         self.view = View()
@@ -23,7 +23,7 @@ class Replay:
         self._codec = codec
 
     def add(self, row: Row) -> None:
-        """Follow one row; whatever is wrong with it is noted and never raised."""
+        """Apply one row; note what is wrong with it instead of raising."""
         if row.stream in self.broken:
             return
         try:

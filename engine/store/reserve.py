@@ -1,10 +1,10 @@
 """Reserve disk space for events that a full disk must not refuse.
 
-Stopping and removing containers is how a full disk gets empty again, so these orders must still be
-written down. A file beside the database holds the room for them. When the disk is full the file is
-given up, slice by slice: all at once, a chatty container's log would take the room first. Until the
-disk has room for the whole file again only essential appends are admitted, or creations would eat
-what stops need.
+A full disk gets room again when containers are stopped and removed, so these events must still be
+recorded. A file beside the database holds the room for them. When the disk is full the file is cut
+slice by slice: if all of it were given back at once, a container's log could take the room first.
+Until the disk has room for the whole file again only essential appends are admitted, or creations
+would use up what stops need.
 """
 
 import os
@@ -18,7 +18,7 @@ SLICE_BYTES: Final = 64 << 10
 
 
 class Reserve:
-    """The file, which may be shorter than it should be."""
+    """A preallocated file; it shrinks as reserved space is used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,11 +27,11 @@ class Reserve:
 
     @property
     def spent(self) -> bool:
-        """Whether some of the room has been given up and not been won back."""
+        """Return whether some of the reserve has been used and not been refilled."""
         return self._left < RESERVE_BYTES
 
     def refill(self) -> bool:
-        """Win the room back if the disk has it; nothing is taken unless all of it can be.
+        """Extend the file to its full size, or leave it as it is if the disk has no room for that.
 
         Half of it would be worse than none: it would take away the room just made for a stop.
         """
@@ -50,7 +50,7 @@ class Reserve:
         return not self.spent
 
     def spend(self) -> bool:
-        """Give a slice to the disk.
+        """Give one slice back to the disk.
 
         Returns:
             False when there was nothing left to give.
@@ -66,8 +66,6 @@ class Reserve:
 
 
 def _cut(fd: int, size: int) -> None:
-    """Give back what an attempt has taken; a disk that fails at this too is asked again at the next
-    refill.
-    """
+    """Give back what a failed attempt took. If this fails, too, the next refill tries again."""
     with suppress(OSError):
         os.ftruncate(fd, size)

@@ -18,7 +18,7 @@ Recover = Callable[[str], tuple[int, State | None]]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the table of aggregates describes."""
+    """The live state, as the table of aggregates describes it."""
 
     view: View
     unreadable: Mapping[str, str]
@@ -60,9 +60,9 @@ def restored(rows: Iterable[Aggregate], recover: Recover | None = None) -> Resto
 
 
 def _give_up_without_networks(view: View) -> dict[str, str]:
-    """Make containers dead that are in a network of which nothing can be read.
+    """Replace containers in networks that can't be read by dead ones.
 
-    Nobody can tell what their links should be like. Returns the reasons by stream.
+    What their links should be like is unknown. Returns the reasons by stream.
     """
     problems: dict[str, str] = {}
     for container in tuple(view.containers.values()):

@@ -1,7 +1,7 @@
 """Select events by place, stream, type and time, with one statement for each block of rows.
 
-Every statement must find its rows by an index, whatever the size of the log. SQLite would rather
-walk along ``seq``, because that is the order asked for, past all rows that don't match. A unary plus
+Every statement must find its rows by an index, whatever the size of the log. SQLite prefers to walk
+along ``seq``, because that is the order asked for, past all rows that don't match. A unary plus
 forbids it to use an index for a term (https://sqlite.org/optoverview.html#uplus)::
 
     of streams        the rows' positions from the index of streams, sorted; then the rows
@@ -24,7 +24,7 @@ _inner: Final = schema.events.alias("inner_events")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The events that match everything given; see :meth:`engine.store.read.Reader.read`."""
+    """Describes which events to read; see :meth:`engine.store.read.Reader.read`."""
 
     until_seq: int | None = None
     streams: Collection[str] | None = None

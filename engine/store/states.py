@@ -1,6 +1,7 @@
 """Define how the state of each kind of aggregate is computed, stored and read.
 
-A stream's name tells its kind: ``container/ID`` is a container, ``container/ID/exec/ID`` an exec.
+A stream's name contains its kind: ``container/ID`` is a container, ``container/ID/exec/ID`` an
+exec.
 """
 
 from collections.abc import Callable, Iterable, Mapping

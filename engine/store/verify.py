@@ -1,4 +1,4 @@
-"""The audit: is the log what was written, all of it and nothing else?
+"""Audit the log: find rows that were changed, added or removed.
 
 Every row's hash is computed again, ``seq`` must have no gap, every stream's versions must be 1, 2,
 3, …, and the log must end where the head says. A changed row is reported once: the chain is picked
@@ -38,7 +38,8 @@ def verify_chain(
     follow: Callable[[Row], None] | None = None,
     pause: Callable[[], None] | None = None,
 ) -> VerifyReport:
-    """Read the whole log and compare. Appends that happen meanwhile are left to the next audit.
+    """Read the whole log, and check hashes, versions and the head. Events appended meanwhile are
+    left to the next audit.
 
     Args:
         path: of the database.
@@ -75,7 +76,9 @@ def verify_chain(
 
 @contextmanager
 def _paused(connection: Connection, pause: Callable[[], None] | None) -> Iterator[None]:
-    """Call ``pause`` now and then while statements run; what it raises ends them."""
+    """Call ``pause`` now and then while a statement runs; an exception that it raises ends the
+    statement.
+    """
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     if pause is None:
@@ -156,8 +159,8 @@ class _Audit:
             self._versions.popitem(last=False)
 
     def _last_version(self, row: Row) -> int:
-        """The last version of the row's stream before this row. No stream has a version twice: the
-        table sees to it.
+        """Return the last version of the row's stream before this row. The table guarantees that no
+        stream has a version twice.
         """
         known = self._versions.pop(row.stream, None)
         if known is not None or row.version == 1:
@@ -170,7 +173,7 @@ class _Audit:
             return connection.execute(query).scalar_one() or 0
 
     def end(self, last_seq: int, last_hash: bytes | None) -> None:
-        """Compare the end with where it should be; None for its hash when the head has moved on."""
+        """Compare the last event with the head; ``last_hash`` is None if the head has moved on."""
         if self.seq < last_seq:
             self.complain(self.seq + 1, _missing(self.seq + 1, last_seq))
         elif last_hash is not None and self._hash != last_hash:
