@@ -1,9 +1,9 @@
-"""Remember of each container what a reader of events must know beside the event: its name, labels,
-networks, execs.
+"""Look up what an event does not say about its container: name, labels, networks, execs.
 
-A reader that begins in the middle of history asks the log for what a reader from the beginning
-would remember. This is not :func:`~engine.domain.container.evolution.evolve`: it reads a few types of
-events by the log's index, not all of a stream, and goes on where an event can't be read.
+A reader that begins in the middle of the history needs what a reader from the beginning would
+remember, so that is read from the log. This is not
+:func:`~engine.domain.container.evolution.evolve`: it reads a few types of events by the log's
+index, not all of a stream, and goes on where an event can't be read.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ _REMEMBERED: Final = tuple(
         *(ConnectRequested, ConnectFailed, DisconnectRequested, Connected, Disconnected),
     )
 )
-"""What :meth:`Subject.follow` learns from."""
+"""The types of events that :meth:`Subject.follow` needs."""
 
 Arrival: TypeAlias = ImageImported | ImageLoaded | ImageCommitted
 """The events that say what an image holds."""
@@ -56,18 +56,18 @@ _ARRIVALS: Final = (ImageImported.TYPE, ImageLoaded.TYPE, ImageCommitted.TYPE)
 
 @dataclass(slots=True)
 class Subject:
-    """A container as it was just before the event that is told."""
+    """What is known of a container just before an event."""
 
     id: ContainerId
     name: str
     image: str
     labels: Mapping[str, str]
     mode: str = ""
-    """Where its network comes from."""
+    """The network mode of its spec."""
     networks: dict[NetworkId, str] = field(default_factory=dict)
-    """Names of those that it is in, by ID."""
+    """Names of the networks that it is in, by ID."""
     moving: dict[int, tuple[NetworkId, str]] = field(default_factory=dict)
-    """Networks that it is about to be in, or no more, by order."""
+    """Networks that it is being connected to or disconnected from, by order."""
     running: bool = False
     stopping: bool = False
     restarting: bool = False
@@ -76,20 +76,20 @@ class Subject:
     """SIGKILL has been sent to this run."""
     started_ns: int = 0
     commands: dict[ExecId, str] = field(default_factory=dict)
-    """What its execs that have not ended execute."""
+    """Commands of its live execs."""
 
     @classmethod
     def of(cls, created: Created) -> "Subject":
-        """A container whose first event this is."""
+        """Return what the first event of a container says."""
         spec = created.spec
         return cls(created.id, created.name, spec.image, spec.labels, spec.network_mode)
 
     def ran_ns(self, at_ns: int) -> int:
-        """How long the run has lasted, as far as the wall clock can say."""
+        """Return how long the current run has lasted by the wall clock."""
         return max(0, at_ns - self.started_ns) if self.started_ns else 0
 
     def follow(self, event: Event, at_ns: int) -> None:
-        """The container after one more event of its own."""
+        """Apply one more event of the container."""
         match event:
             case Renamed(name=name):
                 self.name = name
@@ -122,7 +122,7 @@ class Subject:
                 pass
 
     def follow_exec(self, execution: ExecId, event: Event) -> None:
-        """The container after one more event of one of its execs."""
+        """Apply one more event of one of the container's execs."""
         match event:
             case ExecCreated(spec=spec):
                 self.commands[execution] = command_text(spec)
@@ -133,48 +133,50 @@ class Subject:
 
 
 class Events:
-    """Says what events of the log are about, for those who tell them in other words."""
+    """Looks up the containers and images that events are about."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     @property
     def last_seq(self) -> int:
-        """The position of the log's last event."""
+        """Return the position of the log's last event."""
         return self._ledger.log.last_seq
 
     async def subject_before(self, entry: Entry) -> Subject:
-        """Return what an event is about, as it was just before; of events that can't be read
-        nothing is known.
+        """Return what was known of a container just before an event. Events that can't be read are
+        passed over.
         """
         return await ask(partial(_recollect, self._ledger.log, entry))
 
     async def image_labels(self, entry: Entry) -> Mapping[str, str]:
-        """Return the labels of the image that an event is about, which may be gone by now."""
+        """Return the labels of the image that an event is about; the image may have been removed
+        since.
+        """
         return await ask(partial(_past_labels, self._ledger.log, entry))
 
 
 def command_text(spec: ExecSpec) -> str:
-    """What an exec executes as Docker writes it there: the blank stands behind a command without
-    arguments, too.
+    """Return the command of an exec as Docker's events spell it: with a blank behind a command that
+    has no arguments.
     """
     command, *arguments = spec.arguments
     return f"{command} {' '.join(arguments)}"
 
 
 def owner_of(entry: Entry) -> str:
-    """The stream of the thing itself, for an exec that of its container."""
+    """Return the stream of the object that an event belongs to; for an exec, its container's."""
     return "/".join(entry.stream.split("/")[:2])
 
 
 def exec_of(entry: Entry) -> ExecId | None:
-    """The exec that an event is about, if it is about one."""
+    """Return the exec that an event is about, or None."""
     _, exec_below, identity = entry.stream.partition("/exec/")
     return ExecId(identity) if exec_below else None
 
 
 def _recollect(log: Reader, entry: Entry) -> Subject:
-    """Read what the log has of an event's container and exec before that event. Blocks."""
+    """Read what was known of an event's container and exec just before the event. Blocks."""
     owner, before = owner_of(entry), entry.seq - 1
     subject = Subject(ContainerId(entry.id), name=entry.name, image="", labels={})
     for recorded in log.read(

@@ -1,4 +1,4 @@
-"""The auditor's questions: who did what to which container, when, and what ran last Tuesday at ten.
+"""Answer an auditor's questions: who did what to which container, and what ran at some moment.
 
 All answers come from the log alone, so they outlive containers, daemons and this process's memory.
 """
@@ -44,7 +44,7 @@ happen."""
 _KEPT_MAX: Final = 500
 """Events kept in memory for a follower that has not taken them yet."""
 _PREFIX_MIN: Final = 4
-"""Digits of an ID that tell it from a name well enough."""
+"""Digits that are enough to take a word for the beginning of an ID."""
 _STREAMS_REMEMBERED: Final = 4096
 _NAMING: Final = (Created.TYPE, Renamed.TYPE)
 
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of history."""
+    """One event, as history shows it."""
 
     seq: int
     at_ns: int
@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Which part of history is asked for; what is None does not matter."""
+    """Selects a part of the history; a field that is None selects nothing."""
 
     about: str | None = None
     """The name, past or present, or the ID of a container, network or image, or a stream."""
@@ -86,7 +86,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an audit of everything found."""
+    """The result of an audit."""
 
     events: int
     first_bad_seq: int | None
@@ -94,7 +94,7 @@ class Verdict:
 
 
 class History:
-    """Reads the log; the reading itself happens on threads."""
+    """Reads the log, on threads."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -102,8 +102,8 @@ class History:
     async def entries(
         self, question: Question, *, follow: bool = False
     ) -> AsyncGenerator[tuple[Entry, ...], None]:
-        """The events that answer a question, in order, in blocks; with ``follow`` it goes on as
-        they happen.
+        """Yield the events that answer a question, in order and in blocks; with ``follow``, also
+        those still to come.
 
         Resuming after an entry's ``seq`` misses nothing and repeats nothing.
 
@@ -154,7 +154,7 @@ class History:
     def _answers(
         self, reading: Iterator[Recorded], question: Question, naming: "Naming"
     ) -> tuple[Entry, ...] | None:
-        """Return what answers the question among the next events, perhaps nothing; None at the end.
+        """Return the answers among the next events, perhaps none; None at the end of the log.
 
         A thread is used for one block at a time, however few of all events answer the question.
         """
@@ -165,7 +165,7 @@ class History:
     def _fresh(
         self, question: Question, stream: str | None, fresh: list[Recorded], naming: "Naming"
     ) -> tuple[Entry, ...]:
-        """Those of some events just recorded that answer a question."""
+        """Return the answers among events that were just recorded."""
         chosen = (
             naming.entry(recorded, self._ledger.durable)
             for recorded in fresh
@@ -174,7 +174,7 @@ class History:
         return tuple(entry for entry in chosen if _matches(entry, question))
 
     def _present_stream(self, about: str) -> str | None:
-        """The stream of something that is there; in the trio thread, where the view is changed."""
+        """Return the stream of a live object. Runs in the trio thread, where the view changes."""
         view = self._ledger.durable
         with suppress(NotFound, InvalidRequest):
             return container_stream(view.container(about).id)
@@ -184,7 +184,7 @@ class History:
         return next(named, None)
 
     def _past_stream(self, about: str) -> str:
-        """The stream of something that is no more: by its ID, or the last one of that name."""
+        """Return the stream of a removed object, by its ID or as the last one with that name."""
         if stream := self._past_image(about):
             return stream
         found, word = None, about.removeprefix("/")
@@ -203,12 +203,12 @@ class History:
         return found
 
     def _past_image(self, about: str) -> str | None:
-        """The stream of a removed image: by its whole ID or by the stream itself."""
+        """Return the stream of a removed image, by its whole ID or by the stream itself."""
         stream = about if kind_of(about) == "image" else image_stream(ImageId(about))
         return stream if self._ledger.log.version(stream) else None
 
     async def view_at(self, at_ns: int) -> View:
-        """Everything as it was at a moment, by the times at which things happened."""
+        """Return the state of everything at a moment, by the times at which events happened."""
         return await ask_at_length(partial(self._view_at, at_ns))
 
     def _view_at(self, at_ns: int) -> View:
@@ -222,9 +222,7 @@ class History:
         return await ask_at_length(partial(self._verify, pause))
 
     def _verify(self, pause: Callable[[], None]) -> Verdict:
-        """Audit what there is now: states and events of one moment, whatever is recorded
-        meanwhile.
-        """
+        """Audit states and events of one moment, whatever is recorded meanwhile."""
         log = self._ledger.log
         seq, aggregates = log.snapshot()
         kept, replay = restored(aggregates), Replay(log.codec)
@@ -238,10 +236,9 @@ class History:
 
 
 class Tail:
-    """What was recorded of late, for a follower that keeps up: so that none needs the disk to hear
-    the news.
+    """Keeps the newest events for a follower, so that it need not read them from the disk.
 
-    One that falls behind by more than a block is told so, and goes on from the log.
+    A follower that falls behind reads the log instead.
     """
 
     def __init__(self) -> None:
@@ -250,7 +247,7 @@ class Tail:
         self._grown = trio.Event()
 
     def add(self, recorded: Recorded) -> None:
-        """What a ledger calls with every event."""
+        """Keep one more event. The ledger calls this."""
         if len(self._recorded) < _KEPT_MAX:
             self._recorded.append(recorded)
         else:
@@ -258,14 +255,14 @@ class Tail:
         self._grown.set()
 
     def clear(self) -> None:
-        """Begin anew, with what is recorded from here on."""
+        """Forget all events; keep those that follow."""
         self._recorded.clear()
         self._is_torn = False
         self._grown = trio.Event()
 
     async def next(self, after_seq: int) -> list[Recorded] | None:
-        """Wait for events behind ``after_seq``, at least one; None when some were too many to
-        keep.
+        """Wait for events behind ``after_seq``, at least one; return None when some could not be
+        kept.
         """
         while True:
             await self._grown.wait()
@@ -278,13 +275,13 @@ class Tail:
 
 
 class Naming:
-    """Knows what things are called while history is read from the beginning or from the middle."""
+    """Remembers the names of containers while history is read."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
     def entry(self, recorded: Recorded, present: View) -> Entry:
-        """One event as a line of history."""
+        """Return one event as history shows it."""
         event, owner = recorded.event, "/".join(recorded.stream.split("/")[:2])
         if isinstance(event, Created | Renamed):
             self._names[owner] = event.name
@@ -360,8 +357,8 @@ def _matches(entry: Entry, question: Question) -> bool:
 
 
 def _is_in(recorded: Recorded, question: Question, stream: str | None) -> bool:
-    """Whether an event is in the part of history that is asked for: what the log's index decides
-    for older ones.
+    """Return whether a new event is in the part of history that is asked for. For older events the
+    log's indexes decide this.
     """
     return (
         (stream is None or recorded.stream == stream or recorded.stream.startswith(f"{stream}/"))
@@ -371,13 +368,12 @@ def _is_in(recorded: Recorded, question: Question, stream: str | None) -> bool:
 
 
 def rows_until(log: Reader, at_ns: int) -> Iterator[Row]:
-    """What had happened by a moment: of each stream everything up to its last event that is not
-    later.
+    """Read what had happened by a moment: each stream up to its last event that is not later.
 
-    Not simply what is not later: an exit that happened while the daemon was down is told late with
-    its true, earlier time, and a clock may jump. Order within a stream is the log's. Where the log
-    has nothing earlier behind something later, rows pass as they are; elsewhere the log is asked
-    how far each stream goes.
+    Times alone don't decide: an exit that happened while the daemon was down is recorded late with
+    its true, earlier time, and a clock may jump. Within a stream the log's order counts. Up to the
+    first event that is later every row belongs to the answer; behind it, the stream's last version
+    at that time is looked up.
     """
     last_seq = log.seq_at(at_ns)
     first_later = log.seq_after(at_ns, until_seq=last_seq)
@@ -391,6 +387,5 @@ def rows_until(log: Reader, at_ns: int) -> Iterator[Row]:
 
 
 def _take(reading: Iterator[T]) -> tuple[T, ...]:
-    return tuple(
-        islice(reading, BLOCK_EVENTS)
-    )  # zip() would take one more than it gives, and lose it
+    # zip() would take one more than it gives, and lose it.
+    return tuple(islice(reading, BLOCK_EVENTS))

@@ -1,6 +1,4 @@
-"""Find what containers refer to, as of one moment: networks, images, and the links that lead to
-them.
-"""
+"""Find the networks, images and links that containers refer to, as of one moment."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,23 +10,23 @@ from engine.store.projections import View
 
 
 class Lookups:
-    """What there is, by ID; that of the present moment changes as the log grows."""
+    """Networks and images by ID; those of the present moment change as the log grows."""
 
     def __init__(self, view: View) -> None:
         self._view = view
 
     @property
     def networks(self) -> Mapping[NetworkId, Network]:
-        """Every network."""
+        """Return every network."""
         return self._view.networks
 
     @property
     def images(self) -> Mapping[ImageId, Image]:
-        """Every image, and removed ones as long as containers were made from them."""
+        """Return every image, and removed ones as long as containers were made from them."""
         return self._view.images
 
     def link_names(self, target: ContainerId) -> Iterator[str]:
-        """What containers call one that they are linked to, as Docker lists it:
+        """Yield the names by which other containers link to one, as Docker lists them:
         ``/OWNER/ALIAS``.
         """
         for identity in self._view.linked_to.get(target, ()):

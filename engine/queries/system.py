@@ -1,4 +1,4 @@
-"""Answer what the engine is and has: version, info, counts."""
+"""Answer questions about the engine itself: version, settings, counts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from engine.store.ledger import Ledger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the daemon was configured with, as far as clients are told."""
+    """The daemon's configuration, as far as clients can see it."""
 
     data_root: Path
     exec_root: Path
@@ -33,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Containers by what Docker's clients call them."""
+    """Numbers of containers by Docker's three states."""
 
     running: int
     paused: int
@@ -41,7 +41,7 @@ class Counts:
 
 
 class System:
-    """Versions, counts, and the machine."""
+    """Answers questions about versions, counts and the machine."""
 
     def __init__(
         self, ledger: Ledger, settings: Settings, host: Host, hanging_threads: Callable[[], int]
@@ -61,28 +61,28 @@ class System:
 
     @property
     def instance(self) -> InstanceId:
-        """Which data root this is."""
+        """Return the ID of the data root."""
         return self._ledger.durable.host.instance
 
     async def facts(self) -> HostFacts:
-        """What the machine is at this moment."""
+        """Return facts about the machine, read now."""
         return await self._host.facts()
 
     @property
     def lookups(self) -> Lookups:
-        """What containers refer to, as it is durably known."""
+        """Return what containers refer to, as of now."""
         return Lookups(self._ledger.durable)
 
     def wall_ns(self) -> int:
-        """Nanoseconds since 1970, CLOCK_REALTIME."""
+        """Return nanoseconds since 1970, CLOCK_REALTIME."""
         return self._ledger.clock.wall_ns()
 
     def boot_ns(self) -> int:
-        """Nanoseconds since the machine started, CLOCK_BOOTTIME: it never jumps."""
+        """Return nanoseconds since the machine started, CLOCK_BOOTTIME, which never jumps."""
         return self._ledger.clock.boot_ns()
 
     def counts(self) -> Counts:
-        """How many containers run, are paused, and do neither."""
+        """Count the containers that run, that are paused, and the others."""
         phases = [container.phase for container in self._ledger.durable.containers.values()]
         running, paused = phases.count(Phase.RUNNING), phases.count(Phase.PAUSED)
         return Counts(running, paused, len(phases) - running - paused)

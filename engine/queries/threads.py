@@ -1,9 +1,9 @@
-"""Run questions on threads of their own; a question ends when its asker goes.
+"""Run questions on threads of their own; a question ends when its client goes.
 
-Questions have limits of their own, so that however many are asked, effects find their threads. Long
-ones (an audit, a moment long ago) have another limit than short ones. A thread can't be stopped
-from outside: what reads much calls :func:`pause` between blocks, which ends it once its client has
-gone, and lets the event loop and the log's writer have the interpreter.
+The number of threads for questions is limited, so that effects always find theirs. Long questions
+(an audit, a moment long ago) have another limit than short ones. A thread can't be stopped from
+outside: a question that reads much calls :func:`pause` between blocks, which ends it once its
+client has gone, and leaves the interpreter to the event loop and the log's writer.
 """
 
 import time
@@ -24,17 +24,20 @@ _long: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("long q
 
 
 async def ask(function: Callable[[], T]) -> T:
-    """Run what answers a short question on a thread, and wait for it."""
+    """Run a short question on a thread, and wait for the answer."""
     return await trio.to_thread.run_sync(function, limiter=_limiter(_short, _SHORT_AT_ONCE))
 
 
 async def ask_at_length(function: Callable[[], T]) -> T:
-    """As :func:`ask`, for what reads all of the log; it calls :func:`pause` as it goes on."""
+    """Run a question that reads all of the log on a thread, and wait for the answer. It calls
+    :func:`pause` as it goes on.
+    """
     return await trio.to_thread.run_sync(function, limiter=_limiter(_long, _LONG_AT_ONCE))
 
 
 def pause() -> None:
-    """Let other threads go on; in the thread of a question.
+    """Let other threads run, and end the question if its client has gone. Runs in the question's
+    thread.
 
     Raises:
         Cancelled: nobody waits for the answer any more.
@@ -44,7 +47,7 @@ def pause() -> None:
 
 
 def unhurried(items: Iterable[T]) -> Iterator[T]:
-    """The same items, with a :func:`pause` after every hundred."""
+    """Yield the items, with a :func:`pause` after every hundred."""
     for number, item in enumerate(items, start=1):
         if not number % _BLOCK_EVENTS:
             pause()

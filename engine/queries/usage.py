@@ -17,7 +17,7 @@ PERIOD_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A sample and the one before it, of which rates are made. None: nothing ran then."""
+    """A sample and the one before it, from which rates are computed; None when nothing ran."""
 
     container: Container
     sample: Sample | None = None
@@ -25,7 +25,7 @@ class Reading:
 
 
 class Statistics:
-    """Samples of containers, single or in a row."""
+    """Samples the resource usage of containers."""
 
     def __init__(self, find: Callable[[str], Container], usage: Usage, changes: Changes) -> None:
         self._find = find
@@ -33,7 +33,7 @@ class Statistics:
         self._changes = changes
 
     async def once(self, reference: str, *, with_rates: bool) -> Reading:
-        """One reading; with rates it takes a period, unless nothing runs.
+        """Take one reading. With rates it takes a period, unless nothing runs.
 
         Raises:
             NoSuchContainer: there is none.
@@ -47,7 +47,7 @@ class Statistics:
         return Reading(container, second, first if second else None)
 
     async def follow(self, reference: str) -> AsyncGenerator[Reading, None]:
-        """A reading for each period, whether anything runs or not, until the container is removed.
+        """Yield a reading for each period, whether the container runs or not, until it is removed.
 
         Raises:
             NoSuchContainer: there is none.
@@ -64,7 +64,7 @@ class Statistics:
         return await self._usage.sample(container) if container.is_running else None
 
     async def _rest(self, container: ContainerId) -> Container | None:
-        """Wait for a period, or for the end of the container; what it is then."""
+        """Wait for a period or until the container is removed; return its state then."""
         with trio.move_on_after(PERIOD_S):
             await self._changes.until(container, lambda state: state is None)
         return self._changes.durable(container)

@@ -1,4 +1,4 @@
-"""Wait until the log has what a caller waits for."""
+"""Wait until the durable state of a container fulfils a condition."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -13,16 +13,13 @@ from engine.store.ledger import Ledger
 from engine.store.records import Recorded
 
 LAST_MAX: Final = 1024
-"""Containers whose last state is kept: whoever waits for one hears of it within moments of its
-removal."""
+"""Containers whose last state is kept: tasks that wait for one are woken soon after its removal."""
 
 _Awaited = tuple[Callable[[Container | None], bool], trio.Event]
 
 
 class Changes:
-    """Wakes whoever waits for something about a container, each time that the log grows by an event
-    about it.
-    """
+    """Wakes waiting tasks each time that the log grows by an event about their container."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -34,8 +31,8 @@ class Changes:
     async def until(
         self, container: ContainerId, happened: Callable[[Container | None], bool]
     ) -> None:
-        """Wait until a container's durable state fulfils a condition; it gets None when the
-        container is no more.
+        """Wait until a container's durable state fulfils a condition, which is called with None
+        once the container is removed.
         """
         await self.until_any(
             container, lambda: happened(self._ledger.durable.containers.get(container))
@@ -45,7 +42,7 @@ class Changes:
     def event(
         self, container: ContainerId, happened: Callable[[Container | None], bool]
     ) -> Iterator[trio.Event]:
-        """An event that is set once a container's durable state fulfils a condition."""
+        """Provide an event that is set once a container's durable state fulfils a condition."""
         awaited = (happened, trio.Event())
         watched = self._awaited.setdefault(container, [])
         watched.append(awaited)
@@ -64,15 +61,15 @@ class Changes:
                 event.set()
 
     def last(self, container: ContainerId) -> Container | None:
-        """The last state of a container that was seen here, even if it is no more."""
+        """Return the last known state of a container, even if it has been removed."""
         return self._ledger.durable.containers.get(container) or self._last.get(container)
 
     def durable(self, container: ContainerId) -> Container | None:
-        """A container as everybody sees it now; None when it is no more."""
+        """Return the durable state of a container; None when it has been removed."""
         return self._ledger.durable.containers.get(container)
 
     async def until_any(self, container: ContainerId, happened: Callable[[], bool]) -> None:
-        """Wait until anything about a container, its execs included, fulfils a condition."""
+        """Wait until a condition about a container or its execs is fulfilled."""
         while not happened():
             await self._waiting.setdefault(container, trio.Event()).wait()
 
