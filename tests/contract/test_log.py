@@ -1,4 +1,4 @@
-"""The event log against a real disk: durable, ordered, whole, and sober about failure."""
+"""Test the event log on a real disk: it is durable, ordered and whole, and goes on after failures."""
 
 import os
 import signal
@@ -293,7 +293,9 @@ def test_another_writer_is_noticed_and_its_events_are_kept(log: EventLog, path: 
 
 
 def test_what_was_acknowledged_survives_sigkill(path: Path) -> None:
-    """The page cache survives too; what needs a power cut to show is SQLite's WAL and its sync."""
+    """The page cache survives SIGKILL, too. Only a power cut would test the sync of SQLite's
+    journal.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

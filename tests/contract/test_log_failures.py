@@ -1,4 +1,4 @@
-"""A writer that fails at any place answers every caller, and goes on when the cause is gone."""
+"""Test that a writer which fails anywhere answers every caller, and goes on when the cause is gone."""
 
 import os
 import sqlite3
@@ -46,7 +46,7 @@ def change(version: int, stream: str = "boat/1") -> Change:
 
 
 def outcome_of(log: EventLog, *changes: Change) -> str:
-    """What an append comes to: its last version or the name of its error."""
+    """Append changes, and return the last version or the name of the error."""
 
     async def append() -> str:
         pending = log.submit(changes)
@@ -112,7 +112,7 @@ def test_a_failure_while_the_disk_is_full_is_answered(
 
 
 def in_open_transaction(log: EventLog) -> Callable[..., Any]:
-    """A rollback that fails, so that the connection is left in its transaction."""
+    """Return a rollback that fails, so that the connection is left in its transaction."""
 
     def rollback(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
@@ -164,7 +164,7 @@ def test_the_reserve_knows_its_size_after_a_failed_refill(
 
 
 class Hanging:
-    """Commits that have begun, and hang until they are let go."""
+    """Two events: commits have begun to hang, and commits may go on."""
 
     def __init__(self) -> None:
         self.begun, self.let_go = threading.Event(), threading.Event()

@@ -1,6 +1,4 @@
-"""Every question to the log finds its rows by an index, and its rows alone, however long the
-log.
-"""
+"""Test that every question to the log finds its rows by an index, however long the log is."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -32,7 +30,7 @@ class Crossed(Event, frozen=True, kw_only=True):
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[EventLog]:
-    """A log of streams and types in random order, whose clock jumps back now and then."""
+    """Make a log of streams and types in random order, whose clock jumps back now and then."""
     opened = EventLog.open(tmp_path / "log.db", codec=Codec([Noted, Crossed]), threaded=False)
     chance, versions = random.Random(7), dict[str, int]()
     changes = []
@@ -48,7 +46,7 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 
 class Plans:
-    """What SQLite does for each statement that a log's readers execute."""
+    """Records SQLite's plan for each statement that a log's readers execute."""
 
     def __init__(self, log: EventLog) -> None:
         self.found: list[list[str]] = []

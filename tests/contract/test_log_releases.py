@@ -1,4 +1,4 @@
-"""Databases of every released version open, replay and verify."""
+"""Test that databases of every released version open, replay and verify."""
 
 import sqlite3
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""A database that is not what we wrote: refused when it can't be trusted, reported when it was
-tampered with, never touched."""
+"""Test a database with content that we did not write: refused or reported, and never touched."""
 
 import hashlib
 import random
@@ -57,8 +56,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def contents(path: Path) -> dict[str, str]:
-    """Every file that has something in it, but the ``-shm``: only an index, which SQLite makes
-    anew."""
+    """Return the hash of every file with content, but for the ``-shm``: that is only an index,
+    which SQLite makes anew.
+    """
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in path.parent.iterdir()
@@ -135,8 +135,9 @@ def test_an_unsound_database_is_refused_and_left_alone(
 
 
 def killed_copy(log: EventLog) -> Path:
-    """The files of an open log, like those of an engine that was killed: the newest events are in
-    the journal only."""
+    """Copy the files of an open log, as a killed engine leaves them: the newest events are in the
+    journal only.
+    """
     directory = log.path.parent / "killed"
     shutil.copytree(log.path.parent, directory, ignore=lambda *_: ["killed"])
     log.close()
@@ -268,7 +269,7 @@ def test_the_newest_migration_is_the_one_that_the_engine_knows() -> None:
 
 @pytest.fixture
 def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An engine with one migration more; the migration's file."""
+    """Make an engine with one migration more, and return the migration's file."""
     scripts = tmp_path / "migrations"
     shutil.copytree(migrate.scripts(), scripts)
     migration = scripts / "versions" / "0002_next.py"

@@ -1,6 +1,4 @@
-"""Test that requests which would make too large an event are refused and leave neither memory nor
-files.
-"""
+"""Test that requests for too large an event are refused, and leave neither memory nor files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ REFUSAL: Final = "are too much for one event; at most 1048576 are kept"
 
 
 def requests(container: str) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
-    """Return one request for each command whose event keeps its body's content: method, path, body,
+    """Yield a request for each command whose event keeps what its body says: method, path, body,
     query.
     """
     create = {"Image": "busybox", "Cmd": ["true"]}

@@ -1,5 +1,5 @@
-"""A disk that doesn't answer: the log's writer hangs in the kernel, and the daemon can still be read
-and stopped.
+"""Test a disk that doesn't answer: the log's writer hangs in the kernel, and the daemon can still
+be read and stopped.
 """
 
 import threading
@@ -17,7 +17,9 @@ from tests.harness.daemon import DaemonUnderTest
 
 @pytest.fixture
 def hanging(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file: while it exists, commits hang. The daemon is forked and inherits the patch."""
+    """Return a path; commits hang while a file is there. The daemon is forked and inherits the
+    patch.
+    """
     marker, commit = place / "hang", Committer.commit
 
     def hang(committer: Committer, batches: Sequence[Batch]) -> list[Outcome]:

@@ -1,4 +1,6 @@
-"""Questions that read all of the log: they end although somebody writes, and with their client."""
+"""Test questions that read all of the log: they end although somebody writes, and with their
+client.
+"""
 
 import socket
 import threading
@@ -33,8 +35,9 @@ def rename(daemon: DaemonUnderTest, container: str, times: int) -> None:
 
 @pytest.fixture
 def pauses(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory: once ``armed`` is in it, a question stays in its first pause until its client has
-    gone. ``begun`` and ``ended`` appear there. The daemon is forked and inherits the patch.
+    """Return a directory in which a question that pauses makes ``begun``, and one that is ended
+    makes ``ended``. While ``armed`` is there, a question stays in its first pause until its client
+    has gone. The daemon is forked and inherits the patch.
     """
     directory, look = place / "pauses", threads.pause
     directory.mkdir()

@@ -1,5 +1,5 @@
-"""Test rows of the database that can't be read: one dead container, which can be removed; the
-daemon and all others go on.
+"""Test rows that can't be read: their container is dead and can be removed, everything else goes
+on, and the rows stay as they are.
 """
 
 import json
@@ -31,7 +31,7 @@ def database(daemon: DaemonUnderTest) -> Iterator[sqlite3.Connection]:
 
 
 def spoil(daemon: DaemonUnderTest, stream: str, *tables: str) -> None:
-    """Write invalid data into the newest row of a container."""
+    """Write text that nobody can read into every row of a stream in some tables."""
     with database(daemon) as connection:
         for trigger in ("update", "delete", "elsewhere"):
             connection.execute(f"DROP TRIGGER IF EXISTS events_refuse_{trigger}")

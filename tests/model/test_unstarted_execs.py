@@ -39,7 +39,7 @@ def in_a_world(directory: Path, story: Callable[[Daemon], Coroutine[Any, Any, No
 
 @pytest.fixture
 def appends(monkeypatch: pytest.MonkeyPatch) -> list[list[Change]]:
-    """Every append; a commit holds one or more of them."""
+    """Record every append; a commit holds one or more of them."""
     submit, appends = FusedLog.submit, list[list[Change]]()
 
     def noted(log: FusedLog, changes: list[Change], **options: bool) -> Any:
@@ -51,7 +51,7 @@ def appends(monkeypatch: pytest.MonkeyPatch) -> list[list[Change]]:
 
 
 def endings(appends: list[list[Change]]) -> list[int]:
-    """How many execs end in each append that ends any."""
+    """Count the execs that end in each append that ends any."""
     counts = [
         sum(isinstance(change.events[-1], ExecStartFailed) for change in changes)
         for changes in appends
