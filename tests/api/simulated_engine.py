@@ -34,6 +34,7 @@ from engine.store.ledger import Ledger
 from tests.api.minimal_server import Response, Served, get, post, served
 from tests.conformance.answer_log import AnswerLog
 from tests.fakes.files import FakeFiles
+from tests.fakes.host import SimulatedHost
 from tests.fakes.images import FakeImages
 from tests.fakes.registries import FakeRegistries
 from tests.fakes.streams import SimulatedStreams
@@ -41,7 +42,6 @@ from tests.fakes.tars import tar_of
 from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
-from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse
 
 BUSYBOX: Final = {"bin/sh": b"#!x"}

@@ -37,8 +37,8 @@ from engine.store.ledger import Ledger
 from engine.store.log import EventLog, Pending
 from engine.store.records import Change
 from engine.supervisor.supervisor import Supervisor
+from tests.fakes.host import SimulatedHost
 from tests.fakes.streams import SimulatedStreams
-from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)

@@ -10,8 +10,8 @@ from engine.domain.container.mounts import Bind
 from engine.domain.image.removal import NoSuchImage
 from engine.domain.image.state import ImageRemoved
 from engine.domain.streams import image_stream
+from tests.fakes.host import SimulatedHost
 from tests.model.simulated_daemon import IMAGE, USER, fresh_world, spec
-from tests.model.simulated_host import SimulatedHost
 from tests.model.simulated_kernel import Fuse
 
 

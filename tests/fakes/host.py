@@ -4,11 +4,16 @@ from collections.abc import Collection
 
 import trio
 
+from engine.drivers.host.ps import checked_words
 from engine.ports.host import HostFacts, ProcessTable
 
 
 class SimulatedHost:
-    """A machine whose facts never change."""
+    """A machine whose facts never change, and that has every process that it is asked about."""
+
+    def __init__(self, missing: Collection[str] = ()) -> None:
+        """``missing`` are paths at which there is nothing; at all others there is something."""
+        self._missing = missing
 
     def name(self) -> str:
         return "machine"
@@ -29,8 +34,9 @@ class SimulatedHost:
 
     async def path_exists(self, path: str) -> bool:
         await trio.lowlevel.checkpoint()
-        return True
+        return path not in self._missing
 
     async def processes(self, ps_arguments: str, pids: Collection[int]) -> ProcessTable:
         await trio.lowlevel.checkpoint()
-        return ProcessTable(("PID",), tuple((str(pid),) for pid in pids))
+        checked_words(ps_arguments)
+        return ProcessTable(("PID",), tuple((str(pid),) for pid in sorted(pids)))
