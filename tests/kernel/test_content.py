@@ -31,7 +31,7 @@ OTHER = "sha256:" + "f" * 64
 AT_NS = 1_795_460_873_569_914_252
 
 
-class Shelf:
+class ContentUnderTest:
     """A content store, with the images that the log would need."""
 
     def __init__(self, data_root: Path) -> None:
@@ -66,8 +66,8 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "data")
+def store(tmp_path: Path) -> ContentUnderTest:
+    return ContentUnderTest(tmp_path / "data")
 
 
 def diff_id(layer: bytes) -> str:
@@ -88,16 +88,16 @@ def seen(merged: Path) -> dict[str, str]:
 # --- import ---
 
 
-def test_an_import_is_an_image_of_one_layer(shelf: Shelf) -> None:
+def test_an_import_is_an_image_of_one_layer(store: ContentUnderTest) -> None:
     archive = files(greeting="hello")
 
-    contents = shelf.import_tar(archive, 'CMD ["sh"]')
+    contents = store.import_tar(archive, 'CMD ["sh"]')
 
     assert contents.config.cmd == ("sh",)
     assert contents.created == "2026-11-23T19:07:53.569914252Z"
     assert contents.size_bytes == len("hello")
     assert [layer.diff_id for layer in contents.layers] == [diff_id(archive)]
-    (lower,) = shelf.content.lower_directories(contents.id)
+    (lower,) = store.content.lower_directories(contents.id)
     assert (lower / "greeting").read_text() == "hello"
 
 
@@ -108,34 +108,34 @@ def test_an_import_is_an_image_of_one_layer(shelf: Shelf) -> None:
     ids=["gzip", "bzip2", "xz", "zstd", "gzip in two parts"],
 )  # fmt: skip
 def test_compression_changes_nothing_but_the_blob(
-    shelf: Shelf, pack: Callable[[bytes], bytes]
+    store: ContentUnderTest, pack: Callable[[bytes], bytes]
 ) -> None:
     archive = files(greeting="hello")
     blob = pack(archive)  # once: gzip records the time
 
-    packed = shelf.import_tar(blob)
+    packed = store.import_tar(blob)
 
     assert packed.layers[0].diff_id == diff_id(archive)
     assert packed.layers[0].blob == diff_id(blob)
-    assert shelf.import_tar(archive).id == packed.id
+    assert store.import_tar(archive).id == packed.id
 
 
-def test_the_same_import_twice_is_one_image(shelf: Shelf) -> None:
-    once = shelf.import_tar(files(greeting="hello"))
-    before = shelf.left_behind()
+def test_the_same_import_twice_is_one_image(store: ContentUnderTest) -> None:
+    once = store.import_tar(files(greeting="hello"))
+    before = store.left_behind()
 
-    assert shelf.import_tar(files(greeting="hello")) == once
-    assert shelf.left_behind() == before
+    assert store.import_tar(files(greeting="hello")) == once
+    assert store.left_behind() == before
 
 
-def test_uploads_may_arrive_in_dribs_and_drabs(shelf: Shelf) -> None:
+def test_uploads_may_arrive_in_dribs_and_drabs(store: ContentUnderTest) -> None:
     archive = files(greeting="hello")
 
     class Dribble(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(min(size or 1, 7))
 
-    contents = shelf.content.import_tar(Dribble(archive), at_ns=AT_NS)
+    contents = store.content.import_tar(Dribble(archive), at_ns=AT_NS)
 
     assert contents.layers[0].diff_id == diff_id(archive)
 
@@ -154,41 +154,45 @@ def test_uploads_may_arrive_in_dribs_and_drabs(shelf: Shelf) -> None:
         (files(a="x"), ["NONSENSE"]),
     ],
 )
-def test_a_bad_import_leaves_nothing(shelf: Shelf, archive: bytes, changes: list[str]) -> None:
+def test_a_bad_import_leaves_nothing(
+    store: ContentUnderTest, archive: bytes, changes: list[str]
+) -> None:
     with pytest.raises(InvalidRequest):
-        shelf.import_tar(archive, *changes)
+        store.import_tar(archive, *changes)
 
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(shelf: Shelf) -> None:
+def test_an_upload_that_breaks_off_leaves_nothing(store: ContentUnderTest) -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        shelf.content.import_tar(Broken(), at_ns=AT_NS)
+        store.content.import_tar(Broken(), at_ns=AT_NS)
 
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []
 
 
-def test_a_failed_import_takes_nothing_that_others_need(shelf: Shelf) -> None:
+def test_a_failed_import_takes_nothing_that_others_need(store: ContentUnderTest) -> None:
     hello = files(greeting="hello")
-    kept = shelf.import_tar(hello)
-    before = shelf.left_behind()
+    kept = store.import_tar(hello)
+    before = store.left_behind()
 
     with pytest.raises(InvalidRequest):
-        shelf.load(docker_archive([hello, b"x" * 600], [diff_id(hello)] * 2))
+        store.load(docker_archive([hello, b"x" * 600], [diff_id(hello)] * 2))
 
-    assert shelf.left_behind() == before
-    assert shelf.content.lower_directories(kept.id)
+    assert store.left_behind() == before
+    assert store.content.lower_directories(kept.id)
 
 
 # --- layers over layers ---
 
 
-def test_layers_stand_on_each_other_as_overlay_sees_them(shelf: Shelf, tmp_path: Path) -> None:
-    (contents,) = shelf.load(
+def test_layers_stand_on_each_other_as_overlay_sees_them(
+    store: ContentUnderTest, tmp_path: Path
+) -> None:
+    (contents,) = store.load(
         stacked(
             files(
                 **{"etc/a": "1", "etc/b": "1", "gone/x": "1", "opaque/old": "1", "both/old": "1"}
@@ -207,7 +211,7 @@ def test_layers_stand_on_each_other_as_overlay_sees_them(shelf: Shelf, tmp_path:
         )
     )
 
-    with overlay(shelf.content.lower_directories(contents.id), tmp_path) as merged:
+    with overlay(store.content.lower_directories(contents.id), tmp_path) as merged:
         assert seen(merged) == {
             "etc": "",
             "etc/b": "1",
@@ -221,51 +225,55 @@ def test_layers_stand_on_each_other_as_overlay_sees_them(shelf: Shelf, tmp_path:
 
 
 def test_a_directory_over_a_whiteout_of_its_own_layer_shows_nothing_old(
-    shelf: Shelf, tmp_path: Path
+    store: ContentUnderTest, tmp_path: Path
 ) -> None:
-    (contents,) = shelf.load(
+    (contents,) = store.load(
         stacked(
             files(**{"d/old": "1", "f": "1"}),
             tar(member(".wh.d"), member("d/new", b"2"), member(".wh.f"), member("f", b"2")),
         )
     )
 
-    with overlay(shelf.content.lower_directories(contents.id), tmp_path) as merged:
+    with overlay(store.content.lower_directories(contents.id), tmp_path) as merged:
         assert seen(merged) == {"d": "", "d/new": "2", "f": "2"}
 
 
-def test_a_layer_without_an_entry_for_its_root_keeps_the_attributes_below(shelf: Shelf) -> None:
+def test_a_layer_without_an_entry_for_its_root_keeps_the_attributes_below(
+    store: ContentUnderTest,
+) -> None:
     root = member("./", kind=tarballs.DIRECTORY, mode=0o1750, owner=(5, 6))
 
-    (contents,) = shelf.load(stacked(tar(root), files(x="y")))
+    (contents,) = store.load(stacked(tar(root), files(x="y")))
 
-    top = shelf.content.lower_directories(contents.id)[0].stat()
+    top = store.content.lower_directories(contents.id)[0].stat()
     assert (top.st_mode & 0o7777, top.st_uid, top.st_gid) == (0o1750, 5, 6)
 
 
-def test_a_hard_link_to_a_file_of_a_lower_layer_is_refused_as_docker_does(shelf: Shelf) -> None:
+def test_a_hard_link_to_a_file_of_a_lower_layer_is_refused_as_docker_does(
+    store: ContentUnderTest,
+) -> None:
     with pytest.raises(InvalidRequest, match="No such file"):
-        shelf.load(stacked(files(f="1"), tar(member("h", kind=tarballs.HARD_LINK, link="f"))))
+        store.load(stacked(files(f="1"), tar(member("h", kind=tarballs.HARD_LINK, link="f"))))
 
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []
 
 
-def test_a_layer_is_unpacked_once_for_all_images(shelf: Shelf) -> None:
+def test_a_layer_is_unpacked_once_for_all_images(store: ContentUnderTest) -> None:
     base, one, two = files(base="b"), files(one="1"), files(two="2")
-    (first,) = shelf.load(stacked(base, one))
-    (second,) = shelf.load(stacked(base, two))
+    (first,) = store.load(stacked(base, one))
+    (second,) = store.load(stacked(base, two))
 
-    assert len(list((shelf.data_root / "layers").glob("*.json"))) == 3
+    assert len(list((store.data_root / "layers").glob("*.json"))) == 3
     assert (
-        shelf.content.lower_directories(first.id)[1:]
-        == (shelf.content.lower_directories(second.id)[1:])
+        store.content.lower_directories(first.id)[1:]
+        == (store.content.lower_directories(second.id)[1:])
     )
 
 
-def test_an_image_without_layers_stands_on_an_empty_directory(shelf: Shelf) -> None:
-    (contents,) = shelf.load(stacked())
+def test_an_image_without_layers_stands_on_an_empty_directory(store: ContentUnderTest) -> None:
+    (contents,) = store.load(stacked())
 
-    (lower,) = shelf.content.lower_directories(contents.id)
+    (lower,) = store.content.lower_directories(contents.id)
     assert list(lower.iterdir()) == []
 
 
@@ -289,14 +297,16 @@ def test_an_image_without_layers_stands_on_an_empty_directory(shelf: Shelf) -> N
         (stacked(files(a="1"))[:3000], "unexpected EOF"),
     ],
 )  # fmt: skip
-def test_a_bad_archive_leaves_nothing(shelf: Shelf, archive: bytes, message: str) -> None:
+def test_a_bad_archive_leaves_nothing(
+    store: ContentUnderTest, archive: bytes, message: str
+) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        shelf.load(archive)
+        store.load(archive)
 
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []
 
 
-def test_of_an_archive_all_images_come_or_none(shelf: Shelf) -> None:
+def test_of_an_archive_all_images_come_or_none(store: ContentUnderTest) -> None:
     good, config = files(a="1"), '{"rootfs":{"type":"layers","diff_ids":["%s"]}}'
     manifest = '[{"Config":"1","Layers":["l"]},{"Config":"2","Layers":["l"]}]'
     archive = files(
@@ -309,19 +319,19 @@ def test_of_an_archive_all_images_come_or_none(shelf: Shelf) -> None:
     )
 
     with pytest.raises(InvalidRequest, match="invalid diffID"):
-        shelf.load(archive)
+        store.load(archive)
 
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []
 
 
-def test_the_archive_itself_may_be_compressed(shelf: Shelf) -> None:
-    (contents,) = shelf.load(gzip.compress(stacked(files(a="1"))))
+def test_the_archive_itself_may_be_compressed(store: ContentUnderTest) -> None:
+    (contents,) = store.load(gzip.compress(stacked(files(a="1"))))
 
     assert contents.size_bytes == 1
 
 
-def test_an_oci_layout_is_read_for_this_machine(shelf: Shelf) -> None:
-    loaded = shelf.content.load_archive(io.BytesIO(oci_archive("amd64", "arm64")))
+def test_an_oci_layout_is_read_for_this_machine(store: ContentUnderTest) -> None:
+    loaded = store.content.load_archive(io.BytesIO(oci_archive("amd64", "arm64")))
 
     (image,) = loaded
     assert image.references == ("docker.io/library/oci:1",)
@@ -329,11 +339,11 @@ def test_an_oci_layout_is_read_for_this_machine(shelf: Shelf) -> None:
     assert image.contents.layers[0].blob_bytes < 1000
 
 
-def test_a_damaged_blob_of_an_oci_layout_is_noticed(shelf: Shelf) -> None:
+def test_a_damaged_blob_of_an_oci_layout_is_noticed(store: ContentUnderTest) -> None:
     archive = oci_archive("amd64").replace(b'"schemaVersion": 2', b'"schemaVersion": 3')
 
     with pytest.raises(InvalidRequest, match="is damaged"):
-        shelf.load(archive)
+        store.load(archive)
 
 
 def oci_archive(*architectures: str) -> bytes:
@@ -380,33 +390,33 @@ def oci_archive(*architectures: str) -> bytes:
 # --- deleting ---
 
 
-def test_what_no_image_needs_goes_and_the_rest_stays(shelf: Shelf) -> None:
+def test_what_no_image_needs_goes_and_the_rest_stays(store: ContentUnderTest) -> None:
     base, one, two = files(base="b"), files(one="1"), files(two="2")
-    (first,) = shelf.load(stacked(base, one))
-    (second,) = shelf.load(stacked(base, two))
+    (first,) = store.load(stacked(base, one))
+    (second,) = store.load(stacked(base, two))
 
-    shelf.forget(first)
+    store.forget(first)
 
-    assert set(shelf.content.disk_usage().layers) == set(
+    assert set(store.content.disk_usage().layers) == set(
         chain_ids(tuple(layer.diff_id for layer in second.layers))
     )
-    assert all(path.is_dir() for path in shelf.content.lower_directories(second.id))
-    shelf.forget(second)
-    assert shelf.left_behind() == []
+    assert all(path.is_dir() for path in store.content.lower_directories(second.id))
+    store.forget(second)
+    assert store.left_behind() == []
 
 
-def test_what_an_upload_has_brought_stays_until_it_is_released(shelf: Shelf) -> None:
-    contents = shelf.content.import_tar(io.BytesIO(files(a="1")), at_ns=AT_NS)
+def test_what_an_upload_has_brought_stays_until_it_is_released(store: ContentUnderTest) -> None:
+    contents = store.content.import_tar(io.BytesIO(files(a="1")), at_ns=AT_NS)
 
-    assert shelf.content.collect().size_bytes == 0
-    assert shelf.content.lower_directories(contents.id)[0].is_dir()
+    assert store.content.collect().size_bytes == 0
+    assert store.content.lower_directories(contents.id)[0].is_dir()
 
-    shelf.content.release(contents.id)
-    assert list(shelf.content.collect().layers) == [contents.chain[0]]
-    assert shelf.left_behind() == []
+    store.content.release(contents.id)
+    assert list(store.content.collect().layers) == [contents.chain[0]]
+    assert store.left_behind() == []
 
 
-def test_uploads_and_collections_at_once_lose_nothing(shelf: Shelf) -> None:
+def test_uploads_and_collections_at_once_lose_nothing(store: ContentUnderTest) -> None:
     """The same layers are uploaded several times at once, while a collector deletes whatever is not
     pinned.
     """
@@ -416,15 +426,15 @@ def test_uploads_and_collections_at_once_lose_nothing(shelf: Shelf) -> None:
 
     def collect() -> None:
         while not stop.is_set():
-            shelf.content.collect()
+            store.content.collect()
 
     def load() -> None:
         try:
             for _ in range(5):
-                (image,) = shelf.content.load_archive(io.BytesIO(archive))
-                lower = shelf.content.lower_directories(image.contents.id)
+                (image,) = store.content.load_archive(io.BytesIO(archive))
+                lower = store.content.lower_directories(image.contents.id)
                 assert len(list(lower[0].iterdir())) == 50
-                shelf.content.release(image.contents.id)
+                store.content.release(image.contents.id)
         except BaseException as problem:
             problems.append(problem)
 
@@ -437,44 +447,44 @@ def test_uploads_and_collections_at_once_lose_nothing(shelf: Shelf) -> None:
     stop.set()
     collector.join()
 
-    shelf.content.collect()
+    store.content.collect()
     assert problems == []
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []
 
 
-def test_nothing_is_collected_while_a_needed_image_cannot_be_read(shelf: Shelf) -> None:
+def test_nothing_is_collected_while_a_needed_image_cannot_be_read(store: ContentUnderTest) -> None:
     """Its layers are unknown, so any layer may be one of them."""
-    contents = shelf.import_tar(files(a="1"))
-    other = shelf.import_tar(files(b="2"))
+    contents = store.import_tar(files(a="1"))
+    other = store.import_tar(files(b="2"))
     digits = contents.id.removeprefix("sha256:")
-    (shelf.data_root / "content/blobs/sha256" / digits).write_text("damaged")
-    shelf.needed.remove(other.id)
+    (store.data_root / "content/blobs/sha256" / digits).write_text("damaged")
+    store.needed.remove(other.id)
 
     with pytest.raises(DriverError, match="damaged"):
-        shelf.content.collect()
-    assert len(shelf.content.disk_usage().layers) == 2
+        store.content.collect()
+    assert len(store.content.disk_usage().layers) == 2
 
 
 @pytest.mark.parametrize("point", ["blob_synced", "layer_unpacked", "layer_named"])
 @pytest.mark.parametrize("action", ["die", "fail"])
 def test_dying_or_failing_anywhere_leaves_nothing_after_a_sweep(
-    shelf: Shelf, tmp_path: Path, point: str, action: str
+    store: ContentUnderTest, tmp_path: Path, point: str, action: str
 ) -> None:
     (tmp_path / "archive").write_bytes(stacked(files(a="1"), files(b="2")))
     script = (
         "import sys; from pathlib import Path; from engine.drivers.images.content import Content;"
         "Content(Path(sys.argv[1]), tuple, 'amd64').load_archive(open(sys.argv[2], 'rb'))"
     )
-    command = [sys.executable, "-c", script, str(shelf.data_root), str(tmp_path / "archive")]
+    command = [sys.executable, "-c", script, str(store.data_root), str(tmp_path / "archive")]
     environment = {**os.environ, VARIABLE: f"{point}={action}@2"}
 
     died = subprocess.run(command, env=environment, capture_output=True, check=False)
 
     assert died.returncode == (-9 if action == "die" else 1), died.stderr
-    shelf.content.sweep()
-    shelf.content.collect()
-    assert shelf.left_behind() == []
-    (contents,) = shelf.load((tmp_path / "archive").read_bytes())
+    store.content.sweep()
+    store.content.collect()
+    assert store.left_behind() == []
+    (contents,) = store.load((tmp_path / "archive").read_bytes())
     assert contents.size_bytes == 2
 
 
@@ -482,44 +492,44 @@ def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     linux.mount("tmpfs", str(tmp_path / "small"), "tmpfs", data="size=1m")
     try:
-        shelf = Shelf(tmp_path / "small" / "data")
-        kept = shelf.import_tar(files(a="1"))
-        before = shelf.left_behind()
+        store = ContentUnderTest(tmp_path / "small" / "data")
+        kept = store.import_tar(files(a="1"))
+        before = store.left_behind()
 
         with pytest.raises(Unavailable, match="No space left on device"):
-            shelf.import_tar(tar(member("big", bytes(700_000))))
+            store.import_tar(tar(member("big", bytes(700_000))))
 
-        assert shelf.left_behind() == before
-        assert shelf.content.lower_directories(kept.id)[0].is_dir()
+        assert store.left_behind() == before
+        assert store.content.lower_directories(kept.id)[0].is_dir()
     finally:
         linux.umount2(str(tmp_path / "small"))
 
 
-def test_a_layer_directory_of_another_layer_is_never_taken_for_it(shelf: Shelf) -> None:
-    contents = shelf.import_tar(files(a="1"))
-    (record,) = (shelf.data_root / "layers").glob("*.json")
+def test_a_layer_directory_of_another_layer_is_never_taken_for_it(store: ContentUnderTest) -> None:
+    contents = store.import_tar(files(a="1"))
+    (record,) = (store.data_root / "layers").glob("*.json")
     record.write_text(
         record.read_text().replace(f'chain_id":"{contents.chain[0]}', f'chain_id":"{OTHER}')
     )
 
     with pytest.raises(EngineError):
-        shelf.import_tar(files(a="1"))
+        store.import_tar(files(a="1"))
 
 
-def test_a_missing_image_is_an_error_that_names_it(shelf: Shelf) -> None:
+def test_a_missing_image_is_an_error_that_names_it(store: ContentUnderTest) -> None:
     image = ImageId("sha256:" + "e" * 64)
 
     with pytest.raises(DriverError, match=Digest(image)):
-        shelf.content.lower_directories(image)
+        store.content.lower_directories(image)
 
 
-def test_trees_deeper_than_path_max_are_deleted(shelf: Shelf) -> None:
+def test_trees_deeper_than_path_max_are_deleted(store: ContentUnderTest) -> None:
     """Deeper than a path may be long, through a symlink."""
     deep = "/".join(["d"] * 1500)
-    contents = shelf.import_tar(
+    contents = store.import_tar(
         tar(member("l", kind=tarballs.SYMLINK, link=deep), directory(deep), directory("l/" + deep))
     )
 
-    shelf.forget(contents)
+    store.forget(contents)
 
-    assert shelf.left_behind() == []
+    assert store.left_behind() == []

@@ -23,7 +23,7 @@ answer.
 
 
 @dataclass(slots=True)
-class Known:
+class OwnedContainer:
     """One container, as its owner knows it."""
 
     identity: str
@@ -40,12 +40,12 @@ class Known:
 
 
 @dataclass(slots=True)
-class Person:
+class User:
     """One user: a thread for each round."""
 
     number: int
     dice: random.Random
-    owned: list[Known] = field(default_factory=list)
+    owned: list[OwnedContainer] = field(default_factory=list)
     asked_names: set[str] = field(default_factory=set)
     """Names of containers whose creation was requested without an answer."""
     complaints: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Person:
             except (OSError, http.client.HTTPException):
                 return
             except Refused as refused:
-                self.complaints.append(f"person {self.number}: {refused}")
+                self.complaints.append(f"user {self.number}: {refused}")
                 return
             self.answers += 1
 
@@ -95,37 +95,37 @@ class Person:
         self.asked_names.add(name)
         identity = api.create(name, *STOPS_AT_ONCE, HostConfig={"AutoRemove": fleeting})
         self.asked_names.discard(name)
-        self.owned.append(Known(identity, name, fleeting))
+        self.owned.append(OwnedContainer(identity, name, fleeting))
 
-    def _start(self, api: Api, known: Known) -> None:
+    def _start(self, api: Api, known: OwnedContainer) -> None:
         known.running = None
         api.start(known.identity)
         known.running = True
         known.starts += 1
 
-    def _execute(self, api: Api, known: Known) -> None:
+    def _execute(self, api: Api, known: OwnedContainer) -> None:
         known.execs.append(api.exec_detached(known.identity, "true"))
 
-    def _end(self, known: Known, order: Callable[[], object]) -> None:
+    def _end(self, known: OwnedContainer, order: Callable[[], object]) -> None:
         known.running = None
         known.removed = None if known.fleeting else False
         order()
         known.running = False
         known.removed = known.fleeting
 
-    def _kill(self, api: Api, known: Known) -> None:
+    def _kill(self, api: Api, known: OwnedContainer) -> None:
         self._end(known, lambda: api.kill(known.identity))
 
-    def _stop(self, api: Api, known: Known) -> None:
+    def _stop(self, api: Api, known: OwnedContainer) -> None:
         self._end(known, lambda: api.stop(known.identity))
 
-    def _rename(self, api: Api, known: Known) -> None:
+    def _rename(self, api: Api, known: OwnedContainer) -> None:
         self._counter += 1
         known.renaming_to = f"p{self.number}-{self._counter}"
         api.post(f"/containers/{known.identity}/rename", name=known.renaming_to)
         known.name, known.renaming_to = known.renaming_to, ""
 
-    def _remove(self, api: Api, known: Known) -> None:
+    def _remove(self, api: Api, known: OwnedContainer) -> None:
         known.removed = None
         api.remove(known.identity)
         known.removed = True
@@ -153,7 +153,7 @@ class Person:
                 known.name, known.renaming_to = here["Name"].removeprefix("/"), ""
 
 
-def _forgotten(known: Known, types: list[str]) -> Iterator[str]:
+def _forgotten(known: OwnedContainer, types: list[str]) -> Iterator[str]:
     if "container_created" not in types:
         yield "its creation is forgotten"
     if types.count("container_started") < known.starts:
@@ -164,7 +164,7 @@ def _forgotten(known: Known, types: list[str]) -> Iterator[str]:
         yield f"removed, its history is {types}"
 
 
-def _untrue(known: Known, here: Json | None) -> Iterator[str]:
+def _untrue(known: OwnedContainer, here: Json | None) -> Iterator[str]:
     if here is None:
         if known.removed is False:
             yield "gone without a removal"
@@ -186,10 +186,10 @@ class Caller(Protocol):
         ...
 
 
-def let_them_work(people: Sequence[Caller], api: Api, until: Callable[[], None]) -> None:
+def let_them_work(users: Sequence[Caller], api: Api, until: Callable[[], None]) -> None:
     """Let all callers work at once, until ``until`` returns."""
     over = threading.Event()
-    threads = [threading.Thread(target=person.work, args=(api, over)) for person in people]
+    threads = [threading.Thread(target=user.work, args=(api, over)) for user in users]
     for thread in threads:
         thread.start()
     until()

@@ -9,9 +9,9 @@ from typing import Final
 
 from tests.harness.conditions import settled
 from tests.harness.daemon import DaemonUnderTest
-from tests.load.callers import Person, let_them_work
+from tests.load.callers import User, let_them_work
 
-PEOPLE: Final = 8
+USERS: Final = 8
 ROUNDS: Final = 8
 ALIVE_S: Final = (0.1, 1.5)
 """How long a daemon lives, at least and at most."""
@@ -21,21 +21,21 @@ def test_a_daemon_killed_again_and_again_under_load_loses_nothing(program: Daemo
     seed = int(os.environ.get("SHIPSLOG_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
     print(f"SHIPSLOG_SEED={seed}")  # noqa: T201  (to have the same dice again)
     dice = random.Random(seed)
-    people = [Person(number, random.Random(dice.random())) for number in range(PEOPLE)]
+    users = [User(number, random.Random(dice.random())) for number in range(USERS)]
     for _ in range(ROUNDS):
-        let_them_work(people, program.api, lambda: _kill_after(program, dice.uniform(*ALIVE_S)))
-        assert [complaint for person in people for complaint in person.complaints] == []
+        let_them_work(users, program.api, lambda: _kill_after(program, dice.uniform(*ALIVE_S)))
+        assert [complaint for user in users for complaint in user.complaints] == []
 
         program.start()
 
         program.assert_settled()
-        settled(lambda: _disagreements(program, people), within_s=5)
+        settled(lambda: _disagreements(program, users), within_s=5)
         assert program.api.verify()["ok"]
-        _settle_the_unanswered(program, people)
+        _settle_the_unanswered(program, users)
 
-    answers = sum(person.answers for person in people)
+    answers = sum(user.answers for user in users)
     print(f"{answers} orders answered, {ROUNDS} daemons killed")  # noqa: T201  (a figure for pytest -s)
-    assert answers > ROUNDS * PEOPLE
+    assert answers > ROUNDS * USERS
     for identity in program.states():
         program.api.remove(identity)
     program.assert_nothing_leaked()
@@ -46,22 +46,22 @@ def _kill_after(daemon: DaemonUnderTest, delay_s: float) -> None:
     daemon.kill()
 
 
-def _disagreements(daemon: DaemonUnderTest, people: list[Person]) -> list[str]:
+def _disagreements(daemon: DaemonUnderTest, users: list[User]) -> list[str]:
     present = daemon.states()
-    return [wrong for person in people for wrong in person.disagreements(daemon.api, present)]
+    return [wrong for user in users for wrong in user.disagreements(daemon.api, present)]
 
 
-def _settle_the_unanswered(daemon: DaemonUnderTest, people: list[Person]) -> None:
+def _settle_the_unanswered(daemon: DaemonUnderTest, users: list[User]) -> None:
     """Remove containers whose creation was never answered, which may exist: their names say whose
     they are.
     """
     present = daemon.states()
-    known = {each.identity for person in people for each in person.owned}
-    asked = {name for person in people for name in person.asked_names}
+    known = {each.identity for user in users for each in user.owned}
+    asked = {name for user in users for name in user.asked_names}
     for identity, state in present.items():
         if identity not in known:
             assert state["Name"].removeprefix("/") in asked, f"{state['Name']} was not created"
             daemon.api.remove(identity)
-    for person in people:
-        person.asked_names.clear()
-        person.learn(present)
+    for user in users:
+        user.asked_names.clear()
+        user.learn(present)

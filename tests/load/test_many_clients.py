@@ -16,10 +16,10 @@ import pytest
 from tests.harness.client import Api, Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
-from tests.load.callers import Person, let_them_work
+from tests.load.callers import User, let_them_work
 
 WORKERS: Final = 32
-LOOKERS: Final = 32
+OBSERVERS: Final = 32
 LASTS_S: Final = 60.0
 _GONE_MEANWHILE: Final = (404, 409)
 """Statuses for a client that reads another client's container, which may end or vanish at any
@@ -28,7 +28,7 @@ moment.
 
 
 @dataclass(slots=True)
-class Looker:
+class Observer:
     """A caller that changes nothing."""
 
     number: int
@@ -105,13 +105,13 @@ def test_sixty_four_clients_at_once_are_all_served_and_leave_nothing(
     program: DaemonUnderTest,
 ) -> None:
     dice = random.Random(64)
-    workers = [Person(number, random.Random(dice.random())) for number in range(WORKERS)]
-    lookers = [Looker(number, random.Random(dice.random())) for number in range(LOOKERS)]
+    workers = [User(number, random.Random(dice.random())) for number in range(WORKERS)]
+    observers = [Observer(number, random.Random(dice.random())) for number in range(OBSERVERS)]
     tasks = _tasks(program.api)
 
-    let_them_work((*workers, *lookers), program.api, lambda: time.sleep(LASTS_S))
+    let_them_work((*workers, *observers), program.api, lambda: time.sleep(LASTS_S))
 
-    everyone: tuple[Person | Looker, ...] = (*workers, *lookers)
+    everyone: tuple[User | Observer, ...] = (*workers, *observers)
     assert [complaint for each in everyone for complaint in each.complaints] == []
     assert all(each.answers for each in everyone)
     present = program.states()
