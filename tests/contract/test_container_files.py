@@ -1,4 +1,4 @@
-"""The port ``ContainerFiles``: files of simulated and of real containers."""
+"""Test the port ``ContainerFiles``: files of simulated and of real containers."""
 
 import stat
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The port ``Host``: facts, paths and processes of a machine that is imagined, and of this one."""
+"""Test the port ``Host``: facts, paths and processes of a simulated machine, and of this one."""
 
 import os
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""The port ``ImageStore``: the content of images, in memory and on the disk."""
+"""Test the port ``ImageStore``: the content of images, in memory and on the disk."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing

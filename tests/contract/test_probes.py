@@ -1,4 +1,4 @@
-"""The port ``Probes``: commands of health checks, in simulated containers and in real ones."""
+"""Test the port ``Probes``: commands of health checks, in simulated and in real containers."""
 
 import pytest
 import trio

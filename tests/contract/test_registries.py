@@ -1,4 +1,4 @@
-"""The port ``Registries``: a registry that gives tokens, in memory and behind HTTP."""
+"""Test the port ``Registries``: a registry that gives tokens, in memory and behind HTTP."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""The port ``Streams``: clients, logs, terminals and processes of simulated and real containers."""
+"""Test the port ``Streams``: clients, logs, terminals and processes of containers, simulated and
+real.
+"""
 
 import socket
 import struct

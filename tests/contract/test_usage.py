@@ -1,4 +1,4 @@
-"""The port ``Usage``: what simulated and real containers use."""
+"""Test the port ``Usage``: what simulated and real containers use."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Answer the port for the host, without a machine."""
+"""Implement the port for the host without a machine."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""The port for the content of images, in memory."""
+"""Implement the port for the content of images in memory."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The port for standard streams on a simulated machine.
+"""Implement the port for standard streams on a simulated machine.
 
 A process prints what its container's labels ``stdout`` and ``stderr`` say, and then what is typed,
 if it has a standard input. An exec prints its arguments but the first.

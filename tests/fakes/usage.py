@@ -1,4 +1,4 @@
-"""The port for resource usage on a simulated machine."""
+"""Implement the port for resource usage on a simulated machine."""
 
 from typing import Final
 

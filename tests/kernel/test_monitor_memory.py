@@ -1,4 +1,4 @@
-"""A monitor's memory depends on what is there at the moment, not on what has been."""
+"""Test that a monitor's memory does not grow with what it has done."""
 
 import resource
 import socket

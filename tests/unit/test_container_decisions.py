@@ -1,4 +1,6 @@
-"""What each command adds to a container's history in each phase, and what follows from an end."""
+"""Test what each command adds to a container's history in each phase, and what follows from an
+end.
+"""
 
 from collections.abc import Callable
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1

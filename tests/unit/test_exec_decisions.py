@@ -1,4 +1,4 @@
-"""What happens to an exec in each phase of its short life."""
+"""Test the decisions and events of execs, phase by phase."""
 
 from typing import Any
 

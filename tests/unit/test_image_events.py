@@ -1,4 +1,4 @@
-"""What images become by their events, and what a commit adds."""
+"""Test what images become by their events, and which events a commit adds."""
 
 import pytest
 
