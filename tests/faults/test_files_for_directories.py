@@ -3,6 +3,7 @@
 The daemon lives, starts, reports it, and is intact again afterwards.
 """
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,20 @@ def a_file_at(path: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # the daemon may have removed it already
         if was_there:
-            aside.rename(path)
+            put_back(aside, path)
+
+
+def put_back(aside: Path, path: Path) -> None:
+    """Rename a directory to what it was. The daemon may be first and pin a namespace there."""
+
+    def is_renamed() -> bool:
+        for pin in path.iterdir() if path.exists() else ():
+            subprocess.run(["umount", "--lazy", pin], check=False, capture_output=True)
+            pin.unlink()
+        aside.rename(path)
+        return True
+
+    eventually(is_renamed, f"{path} is what it was", catch=OSError)
 
 
 def assert_whole(daemon: DaemonUnderTest, kept: str, pid: int) -> None:
