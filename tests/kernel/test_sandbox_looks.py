@@ -1,5 +1,7 @@
 """Test that surveys enter only the sandboxes that have changed, and that every change is found."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -8,6 +10,7 @@ import pytest
 
 from engine.domain import naming
 from engine.drivers.networks import hints, netns, rtnetlink
+from engine.drivers.networks import sandbox as sandboxes
 from engine.drivers.networks import sandbox_looks as looks
 from engine.drivers.networks.netlink import NETLINK_ROUTE, NetlinkSocket
 from engine.drivers.networks.sandbox import Sandbox, Site
@@ -138,6 +141,21 @@ def test_with_a_file_for_their_directory_all_pins_are_lost(world: World) -> None
     aside.rename(directory)
 
     assert damaged == {each.id for each in WANTED}
+
+
+def test_without_descriptors_nothing_is_damaged_and_the_look_comes_later(
+    world: World, entered: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_sandbox: Sandbox) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    in_place(world.place(WANTED[0]), inside(set_down))
+    with monkeypatch.context() as full:
+        full.setattr(sandboxes, "look_inside", refuse)
+        assert survey(world).damaged == set()
+    assert world.network.has_changes(())
+
+    assert survey(world).damaged == {WANTED[0].id}
 
 
 def test_a_pin_of_another_namespace_is_found(world: World) -> None:

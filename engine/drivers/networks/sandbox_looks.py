@@ -6,6 +6,7 @@ the host's links have changed. A pin that was unmounted or replaced gives no not
 checked each time.
 """
 
+import errno
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ INSIDE_MAX: Final = 128
 time.
 """
 LOOK_AGAIN_S: Final = 120.0
+_NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 _IPV6: Final = Path("/proc/net/if_inet6")
 
 Finder = Callable[[str], Link | None]
@@ -83,7 +85,9 @@ class SandboxLooks:
         if outside:
             self._look(links.get, outside, chosen)
         self._compared = listing
-        self._is_behind = any(look.inside_s is None for look in self._looks.values())
+        self._is_behind = len(self._looks) < len(wanted) or any(
+            look.inside_s is None for look in self._looks.values()
+        )
         return frozenset(each for each, look in self._looks.items() if look.faults)
 
     def has_changes(self) -> bool:
@@ -135,6 +139,9 @@ class SandboxLooks:
                 try:
                     self._look_at(find, sandbox, site, enters=sandbox.id in into)
                 except OSError as error:  # its own worker repairs it, or reports why it can't
+                    if error.errno in _NO_DESCRIPTORS:  # that is no fault of the sandbox
+                        self._looks.pop(sandbox.id, None)
+                        continue
                     fault = f"sandbox {sandbox.id}: {error.strerror or error}"
                     self._looks[sandbox.id] = _Look(sandbox, site.pin, None, (fault,))
 
