@@ -42,7 +42,7 @@ from tests.fakes.tars import tar_of
 from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
 from tests.model.simulated_daemon import Daemon, World, fresh_world
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 
 BUSYBOX: Final = {"bin/sh": b"#!x"}
 """The files of the image that is there."""
@@ -95,7 +95,7 @@ def json_of(response: Response) -> Any:
 async def simulated_engine(directory: Path) -> AsyncIterator[SimulatedEngine]:
     """Serve the API of an engine with the image ``busybox`` for the block."""
     world = fresh_world(directory / "data")
-    async with trio.open_nursery() as world.machine.nursery, world.daemon(Fuse()) as daemon:
+    async with trio.open_nursery() as world.machine.nursery, world.daemon(CrashPoint()) as daemon:
         streams = daemon.connections
         service = _service(world, daemon, streams, files := FakeFiles(world.machine))
         answer_log = AnswerLog(directory / "answers")

@@ -55,7 +55,7 @@ from tests.fakes.streams import SimulatedStreams
 from tests.fakes.usage import SimulatedUsage
 from tests.harness import kernel_inventory
 from tests.kernel.monitors import children, innermost
-from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
+from tests.model.simulated_kernel import CrashPoint, Machine, SimulatedKernel, SimulatedProbes
 from tests.timeouts import patient
 
 PATIENCE_S: Final = 20.0
@@ -272,7 +272,7 @@ class SimulatedMachine(MachineUnderTest):
         self.machine.place(identity).sandboxes.clear()
 
     def next_kernel(self) -> Kernel:
-        return SimulatedKernel(self.machine, Fuse(), LogState(self.ledger).running)
+        return SimulatedKernel(self.machine, CrashPoint(), LogState(self.ledger).running)
 
 
 class RealMachine(MachineUnderTest):
@@ -388,9 +388,9 @@ async def simulated_machine(place: Path) -> AsyncIterator[MachineUnderTest]:
     log = EventLog.open(place / "shipslog.db", threaded=False)
     ledger = Ledger(log, machine.clock)
     await _begin(ledger)
-    kernel = SimulatedKernel(machine, Fuse(), LogState(ledger).running)
+    kernel = SimulatedKernel(machine, CrashPoint(), LogState(ledger).running)
     image = ImageId("sha256:" + "1" * 64)
-    tested = SimulatedMachine(ledger, kernel, SimulatedProbes(machine, Fuse()), image)
+    tested = SimulatedMachine(ledger, kernel, SimulatedProbes(machine, CrashPoint()), image)
     tested.machine, tested.usage = machine, SimulatedUsage(machine)
     tested.files, tested.streams = FakeFiles(machine), SimulatedStreams(machine)
     async with trio.open_nursery() as nursery:

@@ -92,7 +92,7 @@ class Machine:
 
 
 @dataclass
-class Neighbourhood:
+class Machines:
     """All machines, and the engine."""
 
     daemon: DaemonUnderTest
@@ -149,7 +149,7 @@ def _cable(host: Machine, machine: Machine, pid: int, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def neighbourhood(throwaway_namespaces: None) -> Iterator[Neighbourhood]:
+def machines(throwaway_namespaces: None) -> Iterator[Machines]:
     place = Path(tempfile.mkdtemp(prefix="sl-"))
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -179,7 +179,7 @@ def neighbourhood(throwaway_namespaces: None) -> Iterator[Neighbourhood]:
                 docker = Client(DOCKER, daemon.start().import_busybox().api.socket_path)
                 for network, options in NETWORKS.items():
                     docker.ok("network", "create", *options, network)
-                yield Neighbourhood(daemon, docker, host, client, names)
+                yield Machines(daemon, docker, host, client, names)
                 docker.ok("network", "rm", *NETWORKS)
                 daemon.assert_nothing_leaked()
         finally:
@@ -215,9 +215,9 @@ def _name_servers(names: Machine) -> list["subprocess.Popen[bytes]"]:
 
 
 @pytest.fixture
-def around(neighbourhood: Neighbourhood) -> Iterator[Neighbourhood]:
+def around(machines: Machines) -> Iterator[Machines]:
     """Yield the machines; the containers of a test are removed after it."""
-    yield neighbourhood
-    for container in neighbourhood.daemon.api.ps():
-        neighbourhood.daemon.api.remove(container["Id"])
-    neighbourhood.daemon.assert_settled()
+    yield machines
+    for container in machines.daemon.api.ps():
+        machines.daemon.api.remove(container["Id"])
+    machines.daemon.assert_settled()

@@ -18,7 +18,7 @@ from tests.api.clients import DOCKER, Client
 from tests.conformance.reference import NoReference, reference_engine
 from tests.harness.client import Json
 from tests.harness.conditions import eventually
-from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Neighbourhood
+from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Machines
 
 pytestmark = pytest.mark.root
 
@@ -27,7 +27,7 @@ SERVES = ("sh", "-c", "echo theirs > /tmp/index.html; exec httpd -f -p 80 -h /tm
 
 
 @pytest.fixture(scope="module")
-def theirs(neighbourhood: Neighbourhood) -> Iterator[Client]:
+def theirs(machines: Machines) -> Iterator[Client]:
     """Return Docker's command for Docker's engine, which runs a web server at port 9080."""
     place = Path(tempfile.mkdtemp(prefix="sl-"))
     before = {setting: setting.read_text() for setting in BRIDGE_NETFILTER.glob("*")}
@@ -36,31 +36,31 @@ def theirs(neighbourhood: Neighbourhood) -> Iterator[Client]:
             api.post("/images/create", busybox_tar(), fromSrc="-", repo="busybox", tag="latest")
             docker = Client(DOCKER, api.socket_path)
             docker.ok("run", "-d", "--name", "web", "-p", "9080:80", "busybox", *SERVES)
-            eventually(lambda: neighbourhood.client.fetches(HOST[4], 9080), "theirs serves")
+            eventually(lambda: machines.client.fetches(HOST[4], 9080), "theirs serves")
             yield docker
             docker.ok("rm", "-f", "web")
     except NoReference as absence:
         pytest.skip(str(absence))
     finally:
-        _forget_docker(neighbourhood)
+        _forget_docker(machines)
         for setting, value in before.items():
             setting.write_text(value)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _forget_docker(neighbourhood: Neighbourhood) -> None:
+def _forget_docker(machines: Machines) -> None:
     """Remove Docker's bridge and rules, which it leaves behind, so that later tests don't depend on
     them.
     """
     subprocess.run(["ip", "link", "delete", "docker0"], check=False)
-    ours = naming.firewall_table(neighbourhood.daemon.instance)
-    tables = json.loads(neighbourhood.host("nft", "--json", "list", "tables"))["nftables"]
+    ours = naming.firewall_table(machines.daemon.instance)
+    tables = json.loads(machines.host("nft", "--json", "list", "tables"))["nftables"]
     for table in (each["table"] for each in tables if "table" in each):
         if table["name"] != ours:
-            neighbourhood.host("nft", "delete", "table", table["family"], table["name"])
+            machines.host("nft", "delete", "table", table["family"], table["name"])
 
 
-def strangers_rules(around: Neighbourhood) -> list[Json]:
+def strangers_rules(around: Machines) -> list[Json]:
     """Return all rules outside of our table, without packet counters."""
     listed = around.host("nft", "--json", "--stateless", "list", "ruleset")
     table = naming.firewall_table(around.daemon.instance)
@@ -73,7 +73,7 @@ def strangers_rules(around: Neighbourhood) -> list[Json]:
     ]
 
 
-def both_work(around: Neighbourhood) -> bool:
+def both_work(around: Machines) -> bool:
     return (
         around.client.fetches(HOST[4], 9080, PATIENCE_S) == "theirs\n"
         and around.client.fetches(HOST[4], 8050, PATIENCE_S) == "ours\n"
@@ -81,7 +81,7 @@ def both_work(around: Neighbourhood) -> bool:
 
 
 def test_ports_of_both_are_reached_whatever_ours_goes_through(
-    around: Neighbourhood, theirs: Client
+    around: Machines, theirs: Client
 ) -> None:
     around.serve("ours", "--network front -p 8050:80")
     assert both_work(around)
@@ -94,7 +94,7 @@ def test_ports_of_both_are_reached_whatever_ours_goes_through(
     eventually(lambda: both_work(around), "ours is repaired")
 
 
-def test_rules_of_other_programs_are_not_changed(around: Neighbourhood, theirs: Client) -> None:
+def test_rules_of_other_programs_are_not_changed(around: Machines, theirs: Client) -> None:
     before = strangers_rules(around)
     assert before
 
@@ -110,9 +110,7 @@ def test_rules_of_other_programs_are_not_changed(around: Neighbourhood, theirs: 
     assert strangers_rules(around) == before
 
 
-def test_containers_of_both_networks_reach_other_hosts(
-    around: Neighbourhood, theirs: Client
-) -> None:
+def test_containers_of_both_networks_reach_other_hosts(around: Machines, theirs: Client) -> None:
     around.run("ours", "--network front", "sleep", "1000")
     ping = ("ping", "-c", "1", "-W", "2", CLIENT[4])
 
@@ -120,7 +118,7 @@ def test_containers_of_both_networks_reach_other_hosts(
     assert "1 packets received" in theirs.ok("exec", "web", *ping)
 
 
-def test_subnets_that_docker_has_are_not_chosen(around: Neighbourhood, theirs: Client) -> None:
+def test_subnets_that_docker_has_are_not_chosen(around: Machines, theirs: Client) -> None:
     theirs.ok("network", "create", "taken")
     around.docker.ok("network", "create", "chosen")
     form = "{{range .IPAM.Config}}{{.Subnet}} {{end}}"

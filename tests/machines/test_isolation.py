@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Neighbourhood
+from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Machines
 
 pytestmark = pytest.mark.root
 
@@ -12,7 +12,7 @@ both_versions = pytest.mark.parametrize("version", [4, 6])
 
 
 @both_versions
-def test_networks_do_not_reach_each_other(around: Neighbourhood, version: int) -> None:
+def test_networks_do_not_reach_each_other(around: Machines, version: int) -> None:
     around.serve("web", "--network front")
     around.run("near", "--network front", "sleep", "1000")
     around.run("far", "--network back", "sleep", "1000")
@@ -27,9 +27,7 @@ def test_networks_do_not_reach_each_other(around: Neighbourhood, version: int) -
 
 
 @both_versions
-def test_a_neighbours_machine_reaches_no_container_directly(
-    around: Neighbourhood, version: int
-) -> None:
+def test_a_neighbours_machine_reaches_no_container_directly(around: Machines, version: int) -> None:
     around.serve("web", "--network front -p 127.0.0.1:8084:80")
     address = around.address("web", "front", version)
 
@@ -38,7 +36,7 @@ def test_a_neighbours_machine_reaches_no_container_directly(
 
 
 @both_versions
-def test_an_internal_network_reaches_nothing_outside(around: Neighbourhood, version: int) -> None:
+def test_an_internal_network_reaches_nothing_outside(around: Machines, version: int) -> None:
     around.serve("web", "--network inner")
     around.run("near", "--network inner", "sleep", "1000")
     around.serve("port", "--network front -p 8085:80")
@@ -52,7 +50,7 @@ def test_an_internal_network_reaches_nothing_outside(around: Neighbourhood, vers
 
 
 def test_without_icc_containers_reach_other_hosts_but_not_each_other(
-    around: Neighbourhood,
+    around: Machines,
 ) -> None:
     around.serve("web", "--network apart -p 8087:80")
     around.run("near", "--network apart", "sleep", "1000")
@@ -65,7 +63,7 @@ def test_without_icc_containers_reach_other_hosts_but_not_each_other(
 
 @both_versions
 def test_the_outside_sees_the_hosts_address_unless_a_network_keeps_its_own(
-    around: Neighbourhood, version: int
+    around: Machines, version: int
 ) -> None:
     option = "com.docker.network.bridge.enable_ip_masquerade=false"
     subnets = ("--subnet", "10.75.0.0/24", "--subnet", "fd00:75::/64")
@@ -83,7 +81,7 @@ def _ping(address: str) -> tuple[str, ...]:
     return ("ping", "-c", "1", "-W", "1", address)
 
 
-def _seen_as(around: Neighbourhood, container: str, version: int) -> str:
+def _seen_as(around: Machines, container: str, version: int) -> str:
     """Return the address of a container as the client's machine sees it."""
     with closing(around.client.listen(8088)) as server:
         caller = around.inside(container).started("busybox", "nc", CLIENT[version], "8088")

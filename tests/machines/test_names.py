@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.harness.conditions import eventually
-from tests.machines.conftest import LONG_TEXT, OTHER_NAME_SERVER, Machine, Neighbourhood
+from tests.machines.conftest import LONG_TEXT, OTHER_NAME_SERVER, Machine, Machines
 
 pytestmark = pytest.mark.root
 
@@ -20,7 +20,7 @@ def dig(machine: Machine, *words: str) -> str:
     return machine("dig", "@127.0.0.11", "+tries=1", "+time=8", *words)
 
 
-def test_neighbours_are_found_by_every_name_they_have(around: Neighbourhood) -> None:
+def test_neighbours_are_found_by_every_name_they_have(around: Machines) -> None:
     identity = around.run("web", "--network front --network-alias www", *WAITING)
     around.run("asker", "--network front", *WAITING)
     around.run("stranger", "--network back", *WAITING)
@@ -37,7 +37,7 @@ def test_neighbours_are_found_by_every_name_they_have(around: Neighbourhood) -> 
 
 @pytest.mark.parametrize("network", ["front", "bridge"])
 def test_other_names_resolve_although_the_first_server_is_down(
-    around: Neighbourhood, network: str
+    around: Machines, network: str
 ) -> None:
     around.run("asker", f"--network {network}", *WAITING)
 
@@ -48,7 +48,7 @@ def test_other_names_resolve_although_the_first_server_is_down(
 
 
 def test_a_long_answer_comes_by_tcp_or_in_a_datagram_of_the_size_that_the_asker_can_take(
-    around: Neighbourhood,
+    around: Machines,
 ) -> None:
     around.run("asker", "--network front", *WAITING)
     asker, long = around.inside("asker"), ("TXT", "long.example")
@@ -62,7 +62,7 @@ def test_a_long_answer_comes_by_tcp_or_in_a_datagram_of_the_size_that_the_asker_
     assert by_edns.count(LONG_TEXT) == by_tcp.count(LONG_TEXT) == 8
 
 
-def test_a_container_may_have_servers_and_domains_of_its_own(around: Neighbourhood) -> None:
+def test_a_container_may_have_servers_and_domains_of_its_own(around: Machines) -> None:
     options = f"--network front --dns {OTHER_NAME_SERVER} --dns-search example --dns-opt ndots:1"
     around.run("asker", options, *WAITING)
 
@@ -75,7 +75,7 @@ def test_a_container_may_have_servers_and_domains_of_its_own(around: Neighbourho
     )
 
 
-def test_callers_are_spread_over_those_who_share_an_alias(around: Neighbourhood) -> None:
+def test_callers_are_spread_over_those_who_share_an_alias(around: Machines) -> None:
     for number in range(3):
         around.serve(f"web{number}", "--network front --network-alias web")
     around.run("asker", "--network front", *WAITING)
@@ -92,7 +92,7 @@ def test_callers_are_spread_over_those_who_share_an_alias(around: Neighbourhood)
     )
 
 
-def test_names_are_answered_while_the_daemon_is_down(around: Neighbourhood) -> None:
+def test_names_are_answered_while_the_daemon_is_down(around: Machines) -> None:
     around.run("web", "--network front", *WAITING)
     around.run("asker", "--network front", *WAITING)
     asker, address = around.inside("asker"), around.address("web", "front")
@@ -105,7 +105,7 @@ def test_names_are_answered_while_the_daemon_is_down(around: Neighbourhood) -> N
 
 
 def test_a_link_in_a_network_of_ones_own_is_one_more_name_for_its_owner_alone(
-    around: Neighbourhood,
+    around: Machines,
 ) -> None:
     around.run("web", "--network front", *WAITING)
     around.run("linked", "--network front --link web:site", *WAITING)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.harness.conditions import eventually
-from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Neighbourhood
+from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Machines
 
 pytestmark = pytest.mark.root
 
@@ -24,7 +24,7 @@ both_versions = pytest.mark.parametrize("version", [4, 6])
 
 @both_versions
 def test_a_port_is_reached_from_everywhere_and_the_callers_address_is_kept(
-    around: Neighbourhood, version: int
+    around: Machines, version: int
 ) -> None:
     around.serve("web", "--network front -p 8080:80")
     around.run("other", "--network back", "sleep", "1000")
@@ -39,7 +39,7 @@ def test_a_port_is_reached_from_everywhere_and_the_callers_address_is_kept(
         assert answer == "web\n", f"{caller} by the host's address"
 
 
-def test_a_port_at_localhost_is_the_hosts_alone(around: Neighbourhood) -> None:
+def test_a_port_at_localhost_is_the_hosts_alone(around: Machines) -> None:
     around.serve("web", "--network front -p 127.0.0.1:8081:80")
 
     assert around.host.fetches("127.0.0.1", 8081, PATIENCE_S) == "web\n"
@@ -47,7 +47,7 @@ def test_a_port_at_localhost_is_the_hosts_alone(around: Neighbourhood) -> None:
     assert around.host.fetches(HOST[4], 8081) == ""
 
 
-def test_a_port_at_one_address_is_not_at_others(around: Neighbourhood) -> None:
+def test_a_port_at_one_address_is_not_at_others(around: Machines) -> None:
     around.serve("web", f"--network front -p {HOST[4]}:8082:80 -p [{HOST[6]}]:8083:80")
 
     assert around.client.fetches(HOST[4], 8082, PATIENCE_S) == "web\n"
@@ -56,7 +56,7 @@ def test_a_port_at_one_address_is_not_at_others(around: Neighbourhood) -> None:
     assert around.client.fetches(HOST[4], 8083) == ""
 
 
-def test_ranges_and_the_engines_choice(around: Neighbourhood) -> None:
+def test_ranges_and_the_engines_choice(around: Machines) -> None:
     around.run("range", "--network front -p 8110-8112:90-92", "sh", "-c", THREE_SERVERS)
     around.run("chosen", "--network front -p 92 --expose 91 -P", "sh", "-c", THREE_SERVERS)
     chosen = re.findall(r"0\.0\.0\.0:(\d+)", around.docker.ok("port", "chosen"))
@@ -67,7 +67,7 @@ def test_ranges_and_the_engines_choice(around: Neighbourhood) -> None:
         assert eventually(answers, f"{port} leads somewhere") == "web\n"
 
 
-def test_a_freed_port_leads_to_its_next_owner_at_once(around: Neighbourhood) -> None:
+def test_a_freed_port_leads_to_its_next_owner_at_once(around: Machines) -> None:
     """Also for a client that keeps calling from one port of its own."""
     for number in range(5):
         around.serve(f"web{number}", "--network front -p 8090:80")
@@ -76,7 +76,7 @@ def test_a_freed_port_leads_to_its_next_owner_at_once(around: Neighbourhood) -> 
         assert around.client.fetches(HOST[4], 8090) == ""
 
 
-def test_a_network_may_choose_the_address_of_published_ports(around: Neighbourhood) -> None:
+def test_a_network_may_choose_the_address_of_published_ports(around: Machines) -> None:
     option = f"com.docker.network.bridge.host_binding_ipv4={HOST[4]}"
     around.docker.ok("network", "create", "-o", option, "bound")
     around.serve("web", "--network bound -p 8095:80")
@@ -90,7 +90,7 @@ def test_a_network_may_choose_the_address_of_published_ports(around: Neighbourho
 
 @both_versions
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_data_flows_through_a_port(around: Neighbourhood, version: int, protocol: str) -> None:
+def test_data_flows_through_a_port(around: Machines, version: int, protocol: str) -> None:
     """iperf3 uses TCP to negotiate, then either protocol."""
     around.run("meter", "--network front -p 5201:5201 -p 5201:5201/udp", "sleep", "1000")
     options = ("--udp", "--bitrate", "50M") if protocol == "udp" else ()
@@ -120,7 +120,7 @@ def kernel_has_sctp() -> bool:
     return True
 
 
-def test_a_port_of_sctp_is_published_like_the_others(around: Neighbourhood) -> None:
+def test_a_port_of_sctp_is_published_like_the_others(around: Machines) -> None:
     """If the kernel lacks the protocol, the error says so."""
     words = ("run", "-d", "--name", "web", "--network", "front", "-p", "8096:80/sctp", "busybox")
     done = around.docker(*words, "sleep", "1000")
@@ -136,7 +136,7 @@ def test_a_port_of_sctp_is_published_like_the_others(around: Neighbourhood) -> N
 
 
 def test_a_port_of_a_container_on_an_internal_network_is_not_published(
-    around: Neighbourhood,
+    around: Machines,
 ) -> None:
     around.serve("web", "--network inner -p 8097:80")
 
@@ -145,7 +145,7 @@ def test_a_port_of_a_container_on_an_internal_network_is_not_published(
     assert around.client.fetches(HOST[4], 8097) == ""
 
 
-def test_a_connection_goes_on_while_the_daemon_is_killed(around: Neighbourhood) -> None:
+def test_a_connection_goes_on_while_the_daemon_is_killed(around: Machines) -> None:
     around.run("echo", "--network front -p 8098:80", "nc", "-ll", "-p", "80", "-e", "cat")
     caller = eventually(lambda: around.client.call(HOST[4], 8098), "it answers", catch=OSError)
     with closing(caller):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.conditions import eventually
-from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Neighbourhood
+from tests.machines.conftest import CLIENT, HOST, PATIENCE_S, Machines
 
 pytestmark = pytest.mark.root
 
@@ -18,7 +18,7 @@ OPTIONS = ("--subnet", "192.0.2.0/24", "--ip-range", "192.0.2.128/25", "--gatewa
 
 
 @pytest.fixture
-def street(around: Neighbourhood) -> Iterator[Neighbourhood]:
+def street(around: Machines) -> Iterator[Machines]:
     """Yield the machines, with a network named ``street`` on the link to the client."""
     around.docker.ok("network", "create", "-d", "macvlan", "-o", "parent=wan", *OPTIONS, "street")
     yield around
@@ -28,7 +28,7 @@ def street(around: Neighbourhood) -> Iterator[Neighbourhood]:
     assert around.host("ip", "link", "show", "wan"), "it is the administrator's"
 
 
-def test_a_macvlan_container_is_a_machine_on_the_hosts_link(street: Neighbourhood) -> None:
+def test_a_macvlan_container_is_a_machine_on_the_hosts_link(street: Machines) -> None:
     street.serve("web", "--network street -p 8060:80")
     street.run("near", "--network street", "sleep", "1000")
 
@@ -40,7 +40,7 @@ def test_a_macvlan_container_is_a_machine_on_the_hosts_link(street: Neighbourhoo
     assert street.docker.ok("port", "web") == ""
 
 
-def test_a_container_is_reachable_after_restarts_and_repairs(street: Neighbourhood) -> None:
+def test_a_container_is_reachable_after_restarts_and_repairs(street: Machines) -> None:
     street.serve("web", "--network street")
     street.docker.ok("restart", "-t", "0", "web")
     answers = eventually(lambda: street.client.fetches(FIRST, 80), "it serves after its restart")
@@ -55,7 +55,7 @@ def test_a_container_is_reachable_after_restarts_and_repairs(street: Neighbourho
     assert answers == "web\n"
 
 
-def test_it_is_one_network_among_others(street: Neighbourhood) -> None:
+def test_it_is_one_network_among_others(street: Machines) -> None:
     street.serve("web", "--network front -p 8061:80")
     street.docker.ok("network", "connect", "--ip", SECOND, "street", "web")
 
@@ -66,7 +66,7 @@ def test_it_is_one_network_among_others(street: Neighbourhood) -> None:
     assert street.client.fetches(HOST[4], 8061, PATIENCE_S) == "web\n"
 
 
-def test_it_is_shown_as_docker_shows_it(street: Neighbourhood) -> None:
+def test_it_is_shown_as_docker_shows_it(street: Machines) -> None:
     street.run("web", "--network street", "sleep", "1000")
     (shown,) = [street.daemon.api.get("/networks/street")]
 
@@ -86,7 +86,7 @@ def test_it_is_shown_as_docker_shows_it(street: Neighbourhood) -> None:
 
 
 def test_a_deleted_veth_is_reported_once_and_delays_no_other(
-    around: Neighbourhood,
+    around: Machines,
 ) -> None:
     api = around.daemon.api
     around.host.ip("link add spare type veth peer name spare1")
@@ -121,7 +121,7 @@ def test_a_deleted_veth_is_reported_once_and_delays_no_other(
     ],
 )
 def test_what_makes_no_sense_is_refused_and_leaves_nothing(
-    street: Neighbourhood, options: str, words: str
+    street: Machines, options: str, words: str
 ) -> None:
     done = street.docker("network", "create", *options.split(), "bad")
 
@@ -130,7 +130,7 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
     assert "bad" not in street.docker.ok("network", "ls", "--format", "{{.Name}}").split()
 
 
-def test_a_link_kind_that_the_kernel_lacks_is_reported(around: Neighbourhood) -> None:
+def test_a_link_kind_that_the_kernel_lacks_is_reported(around: Machines) -> None:
     """A supported kind works."""
     script = "ip link add v0 type veth peer name v1; ip link add link v0 name x0 type ipvlan"
     probe = subprocess.run(["unshare", "--net", "sh", "-c", script], check=False)

@@ -39,7 +39,7 @@ from engine.store.records import Change
 from engine.supervisor.supervisor import Supervisor
 from tests.fakes.host import SimulatedHost
 from tests.fakes.streams import SimulatedStreams
-from tests.model.simulated_kernel import Fuse, Machine, SimulatedKernel, SimulatedProbes
+from tests.model.simulated_kernel import CrashPoint, Machine, SimulatedKernel, SimulatedProbes
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
 SETTLE_S = 200.0
@@ -53,12 +53,12 @@ IMAGE = ImageContents(
 )
 
 
-class FusedLog(EventLog):
+class CrashingLog(EventLog):
     """A log that may lose the daemon just before a commit, or just after it, before any caller is
     answered.
     """
 
-    fuse = Fuse()
+    crash = CrashPoint()
     _waiting: list[Pending] | None = None
 
     @contextmanager
@@ -76,9 +76,9 @@ class FusedLog(EventLog):
         if self._waiting is not None:
             self._waiting.append(Pending(Batch.of(changes, self.codec, essential=essential), None))
             return self._waiting[-1]
-        self.fuse.step()
+        self.crash.step()
         pending = super().submit(changes, essential=essential, is_awaited=is_awaited)
-        self.fuse.step()
+        self.crash.step()
         return pending
 
 
@@ -112,15 +112,15 @@ class World:
         return self.directory / "shipslog.db"
 
     @asynccontextmanager
-    async def daemon(self, fuse: Fuse) -> AsyncIterator[Daemon]:
+    async def daemon(self, crash: CrashPoint) -> AsyncIterator[Daemon]:
         """Run a daemon from its start to its end, which is always a SIGKILL."""
-        log = FusedLog.open(self.database, threaded=False)
-        assert isinstance(log, FusedLog)
-        log.fuse = fuse
+        log = CrashingLog.open(self.database, threaded=False)
+        assert isinstance(log, CrashingLog)
+        log.crash = crash
         try:
             ledger = Ledger(log, self.machine.clock)
-            kernel = SimulatedKernel(self.machine, fuse, LogState(ledger).running)
-            supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, fuse))
+            kernel = SimulatedKernel(self.machine, crash, LogState(ledger).running)
+            supervisor = Supervisor(ledger, kernel, SimulatedProbes(self.machine, crash))
             self.machine.wake = supervisor.wake
             changes = Changes(ledger)
             streams, host = SimulatedStreams(self.machine), SimulatedHost()
@@ -155,7 +155,7 @@ class World:
 
     async def settled(self) -> None:
         """Run a new daemon for as long as it needs; then check that everything agrees."""
-        async with self.daemon(Fuse()) as daemon:
+        async with self.daemon(CrashPoint()) as daemon:
             await trio.sleep(SETTLE_S)
             self.check(daemon)
 

@@ -1,8 +1,8 @@
 """Simulate a machine: what survives the daemon, and dies only with the machine's power.
 
 It has the kernel objects and the monitors of containers, behaves as the contract requires of
-drivers, and counts what must not happen twice. A :class:`Fuse` stands for SIGKILL: it burns at the
-n-th step that the daemon takes, before or after an effect.
+drivers, and counts what must not happen twice. A :class:`CrashPoint` stands for SIGKILL: the daemon
+dies at the n-th step that it takes, before or after an effect.
 """
 
 from collections import Counter
@@ -70,15 +70,15 @@ class Killed(BaseException):
 
 
 @dataclass
-class Fuse:
-    """Burns at the ``burns_at``-th step; None never does."""
+class CrashPoint:
+    """Kill the daemon at the ``at_step``-th step; None never does."""
 
-    burns_at: int | None = None
+    at_step: int | None = None
     steps: int = 0
 
     def step(self) -> None:
         self.steps += 1
-        if self.steps == self.burns_at:
+        if self.steps == self.at_step:
             raise Killed
 
 
@@ -342,12 +342,12 @@ class SimulatedKernel:
     def __init__(
         self,
         machine: Machine,
-        fuse: Fuse,
+        crash: CrashPoint,
         running: Callable[[], Collection[Container]] = tuple,
     ) -> None:
         """Serve a machine; ``running`` returns the containers that run according to the log."""
         self._machine = machine
-        self._fuse = fuse
+        self._crash = crash
         self._running = running
         self._prepared: dict[Endpoint, SandboxId] = {}
         self._seen: tuple[Inventory, frozenset[ContainerId]] | None = None
@@ -365,7 +365,7 @@ class SimulatedKernel:
 
     async def observe(self, container: Container, facts_after: int) -> Observation:
         await trio.lowlevel.checkpoint()
-        self._fuse.step()
+        self._crash.step()
         return self.look(container, facts_after)
 
     def look(self, container: Container, facts_after: int) -> Observation:
@@ -387,14 +387,14 @@ class SimulatedKernel:
         )
 
     async def perform(self, container: Container, action: Action) -> tuple[Fact, ...]:
-        self._fuse.step()
+        self._crash.step()
         if reason := self.refusals.get(type(action)):
             self.refused[type(action)] += 1
             raise DriverError(reason)
         if type(action) in self.hanging:
             await trio.sleep_forever()
         self.effect(container, action)
-        self._fuse.step()
+        self._crash.step()
         await trio.lowlevel.checkpoint()
         waits = isinstance(action, Launch | StartExec)
         journals = self._machine.place(container.id).journals
@@ -493,7 +493,7 @@ class SimulatedKernel:
 
     async def discard(self, kind: str, name: str) -> None:
         await trio.lowlevel.checkpoint()
-        self._fuse.step()
+        self._crash.step()
         place = self._machine.places.get(ContainerId(name), Place())
         match kind:
             case "bundle":
@@ -514,7 +514,7 @@ class SimulatedKernel:
                 self._machine.remove_sandbox(SandboxId(name))
             case _:
                 raise DriverError(f"{kind} {name} belongs to no container in the log")
-        self._fuse.step()
+        self._crash.step()
 
     @property
     def networks(self) -> "SimulatedKernel":
@@ -544,18 +544,18 @@ class SimulatedKernel:
         return [each for subnets in self._machine.subnets.values() for each in subnets]
 
     async def make(self, network: Network) -> None:
-        self._fuse.step()
+        self._crash.step()
         self._machine.add_bridge(network)
-        self._fuse.step()
+        self._crash.step()
         await trio.lowlevel.checkpoint()
 
     async def remove(self, network: Network) -> None:
-        self._fuse.step()
+        self._crash.step()
         for place in self._machine.places.values():
             alive = place.process is not None and place.process.alive
             assert not alive or network.id not in place.interfaces
         self._machine.remove_bridge(network.bridge)
-        self._fuse.step()
+        self._crash.step()
         await trio.lowlevel.checkpoint()
 
     def take_sandbox(self, endpoint: Endpoint) -> SandboxId | None:
@@ -590,9 +590,9 @@ def _interfaces(container: Container) -> frozenset[NetworkId]:
 class SimulatedProbes:
     """The port for probes on a simulated machine."""
 
-    def __init__(self, machine: Machine, fuse: Fuse) -> None:
+    def __init__(self, machine: Machine, crash: CrashPoint) -> None:
         self._machine = machine
-        self._fuse = fuse
+        self._crash = crash
 
     async def probe(
         self,
@@ -600,9 +600,9 @@ class SimulatedProbes:
         arguments: tuple[str, ...],
         timeout_s: float,
     ) -> ProbeAnswer | None:
-        self._fuse.step()
+        self._crash.step()
         answer = await self._machine.probe(container, timeout_s)
-        self._fuse.step()
+        self._crash.step()
         return answer
 
 

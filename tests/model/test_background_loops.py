@@ -35,7 +35,7 @@ from engine.drivers.runs import launcher, monitors
 from engine.drivers.storage import trash
 from engine.runtime.messages import LOCK_NAME, SOCKET_NAME
 from tests.model.simulated_daemon import IMAGE, USER, fresh_world
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_health import checked
 
 LONG_S = 300.0
@@ -85,7 +85,7 @@ async def running(loop: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def sweep(setup: Setup) -> AsyncIterator[None]:
-    async with fresh_world(setup.place / "world", IMAGE).daemon(Fuse()) as daemon:
+    async with fresh_world(setup.place / "world", IMAGE).daemon(CrashPoint()) as daemon:
         setup.patch.setattr(daemon.kernel, "inventory", setup.fault.later)
         yield
 
@@ -93,7 +93,7 @@ async def sweep(setup: Setup) -> AsyncIterator[None]:
 @asynccontextmanager
 async def health(setup: Setup) -> AsyncIterator[None]:
     world = fresh_world(setup.place / "world", IMAGE)
-    async with trio.open_nursery() as world.machine.nursery, world.daemon(Fuse()) as daemon:
+    async with trio.open_nursery() as world.machine.nursery, world.daemon(CrashPoint()) as daemon:
         setup.patch.setattr(daemon.supervisor.health, "_record_result", setup.fault.later)
         await daemon.containers.create("web", checked(), USER)
         await daemon.containers.start("web", USER)

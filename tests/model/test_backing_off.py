@@ -10,7 +10,7 @@ from engine.domain.container.phases import Phase
 from engine.domain.ids import ContainerId
 from engine.ports.actions import PrepareCgroup
 from tests.model.simulated_daemon import USER, Daemon, World, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 DAMAGED_S = 300.0
@@ -30,7 +30,7 @@ async def damage_cgroup(world: World, daemon: Daemon) -> ContainerId:
 
 def test_sweeps_do_not_shorten_the_back_off(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await damage_cgroup(world, daemon)
             await trio.sleep(DAMAGED_S)
             assert 5 < daemon.kernel.refused[PrepareCgroup] < ATTEMPTS_MAX
@@ -42,7 +42,7 @@ def test_sweeps_do_not_shorten_the_back_off(tmp_path: Path) -> None:
 
 def test_a_command_ends_the_back_off(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             identity = await damage_cgroup(world, daemon)
             await trio.sleep(DAMAGED_S)
             del daemon.kernel.refusals[PrepareCgroup]

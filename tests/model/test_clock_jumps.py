@@ -14,7 +14,7 @@ from engine.api.containers.show import status_text
 from engine.api.times import Moment
 from engine.domain.container.spec import RestartPolicy
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import SECOND_NS, Fuse, VirtualClock
+from tests.model.simulated_kernel import SECOND_NS, CrashPoint, VirtualClock
 
 DAY_NS = 24 * 3600 * SECOND_NS
 UP_S = 1000.0
@@ -38,7 +38,7 @@ def in_virtual_time(tmp_path: Path, life: Callable[[Daemon, JumpyClock], Awaitab
         world, clock = fresh_world(tmp_path / "world", IMAGE), JumpyClock()
         world.machine.clock = clock
         await trio.sleep(UP_S)
-        async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
+        async with trio.open_nursery() as nature, world.daemon(CrashPoint()) as daemon:
             world.machine.nursery = nature
             await life(daemon, clock)
             nature.cancel_scope.cancel()

@@ -22,7 +22,7 @@ from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import View
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import Fuse, Killed
+from tests.model.simulated_kernel import CrashPoint, Killed
 
 Script = Callable[[Daemon, list[str]], Awaitable[None]]
 """What users do; it records each answer that they got."""
@@ -182,18 +182,18 @@ def memory_directory() -> Path:
 def crash_at(
     script: Script, step: int | None, directory: Path, again_at: int | None = None
 ) -> bool:
-    """Run one trial; return whether the fuse burned."""
-    burned = False
+    """Run one trial; return whether the daemon crashed."""
+    crashed = False
     answers: list[str] = []
 
     async def trial() -> None:
-        nonlocal burned
+        nonlocal crashed
         world = fresh_world(directory, IMAGE)
         async with trio.open_nursery() as nature:
             world.machine.nursery = nature
-            burned = await live(world, Fuse(step), lambda daemon: script(daemon, answers))
+            crashed = await live(world, CrashPoint(step), lambda daemon: script(daemon, answers))
             if again_at is not None:
-                await live(world, Fuse(again_at), recover)
+                await live(world, CrashPoint(again_at), recover)
             await world.settled()
             check_promises(world, answers)
             nature.cancel_scope.cancel()
@@ -202,7 +202,7 @@ def crash_at(
         trio.run(trial, clock=trio.testing.MockClock(autojump_threshold=0))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return burned
+    return crashed
 
 
 async def recover(_daemon: Daemon) -> None:
@@ -210,15 +210,15 @@ async def recover(_daemon: Daemon) -> None:
     await trio.sleep(30)
 
 
-async def live(world: World, fuse: Fuse, doing: Callable[[Daemon], Awaitable[None]]) -> bool:
-    """Run a daemon until its script is done or the fuse burns."""
-    burned = False
+async def live(world: World, crash: CrashPoint, doing: Callable[[Daemon], Awaitable[None]]) -> bool:
+    """Run a daemon until its script is done or it crashes."""
+    crashed = False
     try:
-        async with world.daemon(fuse) as daemon:
+        async with world.daemon(crash) as daemon:
             await doing(daemon)
     except* Killed:
-        burned = True
-    return burned
+        crashed = True
+    return crashed
 
 
 def check_promises(world: World, answers: list[str]) -> None:
@@ -262,7 +262,7 @@ def test_a_daemon_killed_at_any_step_loses_nothing(script: Script, memory_direct
     while crash_at(script, step, memory_directory / str(step)):
         step += 1
 
-    assert step > 15, "the fuse must have had something to burn"
+    assert step > 15, "there must have been steps to crash at"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)

@@ -12,14 +12,14 @@ from engine.domain.image.state import ImageRemoved
 from engine.domain.streams import image_stream
 from tests.fakes.host import SimulatedHost
 from tests.model.simulated_daemon import IMAGE, USER, fresh_world, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 
 
 def test_an_image_that_is_removed_while_bind_sources_are_looked_up_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        async with fresh_world(tmp_path / "world", IMAGE).daemon(Fuse()) as daemon:
+        async with fresh_world(tmp_path / "world", IMAGE).daemon(CrashPoint()) as daemon:
 
             async def remove_image(_host: SimulatedHost, _path: str) -> bool:
                 await daemon.ledger.record(USER, (image_stream(IMAGE.id), (ImageRemoved(),)))

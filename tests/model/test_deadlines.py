@@ -13,7 +13,7 @@ from engine.ports.actions import PrepareRun, RemoveCgroup
 from engine.service.containers.waits import StartRefused
 from engine.supervisor.deadlines import USUAL_S
 from tests.model.simulated_daemon import USER, World, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 MARGIN_S = 5.0
@@ -21,7 +21,7 @@ MARGIN_S = 5.0
 
 def test_a_start_that_hangs_fails_and_the_container_can_be_removed(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             daemon.kernel.hanging.add(PrepareRun)
             await daemon.containers.create("web", spec(), USER)
             with trio.fail_after(USUAL_S + MARGIN_S):
@@ -39,7 +39,7 @@ def test_a_start_that_hangs_fails_and_the_container_can_be_removed(tmp_path: Pat
 
 def test_a_removal_that_hangs_is_reported_and_done_later(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", spec())
             daemon.kernel.hanging.add(RemoveCgroup)
             with trio.fail_after(2 * USUAL_S + MARGIN_S):
@@ -53,7 +53,7 @@ def test_a_removal_that_hangs_is_reported_and_done_later(tmp_path: Path) -> None
 
 def test_the_parts_of_a_removal_do_not_wait_for_each_other(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", spec())
             place = world.machine.places[daemon.containers.get("web").id]
             daemon.kernel.hanging.add(RemoveCgroup)

@@ -14,7 +14,7 @@ from engine.domain.container.health import Health, HealthChanged, HealthStatus
 from engine.domain.container.spec import Spec
 from engine.domain.image.config import Healthcheck
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import SECOND_NS, Fuse, VirtualClock
+from tests.model.simulated_kernel import SECOND_NS, CrashPoint, VirtualClock
 from tests.model.test_crashes import crash_at, memory_directory
 
 __all__ = ["memory_directory"]
@@ -72,7 +72,7 @@ def changes(daemon: Daemon) -> list[HealthStatus]:
 
 def test_a_container_becomes_healthy_ill_and_healthy_again(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", checked(healthy_after_s="5", unhealthy_after_s="11"))
             await trio.sleep(1.9)
             assert health(daemon, "web") == Health()
@@ -94,7 +94,7 @@ def test_a_container_becomes_healthy_ill_and_healthy_again(tmp_path: Path) -> No
 
 def test_a_probe_that_hangs_is_a_failure_and_delays_no_other(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "mule", checked(timeout_s=50, retries=1, probe_s="1000"))
             for number in range(20):
                 await run(daemon, f"web{number}", checked())
@@ -111,7 +111,7 @@ def test_a_probe_that_hangs_is_a_failure_and_delays_no_other(tmp_path: Path) -> 
 
 def test_nothing_is_asked_while_nothing_runs(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", checked(probe_s="0.5"))
             await trio.sleep(2.7)
             assert health(daemon, "web").status is HEALTHY
@@ -136,7 +136,7 @@ def test_nothing_is_asked_while_nothing_runs(tmp_path: Path) -> None:
 
 def test_a_restart_begins_anew(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", checked(retries=3, unhealthy_after_s="5"))
             await trio.sleep(10)
             assert (health(daemon, "web").status, health(daemon, "web").failing_streak) == (
@@ -154,11 +154,11 @@ def test_a_restart_begins_anew(tmp_path: Path) -> None:
 
 def test_the_status_survives_the_daemon_and_the_check_goes_on(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", checked(healthy_after_s="0", unhealthy_after_s="20"))
             await trio.sleep(10)
         await trio.sleep(3)
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             assert health(daemon, "web").status is HEALTHY
             assert [each.output for each in health(daemon, "web").log] == ["2 s"]
             await trio.sleep(20)
@@ -172,11 +172,11 @@ def test_after_a_restart_of_the_daemon_checks_are_as_far_apart_as_the_starts_wer
     tmp_path: Path,
 ) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             for number in range(30):
                 await run(daemon, f"web{number}", checked(interval_s=30, probe_s="0.5"))
                 await trio.sleep(1)
-        async with world.daemon(Fuse()):
+        async with world.daemon(CrashPoint()):
             most = 0
             for _ in range(400):
                 await trio.sleep(0.1)
@@ -199,7 +199,7 @@ class JumpyClock(VirtualClock):
 def test_a_clock_that_jumps_changes_no_interval(tmp_path: Path, jump_ns: int) -> None:
     async def life(world: World) -> None:
         world.machine.clock = clock = JumpyClock()
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", checked(interval_s=10))
             await trio.sleep(15)
             assert len(health(daemon, "web").log) == 1
@@ -213,7 +213,7 @@ def test_a_clock_that_jumps_changes_no_interval(tmp_path: Path, jump_ns: int) ->
 
 def test_a_result_that_comes_too_late_for_its_run_is_forgotten(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", checked(retries=1, lasts_s="2.05", probe_s="0.2"))
             await trio.sleep(60)
             assert changes(daemon) == []
@@ -246,4 +246,4 @@ def test_a_daemon_killed_at_any_step_between_two_probes_loses_nothing(
     while crash_at(checking, step, memory_directory / str(step)):
         step += 1
 
-    assert step > 40, "the fuse must have had something to burn"
+    assert step > 40, "there must have been steps to crash at"

@@ -22,7 +22,7 @@ from engine.domain.network.decisions import NetworkRequest
 from engine.errors import EngineError
 from engine.ports.streams import StreamOptions
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_crashes import live
 
 NAMES = ("ann", "bob", "cat")
@@ -139,7 +139,7 @@ async def happen(world: World, daemon: Daemon, step: Step) -> None:
 
 
 async def history(world: World, users: list[list[Step]], fuses: list[int]) -> None:
-    """Run a history of two users; each life of the daemon ends at its fuse, and what was not done
+    """Run a history of two users; each life of the daemon ends at its crash, and what was not done
     by then is done in the next.
     """
 
@@ -157,14 +157,14 @@ async def history(world: World, users: list[list[Step]], fuses: list[int]) -> No
                 nursery.start_soon(user, daemon, doing)
 
     reboots: list[Step] = []
-    for burns_at in (*fuses, None):
+    for at_step in (*fuses, None):
         try:
-            await live(world, Fuse(burns_at), all_users)
+            await live(world, CrashPoint(at_step), all_users)
         except* EngineError:
             world.machine.reboot()
     while any(users):
         try:
-            await live(world, Fuse(), all_users)
+            await live(world, CrashPoint(), all_users)
         except* EngineError:
             world.machine.reboot()
     await world.settled()

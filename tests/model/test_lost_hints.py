@@ -15,7 +15,7 @@ from engine.domain.container.phases import Phase
 from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.container_index import NoSuchContainer
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 
 PATIENCE_S = 5.0
 """Several sweeps: the time to find what is only found by looking."""
@@ -26,7 +26,7 @@ def without_hints(test: Callable[[World, Daemon], Awaitable[None]], place: Path)
 
     async def main() -> None:
         world = fresh_world(place / "data", IMAGE)
-        async with trio.open_nursery() as lives, world.daemon(Fuse()) as daemon:
+        async with trio.open_nursery() as lives, world.daemon(CrashPoint()) as daemon:
             world.machine.nursery = lives
             world.machine.wake = lambda _container: None
             with trio.fail_after(PATIENCE_S):

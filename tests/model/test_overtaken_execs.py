@@ -11,7 +11,7 @@ from engine.domain.exec.state import ExecPhase, ExecSpec
 from engine.ports.actions import StartExec
 from engine.ports.streams import StreamOptions
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 
 
 async def overtaken(daemon: Daemon) -> None:
@@ -38,7 +38,7 @@ async def overtaken(daemon: Daemon) -> None:
 def test_the_client_of_an_exec_that_never_starts_is_disconnected(tmp_path: Path) -> None:
     async def main() -> None:
         world = fresh_world(tmp_path / "world", IMAGE)
-        async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
+        async with trio.open_nursery() as nature, world.daemon(CrashPoint()) as daemon:
             world.machine.nursery = nature
             await overtaken(daemon)
             nature.cancel_scope.cancel()

@@ -42,7 +42,7 @@ from engine.ports.actions import Action
 from engine.supervisor.missing_events import conclude
 from engine.supervisor.plan import plan
 from tests.model.simulated_daemon import spec
-from tests.model.simulated_kernel import SECOND_NS, Fuse, Machine, SimulatedKernel
+from tests.model.simulated_kernel import SECOND_NS, CrashPoint, Machine, SimulatedKernel
 
 ID: Final = ContainerId("c" * 64)
 ACTIVE: Final = frozenset({Phase.STARTING, *HAS_PROCESS})
@@ -72,7 +72,7 @@ class Life:
         self.clock = CountingClock()
         self.machine = Machine()
         self.machine.clock = self.clock  # type: ignore[assignment]  # the same two questions
-        self.kernel = SimulatedKernel(self.machine, Fuse())
+        self.kernel = SimulatedKernel(self.machine, CrashPoint())
         created = Created(id=ID, name="c", spec=spec(obeys="SIGTERM"))
         self.container = evolve(None, created, 0)
         self.execs: dict[ExecId, Exec] = {}

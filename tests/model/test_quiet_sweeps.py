@@ -8,7 +8,7 @@ import trio
 
 from engine.supervisor.sweep import EVERYTHING_S, SWEEP_S
 from tests.model.simulated_daemon import USER, Daemon, World, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 SETTLED_S = 5 * SWEEP_S
@@ -20,7 +20,7 @@ def quiet(tmp_path: Path, act: Callable[[World, Daemon], Awaitable[None]]) -> No
     """Act on a daemon with one container, after the last sweep that had a reason."""
 
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", spec())
             await trio.sleep(EVERYTHING_S)
             while (before := daemon.kernel.inventories) and await listed(daemon, before):

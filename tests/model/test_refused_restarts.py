@@ -11,7 +11,7 @@ from engine.domain.container.namespace_sharing import with_container
 from engine.domain.container.phases import Phase
 from engine.service.containers.waits import StartRefused
 from tests.model.simulated_daemon import USER, Daemon, World, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_crashes import crash_at, memory_directory
 from tests.model.test_health import in_virtual_time, run
 
@@ -30,7 +30,7 @@ async def restart_without_the_owner(daemon: Daemon, answers: list[str]) -> None:
 
 def test_a_restart_without_the_owner_of_its_network_is_refused(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await restart_without_the_owner(daemon, [])
             sharer = daemon.containers.get("sharer")
             assert sharer.phase is Phase.EXITED

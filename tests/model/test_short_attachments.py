@@ -7,17 +7,17 @@ import trio.testing
 from engine.domain.container.events import AttachClosed, AttachOpened
 from engine.ports.streams import StreamOptions
 from engine.runtime.facts import AttachEnded
-from tests.model.simulated_daemon import USER, FusedLog, World, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_daemon import USER, CrashingLog, World, spec
+from tests.model.simulated_kernel import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 
 def test_a_client_that_disconnects_at_once_is_detached(tmp_path: Path) -> None:
     async def life(world: World) -> None:
-        async with world.daemon(Fuse()) as daemon:
+        async with world.daemon(CrashPoint()) as daemon:
             await run(daemon, "web", spec())
             log = daemon.ledger.log
-            assert isinstance(log, FusedLog)
+            assert isinstance(log, CrashingLog)
             before = log.last_seq
 
             with log.held_up():

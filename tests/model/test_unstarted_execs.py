@@ -16,8 +16,8 @@ from engine.store.codec import Codec
 from engine.store.exec_index import NoSuchExec
 from engine.store.records import Change
 from engine.supervisor import sweep
-from tests.model.simulated_daemon import IMAGE, USER, Daemon, FusedLog, fresh_world, spec
-from tests.model.simulated_kernel import Fuse
+from tests.model.simulated_daemon import IMAGE, USER, CrashingLog, Daemon, fresh_world, spec
+from tests.model.simulated_kernel import CrashPoint
 
 EXECS: Final = 60
 
@@ -25,7 +25,7 @@ EXECS: Final = 60
 def in_a_world(directory: Path, story: Callable[[Daemon], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         world = fresh_world(directory / "world", IMAGE)
-        async with trio.open_nursery() as nature, world.daemon(Fuse()) as daemon:
+        async with trio.open_nursery() as nature, world.daemon(CrashPoint()) as daemon:
             world.machine.nursery = nature
             await daemon.containers.create("box", spec(), USER)
             await daemon.containers.start("box", USER)
@@ -40,13 +40,13 @@ def in_a_world(directory: Path, story: Callable[[Daemon], Coroutine[Any, Any, No
 @pytest.fixture
 def appends(monkeypatch: pytest.MonkeyPatch) -> list[list[Change]]:
     """Record every append; a commit holds one or more of them."""
-    submit, appends = FusedLog.submit, list[list[Change]]()
+    submit, appends = CrashingLog.submit, list[list[Change]]()
 
-    def noted(log: FusedLog, changes: list[Change], **options: bool) -> Any:
+    def noted(log: CrashingLog, changes: list[Change], **options: bool) -> Any:
         appends.append(changes)
         return submit(log, changes, **options)
 
-    monkeypatch.setattr(FusedLog, "submit", noted)
+    monkeypatch.setattr(CrashingLog, "submit", noted)
     return appends
 
 

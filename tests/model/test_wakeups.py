@@ -11,7 +11,7 @@ from engine.domain.container.phases import Phase
 from engine.domain.container.state import Container
 from engine.ports.observation import Observation
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import Fuse, SimulatedKernel
+from tests.model.simulated_kernel import CrashPoint, SimulatedKernel
 
 
 def test_a_start_takes_one_look_before_and_one_after(
@@ -34,7 +34,7 @@ def test_a_start_takes_one_look_before_and_one_after(
 
     async def main() -> None:
         world = fresh_world(tmp_path / "data", IMAGE)
-        async with trio.open_nursery() as lives, world.daemon(Fuse()) as daemon:
+        async with trio.open_nursery() as lives, world.daemon(CrashPoint()) as daemon:
             world.machine.nursery = lives
             await started(daemon)
             lives.cancel_scope.cancel()
@@ -51,7 +51,7 @@ def test_who_asks_while_a_look_is_under_way_waits_for_the_next(
 
     async def main() -> None:
         world = fresh_world(tmp_path / "data", IMAGE)
-        async with trio.open_nursery() as lives, world.daemon(Fuse()) as daemon:
+        async with trio.open_nursery() as lives, world.daemon(CrashPoint()) as daemon:
             world.machine.nursery = lives
             identity, _ = await daemon.containers.create("web", spec(), USER)
             await daemon.containers.start("web", USER)
