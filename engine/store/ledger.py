@@ -134,8 +134,11 @@ class Ledger:
             except EngineError as error:
                 self._reset_head(each.batch.changes)
                 refused = refused or error
-        if refused is not None:
-            raise refused
+        try:
+            if refused is not None:
+                raise refused
+        finally:
+            refused = None  # or error and frame would refer to each other, and keep the event
         return recorded
 
     def submit(self, origin: Origin, stream: str, *events: Event) -> None:
