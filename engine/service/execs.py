@@ -35,7 +35,7 @@ TAKE_OVER_TIMEOUT_S: Final = 2.0
 RESIZE_TIMEOUT_S: Final = 10.0
 """How long the size of a terminal waits for the terminal: clients send it as soon as they have
 asked for the start."""
-RECENT_MAX: Final = 1024
+RECENT_MAX: Final = 256
 """Execs kept in memory after their end; older ones are looked up in the log."""
 RECENT_CHARACTERS_MAX: Final = 8192
 """Arguments and environment of an exec that is kept; larger ones are looked up in the log."""

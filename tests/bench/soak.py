@@ -97,15 +97,17 @@ def _counts(gauges: Gauges) -> tuple[int, int, int, int]:
 
 
 def verdict(readings: Sequence[Reading]) -> Iterator[str]:
-    """Yield what has grown; nothing is good."""
-    before, after = readings[0].gauges, readings[-1].gauges
+    """Yield what has grown since the first WARM lives, which fill pools and caches; nothing is
+    good.
+    """
+    warm = [each for each in readings if each.lives >= WARM] or readings
+    before, after = warm[0].gauges, warm[-1].gauges
     for name in ("descriptors", "threads", "tasks", "rows"):
         was, now = getattr(before, name), getattr(after, name)
         if now > was:
-            yield f"{name}: {was} before, {now} after"
-    warm = [each.gauges.memory_mb for each in readings if each.lives >= WARM]
-    if warm and warm[-1] - warm[0] > GROWTH_MAX_MB:
-        yield f"memory: {warm[-1] - warm[0]:+.2f} MB since the first {WARM} lives"
+            yield f"{name}: {was} after {warm[0].lives} lives, {now} at the end"
+    if after.memory_mb - before.memory_mb > GROWTH_MAX_MB:
+        yield f"memory: {after.memory_mb - before.memory_mb:+.2f} MB since {warm[0].lives} lives"
 
 
 def growth(before: Gauges, after: Gauges) -> dict[str, int]:

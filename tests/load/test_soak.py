@@ -25,7 +25,7 @@ leak of a descriptor or a task for each life, as was found before, shows in the 
 CACHES: Final = {
     "engine.drivers.cgroups.v1.V1Driver._controllers": 1_000,
     "engine.queries.waiting.Changes._last": 1_024,
-    "engine.service.execs.Execs._recent": 1_024,
+    "engine.service.execs.Execs._recent": 256,
 }
 """Collections that may grow up to their limits."""
 ENTRIES_MAX: Final = 20
