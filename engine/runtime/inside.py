@@ -87,16 +87,19 @@ def read_regular_file(root_fd: int, path: str, size_max: int) -> bytes:
             return b""
         raise
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             return b""
-        content = b""
+        if found.st_size > size_max:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        content = bytearray()
         while piece := os.read(fd, min(_BLOCK_BYTES, size_max + 1 - len(content))):
             content += piece
     finally:
         os.close(fd)
-    if len(content) > size_max:
+    if len(content) > size_max:  # it has grown meanwhile
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-    return content
+    return bytes(content)
 
 
 def _make_directory(name: str, mode: int, parent_fd: int) -> None:

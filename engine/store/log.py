@@ -200,15 +200,18 @@ class EventLog(Reader):
     def close(self) -> None:
         """Commit what is still queued, and close the database, but wait no longer than
         ``CLOSE_TIMEOUT_S``.
+
+        The readers are closed last: SQLite then leaves the WAL and its index on the disk, which a
+        start on a full disk could not make again.
         """
-        super().close()
         if self._thread is None:
             self._close_writer()
-            return
-        self._queue.put(None)
-        self._thread.join(CLOSE_TIMEOUT_S)
-        if self._thread.is_alive():
-            log.error("event_log_not_closed", path=str(self.path), waited_s=CLOSE_TIMEOUT_S)
+        else:
+            self._queue.put(None)
+            self._thread.join(CLOSE_TIMEOUT_S)
+            if self._thread.is_alive():
+                log.error("event_log_not_closed", path=str(self.path), waited_s=CLOSE_TIMEOUT_S)
+        super().close()
 
     def _close_writer(self) -> None:
         self._committer.close()

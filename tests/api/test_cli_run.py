@@ -162,6 +162,7 @@ def test_a_daemon_that_dies_and_comes_back_is_asked_again_while_the_streams_go_o
 ) -> None:
     with client(engine, "run", "busybox") as process:
         assert container.started.wait(patient(20))
+        assert container.waited.wait(patient(20))
         engine.deafen()
         container.waits[0].socket.shutdown(socket.SHUT_RDWR)
         container.write(1, b"still here\n")
@@ -185,6 +186,7 @@ def test_an_exit_while_the_daemon_was_away_is_in_the_history_of_a_removed_contai
 
     with client(engine, "run", "--rm", "busybox") as process:
         assert container.started.wait(patient(20))
+        assert container.waited.wait(patient(20))
         engine.scripts[WAIT] = ok(404, {"message": f"No such container: {ID}"})
         engine.scripts["GET /shipslog/history"] = history
         container.end_streams()

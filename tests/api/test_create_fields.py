@@ -164,7 +164,7 @@ def test_mounts_of_another_container_come_along(api: Api, tmp_path: Path) -> Non
     api.wait(identity)
     found = api.inspect("guest")
 
-    assert api.logs(identity).split() == [b"lentread-only", b"1"]
+    assert api.logs(identity).split() == [b"sharedread-only", b"1"]
     assert found["HostConfig"]["VolumesFrom"] == ["owner:ro"]
     assert [(each["Destination"], each["RW"]) for each in found["Mounts"]] == [
         ("/m", False),

@@ -104,11 +104,11 @@ def events_of(client: Client, *containers: str) -> list[str]:
 def test_changes_are_events_and_single_probes_are_not(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
-    checked(docker, "web", "true")
-    eventually(lambda: len(health(docker, "web")["Log"]) == 5, "five probes")
-    docker.ok("rm", "-f", "web")
+    checked(docker, "probed", "true")
+    eventually(lambda: len(health(docker, "probed")["Log"]) == 5, "five probes")
+    docker.ok("rm", "-f", "probed")
 
-    events = events_of(docker, "web")
+    events = events_of(docker, "probed")
 
     assert events.count("health_status: healthy") == 1
     assert not [each for each in events if each.startswith("exec")]
