@@ -20,7 +20,7 @@ from tests.load.callers import User, let_them_work
 
 WORKERS: Final = 32
 OBSERVERS: Final = 32
-LASTS_S: Final = 60.0
+LASTS_S: Final = 30.0
 _GONE_MEANWHILE: Final = (404, 409)
 """Statuses for a client that reads another client's container, which may end or vanish at any
 moment.
