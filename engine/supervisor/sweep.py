@@ -131,14 +131,15 @@ class Sweep:
 
     async def _sweep(self) -> None:
         """Inspect everything if something may have changed."""
-        may_have_changed = (
-            await self._kernel.may_have_changed()
-        )  # first: it drops notices that came before the inspection
+        agreed, self._agreed = self._agreed, None  # a failure may drop notices that nobody acts on
+        may_have_changed = await self._kernel.may_have_changed()
         is_old = trio.current_time() - self._inspected_s >= EVERYTHING_S
-        if may_have_changed or is_old or self._agreed != self._recorded:
+        if may_have_changed or is_old or agreed != self._recorded:
             with trio.move_on_after(SWEEP_PATIENCE_S):  # clients wait for what workers do now
                 await self._workers_at_rest()
             await self._inspect()
+        else:
+            self._agreed = agreed
         await self._end_unstarted_execs()
 
     async def _end_unstarted_execs(self) -> None:
@@ -148,7 +149,7 @@ class Sweep:
 
     async def _inspect(self) -> None:
         """Compare all kernel objects of ours with the log; see the module's drawing."""
-        self._agreed, recorded = None, self._recorded
+        recorded = self._recorded
         networks_are_right = await self._networks.check()
         view = self._ledger.durable
         inventory = await self._kernel.inventory()

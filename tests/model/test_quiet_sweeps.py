@@ -1,5 +1,7 @@
 """While nothing changes nothing is listed; every change is a reason to list."""
 
+import errno
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -76,6 +78,25 @@ def test_damage_is_repaired_at_once(
         assert place.cgroup
         assert place.files
         assert world.machine.bridges
+
+    quiet(tmp_path, act)
+
+
+def test_a_notice_that_was_dropped_by_a_failure_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(world: World, daemon: Daemon) -> None:
+        ask = daemon.kernel.may_have_changed
+
+        async def hear_and_fail() -> bool:
+            monkeypatch.setattr(daemon.kernel, "may_have_changed", ask)
+            await ask()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(daemon.kernel, "may_have_changed", hear_and_fail)
+        take_cgroup(world, daemon)
+        await trio.sleep(3 * SWEEP_S)
+        assert world.machine.places[daemon.containers.get("web").id].cgroup
 
     quiet(tmp_path, act)
 
