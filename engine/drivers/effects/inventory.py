@@ -21,7 +21,7 @@ from engine.ports.observation import Inventory, Presence
 
 @dataclass(slots=True, kw_only=True)
 class OwnObjects:
-    """Lists and discards the objects that this engine has made. A survey takes two thread hops,
+    """Lists and discards the objects that this engine has made. A survey takes three thread hops,
     however many there are.
     """
 
@@ -67,7 +67,7 @@ class OwnObjects:
     async def survey(self) -> Inventory:
         """List all objects that have a name of the engine's."""
         running = tuple(self.running())
-        self._directories.watch(self._watched(running))
+        await self.lanes.run(Lane.OBSERVE, partial(self._watch_directories, running))
         found = await self.networks.survey(running)
         inventory = await self.lanes.run(Lane.OBSERVE, partial(self._list, running))
         return replace(
@@ -77,8 +77,8 @@ class OwnObjects:
             bridges=found.bridges,
         )
 
-    def _watched(self, running: Iterable[Container]) -> list[str]:
-        """Return the directories that are listed, and those with files of running containers."""
+    def _watch_directories(self, running: Iterable[Container]) -> None:
+        """Watch the directories that are listed, and those with files of running containers."""
         listed = (
             naming.bundle_directory(self.exec_root, ContainerId("")),
             naming.sandbox_path(self.exec_root, SandboxId("")),
@@ -86,7 +86,7 @@ class OwnObjects:
             *self.cgroups.own.parents,
         )
         own = (naming.container_directory(self.data_root, each.id) for each in running)
-        return [str(each) for each in (*listed, *own)]
+        self._directories.watch([str(each) for each in (*listed, *own)])
 
     def _list(self, running: Collection[Container]) -> Inventory:
         files = self.bundles.files
