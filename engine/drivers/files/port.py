@@ -147,7 +147,7 @@ class LinuxContainerFiles:
         """Return the function that runs work on a container's own layer, on the engine's disk."""
         return partial(self.lanes.run_for, container, family=Family.LAYER)
 
-    async def _opened(
+    async def _run_in_time(
         self,
         container: ContainerId,
         function: Callable[[], T],
@@ -169,7 +169,9 @@ class LinuxContainerFiles:
 
     async def stat(self, container: Container, path: str) -> PathStat:
         """Return the attributes of what is at a path."""
-        return await self._opened(container.id, partial(self._stat, container, asked_path(path)))
+        return await self._run_in_time(
+            container.id, partial(self._stat, container, asked_path(path))
+        )
 
     def _stat(self, container: Container, asked: AskedPath) -> PathStat:
         root_fd = self.views.open(container, Purpose.READ)
@@ -181,7 +183,7 @@ class LinuxContainerFiles:
     async def read(self, container: Container, path: str) -> TarReading:
         """Return a file, or a directory with all below it, as a tar."""
         read = partial(self._read, container, asked_path(path))
-        return await self._opened(container.id, read, TarReading.close)
+        return await self._run_in_time(container.id, read, TarReading.close)
 
     def _read(self, container: Container, asked: AskedPath) -> TarReading:
         root_fd = self.views.open(container, Purpose.READ)
@@ -238,7 +240,7 @@ class LinuxContainerFiles:
     async def check_destination(self, container: Container, path: str) -> None:
         """Refuse a destination that could not be written to."""
         check = partial(self._check_destination, container, asked_path(path))
-        await self._opened(container.id, check)
+        await self._run_in_time(container.id, check)
 
     def _check_destination(self, container: Container, asked: AskedPath) -> str:
         """Return the path of the destination, with all symlinks followed."""
@@ -259,7 +261,7 @@ class LinuxContainerFiles:
         with closing(opened):
             check()
             open_it = partial(self._open_destination, container, asked_path(path), opened)
-            yield await self._opened(container.id, partial(opened.use, open_it))
+            yield await self._run_in_time(container.id, partial(opened.use, open_it))
 
     def _open_destination(
         self, container: Container, asked: AskedPath, opened: DeferredClose
