@@ -41,5 +41,5 @@ The interface to the kernel and what is built on it::
       executable.py     finds the command's file, and calls execve(2)
       failure.py        errors with the messages and exit codes of Docker
     bundle.py           parses config.json and monitor.json
-    linux.py            constants, structs, checked system calls: the only ctypes in the tree
+    linux.py            constants, structs, checked system calls
 """

@@ -1,7 +1,7 @@
 # ruff: noqa: D402  (a summary ends in the manual page that is its source: "setns(2)")
 """Define constants, structs and checked system calls that Python does not offer.
 
-The only ctypes in the tree. A constant keeps its header's name; a wrapper has the call's name, its
+A constant keeps its header's name; a wrapper has the call's name, its
 order of arguments and no policy. Python's own call is used where it exists: ``os.pidfd_open``,
 ``signal.pidfd_send_signal``, ``os.memfd_create``, ``os.setxattr``, ``socket.sethostname``,
 ``resource.setrlimit``, ``fcntl.ioctl``.
@@ -133,19 +133,6 @@ SOCK_FILTER_BYTES: Final = 8
 # linux/keyctl.h: keyctl(2)
 KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 
-# linux/bpf.h: bpf(2)
-BPF_PROG_LOAD: Final = 5
-BPF_PROG_ATTACH: Final = 8
-BPF_PROG_DETACH: Final = 9
-BPF_PROG_GET_FD_BY_ID: Final = 13
-BPF_PROG_QUERY: Final = 16
-BPF_PROG_TYPE_CGROUP_DEVICE: Final = 15
-BPF_CGROUP_DEVICE: Final = 6
-BPF_F_ALLOW_MULTI: Final = 2
-BPF_F_REPLACE: Final = 4
-BPF_INSN_BYTES: Final = 8
-"""sizeof(struct bpf_insn)."""
-
 # asm-generic/ioctls.h: what Python's termios lacks, ioctl_tty(2)
 TIOCSPTLCK: Final = 0x40045431
 TIOCGPTPEER: Final = 0x5441
@@ -154,7 +141,6 @@ TIOCGPTPEER: Final = 0x5441
 _MACHINE: Final = os.uname().machine
 # asm/unistd.h. From 424 on, a call has the same number on every architecture.
 _NR_SECCOMP: Final = {"x86_64": 317, "aarch64": 277}.get(_MACHINE, -1)
-_NR_BPF: Final = {"x86_64": 321, "aarch64": 280}.get(_MACHINE, -1)
 _NR_KEYCTL: Final = {"x86_64": 250, "aarch64": 219}.get(_MACHINE, -1)
 _NR_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}.get(_MACHINE, -1)
 _NR_OPEN_TREE: Final = 428
@@ -210,59 +196,7 @@ class _CapData(ctypes.Structure):
     )
 
 
-class _BpfProgLoad(ctypes.Structure):
-    """The first fields of union bpf_attr for BPF_PROG_LOAD; the kernel takes the rest as zeroes."""
-
-    _fields_ = (
-        ("prog_type", ctypes.c_uint32),
-        ("insn_cnt", ctypes.c_uint32),
-        ("insns", ctypes.c_uint64),
-        ("license", ctypes.c_uint64),
-        ("log_level", ctypes.c_uint32),
-        ("log_size", ctypes.c_uint32),
-        ("log_buf", ctypes.c_uint64),
-        ("kern_version", ctypes.c_uint32),
-        ("prog_flags", ctypes.c_uint32),
-        ("prog_name", ctypes.c_char * 16),
-    )
-
-
-class _BpfProgAttach(ctypes.Structure):
-    """union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH."""
-
-    _fields_ = (
-        ("target_fd", ctypes.c_uint32),
-        ("attach_bpf_fd", ctypes.c_uint32),
-        ("attach_type", ctypes.c_uint32),
-        ("attach_flags", ctypes.c_uint32),
-        ("replace_bpf_fd", ctypes.c_uint32),
-    )
-
-
-class _BpfProgGetFd(ctypes.Structure):
-    """union bpf_attr for BPF_PROG_GET_FD_BY_ID."""
-
-    _fields_ = (
-        ("prog_id", ctypes.c_uint32),
-        ("next_id", ctypes.c_uint32),
-        ("open_flags", ctypes.c_uint32),
-    )
-
-
-class _BpfProgQuery(ctypes.Structure):
-    """union bpf_attr for BPF_PROG_QUERY."""
-
-    _fields_ = (
-        ("target_fd", ctypes.c_uint32),
-        ("attach_type", ctypes.c_uint32),
-        ("query_flags", ctypes.c_uint32),
-        ("attach_flags", ctypes.c_uint32),
-        ("prog_ids", ctypes.c_uint64),
-        ("prog_cnt", ctypes.c_uint32),
-    )
-
-
-_Prototype = Any  # ctypes functions have no types; the wrappers below do
+Prototype = Any  # ctypes functions have no types; the wrappers below do
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _clone: Final = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype = ctypes.c_long
@@ -276,13 +210,13 @@ _long, _int, _uint = ctypes.c_long, ctypes.c_int, ctypes.c_uint
 _ulong, _text = ctypes.c_ulong, ctypes.c_char_p
 
 
-def _function(name: str, *argtypes: type[Any]) -> _Prototype:
+def _function(name: str, *argtypes: type[Any]) -> Prototype:
     function = _libc[name]
     function.argtypes = argtypes
     return function
 
 
-def _numbered(*argtypes: type[Any]) -> _Prototype:
+def system_call(*argtypes: type[Any]) -> Prototype:
     """Return syscall(2) for calls that libc may not know, with its own prototype."""
     function = _function("syscall", _long, *argtypes)
     function.restype = _long
@@ -301,18 +235,22 @@ _inotify_add_watch = _function("inotify_add_watch", _int, _text, ctypes.c_uint32
 _inotify_rm_watch = _function("inotify_rm_watch", _int, _int)
 _fanotify_init = _function("fanotify_init", _uint, _uint)
 _fanotify_mark = _function("fanotify_mark", _int, _uint, ctypes.c_uint64, _int, _text)
-_pivot_root = _numbered(_text, _text)
-_open_tree = _numbered(_int, _text, _uint)
-_move_mount = _numbered(_int, _text, _int, _text, _uint)
-_mount_setattr = _numbered(_int, _text, _uint, ctypes.POINTER(_MountAttr), ctypes.c_size_t)
-_openat2 = _numbered(_int, _text, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
-_close_range = _numbered(_uint, _uint, _uint)
-_seccomp = _numbered(_uint, _uint, ctypes.POINTER(_SockFprog))
-_keyctl = _numbered(_int, _text)
-_bpf = _numbered(_int, ctypes.c_void_p, _uint)
+_pivot_root = system_call(_text, _text)
+_open_tree = system_call(_int, _text, _uint)
+_move_mount = system_call(_int, _text, _int, _text, _uint)
+_mount_setattr = system_call(_int, _text, _uint, ctypes.POINTER(_MountAttr), ctypes.c_size_t)
+_openat2 = system_call(_int, _text, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
+_close_range = system_call(_uint, _uint, _uint)
+_seccomp = system_call(_uint, _uint, ctypes.POINTER(_SockFprog))
+_keyctl = system_call(_int, _text)
 
 
-def _check(result: int, call: str, path: str | None = None) -> int:
+def checked(result: int, call: str, path: str | None = None) -> int:
+    """Return the result of a call.
+
+    Raises:
+        OSError: it is -1: errno, in words that name the call.
+    """
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}", path)
@@ -370,7 +308,7 @@ def unshare(flags: int) -> None:
     """Leave the namespaces named by ``CLONE_NEW*`` for new ones. The next child is the init of a
     new PID namespace. unshare(2).
     """
-    _check(_unshare(flags), "unshare")
+    checked(_unshare(flags), "unshare")
 
 
 def setns(fd: int, nstype: int) -> None:
@@ -383,7 +321,7 @@ def setns(fd: int, nstype: int) -> None:
         OSError: EPERM without CAP_SYS_ADMIN over the target; EINVAL when ``fd`` is of another type;
             ESRCH when the process behind a pidfd is gone.
     """
-    _check(_setns(fd, nstype), "setns")
+    checked(_setns(fd, nstype), "setns")
 
 
 def mount(
@@ -399,7 +337,7 @@ def mount(
     result = _mount(
         _encoded(source), _encoded(target), _encoded(filesystemtype), flags, _encoded(data)
     )
-    _check(result, "mount", target)
+    checked(result, "mount", target)
 
 
 def umount2(target: str, flags: int = 0) -> None:
@@ -408,7 +346,7 @@ def umount2(target: str, flags: int = 0) -> None:
     Raises:
         OSError: EINVAL when nothing is mounted there; EBUSY, never with MNT_DETACH.
     """
-    _check(_umount2(_encoded(target), flags), "umount2", target)
+    checked(_umount2(_encoded(target), flags), "umount2", target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
@@ -418,7 +356,7 @@ def pivot_root(new_root: str, put_old: str) -> None:
     Raises:
         OSError: EINVAL when ``new_root`` is no mount point or a parent's propagation is shared.
     """
-    _check(
+    checked(
         _pivot_root(_NR_PIVOT_ROOT, _encoded(new_root), _encoded(put_old)), "pivot_root", new_root
     )
 
@@ -427,7 +365,7 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
     """Return a descriptor of a mount, or with ``OPEN_TREE_CLONE`` of a detached copy of it.
     open_tree(2), Linux 5.2.
     """
-    return _check(
+    return checked(
         _open_tree(_NR_OPEN_TREE, dirfd, _encoded(path), flags | OPEN_TREE_CLOEXEC),
         "open_tree",
         path,
@@ -441,7 +379,7 @@ def move_mount(from_dirfd: int, from_path: str, to_dirfd: int, to_path: str, fla
     result = _move_mount(
         _NR_MOVE_MOUNT, from_dirfd, _encoded(from_path), to_dirfd, _encoded(to_path), flags
     )
-    _check(result, "move_mount", to_path)
+    checked(result, "move_mount", to_path)
 
 
 def mount_setattr(
@@ -454,7 +392,7 @@ def mount_setattr(
     result = _mount_setattr(
         _NR_MOUNT_SETATTR, dirfd, _encoded(path), flags, attr, ctypes.sizeof(attr)
     )
-    _check(result, "mount_setattr", path)
+    checked(result, "mount_setattr", path)
 
 
 def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
@@ -466,7 +404,7 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
             try again.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    return _check(
+    return checked(
         _openat2(_NR_OPENAT2, dirfd, _encoded(path), how, ctypes.sizeof(how)), "openat2", path
     )
 
@@ -475,7 +413,7 @@ def close_range(first: int, last: int, flags: int = 0) -> None:
     """Close the descriptors from ``first`` to ``last``, both included, or mark them.
     close_range(2), Linux 5.9.
     """
-    _check(_close_range(_NR_CLOSE_RANGE, first, last, flags), "close_range")
+    checked(_close_range(_NR_CLOSE_RANGE, first, last, flags), "close_range")
 
 
 def inotify_init1() -> int:
@@ -485,7 +423,7 @@ def inotify_init1() -> int:
     Raises:
         OSError: EMFILE when this user has ``fs.inotify.max_user_instances`` of them.
     """
-    return _check(_inotify_init1(IN_CLOEXEC | IN_NONBLOCK), "inotify_init1")
+    return checked(_inotify_init1(IN_CLOEXEC | IN_NONBLOCK), "inotify_init1")
 
 
 def inotify_add_watch(fd: int, path: str, mask: int) -> int:
@@ -494,7 +432,7 @@ def inotify_add_watch(fd: int, path: str, mask: int) -> int:
     Raises:
         OSError: ENOENT; ENOSPC when this user has ``fs.inotify.max_user_watches`` of them.
     """
-    return _check(_inotify_add_watch(fd, _encoded(path), mask), "inotify_add_watch", path)
+    return checked(_inotify_add_watch(fd, _encoded(path), mask), "inotify_add_watch", path)
 
 
 def inotify_rm_watch(fd: int, wd: int) -> None:
@@ -503,7 +441,7 @@ def inotify_rm_watch(fd: int, wd: int) -> None:
     Raises:
         OSError: EINVAL when the watch has ended by itself: what it watched is gone.
     """
-    _check(_inotify_rm_watch(fd, wd), "inotify_rm_watch")
+    checked(_inotify_rm_watch(fd, wd), "inotify_rm_watch")
 
 
 def fanotify_init(flags: int, event_f_flags: int) -> int:
@@ -512,7 +450,7 @@ def fanotify_init(flags: int, event_f_flags: int) -> int:
     Raises:
         OSError: EPERM without CAP_SYS_ADMIN; ENOSYS where the kernel was built without it; EMFILE.
     """
-    return _check(_fanotify_init(flags, event_f_flags), "fanotify_init")
+    return checked(_fanotify_init(flags, event_f_flags), "fanotify_init")
 
 
 def fanotify_mark(fd: int, flags: int, mask: int, dirfd: int, path: str) -> None:
@@ -521,12 +459,12 @@ def fanotify_mark(fd: int, flags: int, mask: int, dirfd: int, path: str) -> None
     Raises:
         OSError: EINVAL when the kernel is older; ENOENT.
     """
-    _check(_fanotify_mark(fd, flags, mask, dirfd, _encoded(path)), "fanotify_mark", path)
+    checked(_fanotify_mark(fd, flags, mask, dirfd, _encoded(path)), "fanotify_mark", path)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     """Operate on the calling thread; the options here take numbers only. prctl(2)."""
-    return _check(_prctl(option, arg2, arg3, arg4, arg5), "prctl")
+    return checked(_prctl(option, arg2, arg3, arg4, arg5), "prctl")
 
 
 def mallopt(option: int, value: int) -> bool:
@@ -543,7 +481,7 @@ def set_process_name(name: str) -> None:
     prctl(2).
     """
     text = ctypes.create_string_buffer(os.fsencode(name))
-    _check(_prctl(PR_SET_NAME, ctypes.addressof(text), 0, 0, 0), "prctl")
+    checked(_prctl(PR_SET_NAME, ctypes.addressof(text), 0, 0, 0), "prctl")
 
 
 def capget() -> tuple[int, int, int]:
@@ -551,7 +489,7 @@ def capget() -> tuple[int, int, int]:
     capability n. capget(2).
     """
     header, sets = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0), (_CapData * 2)()
-    _check(_capget(header, sets), "capget")
+    checked(_capget(header, sets), "capget")
     low, high = sets
     return (
         high.effective << 32 | low.effective,
@@ -570,7 +508,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     word = 0xFFFFFFFF
     sets[0] = _CapData(effective & word, permitted & word, inheritable & word)
     sets[1] = _CapData(effective >> 32, permitted >> 32, inheritable >> 32)
-    _check(_capset(header, sets), "capset")
+    checked(_capset(header, sets), "capset")
 
 
 def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
@@ -581,7 +519,7 @@ def seccomp_set_mode_filter(program: bytes, flags: int = 0) -> None:
         OSError: EINVAL when the program is malformed or longer than 4096 instructions.
     """
     fprog = _SockFprog(len(program) // SOCK_FILTER_BYTES, program)
-    _check(_seccomp(_NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, fprog), "seccomp")
+    checked(_seccomp(_NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, fprog), "seccomp")
 
 
 def keyctl_join_session_keyring(name: str | None = None) -> int:
@@ -591,62 +529,7 @@ def keyctl_join_session_keyring(name: str | None = None) -> int:
     Raises:
         OSError: ENOSYS on a kernel without keyrings; EDQUOT when this user has too many.
     """
-    return _check(_keyctl(_NR_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, _encoded(name)), "keyctl")
-
-
-def bpf_prog_load(prog_type: int, insns: bytes, name: str = "", license_name: str = "GPL") -> int:
-    """Verify and load a program, an array of struct bpf_insn; return its descriptor. BPF_PROG_LOAD
-    of bpf(2).
-
-    Raises:
-        OSError: EACCES or EINVAL when the verifier refuses it.
-    """
-    code = ctypes.create_string_buffer(insns, len(insns))
-    terms = ctypes.create_string_buffer(license_name.encode())
-    attr = _BpfProgLoad(
-        prog_type, len(insns) // BPF_INSN_BYTES, ctypes.addressof(code), ctypes.addressof(terms)
-    )
-    attr.prog_name = name.encode()[:15]
-    return _check_bpf(BPF_PROG_LOAD, attr)
-
-
-def bpf_prog_attach(
-    target_fd: int, prog_fd: int, attach_type: int, flags: int = 0, replace_fd: int = 0
-) -> None:
-    """Attach a loaded program to a cgroup; with ``BPF_F_REPLACE`` replace another one atomically.
-    bpf(2).
-    """
-    _check_bpf(BPF_PROG_ATTACH, _BpfProgAttach(target_fd, prog_fd, attach_type, flags, replace_fd))
-
-
-def bpf_prog_detach(target_fd: int, prog_fd: int, attach_type: int) -> None:
-    """Detach a program from a cgroup. BPF_PROG_DETACH of bpf(2).
-
-    Raises:
-        OSError: ENOENT when it is not attached there.
-    """
-    _check_bpf(BPF_PROG_DETACH, _BpfProgAttach(target_fd, prog_fd, attach_type, 0, 0))
-
-
-def bpf_prog_query(target_fd: int, attach_type: int) -> tuple[int, ...]:
-    """Return the IDs of the programs attached to this very cgroup. BPF_PROG_QUERY of bpf(2).
-
-    Raises:
-        OSError: ENOSPC when there are more than 64 of them.
-    """
-    ids = (ctypes.c_uint32 * 64)()
-    attr = _BpfProgQuery(target_fd, attach_type, 0, 0, ctypes.addressof(ids), len(ids))
-    _check_bpf(BPF_PROG_QUERY, attr)
-    return tuple(ids[: attr.prog_cnt])
-
-
-def bpf_prog_get_fd_by_id(prog_id: int) -> int:
-    """Return a descriptor of a loaded program. BPF_PROG_GET_FD_BY_ID of bpf(2)."""
-    return _check_bpf(BPF_PROG_GET_FD_BY_ID, _BpfProgGetFd(prog_id, 0, 0))
-
-
-def _check_bpf(cmd: int, attr: ctypes.Structure) -> int:
-    return _check(_bpf(_NR_BPF, cmd, ctypes.addressof(attr), ctypes.sizeof(attr)), "bpf")
+    return checked(_keyctl(_NR_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, _encoded(name)), "keyctl")
 
 
 def write_u32(address: int, value: int) -> None:

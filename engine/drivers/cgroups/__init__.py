@@ -10,6 +10,7 @@ unified.py         freeze, kill and emptiness in version 2, without controllers
 settings.py        limits → contents of control files
 block.py           limits of block devices
 devices.py         which device nodes may be used
+bpf.py             the calls of bpf(2)
 programs.py        BPF programs for device nodes
 files.py           reads and writes control files
 write_watch.py     reports whether another process has written to control files

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.domain.container.resources import BlockLimits, DeviceRate
-from engine.drivers.cgroups import files as files
+from engine.drivers.cgroups import files
 from engine.drivers.cgroups.settings import io_weight
 from engine.errors import DriverError
 

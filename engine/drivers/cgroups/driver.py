@@ -25,7 +25,7 @@ from typing import Final
 
 from engine.domain.container.resources import Machine, Resources
 from engine.domain.ids import ContainerId, is_full_id
-from engine.drivers.cgroups import files as files
+from engine.drivers.cgroups import files
 from engine.drivers.listing import names_in
 from engine.errors import DriverError, InvalidRequest
 from engine.ports.observation import Presence

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from engine.runtime import linux
+from engine.drivers.cgroups import bpf
 
 PROGRAMS_MAX: Final = 32
 
 
 def _load(code: bytes) -> int:
-    return linux.bpf_prog_load(linux.BPF_PROG_TYPE_CGROUP_DEVICE, code, "shipslog_dev")
+    return bpf.bpf_prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, code, "shipslog_dev")
 
 
 class Programs:

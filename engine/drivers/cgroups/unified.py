@@ -6,7 +6,7 @@ Sources: cgroup-v2.rst, Core Interface Files.
 from pathlib import Path
 from typing import Final
 
-from engine.drivers.cgroups import files as files
+from engine.drivers.cgroups import files
 from engine.errors import DriverError
 
 FREEZE_TIMEOUT_S: Final = 2.0

@@ -12,9 +12,7 @@ from typing import Final
 
 from engine.domain.container.resources import UNLIMITED, Machine, Resources
 from engine.domain.ids import ContainerId
-from engine.drivers.cgroups import block as block
-from engine.drivers.cgroups import files as files
-from engine.drivers.cgroups import unified as unified
+from engine.drivers.cgroups import block, files, unified
 from engine.drivers.cgroups.devices import fold, v1_lines
 from engine.drivers.cgroups.driver import CgroupDriver, Entry, relative
 from engine.drivers.cgroups.hierarchies import Hierarchies

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from engine.drivers.cgroups import files as files
+from engine.drivers.cgroups import files
 from engine.ports.usage import Counters
 
 _UNLIMITED_FROM: Final = 1 << 62

@@ -13,9 +13,7 @@ from typing import Final
 
 from engine.domain.container.resources import Machine, Resources
 from engine.domain.ids import ContainerId
-from engine.drivers.cgroups import block as block
-from engine.drivers.cgroups import files as files
-from engine.drivers.cgroups import unified as unified
+from engine.drivers.cgroups import block, bpf, files, unified
 from engine.drivers.cgroups.devices import Policy, fold, v2_program
 from engine.drivers.cgroups.driver import CgroupDriver, Entry, relative
 from engine.drivers.cgroups.programs import Programs
@@ -23,7 +21,6 @@ from engine.drivers.cgroups.settings import v2_settings
 from engine.drivers.cgroups.v2_stats import read_stats
 from engine.errors import DriverError
 from engine.ports.usage import Counters
-from engine.runtime import linux
 
 CONTROLLERS: Final[tuple[str, ...]] = ("cpu", "cpuset", "io", "memory", "pids")
 OWN_LEAF: Final = "shipslog-engine"
@@ -110,23 +107,21 @@ class V2Driver(CgroupDriver):
             raise DriverError(f"restrict devices of {container}: {error.strerror}") from error
 
     def _attach(self, fd: int, policy: Policy) -> None:
-        attached = linux.bpf_prog_query(fd, linux.BPF_CGROUP_DEVICE)
-        flags = linux.BPF_F_ALLOW_MULTI
+        attached = bpf.bpf_prog_query(fd, bpf.BPF_CGROUP_DEVICE)
+        flags = bpf.BPF_F_ALLOW_MULTI
         old_fds: list[int] = []
         try:
-            old_fds.extend(map(linux.bpf_prog_get_fd_by_id, attached))
+            old_fds.extend(map(bpf.bpf_prog_get_fd_by_id, attached))
             if policy.allow and not policy.exceptions:
                 for old_fd in old_fds:
-                    linux.bpf_prog_detach(fd, old_fd, linux.BPF_CGROUP_DEVICE)
+                    bpf.bpf_prog_detach(fd, old_fd, bpf.BPF_CGROUP_DEVICE)
             elif old_fds:
                 with self._programs.loaded(v2_program(policy)) as new_fd:
-                    replacing = flags | linux.BPF_F_REPLACE
-                    linux.bpf_prog_attach(
-                        fd, new_fd, linux.BPF_CGROUP_DEVICE, replacing, old_fds[0]
-                    )
+                    replacing = flags | bpf.BPF_F_REPLACE
+                    bpf.bpf_prog_attach(fd, new_fd, bpf.BPF_CGROUP_DEVICE, replacing, old_fds[0])
             else:
                 with self._programs.loaded(v2_program(policy)) as new_fd:
-                    linux.bpf_prog_attach(fd, new_fd, linux.BPF_CGROUP_DEVICE, flags)
+                    bpf.bpf_prog_attach(fd, new_fd, bpf.BPF_CGROUP_DEVICE, flags)
         finally:
             for old_fd in old_fds:
                 os.close(old_fd)

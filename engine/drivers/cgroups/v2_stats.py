@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engine.drivers.cgroups import files as files
+from engine.drivers.cgroups import files
 from engine.ports.usage import Counters
 
 _NANOS_IN_MICRO = 1000
