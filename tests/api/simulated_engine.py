@@ -38,9 +38,9 @@ from tests.fakes.host import SimulatedHost
 from tests.fakes.images import FakeImages
 from tests.fakes.registries import FakeRegistries
 from tests.fakes.streams import SimulatedStreams
-from tests.fakes.tars import tar_of
 from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
+from tests.harness.tars import tar_of
 from tests.model.simulated_daemon import Daemon, World, fresh_world
 from tests.model.simulated_kernel import CrashPoint
 

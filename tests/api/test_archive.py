@@ -12,7 +12,8 @@ from engine.domain.container.audit_events import Exported, PathRead, PathWritten
 from engine.domain.ids import ContainerId
 from tests.api.minimal_server import Response, get, in_trio, post
 from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
-from tests.fakes.tars import members_of, tar_of
+from tests.fakes.tars import members_of
+from tests.harness.tars import tar_of
 
 TAR = tar_of({"new": b"hello world"})
 

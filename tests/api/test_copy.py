@@ -21,21 +21,12 @@ from tests.api.clients import Client
 from tests.harness.client import Refused
 from tests.harness.conditions import eventually
 from tests.harness.daemon import DaemonUnderTest
+from tests.harness.tars import tar_of
 
 pytestmark = pytest.mark.root
 
 SLEEP: Final = ("sleep", "1000")
 PHASES: Final = ("created", "running", "paused", "exited")
-
-
-def tar_of(**contents: bytes) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, content in contents.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return made.getvalue()
 
 
 def put(daemon: DaemonUnderTest, container: str, path: str, archive: bytes) -> None:
@@ -93,7 +84,7 @@ def test_files_go_in_and_out_in_every_phase(
 def test_tars_go_through_standard_input_and_output(client: Client, daemon: DaemonUnderTest) -> None:
     daemon.api.run("box", *SLEEP)
 
-    client.ok("cp", "-", "box:/tmp", given=tar_of(f=b"from the input"))
+    client.ok("cp", "-", "box:/tmp", given=tar_of({"f": b"from the input"}))
     done = client("cp", "box:/tmp/f", "-")
 
     with tarfile.open(fileobj=io.BytesIO(done.raw_out)) as archive:
@@ -128,7 +119,7 @@ def test_read_only_places_refuse_and_writable_binds_do_not(
         ("/ro", "mounted volume is marked read-only"),
     ):
         with pytest.raises(Refused, match=words) as refused:
-            put(daemon, "box", place, tar_of(f=b"x"))
+            put(daemon, "box", place, tar_of({"f": b"x"}))
         assert refused.value.status == 403
     docker.ok("cp", str(tmp_path / "f"), "box:/rw/f")
 
@@ -213,7 +204,7 @@ def test_symlinks_from_a_container_redirect_no_later_copy(
 @pytest.mark.parametrize("phase", ["running", "exited"])
 def test_an_export_is_an_image_again(client: Client, daemon: DaemonUnderTest, phase: str) -> None:
     brought_to(daemon, "exited" if phase == "exited" else "created")
-    put(daemon, "box", "/tmp", tar_of(mine=b"exported"))
+    put(daemon, "box", "/tmp", tar_of({"mine": b"exported"}))
     if phase == "running":
         daemon.api.start("box")
 
@@ -240,7 +231,7 @@ def test_a_diff_shows_what_the_container_changed(client: Client, daemon: DaemonU
 
 def test_sizes_are_those_of_the_files(docker: Client, daemon: DaemonUnderTest) -> None:
     identity = daemon.api.create("box", *SLEEP)
-    put(daemon, "box", "/tmp", tar_of(f=b"x" * 1_500_000))
+    put(daemon, "box", "/tmp", tar_of({"f": b"x" * 1_500_000}))
 
     inspected = daemon.api.get(f"/containers/{identity}/json", size=1)
 
@@ -263,7 +254,7 @@ def test_a_container_that_swaps_symlinks_gets_nothing_of_the_host(
 
     for _ in range(40):
         seen.append(docker("cp", "box:/d/f", "-").raw_out)
-        daemon.api.request("PUT", "/containers/box/archive?path=/d", tar_of(f=b"hostile"))
+        daemon.api.request("PUT", "/containers/box/archive?path=/d", tar_of({"f": b"hostile"}))
 
     assert not any(b"the host's" in each for each in seen)
     assert (tmp_path / "f").read_text() == "the host's"
@@ -273,7 +264,7 @@ def test_a_start_does_not_wait_for_a_client_that_does_not_read(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
     identity = daemon.api.create("box", *SLEEP)
-    put(daemon, "box", "/tmp", tar_of(f=os.urandom(20 << 20)))
+    put(daemon, "box", "/tmp", tar_of({"f": os.urandom(20 << 20)}))
 
     with (
         stalled(daemon, "/containers/box/export"),
@@ -288,7 +279,7 @@ def test_a_start_and_a_copy_come_one_after_the_other(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
     daemon.api.create("box", *SLEEP)
-    archive = tar_of(**{f"f{number}": b"x" * 10_000 for number in range(2000)})
+    archive = tar_of({f"f{number}": b"x" * 10_000 for number in range(2000)})
     copies = threading.Thread(target=put, args=(daemon, "box", "/tmp", archive))
     copies.start()
 
@@ -304,7 +295,7 @@ def test_a_start_and_a_copy_come_one_after_the_other(
 
 def test_clients_that_vanish_leave_nothing_open(daemon: DaemonUnderTest) -> None:
     daemon.api.create("box", *SLEEP)
-    put(daemon, "box", "/tmp", tar_of(f=os.urandom(20 << 20)))
+    put(daemon, "box", "/tmp", tar_of({"f": os.urandom(20 << 20)}))
     fds = Path(f"/proc/{daemon.pid}/fd")
     before = len(list(fds.iterdir()))
 
@@ -327,7 +318,7 @@ def test_a_daemon_that_is_killed_meanwhile_leaves_no_mount(
     docker: Client, daemon: DaemonUnderTest
 ) -> None:
     daemon.api.create("box", *SLEEP)
-    put(daemon, "box", "/tmp", tar_of(f=os.urandom(20 << 20)))
+    put(daemon, "box", "/tmp", tar_of({"f": os.urandom(20 << 20)}))
 
     with stalled(daemon, "/containers/box/export"):
         mounts = [
@@ -373,14 +364,14 @@ def test_other_requests_are_answered_while_many_copies_are_under_way(
     daemon: DaemonUnderTest,
 ) -> None:
     daemon.api.create("box", *SLEEP)
-    put(daemon, "box", "/tmp", tar_of(f=os.urandom(20 << 20)))
+    put(daemon, "box", "/tmp", tar_of({"f": os.urandom(20 << 20)}))
     clients = [stalled(daemon, "/containers/box/export") for _ in range(40)]
     try:
         for client in clients:
             client.__enter__()
         began = time.monotonic()
         daemon.api.request("HEAD", "/containers/box/archive?path=/tmp/f")
-        put(daemon, "box", "/tmp", tar_of(g=b"x"))
+        put(daemon, "box", "/tmp", tar_of({"g": b"x"}))
 
         assert time.monotonic() - began < 5
     finally:

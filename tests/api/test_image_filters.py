@@ -10,7 +10,7 @@ import pytest
 from engine.domain.image.config import digest_of
 from tests.api.minimal_server import in_trio
 from tests.api.simulated_engine import SimulatedEngine, json_of, simulated_engine
-from tests.fakes.tars import tar_of
+from tests.harness.tars import tar_of
 
 
 def filtered(path: str, **filters: list[str]) -> str:

@@ -13,19 +13,9 @@ import pytest
 from engine.cli import builtin_image
 from tests.api.clients import Client
 from tests.harness.daemon import DaemonUnderTest
+from tests.harness.tars import tar_of
 
 pytestmark = pytest.mark.root
-
-
-def tar_of(**files: str) -> bytes:
-    """Build a root file system of a few files."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content.encode()))
-    return made.getvalue()
 
 
 def saved(reference: str, layer: bytes, **config: object) -> bytes:
@@ -149,7 +139,9 @@ def test_an_image_in_use_stays(client: Client, busybox_tar: Path) -> None:
     assert out[1].startswith("Deleted: sha256:")
 
 
-@pytest.mark.parametrize("given", [b"garbage", b"\x1f\x8bgarbage", tar_of(a="b" * 2000)[:1000]])
+@pytest.mark.parametrize(
+    "given", [b"garbage", b"\x1f\x8bgarbage", tar_of({"a": b"b" * 2000})[:1000]]
+)
 def test_a_damaged_tar_is_refused_and_leaves_nothing(given: bytes, client: Client) -> None:
     imported = client("import", "-", "bad:1", given=given)
     loaded = client("load", given=given)
@@ -161,7 +153,7 @@ def test_a_damaged_tar_is_refused_and_leaves_nothing(given: bytes, client: Clien
 
 
 def test_a_tar_that_is_no_archive_of_images_is_refused(client: Client) -> None:
-    done = client("load", given=tar_of(a="b"))
+    done = client("load", given=tar_of({"a": b"b"}))
 
     assert done.code == 1
     assert listed(client) == ["busybox:latest"]

@@ -17,7 +17,8 @@ from engine.drivers.lanes import Lanes
 from engine.errors import DriverError, InvalidRequest
 from engine.ports.content import ImageStore, Saved
 from tests.fakes.images import ARCHITECTURE, FakeImages
-from tests.fakes.tars import all_of, blocks_of, tar_of
+from tests.fakes.tars import all_of, blocks_of
+from tests.harness.tars import tar_of
 
 AT_NS = 1_500_000_000_000_000_000
 CREATED = "2017-07-14T02:40:00Z"

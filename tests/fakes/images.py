@@ -28,7 +28,8 @@ from engine.domain.image.reference import parse_reference
 from engine.domain.image.saving import NamedImage
 from engine.errors import DriverError, InvalidRequest
 from engine.ports.content import Arrived, Usage
-from tests.fakes.tars import all_of, blocks_of, members_of, tar_of
+from tests.fakes.tars import all_of, blocks_of, members_of
+from tests.harness.tars import tar_of
 
 ARCHITECTURE = "amd64"
 

@@ -1,25 +1,14 @@
-"""Make and read tars of a few small files."""
+"""Read tars and bodies."""
 
 import io
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import trio
 
 from engine.errors import InvalidRequest
 
 _BLOCK_BYTES = 512
-
-
-def tar_of(files: Mapping[str, bytes]) -> bytes:
-    """A tar of files with these contents."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return made.getvalue()
 
 
 def members_of(data: bytes) -> dict[str, bytes]:

@@ -1,10 +1,10 @@
 """Make archives of images as ``docker save`` writes them."""
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Mapping
+
+from tests.harness.tars import tar_of
 
 
 def image_archive(name: str, labels: Mapping[str, str] | None = None) -> bytes:
@@ -24,14 +24,3 @@ def image_archive(name: str, labels: Mapping[str, str] | None = None) -> bytes:
             "manifest.json": json.dumps(manifest).encode(),
         }
     )
-
-
-def tar_of(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive of some files."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()

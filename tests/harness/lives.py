@@ -3,9 +3,7 @@
 With execs, attached clients, cgroup parents of their own, and images that come and go.
 """
 
-import io
 import os
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Final
 
 from tests.harness.client import Api
 from tests.harness.kernel_inventory import hierarchies
+from tests.harness.tars import tar_of
 
 CALLERS: Final = 4
 PARENT: Final = f"shipslog-lives-{os.getpid()}"
@@ -67,21 +66,16 @@ class Lives:
         self.api.run(f"of-{number}", "true", image=made, HostConfig={"NetworkMode": "none"})
         self.api.wait(f"of-{number}")
         self.api.remove(f"of-{number}")
-        self.api.post("/images/create", _archive(number), fromSrc="-", repo="brought", tag=number)
+        self.api.post(
+            "/images/create",
+            tar_of({"number": f"{number}\n".encode()}),
+            fromSrc="-",
+            repo="brought",
+            tag=number,
+        )
         self.api.post(f"/images/{brought}/tag", repo="other", tag=number)
         for image in (made, brought, f"other:{number}"):
             self.api.call("DELETE", f"/images/{image}")
-
-
-def _archive(number: int) -> bytes:
-    """Return a root file system with one file, unlike any other number's."""
-    content = f"{number}\n".encode()
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("number")
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
 
 
 def _remove_parent(parent: str) -> None:

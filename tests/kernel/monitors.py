@@ -25,7 +25,7 @@ from engine.drivers.runs.launcher import Launcher
 from engine.drivers.runs.monitors import Monitors
 from engine.drivers.runs.run_files import OpenRun
 from engine.runtime.bundle import LogSettings
-from engine.runtime.facts import Fact, MonitorBegan
+from engine.runtime.facts import Fact, MonitorBegan, ProcessStarted
 from engine.runtime.messages import Attachment, ExecOrder, LaunchOrder
 
 BUSYBOX: Final = Path("/bin/busybox")
@@ -122,6 +122,13 @@ class RuntimeUnderTest:
     async def launch(self, container: ContainerId) -> int | None:
         """Launch a container's run, without clients."""
         return await self.monitors.launch(container, self.opens_run(container))
+
+    async def run(self, *args: str, **options: Any) -> ContainerId:
+        """Launch a container without clients, and return when its program runs."""
+        container = self.bundle(*args, **options)
+        await self.launch(container)
+        await self.record(container, ProcessStarted)
+        return container
 
     def data(self, container: ContainerId) -> Path:
         return self.place / "containers" / container

@@ -63,9 +63,7 @@ async def test_a_launcher_that_dies_is_replaced_before_anyone_asks(
 async def test_a_launcher_ends_with_its_daemon_and_its_monitors_do_not(
     runtime: RuntimeUnderTest,
 ) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    container = await runtime.run("sleep", "1000")
     assert runtime.launcher.pid is not None
     pidfd = os.pidfd_open(runtime.launcher.pid)
 
@@ -87,9 +85,7 @@ async def test_one_launcher_at_a_time_holds_the_lock(runtime: RuntimeUnderTest) 
 
 @with_runtime
 async def test_monitors_do_not_keep_the_lock_of_their_launcher(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    await runtime.run("sleep", "1000")
 
     end_process(runtime.launcher.pid or 0)
 

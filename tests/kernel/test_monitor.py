@@ -320,9 +320,7 @@ async def test_a_container_that_does_not_read_makes_its_client_wait(
 
 @with_runtime
 async def test_an_exec_has_streams_and_an_exit_code_of_its_own(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    container = await runtime.run("sleep", "1000")
 
     client = await runtime.exec(container, "sh", "-c", "cat; echo $$; exit 4")
     await client.send(b"typed\n")
@@ -341,9 +339,7 @@ async def test_an_exec_has_streams_and_an_exit_code_of_its_own(runtime: RuntimeU
 async def test_an_exec_that_can_not_start_says_why_as_docker_does(
     runtime: RuntimeUnderTest,
 ) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    container = await runtime.run("sleep", "1000")
 
     framed = await runtime.exec(container, "nope")
     raw = await runtime.exec(container, "/etc", tty=True)
@@ -363,9 +359,7 @@ async def test_an_exec_that_can_not_start_says_why_as_docker_does(
 
 @with_runtime
 async def test_the_same_exec_ordered_twice_runs_once(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    container = await runtime.run("sleep", "1000")
 
     first = await runtime.exec(container, "true", exec_id="e1")
     await first.read()
@@ -399,9 +393,7 @@ async def test_execs_end_before_the_container_they_run_in(runtime: RuntimeUnderT
 async def test_an_exec_does_not_wait_for_what_it_left_in_the_background(
     runtime: RuntimeUnderTest,
 ) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    container = await runtime.run("sleep", "1000")
 
     client = await runtime.exec(container, "sh", "-c", "yes & echo last")
 

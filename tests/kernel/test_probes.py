@@ -70,9 +70,7 @@ async def probed(runtime: RuntimeUnderTest, container: ContainerId, *args: str) 
 
 async def running(runtime: RuntimeUnderTest, *args: str) -> tuple[ContainerId, int]:
     """Run a container with its monitor."""
-    container = runtime.bundle(*(args or ("sleep", "1000")))
-    await runtime.launch(container)
-    await runtime.record(container, ProcessStarted)
+    container = await runtime.run(*(args or ("sleep", "1000")))
     return container, (await runtime.record(container, MonitorBegan)).pid
 
 
