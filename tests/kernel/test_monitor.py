@@ -7,23 +7,16 @@ import json
 import os
 import re
 import signal
-from pathlib import Path
 
 import pytest
 import trio
 
-from engine.domain.ids import ContainerId
 from engine.drivers.processes.identity import monitor_alive, process_alive
 from engine.drivers.runs.run_files import BundleLocked, RunHasHappened
 from engine.errors import DriverError
 from engine.ports.observation import identity_of
 from engine.runtime.clients import frame_header
 from engine.runtime.facts import (
-    AttachEnded,
-    ExecProcessExited,
-    ExecProcessNotStarted,
-    ExecProcessStarted,
-    Fact,
     MemoryExhausted,
     MonitorBegan,
     ProcessExited,
@@ -36,7 +29,6 @@ from tests.kernel.monitors import (
     descriptors,
     end_process,
     link,
-    open_descriptors,
     wait_ended,
     with_runtime,
 )
@@ -189,242 +181,6 @@ async def test_a_monitor_ignores_the_signals_of_a_terminal(runtime: RuntimeUnder
 
 
 @with_runtime
-async def test_an_end_of_file_from_the_client_ends_the_standard_input(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = runtime.bundle("cat", open_stdin=True, stdin_once=True)
-    client = await runtime.launch_attached(container)
-
-    await client.send(b"x" * 200_000)
-    client.half_close()
-
-    seen = await client.read()
-    payload = b"".join(re.split(rb"\x01\x00\x00\x00....", seen, flags=re.DOTALL))
-    assert payload == b"x" * 200_000
-    assert (await runtime.record(container, ProcessExited)).code == 0
-
-
-@with_runtime
-async def test_a_client_that_leaves_leaves_the_input_of_a_lasting_container_open(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = runtime.bundle("cat", open_stdin=True)
-    first = await runtime.launch_attached(container, attach_id="first", stdin=True, stdout=True)
-    await first.send(b"one\n")
-    await first.read(b"one\n")
-
-    first.close()
-    gone = await runtime.record(container, AttachEnded)
-    second = await runtime.attach(container, attach_id="second", stdin=True, stdout=True)
-    await second.send(b"two\n")
-
-    assert (gone.attach_id, gone.reason) == ("first", "eof")
-    assert await second.read(b"two\n") == frame_header(1, 4) + b"two\n"
-
-
-@with_runtime
-async def test_what_was_read_of_a_client_already_comes_first(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("cat", open_stdin=True, stdin_once=True)
-
-    client = await runtime.launch_attached(container, stdin=True, stdout=True, unread=b"early ")
-    await client.send(b"late\n")
-    client.half_close()
-
-    seen = await client.read()
-    assert re.sub(rb"\x01\x00\x00\x00....", b"", seen) == b"early late\n"
-
-
-@with_runtime
-async def test_every_client_gets_the_streams_it_asked_for(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sh", "-c", "read go; echo out; echo err >&2", open_stdin=True)
-    await runtime.launch(container)
-    out = await runtime.attach(container, stdin=True, stdout=True)
-    err = await runtime.attach(container, stderr=True)
-
-    await out.send(b"\n")
-
-    assert await out.read() == frame_header(1, 4) + b"out\n"
-    assert await err.read() == frame_header(2, 4) + b"err\n"
-
-
-@with_runtime
-async def test_a_client_without_input_may_close_its_side_and_still_listens(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = runtime.bundle("sh", "-c", "read go; echo done", open_stdin=True)
-    await runtime.launch(container)
-    listener = await runtime.attach(container, stdout=True)
-    listener.half_close()
-    typist = await runtime.attach(container, stdin=True)
-
-    await typist.send(b"\n")
-
-    assert await listener.read() == frame_header(1, 5) + b"done\n"
-
-
-@with_runtime
-async def test_a_terminal_echoes_and_has_a_size(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sh", "-c", "read go; stty size", tty=True, open_stdin=True)
-    client = await runtime.launch_attached(container)
-    await runtime.record(container, ProcessStarted)
-
-    await runtime.monitors.resize(container, None, height=33, width=111)
-    await client.send(b"go\n")
-
-    assert await client.read() == b"go\r\n33 111\r\n"
-    assert runtime.log(container) == "go\r\n33 111\r\n"
-
-
-@with_runtime
-async def test_detach_keys_detach_a_terminal_even_when_typed_slowly(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = runtime.bundle("cat", tty=True, open_stdin=True)
-    client = await runtime.launch_attached(
-        container, stdin=True, stdout=True, detach_keys=b"\x10\x11"
-    )
-    await runtime.record(container, ProcessStarted)
-
-    await client.send(b"\x10")
-    await client.send(b"a\n")  # not the keys after all: Ctrl-P is passed on
-    await client.read(b"\x10a\r\n")
-    await client.send(b"\x10")
-    await client.send(b"\x11")
-
-    await client.read()
-    closed = await runtime.record(container, AttachEnded)
-    assert closed.reason == "detached"
-    assert not any(isinstance(record, ProcessExited) for record in runtime.journal(container))
-
-
-@with_runtime
-async def test_a_container_that_does_not_read_makes_its_client_wait(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = runtime.bundle("sleep", "1000", open_stdin=True)
-    client = await runtime.launch_attached(container)
-    await runtime.record(container, ProcessStarted)
-
-    sent = 0
-    with trio.move_on_after(0.5):
-        while True:
-            await trio.lowlevel.wait_writable(client.ours)
-            sent += client.ours.send(b"x" * 65536)
-
-    assert sent < 2_000_000
-    client.close()  # the client's end is noticed although all buffers are full
-    execed = await runtime.exec(container, "true")
-    await execed.read()
-    assert (await runtime.record(container, ExecProcessExited)).code == 0
-
-
-@with_runtime
-async def test_an_exec_has_streams_and_an_exit_code_of_its_own(runtime: RuntimeUnderTest) -> None:
-    container = await runtime.run("sleep", "1000")
-
-    client = await runtime.exec(container, "sh", "-c", "cat; echo $$; exit 4")
-    await client.send(b"typed\n")
-    client.half_close()
-
-    seen = re.sub(rb"\x01\x00\x00\x00....", b"", await client.read())
-    text, pid = seen.splitlines()
-    assert text == b"typed"
-    assert 1 < int(pid) < 100
-    exited = await runtime.record(container, ExecProcessExited)
-    assert (exited.exec_id, exited.code) == (client.exec_id, 4)
-    assert runtime.log(container) == ""
-
-
-@with_runtime
-async def test_an_exec_that_can_not_start_says_why_as_docker_does(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = await runtime.run("sleep", "1000")
-
-    framed = await runtime.exec(container, "nope")
-    raw = await runtime.exec(container, "/etc", tty=True)
-
-    text = (
-        b'OCI runtime exec failed: exec failed: unable to start container process: exec: "nope": '
-        b"executable file not found in $PATH: unknown\r\n"
-    )
-    assert await framed.read() == frame_header(1, len(text)) + text
-    assert (await raw.read()).endswith(b'exec: "/etc": permission denied: unknown\r\n')
-    failed = await runtime.record(container, lambda record: exec_of(record) == framed.exec_id)
-    assert (failed.exit_code, failed.message) == (
-        127,
-        'exec: "nope": executable file not found in $PATH',
-    )
-
-
-@with_runtime
-async def test_the_same_exec_ordered_twice_runs_once(runtime: RuntimeUnderTest) -> None:
-    container = await runtime.run("sleep", "1000")
-
-    first = await runtime.exec(container, "true", exec_id="e1")
-    await first.read()
-    second = await runtime.exec(container, "true", exec_id="e1")
-    await second.read()
-
-    started = [
-        record for record in runtime.journal(container) if isinstance(record, ExecProcessStarted)
-    ]
-    assert len(started) == 1
-
-
-@with_runtime
-async def test_execs_end_before_the_container_they_run_in(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    started = await runtime.record(container, ProcessStarted)
-    client = await runtime.exec(container, "sleep", "1000")
-    await runtime.record(container, ExecProcessStarted)
-
-    os.kill(started.pid, signal.SIGKILL)
-
-    await runtime.record(container, ProcessExited)
-    assert await client.read() == b""
-    kinds = [type(record) for record in runtime.journal(container)]
-    assert kinds[-1] is ProcessExited
-    assert kinds.index(ExecProcessExited) < kinds.index(ProcessExited)
-
-
-@with_runtime
-async def test_an_exec_does_not_wait_for_what_it_left_in_the_background(
-    runtime: RuntimeUnderTest,
-) -> None:
-    container = await runtime.run("sleep", "1000")
-
-    client = await runtime.exec(container, "sh", "-c", "yes & echo last")
-
-    assert b"last\n" in await client.read()
-    assert (await runtime.record(container, ExecProcessExited)).code == 0
-
-
-@with_runtime
-async def test_a_thousand_execs_leave_a_monitor_as_it_was(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("sleep", "1000")
-    await runtime.launch(container)
-    monitor_pid = (await runtime.record(container, MonitorBegan)).pid
-    await runtime.record(container, ProcessStarted)
-
-    async def run(count: int) -> tuple[int, int]:
-        for number in range(count):
-            client = await runtime.exec(container, "true" if number % 2 else "nope")
-            if number % 3:
-                await client.read()
-            client.close()
-        await runtime.record(container, lambda record: _execs_ended(runtime, container))
-        return open_descriptors(monitor_pid), _private_kib(monitor_pid)
-
-    before = await run(200)
-    after = await run(800)
-
-    assert after[0] <= before[0]
-    assert after[1] <= before[1] + 300  # KiB: what one more kind of object costs, not 800 of them
-
-
-@with_runtime
 async def test_a_daemon_that_comes_back_finds_monitors_and_missed_exits(
     runtime: RuntimeUnderTest,
 ) -> None:
@@ -447,34 +203,6 @@ async def test_a_daemon_that_comes_back_finds_monitors_and_missed_exits(
     await client.send(b"still here\n")
     assert b"still here" in await client.read(b"still here\n")
     assert isinstance(runtime.journal(ending)[-1], ProcessExited)
-
-
-@with_runtime
-async def test_an_attached_client_survives_the_daemon(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("cat", open_stdin=True)
-    client = await runtime.launch_attached(container)
-    await runtime.record(container, ProcessStarted)
-
-    runtime.monitors.forget(container)
-    runtime.launcher.close = lambda: None  # type: ignore[method-assign]  # closed right here instead
-    type(runtime.launcher).close(runtime.launcher)
-    await client.send(b"anyone?\n")
-
-    assert b"anyone?" in await client.read(b"anyone?\n")
-
-
-@with_runtime
-async def test_no_one_can_attach_to_what_is_over(runtime: RuntimeUnderTest) -> None:
-    container = runtime.bundle("true")
-    await runtime.launch(container)
-    await runtime.record(container, ProcessExited)
-
-    try:
-        await runtime.attach(container)
-    except DriverError as error:
-        refused = str(error)
-
-    assert "monitor" in refused or "exited" in refused
 
 
 @with_runtime
@@ -536,25 +264,6 @@ async def test_records_of_the_log_are_json_with_time_and_stream(runtime: Runtime
     assert record.keys() == {"log", "stream", "time"}
     assert record["log"] == 'a "quoted" \\ line\n'
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", record["time"])
-
-
-def _execs_ended(runtime: RuntimeUnderTest, container: ContainerId) -> bool:
-    """True if every exec that was ordered has an outcome in the journal."""
-    ended = [
-        r
-        for r in runtime.journal(container)
-        if isinstance(r, (ExecProcessExited, ExecProcessNotStarted))
-    ]
-    return len(ended) == len(runtime.exec_ids)
-
-
-def exec_of(record: Fact) -> str | None:
-    return getattr(record, "exec_id", None)
-
-
-def _private_kib(pid: int) -> int:
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(size) for size in re.findall(r"Private_\w+: +(\d+) kB", rollup))
 
 
 @with_runtime

@@ -41,7 +41,7 @@ FILES_ALONE: Final = frozenset(
 """These read and write files, which is the same on every kernel: the host has proved them."""
 LEFT_OUT: Final = (
     # Tested by repetition, and on the host: a thousand repetitions take minutes in here.
-    "tests/kernel/test_monitor.py::test_a_thousand_execs_leave_a_monitor_as_it_was",
+    "tests/kernel/test_monitor_execs.py::test_a_thousand_execs_leave_a_monitor_as_it_was",
     "tests/kernel/test_launcher.py::test_a_hundred_short_containers_leave_the_launcher_as_it_was",
     # Need identifiers for files of cgroups, which Linux has since 6.6.
     "tests/kernel/cgroup/test_write_watch.py::test_a_move_of_a_process_is_heard_of[cgroup]",
