@@ -42,7 +42,7 @@ from tests.fakes.usage import SimulatedUsage
 from tests.harness.recording import Recorder
 from tests.harness.tars import tar_of
 from tests.model.simulated_daemon import Daemon, World, fresh_world
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 
 BUSYBOX: Final = {"bin/sh": b"#!x"}
 """The files of the image that is there."""

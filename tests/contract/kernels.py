@@ -55,7 +55,8 @@ from tests.fakes.streams import SimulatedStreams
 from tests.fakes.usage import SimulatedUsage
 from tests.harness import kernel_inventory
 from tests.kernel.monitors import children, innermost
-from tests.model.simulated_kernel import CrashPoint, Machine, SimulatedKernel, SimulatedProbes
+from tests.model.simulated_kernel import SimulatedKernel, SimulatedProbes
+from tests.model.simulated_machine import CrashPoint, Machine
 from tests.timeouts import patient
 
 PATIENCE_S: Final = 20.0

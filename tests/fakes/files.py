@@ -28,7 +28,7 @@ from engine.ports.files import (
     Upload,
 )
 from tests.fakes.tars import all_of, blocks_of, members_of
-from tests.model.simulated_kernel import Machine
+from tests.model.simulated_machine import Machine
 
 _SECOND_NS: Final = 1_000_000_000
 _LINKS_MAX: Final = 8

@@ -19,7 +19,7 @@ from engine.domain.exec.state import Exec
 from engine.domain.ids import ContainerId, ExecId
 from engine.errors import DriverError
 from engine.ports.streams import Client, LogOptions, StreamOptions
-from tests.model.simulated_kernel import Machine
+from tests.model.simulated_machine import Machine
 
 STDOUT: Final = 1
 STDERR: Final = 2

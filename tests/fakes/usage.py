@@ -6,7 +6,7 @@ import trio
 
 from engine.domain.container.state import Container
 from engine.ports.usage import Counters, Interface, Sample
-from tests.model.simulated_kernel import Machine, Place
+from tests.model.simulated_machine import Machine, Place
 
 CPUS: Final = 2
 _MEMORY_BYTES: Final = 8 << 30

@@ -39,7 +39,8 @@ from engine.store.records import Change
 from engine.supervisor.supervisor import Supervisor
 from tests.fakes.host import SimulatedHost
 from tests.fakes.streams import SimulatedStreams
-from tests.model.simulated_kernel import CrashPoint, Machine, SimulatedKernel, SimulatedProbes
+from tests.model.simulated_kernel import SimulatedKernel, SimulatedProbes
+from tests.model.simulated_machine import CrashPoint, Machine
 
 USER = Origin(actor=Actor(kind=ActorKind.USER, uid=1000, name="somebody"), correlation="c" * 32)
 SETTLE_S = 200.0

@@ -35,7 +35,7 @@ from engine.drivers.runs import launcher, monitors
 from engine.drivers.storage import trash
 from engine.runtime.messages import LOCK_NAME, SOCKET_NAME
 from tests.model.simulated_daemon import IMAGE, USER, fresh_world
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_health import checked
 
 LONG_S = 300.0

@@ -10,7 +10,7 @@ from engine.domain.container.phases import Phase
 from engine.domain.ids import ContainerId
 from engine.ports.actions import PrepareCgroup
 from tests.model.simulated_daemon import USER, Daemon, World, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 DAMAGED_S = 300.0

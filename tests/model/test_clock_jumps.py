@@ -14,7 +14,7 @@ from engine.api.containers.show import status_text
 from engine.api.times import Moment
 from engine.domain.container.spec import RestartPolicy
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import SECOND_NS, CrashPoint, VirtualClock
+from tests.model.simulated_machine import SECOND_NS, CrashPoint, VirtualClock
 
 DAY_NS = 24 * 3600 * SECOND_NS
 UP_S = 1000.0

@@ -22,7 +22,7 @@ from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.log import EventLog
 from engine.store.projections import View
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint, Killed
+from tests.model.simulated_machine import CrashPoint, Killed
 
 Script = Callable[[Daemon, list[str]], Awaitable[None]]
 """What users do; it records each answer that they got."""

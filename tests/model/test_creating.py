@@ -12,7 +12,7 @@ from engine.domain.image.state import ImageRemoved
 from engine.domain.streams import image_stream
 from tests.fakes.host import SimulatedHost
 from tests.model.simulated_daemon import IMAGE, USER, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 
 
 def test_an_image_that_is_removed_while_bind_sources_are_looked_up_is_missed(

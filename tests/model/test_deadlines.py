@@ -13,7 +13,7 @@ from engine.ports.actions import PrepareRun, RemoveCgroup
 from engine.service.containers.waits import StartRefused
 from engine.supervisor.deadlines import USUAL_S
 from tests.model.simulated_daemon import USER, World, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 MARGIN_S = 5.0

@@ -14,7 +14,7 @@ from engine.domain.container.health import Health, HealthChanged, HealthStatus
 from engine.domain.container.spec import Spec
 from engine.domain.image.config import Healthcheck
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import SECOND_NS, CrashPoint, VirtualClock
+from tests.model.simulated_machine import SECOND_NS, CrashPoint, VirtualClock
 from tests.model.test_crashes import crash_at, memory_directory
 
 __all__ = ["memory_directory"]

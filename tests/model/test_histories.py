@@ -22,7 +22,7 @@ from engine.domain.network.decisions import NetworkRequest
 from engine.errors import EngineError
 from engine.ports.streams import StreamOptions
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_crashes import live
 
 NAMES = ("ann", "bob", "cat")

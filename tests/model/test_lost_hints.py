@@ -15,7 +15,7 @@ from engine.domain.container.phases import Phase
 from engine.service.containers.waits import StartRefused, WaitCondition
 from engine.store.container_index import NoSuchContainer
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, World, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 
 PATIENCE_S = 5.0
 """Several sweeps: the time to find what is only found by looking."""

@@ -11,7 +11,7 @@ from engine.domain.exec.state import ExecPhase, ExecSpec
 from engine.ports.actions import StartExec
 from engine.ports.streams import StreamOptions
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 
 
 async def overtaken(daemon: Daemon) -> None:

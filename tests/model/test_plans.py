@@ -42,7 +42,8 @@ from engine.ports.actions import Action
 from engine.supervisor.missing_events import conclude
 from engine.supervisor.plan import plan
 from tests.model.simulated_daemon import spec
-from tests.model.simulated_kernel import SECOND_NS, CrashPoint, Machine, SimulatedKernel
+from tests.model.simulated_kernel import SimulatedKernel
+from tests.model.simulated_machine import SECOND_NS, CrashPoint, Machine
 
 ID: Final = ContainerId("c" * 64)
 ACTIVE: Final = frozenset({Phase.STARTING, *HAS_PROCESS})

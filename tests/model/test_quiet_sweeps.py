@@ -10,7 +10,7 @@ import trio
 
 from engine.supervisor.sweep import EVERYTHING_S, SWEEP_S
 from tests.model.simulated_daemon import USER, Daemon, World, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 SETTLED_S = 5 * SWEEP_S

@@ -11,7 +11,7 @@ from engine.domain.container.namespace_sharing import with_container
 from engine.domain.container.phases import Phase
 from engine.service.containers.waits import StartRefused
 from tests.model.simulated_daemon import USER, Daemon, World, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_crashes import crash_at, memory_directory
 from tests.model.test_health import in_virtual_time, run
 

@@ -8,7 +8,7 @@ from engine.domain.container.events import AttachClosed, AttachOpened
 from engine.ports.streams import StreamOptions
 from engine.runtime.facts import AttachEnded
 from tests.model.simulated_daemon import USER, CrashingLog, World, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 from tests.model.test_health import in_virtual_time, run
 
 

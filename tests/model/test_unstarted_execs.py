@@ -17,7 +17,7 @@ from engine.store.exec_index import NoSuchExec
 from engine.store.records import Change
 from engine.supervisor import sweep
 from tests.model.simulated_daemon import IMAGE, USER, CrashingLog, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint
+from tests.model.simulated_machine import CrashPoint
 
 EXECS: Final = 60
 

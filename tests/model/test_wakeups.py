@@ -11,7 +11,8 @@ from engine.domain.container.phases import Phase
 from engine.domain.container.state import Container
 from engine.ports.observation import Observation
 from tests.model.simulated_daemon import IMAGE, USER, Daemon, fresh_world, spec
-from tests.model.simulated_kernel import CrashPoint, SimulatedKernel
+from tests.model.simulated_kernel import SimulatedKernel
+from tests.model.simulated_machine import CrashPoint
 
 
 def test_a_start_takes_one_look_before_and_one_after(
